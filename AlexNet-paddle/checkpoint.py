@@ -1,0 +1,95 @@
+"""Checkpoints: a run as it stands after an epoch. Loading one runs no code that it may carry."""
+
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+from safetensors.numpy import load_file
+
+from common import pickles, state
+from common.run_folder import link_or_copy, replace_whole
+
+SUFFIX = ".pdparams"
+
+
+def save(folder: Path, contents: dict[str, Any], best: bool) -> None:
+    """Write `contents` to `last.pdparams` in `folder`, whole or not at all; the same to `best`."""
+    last = folder / f"last{SUFFIX}"
+    with replace_whole(last) as partial:
+        paddle.save(contents, str(partial))
+    if best:
+        link_or_copy(last, folder / f"best{SUFFIX}")
+
+
+def pack(model: nn.Layer, optimizer, scheduler, **facts: Any) -> dict[str, Any]:
+    """Return the contents of a checkpoint: model, optimizer, schedule and `facts`."""
+    return {
+        "model": model.state_dict(),
+        "optimizer": rename(optimizer.state_dict(), automatic_names(model)),
+        "scheduler": scheduler.state_dict(),
+        **facts,
+    }
+
+
+def load(path: Path) -> Any:
+    """Return the contents of a file of this framework, arrays as NumPy arrays.
+
+    Raises UserError where the file is damaged, of another kind, or carries code.
+    """
+    state.check_suffix(path, SUFFIX)
+    return pickles.read(path)
+
+
+def load_weights(path: Path, model: nn.Layer) -> None:
+    """Load weights into `model` from a .pdparams, a checkpoint of train.py, or a .safetensors.
+
+    Raises UserError, which names the layer, where keys or shapes are not the model's.
+    """
+    if path.suffix == ".safetensors":
+        weights = state.read_neutral(path, load_file)
+        for name in linear_weights(model) & weights.keys():
+            weights[name] = weights[name].T.copy()  # torch's [out, in] -> Paddle's [in, out]
+    else:
+        weights = state.model_entry(path, load(path))
+    own = model.state_dict()
+    state.check(path, _shapes(weights), _shapes(own))
+    model.set_state_dict(weights)
+
+
+def restore(contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, scheduler) -> None:
+    """Put model, optimizer and schedule back as `pack` found them. Raises UserError on a misfit."""
+    state.check_keys(path, contents, ("model", "optimizer", "scheduler", "epoch", "best_top1"))
+    weights = state.model_entry(path, contents)
+    state.check(path, _shapes(weights), _shapes(model.state_dict()))
+    model.set_state_dict(weights)
+    own_names = {structured: own for own, structured in automatic_names(model).items()}
+    optimizer.set_state_dict(rename(contents["optimizer"], own_names))
+    scheduler.set_state_dict(contents["scheduler"])
+
+
+def automatic_names(model: nn.Layer) -> dict[str, str]:
+    """Map each parameter's automatic name (conv2d_0.w_0) to its name in the model.
+
+    Automatic names count the layers that a process has made, so a checkpoint cannot rely on them.
+    """
+    return {parameter.name: name for name, parameter in model.named_parameters()}
+
+
+def rename(optimizer_state: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Return the optimizer's state with the parameter's name at the start of each key exchanged."""
+    renamed = {}
+    for key, value in optimizer_state.items():
+        old = max((name for name in names if key.startswith(name)), key=len, default="")
+        renamed[names.get(old, "") + key[len(old) :]] = value
+    return renamed
+
+
+def linear_weights(model: nn.Layer) -> set[str]:
+    """Return the names of the weights that Paddle keeps as [in, out] and torch as [out, in]."""
+    layers = model.named_sublayers()
+    return {f"{name}.weight" for name, layer in layers if isinstance(layer, nn.Linear)}
+
+
+def _shapes(weights: dict[str, Any]) -> state.Shapes:
+    return {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}

@@ -1,0 +1,70 @@
+"""An image folder as batches of tensors."""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+import paddle
+from paddle.io import DataLoader, Dataset
+
+import presets
+from common import draws
+from common.batches import EpochBatches, Failure, Key, attempt, first_failure, raise_failure
+from common.folder import FolderIndex
+from common.pictures import read_rgb
+
+
+class FolderDataset(Dataset):
+    """The pictures of one split; `train` chooses the preset."""
+
+    def __init__(self, index: FolderIndex, args: argparse.Namespace, train: bool) -> None:
+        self.index = index
+        self.args = args
+        self.train = train
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: Key) -> tuple[np.ndarray, int] | Failure:
+        """Return image [3, S, S], float32, and label; a Failure where the picture is unreadable."""
+        return attempt(self.load, key)
+
+    def load(self, key: Key) -> tuple[np.ndarray, int]:
+        epoch, index = key
+        args = self.args
+        picture = read_rgb(self.index.paths[index])
+        if self.train:
+            crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
+            flip = draws.flip(args.seed, epoch, index)
+            image = presets.train_preset(picture, crop, flip, args.image_size)
+        else:
+            image = presets.eval_preset(picture, args.resize_size, args.image_size)
+        return image.numpy(), self.index.labels[index]
+
+
+def collate(samples: list) -> tuple[np.ndarray, np.ndarray, Failure]:
+    """Stack samples into images [N, 3, S, S], float32, and labels [N], int64."""
+    failure = first_failure(samples)
+    if failure.text:
+        return np.zeros(1), np.zeros(1), failure
+    images, labels = zip(*samples, strict=True)
+    return np.stack(images), np.array(labels), failure
+
+
+def make_loader(index: FolderIndex, args: argparse.Namespace, train: bool) -> DataLoader:
+    """Return the loader of one split: `train` is shuffled and augmented."""
+    return DataLoader(
+        FolderDataset(index, args, train),
+        batch_sampler=EpochBatches(len(index), args.batch_size, args.seed, shuffle=train),
+        num_workers=args.workers,
+        collate_fn=collate,
+        persistent_workers=args.workers > 0,
+    )
+
+
+def read_batches(loader: DataLoader, epoch: int) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
+    """Yield the batches (images, labels) of `epoch`. Raises UserError at an unreadable picture."""
+    loader.batch_sampler.epoch = epoch
+    for images, labels, failure in loader:
+        raise_failure(Failure(*failure))
+        yield images, labels

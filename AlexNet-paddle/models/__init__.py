@@ -1,0 +1,1 @@
+from models.alexnet import AlexNet as AlexNet

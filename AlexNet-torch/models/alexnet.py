@@ -1,0 +1,65 @@
+"""AlexNet of "One weird trick for parallelizing convolutional neural networks" (Krizhevsky 2014).
+
+https://arxiv.org/abs/1404.5997; one column in place of the two halves of the 2012 paper. Layers and
+state-dict keys are torchvision's, so that its published weights load.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+
+class AlexNet(nn.Module):
+    """Five convolutions, three fully connected layers: 61,100,840 parameters at 1,000 classes.
+
+    Pictures [N, 3, H, W] -> logits [N, num_classes], for H and W of 63 pixels or more.
+    """
+
+    def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.features = nn.Sequential(  # shapes for H = W = 224
+            nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),  # [N, 64, 55, 55]
+            nn.ReLU(),
+            nn.MaxPool2d(kernel_size=3, stride=2),  # [N, 64, 27, 27]
+            nn.Conv2d(64, 192, kernel_size=5, padding=2),  # [N, 192, 27, 27]
+            nn.ReLU(),
+            nn.MaxPool2d(kernel_size=3, stride=2),  # [N, 192, 13, 13]
+            nn.Conv2d(192, 384, kernel_size=3, padding=1),  # [N, 384, 13, 13]
+            nn.ReLU(),
+            nn.Conv2d(384, 256, kernel_size=3, padding=1),  # [N, 256, 13, 13]
+            nn.ReLU(),
+            nn.Conv2d(256, 256, kernel_size=3, padding=1),  # [N, 256, 13, 13]
+            nn.ReLU(),
+            nn.MaxPool2d(kernel_size=3, stride=2),  # [N, 256, 6, 6]
+        )
+        self.avgpool = nn.AdaptiveAvgPool2d((6, 6))  # [N, 256, 6, 6] for any H and W
+        self.classifier = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(256 * 6 * 6, 4096),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, num_classes),
+        )
+        self.apply(init_weights)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.features(x)
+        x = self.avgpool(x)
+        x = torch.flatten(x, 1)  # [N, 9216]
+        return self.classifier(x)  # [N, num_classes]
+
+
+def init_weights(layer: nn.Module) -> None:
+    """Draw weights and biases uniformly within 1 / sqrt(fan_in), as PyTorch does by default.
+
+    For the weights that is kaiming_uniform with a = sqrt(5). fan_in counts the inputs of one
+    output: weight [out, in] of Linear has in, weight [out, in, k, k] of Conv2d has in * k * k.
+    """
+    if isinstance(layer, (nn.Conv2d, nn.Linear)):
+        nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5))
+        fan_in = layer.weight[0].numel()
+        bound = 1 / math.sqrt(fan_in)
+        nn.init.uniform_(layer.bias, -bound, bound)

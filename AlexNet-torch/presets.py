@@ -1,0 +1,42 @@
+"""From a decoded picture to the network's input, with this framework's own transform functions.
+
+Nothing is drawn here: the crop and the flip are given, so that both trees make the same pixels.
+Parameters and order are those of torchvision's references/classification/presets.py.
+"""
+
+import torch
+from PIL.Image import Image
+from torchvision.transforms import functional as F
+
+from common.draws import Crop
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, by channel R, G, B, on a scale of 0 to 1
+STD = (0.229, 0.224, 0.225)
+
+
+def train_preset(picture: Image, crop: Crop, flip: bool, image_size: int) -> torch.Tensor:
+    """Cut out `crop`, resize it, mirror it or not, normalize it.
+
+    Returns [3, image_size, image_size], float32.
+    """
+    picture = F.crop(picture, crop.top, crop.left, crop.height, crop.width)
+    picture = F.resize(picture, (image_size, image_size))
+    if flip:
+        picture = F.hflip(picture)
+    return normalize(picture)
+
+
+def eval_preset(picture: Image, resize_size: int, image_size: int) -> torch.Tensor:
+    """Resize the shorter side to `resize_size`, cut out the centre, normalize it.
+
+    Returns [3, image_size, image_size], float32.
+    """
+    picture = F.resize(picture, resize_size)
+    picture = F.center_crop(picture, image_size)
+    return normalize(picture)
+
+
+def normalize(picture: Image) -> torch.Tensor:
+    """Turn bytes [H, W, 3] into numbers [3, H, W], of mean 0 and deviation 1 on ImageNet."""
+    image = F.to_tensor(picture)  # [3, H, W], 0 to 1
+    return F.normalize(image, MEAN, STD)

@@ -1,0 +1,255 @@
+"""The command line of train.py, one for both trees."""
+
+import argparse
+import dataclasses
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from common import errors
+from common.recipes import RECIPES
+
+SMALLEST_IMAGE = 63  # pixels; below it AlexNet's last pooling has nothing left to pool
+LARGEST_SEED = 2**63 - 1
+
+DEFAULTS = {"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False}
+# What may change when a run is resumed; all else is part of what the run is.
+CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line on standard error, with exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        errors.fail(f"{message} (see --help)")
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown_option(unknown[0]))
+        return found
+
+    def _unknown_option(self, given: str) -> str:
+        if not given.startswith("-"):
+            return f"{given!r} belongs to no option"
+        name = given.split("=")[0]
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _number(kind, smallest, largest, unit="number"):
+    """Return an argparse type for a number within [smallest, largest]."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not smallest <= value <= largest:  # NaN fails the comparison too
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no {unit} from {smallest:g} to {largest:g}"
+            )
+        return value
+
+    return convert
+
+
+def _whole(smallest: int, largest: int = 1_000_000):
+    return _number(int, smallest, largest, "whole number")
+
+
+def _real(smallest: float, largest: float):
+    return _number(float, smallest, largest)
+
+
+def _device(text: str) -> str:
+    kind, _, number = text.replace("cuda", "gpu").partition(":")
+    known = kind in ("auto", "cpu") and ":" not in text
+    known = known or (kind == "gpu" and (number.isdecimal() or ":" not in text))
+    if not known:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, gpu, gpu:NUMBER")
+    return kind + (f":{number}" if number else "")
+
+
+def get_args_parser(framework: str) -> Parser:
+    """Return the parser of train.py. What is not given is None: `parse` fills it in."""
+    parser = Parser(
+        prog="train.py",
+        allow_abbrev=False,
+        description=f"Train AlexNet on an image folder with {framework}.",
+        epilog="Options that say 'recipe' have the recipe's value unless you give another.",
+    )
+
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data-path",
+        type=Path,
+        metavar="DIR",
+        help="a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
+    )
+    data.add_argument(
+        "--image-size",
+        type=_whole(SMALLEST_IMAGE, 4096),
+        metavar="PIXELS",
+        help=f"width and height of the network's input, at least {SMALLEST_IMAGE} (recipe)",
+    )
+    data.add_argument(
+        "--workers",
+        type=_whole(0, 1024),
+        metavar="N",
+        help="processes that read pictures; 0: the training process itself (2)",
+    )
+
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument(
+        "--recipe",
+        choices=sorted(RECIPES),
+        help="the set of defaults (imagenet where --data-path is given, else sample)",
+    )
+    recipe.add_argument("--epochs", type=_whole(1), metavar="N", help="passes over train (recipe)")
+    recipe.add_argument(
+        "--batch-size", type=_whole(1), metavar="N", help="pictures a step on each GPU (recipe)"
+    )
+    recipe.add_argument(
+        "--lr",
+        type=_real(0, 1e3),
+        metavar="RATE",
+        help="learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)",
+    )
+    recipe.add_argument(
+        "--gpus", type=_whole(1), metavar="N", help="GPUs that --lr is meant for (recipe)"
+    )
+    recipe.add_argument("--momentum", type=_real(0, 1), metavar="M", help="of SGD (recipe)")
+    recipe.add_argument(
+        "--nesterov", action="store_true", default=None, help="Nesterov's momentum (off)"
+    )
+    recipe.add_argument(
+        "--weight-decay", type=_real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
+    )
+    recipe.add_argument(
+        "--schedule", choices=["step", "cosine"], help="of the learning rate (recipe)"
+    )
+    recipe.add_argument(
+        "--lr-step-size", type=_whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
+    )
+    recipe.add_argument(
+        "--lr-gamma", type=_real(0, 1), metavar="G", help="step: factor of each stair (recipe)"
+    )
+    recipe.add_argument(
+        "--warmup-epochs",
+        type=_real(0, 1e6),
+        metavar="EPOCHS",
+        help="epochs, or a fraction, in which the rate climbs from a hundredth (recipe)",
+    )
+    recipe.add_argument("--dropout", type=_real(0, 0.99), metavar="P", help="rate (recipe)")
+
+    model = parser.add_argument_group("model")
+    model.add_argument(
+        "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"
+    )
+    model.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on from a checkpoint, in its run folder"
+    )
+    model.add_argument(
+        "--eval-only",
+        action="store_true",
+        default=None,
+        help="only measure --weights or --resume on val",
+    )
+
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help="the run folder, a new one (runs/<framework>-<recipe>-<time>)",
+    )
+    run.add_argument("--seed", type=_whole(0, LARGEST_SEED), metavar="N", help="of all draws (0)")
+    run.add_argument(
+        "--device",
+        type=_device,
+        metavar="NAME",
+        help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
+    )
+    return parser
+
+
+def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse `argv` (sys.argv by default), fill in what is not given, check what can be checked.
+
+    What is not given comes from the run that --resume names, else from the recipe. Adds `framework`
+    and `resize_size`: the pixels of the shorter side before evaluation's centre crop, 256 for a
+    crop of 224 and in proportion for others. Leaves with exit status 2 on a mistake.
+    """
+    parser = get_args_parser(framework)
+    args = parser.parse_args(argv)
+    _check_paths(parser, args)
+    if args.resume:
+        _fill_in(args, _stored_arguments(parser, args, framework))
+    if args.recipe is None:
+        args.recipe = "imagenet" if args.data_path else "sample"
+    _fill_in(args, dataclasses.asdict(RECIPES[args.recipe]))
+    _fill_in(args, DEFAULTS)
+    args.framework = framework
+    args.resize_size = round(args.image_size * 256 / 224)
+    _check_together(parser, args)
+    return args
+
+
+def _fill_in(args: argparse.Namespace, values: dict) -> None:
+    for name, value in values.items():
+        if getattr(args, name, None) is None:
+            setattr(args, name, value)
+
+
+def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
+    if args.data_path is not None:
+        if not args.data_path.is_dir():
+            parser.error(f"--data-path {args.data_path}: there is no such folder")
+        args.data_path = args.data_path.resolve()
+    for option in ("weights", "resume"):
+        path = getattr(args, option)
+        if path is not None and not path.is_file():
+            parser.error(f"--{option} {path}: there is no such file")
+    if args.weights and args.resume:
+        parser.error("--weights starts a new run and --resume goes on with one; give one of them")
+    if args.eval_only and not (args.weights or args.resume):
+        parser.error("--eval-only needs the weights to measure: --weights FILE or --resume FILE")
+
+
+def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) -> dict:
+    """Return the arguments of the run to be resumed, from the args.json beside its checkpoint."""
+    file = args.resume.parent / "args.json"
+    try:
+        stored = json.loads(file.read_text())["arguments"]
+        stored["data_path"] = Path(stored["data_path"]) if stored["data_path"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        parser.error(
+            f"--resume {args.resume}: the args.json of its run is not beside it, or is damaged; "
+            "put it there, or start a new run from the weights alone by --weights"
+        )
+    if stored.get("framework") != framework:
+        parser.error(f"--resume {args.resume}: a run of {stored.get('framework')}")
+    longer = {"epochs"} if stored.get("schedule") == "step" else set()  # cosine ends with the run
+    for name, value in vars(args).items():
+        fixed = name not in CHANGEABLE | longer
+        if fixed and value is not None and value != stored.get(name):
+            option = "--" + name.replace("_", "-")
+            parser.error(
+                f"{option} {value}: the run to resume has {stored.get(name)}, and goes on as it "
+                f"was; leave {option} out"
+            )
+    return {name: stored.get(name) for name in vars(args) if name not in CHANGEABLE - {"data_path"}}
+
+
+def _check_together(parser: Parser, args: argparse.Namespace) -> None:
+    if args.data_path is None and args.recipe != "sample":
+        parser.error(f"the recipe {args.recipe} needs pictures: name their folder by --data-path")
+    if args.warmup_epochs >= args.epochs:
+        parser.error(
+            f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"
+        )
+    if args.nesterov and not args.momentum:
+        parser.error("--nesterov needs a --momentum above 0")

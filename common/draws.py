@@ -1,0 +1,125 @@
+"""Random numbers drawn once, outside both frameworks.
+
+Every number is a function of (seed, purpose, epoch, index) and of nothing else: not of how many
+workers load the data, nor of what was drawn before. So both trees see the same pictures in the same
+order, and a resumed run goes on exactly where it stopped.
+
+The generator is Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), of
+which only the raw 64-bit words are used: NumPy promises that those never change, whatever the
+version or the platform (NEP 19), and promises no such thing of its distributions.
+"""
+
+import enum
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+Area = tuple[float, float]  # smallest and largest share of the picture's area
+Aspect = tuple[float, float]  # smallest and largest width / height
+
+DEFAULT_AREA: Area = (0.08, 1.0)
+DEFAULT_ASPECT: Aspect = (3 / 4, 4 / 3)
+CROP_ATTEMPTS = 10
+
+
+class Purpose(enum.IntEnum):
+    """What a number is for; one independent stream each."""
+
+    ORDER = 1
+    CROP = 2
+    FLIP = 3
+    DROPOUT = 4
+    SAMPLE = 5
+    WEIGHTS = 6
+
+
+class Crop(NamedTuple):
+    """A box in pixels of the decoded picture."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def words(seed: int, purpose: Purpose, epoch: int, index: int, count: int) -> np.ndarray:
+    """Return `count` random 64-bit words, shape [count], uint64.
+
+    Philox counts upwards from `counter`, lowest word first. The key names the stream and the two
+    highest counter words name the place in it, so no two places share a word.
+    """
+    generator = np.random.Philox(
+        key=np.array([seed, purpose], dtype=np.uint64),
+        counter=np.array([0, 0, index, epoch], dtype=np.uint64),
+    )
+    return generator.random_raw(count)
+
+
+def uniform(seed: int, purpose: Purpose, epoch: int, index: int, count: int) -> np.ndarray:
+    """Return `count` numbers of [0, 1), [count], float64, from the top 53 bits of each word."""
+    return (words(seed, purpose, epoch, index, count) >> np.uint64(11)) * 2.0**-53
+
+
+def order(seed: int, epoch: int, length: int) -> np.ndarray:
+    """Return the order in which `epoch` visits `length` samples: a permutation, [length], int64."""
+    keys = words(seed, Purpose.ORDER, epoch, 0, length)
+    return np.argsort(keys, kind="stable")
+
+
+def random_crop(
+    seed: int,
+    epoch: int,
+    index: int,
+    width: int,
+    height: int,
+    area: Area = DEFAULT_AREA,
+    aspect: Aspect = DEFAULT_ASPECT,
+) -> Crop:
+    """Draw the box of a random resized crop from a picture of `width` x `height` pixels.
+
+    The procedure of Inception-style training ("Going deeper with convolutions", section 6), as
+    torchvision's RandomResizedCrop has it: a share of the area, an aspect ratio uniform in its
+    logarithm, ten attempts, then the largest central box within the aspect range.
+    """
+    draws = uniform(seed, Purpose.CROP, epoch, index, 4 * CROP_ATTEMPTS).reshape(CROP_ATTEMPTS, 4)
+    log_aspect = math.log(aspect[0]), math.log(aspect[1])
+    for u_area, u_aspect, u_top, u_left in draws.tolist():
+        target_area = width * height * (area[0] + (area[1] - area[0]) * u_area)
+        ratio = math.exp(log_aspect[0] + (log_aspect[1] - log_aspect[0]) * u_aspect)
+        w = round(math.sqrt(target_area * ratio))
+        h = round(math.sqrt(target_area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(u_top * (height - h + 1))
+            left = int(u_left * (width - w + 1))
+            return Crop(top, left, h, w)
+    return _central_crop(width, height, aspect)
+
+
+def _central_crop(width: int, height: int, aspect: Aspect) -> Crop:
+    """Return the largest central box whose width / height lies within `aspect`."""
+    w, h = width, height
+    if width / height < aspect[0]:
+        h = round(width / aspect[0])
+    elif width / height > aspect[1]:
+        w = round(height * aspect[1])
+    return Crop((height - h) // 2, (width - w) // 2, h, w)
+
+
+def flip(seed: int, epoch: int, index: int) -> bool:
+    """Draw whether the picture is mirrored left to right: yes in one case of two."""
+    return bool(uniform(seed, Purpose.FLIP, epoch, index, 1)[0] < 0.5)
+
+
+def dropout_seed(seed: int, epoch: int, step: int) -> int:
+    """Return the seed that a framework's own dropout starts one training step from (31 bits).
+
+    With a seed for each step there is no random state to save: a run that resumes at any step drops
+    the units that it would have dropped.
+    """
+    return int(words(seed, Purpose.DROPOUT, epoch, step, 1)[0] >> np.uint64(33))
+
+
+def weights_seed(seed: int) -> int:
+    """Return the seed that a framework's own initialization starts from (31 bits)."""
+    return int(words(seed, Purpose.WEIGHTS, 0, 0, 1)[0] >> np.uint64(33))

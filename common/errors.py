@@ -1,0 +1,29 @@
+"""Errors that are the user's to mend: one clear line, exit status 2, never a traceback."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+BAD_INPUT = 2
+
+
+class UserError(Exception):
+    """Wrong usage or bad input. Its text says what is wrong, where, and what to do."""
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call `main` and leave the process with its exit status; 2 and one line on a UserError."""
+    try:
+        status = main()
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status or 0)
+
+
+def fail(message: str) -> None:
+    """Print `message` as one line on standard error and leave with exit status 2."""
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(BAD_INPUT)

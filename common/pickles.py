@@ -1,0 +1,90 @@
+"""A reader for Paddle's weight files that runs nothing they may carry.
+
+A .pdparams file is a pickle, and a pickle can name any function of any module and have it called.
+This reader knows the handful of names that arrays and plain containers need, and refuses the rest
+before anything is called. https://docs.python.org/3/library/pickle.html#restricting-globals
+"""
+
+import collections
+import pickle
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from common.errors import UserError
+
+
+def _array(kind: type, shape: tuple, code: bytes) -> np.ndarray:
+    """Stand for NumPy's _reconstruct: an empty array, to be filled by its state."""
+    return np.ndarray.__new__(np.ndarray, (0,), "b")
+
+
+def _bytes(text: str, encoding: str) -> bytes:
+    """Stand for _codecs.encode, as which old pickle protocols spell bytes."""
+    return text.encode("latin1")
+
+
+_ALLOWED = {
+    ("builtins", "tuple"): tuple,  # Paddle writes a tensor as tuple((name, array))
+    ("builtins", "set"): set,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _array,
+    ("numpy._core.multiarray", "_reconstruct"): _array,
+    ("numpy.core.multiarray", "scalar"): np._core.multiarray.scalar
+    if hasattr(np, "_core")
+    else np.core.multiarray.scalar,
+    ("_codecs", "encode"): _bytes,
+}
+_ALLOWED["numpy._core.multiarray", "scalar"] = _ALLOWED["numpy.core.multiarray", "scalar"]
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise UserError(
+                f"it asks for {module}.{name}, which weights do not need and which could run code"
+            ) from None
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise UserError("it refers to data outside the file")
+
+
+def read(path: Path) -> Any:
+    """Return what the .pdparams file at `path` holds, each tensor as a NumPy array.
+
+    Raises UserError where the file is damaged, of another kind, or asks for more than arrays.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _plain(_load(file))
+    except UserError as error:
+        raise UserError(f"{path}: refused: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise UserError(
+            f"{path}: cannot be loaded ({str(error) or type(error).__name__}); it is damaged or "
+            "no .pdparams file"
+        ) from error
+
+
+def _load(file: BinaryIO) -> Any:
+    return _Reader(file, encoding="latin1").load()
+
+
+def _plain(value: Any) -> Any:
+    """Turn each (name, array) into the array, and refuse arrays of objects."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
+        value = value[1]
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        raise UserError("it holds an array of objects, not of numbers")
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value

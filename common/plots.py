@@ -1,0 +1,39 @@
+"""Pictures of a run."""
+
+import os
+from pathlib import Path
+
+from common.paths import ROOT
+from common.run_folder import replace_whole
+
+# matplotlib keeps its font list in the user's home otherwise.
+os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
+
+
+def write_curves(path: Path, rows: list[dict], title: str) -> None:
+    """Write loss, accuracy and learning rate over the epochs of `rows` (metrics.jsonl) as a PNG."""
+    if not rows:
+        return
+    Path(os.environ["MPLCONFIGDIR"]).mkdir(parents=True, exist_ok=True)
+    from matplotlib.figure import Figure  # takes a second, needed only here
+
+    epochs = [row["epoch"] for row in rows]
+    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure.suptitle(f"{title}: best val top-1 {max(row['val_top1'] for row in rows):.1f} %")
+    loss, accuracy, lr = figure.subplots(1, 3)
+    for axes, label, names in (
+        (loss, "loss", ("train_loss", "val_loss")),
+        (accuracy, "accuracy (%)", ("train_top1", "val_top1", "val_top5")),
+        (lr, "learning rate at the epoch's start", ("lr",)),
+    ):
+        for name in names:
+            axes.plot(epochs, [row[name] for row in rows], marker=".", label=name)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(names) > 1:
+            axes.legend()
+    loss.set_ylim(bottom=0)
+    with replace_whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)

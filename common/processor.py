@@ -1,0 +1,52 @@
+"""What this machine's processor is, and the settings that make Paddle fast on it."""
+
+import os
+import platform
+import warnings
+from pathlib import Path
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, set[str]]:
+    """Return the processor's vendor, model name and instruction flags; empty where unknown."""
+    fields: dict[str, str] = {}
+    try:
+        for line in cpuinfo.read_text().splitlines():
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip(), value.strip())
+    except OSError:
+        pass
+    model = fields.get("model name", platform.processor())
+    return fields.get("vendor_id", ""), model, set(fields.get("flags", "").split())
+
+
+def mkl_type(vendor: str, flags: set[str]) -> str | None:
+    """Return the MKL_DEBUG_CPU_TYPE to set, or None to leave the choice to MKL.
+
+    Paddle's CPU wheel carries an old MKL that takes its slowest kernels on a processor that is not
+    Intel's. Type 5 is AVX2 and type 7 is AVX-512 (both seen to work; type 8 crashes).
+    """
+    if vendor == "GenuineIntel" or not {"avx2", "fma"} <= flags:
+        return None
+    # Type 7 takes what every processor with AVX-512 since Skylake-SP has.
+    return "7" if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags else "5"
+
+
+def prepare_paddle() -> None:
+    """Set Paddle's threads and MKL kernels for this processor; call it before importing paddle.
+
+    The libraries read these variables once, when they are loaded. What the user has set stays.
+    """
+    vendor, _, flags = describe()
+    os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
+    kind = mkl_type(vendor, flags)
+    if kind:
+        os.environ.setdefault("MKL_DEBUG_CPU_TYPE", kind)
+    # Paddle looks for a compiler cache as it is imported; nothing here compiles.
+    warnings.filterwarnings("ignore", message="No ccache found")

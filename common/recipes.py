@@ -1,0 +1,71 @@
+"""Training recipes by name. A recipe sets the defaults of the arguments that it names."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of one training. `lr` is meant for `gpus` GPUs of `batch_size` pictures each.
+
+    `lr_step_size` and `warmup_epochs` count epochs; `image_size` is in pixels.
+    """
+
+    image_size: int
+    batch_size: int
+    epochs: int
+    lr: float
+    gpus: int
+    weight_decay: float
+    schedule: str  # step or cosine
+    lr_step_size: int = 30
+    lr_gamma: float = 0.1
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    dropout: float = 0.5
+
+
+RECIPES = {
+    # torchvision's reference training of AlexNet, 56.5 % top-1:
+    # https://github.com/pytorch/vision/tree/main/references/classification
+    "imagenet": Recipe(
+        image_size=224,
+        batch_size=32,
+        epochs=90,
+        lr=0.01,
+        gpus=8,
+        weight_decay=1e-4,
+        schedule="step",
+    ),
+    # The embedded sample: small pictures, so that two processor cores learn it in minutes.
+    "sample": Recipe(
+        image_size=64,
+        batch_size=32,
+        epochs=15,
+        lr=0.02,
+        gpus=1,
+        weight_decay=1e-4,
+        schedule="cosine",
+        warmup_epochs=2,
+    ),
+    # CIFAR-10 as an image folder of 32 x 32 pictures, enlarged.
+    "cifar10": Recipe(
+        image_size=64,
+        batch_size=128,
+        epochs=30,
+        lr=0.02,
+        gpus=1,
+        weight_decay=5e-4,
+        schedule="cosine",
+        warmup_epochs=1,
+    ),
+    # Section 5 of the paper; it divides the rate by 10 three times over about 90 epochs.
+    "paper": Recipe(
+        image_size=224,
+        batch_size=128,
+        epochs=90,
+        lr=0.01,
+        gpus=1,
+        weight_decay=5e-4,
+        schedule="step",
+    ),
+}

@@ -1,0 +1,139 @@
+"""The folder of one run: arguments, metrics, curves, checkpoints."""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from common import processor
+from common.errors import UserError
+from common.paths import RUNS_DIR
+
+PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow")
+
+
+class RunFolder:
+    """`args.json`, `metrics.jsonl` and whatever else a run leaves, in `path`."""
+
+    def __init__(self, args: argparse.Namespace, resumed_epochs: int = 0) -> None:
+        """Make the folder, or take up that of the checkpoint `args.resume` after `resumed_epochs`.
+
+        Raises UserError where the folder holds another run or cannot be made.
+        """
+        self.path = args.output_dir or _default_path(args)
+        self.metrics_file = self.path / "metrics.jsonl"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if args.resume and args.resume.parent.resolve() == self.path.resolve():
+                self._keep_epochs(resumed_epochs)
+            elif self.metrics_file.exists() or (self.path / "args.json").exists():
+                raise UserError(
+                    f"--output-dir {self.path} holds another run; name a new folder, or go on with "
+                    "that run by --resume"
+                )
+            write_json(self.path / "args.json", describe_run(args))
+        except OSError as error:
+            raise UserError(
+                f"--output-dir {self.path}: cannot be written ({error.strerror}); name a folder "
+                "that you may write to"
+            ) from error
+
+    def _keep_epochs(self, count: int) -> None:
+        """Drop the lines of epochs that came after the checkpoint: they will be run again."""
+        rows = [row for row in self.read_metrics() if row["epoch"] <= count]
+        with replace_whole(self.metrics_file) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def log(self, row: dict) -> None:
+        """Append the metrics of one epoch as one line of JSON."""
+        with open(self.metrics_file, "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def read_metrics(self) -> list[dict]:
+        """Return the metrics of all epochs so far."""
+        if not self.metrics_file.exists():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+
+
+def _default_path(args: argparse.Namespace) -> Path:
+    if args.resume:
+        return args.resume.parent
+    stem = f"{args.framework}-{args.recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path = RUNS_DIR / stem
+    number = 2
+    while path.exists():  # two runs within one second
+        path = RUNS_DIR / f"{stem}-{number}"
+        number += 1
+    return path
+
+
+def describe_run(args: argparse.Namespace) -> dict:
+    """Return the arguments, the versions and the machine of a run, ready for JSON."""
+    _, model, _ = processor.describe()
+    return {
+        "arguments": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(args).items()
+        },
+        "command": sys.argv,
+        "versions": {"python": platform.python_version(), **_package_versions()},
+        "machine": {
+            "system": platform.platform(),
+            "processor": model,
+            "cores": processor.available_cores(),
+        },
+    }
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with replace_whole(path) as partial:
+        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def replace_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.
+
+    The bytes are on the disk before the name is: after a crash `path` is the old file or the new
+    one, never half of one.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, whole or not at all, with no second copy if it can.
+
+    `source` may be replaced afterwards (never rewritten in place): `target` keeps the old contents.
+    """
+    with replace_whole(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, partial)

@@ -1,0 +1,267 @@
+"""The embedded sample: ten classes of pictures, drawn from a seed, to train on with no download.
+
+    python -m common.sample [--seed N] [--output DIR]
+
+Each picture is one shape or one texture in two colours on a cloudy ground, its colour, place, size,
+rotation and noise drawn anew. The pixels are the same on every machine for the same seed: only the
+basic operations that IEEE 754 rounds exactly (+ - * / sqrt) and whole numbers are used, no sine or
+exponential, whose last bit differs between machines; and no chroma subsampling in the JPEG.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from common import draws, errors
+from common.paths import ROOT, SAMPLE_DIR
+
+VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
+TRAIN_PER_CLASS = 200
+VAL_PER_CLASS = 40
+SIZES = ((400, 300), (384, 288), (400, 267), (360, 270), (320, 320))  # long side, short side
+JPEG_QUALITY = 90
+BAND = 24  # rows drawn at a time
+
+# A shape maps coordinates to a signed distance: below 0 inside, 1 = the shape's radius.
+Shape = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.sqrt(x * x + y * y) - 0.9
+
+
+def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = np.abs(x), np.abs(y)
+    return np.minimum(np.maximum(x - 1.0, y - 0.25), np.maximum(y - 1.0, x - 0.25))
+
+
+def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    slanted = 0.8660254037844386 * np.abs(x) - 0.5 * (y - 0.15)  # sin and cos of 60 degrees
+    return np.maximum(slanted, y - 0.15) - 0.5
+
+
+def _wave(x: np.ndarray) -> np.ndarray:
+    """A triangle wave of period 1 between -0.5 and 0.5, in place of a sine."""
+    return 2.0 * np.abs(x - np.floor(x) - 0.5) - 0.5
+
+
+def _stripes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.25 * _wave(2.0 * y)
+
+
+def _bars(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.25 * _wave(2.0 * x)
+
+
+def _checks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    across, down = 0.4 * _wave(1.2 * x), 0.4 * _wave(1.2 * y)
+    return np.maximum(np.minimum(across, down), np.minimum(-across, -down))
+
+
+def _dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    across, down = _wave(1.3 * x) + 0.5, _wave(1.3 * y) + 0.5  # 0 at a dot's centre
+    return (np.sqrt(across * across + down * down) - 0.55) / 2.6
+
+
+def _grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.minimum(_wave(1.6 * x) + 0.3, _wave(1.6 * y) + 0.3) / 3.2
+
+
+def _rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.25 * _wave(2.0 * np.sqrt(x * x + y * y))
+
+
+def _rays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    # Six lines through the centre, 30 degrees apart: their signs multiplied change at each line.
+    lines = (
+        y,
+        0.5 * x + 0.8660254037844386 * y,
+        0.8660254037844386 * x + 0.5 * y,
+        x,
+        0.8660254037844386 * x - 0.5 * y,
+        0.5 * x - 0.8660254037844386 * y,
+    )
+    sign, nearest = np.ones_like(x), np.full_like(x, np.inf)
+    for line in lines:
+        sign = sign * np.where(line < 0, -1.0, 1.0)
+        nearest = np.minimum(nearest, np.abs(line))
+    return sign * nearest
+
+
+SHAPES: dict[str, Shape] = {
+    "bars": _bars,
+    "checks": _checks,
+    "cross": _cross,
+    "disc": _disc,
+    "dots": _dots,
+    "grid": _grid,
+    "rays": _rays,
+    "rings": _rings,
+    "stripes": _stripes,
+    "triangle": _triangle,
+}
+CLASSES = sorted(SHAPES)
+
+
+def _stretch(grid: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Read a small grid [h, w] bilinearly at places `down` [H], `right` [W] of [0, 1) -> [H, W]."""
+    rows, columns = down * (grid.shape[0] - 1), right * (grid.shape[1] - 1)
+    top, left = rows.astype(int), columns.astype(int)
+    lines = grid[top] + (grid[top + 1] - grid[top]) * (rows - top)[:, None]  # [H, w]
+    return lines[:, left] + (lines[:, left + 1] - lines[:, left]) * (columns - left)
+
+
+def _two_colours(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Draw ground and figure, each [3] in 0..255, whose brightness differs by 130 or more."""
+    luma = np.array([0.299, 0.587, 0.114])
+    ground, figure = 20 + 215 * u[:3], 20 + 215 * u[3:6]
+    brightness = float((luma * ground).sum())
+    difference = float((luma * figure).sum()) - brightness
+    if abs(difference) < 130:
+        figure = figure + (130 if brightness < 128 else -130) - difference
+    return ground, figure
+
+
+def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
+    """Draw picture `number` of class `name`: [height, width, 3], uint8, RGB."""
+    place = ((split == "val") * len(CLASSES) + CLASSES.index(name)) * 1_000_000 + number
+    u = draws.uniform(seed, draws.Purpose.SAMPLE, 0, place, 128)
+    long_side, short_side = SIZES[int(u[0] * len(SIZES))]
+    width, height = (long_side, short_side) if u[1] < 0.7 else (short_side, long_side)
+
+    ground, figure = _two_colours(u[2:8])
+    clouds = 40 * u[8:33].reshape(5, 5) - 20  # the ground, brighter and darker by 20 levels
+    shade = 50 * u[37:41].reshape(2, 2) - 25  # light falling off across the figure
+    grain = 0.02 + 0.06 * u[41]
+
+    # Coordinates in units of the figure's radius, turned by an angle whose half has tangent t.
+    radius = short_side * (0.34 + 0.16 * u[33])
+    reach = max(0.5 * short_side - 0.85 * radius, 0.0)
+    centre_x = 0.5 * width + (2 * u[34] - 1) * reach
+    centre_y = 0.5 * height + (2 * u[35] - 1) * reach
+    t = 0.34 * u[36] - 0.17  # up to 19 degrees either way
+    cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+
+    # Noise is a sum of four random bytes, near enough to a bell: [height, width], -510 to 510.
+    words = draws.words(seed, draws.Purpose.SAMPLE, 1, place, height * width // 2)
+    noise = words.view(np.uint8).reshape(4, height, width).sum(0, dtype=np.int16) - 510
+
+    columns = np.arange(width)
+    picture = np.empty((height, width, 3), np.uint8)
+    for start in range(0, height, BAND):  # a few rows at a time stay in the processor's cache
+        rows = np.arange(start, min(start + BAND, height))
+        x = (columns[None, :] - centre_x) / radius
+        y = (rows[:, None] - centre_y) / radius
+        distance = SHAPES[name](cosine * x + sine * y, cosine * y - sine * x)
+        cover = np.clip(0.5 - distance * radius, 0.0, 1.0)  # soft over one pixel
+        cloudy = _stretch(clouds, rows / height, columns / width)
+        shaded = _stretch(shade, rows / height, columns / width)
+        common = cloudy + (shaded - cloudy) * cover + noise[rows] * grain + 0.5
+        for channel in range(3):
+            level = (figure[channel] - ground[channel]) * cover + (common + ground[channel])
+            picture[rows, :, channel] = np.clip(np.floor(level), 0, 255)
+    return picture
+
+
+def _write_picture(task: tuple[int, str, str, int, str]) -> None:
+    seed, split, name, number, folder = task
+    path = Path(folder) / split / name / f"{number:04d}.jpg"
+    picture = Image.fromarray(draw_picture(seed, split, name, number))
+    picture.save(path, quality=JPEG_QUALITY, subsampling=0)
+
+
+def _description(seed: int) -> dict:
+    return {"version": VERSION, "seed": seed, "train": TRAIN_PER_CLASS, "val": VAL_PER_CLASS}
+
+
+def is_complete(folder: Path, seed: int = 0) -> bool:
+    """Say whether `folder` holds the whole sample of this seed and this version of the drawing."""
+    try:
+        return json.loads((folder / "sample.json").read_text()) == _description(seed)
+    except (OSError, ValueError):
+        return False
+
+
+def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
+    """Draw the sample into `folder`, complete or not at all; nothing is done where it stands.
+
+    It is drawn into a folder beside it that takes its name at the end, one process at a time.
+    Raises UserError when the folder holds something else or cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with open(folder.parent / f".{folder.name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not is_complete(folder, seed):
+                _write_whole(folder, seed, processes)
+    except OSError as error:
+        raise errors.UserError(
+            f"the sample cannot be written to {folder} ({error}); free some disk space "
+            "(300 MB) or allow writing there, or name your own pictures with --data-path"
+        ) from error
+
+
+def _write_whole(folder: Path, seed: int, processes: int | None) -> None:
+    if folder.exists() and not (folder / "sample.json").exists():
+        raise errors.UserError(f"{folder} exists and is no sample; move it away or delete it")
+    partial = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)  # what an interrupted drawing left
+    counts = {"train": TRAIN_PER_CLASS, "val": VAL_PER_CLASS}
+    tasks = [
+        (seed, split, name, number, str(partial))
+        for split, count in counts.items()
+        for name in CLASSES
+        for number in range(count)
+    ]
+    try:
+        for split in counts:
+            for name in CLASSES:
+                (partial / split / name).mkdir(parents=True)
+        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+            done = pool.map(_write_picture, tasks, chunksize=20)
+            quiet = not sys.stderr.isatty()
+            for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="picture"):
+                pass
+        (partial / "sample.json").write_text(json.dumps(_description(seed)) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)  # an older version
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def ensure() -> Path:
+    """Return the folder of the default sample; drawn first, in a process of its own, if missing.
+
+    A process of its own, because the drawing's worker processes would otherwise be forked from one
+    that has a whole framework loaded.
+    """
+    if not is_complete(SAMPLE_DIR):
+        print(f"drawing the sample pictures into {SAMPLE_DIR} (once)", flush=True)
+        command = [sys.executable, "-m", "common.sample", "--output", str(SAMPLE_DIR)]
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            raise errors.UserError("the sample was not drawn (reason above)")
+    return SAMPLE_DIR
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="common.sample", description="Draw the embedded sample.")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
+    parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
+    args = parser.parse_args()
+    write(args.output, args.seed)
+
+
+if __name__ == "__main__":
+    errors.run(main)

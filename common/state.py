@@ -1,0 +1,70 @@
+"""Checks of weights before they are loaded; framework-free."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+
+Shapes = dict[str, tuple[int, ...]]
+
+KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
+
+
+def check_suffix(path: Path, own: str) -> None:
+    """Raise UserError where the ending of `path` is not that of this framework's files."""
+    kind = KINDS.get(path.suffix)
+    if kind != KINDS[own]:
+        what = f"weights of {kind}" if kind else "no weights by its ending"
+        raise UserError(f"{path}: {what}; this tree loads {own} and .safetensors files")
+
+
+def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
+    """Return the arrays of a .safetensors file (torch's layout). Raises UserError on a bad file."""
+    try:
+        return load_file(path)
+    except Exception as error:  # the reader has error types of its own
+        raise UserError(
+            f"{path}: cannot be loaded as safetensors ({first_line(error)}); make the file anew"
+        ) from error
+
+
+def check(path: Path, found: Shapes, expected: Shapes) -> None:
+    """Raise UserError, naming the first layer, where a file's keys or shapes misfit the model."""
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    for names, trouble in ((missing, "lacks"), (unknown, "has, unknown to the model,")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UserError(
+                f"{path}: the file {trouble} {names[0]}{more}; it holds another network's weights"
+            )
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise UserError(
+                f"{path}: {name} is {list(found[name])} in the file and {list(shape)} in the "
+                "model; was it trained on another number of classes?"
+            )
+
+
+def model_entry(path: Path, contents: Any) -> dict:
+    """Return the weights of a file: the `model` entry of a train.py checkpoint, or all of it."""
+    weights = contents.get("model", contents) if isinstance(contents, dict) else None
+    if not isinstance(weights, dict):
+        raise UserError(f"{path}: holds no weights by name; give a state dict or a checkpoint")
+    return weights
+
+
+def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
+    """Raise UserError where a checkpoint lacks a part that resuming needs."""
+    missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
+    if missing:
+        raise UserError(
+            f"{path}: not a checkpoint to resume from (no {', '.join(missing)}); "
+            "to start from its weights alone, use --weights"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Run every test; sets up on first use. Options go to pytest: bash scripts/test.sh -k presets
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+bash "$root/scripts/setup.sh"
+cd "$root"
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,76 @@
+"""What several tests need: small image folders, and runs of either tree in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from common import sample
+from common.paths import ROOT
+
+FRAMEWORKS = ("torch", "paddle")
+SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
+TIMEOUT = 300  # seconds after which a process counts as hanging
+
+
+def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> Path:
+    """Write a small image folder: real JPEG files of 100 pixels, odd ones out in size."""
+    for split, count in (("train", train), ("val", val)):
+        for name in sample.CLASSES[:classes]:
+            folder = path / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture = Image.fromarray(sample.draw_picture(1, split, name, number))
+                picture = picture.resize((100 + 7 * number, 90))
+                picture.save(folder / f"{number}.jpg", quality=90)
+    return path
+
+
+def run(*command: object, **environment: str) -> subprocess.CompletedProcess:
+    """Run a command to its end, its output as text."""
+    return subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+def run_train(framework: str, *options: object) -> subprocess.CompletedProcess:
+    """Run train.py of one tree."""
+    return run(sys.executable, ROOT / f"AlexNet-{framework}" / "train.py", *options)
+
+
+def run_probe(framework: str, out_dir: Path, *options: object, **parts: dict) -> dict[str, dict]:
+    """Run probe.py of one tree; return the arrays of each part that it recorded."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    request = out_dir / "request.json"
+    request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
+    script = ROOT / f"AlexNet-{framework}" / "probe.py"
+    done = run(sys.executable, script, request, out_dir)
+    assert done.returncode == 0, done.stderr
+    recorded = {}
+    for part in parts:
+        with np.load(out_dir / f"{part}.npz") as arrays:
+            recorded[part] = dict(arrays)
+    return recorded
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_user_error(done: subprocess.CompletedProcess, *words: str) -> None:
+    """Hold a run to the form of a user's mistake: exit status 2, one line that has the words."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in lines[0]

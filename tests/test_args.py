@@ -1,0 +1,104 @@
+import json
+
+import pytest
+
+from common.args import get_args_parser, parse
+from common.recipes import RECIPES
+
+
+def test_no_data_means_the_sample_recipe():
+    args = parse("torch", [])
+    assert args.recipe == "sample"
+    assert args.data_path is None
+    assert args.lr == RECIPES["sample"].lr
+    assert args.workers == 2 and args.seed == 0 and args.device == "auto"
+
+
+def test_data_means_the_imagenet_recipe(tmp_path):
+    args = parse("paddle", ["--data-path", str(tmp_path)])
+    assert args.recipe == "imagenet"
+    assert (args.lr, args.gpus, args.batch_size, args.epochs) == (0.01, 8, 32, 90)
+    assert (args.image_size, args.resize_size) == (224, 256)
+
+
+def test_options_go_before_the_recipe():
+    args = parse("torch", ["--lr", "0", "--epochs", "3", "--image-size", "112"])
+    assert (args.lr, args.epochs, args.image_size, args.resize_size) == (0, 3, 112, 128)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--epoch", "3"], "no option --epoch; did you mean --epochs?"),
+        (["--frobnicate"], "no option --frobnicate"),
+        (["extra"], "'extra' belongs to no option"),
+        (["--epochs", "0"], "--epochs: '0' is no whole number from 1"),
+        (["--epochs", "1.5"], "--epochs: '1.5' is no whole number"),
+        (["--lr", "nan"], "--lr: 'nan' is no number"),
+        (["--image-size", "62"], "--image-size: '62' is no whole number from 63"),
+        (["--seed", "-1"], "--seed: '-1' is no whole number from 0"),
+        (["--device", "tpu"], "'tpu' is none of auto, cpu, gpu"),
+        (["--device", "gpu:x"], "'gpu:x' is none of auto, cpu, gpu"),
+        (["--recipe", "cake"], "invalid choice: 'cake'"),
+        (["--data-path", "/nowhere"], "--data-path /nowhere: there is no such folder"),
+        (["--weights", "/nowhere.pth"], "--weights /nowhere.pth: there is no such file"),
+        (["--recipe", "imagenet"], "name their folder by --data-path"),
+        (["--eval-only"], "--eval-only needs the weights"),
+        (["--epochs", "1", "--warmup-epochs", "1"], "leaves nothing of --epochs 1"),
+        (["--nesterov", "--momentum", "0"], "--nesterov needs a --momentum"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(argv, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("torch", argv)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert words in message
+
+
+def test_help_is_grouped_and_explains_every_option():
+    text = get_args_parser("torch").format_help()
+    for group in ("data:", "recipe:", "model:", "run:"):
+        assert f"\n{group}\n" in text
+    for action in get_args_parser("torch")._actions:
+        assert action.help, action.option_strings
+
+
+def stored_run(folder, argv):
+    args = parse("torch", argv)
+    checkpoint = folder / "last.pth"
+    checkpoint.touch()
+    arguments = {name: str(value) if name == "data_path" and value else value
+                 for name, value in vars(args).items()}
+    (folder / "args.json").write_text(json.dumps({"arguments": arguments}))
+    return checkpoint
+
+
+def test_a_resumed_run_goes_on_with_its_own_arguments(tmp_path):
+    argv = ["--data-path", str(tmp_path), "--recipe", "sample", "--lr", "0.5", "--seed", "9"]
+    checkpoint = stored_run(tmp_path, argv)
+    args = parse("torch", ["--resume", str(checkpoint), "--workers", "0"])
+    assert (args.lr, args.seed, args.recipe) == (0.5, 9, "sample")
+    assert args.data_path == tmp_path
+    assert args.workers == 0  # how it is run may change
+
+
+@pytest.mark.parametrize("argv", [["--lr", "0.4"], ["--seed", "8"], ["--epochs", "99"]])
+def test_what_a_run_is_cannot_change_when_it_resumes(tmp_path, argv, capsys):
+    checkpoint = stored_run(tmp_path, ["--lr", "0.5", "--seed", "9"])
+    with pytest.raises(SystemExit):
+        parse("torch", ["--resume", str(checkpoint), *argv])
+    assert "goes on as it was" in capsys.readouterr().err
+
+
+def test_a_run_with_the_step_schedule_may_be_made_longer(tmp_path):
+    checkpoint = stored_run(tmp_path, ["--schedule", "step", "--warmup-epochs", "0"])
+    assert parse("torch", ["--resume", str(checkpoint), "--epochs", "99"]).epochs == 99
+
+
+def test_a_run_of_the_other_framework_is_refused(tmp_path, capsys):
+    checkpoint = stored_run(tmp_path, [])
+    with pytest.raises(SystemExit):
+        parse("paddle", ["--resume", str(checkpoint)])
+    assert "a run of torch" in capsys.readouterr().err

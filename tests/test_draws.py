@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from common import draws
+from common.draws import Purpose
+
+
+def test_words_are_the_same_on_every_machine():
+    words = draws.words(seed=7, purpose=Purpose.CROP, epoch=3, index=11, count=3)
+    assert words.tolist() == [13560505755148583721, 3497357397494573911, 16748668798182149542]
+
+
+def test_each_place_has_its_own_stream():
+    places = [
+        (seed, purpose, epoch, index)
+        for seed in (0, 1)
+        for purpose in (Purpose.CROP, Purpose.FLIP)
+        for epoch in (0, 1)
+        for index in (0, 1, 2)
+    ]
+    words = np.concatenate([draws.words(*place, count=40) for place in places])
+    assert len(np.unique(words)) == len(words)
+
+
+def test_order_is_another_permutation_each_epoch():
+    orders = [draws.order(seed=0, epoch=epoch, length=1000) for epoch in range(3)]
+    for order in orders:
+        assert sorted(order.tolist()) == list(range(1000))
+    assert (orders[0] != orders[1]).mean() > 0.9
+    assert (draws.order(seed=0, epoch=1, length=1000) == orders[1]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (640, 480), (4100, 90)])
+def test_crop_lies_within_the_picture(size):
+    width, height = size
+    for index in range(300):
+        crop = draws.random_crop(0, 0, index, width, height)
+        assert crop.height >= 1 and crop.width >= 1
+        assert 0 <= crop.top <= height - crop.height
+        assert 0 <= crop.left <= width - crop.width
+
+
+def test_crops_cover_the_area_and_the_aspects():
+    crops = [draws.random_crop(0, 0, index, 400, 400) for index in range(3000)]
+    area = np.array([crop.width * crop.height / 160_000 for crop in crops])
+    aspect = np.log([crop.width / crop.height for crop in crops])
+    assert 0.079 < area.min() < 0.09 and 0.9 < area.max() <= 1
+    assert abs(aspect.mean()) < 0.02  # as many wide ones as tall ones
+    assert -0.3 < aspect.min() < -0.27 and 0.27 < aspect.max() < 0.3  # log 3/4, log 4/3
+
+
+def test_half_of_the_pictures_are_flipped():
+    flips = [draws.flip(0, 0, index) for index in range(2000)]
+    assert 930 < sum(flips) < 1070
+
+
+def test_seeds_for_the_frameworks_differ_by_step():
+    seeds = {draws.dropout_seed(0, epoch, step) for epoch in range(5) for step in range(200)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert draws.weights_seed(0) != draws.weights_seed(1)

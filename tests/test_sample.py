@@ -1,0 +1,111 @@
+import hashlib
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import errors, sample
+
+
+class SerialPool:
+    """Stands for ProcessPoolExecutor, so that a test can spoil what the workers do."""
+
+    def __init__(self, processes):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def map(self, function, tasks, chunksize):
+        return map(function, tasks)
+
+
+@pytest.fixture
+def small_sample(monkeypatch):
+    monkeypatch.setattr(sample, "TRAIN_PER_CLASS", 2)
+    monkeypatch.setattr(sample, "VAL_PER_CLASS", 1)
+
+
+def test_pixels_are_the_same_on_every_machine():
+    drawn, decoded = hashlib.sha256(), hashlib.sha256()
+    for name in sample.CLASSES:
+        picture = sample.draw_picture(0, "train", name, 5)
+        file = io.BytesIO()
+        Image.fromarray(picture).save(
+            file, "JPEG", quality=sample.JPEG_QUALITY, subsampling=0
+        )
+        drawn.update(picture.tobytes())
+        decoded.update(np.asarray(Image.open(file)).tobytes())
+    assert drawn.hexdigest()[:16] == "cf81d288533cbbc1"
+    assert decoded.hexdigest()[:16] == "f9277eee97869eca"
+
+
+def test_pictures_vary_with_seed_split_and_number():
+    pictures = [
+        sample.draw_picture(seed, split, "rays", number)
+        for seed in (0, 1)
+        for split in ("train", "val")
+        for number in (0, 1, 2)
+    ]
+    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
+    assert all(260 <= min(picture.shape[:2]) for picture in pictures)
+    assert len({picture.shape for picture in pictures}) > 1
+
+
+def test_the_whole_sample_is_written(tmp_path, small_sample):
+    folder = tmp_path / "data" / "sample"
+    sample.write(folder)
+    assert sample.is_complete(folder)
+    assert sorted(path.name for path in (folder / "train").iterdir()) == sample.CLASSES
+    assert len(list(folder.glob("train/*/*.jpg"))) == 2 * 10
+    assert len(list(folder.glob("val/*/*.jpg"))) == 10
+    written = folder / "train" / "disc" / "0001.jpg"
+    expected = sample.draw_picture(0, "train", "disc", 1)
+    difference = np.asarray(Image.open(written)).astype(int) - expected
+    assert np.abs(difference).mean() < 4  # what JPEG loses
+
+
+def test_a_complete_sample_is_left_alone(tmp_path, small_sample):
+    folder = tmp_path / "sample"
+    sample.write(folder)
+    before = os.stat(folder / "train" / "disc" / "0000.jpg").st_mtime_ns
+    sample.write(folder)
+    assert os.stat(folder / "train" / "disc" / "0000.jpg").st_mtime_ns == before
+    sample.write(folder, seed=1)  # another seed is another sample
+    assert sample.is_complete(folder, seed=1) and not sample.is_complete(folder, seed=0)
+
+
+def test_a_failure_leaves_nothing(tmp_path, small_sample, monkeypatch):
+    calls = []
+
+    def full_disk(task):
+        calls.append(task)
+        if len(calls) > 5:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sample, "ProcessPoolExecutor", SerialPool)
+    monkeypatch.setattr(sample, "_write_picture", full_disk)
+    with pytest.raises(errors.UserError, match="No space left"):
+        sample.write(tmp_path / "sample")
+    assert [path.name for path in tmp_path.iterdir()] == [".sample.lock"]
+
+
+def test_what_an_interrupted_drawing_left_is_swept_away(tmp_path, small_sample):
+    (tmp_path / ".sample.partial" / "train" / "oddity").mkdir(parents=True)
+    sample.write(tmp_path / "sample")
+    assert not (tmp_path / "sample" / "train" / "oddity").exists()
+    assert not (tmp_path / ".sample.partial").exists()
+
+
+def test_a_folder_of_something_else_is_not_overwritten(tmp_path, small_sample):
+    precious = tmp_path / "sample" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("all my work")
+    with pytest.raises(errors.UserError, match="is no sample"):
+        sample.write(tmp_path / "sample")
+    assert precious.read_text() == "all my work"

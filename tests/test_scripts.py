@@ -1,0 +1,126 @@
+"""The shell scripts say what is missing, in one line, with exit status 2."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from common.paths import ROOT
+from tests.helpers import TIMEOUT, assert_user_error, run
+
+
+def bash(script, *options, **environment):
+    return run("bash", ROOT / "scripts" / script, *options, **environment)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """The files that set-up needs, in a folder with no .venv."""
+    for name in ("scripts", "common"):
+        shutil.copytree(ROOT / name, tmp_path / "clone" / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def put_program(folder, name, text):
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "name the framework"),
+        (["--framework"], "--framework needs a name"),
+        (["--framework", "jax"], "there is no framework 'jax'"),
+        (["--framework=tensorflow"], "there is no framework 'tensorflow'"),
+        (["--framework", "torch", "--data-path", "/nowhere"], "no such folder"),
+        (["--framework", "paddle", "--lern-rate", "1"], "no option --lern-rate"),
+    ],
+)
+def test_train_names_the_mistake(options, words):
+    assert_user_error(bash("train.sh", *options), words)
+
+
+@pytest.mark.parametrize("options", [["--help"], ["--framework", "paddle", "-h"]])
+def test_train_shows_grouped_help(options):
+    done = bash("train.sh", *options)
+    assert done.returncode == 0, done.stderr
+    for group in ("data:", "recipe:", "model:", "run:", "--image-size"):
+        assert group in done.stdout
+
+
+def test_setup_does_nothing_when_nothing_changed():
+    done = bash("setup.sh")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_setup_starts_over_when_the_pins_change(clone):
+    fake = put_program(clone / "bin", "python", f'exec "{sys.executable}" "$@"')
+    (clone / "pyproject.toml").write_text("this is no project")
+    done = run("bash", clone / "scripts" / "setup.sh", PYTHON=str(fake), PIP_NO_INDEX="1")
+    assert_user_error(done, "setup.log")
+    assert not (clone / ".venv" / ".complete").exists()
+    assert run("bash", clone / "scripts" / "setup.sh", PYTHON=str(fake)).returncode == 2
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.14", "2.7"])
+def test_setup_refuses_a_python_out_of_range(clone, tmp_path, version):
+    major, minor = version.split(".")
+    test = 'import sys; sys.version_info = ({}, {}, 0); exec(sys.argv.pop(1))'.format(major, minor)
+    fake = put_program(
+        tmp_path / "bin", "oldpython", f'shift; exec "{sys.executable}" -c "{test}" "$@"'
+    )
+    done = run("bash", clone / "scripts" / "setup.sh", PYTHON=str(fake))
+    assert_user_error(done, "oldpython is not one of Python 3.10 to 3.13")
+
+
+def test_setup_names_a_missing_python(clone, tmp_path):
+    done = run("bash", clone / "scripts" / "setup.sh", PYTHON="/nowhere/python")
+    assert_user_error(done, "PYTHON=/nowhere/python: there is no such program")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "dirname", "cksum", "cat", "flock", "df", "du", "awk"):
+        os.symlink(shutil.which(name), tools / name)
+    done = run("bash", clone / "scripts" / "setup.sh", PATH=str(tools), PYTHON="")
+    assert_user_error(done, "no Python from 3.10 to 3.13 found")
+
+
+def test_setup_names_a_full_disk(clone, tmp_path):
+    put_program(
+        tmp_path / "bin", "df", 'echo header; echo "/dev/x 99999999 9 7000000 99% /"'
+    )
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    done = run("bash", clone / "scripts" / "setup.sh", PATH=path, PYTHON=sys.executable)
+    assert_user_error(done, "6 GB of free disk space and needs 8 GB")
+
+
+def test_setup_names_a_missing_network(clone):
+    done = run(
+        "bash", clone / "scripts" / "setup.sh", PYTHON=sys.executable, PIP_RETRIES="0",
+        PIP_INDEX_URL="http://127.0.0.1:9/", PIP_CONFIG_FILE=os.devnull, PIP_FIND_LINKS="",
+        PIP_EXTRA_INDEX_URL="",
+    )  # fmt: skip
+    assert_user_error(done, "cannot be downloaded; check the network")
+    assert not (clone / ".venv" / ".complete").exists()
+
+
+def test_two_setups_at_once_wait_for_each_other(clone):
+    """The second finds the lock taken; when the first has failed it tries for itself."""
+    environment = os.environ | {"PYTHON": sys.executable, "PIP_NO_INDEX": "1"}
+    command = ["bash", str(clone / "scripts" / "setup.sh")]
+    both = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in both:
+        _, errors = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 2, errors
+        assert errors.count("error:") >= 1
