@@ -88,14 +88,16 @@ def choose_device(name: str) -> str:
     """Use the device called auto, cpu, gpu or gpu:NUMBER. Raises UserError if it is missing."""
     count = paddle.device.cuda.device_count()
     if name == "cpu" or (name == "auto" and not count):
-        return paddle.set_device("cpu")
+        paddle.set_device("cpu")
+        return "cpu"
     number = int(name.partition(":")[2] or 0)
     if number >= count:
         raise errors.UserError(
             f"--device {name}: this machine and this paddle have {count} usable GPUs; "
             "use --device cpu, or install paddlepaddle-gpu"
         )
-    return paddle.set_device(f"gpu:{number}")
+    paddle.set_device(f"gpu:{number}")
+    return f"gpu:{number}"
 
 
 def load_data(args: argparse.Namespace) -> tuple[DataLoader | None, DataLoader, list[str]]:

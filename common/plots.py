@@ -1,5 +1,6 @@
 """Pictures of a run."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ def write_curves(path: Path, rows: list[dict], title: str) -> None:
     if not rows:
         return
     Path(os.environ["MPLCONFIGDIR"]).mkdir(parents=True, exist_ok=True)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     from matplotlib.figure import Figure  # takes a second, needed only here
 
     epochs = [row["epoch"] for row in rows]

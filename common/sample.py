@@ -1,11 +1,12 @@
 """The embedded sample: ten classes of pictures, drawn from a seed, to train on with no download.
 
     python -m common.sample [--seed N] [--output DIR]
+    python -m common.sample --contact-sheet FILE.png
 
-Each picture is one shape or one texture in two colours on a cloudy ground, its colour, place, size,
-rotation and noise drawn anew. The pixels are the same on every machine for the same seed: only the
-basic operations that IEEE 754 rounds exactly (+ - * / sqrt) and whole numbers are used, no sine or
-exponential, whose last bit differs between machines; and no chroma subsampling in the JPEG.
+Each picture is one shape or one texture, light on a dark and cloudy ground, its colours, place,
+size, rotation and noise drawn anew. The pixels are the same on every machine for the same seed:
+only whole numbers and the operations that IEEE 754 rounds exactly (+ - * / sqrt) are used, no sine
+or exponential, whose last bit differs between machines; and no chroma subsampling in the JPEG.
 """
 
 import argparse
@@ -20,13 +21,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
 from common import draws, errors
 from common.paths import ROOT, SAMPLE_DIR
+from common.run_folder import replace_whole
 
-VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
+VERSION = 1  # of the drawing; a new one is drawn anew in place of the old
 TRAIN_PER_CLASS = 200
 VAL_PER_CLASS = 40
 SIZES = ((400, 300), (384, 288), (400, 267), (360, 270), (320, 320))  # long side, short side
@@ -46,11 +48,6 @@ def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.minimum(np.maximum(x - 1.0, y - 0.25), np.maximum(y - 1.0, x - 0.25))
 
 
-def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    slanted = 0.8660254037844386 * np.abs(x) - 0.5 * (y - 0.15)  # sin and cos of 60 degrees
-    return np.maximum(slanted, y - 0.15) - 0.5
-
-
 def _wave(x: np.ndarray) -> np.ndarray:
     """A triangle wave of period 1 between -0.5 and 0.5, in place of a sine."""
     return 2.0 * np.abs(x - np.floor(x) - 0.5) - 0.5
@@ -62,6 +59,10 @@ def _stripes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _bars(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return 0.25 * _wave(2.0 * x)
+
+
+def _slants(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return 0.25 * _wave(1.4142135623730951 * (x + y))
 
 
 def _checks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -108,8 +109,8 @@ SHAPES: dict[str, Shape] = {
     "grid": _grid,
     "rays": _rays,
     "rings": _rings,
+    "slants": _slants,
     "stripes": _stripes,
-    "triangle": _triangle,
 }
 CLASSES = sorted(SHAPES)
 
@@ -122,17 +123,6 @@ def _stretch(grid: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarra
     return lines[:, left] + (lines[:, left + 1] - lines[:, left]) * (columns - left)
 
 
-def _two_colours(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Draw ground and figure, each [3] in 0..255, whose brightness differs by 130 or more."""
-    luma = np.array([0.299, 0.587, 0.114])
-    ground, figure = 20 + 215 * u[:3], 20 + 215 * u[3:6]
-    brightness = float((luma * ground).sum())
-    difference = float((luma * figure).sum()) - brightness
-    if abs(difference) < 130:
-        figure = figure + (130 if brightness < 128 else -130) - difference
-    return ground, figure
-
-
 def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
     """Draw picture `number` of class `name`: [height, width, 3], uint8, RGB."""
     place = ((split == "val") * len(CLASSES) + CLASSES.index(name)) * 1_000_000 + number
@@ -140,8 +130,8 @@ def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
     long_side, short_side = SIZES[int(u[0] * len(SIZES))]
     width, height = (long_side, short_side) if u[1] < 0.7 else (short_side, long_side)
 
-    ground, figure = _two_colours(u[2:8])
-    clouds = 40 * u[8:33].reshape(5, 5) - 20  # the ground, brighter and darker by 20 levels
+    ground, figure = 10 + 100 * u[2:5], 170 + 80 * u[5:8]  # a light figure on a dark ground
+    clouds = 40 * u[8:33].reshape(5, 5) - 20  # the ground, brighter and darker
     shade = 50 * u[37:41].reshape(2, 2) - 25  # light falling off across the figure
     grain = 0.02 + 0.06 * u[41]
 
@@ -155,7 +145,9 @@ def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
 
     # Noise is a sum of four random bytes, near enough to a bell: [height, width], -510 to 510.
     words = draws.words(seed, draws.Purpose.SAMPLE, 1, place, height * width // 2)
-    noise = words.view(np.uint8).reshape(4, height, width).sum(0, dtype=np.int16) - 510
+    noise = (
+        words.astype("<u8").view(np.uint8).reshape(4, height, width).sum(0, dtype=np.int16) - 510
+    )
 
     columns = np.arange(width)
     picture = np.empty((height, width, 3), np.uint8)
@@ -255,12 +247,30 @@ def ensure() -> Path:
     return SAMPLE_DIR
 
 
+def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 128) -> None:
+    """Write a picture that shows `rows` train pictures of each class, one class a column."""
+    sheet = Image.new("RGB", (len(CLASSES) * cell, rows * cell + 24), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, name in enumerate(CLASSES):
+        pen.text((column * cell + cell // 2, 4), name, "black", ImageFont.load_default(16), "ma")
+        for row in range(rows):
+            picture = Image.fromarray(draw_picture(seed, "train", name, row))
+            picture = ImageOps.pad(picture, (cell - 6, cell - 6), color="white")
+            sheet.paste(picture, (column * cell + 3, row * cell + 27))
+    with replace_whole(path) as partial:
+        sheet.save(partial, "PNG")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="common.sample", description="Draw the embedded sample.")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="only make this PNG")
     args = parser.parse_args()
-    write(args.output, args.seed)
+    if args.contact_sheet:
+        write_contact_sheet(args.contact_sheet, args.seed)
+    else:
+        write(args.output, args.seed)
 
 
 if __name__ == "__main__":

@@ -69,8 +69,10 @@ def stored_run(folder, argv):
     args = parse("torch", argv)
     checkpoint = folder / "last.pth"
     checkpoint.touch()
-    arguments = {name: str(value) if name == "data_path" and value else value
-                 for name, value in vars(args).items()}
+    arguments = {
+        name: str(value) if name == "data_path" and value else value
+        for name, value in vars(args).items()
+    }
     (folder / "args.json").write_text(json.dumps({"arguments": arguments}))
     return checkpoint
 

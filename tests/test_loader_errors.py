@@ -29,10 +29,10 @@ def test_a_damaged_picture_is_named(framework, workers, split, content, small_fo
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path):
     """A fault in a tree's own preset: the traceback is shown, and nothing hangs."""
+    import sys
+
     from common.paths import ROOT
     from tests.helpers import run
-
-    import sys
 
     tree = shutil.copytree(ROOT / f"AlexNet-{framework}", tmp_path / "tree")
     preset = (tree / "presets.py").read_text()

@@ -36,13 +36,11 @@ def test_pixels_are_the_same_on_every_machine():
     for name in sample.CLASSES:
         picture = sample.draw_picture(0, "train", name, 5)
         file = io.BytesIO()
-        Image.fromarray(picture).save(
-            file, "JPEG", quality=sample.JPEG_QUALITY, subsampling=0
-        )
+        Image.fromarray(picture).save(file, "JPEG", quality=sample.JPEG_QUALITY, subsampling=0)
         drawn.update(picture.tobytes())
         decoded.update(np.asarray(Image.open(file)).tobytes())
-    assert drawn.hexdigest()[:16] == "cf81d288533cbbc1"
-    assert decoded.hexdigest()[:16] == "f9277eee97869eca"
+    assert drawn.hexdigest()[:16] == "75dec4262d1764cf"
+    assert decoded.hexdigest()[:16] == "84b73a9c7366ce88"
 
 
 def test_pictures_vary_with_seed_split_and_number():
@@ -53,7 +51,7 @@ def test_pictures_vary_with_seed_split_and_number():
         for number in (0, 1, 2)
     ]
     assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    assert all(260 <= min(picture.shape[:2]) for picture in pictures)
+    assert all(min(picture.shape[:2]) >= 260 for picture in pictures)
     assert len({picture.shape for picture in pictures}) > 1
 
 

@@ -74,7 +74,7 @@ def test_setup_starts_over_when_the_pins_change(clone):
 @pytest.mark.parametrize("version", ["3.9", "3.14", "2.7"])
 def test_setup_refuses_a_python_out_of_range(clone, tmp_path, version):
     major, minor = version.split(".")
-    test = 'import sys; sys.version_info = ({}, {}, 0); exec(sys.argv.pop(1))'.format(major, minor)
+    test = f"import sys; sys.version_info = ({major}, {minor}, 0); exec(sys.argv.pop(1))"
     fake = put_program(
         tmp_path / "bin", "oldpython", f'shift; exec "{sys.executable}" -c "{test}" "$@"'
     )
@@ -94,9 +94,7 @@ def test_setup_names_a_missing_python(clone, tmp_path):
 
 
 def test_setup_names_a_full_disk(clone, tmp_path):
-    put_program(
-        tmp_path / "bin", "df", 'echo header; echo "/dev/x 99999999 9 7000000 99% /"'
-    )
+    put_program(tmp_path / "bin", "df", 'echo header; echo "/dev/x 99999999 9 7000000 99% /"')
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     done = run("bash", clone / "scripts" / "setup.sh", PATH=path, PYTHON=sys.executable)
     assert_user_error(done, "6 GB of free disk space and needs 8 GB")

@@ -94,7 +94,7 @@ def test_output_is_quiet_and_says_both_learning_rates(small_folder, straight):
 
 
 def test_a_resumed_run_ends_with_the_same_weights(straight, tmp_path):
-    framework, out, options = straight
+    framework, _out, options = straight
     first = tmp_path / "first"
     short = ["--epochs", 1, "--warmup-epochs", 0, "--schedule", "step", "--output-dir", first]
     long = [*options, "--warmup-epochs", 0, "--schedule", "step"]
@@ -165,9 +165,7 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path)
     for name, content in cases.items():
         path = tmp_path / name
         path.write_bytes(content)
-        done = run_train(
-            framework, "--eval-only", "--weights", path, "--data-path", small_folder
-        )
+        done = run_train(framework, "--eval-only", "--weights", path, "--data-path", small_folder)
         assert_user_error(done, str(path))
 
 
