@@ -64,8 +64,9 @@ def restore(contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, sc
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
     model.set_state_dict(weights)
     own_names = {structured: own for own, structured in automatic_names(model).items()}
-    optimizer.set_state_dict(rename(contents["optimizer"], own_names))
-    scheduler.set_state_dict(contents["scheduler"])
+    with state.user_error(path):
+        optimizer.set_state_dict(rename(contents["optimizer"], own_names))
+        scheduler.set_state_dict(contents["scheduler"])
 
 
 def automatic_names(model: nn.Layer) -> dict[str, str]:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 from common import processor
 
-processor.prepare_paddle()  # before the first import of paddle
+with processor.paddle_settings():  # they count only if they stand before the first import
+    import paddle
 
 import numpy as np
-import paddle
 from paddle import nn
 
 import checkpoint

@@ -10,13 +10,14 @@ All options: --help.
 import argparse
 import sys
 import time
+from typing import NamedTuple
 
 from common import processor
 
-processor.prepare_paddle()  # before the first import of paddle
+with processor.paddle_settings():  # they count only if they stand before the first import
+    import paddle
 
 import numpy as np
-import paddle
 from paddle import nn
 from paddle.io import DataLoader
 from tqdm import tqdm
@@ -33,6 +34,12 @@ from models import AlexNet
 REFRESH = 10  # steps between two looks at the running loss: each look waits for the device
 
 
+class Evaluation(NamedTuple):
+    results: dict[str, float]  # val_loss; val_top1 and val_top5 in per cent
+    predicted: np.ndarray  # [N], int64, classes in the order of the folder
+    probability: np.ndarray  # [N], float32, of the predicted classes
+
+
 def main() -> None:
     args = parse("paddle")
     device = choose_device(args.device)
@@ -45,8 +52,7 @@ def main() -> None:
     if weights:
         checkpoint.load_weights(weights, model)
     if args.eval_only:
-        results, _, _ = evaluate(model, criterion, val_loader, device)
-        print(describe(results))
+        print(describe(evaluate(model, criterion, val_loader, device).results))
         return
 
     optimizer, scheduler = optim.build(model, args, len(train_loader))
@@ -61,14 +67,15 @@ def main() -> None:
     print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device}")
     print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {optim.scale_lr(args, 1):g} here")
 
+    evaluation = None
     while epoch < args.epochs:
         start = time.perf_counter()
         row = {"epoch": epoch + 1, "lr": optim.current_lr(optimizer)}
         row |= train_one_epoch(
             model, criterion, optimizer, scheduler, train_loader, device, epoch, args
         )
-        results, _, _ = evaluate(model, criterion, val_loader, device)
-        row |= results
+        evaluation = evaluate(model, criterion, val_loader, device)
+        row |= evaluation.results
         row["seconds"] = time.perf_counter() - start
 
         epoch += 1
@@ -81,7 +88,16 @@ def main() -> None:
         run.log(row)
         print(f"epoch {epoch}/{args.epochs}: {describe(row)}", flush=True)
 
-    show_results(run, args, model, criterion, val_loader, device)
+    evaluation = evaluation or evaluate(model, criterion, val_loader, device)
+    plots.write_curves(
+        run.path / "curves.png", run.read_metrics(), f"{args.framework}, recipe {args.recipe}"
+    )
+    page = run.path / "misclassified.html"
+    mistakes.write_page(
+        page, val_loader.dataset.index, evaluation.predicted, evaluation.probability
+    )
+    print(f"result: {describe(evaluation.results)}")
+    print(f"look at: {run.path / 'curves.png'} and {page}")
 
 
 def choose_device(name: str) -> str:
@@ -164,13 +180,8 @@ def train_step(
 
 
 @paddle.no_grad()
-def evaluate(
-    model: nn.Layer, criterion: nn.Layer, loader: DataLoader, device: str
-) -> tuple[dict[str, float], np.ndarray, np.ndarray]:
-    """Return loss, top-1 and top-5 in per cent, each picture counted once whatever its batch.
-
-    Also the predicted classes [N], int64, and their probabilities [N], float32, in folder order.
-    """
+def evaluate(model: nn.Layer, criterion: nn.Layer, loader: DataLoader, device: str) -> Evaluation:
+    """Measure the model on every picture once, whatever the batches."""
     model.eval()
     loss_sum = paddle.zeros([])
     correct1 = paddle.zeros([], dtype="int64")
@@ -193,7 +204,9 @@ def evaluate(
         "val_top1": 100 * correct1.item() / seen,
         "val_top5": 100 * correct5.item() / seen,
     }
-    return results, paddle.concat(predicted).numpy(), paddle.concat(probability).numpy()
+    predicted = paddle.concat(predicted).numpy()
+    probability = paddle.concat(probability).numpy()
+    return Evaluation(results, predicted, probability)
 
 
 def progress_bar(loader: DataLoader, title: str) -> tqdm:
@@ -205,24 +218,6 @@ def progress_bar(loader: DataLoader, title: str) -> tqdm:
 def describe(row: dict[str, float]) -> str:
     """Return the metrics of one epoch as a line for people."""
     return "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
-
-
-def show_results(
-    run: RunFolder,
-    args: argparse.Namespace,
-    model: nn.Layer,
-    criterion: nn.Layer,
-    loader: DataLoader,
-    device: str,
-) -> None:
-    """Write the curves and the page of misclassified pictures of the model as it is at the end."""
-    rows = run.read_metrics()
-    plots.write_curves(run.path / "curves.png", rows, f"paddle, recipe {args.recipe}")
-    results, predicted, probability = evaluate(model, criterion, loader, device)
-    page = run.path / "misclassified.html"
-    mistakes.write_page(page, loader.dataset.index, predicted, probability)
-    print(f"result: {describe(results)}")
-    print(f"look at: {run.path / 'curves.png'} and {page}")
 
 
 if __name__ == "__main__":

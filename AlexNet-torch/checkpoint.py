@@ -69,8 +69,9 @@ def restore(contents: dict[str, Any], path: Path, model: nn.Module, optimizer, s
     weights = state.model_entry(path, contents)
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
     model.load_state_dict(weights)
-    optimizer.load_state_dict(contents["optimizer"])
-    scheduler.load_state_dict(contents["scheduler"])
+    with state.user_error(path):
+        optimizer.load_state_dict(contents["optimizer"])
+        scheduler.load_state_dict(contents["scheduler"])
 
 
 def _shapes(weights: dict[str, torch.Tensor]) -> state.Shapes:

@@ -1,8 +1,12 @@
 """What this machine's processor is, and the settings that make Paddle fast on it."""
 
+import io
 import os
 import platform
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 
@@ -38,8 +42,9 @@ def mkl_type(vendor: str, flags: set[str]) -> str | None:
     return "7" if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags else "5"
 
 
-def prepare_paddle() -> None:
-    """Set Paddle's threads and MKL kernels for this processor; call it before importing paddle.
+@contextmanager
+def paddle_settings() -> Iterator[None]:
+    """Set Paddle's threads and MKL kernels for this processor; paddle is imported within.
 
     The libraries read these variables once, when they are loaded. What the user has set stays.
     """
@@ -50,3 +55,11 @@ def prepare_paddle() -> None:
         os.environ.setdefault("MKL_DEBUG_CPU_TYPE", kind)
     # Paddle looks for a compiler cache as it is imported; nothing here compiles.
     warnings.filterwarnings("ignore", message="No ccache found")
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            yield
+    finally:
+        for line in said.getvalue().splitlines():
+            if "OMP_NUM_THREADS" not in line:  # it warns of every number of threads but one
+                print(line, file=sys.stderr)

@@ -1,6 +1,7 @@
 """Checks of weights before they are loaded; framework-free."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
             f"{path}: not a checkpoint to resume from (no {', '.join(missing)}); "
             "to start from its weights alone, use --weights"
         )
+
+
+@contextmanager
+def user_error(path: Path) -> Iterator[None]:
+    """Turn what a framework raises on a state that misfits into a UserError."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: its optimizer or schedule does not fit this run ({first_line(error)}); "
+            "start a new run from its weights by --weights"
+        ) from error
 
 
 def first_line(error: Exception) -> str:

@@ -19,13 +19,15 @@ fail() {
 
 # What is installed is up to date when none of these has changed since.
 wanted() {
-    echo "$root ${PYTHON:-}"
+    echo "$root"
     cksum <"$root/pyproject.toml"
     cksum <"$root/scripts/setup.sh"
+    echo "${PYTHON:-$1}" # no wish for a Python: the one that is installed will do
 }
 
 is_up_to_date() {
-    [ -f "$stamp" ] && [ -x "$venv/bin/python" ] && [ "$(wanted)" = "$(cat "$stamp")" ]
+    [ -f "$stamp" ] && [ -x "$venv/bin/python" ] &&
+        [ "$(wanted "$(tail -n 1 "$stamp")")" = "$(cat "$stamp")" ]
 }
 
 is_in_range() {
@@ -90,7 +92,7 @@ main() {
     "$python" -m venv --clear "$venv" || fail "$python cannot make virtual environments;" \
         "install its venv module (Debian and Ubuntu: apt install python3-venv)"
     install
-    wanted >"$stamp"
+    wanted "$python" >"$stamp"
     echo "setup complete"
 }
 

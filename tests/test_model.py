@@ -1,11 +1,13 @@
 """Both networks hold the same parameters, drawn from the same distribution."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 
-from tests.helpers import FRAMEWORKS, run_probe
+from common.paths import ROOT
+from tests.helpers import FRAMEWORKS, run, run_probe
 
 KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
     "features.0.weight": (64, 3, 11, 11),
@@ -55,3 +57,23 @@ def test_tensors_do_not_repeat_each_other(weights):
     first = [array.ravel()[:8] * math.sqrt(array.shape[-1]) for array in weights.values()]
     rounded = {tuple(np.round(values, 5)) for values in first}
     assert len(rounded) == len(first)
+
+
+def test_torchvisions_own_weights_load_and_give_the_same_logits(tmp_path):
+    """The published weights come as torchvision's state dict; here one of random numbers."""
+    script = """
+import sys
+import torch, torchvision
+import checkpoint
+from models import AlexNet
+theirs = torchvision.models.alexnet().eval()
+path = checkpoint.Path(sys.argv[1])
+torch.save(theirs.state_dict(), path)
+ours = AlexNet().eval()
+checkpoint.load_weights(path, ours)
+images = torch.rand(2, 3, 224, 224)
+assert torch.equal(ours(images), theirs(images))
+"""
+    path = str(ROOT / "AlexNet-torch")
+    done = run(sys.executable, "-c", script, tmp_path / "alexnet.pth", PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
