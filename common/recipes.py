@@ -41,7 +41,7 @@ RECIPES = {
     "sample": Recipe(
         image_size=64,
         batch_size=32,
-        epochs=6,
+        epochs=7,
         lr=0.01,
         gpus=1,
         weight_decay=1e-4,
