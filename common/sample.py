@@ -28,7 +28,7 @@ from common import draws, errors
 from common.paths import ROOT, SAMPLE_DIR
 from common.run_folder import replace_whole
 
-VERSION = 1  # of the drawing; a new one is drawn anew in place of the old
+VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
 TRAIN_PER_CLASS = 200
 VAL_PER_CLASS = 40
 SIZES = ((400, 300), (384, 288), (400, 267), (360, 270), (320, 320))  # long side, short side
@@ -54,7 +54,7 @@ def _wave(x: np.ndarray) -> np.ndarray:
 
 
 def _stripes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.25 * _wave(2.0 * y)
+    return 0.25 * (_wave(2.0 * y) - 0.15)
 
 
 def _bars(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def _grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.25 * _wave(2.0 * np.sqrt(x * x + y * y))
+    return (_wave(1.6 * np.sqrt(x * x + y * y)) + 0.2) / 3.2
 
 
 def _rays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -140,7 +140,7 @@ def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
     reach = max(0.5 * short_side - 0.85 * radius, 0.0)
     centre_x = 0.5 * width + (2 * u[34] - 1) * reach
     centre_y = 0.5 * height + (2 * u[35] - 1) * reach
-    t = 0.34 * u[36] - 0.17  # up to 19 degrees either way
+    t = 0.2 * u[36] - 0.1  # up to 11 degrees either way
     cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
 
     # Noise is a sum of four random bytes, near enough to a bell: [height, width], -510 to 510.
