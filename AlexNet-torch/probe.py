@@ -10,7 +10,15 @@ REQUEST holds `arguments`, a list of options of train.py, and for each part to r
     metric    {logits, labels}       counts of correct samples for k = 1 and 5
     steps     {steps}                loss and learning rate of the first steps of the training
 
-Each part becomes OUT_DIR/<part>.npz.
+Each of these becomes OUT_DIR/<part>.npz. The following work on this tree's network or, where
+REQUEST holds `model` (`name`, MODULE:CALLABLE, and `arguments`), on any other; each becomes
+OUT_DIR/<part>.json:
+
+    describe  {input_shape, dtype}   the keys, the layers, the order in which they run
+    read      {path}                 a weights file of this framework, written as read.safetensors
+    write     {source, path}         a .safetensors, written as this framework's, and read back
+    forward   {weights, inputs, dtypes, inputs_of}
+                                     what each layer gives, in evaluation mode
 """
 
 import json
@@ -22,10 +30,11 @@ import torch
 from torch import nn
 
 import checkpoint
+import layers
 import metric
 import optim
 import train
-from common import draws, errors
+from common import draws, errors, state
 from common.args import parse
 from datasets.folder import read_batches
 from models import AlexNet
@@ -40,6 +49,10 @@ def main() -> None:
         if part in request:
             arrays = record(args, device, **request[part])
             np.savez(out_dir / f"{part}.npz", **arrays)
+    for part, report in REPORTERS.items():
+        if part in request:
+            found = report(args, device, out_dir, request.get("model"), **request[part])
+            (out_dir / f"{part}.json").write_text(json.dumps(found, default=str))
 
 
 def make_model(args, device, num_classes: int) -> AlexNet:
@@ -51,8 +64,7 @@ def make_model(args, device, num_classes: int) -> AlexNet:
 
 
 def record_weights(args, device, num_classes: int = 1000) -> dict[str, np.ndarray]:
-    model = make_model(args, device, num_classes)
-    return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+    return checkpoint.neutral_weights(make_model(args, device, num_classes))
 
 
 def record_stream(args, device, epochs: int, splits: list[str]) -> dict[str, np.ndarray]:
@@ -106,12 +118,73 @@ def record_steps(args, device, steps: int) -> dict[str, np.ndarray]:
     return {"loss": np.array(losses), "lr": np.array(rates)}
 
 
+def make_any(args, device, model: dict | None) -> nn.Module:
+    if model is None:
+        return make_model(args, device, num_classes=1000)
+    if "name" not in model:
+        return make_model(args, device, **model["arguments"])
+    return layers.make(model["name"], model["arguments"]).to(device)
+
+
+def report_describe(args, device, out_dir, model, input_shape=None, dtype="float32") -> dict:
+    network = make_any(args, device, model)
+    found = layers.describe(network)
+    if input_shape:
+        network.eval()
+        inputs = torch.zeros(input_shape, dtype=getattr(torch, dtype), device=device)
+        run = layers.record(network, inputs, folder=None, inputs_of=[])
+        found |= {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
+    return found
+
+
+def report_read(args, device, out_dir, model, path: str) -> dict:
+    weights = checkpoint.read_weights(Path(path))
+    checkpoint.write_neutral(out_dir / "read.safetensors", weights)
+    return {}
+
+
+def report_write(args, device, out_dir, model, source: str, path: str) -> dict:
+    checkpoint.write_weights(Path(path), Path(source))
+    return report_read(args, device, out_dir, model, path)
+
+
+def report_forward(
+    args, device, out_dir, model, weights: str, inputs: list[str], dtypes: list[str], inputs_of=()
+) -> dict:
+    network = make_any(args, device, model)
+    checkpoint.load_weights(Path(weights), network)
+    loaded = state.digests(checkpoint.neutral_weights(network))
+    network.eval()
+    runs = []
+    for dtype in dtypes:
+        network.to(getattr(torch, dtype))
+        for number, file in enumerate(inputs):
+            x = read_inputs(file, dtype, device)
+            folder = out_dir / f"{dtype}-{number}"
+            run = layers.record(network, x, folder, list(inputs_of))
+            runs.append({"dtype": dtype, "input": number, **run})
+    return {"loaded": loaded, "runs": runs, **layers.describe(network)}
+
+
+def read_inputs(file: str, dtype: str, device) -> torch.Tensor:
+    array = np.load(file)
+    if array.dtype.kind == "f":  # whole numbers, such as words, stay what they are
+        array = array.astype(dtype)
+    return torch.from_numpy(array).to(device)
+
+
 RECORDERS = {
     "weights": record_weights,
     "stream": record_stream,
     "schedule": record_schedule,
     "metric": record_metric,
     "steps": record_steps,
+}
+REPORTERS = {
+    "describe": report_describe,
+    "read": report_read,
+    "write": report_write,
+    "forward": report_forward,
 }
 
 

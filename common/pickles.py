@@ -14,6 +14,9 @@ import numpy as np
 
 from common.errors import UserError
 
+# Paddle's automatic names beside the structured ones, in files of a state dict of tensors.
+NAME_TABLE = "StructuredToParameterName@@"
+
 
 def _array(kind: type, shape: tuple, code: bytes) -> np.ndarray:
     """Stand for NumPy's _reconstruct: an empty array, to be filled by its state."""
@@ -61,7 +64,7 @@ def read(path: Path) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            return _plain(_load(file))
+            contents = _plain(_load(file))
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
     except OSError as error:
@@ -71,6 +74,9 @@ def read(path: Path) -> Any:
             f"{path}: cannot be loaded ({str(error) or type(error).__name__}); it is damaged or "
             "no .pdparams file"
         ) from error
+    if isinstance(contents, dict):
+        contents.pop(NAME_TABLE, None)
+    return contents
 
 
 def _load(file: BinaryIO) -> Any:

@@ -1,9 +1,12 @@
 """Checks of weights before they are loaded; framework-free."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from common.errors import UserError
 
@@ -56,6 +59,14 @@ def model_entry(path: Path, contents: Any) -> dict:
     return weights
 
 
+def only_tensors(path: Path, weights: dict, kind: type) -> dict:
+    """Return `weights` if all are tensors. Raises UserError, which names one that is none."""
+    for name, value in weights.items():
+        if not isinstance(value, kind):
+            raise UserError(f"{path}: {name} is no tensor; give a state dict or a checkpoint")
+    return weights
+
+
 def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
     """Raise UserError where a checkpoint lacks a part that resuming needs."""
     missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
@@ -81,3 +92,11 @@ def user_error(path: Path) -> Iterator[None]:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text, or its type where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def digests(weights: dict[str, np.ndarray]) -> dict[str, str]:
+    """Return the SHA-256 of the bytes of each array."""
+    return {
+        name: hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
+        for name, value in weights.items()
+    }

@@ -1,0 +1,109 @@
+"""The layers of both frameworks by one name: torch's. What their settings and tensors are called.
+
+Sources: https://pytorch.org/docs/stable/nn.html and
+https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Overview_en.html
+"""
+
+from typing import Any
+
+# Paddle's classes where more than the case of a letter (Conv2D, Conv2d) differs.
+_PADDLE_KINDS = {
+    "BatchNorm": "BatchNorm2d",  # for any number of axes; its tensors are those of BatchNorm2d
+    "SyncBatchNorm": "BatchNorm2d",
+    "Conv1DTranspose": "ConvTranspose1d",
+    "Conv2DTranspose": "ConvTranspose2d",
+    "Conv3DTranspose": "ConvTranspose3d",
+    "Silu": "SiLU",
+    "Swish": "SiLU",
+}
+_TORCH_KINDS = {"SyncBatchNorm": "BatchNorm2d", "NonDynamicallyQuantizableLinear": "Linear"}
+
+# Paddle keeps these weights as [in, out] where torch keeps [out, in]. Shapes never decide.
+_TRANSPOSED = {("Linear", "weight")}
+
+# Paddle's name of a layer's tensor -> torch's.
+_PADDLE_ROLES = {
+    "_mean": "running_mean",
+    "_variance": "running_var",
+}
+COUNTER = "num_batches_tracked"  # of torch's batch normalization; Paddle has no such tensor
+
+# Paddle's name of a setting -> torch's.
+_PADDLE_SETTINGS = {
+    "epsilon": "eps",
+    "ksize": "kernel_size",
+    "axis": "dim",
+}
+_SETTINGS = {  # by kind, those that change the result of a layer; the rest are shapes or names
+    "Conv": ("stride", "padding", "dilation", "groups", "kernel_size", "padding_mode"),
+    "MaxPool": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    "AvgPool": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
+    "Adaptive": ("output_size",),
+    "BatchNorm": ("eps", "momentum"),
+    "LayerNorm": ("eps",),
+    "GroupNorm": ("eps", "num_groups"),
+    "InstanceNorm": ("eps", "momentum"),
+    "LocalResponseNorm": ("size", "alpha", "beta", "k"),
+    "Dropout": ("p", "mode"),
+    "LeakyReLU": ("negative_slope",),
+    "ELU": ("alpha",),
+    "GELU": ("approximate",),
+    "Softmax": ("dim",),
+    "Hardtanh": ("min_val", "max_val"),
+}
+_DEFAULTS = {"dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
+
+
+def canonical_kind(framework: str, kind: str) -> str:
+    """Return torch's name of a layer of `framework` (torch or paddle)."""
+    if framework == "torch":
+        return _TORCH_KINDS.get(kind, kind)
+    if kind in _PADDLE_KINDS:
+        return _PADDLE_KINDS[kind]
+    for axes in "123":
+        if kind.endswith(f"{axes}D"):
+            return f"{kind[:-1]}d"
+    return kind
+
+
+def canonical_role(framework: str, kind: str, role: str) -> str:
+    """Return torch's name of a tensor of a layer of this canonical kind."""
+    if framework == "paddle" and "Norm" in kind:
+        return _PADDLE_ROLES.get(role, role)
+    return role
+
+
+def is_transposed(framework: str, kind: str, role: str) -> bool:
+    """Say whether this tensor lies transposed, against torch's layout."""
+    return framework == "paddle" and (kind, role) in _TRANSPOSED
+
+
+def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a layer that decide its result, with torch's names and meanings."""
+    if framework == "paddle":
+        settings = {_PADDLE_SETTINGS.get(name, name): v for name, v in settings.items()}
+        if "exclusive" in settings:  # leaves the padding out of the mean
+            settings["count_include_pad"] = not settings["exclusive"]
+        settings["padding"] = settings.pop("updated_padding", settings.get("padding"))
+        if kind == "GELU":
+            settings["approximate"] = "tanh" if settings["approximate"] else "none"
+        if "momentum" in settings and "Norm" in kind and settings["momentum"] is not None:
+            settings["momentum"] = round(1 - settings["momentum"], 12)  # the share of the new value
+    wanted = next((v for start, v in _SETTINGS.items() if start in kind), ())
+    axes = int(kind[-2]) if kind[-1:] == "d" and kind[-2:-1].isdigit() else 0
+    found = {}
+    for name in wanted:
+        value = settings.get(name, _DEFAULTS.get(name))
+        if value is None and name == "stride":
+            value = settings.get("kernel_size")  # of a pool
+        found[name] = _flat(value, axes)
+    return found
+
+
+def _flat(value: Any, axes: int) -> Any:
+    """Write 3, [3] and [3, 3] alike."""
+    if isinstance(value, (list, tuple)):
+        return list(value) * axes if len(value) == 1 and axes else list(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and axes:
+        return [value] * axes
+    return value

@@ -1,0 +1,140 @@
+"""Weights as bits: tensors with the dtype they have in a file, whether NumPy knows it or not.
+
+The neutral format is safetensors (https://huggingface.co/docs/safetensors) in torch's layout. NumPy
+has no bfloat16, so such a tensor is kept as the unsigned integers of its bits; nothing here needs
+its values, only to copy, transpose and compare them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
+
+from common import state
+from common.errors import UserError
+from common.run_folder import replace_whole
+
+# The name in the file -> NumPy's dtype, and the name that safetensors' writer goes by.
+DTYPES = {
+    "F64": ("float64", "float64"),
+    "F32": ("float32", "float32"),
+    "F16": ("float16", "float16"),
+    "BF16": ("uint16", "bfloat16"),
+    "I64": ("int64", "int64"),
+    "I32": ("int32", "int32"),
+    "I16": ("int16", "int16"),
+    "I8": ("int8", "int8"),
+    "U8": ("uint8", "uint8"),
+    "BOOL": ("bool", "bool"),
+}
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One tensor of a file: the dtype's name in safetensors, and the array that holds its bits."""
+
+    dtype: str
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def transposed(self) -> "Tensor":
+        """Return the tensor with its two axes exchanged."""
+        return Tensor(self.dtype, np.ascontiguousarray(self.array.T))
+
+    def has_same_bits(self, other: "Tensor") -> bool:
+        """Say whether both have the same dtype, shape and bits; NaN equals itself here."""
+        if self.dtype != other.dtype or self.shape != other.shape:
+            return False
+        return np.array_equal(_bits(self.array), _bits(other.array))
+
+    def count_not_finite(self) -> int:
+        """Return how many elements are NaN or infinite."""
+        if self.dtype == "BF16":  # infinite or NaN: all eight bits of the exponent are set
+            return int(np.count_nonzero((self.array & 0x7F80) == 0x7F80))
+        if self.dtype not in FLOATS:
+            return 0
+        return int(self.array.size - np.count_nonzero(np.isfinite(self.array)))
+
+    def as_float64(self) -> np.ndarray:
+        """Return the values, exactly, as float64."""
+        if self.dtype == "BF16":  # a bfloat16 is the upper half of a float32
+            return (self.array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        return self.array.astype(np.float64)
+
+
+Tensors = dict[str, Tensor]
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(-1).view(f"u{array.dtype.itemsize}")
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor; uint16 is taken for bfloat16, as Paddle means it.
+
+    Raises UserError for a dtype that weights do not have.
+    """
+    for name, (dtype, _) in DTYPES.items():
+        if array.dtype == dtype:
+            return Tensor(name, array)
+    raise UserError(f"its dtype {array.dtype} is none that weights have")
+
+
+def read(path: Path) -> Tensors:
+    """Return the tensors of a .safetensors file, mapped from the disk rather than read.
+
+    Raises UserError where the file is damaged or of another kind.
+    """
+    try:
+        with safe_open(path, framework="numpy"):  # checks the header and every offset
+            pass
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: cannot be loaded as safetensors ({state.first_line(error)}); it is damaged "
+            "or of another kind"
+        ) from error
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in DTYPES:
+            raise UserError(
+                f"{path}: {name} has the dtype {entry['dtype']}, none that weights have"
+            )
+        dtype, shape = np.dtype(DTYPES[entry["dtype"]][0]), tuple(entry["shape"])
+        offset = 8 + length + entry["data_offsets"][0]
+        empty = 0 in shape
+        array = (
+            np.empty(shape, dtype)
+            if empty
+            else np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
+        )
+        tensors[name] = Tensor(entry["dtype"], array)
+    return tensors
+
+
+def write(path: Path, tensors: Tensors) -> None:
+    """Write tensors as a .safetensors file, whole or not at all. Raises OSError."""
+    arrays = {name: np.asarray(tensor.array, order="C") for name, tensor in tensors.items()}
+    specs = {
+        name: TensorSpec(
+            dtype=DTYPES[tensors[name].dtype][1],
+            shape=array.shape,
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
+        for name, array in arrays.items()
+    }
+    with replace_whole(path) as partial:
+        try:
+            serialize_file(specs, partial)
+        except SafetensorError as error:
+            raise OSError(state.first_line(error)) from error
