@@ -1,12 +1,19 @@
 """train.py of both trees, from the command line, on real files."""
 
+import fcntl
 import json
+import os
 import shutil
+import struct
+import subprocess
+import sys
+import termios
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from common.paths import ROOT
 from tests.helpers import (
     FRAMEWORKS,
     SUFFIX,
@@ -186,3 +193,28 @@ def test_the_first_twenty_losses_agree(small_folder, tmp_path):
     np.testing.assert_allclose(paddle["lr"], torch["lr"], rtol=1e-9)
     assert len(set(torch["loss"].tolist())) == 20  # each step saw other pictures
     assert np.abs(torch["loss"] - paddle["loss"]).max() < 1e-5
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_terminal_shows_a_bar(small_folder, tmp_path, framework):
+    leader, follower = os.openpty()
+    rows_columns = struct.pack("HHHH", 40, 160, 0, 0)
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, rows_columns)
+    command = [sys.executable, ROOT / f"AlexNet-{framework}" / "train.py", "--data-path"]
+    command += [small_folder, *SMALL, "--epochs", "1", "--output-dir", tmp_path / "run"]
+    with subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+    ) as process:
+        os.close(follower)
+        shown = b""
+        try:
+            while piece := os.read(leader, 4096):
+                shown += piece
+        except OSError:  # a terminal whose last writer is gone
+            pass
+    os.close(leader)
+    assert process.returncode == 0, shown
+    for word in ("epoch 1/1", "loss", "top-1", "lr", "images/s", "<", "evaluating"):
+        assert word.encode() in shown
