@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
-from safetensors import TensorSpec, serialize_file
 from safetensors.numpy import load_file
-from safetensors.paddle import load_file as load_paddle
 
 from common import pickles, state
 from common.run_folder import link_or_copy, replace_whole
@@ -60,41 +58,12 @@ def load_weights(path: Path, model: nn.Layer) -> None:
     model.set_state_dict(weights)
 
 
-def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Return the weights of a .pdparams or a checkpoint of train.py, bfloat16 as uint16.
-
-    Raises UserError on a bad file.
-    """
-    return state.only_tensors(path, state.model_entry(path, load(path)), np.ndarray)
-
-
 def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
     """Return the model's state dict as arrays in torch's layout."""
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
     for name in linear_weights(model):
         weights[name] = weights[name].T  # Paddle's [in, out] -> torch's [out, in]
     return weights
-
-
-def write_neutral(path: Path, weights: dict[str, np.ndarray]) -> None:
-    """Write weights as they are to a .safetensors file; two keys may share one tensor."""
-    held = {name: np.asarray(value, order="C") for name, value in weights.items()}
-    specs = {
-        name: TensorSpec(
-            dtype=value.dtype.name.replace("uint16", "bfloat16"),
-            shape=value.shape,
-            data_ptr=value.ctypes.data,
-            data_len=value.nbytes,
-        )
-        for name, value in held.items()
-    }
-    serialize_file(specs, path)
-
-
-def write_weights(path: Path, source: Path) -> None:
-    """Write the tensors of the .safetensors file `source` as a .pdparams, whole or not at all."""
-    with replace_whole(path) as partial:
-        paddle.save(load_paddle(source), str(partial))
 
 
 def restore(contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, scheduler) -> None:

@@ -11,10 +11,17 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import nn
+from paddle.nn import functional as F
 
+from common import draws, state
 from common.errors import UserError
 
 CONTAINERS = (nn.Sequential, nn.LayerList, nn.LayerDict, nn.ParameterList, nn.ParameterDict)
+TREE = Path(__file__).resolve().parent
+FRAMEWORK = tuple(  # folders of the framework's own code, its library of models not among them
+    str(Path(paddle.__file__).parent / part) + "/"
+    for part in ("nn", "base", "utils", "jit", "tensor")
+)
 
 
 def make(name: str, arguments: dict[str, Any]) -> nn.Layer:
@@ -24,12 +31,12 @@ def make(name: str, arguments: dict[str, Any]) -> nn.Layer:
     same name. Raises UserError where it cannot be had.
     """
     where, _, callable_name = name.rpartition(":")
-    own_folder = Path(__file__).resolve().parent
+    path, hidden = list(sys.path), {}
     for module_name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and own_folder in Path(file).resolve().parents and module_name != "__main__":
-            del sys.modules[module_name]
-    sys.path[:] = ["", *(path for path in sys.path if Path(path or ".").resolve() != own_folder)]
+        if file and TREE in Path(file).resolve().parents and module_name != "__main__":
+            hidden[module_name] = sys.modules.pop(module_name)
+    sys.path[:] = ["", *(entry for entry in path if Path(entry or ".").resolve() != TREE)]
     try:
         if where.endswith(".py"):
             spec = importlib.util.spec_from_file_location(Path(where).stem, where)
@@ -43,6 +50,9 @@ def make(name: str, arguments: dict[str, Any]) -> nn.Layer:
             f"{name}: no network ({type(error).__name__}: {error}); give MODULE:CALLABLE or "
             "FILE.py:CALLABLE, which is called with the model's arguments"
         ) from error
+    finally:
+        sys.path[:] = path
+        sys.modules.update(hidden)
     if not isinstance(network, nn.Layer):
         raise UserError(f"{name} returns a {type(network).__name__}, not an nn.Layer")
     return network
@@ -54,6 +64,13 @@ def kind(layer: nn.Layer) -> str:
         if cls.__module__.startswith("paddle.nn.layer") and cls is not nn.Layer:
             return cls.__name__
     return type(layer).__name__
+
+
+def layout(layer: nn.Layer | None) -> str | None:
+    """Return how a fully connected layer keeps its weight; a square one does not show it."""
+    if isinstance(layer, paddle.compat.nn.Linear):  # keeps torch's ways
+        return "out, in"
+    return "in, out" if isinstance(layer, nn.Linear) else None
 
 
 def leaves(model: nn.Layer) -> dict[str, nn.Layer]:
@@ -74,10 +91,12 @@ def describe(model: nn.Layer) -> dict[str, Any]:
 
     Shapes are the framework's own. `tied` names the first key that is the same tensor.
     """
-    layers = dict(model.named_sublayers(include_self=True))
+    layers = dict(model.named_sublayers(include_self=True, remove_duplicate=False))
     buffers = {name for name, _ in model.named_buffers()}
     first_keys, keys = {}, []
     for key, value in model.state_dict().items():
+        if not isinstance(value, paddle.Tensor):
+            continue  # what a layer of the user's own adds to the state dict
         path, _, role = key.rpartition(".")
         first = first_keys.setdefault(id(value), key)
         keys.append(
@@ -86,6 +105,7 @@ def describe(model: nn.Layer) -> dict[str, Any]:
                 "layer": path,
                 "role": role,
                 "kind": kind(layers[path]) if path in layers else "",
+                "layout": layout(layers.get(path)),
                 "shape": list(value.shape),
                 "parameter": key not in buffers,
                 "tied": None if first == key else first,
@@ -107,19 +127,56 @@ def settings(layer: nn.Layer) -> dict[str, Any]:
     }
 
 
+def user_line(layer: nn.Layer | None = None) -> str | None:
+    """Return FILE:LINE of the innermost caller that is neither the framework nor this tool.
+
+    Where `layer` is being made, its own __init__ does not count either.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        tool = Path(file).name in ("layers.py", "probe.py") and Path(file).parent == TREE
+        library = file.startswith(FRAMEWORK)
+        own = layer is not None and frame.f_locals.get("self") is layer
+        if not (tool or library or own or file.startswith("<")):
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+@contextmanager
+def origins() -> Iterator[dict[int, str | None]]:
+    """Give a dict that comes to say, by id, on which line each layer made within was made."""
+    lines = {}
+    original = nn.Layer.__init__
+
+    def noting(self, *arguments, **options):
+        lines[id(self)] = user_line(self)
+        original(self, *arguments, **options)
+
+    nn.Layer.__init__ = noting
+    try:
+        yield lines
+    finally:
+        nn.Layer.__init__ = original
+
+
 @contextmanager
 def hooks(
-    model: nn.Layer, before: Callable[..., None], after: Callable[..., None]
+    model: nn.Layer, before: Callable[..., None], after: Callable[..., Any]
 ) -> Iterator[None]:
-    """Call before(path, layer, inputs) and after(path, layer, outputs) around each layer's call."""
+    """Call before(path, layer, inputs) and after(path, layer, outputs) around each layer's call.
+
+    What `after` returns takes the place of the outputs, unless it is None.
+    """
     handles = []
     for path, layer in leaves(model).items():
 
         def on_start(layer, inputs, path=path):
-            before(path, layer, tensors(inputs))
+            before(path, layer, inputs)
 
         def on_end(layer, inputs, outputs, path=path):
-            after(path, layer, tensors(outputs))
+            return after(path, layer, outputs)
 
         handles.append(layer.register_forward_pre_hook(on_start))
         handles.append(layer.register_forward_post_hook(on_end))
@@ -141,41 +198,124 @@ def tensors(value: Any) -> list[paddle.Tensor]:
     return []
 
 
+def exchange(value: Any, given: Iterator[paddle.Tensor]) -> Any:
+    """Return `value` with each of its tensors exchanged for the next one of `given`."""
+    if isinstance(value, paddle.Tensor):
+        return next(given, value)
+    if isinstance(value, dict):
+        return {key: exchange(item, given) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        items = [exchange(item, given) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+@contextmanager
+def shared_dropout(seed: int, step: int, note: Callable[[dict], None]) -> Iterator[None]:
+    """Let every dropout within take its mask from common.draws; call `note` about each.
+
+    Masks are keyed by seed, step, how many dropouts have dropped before, and the sample, so two
+    frameworks drop the same units. https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Dropout_en.html
+    """
+    original = F.dropout
+    active = 0
+
+    def dropout(
+        x, p=0.5, axis=None, training=True, inplace=False, mode="upscale_in_train", name=None
+    ):
+        nonlocal active
+        note({"p": p, "training": training, "mode": mode, "line": user_line()})
+        upscale = mode == "upscale_in_train"
+        if not training or not p:
+            return x if upscale or training else x * (1 - p)
+        axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
+        shape = [size if n in axes else 1 for n, size in enumerate(x.shape)]
+        keep = draws.dropout_mask(seed, step, active, shape, p)
+        active += 1
+        return x * (paddle.to_tensor(keep).astype(x.dtype) / (max(1 - p, 1e-300) if upscale else 1))
+
+    replace_everywhere(original, dropout)
+    try:
+        yield
+    finally:
+        replace_everywhere(dropout, original)
+
+
+def replace_everywhere(old: Callable, new: Callable) -> None:
+    """Exchange a function in every module that has it under whatever name."""
+    for module in list(sys.modules.values()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
+            if value is old:
+                setattr(module, name, new)
+
+
+def load_by_name(model: nn.Layer, weights: dict[str, paddle.Tensor]) -> None:
+    """Load the weights whose names and shapes are the model's; the rest stays as it was."""
+    own = model.state_dict()
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if name in own and list(own[name].shape) == list(value.shape)
+    }
+    model.set_state_dict(fitting)
+
+
+def digests(model: nn.Layer) -> dict[str, str]:
+    """Return the SHA-256 of each tensor's bytes, in the framework's own layout."""
+    return state.digests({name: value.numpy() for name, value in model.state_dict().items()})
+
+
 def record(
-    model: nn.Layer, inputs: paddle.Tensor, folder: Path | None, inputs_of: list[str]
+    model: nn.Layer,
+    inputs: paddle.Tensor,
+    folder: Path | None,
+    with_inputs: bool = False,
+    forced: dict[str, list[str]] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Run the model and write what each layer gives into `folder`, each tensor a .npy file.
 
-    Where `folder` is None, nothing is written: the calls alone are of interest.
+    Where `folder` is None, nothing is written: the calls alone are of interest. Dropout takes its
+    masks from `seed`. `forced` names files by the number of a call: after what the call gave has
+    been written, these take its place, so that every layer works on the same numbers whatever came
+    before it.
 
-    Returns the calls in order, each with its layer, mode and files; also the input tensors of the
-    layers named in `inputs_of`; the model's own outputs; and the error that stopped it, if one did.
+    Returns the calls in order, each with its layer, mode, line and files; the dropouts, each with
+    the number of calls before it and whether a layer did it; the model's own outputs; and the error
+    that stopped it, if one did.
     """
     if folder:
         folder.mkdir(parents=True)
-    calls, given, written = [], {}, 0
+    calls, started, dropouts, written = [], [], [], 0
 
-    def write(values: list[paddle.Tensor]) -> list[str]:
+    def write(value: Any) -> list[str]:
         nonlocal written
         files = []
-        for value in values if folder else []:
+        for tensor in tensors(value) if folder else []:
             files.append(f"{folder.name}/{written:05d}.npy")
-            np.save(folder.parent / files[-1], value.numpy())
+            np.save(folder.parent / files[-1], tensor.numpy())
             written += 1
         return files
 
-    def before(path: str, layer: nn.Layer, values: list[paddle.Tensor]) -> None:
-        if path in inputs_of:
-            given[path] = write(values)
+    def before(path: str, layer: nn.Layer, values: Any) -> None:
+        started.append((user_line(), write(values) if with_inputs else []))
 
-    def after(path: str, layer: nn.Layer, values: list[paddle.Tensor]) -> None:
-        call = {"layer": path, "kind": kind(layer), "training": layer.training}
-        calls.append({**call, "inputs": given.pop(path, []), "outputs": write(values)})
+    def after(path: str, layer: nn.Layer, values: Any) -> Any:
+        line, given = started.pop()
+        call = {"layer": path, "kind": kind(layer), "training": layer.training, "line": line}
+        files = (forced or {}).get(str(len(calls)))
+        calls.append({**call, "inputs": given, "outputs": write(values)})
+        if files is None:
+            return None
+        return exchange(values, iter([paddle.to_tensor(np.load(file)) for file in files]))
+
+    def note(dropout: dict) -> None:
+        dropouts.append({"calls": len(calls), "in_layer": bool(started), **dropout})
 
     error, outputs = None, []
-    with paddle.no_grad(), hooks(model, before, after):
+    with paddle.no_grad(), hooks(model, before, after), shared_dropout(seed, 0, note):
         try:
-            outputs = write(tensors(model(inputs)))
+            outputs = write(model(inputs))
         except Exception as raised:  # whatever the network raises is a finding
-            error = f"{type(raised).__name__}: {str(raised).strip().splitlines()[0]}"
-    return {"calls": calls, "outputs": outputs, "error": error}
+            error = f"{type(raised).__name__}: {state.first_line(raised)}"
+    return {"calls": calls, "dropouts": dropouts, "outputs": outputs, "error": error}

@@ -5,9 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import TensorSpec, serialize_file
 from safetensors.numpy import load_file
-from safetensors.torch import load_file as load_torch
 from torch import nn
 
 from common import state
@@ -42,8 +40,13 @@ def load(path: Path) -> Any:
     Raises UserError where the file is damaged, of another kind, or carries code.
     """
     state.check_suffix(path, SUFFIX)
+    return load_tensors(path, mapped=False)
+
+
+def load_tensors(path: Path, mapped: bool) -> Any:
+    """Return the contents of a .pth; where `mapped`, tensors stay in the file until looked at."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
             f"{path}: cannot be loaded ({state.first_line(error)}); it is damaged, of another "
@@ -66,35 +69,9 @@ def load_weights(path: Path, model: nn.Module) -> None:
     model.load_state_dict(weights)
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of a .pth or a checkpoint of train.py. Raises UserError on a bad file."""
-    return state.only_tensors(path, state.model_entry(path, load(path)), torch.Tensor)
-
-
 def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
     """Return the model's state dict as arrays in torch's layout."""
     return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
-
-
-def write_neutral(path: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Write weights as they are to a .safetensors file; two keys may share one tensor."""
-    held = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    specs = {
-        name: TensorSpec(
-            dtype=str(value.dtype).removeprefix("torch."),
-            shape=value.shape,
-            data_ptr=value.data_ptr(),
-            data_len=value.nbytes,
-        )
-        for name, value in held.items()
-    }
-    serialize_file(specs, path)
-
-
-def write_weights(path: Path, source: Path) -> None:
-    """Write the tensors of the .safetensors file `source` as a .pth, whole or not at all."""
-    with replace_whole(path) as partial:
-        torch.save(load_torch(source), partial)
 
 
 def restore(contents: dict[str, Any], path: Path, model: nn.Module, optimizer, scheduler) -> None:

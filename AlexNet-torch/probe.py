@@ -1,6 +1,7 @@
 """Run parts of this tree on given inputs and write down what happened, for tools that compare.
 
     python AlexNet-torch/probe.py REQUEST.json OUT_DIR
+    python AlexNet-torch/probe.py        # requests by standard input, see common/serving.py
 
 REQUEST holds `arguments`, a list of options of train.py, and for each part to record its settings:
 
@@ -14,37 +15,36 @@ Each of these becomes OUT_DIR/<part>.npz. The following work on this tree's netw
 REQUEST holds `model` (`name`, MODULE:CALLABLE, and `arguments`), on any other; each becomes
 OUT_DIR/<part>.json:
 
-    describe  {input_shape, dtype}   the keys, the layers, the order in which they run
     read      {path}                 a weights file of this framework, written as read.safetensors
     write     {source, path}         a .safetensors, written as this framework's, and read back
-    forward   {weights, inputs, dtypes, inputs_of}
-                                     what each layer gives, in evaluation mode
+    describe  {input_shape, dtype, named_as, fitted_to}
+                                     the keys, the layers, the order in which they run
+    forward   {weights, by_tree, passes, seed}
+                                     what each layer gives; each pass has a name, an input, a dtype
+                                     and a mode
 """
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import TensorSpec, serialize_file
+from safetensors.torch import load_file
 from torch import nn
 
 import checkpoint
 import layers
 import metric
 import optim
-import train
-from common import draws, errors, state
+from common import draws, errors, serving, state
 from common.args import parse
-from datasets.folder import read_batches
 from models import AlexNet
 
 
-def main() -> None:
-    request = json.loads(Path(sys.argv[1]).read_text())
-    out_dir = Path(sys.argv[2])
+def answer(request: dict, out_dir: Path) -> None:
     args = parse("torch", request["arguments"])
-    device = train.choose_device(args.device)
+    device = choose_device(args.device)
     for part, record in RECORDERS.items():
         if part in request:
             arrays = record(args, device, **request[part])
@@ -53,6 +53,14 @@ def main() -> None:
         if part in request:
             found = report(args, device, out_dir, request.get("model"), **request[part])
             (out_dir / f"{part}.json").write_text(json.dumps(found, default=str))
+
+
+def choose_device(name: str) -> torch.device:
+    if name == "cpu":  # train.py brings torchvision, of which weights need nothing
+        return torch.device("cpu")
+    import train
+
+    return train.choose_device(name)
 
 
 def make_model(args, device, num_classes: int) -> AlexNet:
@@ -68,6 +76,9 @@ def record_weights(args, device, num_classes: int = 1000) -> dict[str, np.ndarra
 
 
 def record_stream(args, device, epochs: int, splits: list[str]) -> dict[str, np.ndarray]:
+    import train
+    from datasets.folder import read_batches
+
     arrays = {}
     loaders = dict(zip(("train", "val"), train.load_data(args)[:2], strict=True))
     for split in splits:
@@ -99,6 +110,9 @@ def record_metric(args, device, logits: list, labels: list) -> dict[str, np.ndar
 
 
 def record_steps(args, device, steps: int) -> dict[str, np.ndarray]:
+    import train
+    from datasets.folder import read_batches
+
     train_loader, _, classes = train.load_data(args)
     model = make_model(args, device, len(classes))
     criterion = nn.CrossEntropyLoss()
@@ -126,44 +140,112 @@ def make_any(args, device, model: dict | None) -> nn.Module:
     return layers.make(model["name"], model["arguments"]).to(device)
 
 
-def report_describe(args, device, out_dir, model, input_shape=None, dtype="float32") -> dict:
-    network = make_any(args, device, model)
+def report_read(args, device, out_dir, model, path: str) -> dict:
+    write_neutral(out_dir / "read.safetensors", read_weights(Path(path)))
+    return {}
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of a .pth or a checkpoint of train.py. Raises UserError on a bad file."""
+    state.check_suffix(path, checkpoint.SUFFIX)
+    contents = checkpoint.load_tensors(path, mapped=state.is_plain_zip(path))
+    weights = state.only_tensors(path, state.model_entry(path, contents), torch.Tensor)
+    for name, value in weights.items():
+        if value.layout is not torch.strided or value.is_quantized:
+            raise errors.UserError(f"{path}: {name} is sparse or quantized; give plain tensors")
+    return weights
+
+
+def write_neutral(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write weights as they are to a .safetensors file; two keys may share one tensor."""
+    held = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    specs = {
+        name: TensorSpec(
+            dtype=str(value.dtype).removeprefix("torch."),
+            shape=value.shape,
+            data_ptr=value.data_ptr(),
+            data_len=value.nbytes,
+        )
+        for name, value in held.items()
+    }
+    with state.writing(path):
+        serialize_file(specs, path)
+
+
+def report_write(args, device, out_dir, model, source: str, path: str) -> dict:
+    with state.writing(Path(path)), open(path, "wb") as file:
+        torch.save(load_file(source), file)
+    return report_read(args, device, out_dir, model, path)
+
+
+def make_empty(args, device, model: dict | None) -> nn.Module:
+    """Make a network of which only the shapes are wanted: without values, where that can be."""
+    try:
+        with torch.device("meta"):
+            return make_any(args, torch.device("meta"), model)
+    except Exception:  # it works with its values as it is made
+        return make_any(args, device, model)
+
+
+def report_describe(
+    args, device, out_dir, model, input_shape=None, dtype="float32", named_as=(), fitted_to=None
+) -> dict:
+    """The network is run where `input_shape` is given and its layers have other names than these.
+
+    The tree's own has as many classes as the one in the .safetensors file `fitted_to`.
+    """
+    if fitted_to and model is None:
+        model = {"arguments": {"num_classes": state.count_classes(Path(fitted_to)) or 1000}}
+    network = make_empty(args, device, model)
     found = layers.describe(network)
-    if input_shape:
-        network.eval()
-        inputs = torch.zeros(input_shape, dtype=getattr(torch, dtype), device=device)
-        run = layers.record(network, inputs, folder=None, inputs_of=[])
+    names = {key["layer"] for key in found["keys"] if not key["tied"]}
+    if input_shape and names != set(named_as):
+        inputs = torch.zeros(input_shape, dtype=getattr(torch, dtype))
+        with torch.device("meta"):
+            run = layers.record(network.eval(), inputs.to("meta"), folder=None)
+        if run["error"]:  # its way depends on values
+            network = make_any(args, device, model).eval()
+            run = layers.record(network, inputs.to(device), folder=None)
         found |= {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
     return found
 
 
-def report_read(args, device, out_dir, model, path: str) -> dict:
-    weights = checkpoint.read_weights(Path(path))
-    checkpoint.write_neutral(out_dir / "read.safetensors", weights)
-    return {}
-
-
-def report_write(args, device, out_dir, model, source: str, path: str) -> dict:
-    checkpoint.write_weights(Path(path), Path(source))
-    return report_read(args, device, out_dir, model, path)
-
-
 def report_forward(
-    args, device, out_dir, model, weights: str, inputs: list[str], dtypes: list[str], inputs_of=()
+    args, device, out_dir, model, weights: str, by_tree: bool, passes: list[dict], seed: int = 0
 ) -> dict:
-    network = make_any(args, device, model)
-    checkpoint.load_weights(Path(weights), network)
-    loaded = state.digests(checkpoint.neutral_weights(network))
-    network.eval()
-    runs = []
-    for dtype in dtypes:
+    with layers.origins() as made:
+        network = make_any(args, device, model)
+    error = load_given(network, Path(weights), by_tree)
+    found = {"load_error": error, "loaded": layers.digests(network), **layers.describe(network)}
+    found["lines"] = {path: made.get(id(layer)) for path, layer in layers.leaves(network).items()}
+    found |= {"version": torch.__version__, "runs": []}
+    for one in passes if error is None else []:
+        dtype = one["dtype"]
         network.to(getattr(torch, dtype))
-        for number, file in enumerate(inputs):
-            x = read_inputs(file, dtype, device)
-            folder = out_dir / f"{dtype}-{number}"
-            run = layers.record(network, x, folder, list(inputs_of))
-            runs.append({"dtype": dtype, "input": number, **run})
-    return {"loaded": loaded, "runs": runs, **layers.describe(network)}
+        torch.set_default_dtype(getattr(torch, dtype))  # of what the network makes as it runs
+        if one["training"]:
+            network.train()
+        else:
+            network.eval()
+        inputs = read_inputs(one["input"], dtype, device)
+        with_inputs, forced = one.get("with_inputs", False), one.get("forced")
+        folder = out_dir / one["name"]
+        run = layers.record(network, inputs, folder, with_inputs, forced, seed)
+        found["runs"].append({"name": one["name"], **run})
+    torch.set_default_dtype(torch.float32)
+    return found
+
+
+def load_given(network: nn.Module, path: Path, by_tree: bool) -> str | None:
+    """Load weights as this tree does, or what fits by its name; return what went wrong."""
+    if not by_tree:
+        layers.load_by_name(network, load_file(path))
+        return None
+    try:
+        checkpoint.load_weights(path, network)
+    except Exception as error:  # that the tree cannot load them is a finding
+        return str(error)
+    return None
 
 
 def read_inputs(file: str, dtype: str, device) -> torch.Tensor:
@@ -181,12 +263,12 @@ RECORDERS = {
     "steps": record_steps,
 }
 REPORTERS = {
-    "describe": report_describe,
-    "read": report_read,
+    "read": report_read,  # before what may be fitted to the file that it writes
     "write": report_write,
+    "describe": report_describe,
     "forward": report_forward,
 }
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run(lambda: serving.serve(answer))

@@ -56,7 +56,8 @@ def _number(kind, smallest, largest, unit="number"):
     return convert
 
 
-def _whole(smallest: int, largest: int = 1_000_000):
+def whole(smallest: int, largest: int = 1_000_000):
+    """Return an argparse type for a whole number within [smallest, largest]."""
     return _number(int, smallest, largest, "whole number")
 
 
@@ -91,13 +92,13 @@ def get_args_parser(framework: str) -> Parser:
     )
     data.add_argument(
         "--image-size",
-        type=_whole(SMALLEST_IMAGE, 4096),
+        type=whole(SMALLEST_IMAGE, 4096),
         metavar="PIXELS",
         help=f"width and height of the network's input, at least {SMALLEST_IMAGE} (recipe)",
     )
     data.add_argument(
         "--workers",
-        type=_whole(0, 1024),
+        type=whole(0, 1024),
         metavar="N",
         help="processes that read pictures; 0: the training process itself (2)",
     )
@@ -108,9 +109,9 @@ def get_args_parser(framework: str) -> Parser:
         choices=sorted(RECIPES),
         help="the set of defaults (imagenet where --data-path is given, else sample)",
     )
-    recipe.add_argument("--epochs", type=_whole(1), metavar="N", help="passes over train (recipe)")
+    recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over train (recipe)")
     recipe.add_argument(
-        "--batch-size", type=_whole(1), metavar="N", help="pictures a step on each GPU (recipe)"
+        "--batch-size", type=whole(1), metavar="N", help="pictures a step on each GPU (recipe)"
     )
     recipe.add_argument(
         "--lr",
@@ -119,7 +120,7 @@ def get_args_parser(framework: str) -> Parser:
         help="learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)",
     )
     recipe.add_argument(
-        "--gpus", type=_whole(1), metavar="N", help="GPUs that --lr is meant for (recipe)"
+        "--gpus", type=whole(1), metavar="N", help="GPUs that --lr is meant for (recipe)"
     )
     recipe.add_argument("--momentum", type=_real(0, 1), metavar="M", help="of SGD (recipe)")
     recipe.add_argument(
@@ -132,7 +133,7 @@ def get_args_parser(framework: str) -> Parser:
         "--schedule", choices=["step", "cosine"], help="of the learning rate (recipe)"
     )
     recipe.add_argument(
-        "--lr-step-size", type=_whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
+        "--lr-step-size", type=whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
     )
     recipe.add_argument(
         "--lr-gamma", type=_real(0, 1), metavar="G", help="step: factor of each stair (recipe)"
@@ -166,7 +167,7 @@ def get_args_parser(framework: str) -> Parser:
         metavar="DIR",
         help="the run folder, a new one (runs/<framework>-<recipe>-<time>)",
     )
-    run.add_argument("--seed", type=_whole(0, LARGEST_SEED), metavar="N", help="of all draws (0)")
+    run.add_argument("--seed", type=whole(0, LARGEST_SEED), metavar="N", help="of all draws (0)")
     run.add_argument(
         "--device",
         type=_device,

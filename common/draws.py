@@ -32,6 +32,7 @@ class Purpose(enum.IntEnum):
     DROPOUT = 4
     SAMPLE = 5
     WEIGHTS = 6
+    MASK = 7
 
 
 class Crop(NamedTuple):
@@ -43,22 +44,26 @@ class Crop(NamedTuple):
     width: int
 
 
-def words(seed: int, purpose: Purpose, epoch: int, index: int, count: int) -> np.ndarray:
+def words(
+    seed: int, purpose: Purpose, epoch: int, index: int, count: int, part: int = 0
+) -> np.ndarray:
     """Return `count` random 64-bit words, shape [count], uint64.
 
-    Philox counts upwards from `counter`, lowest word first. The key names the stream and the two
+    Philox counts upwards from `counter`, lowest word first. The key names the stream and the three
     highest counter words name the place in it, so no two places share a word.
     """
     generator = np.random.Philox(
         key=np.array([seed, purpose], dtype=np.uint64),
-        counter=np.array([0, 0, index, epoch], dtype=np.uint64),
+        counter=np.array([0, part, index, epoch], dtype=np.uint64),
     )
     return generator.random_raw(count)
 
 
-def uniform(seed: int, purpose: Purpose, epoch: int, index: int, count: int) -> np.ndarray:
+def uniform(
+    seed: int, purpose: Purpose, epoch: int, index: int, count: int, part: int = 0
+) -> np.ndarray:
     """Return `count` numbers of [0, 1), [count], float64, from the top 53 bits of each word."""
-    return (words(seed, purpose, epoch, index, count) >> np.uint64(11)) * 2.0**-53
+    return (words(seed, purpose, epoch, index, count, part) >> np.uint64(11)) * 2.0**-53
 
 
 def order(seed: int, epoch: int, length: int) -> np.ndarray:
@@ -118,6 +123,20 @@ def dropout_seed(seed: int, epoch: int, step: int) -> int:
     the units that it would have dropped.
     """
     return int(words(seed, Purpose.DROPOUT, epoch, step, 1)[0] >> np.uint64(33))
+
+
+def dropout_mask(seed: int, step: int, call: int, shape: list[int], p: float) -> np.ndarray:
+    """Draw which units one call of dropout keeps, each with probability 1 - p: `shape`, bool.
+
+    `call` counts the dropouts of the step. Each sample (first axis) has a stream of its own, so a
+    batch that is split over processes loses the units that the whole batch would.
+    """
+    count = math.prod(shape[1:])
+    drawn = [
+        uniform(seed, Purpose.MASK, step, sample, count, call)
+        for sample in range(shape[0] if shape else 1)
+    ]
+    return np.stack(drawn).reshape(shape) >= p
 
 
 def weights_seed(seed: int) -> int:

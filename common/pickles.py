@@ -1,12 +1,13 @@
-"""A reader for Paddle's weight files that runs nothing they may carry.
+"""Paddle's weight files, read without running what they may carry, and written.
 
 A .pdparams file is a pickle, and a pickle can name any function of any module and have it called.
-This reader knows the handful of names that arrays and plain containers need, and refuses the rest
+The reader knows the handful of names that arrays and plain containers need, and refuses the rest
 before anything is called. https://docs.python.org/3/library/pickle.html#restricting-globals
 """
 
 import collections
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,8 @@ from common.errors import UserError
 
 # Paddle's automatic names beside the structured ones, in files of a state dict of tensors.
 NAME_TABLE = "StructuredToParameterName@@"
+# Arrays that it cut into parts, since pickle's protocols 2 and 3 hold no more than 4 GB in one.
+PART_TABLE = "UnpackBigParamInfor@@"
 
 
 def _array(kind: type, shape: tuple, code: bytes) -> np.ndarray:
@@ -64,7 +67,7 @@ def read(path: Path) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            contents = _plain(_load(file))
+            contents = _joined(_plain(_load(file)))
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
     except OSError as error:
@@ -79,8 +82,45 @@ def read(path: Path) -> Any:
     return contents
 
 
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write what paddle.save(layer.state_dict(), path) writes: arrays by name, then their names.
+
+    bfloat16 is given as the uint16 of its bits, as Paddle does. The arrays may be views of any
+    layout; no more than one is copied at a time. Raises OSError.
+    """
+    contents: dict[str, Any] = {name: _InTurn(array) for name, array in arrays.items()}
+    contents[NAME_TABLE] = {name: name for name in arrays}
+    with open(path, "wb") as file:
+        pickler = pickle.Pickler(file, protocol=4)
+        pickler.fast = True  # keeps no memo, in which every array's bytes would stay
+        pickler.dump(contents)
+
+
+class _InTurn:
+    """Pickles as the array itself does in C order; its bytes are made only when they are due."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __reduce__(self) -> tuple:
+        array = self.array
+        rebuild, start, _ = np.empty(0, array.dtype).__reduce__()
+        # The state of an array: a version, shape, dtype, whether in Fortran's order, and the bytes.
+        return rebuild, start, (1, array.shape, array.dtype, False, array.tobytes())
+
+
 def _load(file: BinaryIO) -> Any:
     return _Reader(file, encoding="latin1").load()
+
+
+def _joined(contents: Any) -> Any:
+    """Put arrays together that Paddle cut into parts."""
+    if not isinstance(contents, dict) or not isinstance(contents.get(PART_TABLE), dict):
+        return contents
+    for name, entry in contents.pop(PART_TABLE).items():
+        parts = [contents.pop(part) for part in entry["slices"]]
+        contents[name] = np.concatenate(parts).reshape(entry["OriginShape"])
+    return contents
 
 
 def _plain(value: Any) -> Any:

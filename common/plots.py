@@ -3,24 +3,33 @@
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.paths import ROOT
 from common.run_folder import replace_whole
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # matplotlib keeps its font list in the user's home otherwise.
 os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure of this size in inches."""
+    Path(os.environ["MPLCONFIGDIR"]).mkdir(parents=True, exist_ok=True)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    from matplotlib.figure import Figure  # takes a second, needed only where something is drawn
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def write_curves(path: Path, rows: list[dict], title: str) -> None:
     """Write loss, accuracy and learning rate over the epochs of `rows` (metrics.jsonl) as a PNG."""
     if not rows:
         return
-    Path(os.environ["MPLCONFIGDIR"]).mkdir(parents=True, exist_ok=True)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    from matplotlib.figure import Figure  # takes a second, needed only here
-
     epochs = [row["epoch"] for row in rows]
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = new_figure(12, 3.8)
     figure.suptitle(f"{title}: best val top-1 {max(row['val_top1'] for row in rows):.1f} %")
     loss, accuracy, lr = figure.subplots(1, 3)
     for axes, label, names in (

@@ -84,7 +84,7 @@ def describe_run(args: argparse.Namespace) -> dict:
             for name, value in vars(args).items()
         },
         "command": sys.argv,
-        "versions": {"python": platform.python_version(), **_package_versions()},
+        "versions": {"python": platform.python_version(), **package_versions()},
         "machine": {
             "system": platform.platform(),
             "processor": model,
@@ -93,7 +93,8 @@ def describe_run(args: argparse.Namespace) -> dict:
     }
 
 
-def _package_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of what is installed of the packages that decide a result."""
     versions = {}
     for name in PACKAGES:
         try:

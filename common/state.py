@@ -1,16 +1,20 @@
 """Checks of weights before they are loaded; framework-free."""
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
+
+LAST_BIAS = "classifier.6.bias"  # of AlexNet, in both trees; as long as there are classes
 
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
 
@@ -31,6 +35,36 @@ def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
         raise UserError(
             f"{path}: cannot be loaded as safetensors ({first_line(error)}); make the file anew"
         ) from error
+
+
+def count_classes(path: Path) -> int | None:
+    """Return how many classes the AlexNet in a .safetensors file tells apart, None if it has none.
+
+    Raises UserError on a bad file.
+    """
+    found = read_neutral(path, lambda path: safe_open(path, framework="numpy"))
+    with found as file:
+        if LAST_BIAS not in file.keys():  # noqa: SIM118 (the file is no dict)
+            return None
+        shape = file.get_slice(LAST_BIAS).get_shape()
+    return shape[0] if len(shape) == 1 else None
+
+
+def is_plain_zip(path: Path) -> bool:
+    """Say whether a file is a zip that holds its contents as they are, such as torch's.
+
+    Raises UserError where one of them is damaged, which torch.load does not look for.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            records = file.infolist()
+            summed = any(record.CRC for record in records)  # torch can be told to leave sums out
+            damaged = file.testzip() if summed else None
+    except Exception:  # an old file, or no zip that Python reads: torch.load says what it is
+        return False
+    if damaged is not None:
+        raise UserError(f"{path}: {damaged} in it is damaged; copy or make the file anew")
+    return all(record.compress_type == zipfile.ZIP_STORED for record in records)
 
 
 def check(path: Path, found: Shapes, expected: Shapes) -> None:
@@ -62,7 +96,7 @@ def model_entry(path: Path, contents: Any) -> dict:
 def only_tensors(path: Path, weights: dict, kind: type) -> dict:
     """Return `weights` if all are tensors. Raises UserError, which names one that is none."""
     for name, value in weights.items():
-        if not isinstance(value, kind):
+        if not isinstance(name, str) or not isinstance(value, kind):
             raise UserError(f"{path}: {name} is no tensor; give a state dict or a checkpoint")
     return weights
 
@@ -86,6 +120,19 @@ def user_error(path: Path) -> Iterator[None]:
         raise UserError(
             f"{path}: its optimizer or schedule does not fit this run ({first_line(error)}); "
             "start a new run from its weights by --weights"
+        ) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a writer raises, such as on a full disk, into a UserError."""
+    try:
+        yield
+    except Exception as error:  # writers in C++ and Rust have error types of their own
+        known = error if isinstance(error, OSError) else error.__context__
+        reason = getattr(known, "strerror", None) or first_line(error)
+        raise UserError(
+            f"{path}: cannot be written ({reason}); free some space, or name another folder"
         ) from error
 
 

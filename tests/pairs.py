@@ -37,16 +37,230 @@ class Net(nn.Layer):
         return self.fc2(F.relu(self.fc1(x)))
 """
 
+# Layers of many kinds under the same names. All that can be is square, so that no shape tells
+# whether a tensor has to be transposed. Words [N, 16] -> numbers [N, 6].
+TORCH_KINDS = """
+import torch
+from torch import nn
 
-def write(folder: Path, torch: str = TORCH, paddle: str = PADDLE) -> list[str]:
+
+class Scale(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(6, 6))
+
+    def forward(self, x):
+        return x @ self.matrix
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+        self.scale = Scale()
+        self.square = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.square(self.scale(self.norm(x)))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 6)
+        self.block = Block()
+        self.lstm = nn.LSTM(6, 6, num_layers=2, batch_first=True)
+        self.gru = nn.GRU(6, 3, batch_first=True, bidirectional=True)
+        self.up = nn.ConvTranspose2d(4, 4, 2, groups=2)
+        self.grouped = nn.Conv2d(4, 4, 2, groups=2, bias=False)
+        self.batch = nn.BatchNorm2d(4)
+        self.group = nn.GroupNorm(2, 4)
+        self.slope = nn.PReLU(4)
+        self.head = nn.Linear(6, 6)
+
+    def forward(self, words):
+        x = self.gru(self.lstm(self.block(self.words(words)))[0])[0]  # [N, 16, 6]
+        pictures = x.reshape(-1, 4, 4, 6)
+        pictures = self.batch(self.grouped(self.up(pictures)))
+        return self.head(self.slope(self.group(pictures)).mean(dim=(1, 2)))
+"""
+
+PADDLE_KINDS = """
+import paddle
+from paddle import nn
+
+
+class Scale(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.matrix = self.create_parameter([6, 6])
+
+    def forward(self, x):
+        return x @ self.matrix
+
+
+class Block(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+        self.scale = Scale()
+        self.square = nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.square(self.scale(self.norm(x)))
+
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 6)
+        self.block = Block()
+        self.lstm = nn.LSTM(6, 6, num_layers=2)
+        self.gru = nn.GRU(6, 3, direction="bidirect")
+        self.up = nn.Conv2DTranspose(4, 4, 2, groups=2)
+        self.grouped = nn.Conv2D(4, 4, 2, groups=2, bias_attr=False)
+        self.batch = nn.BatchNorm2D(4)
+        self.group = nn.GroupNorm(2, 4)
+        self.slope = nn.PReLU(4)
+        self.head = paddle.compat.nn.Linear(6, 6)  # keeps its weight as torch does
+
+    def forward(self, words):
+        x = self.gru(self.lstm(self.block(self.words(words)))[0])[0]
+        pictures = x.reshape([-1, 4, 4, 6])
+        pictures = self.batch(self.grouped(self.up(pictures)))
+        return self.head(self.slope(self.group(pictures)).mean(axis=[1, 2]))
+"""
+
+# Layers that are one another, where `tie`; Paddle's head is never tied to the words.
+TORCH_TIED = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, tie):
+        super().__init__()
+        self.words = nn.Embedding(5, 6)
+        self.first = nn.Linear(6, 6)
+        self.second = self.first if tie else nn.Linear(6, 6)
+        self.head = nn.Linear(6, 5, bias=False)
+        if tie:
+            self.head.weight = self.words.weight
+"""
+
+PADDLE_TIED = """
+from paddle import nn
+
+
+class Net(nn.Layer):
+    def __init__(self, tie):
+        super().__init__()
+        self.words = nn.Embedding(5, 6)
+        self.first = nn.Linear(6, 6)
+        self.second = self.first if tie else nn.Linear(6, 6)
+        self.head = nn.Linear(6, 5, bias_attr=False)
+"""
+
+# Two layers that never run, are alike and have other names.
+TORCH_IDLE = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(3, 3)
+        self.left = nn.Linear(3, 3)
+        self.right = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.body(x)
+"""
+
+PADDLE_IDLE = """
+from paddle import nn
+
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.trunk = nn.Linear(3, 3)
+        self.one = nn.Linear(3, 3)
+        self.two = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.trunk(x)
+"""
+
+TORCH_ATTENTION = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x)[0]
+"""
+
+PADDLE_ATTENTION = """
+from paddle import nn
+
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiHeadAttention(4, 2)
+
+    def forward(self, x):
+        return self.attention(x, x, x)
+"""
+
+# A fully connected layer of the framework's beside one of the user's own, square.
+TORCH_OWN = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+"""
+
+PADDLE_OWN = """
+from paddle import nn
+
+
+class Linear(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.weight = self.create_parameter([3, 3])
+        self.bias = self.create_parameter([3])
+
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.fc = Linear()
+"""
+
+
+def write(
+    folder: Path,
+    torch: str = TORCH,
+    paddle: str = PADDLE,
+    torch_name: str = "net",
+    input_shape: str = "1,3,16,16",
+) -> list[str]:
     """Write the pair; return the options that name it."""
     (folder / "net_torch.py").write_text(torch)
     (folder / "net_paddle.py").write_text(paddle)
     return [
         "--torch-model",
-        f"{folder}/net_torch.py:net",
+        f"{folder}/net_torch.py:{torch_name}",
         "--paddle-model",
         f"{folder}/net_paddle.py:Net",
         "--input-shape",
-        "1,3,16,16",
+        input_shape,
     ]

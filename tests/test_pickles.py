@@ -1,14 +1,16 @@
-"""Reading a .pdparams never runs what it carries."""
+"""Reading a .pdparams never runs what it carries; what is written is what Paddle writes."""
 
 import collections
 import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
 
 from common import pickles
 from common.errors import UserError
+from tests.helpers import run
 
 
 class Call:
@@ -78,3 +80,72 @@ def test_a_truncated_file_is_named(tmp_path, cut):
     path.write_bytes(whole[:cut])
     with pytest.raises(UserError, match=r"cut\.pdparams"):
         pickles.read(path)
+
+
+# Both files are loaded by Paddle itself: the one written by paddle.save, and the one written here.
+LOAD = """
+import sys
+import numpy as np, paddle
+from paddle import nn
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.a = self.create_parameter([2, 3])
+        self.b = self.create_parameter([4], dtype="bfloat16")
+        self.register_buffer("c", paddle.zeros([], dtype="int64"))
+        self.d = self.create_parameter([2], dtype="float16")
+        self.e = self.create_parameter([2], dtype="float64")
+        self.register_buffer("f", paddle.to_tensor([True, False]))
+
+paddle.save(Net().state_dict(), sys.argv[2])
+ours, theirs = paddle.load(sys.argv[1]), paddle.load(sys.argv[2])
+assert set(ours) == set(theirs), (set(ours), set(theirs))
+for name, value in ours.items():
+    assert isinstance(value, paddle.Tensor) and type(value) is type(theirs[name]), type(value)
+    assert (value.dtype, value.shape) == (theirs[name].dtype, theirs[name].shape), name
+    assert value.name == name
+net = Net()
+missing, unexpected = net.set_state_dict(ours)
+assert not missing and not unexpected
+assert net.a.numpy().tolist() == [[0, 2, 4], [1, 3, 5]]
+assert net.b.astype("float32").numpy().tolist() == [1, -2, 0.5, 3]
+assert int(net.c) == 7 and net.c.shape == []
+assert (net.d.tolist(), net.e.tolist(), net.f.tolist()) == ([1, 2], [0.1, 3], [False, True])
+"""
+
+
+def test_paddle_loads_what_is_written(tmp_path):
+    arrays = {
+        "a": np.arange(6, dtype=np.float32).reshape(3, 2).T,  # a view in Fortran's order
+        "b": np.array([0x3F80, 0xC000, 0x3F00, 0x4040], np.uint16),  # bfloat16
+        "c": np.array(7),
+        "d": np.array([1, 2], np.float16),
+        "e": np.array([0.1, 3]),
+        "f": np.array([False, True]),
+    }
+    ours, theirs = tmp_path / "ours.pdparams", tmp_path / "theirs.pdparams"
+    pickles.write(ours, arrays)
+    done = run(sys.executable, "-c", LOAD, ours, theirs)
+    assert done.returncode == 0, done.stderr
+    with open(ours, "rb") as own, open(theirs, "rb") as their:
+        own, their = pickle.load(own), pickle.load(their)
+    assert own.keys() == their.keys()
+    for name, array in arrays.items():
+        assert type(own[name]) is type(their[name]) is np.ndarray
+        assert own[name].flags.c_contiguous and own[name].dtype == their[name].dtype
+        assert np.array_equal(own[name], array)
+        assert np.array_equal(pickles.read(ours)[name], array)
+
+
+def test_arrays_cut_into_parts_come_back_whole(tmp_path):
+    """As Paddle cuts those of more than 1 GB in protocols 2 and 3."""
+    whole = np.arange(12.0)
+    contents = {"a@@.0": whole[:8], "a@@.1": whole[8:], "b": whole, pickles.NAME_TABLE: {}}
+    contents[pickles.PART_TABLE] = {"a": {"OriginShape": (3, 4), "slices": ["a@@.0", "a@@.1"]}}
+    read = pickles.read(write(tmp_path / "w.pdparams", contents, 2))
+    assert read.keys() == {"a", "b"}
+    assert np.array_equal(read["a"], whole.reshape(3, 4))
+    contents[pickles.PART_TABLE]["a"]["slices"].append("a@@.2")
+    with pytest.raises(UserError, match=r"w\.pdparams"):
+        pickles.read(write(tmp_path / "w.pdparams", contents, 2))

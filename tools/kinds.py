@@ -18,8 +18,9 @@ _PADDLE_KINDS = {
 }
 _TORCH_KINDS = {"SyncBatchNorm": "BatchNorm2d", "NonDynamicallyQuantizableLinear": "Linear"}
 
-# Paddle keeps these weights as [in, out] where torch keeps [out, in]. Shapes never decide.
-_TRANSPOSED = {("Linear", "weight")}
+# The tensors of a fully connected layer that Paddle keeps as [in, out] and torch as [out, in],
+# those of normalized weights among them.
+LINEAR_ROLES = {"weight", "weight_orig", "weight_v"}
 
 # Paddle's name of a layer's tensor -> torch's.
 _PADDLE_ROLES = {
@@ -33,12 +34,14 @@ _PADDLE_SETTINGS = {
     "epsilon": "eps",
     "ksize": "kernel_size",
     "axis": "dim",
+    "start_axis": "start_dim",
+    "stop_axis": "end_dim",
 }
 _SETTINGS = {  # by kind, those that change the result of a layer; the rest are shapes or names
+    "Adaptive": ("output_size",),
     "Conv": ("stride", "padding", "dilation", "groups", "kernel_size", "padding_mode"),
     "MaxPool": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "AvgPool": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
-    "Adaptive": ("output_size",),
     "BatchNorm": ("eps", "momentum"),
     "LayerNorm": ("eps",),
     "GroupNorm": ("eps", "num_groups"),
@@ -50,8 +53,44 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "GELU": ("approximate",),
     "Softmax": ("dim",),
     "Hardtanh": ("min_val", "max_val"),
+    "Softplus": ("beta", "threshold"),
+    "Upsample": ("size", "scale_factor", "mode", "align_corners"),
+    "Pad": ("padding", "value"),
+    "Flatten": ("start_dim", "end_dim"),
 }
 _DEFAULTS = {"dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
+
+
+ACTIVATIONS = {
+    *("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish", "Tanh"),
+    *("Hardswish", "Hardsigmoid", "Hardtanh", "Sigmoid", "Softplus", "Softsign", "LogSigmoid"),
+}
+
+
+def family(kind: str) -> str:
+    """Return what layers without weights serve for, so that one can stand for another."""
+    if kind in ACTIVATIONS:
+        return "activation"
+    for name in ("Pool", "Norm", "Dropout", "Softmax", "Upsample", "Pad"):
+        if name in kind:
+            return name
+    return kind
+
+
+def spell(framework: str, name: str, value: Any) -> str:
+    """Return a setting as it is written in code of `framework`."""
+    if framework == "paddle":
+        if name == "count_include_pad":
+            return f"exclusive={not value}"
+        if name == "momentum" and value is not None:
+            return f"momentum={round(1 - value, 12):g}"
+        own = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items()}
+        name = (
+            "epsilon" if name == "eps" else name if name == "kernel_size" else own.get(name, name)
+        )
+    if isinstance(value, list) and value and all(item == value[0] for item in value):
+        value = value[0]
+    return f"{name}={value!r}"
 
 
 def canonical_kind(framework: str, kind: str) -> str:
@@ -73,11 +112,6 @@ def canonical_role(framework: str, kind: str, role: str) -> str:
     return role
 
 
-def is_transposed(framework: str, kind: str, role: str) -> bool:
-    """Say whether this tensor lies transposed, against torch's layout."""
-    return framework == "paddle" and (kind, role) in _TRANSPOSED
-
-
 def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of a layer that decide its result, with torch's names and meanings."""
     if framework == "paddle":
@@ -97,6 +131,8 @@ def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> d
         if value is None and name == "stride":
             value = settings.get("kernel_size")  # of a pool
         found[name] = _flat(value, axes)
+    if not any(found.get("padding") or ()):
+        found.pop("count_include_pad", None)  # there is no padding to count
     return found
 
 

@@ -2,11 +2,17 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from tools import kinds
 from tools.probes import NAMES
+
+HINTS = {
+    "MultiheadAttention": " (PyTorch keeps query, key and value in one tensor, PaddlePaddle in "
+    "three layers: such a network needs a conversion of its own)",
+}
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,12 @@ class Key:
     shape: tuple[int, ...]
     transposed: bool  # the framework keeps it as [in, out]
     tied: str | None  # the first key that is the same tensor
+    linear: bool = False  # it is the weight of one of the framework's fully connected layers
+
+    @property
+    def tensor(self) -> str:
+        """The one key that stands for all that are the same tensor."""
+        return self.tied or self.key
 
 
 @dataclass
@@ -38,8 +50,10 @@ class Network:
         for entry in report["keys"]:
             kind = kinds.canonical_kind(framework, entry["kind"])
             role = kinds.canonical_role(framework, kind, entry["role"])
-            transposed = kinds.is_transposed(framework, kind, role)
             shape = tuple(entry["shape"])
+            # Shapes never decide: a square weight is transposed too.
+            linear = bool(entry["layout"]) and role in kinds.LINEAR_ROLES and len(shape) == 2
+            transposed = linear and entry["layout"] == "in, out"
             keys[entry["key"]] = Key(
                 entry["key"],
                 entry["layer"],
@@ -48,6 +62,7 @@ class Network:
                 shape[::-1] if transposed else shape,
                 transposed,
                 entry["tied"],
+                linear,
             )
         layers = {}
         for entry in report["layers"]:
@@ -57,6 +72,10 @@ class Network:
         error = report.get("error")
         order = None if error else report.get("order")
         return cls(framework, keys, layers, order, error)
+
+    def names(self) -> list[str]:
+        """Return the layers that hold tensors of their own."""
+        return sorted({key.layer for key in self.keys.values() if not key.tied})
 
     def weighted(self) -> dict[str, list[Key]]:
         """Return the layers that have tensors, each with its keys, in the order of the file."""
@@ -81,7 +100,7 @@ class Match:
     layers: dict[str, str] = field(default_factory=dict)  # torch path -> Paddle path
     keys: dict[str, str] = field(default_factory=dict)  # torch key -> Paddle key
     unpaired: dict[str, list[str]] = field(default_factory=lambda: {"torch": [], "paddle": []})
-    tied: dict[str, str] = field(default_factory=dict)  # torch key without partner -> its twin
+    tied: dict[str, str] = field(default_factory=dict)  # key without partner -> its twin
     troubles: list[str] = field(default_factory=list)
     how: str = "by name"
 
@@ -107,12 +126,21 @@ def match(torch: Network, paddle: Network, given: dict[str, str] | None = None) 
         found.layers[torch_path] = paddle_path
     if found.troubles:
         return found
-    if not given and set(left) == set(right):
-        found.layers = {path: path for path in left}
+    both = left.keys() & right.keys()
+    if not given and _are_twins(left, both) and _are_twins(right, both):
+        found.layers = {path: path for path in left if path in both}
+        for side, layers in (("torch", left), ("paddle", right)):
+            found.unpaired[side] = [path for path in layers if path not in both]
     else:
         _pair_layers(torch, paddle, left, right, found)
     _pair_keys(left, right, found)
     return found
+
+
+def _are_twins(layers: dict[str, list[Key]], known: Collection[str]) -> bool:
+    """Say whether all layers but the known ones hold only tensors that those hold too."""
+    held = {key.tensor for path in known for key in layers[path]}
+    return all(key.tensor in held for path in layers if path not in known for key in layers[path])
 
 
 def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, found: Match) -> None:
@@ -226,16 +254,20 @@ def _pair_keys(left: dict, right: dict, found: Match) -> None:
             theirs = dict(zip(own, theirs.values(), strict=True))
         for role in [*own, *(role for role in theirs if role not in own)]:
             _pair_role(own.get(role), theirs.get(role), found)
+    paired = {"torch": set(found.keys), "paddle": set(found.keys.values())}
     for side, layers in (("torch", left), ("paddle", right)):
+        twins = {k.tensor: k.key for keys in layers.values() for k in keys if k.key in paired[side]}
         for path in found.unpaired[side]:
-            twins = [key.tied for key in layers[path] if key.role != kinds.COUNTER]
-            if all(twins):
-                found.tied |= {key.key: key.tied for key in layers[path] if key.tied}
+            if all(key.tensor in twins for key in layers[path] if key.role != kinds.COUNTER):
+                found.tied |= {
+                    key.key: twins[key.tensor] for key in layers[path] if key.tensor in twins
+                }
             else:
                 other = NAMES["paddle" if side == "torch" else "torch"]
+                kind = layers[path][0].kind
                 found.troubles.append(
-                    f"{path or 'the network'} ({layers[path][0].kind}"
-                    f"{_shapes(layers[path])}) of {NAMES[side]} has no counterpart in {other}"
+                    f"{path or 'the network'} ({kind}{_shapes(layers[path])}) of {NAMES[side]} "
+                    f"has no counterpart in {other}" + HINTS.get(kind, "")
                 )
 
 
@@ -247,6 +279,13 @@ def _pair_role(own: Key | None, theirs: Key | None, found: Match) -> None:
             hint = " (bias=False in PyTorch, bias_attr=False in PaddlePaddle)"
         found.troubles.append(
             f"{key.key} of {NAMES[side]} has no counterpart in {NAMES[other]}{hint}"
+        )
+    elif own.linear != theirs.linear and len(own.shape) == 2:
+        known, unknown = (own, theirs) if own.linear else (theirs, own)
+        found.troubles.append(
+            f"{own.key} and {theirs.key}: one belongs to a Linear, which the frameworks keep "
+            f"transposed, the other to {unknown.layer or 'the network'} ({unknown.kind}), of which "
+            f"that is not known; derive it from the framework's Linear, as {known.layer} is"
         )
     elif own.shape != theirs.shape:
         found.troubles.append(

@@ -50,15 +50,12 @@ class Side:
         request = {"arguments": ["--device", "cpu", *self.options], **parts}
         if self.model:
             request["model"] = self.model
-        (folder / "request.json").write_text(json.dumps(request))
-        done = subprocess.run(
-            [self.python, str(probe.resolve()), str(folder / "request.json"), str(folder)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
-        if done.returncode:
-            raise UserError(self._failure(done))
+        file = folder / "request.json"
+        file.write_text(json.dumps(request))
+        if _kept is None:
+            self._ask_once(file, folder)
+        else:
+            _process_of(self).ask(file, folder)
         reports = {}
         for part in parts:
             file = folder / f"{part}.json"
@@ -66,14 +63,98 @@ class Side:
                 reports[part] = json.loads(file.read_text())
         return reports
 
-    def _failure(self, done: subprocess.CompletedProcess) -> str:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        last = lines[-1] if lines else f"it ended with status {done.returncode}"
+    @property
+    def command(self) -> tuple[str, str]:
+        """What starts the probe."""
+        return self.python, str((self.tree / "probe.py").resolve())
+
+    def _ask_once(self, request: Path, folder: Path) -> None:
+        done = subprocess.run(
+            [*self.command, str(request), str(folder)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
         if done.returncode == errors.BAD_INPUT:
-            return last.partition("error: ")[2] or last
-        if done.returncode < 0:
-            last = f"killed by signal {-done.returncode} (out of memory?)"
-        return f"{NAMES[self.framework]} could not run {self.tree.name}/probe.py: {last}"
+            last = _last_line(done.stderr)
+            raise UserError(last.partition("error: ")[2] or last)
+        if done.returncode:
+            raise UserError(self.failure(_last_line(done.stderr), done.returncode))
+
+    def failure(self, said: str, status: int | None = None) -> str:
+        """Return what to tell of a probe that failed: its own last words, or how it ended."""
+        if status is not None and status < 0:
+            said = f"killed by signal {-status} (out of memory?)"
+        said = said or f"it ended with status {status}"
+        return f"{NAMES[self.framework]} could not run {self.tree.name}/probe.py: {said}"
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+class _Process:
+    """A probe that stays alive between requests."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115, closed in close()
+        self.process = subprocess.Popen(
+            side.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            text=True,
+        )
+
+    def ask(self, request: Path, folder: Path) -> None:
+        try:
+            print(json.dumps([str(request), str(folder)]), file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:  # it has ended
+            status = self.process.wait()
+            _kept.pop(self.side.command, None)
+            self.said.seek(0)
+            raise UserError(self.side.failure(_last_line(self.said.read()), status))
+        reply = json.loads(line)
+        if reply["error"]:
+            own = reply["is_users"]
+            raise UserError(reply["error"] if own else self.side.failure(reply["error"]))
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.said.close()
+
+
+_kept: dict[tuple[str, str], _Process] | None = None
+
+
+def _process_of(side: Side) -> _Process:
+    if side.command not in _kept:
+        _kept[side.command] = _Process(side)
+    return _kept[side.command]
+
+
+@contextmanager
+def kept_running() -> Iterator[None]:
+    """Within, a probe that has been started answers every later request too, and ends at last."""
+    global _kept
+    if _kept is not None:  # within another of these, which ends them
+        yield
+        return
+    _kept = {}
+    try:
+        yield
+    finally:
+        for process in _kept.values():
+            process.close()
+        _kept = None
 
 
 def ask_both(sides: list[Side], folder: Path, requests: list[dict]) -> list[dict[str, Any]]:

@@ -6,28 +6,29 @@ its values, only to copy, transpose and compare them.
 """
 
 import json
+import math
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
+from safetensors import SafetensorError, safe_open
 
 from common import state
 from common.errors import UserError
-from common.run_folder import replace_whole
 
-# The name in the file -> NumPy's dtype, and the name that safetensors' writer goes by.
+# The name in the file -> NumPy's dtype.
 DTYPES = {
-    "F64": ("float64", "float64"),
-    "F32": ("float32", "float32"),
-    "F16": ("float16", "float16"),
-    "BF16": ("uint16", "bfloat16"),
-    "I64": ("int64", "int64"),
-    "I32": ("int32", "int32"),
-    "I16": ("int16", "int16"),
-    "I8": ("int8", "int8"),
-    "U8": ("uint8", "uint8"),
-    "BOOL": ("bool", "bool"),
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "uint16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
 FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -44,8 +45,16 @@ class Tensor:
         return self.array.shape
 
     def transposed(self) -> "Tensor":
-        """Return the tensor with its two axes exchanged."""
-        return Tensor(self.dtype, np.ascontiguousarray(self.array.T))
+        """Return the tensor with its axes exchanged, a view."""
+        return Tensor(self.dtype, self.array.T)
+
+    def release(self) -> None:
+        """Give back the memory that a mapped tensor took as it was looked at; it stays usable."""
+        owner = self.array
+        while owner is not None and not isinstance(owner, mmap.mmap):
+            owner = getattr(owner, "base", None)
+        if owner is not None:
+            owner.madvise(mmap.MADV_DONTNEED)
 
     def has_same_bits(self, other: "Tensor") -> bool:
         """Say whether both have the same dtype, shape and bits; NaN equals itself here."""
@@ -72,7 +81,7 @@ Tensors = dict[str, Tensor]
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array).reshape(-1).view(f"u{array.dtype.itemsize}")
+    return array.view(f"u{array.dtype.itemsize}")
 
 
 def from_array(array: np.ndarray) -> Tensor:
@@ -80,23 +89,25 @@ def from_array(array: np.ndarray) -> Tensor:
 
     Raises UserError for a dtype that weights do not have.
     """
-    for name, (dtype, _) in DTYPES.items():
+    for name, dtype in DTYPES.items():
         if array.dtype == dtype:
             return Tensor(name, array)
     raise UserError(f"its dtype {array.dtype} is none that weights have")
 
 
-def read(path: Path) -> Tensors:
+def read(path: Path, given: Path | None = None) -> Tensors:
     """Return the tensors of a .safetensors file, mapped from the disk rather than read.
 
-    Raises UserError where the file is damaged or of another kind.
+    Raises UserError where the file is damaged or of another kind; it speaks of the file `given`
+    where `path` was made from that.
     """
+    shown = given or path
     try:
         with safe_open(path, framework="numpy"):  # checks the header and every offset
             pass
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
-            f"{path}: cannot be loaded as safetensors ({state.first_line(error)}); it is damaged "
+            f"{shown}: cannot be loaded as safetensors ({state.first_line(error)}); it is damaged "
             "or of another kind"
         ) from error
     with open(path, "rb") as file:
@@ -107,9 +118,9 @@ def read(path: Path) -> Tensors:
     for name, entry in header.items():
         if entry["dtype"] not in DTYPES:
             raise UserError(
-                f"{path}: {name} has the dtype {entry['dtype']}, none that weights have"
+                f"{shown}: {name} has the dtype {entry['dtype']}, none that weights have"
             )
-        dtype, shape = np.dtype(DTYPES[entry["dtype"]][0]), tuple(entry["shape"])
+        dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
         offset = 8 + length + entry["data_offsets"][0]
         empty = 0 in shape
         array = (
@@ -122,19 +133,22 @@ def read(path: Path) -> Tensors:
 
 
 def write(path: Path, tensors: Tensors) -> None:
-    """Write tensors as a .safetensors file, whole or not at all. Raises OSError."""
-    arrays = {name: np.asarray(tensor.array, order="C") for name, tensor in tensors.items()}
-    specs = {
-        name: TensorSpec(
-            dtype=DTYPES[tensors[name].dtype][1],
-            shape=array.shape,
-            data_ptr=array.ctypes.data,
-            data_len=array.nbytes,
-        )
-        for name, array in arrays.items()
-    }
-    with replace_whole(path) as partial:
-        try:
-            serialize_file(specs, partial)
-        except SafetensorError as error:
-            raise OSError(state.first_line(error)) from error
+    """Write tensors as a .safetensors file, one after the other. Raises OSError."""
+    # Wide numbers first, so that each lies at a multiple of its size.
+    names = sorted(tensors, key=lambda name: -tensors[name].array.itemsize)
+    header, end = {}, 0
+    for name in names:
+        array = tensors[name].array
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": tensors[name].dtype,
+            "shape": array.shape,
+            "data_offsets": [start, end],
+        }
+    encoded = json.dumps(header).encode()
+    encoded = encoded.ljust(8 * math.ceil(len(encoded) / 8))
+    with open(path, "wb") as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for name in names:
+            file.write(np.ascontiguousarray(tensors[name].array).reshape(-1).view(np.uint8))
+            tensors[name].release()

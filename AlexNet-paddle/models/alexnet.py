@@ -62,6 +62,8 @@ def init_weights(layer: nn.Layer) -> None:
         nn.initializer.KaimingUniform(negative_slope=math.sqrt(5), nonlinearity="leaky_relu")(
             layer.weight
         )
-        fan_in = layer.weight.shape[0] if isinstance(layer, nn.Linear) else layer.weight[0].size
+        inputs = layer.weight.shape[:1] if isinstance(layer, nn.Linear) else layer.weight.shape[1:]
+        fan_in = math.prod(inputs)
         bound = 1 / math.sqrt(fan_in)
-        nn.initializer.Uniform(-bound, bound)(layer.bias)
+        if layer.bias is not None:  # a copy may leave biases out
+            nn.initializer.Uniform(-bound, bound)(layer.bias)

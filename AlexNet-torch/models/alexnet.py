@@ -60,6 +60,8 @@ def init_weights(layer: nn.Module) -> None:
     """
     if isinstance(layer, (nn.Conv2d, nn.Linear)):
         nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5))
-        fan_in = layer.weight[0].numel()
+        inputs = layer.weight.shape[1:]
+        fan_in = math.prod(inputs)
         bound = 1 / math.sqrt(fan_in)
-        nn.init.uniform_(layer.bias, -bound, bound)
+        if layer.bias is not None:  # a copy may leave biases out
+            nn.init.uniform_(layer.bias, -bound, bound)

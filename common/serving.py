@@ -1,0 +1,47 @@
+"""How a probe takes requests: one from its command line, or one after the other while it lives.
+
+Starting a framework takes seconds; a tool that asks several times keeps the process.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from common.errors import UserError
+
+Answer = Callable[[dict, Path], None]  # takes a request and the folder for what it writes
+
+
+def serve(answer: Answer) -> None:
+    """Answer the request that the command line names, or else those named on standard input.
+
+    A line of standard input is a JSON list, [REQUEST.json, OUT_DIR]; the reply is a line of JSON on
+    standard output, {"error": null}, or {"error": text, "is_users": bool}. Whatever else is printed
+    meanwhile goes to standard error.
+    """
+    if len(sys.argv) == 3:
+        answer(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+        return
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        request, out_dir = map(Path, json.loads(line))
+        print(json.dumps(_attempt(answer, json.loads(request.read_text()), out_dir)), file=replies)
+        replies.flush()
+
+
+def _attempt(answer: Answer, request: dict, out_dir: Path) -> dict:
+    try:
+        answer(request, out_dir)
+    except UserError as error:
+        return {"error": str(error), "is_users": True}
+    except SystemExit:  # of the parser of options
+        return {"error": "a wrong option in the request", "is_users": True}
+    except Exception as error:
+        traceback.print_exc()
+        text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return {"error": text, "is_users": False}
+    return {"error": None}
