@@ -42,7 +42,7 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "Conv": ("stride", "padding", "dilation", "groups", "kernel_size", "padding_mode"),
     "MaxPool": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "AvgPool": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
-    "BatchNorm": ("eps", "momentum"),
+    "BatchNorm": ("eps", "momentum", "act"),
     "LayerNorm": ("eps",),
     "GroupNorm": ("eps", "num_groups"),
     "InstanceNorm": ("eps", "momentum"),
@@ -58,6 +58,7 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "Pad": ("padding", "value"),
     "Flatten": ("start_dim", "end_dim"),
 }
+_SPATIAL = {"kernel_size", "stride", "padding", "dilation", "output_size"}  # a number for each axis
 _DEFAULTS = {"dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
 
 
@@ -130,7 +131,7 @@ def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> d
         value = settings.get(name, _DEFAULTS.get(name))
         if value is None and name == "stride":
             value = settings.get("kernel_size")  # of a pool
-        found[name] = _flat(value, axes)
+        found[name] = _flat(value, axes) if name in _SPATIAL else value
     if not any(found.get("padding") or ()):
         found.pop("count_include_pad", None)  # there is no padding to count
     return found

@@ -153,6 +153,28 @@ def _pair_moved(pairs: list, left: list[tuple], right: list[tuple]) -> list:
     return found
 
 
+def pair_fused(pairs: list, torch_calls: list[dict], fused: dict[int, str]) -> list:
+    """Pair a Paddle layer that also applies an activation with PyTorch's activation after it.
+
+    `fused` names the activation by the place of the Paddle call (paddle.nn.BatchNorm has `act`).
+    """
+    found, place = [], 0
+    while place < len(pairs):
+        i, j = pairs[place]
+        k, other = pairs[place + 1] if place + 1 < len(pairs) else (None, None)
+        place += 1
+        if i is None or j not in fused:
+            found.append((i, j))
+            continue
+        found.append((i, None))
+        if k is not None and other is None and torch_calls[k]["kind"].lower() == fused[j].lower():
+            found.append((k, j))
+            place += 1
+        else:  # PyTorch applies it as a function
+            found.append((None, j))
+    return found
+
+
 def compare_runs(
     folders: dict[str, Path], runs: dict[str, dict[str, dict]], pairs: list
 ) -> list[Row]:
@@ -223,12 +245,12 @@ def _judge(
     measured = min(max(LEAST, *row.rounding.values(), 0.0), MOST)
     row.expected = SLACK * FINER * measured
     row.tolerance = max(row.expected, floor)
-    if not row.float64.relative <= row.tolerance or _is_coarse(row) or row.float32.problem:
+    if not row.float64.relative <= row.tolerance or is_coarse(row) or row.float32.problem:
         row.verdict = "differs"
     return row
 
 
-def _is_coarse(row: Row) -> bool:
+def is_coarse(row: Row) -> bool:
     """Say whether one side alone loses far more in float32 than rounding explains."""
     least, most = sorted([max(value, LEAST) for value in row.rounding.values()] or [0, 0])
     return most > MOST and most > UNLIKE * least

@@ -1,0 +1,106 @@
+"""Comparing arrays strictly: none of the false passes of looser comparisons."""
+
+import numpy as np
+import pytest
+
+from tools import layerwise, relations
+from tools.matching import Match
+
+RANDOM = np.random.default_rng(0).standard_normal((4, 3, 5, 6))
+
+
+def changed(place, value):
+    array = RANDOM.copy()
+    array.flat[place] = value
+    return array
+
+
+def test_what_is_the_same_is_the_same():
+    found = layerwise.compare(RANDOM, RANDOM.copy())
+    assert (found.largest, found.rms, found.relative, found.problem) == (0, 0, 0, None)
+    with_nan = changed(3, np.nan)
+    assert layerwise.compare(with_nan, with_nan.copy()).relative == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        changed(3, np.nan),
+        changed(3, np.inf),
+        RANDOM[:1],  # would be broadcast
+        RANDOM.transpose(0, 1, 3, 2),
+        RANDOM.astype(np.float32),
+    ],
+)
+def test_what_cannot_be_subtracted_is_apart(other):
+    for pair in ((RANDOM, other), (other, RANDOM)):
+        found = layerwise.compare(*pair)
+        assert found.problem and found.relative == np.inf
+
+
+def test_infinities_must_have_the_same_sign():
+    found = layerwise.compare(changed(3, np.inf), changed(3, -np.inf))
+    assert found.problem
+
+
+def test_one_number_among_many_is_seen():
+    found = layerwise.compare(RANDOM, changed(7, RANDOM.flat[7] + 9e-4))
+    assert found.largest == pytest.approx(9e-4)
+    assert found.relative > layerwise.CONSTANT
+
+
+def test_a_reversed_batch_is_seen_though_its_means_are_equal():
+    assert layerwise.compare(RANDOM, RANDOM[::-1]).relative > 0.1
+
+
+def test_bytes_do_not_wrap():
+    found = layerwise.compare(np.array([1], np.uint8), np.array([2], np.uint8))
+    assert found.largest == 1
+
+
+def test_the_scale_is_the_layers_own():
+    assert layerwise.compare(RANDOM * 1e6, RANDOM * 1e6 + 1).relative < 1e-6
+    assert layerwise.compare(np.zeros(3), np.array([0, 0, 1e-9])).relative == 1
+
+
+RELU = np.maximum(RANDOM, 0)
+RELATIONS = {
+    "channels reversed (RGB": (RANDOM, RANDOM[:, ::-1]),
+    "rows reversed": (RANDOM, RANDOM[:, :, ::-1]),
+    "axes in the order": (RANDOM, RANDOM.transpose(0, 2, 3, 1)),
+    "another order": (RANDOM.reshape(4, -1), RANDOM.transpose(0, 2, 3, 1).reshape(4, -1)),
+    "multiplied by 0.5": (RANDOM, RANDOM * 0.5),
+    "larger by 2": (RANDOM, RANDOM + 2),
+    "a ReLU that": (RANDOM, RELU),
+    "the ReLU is missing": (RELU, RANDOM),
+    "where it is negative": (RANDOM, np.where(RANDOM < 0, 0.1 * RANDOM, RANDOM)),
+    "clipped at 1": (RANDOM, np.minimum(RANDOM, 1)),
+    "a softmax": (RANDOM, np.exp(RANDOM) / np.exp(RANDOM).sum(1, keepdims=True)),
+    "dropout is active": (RANDOM, RANDOM * 2 * (np.arange(RANDOM.size) % 2).reshape(RANDOM.shape)),
+    "a bias or a mean": (RANDOM, RANDOM + np.array([1, 2, 3]).reshape(1, 3, 1, 1)),
+    "normalized otherwise": (RANDOM, RANDOM * np.array([1, 2, 3]).reshape(1, 3, 1, 1)),
+    "at the border alone": (RANDOM, np.pad(RANDOM[..., 1:-1, 1:-1], [(0, 0)] * 2 + [(1, 1)] * 2)),
+    "NaN or infinite": (RANDOM, changed(3, np.nan)),
+}
+
+
+@pytest.mark.parametrize("words", RELATIONS)
+def test_a_known_mistake_is_put_into_words(words):
+    assert words in relations.explain(*RELATIONS[words])
+
+
+def test_what_has_no_known_relation_gets_no_words():
+    other = np.random.default_rng(1).standard_normal(RANDOM.shape)
+    assert relations.explain(RANDOM, other) is None
+    assert relations.explain(RANDOM, RANDOM * (1 + 1e-12)) is None
+
+
+def calls(*layers):
+    return [{"layer": layer, "kind": kind} for layer, kind in layers]
+
+
+def test_calls_pair_by_their_weights_and_else_by_kind_and_place():
+    torch = calls(("a", "Conv2d"), ("r", "ReLU"), ("p", "MaxPool2d"), ("b", "Linear"))
+    paddle = calls(("x", "Conv2D"), ("q", "AvgPool2D"), ("d", "Dropout"), ("y", "Linear"))
+    pairs = layerwise.pair_calls(torch, paddle, Match(layers={"a": "x", "b": "y"}))
+    assert {(0, 0), (2, 1), (3, 3), (1, None), (None, 2)} == set(pairs)

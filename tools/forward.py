@@ -1,0 +1,522 @@
+"""The comparison of two networks' forward passes: weights, runs, rows and verdict."""
+
+import hashlib
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from common.errors import UserError
+from common.folder import PICTURES
+from common.pictures import read_rgb
+from tools import (
+    kinds,
+    layer_faults,
+    layerwise,
+    matching,
+    tensors,
+    transfer_weights,
+    weight_faults,
+)
+from tools.findings import Cause, Given
+from tools.layerwise import Row
+from tools.matching import Key, Match, Network
+from tools.probes import FRAMEWORKS, NAMES, Side, ask_both
+from tools.tensors import Tensor, Tensors
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB, for values of 0 to 1
+DTYPES = ("float64", "float32")
+TRAINING = "training mode"
+GROWN = 1e-3  # small differences of single layers have not been seen to add up to more
+PAPERS_DROPOUT = ["--dropout", "0.5"]  # of this repository's AlexNet, whatever a recipe says
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What both networks are given."""
+
+    shape: list[int] | None  # none: pictures [N, 3, S, S] of `sizes`
+    dtype: str
+    batch_size: int
+    sizes: tuple[int, ...]  # pixels
+    images: Path | None
+    seed: int
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return one array for each size. Raises UserError where --images holds no picture."""
+        if self.shape:
+            return {"x".join(map(str, self.shape)): self._drawn(self.shape)}
+        sizes = dict.fromkeys(size for size in self.sizes if size)
+        make = self._read if self.images else self._draw_pictures
+        return {f"{size} pixels": make(size) for size in sizes}
+
+    def _draw_pictures(self, size: int) -> np.ndarray:
+        return self._drawn([self.batch_size, 3, size, size])
+
+    def _drawn(self, shape: list[int]) -> np.ndarray:
+        generator = np.random.Generator(np.random.Philox(self.seed))
+        if self.dtype == "int64":
+            return generator.integers(0, 10, shape)
+        return generator.standard_normal(shape).astype(np.float32)
+
+    def _read(self, size: int) -> np.ndarray:
+        if not self.images.is_dir():
+            raise UserError(f"--images {self.images}: there is no such folder")
+        found = (path for path in self.images.rglob("*") if path.suffix.lower() in PICTURES)
+        paths = sorted(found)[: self.batch_size]
+        if not paths:
+            raise UserError(f"--images {self.images}: holds no picture ({' '.join(PICTURES)})")
+        pictures = [
+            np.asarray(ImageOps.fit(read_rgb(path), (size, size), Image.Resampling.BILINEAR))
+            for path in paths
+        ]
+        pixels = np.stack(pictures).astype(np.float32) / 255  # [N, S, S, 3]
+        return ((pixels - np.float32(MEAN)) / np.float32(STD)).transpose(0, 3, 1, 2).copy()
+
+
+@dataclass
+class Result:
+    """What compare_forward.py prints, writes as JSON and draws."""
+
+    aligned: bool = True
+    causes: list[Cause] = field(default_factory=list)
+    first: Row | None = None  # the first layer that differs
+    first_input: str | None = None
+    rows: dict[str, list[Row]] = field(default_factory=dict)  # by input, such as "224 pixels"
+    notes: list[str] = field(default_factory=list)
+    logits: dict[str, list[float]] = field(default_factory=dict)  # the first five of each side
+    top5: dict[str, list[int]] = field(default_factory=dict)
+    weights: str = ""
+    tensors: int = 0  # of the state dicts, pairs whose every bit is the same
+    parameters: int = 0  # numbers in them
+    how: str = ""  # in which way layers were paired
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    sides: dict[str, Side],
+    folder: Path,
+    inputs: Inputs,
+    weights: Path | None = None,
+    own_weights: dict[str, Path] | None = None,
+    given_pairs: dict[str, str] | None = None,
+) -> Result:
+    """Compare two networks' forward passes; `folder` is for temporary files.
+
+    Raises UserError where the question itself is wrong: no such file, no such network, an input
+    that neither network takes.
+    """
+    arrays = inputs.arrays()
+    files = read_files(sides, folder / "read", weights, own_weights)
+    sides = {name: replace(side, options=PAPERS_DROPOUT) for name, side in sides.items()}
+    sides = fit_classes(sides, files)
+    networks = describe(sides, folder / "describe", next(iter(arrays.values())), inputs.dtype)
+    match = matching.match(networks["torch"], networks["paddle"], given_pairs)
+    result = Result(how=match.how)
+
+    held = give_weights(files, weights, networks, match, inputs.seed, result)
+    result.causes += weight_faults.unmatched(match, networks)
+    result.tensors, result.parameters = count_same(held, match, networks)
+
+    passes = save_inputs(folder, arrays)
+    by_tree = own_weights is None  # a pair of files as they are is loaded by name: what fits
+    request = {"passes": passes, "seed": inputs.seed}
+    given = Given(sides, networks, match)
+    given = run(given, folder / "run", held, dict.fromkeys(FRAMEWORKS, request), by_tree)
+    result.versions = {NAMES[side]: given.reports[side]["version"] for side in FRAMEWORKS}
+    if by_tree:
+        result.causes += weight_faults.loading(given, expected(held, networks))
+    if any(report["load_error"] for report in given.reports.values()):
+        return conclude(result)
+
+    for name in [*arrays, TRAINING]:
+        judge_input(given, name, result, must_run=name == next(iter(arrays)))
+    show_logits(given, next(iter(arrays)), result)
+    find_causes(given, folder, held, passes, inputs.seed, by_tree, result)
+    result.notes += layer_faults.silent_settings(given, result.causes)
+    result.notes += coarse_constants(result)
+    return conclude(result)
+
+
+def find_causes(
+    given: Given,
+    folder: Path,
+    held: dict[str, dict[str, np.ndarray]],
+    passes: list[dict[str, Any]],
+    seed: int,
+    by_tree: bool,
+    result: Result,
+) -> None:
+    """Look for the causes in the first input that differs, each layer judged on PyTorch's numbers.
+
+    Where every layer is the same on the same numbers, and some differ by what a constant in float32
+    explains, these have added up, and that is no fault.
+    """
+    for number, (name, rows) in enumerate(result.rows.items()):
+        first = next((row for row in rows if row.verdict == "differs"), None)
+        if first is None:
+            continue
+        again = next(one for one in passes if one["name"] == _pass(name, "float64"))
+        forced = run_forced(given, folder / f"forced-{number}", held, again, seed, by_tree)
+        search = layer_faults.Search(forced, again, result.causes)
+        causes = search.causes()
+        if not causes and not result.causes and search.constants and _is_small(rows):
+            result.notes.append(
+                f"{name}: differences of constants that one framework keeps in float32 "
+                f"({', '.join(search.constants[:3])}) add up to {_largest(rows):.1e}; on the same "
+                "numbers every layer is the same"
+            )
+            for row in rows:
+                row.verdict = "same" if row.verdict == "differs" else row.verdict
+            continue
+        result.first, result.first_input = first, name
+        result.causes += causes or ([] if result.causes else [layer_faults.unexplained(first)])
+        return
+
+
+def _largest(rows: list[Row]) -> float:
+    return max(row.float64.relative for row in rows if row.verdict == "differs")
+
+
+def _is_small(rows: list[Row]) -> bool:
+    """Say whether differences may be small ones that have grown on the way through the layers."""
+    return _largest(rows) < GROWN and not any(
+        row.float32.problem or layerwise.is_coarse(row) for row in rows if row.verdict == "differs"
+    )
+
+
+def coarse_constants(result: Result) -> list[str]:
+    """Say where float64 differs by more than its rounding, though by no more than is no fault."""
+    for name, rows in result.rows.items():
+        for row in rows:
+            if row.verdict == "same" and row.expected < row.float64.relative <= row.tolerance:
+                return [
+                    f"from {row.name} on ({name}) float64 differs by more than its rounding, "
+                    f"{row.float64.relative:.1e}: a constant that one framework keeps in float32 "
+                    "explains as much"
+                ]
+    return []
+
+
+def conclude(result: Result) -> Result:
+    """Say whether all is the same."""
+    result.aligned = not result.causes and result.first is None
+    return result
+
+
+def read_files(
+    sides: dict[str, Side],
+    folder: Path,
+    weights: Path | None,
+    own_weights: dict[str, Path] | None,
+) -> dict[str, tuple[Path, Tensors]]:
+    """Return the weights files by the framework whose names they have."""
+    wanted = own_weights or {}
+    if weights is not None:
+        kind = kind_of(weights)
+        wanted = {"torch" if kind == "neutral" else kind: weights}
+    found = {}
+    for framework, path in wanted.items():
+        kind = kind_of(path)
+        if own_weights and kind not in (framework, "neutral"):
+            raise UserError(f"--{framework}-weights {path}: not a file of {NAMES[framework]}")
+        folder.mkdir(parents=True, exist_ok=True)
+        read = transfer_weights.read(path, kind, sides, folder / framework)
+        found[framework] = path, read
+    return found
+
+
+def kind_of(path: Path) -> str:
+    """Return torch, paddle or neutral, by the ending. Raises UserError."""
+    if path.suffix not in transfer_weights.FRAMEWORK:
+        endings = ", ".join(transfer_weights.FRAMEWORK)
+        raise UserError(f"{path}: the ending says nothing; weights end with {endings}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the file that holds the weights")
+    return transfer_weights.FRAMEWORK[path.suffix]
+
+
+def fit_classes(sides: dict[str, Side], files: dict[str, tuple[Path, Tensors]]) -> dict[str, Side]:
+    """Give AlexNet as many classes as the weights have, unless it was told a number."""
+    bias = next((f[1].get("classifier.6.bias") for f in files.values()), None)
+    if bias is None or len(bias.shape) != 1:
+        return sides
+    model = {"arguments": {"num_classes": bias.shape[0]}}
+    return {
+        name: side if side.model else replace(side, model=model) for name, side in sides.items()
+    }
+
+
+def describe(
+    sides: dict[str, Side], folder: Path, example: np.ndarray, dtype: str
+) -> dict[str, Network]:
+    """Return both networks: their keys, layers, and the order in which they run."""
+    request = {"input_shape": list(example.shape), "dtype": dtype}
+    asked = [sides[framework] for framework in FRAMEWORKS]
+    reports = ask_both(asked, folder, [{"describe": request}] * len(asked))
+    return {
+        side.framework: Network.from_report(side.framework, report["describe"])
+        for side, report in zip(asked, reports, strict=True)
+    }
+
+
+def give_weights(
+    files: dict[str, tuple[Path, Tensors]],
+    weights: Path | None,
+    networks: dict[str, Network],
+    match: Match,
+    seed: int,
+    result: Result,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return the weights of each side by its own names, float32, in torch's layout.
+
+    From one file both sides get the same; from two each gets its own, as it is; from none both get
+    the same drawn ones.
+    """
+    if len(files) == 2:
+        result.weights = " and ".join(str(path) for path, _ in files.values())
+        held = {}
+        for framework, (path, read) in files.items():
+            result.causes += weight_faults.file_misfits(path, read, networks[framework])
+            held[framework] = to_float32(read, networks[framework])
+        result.causes += weight_faults.unequal(held, match, networks)
+        return held
+    framework = next(iter(files), "torch")
+    network = networks[framework]
+    if files:
+        path, read = files[framework]
+        result.weights = str(path)
+        transfer_weights.check_source(path, read, network)
+        own = to_float32(read, network)
+        if any(tensor.dtype == "F64" for tensor in read.values()):
+            result.notes.append(f"{path} is rounded to float32, the same for both")
+    else:
+        result.weights = f"drawn from seed {seed}"
+        own = draw_weights(network, seed)
+    other = networks["paddle" if framework == "torch" else "torch"]
+    pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
+    theirs = draw_weights(other, seed) | {pairs[k]: v for k, v in own.items() if k in pairs}
+    for key in other.keys.values():
+        if key.tied in theirs:
+            theirs[key.key] = theirs[key.tied]
+    return {framework: own, other.framework: theirs}
+
+
+def draw_weights(network: Network, seed: int) -> dict[str, np.ndarray]:
+    """Draw weights, float32, torch's layout, that keep the scale of what flows through.
+
+    None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
+    """
+    drawn = {}
+    for key in network.keys.values():
+        drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed)
+    return drawn
+
+
+def _draw(key: Key, seed: int) -> np.ndarray:
+    if key.role == kinds.COUNTER:
+        return np.zeros(key.shape, np.int64)
+    words = np.array([seed, zlib.crc32(key.key.encode())], dtype=np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=words))
+    if key.role == "running_var" or ("Norm" in key.kind and key.role == "weight"):
+        drawn = generator.uniform(0.5, 1.5, key.shape)
+    elif len(key.shape) > 1:
+        fan_in = int(np.prod(key.shape[1:]))
+        drawn = generator.standard_normal(key.shape) * np.sqrt(2 / fan_in)
+    else:
+        drawn = generator.standard_normal(key.shape) * 0.1
+    return drawn.astype(np.float32)
+
+
+def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
+    """Return a file's weights as float32 in torch's layout; whole numbers stay what they are."""
+    found = {}
+    for name, tensor in weights.items():
+        key = network.keys.get(name)
+        floats = tensor.dtype in tensors.FLOATS
+        array = tensor.as_float64().astype(np.float32) if floats else np.array(tensor.array)
+        found[name] = array.T if key is not None and key.transposed and array.ndim == 2 else array
+    return found
+
+
+def count_same(
+    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
+) -> tuple[int, int]:
+    """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
+    same = [
+        held["torch"][torch].size
+        for torch, paddle in match.keys.items()
+        if torch in held["torch"]
+        and paddle in held["paddle"]
+        and np.array_equal(held["torch"][torch], held["paddle"][paddle], equal_nan=True)
+    ]
+    return len(same), sum(same)
+
+
+def native(network: Network, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of one side in its own layout."""
+    return {
+        name: array.T if name in network.keys and network.keys[name].transposed else array
+        for name, array in weights.items()
+    }
+
+
+def expected(
+    held: dict[str, dict[str, np.ndarray]], networks: dict[str, Network]
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Return by side and key the digests of what should be loaded, and of its transpose."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for framework, weights in held.items():
+        found[framework] = {}
+        for name, array in native(networks[framework], weights).items():
+            found[framework][name] = {"as it should be": _digest(array)}
+            if array.ndim == 2:
+                found[framework][name]["transposed"] = _digest(array.T)
+    return found
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
+def save_inputs(folder: Path, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Write the inputs; return the passes to run: every input in evaluation mode, one in training.
+
+    Training comes last, since it moves the running statistics of normalization layers.
+    """
+    passes = []
+    for number, (name, array) in enumerate(arrays.items()):
+        np.save(folder / f"input-{number}.npy", array)
+        passes += [_one_pass(folder, number, name, dtype, False) for dtype in DTYPES]
+    return passes + [_one_pass(folder, 0, TRAINING, dtype, True) for dtype in DTYPES]
+
+
+def _one_pass(folder: Path, number: int, name: str, dtype: str, training: bool) -> dict[str, Any]:
+    file = str((folder / f"input-{number}.npy").resolve())
+    return {"name": _pass(name, dtype), "input": file, "dtype": dtype, "training": training}
+
+
+def _pass(name: str, dtype: str) -> str:
+    return f"{name} {dtype}".replace(" ", "-")
+
+
+def run(
+    given: Given,
+    folder: Path,
+    held: dict[str, dict[str, np.ndarray]],
+    requests: dict[str, dict[str, Any]],
+    by_tree: bool,
+) -> Given:
+    """Run forward passes on the sides that `requests` names, at the same time."""
+    asked = []
+    folder.mkdir()
+    for framework, request in requests.items():
+        tree_loads = by_tree and not (given.sides[framework].model or {}).get("name")
+        weights = held[framework]
+        weights = weights if tree_loads else native(given.networks[framework], weights)
+        file = folder / f"{framework}.safetensors"
+        tensors.write(file, {name: _tensor(array) for name, array in weights.items()})
+        own = {"weights": str(file.resolve()), "by_tree": tree_loads}
+        asked.append({"forward": {**own, **request}})
+    reports = ask_both([given.sides[name] for name in requests], folder, asked)
+    found = {name: report["forward"] for name, report in zip(requests, reports, strict=True)}
+    places = {name: folder / name for name in requests}
+    return replace(given, reports=given.reports | found, folders=given.folders | places)
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return tensors.from_array(np.asarray(array, order="C"))
+
+
+def run_forced(
+    given: Given,
+    folder: Path,
+    held: dict[str, dict[str, np.ndarray]],
+    one: dict[str, Any],
+    seed: int,
+    by_tree: bool,
+) -> Given:
+    """Run one pass again, the Paddle side with each layer's output replaced by PyTorch's.
+
+    So every layer of PaddlePaddle, and all that happens between two layers, works on the numbers
+    that PyTorch has there, and is judged by itself.
+    """
+    pairs = given.pairs(one["name"])
+    folder.mkdir()
+    request = {"passes": [{**one, "with_inputs": True}], "seed": seed}
+    first = run(given, folder / "torch", held, {"torch": request}, by_tree)
+    calls = [given.run("paddle", one["name"])["calls"], first.run("torch", one["name"])["calls"]]
+    forced = {
+        str(j): _forced_files(given, first, calls[0][j], calls[1][i])
+        for i, j in pairs
+        if i is not None and j is not None and i < len(calls[1])
+    }
+    request = {"passes": [{**one, "with_inputs": True, "forced": forced}], "seed": seed}
+    return run(first, folder / "paddle", held, {"paddle": request}, by_tree)
+
+
+def _forced_files(given: Given, again: Given, paddle: dict, torch: dict) -> list[str]:
+    """Return files with PyTorch's outputs, for layers without axes in Paddle's shape."""
+    files = [(again.folders["torch"] / file).resolve() for file in torch["outputs"]]
+    if kinds.canonical_kind("torch", torch["kind"]) in layerwise.PLAIN:
+        for file, own in zip(files, paddle["outputs"], strict=False):
+            shape = np.load(given.folders["paddle"] / own, mmap_mode="r").shape
+            array = np.load(file)
+            if array.shape != shape and array.size == np.prod(shape):
+                np.save(file.with_suffix(".shaped.npy"), array.reshape(shape))
+    shaped = [file.with_suffix(".shaped.npy") for file in files]
+    return [str(s if s.exists() else file) for s, file in zip(shaped, files, strict=True)]
+
+
+def judge_input(given: Given, name: str, result: Result, must_run: bool) -> None:
+    """Compare the layers of one input.
+
+    Raises UserError where neither network takes an input that it must take.
+    """
+    runs = {
+        side: {dtype: given.run(side, _pass(name, dtype)) for dtype in DTYPES}
+        for side in FRAMEWORKS
+    }
+    errors = {side: runs[side]["float64"]["error"] for side in FRAMEWORKS}
+    if all(errors.values()) or (name == TRAINING and any(errors.values())):
+        said = "; ".join(f"{NAMES[side]}: {error}" for side, error in errors.items() if error)
+        if must_run:
+            raise UserError(
+                f"neither network takes this input ({said}); give --input-shape or --image-size"
+            )
+        result.notes.append(f"not compared with {name}: {said}")
+        return
+    rows = layerwise.compare_runs(given.folders, runs, given.pairs(_pass(name, "float64")))
+    _mark_stop(rows, errors)
+    result.rows[name] = rows
+
+
+def _mark_stop(rows: list[Row], errors: dict[str, str | None]) -> None:
+    """Where one side stopped with an error: the layer that it did not come to differs."""
+    for side, error in errors.items():
+        if error is None:
+            continue
+        ran = [n for n, row in enumerate(rows) if row.verdict != "no counterpart"]
+        place = ran[-1] + 1 if ran else 0
+        problem = f"{NAMES[side]} stops with an error: {error}"
+        stopped = layerwise.apart(problem)
+        if place == len(rows):
+            rows.append(Row("output", "output", "the network's output"))
+        rows[place].float64 = rows[place].float32 = stopped
+        rows[place].verdict = "differs"
+
+
+def show_logits(given: Given, name: str, result: Result) -> None:
+    """Keep the first five logits and the five likeliest classes of the first sample, in float32."""
+    for side in FRAMEWORKS:
+        outputs = given.run(side, _pass(name, "float32"))["outputs"]
+        if not outputs:
+            continue
+        logits = np.load(given.folders[side] / outputs[0])
+        if logits.ndim != 2:
+            continue
+        result.logits[side] = [float(value) for value in logits[0, :5]]
+        result.top5[side] = np.argsort(-logits[0], kind="stable")[:5].tolist()

@@ -1,0 +1,160 @@
+"""What one array is of another that it should equal: reversed, scaled, clipped, in another order.
+
+Each rule looks at `right` as something that a known mistake makes of `left`, and says so in words.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+CLOSE = 1e-9  # relative to the largest number; both arrays are float64
+
+
+def explain(left: np.ndarray, right: np.ndarray) -> str | None:
+    """Return how `right` follows from `left`, in words that fit after "it is", or None.
+
+    Both float64; `right` may have another shape.
+    """
+    if not np.isfinite(left).all():
+        return None
+    if not np.isfinite(right).all():
+        return f"NaN or infinite in {np.count_nonzero(~np.isfinite(right))} places"
+    if left.shape != right.shape:
+        return _other_shape(left, right)
+    if same(left, right):
+        return None  # too little for any of these
+    return next(_rules(left, right), None)
+
+
+def explain_order(left: np.ndarray, right: np.ndarray) -> str | None:
+    """Return how `right` holds the numbers of `left` in another order or scale, or None."""
+    if left.shape != right.shape:
+        return _other_shape(left, right)
+    return next(itertools.chain(_order(left, right), _scale(left, right)), None)
+
+
+def same(left: np.ndarray, right: np.ndarray) -> bool:
+    """Say whether two arrays are the same but for rounding."""
+    if left.shape != right.shape:
+        return False
+    scale = max(float(np.abs(left).max(initial=0)), float(np.abs(right).max(initial=0)))
+    return bool(np.abs(left - right).max(initial=0) <= CLOSE * scale)
+
+
+def _other_shape(left: np.ndarray, right: np.ndarray) -> str | None:
+    if left.ndim == right.ndim <= 4:
+        for axes in itertools.permutations(range(left.ndim)):
+            if same(left.transpose(axes), right):
+                return f"the same numbers with the axes in the order {list(axes)}"
+    if left.size == right.size and same(left.reshape(right.shape), right):
+        return f"the same numbers in the shape {list(right.shape)}, not {list(left.shape)}"
+    return None
+
+
+def _rules(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    yield from _order(left, right)
+    yield from _clipping(left, right)
+    yield from _scale(left, right)
+    yield from _normalized(left, right)
+    yield from _border(left, right)
+    yield from _dropped(left, right)
+    yield from _channels(left, right)
+
+
+def _order(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    names = {0: "samples", 1: "channels", 2: "rows", 3: "columns"}
+    for axis in range(left.ndim):
+        if same(np.flip(left, axis), right):
+            order = " (RGB against BGR)" if axis == 1 and left.shape[1] == 3 else ""
+            yield f"the same numbers with the {names.get(axis, 'last axis')} reversed{order}"
+    for axes in itertools.permutations(range(left.ndim)) if left.ndim <= 4 else ():
+        turned = left.transpose(axes)
+        if turned.shape == right.shape and same(turned, right):
+            yield f"the same numbers with the axes in the order {list(axes)}"
+    if same(np.sort(left, axis=None), np.sort(right, axis=None)):
+        yield "the same numbers in another order (a flatten, reshape or transpose goes otherwise)"
+
+
+def _clipping(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    if same(np.maximum(left, 0), right):
+        yield "its positive part: a ReLU that PyTorch has not"
+    if same(left, np.maximum(right, 0)):
+        yield "what stands before a ReLU: the ReLU is missing"
+    if same(np.minimum(left, right.max()), right):
+        yield f"clipped at {right.max():.6g}"
+    negative = left < 0
+    if negative.any() and same(left[~negative], right[~negative]):
+        slope = np.median(right[negative] / left[negative])
+        if same(left[negative] * slope, right[negative]):
+            yield f"multiplied by {slope:.6g} where it is negative (another slope)"
+
+
+def _scale(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    large = np.abs(left) > 1e-3 * np.abs(left).max(initial=0)
+    if not large.any():
+        return
+    factor = float(np.median(right[large] / left[large]))
+    if factor and same(left * factor, right):
+        yield f"multiplied by {factor:.6g}"
+    offset = float(np.median(right - left))
+    if offset and same(left + offset, right):
+        yield f"larger by {offset:.6g} everywhere"
+
+
+def _normalized(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    if left.ndim < 2:
+        return
+    exponents = np.exp(left - left.max(axis=1, keepdims=True))
+    softmax = exponents / exponents.sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):
+        functions = {
+            "a softmax": softmax,
+            "a log-softmax": np.log(np.maximum(softmax, 1e-300)),
+            "a sigmoid": 1 / (1 + np.exp(-left)),
+            "a tanh": np.tanh(left),
+        }
+    for name, values in functions.items():
+        if same(values, right):
+            yield f"{name} of it, which PyTorch does not take here"
+
+
+def _dropped(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    for kept, whole, where in ((right, left, "here"), (left, right, "in PyTorch")):
+        zero = (kept == 0) & (whole != 0)
+        share = np.count_nonzero(zero) / max(np.count_nonzero(whole), 1)
+        rest = (kept != 0) & (whole != 0)
+        if 0.02 < share < 0.98 and rest.any():
+            factor = float(np.median(kept[rest] / whole[rest]))
+            if same(whole[rest] * factor, kept[rest]):
+                yield (
+                    f"with {100 * share:.0f} % of the numbers set to 0 {where}: dropout is active"
+                )
+
+
+def _channels(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    """Look for a factor or an offset of each channel (axis 1)."""
+    if left.ndim < 2 or left.shape[1] < 2 or left.size // left.shape[1] < 3:
+        return
+    flat = [np.moveaxis(a, 1, 0).reshape(a.shape[1], -1) for a in (left, right)]  # [C, rest]
+    offsets = np.median(flat[1] - flat[0], axis=1, keepdims=True)
+    if same(flat[0] + offsets, flat[1]):
+        yield "off by a constant in each channel (a bias or a mean)"
+    means = [a.mean(axis=1, keepdims=True) for a in flat]
+    spread = (flat[0] - means[0]).std(axis=1, keepdims=True)
+    usable = spread[:, 0] > 0
+    if usable.all():
+        factors = (flat[1] - means[1]).std(axis=1, keepdims=True) / spread
+        if same((flat[0] - means[0]) * factors + means[1], flat[1]):
+            yield (
+                f"off by a factor and an offset in each channel (factors {factors.min():.6g} to "
+                f"{factors.max():.6g}): normalized otherwise"
+            )
+
+
+def _border(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    if left.ndim != 4 or min(left.shape[2:]) < 3:
+        return
+    inner = (..., slice(1, -1), slice(1, -1))
+    if same(left[inner], right[inner]):
+        yield "other at the border alone: the padding, or how it is counted"
