@@ -23,6 +23,7 @@ from tools import forward, forward_report
 from tools.probes import Side, default_tree, kept_running, scratch
 
 MENDED = ROOT / "examples" / "mended_libraries.py"
+MOST_CAUSES = 5  # of a pair, in the table
 RESULTS = ROOT / "docs" / "results" / "libraries"  # .csv and .md
 
 
@@ -101,7 +102,6 @@ class Outcome:
     verdict: str  # same, differs
     float64: float | None
     float32: float | None
-    where: str = ""
     what: str = ""
 
 
@@ -113,9 +113,7 @@ def main() -> int:
         with kept_running():
             outcome = compare(pair, args.batch_size)
         outcomes[title(pair)] = outcome
-        print(
-            f"{outcome.network:22}{outcome.verdict:10}{outcome.where}  {outcome.what}", flush=True
-        )
+        print(f"{outcome.network:22}{outcome.verdict:10}{outcome.what}", flush=True)
         write(args.out, [outcomes[title(p)] for p in PAIRS if title(p) in outcomes])
     return 0 if all(outcomes[title(pair)].verdict == "same" for pair in chosen) else 1
 
@@ -154,19 +152,22 @@ def compare(pair: Pair, batch_size: int) -> Outcome:
         with scratch() as folder:
             found = forward.compare(sides, folder, inputs)
     except UserError as error:
-        return Outcome(pair.family, title(pair), 0, "no", "differs", None, None, "", str(error))
-    told = forward_report.as_json(found)
-    alone = [cause.cause for cause in found.causes if "counterpart" in cause.cause]
+        return Outcome(pair.family, title(pair), 0, "no", "differs", None, None, str(error))
+    alone = [cause for cause in found.causes if "counterpart" in cause.cause]
+    stops = [cause for cause in found.causes if alone and "stops after" in cause.cause]
+    causes = [cause for cause in found.causes if cause not in alone + stops]
+    told = [f"`{cause.where}`: {cause.cause}" for cause in [*alone[:1], *causes][:MOST_CAUSES]]
+    told += [f"{len(alone) - 1} more tensors have none"] if alone[1:] else []
+    told += [note for note in found.notes if "add up" in note][:1] if found.aligned else []
     return Outcome(
         pair.family,
         title(pair),
         found.parameters,
         f"all but {len(alone)} tensors" if alone else "yes",
         "same" if found.aligned else "differs",
-        told["float64"],
-        told["float32"],
-        told["where"] or "",
-        told["cause"] or "; ".join(found.notes),
+        forward_report.worst(found, "float64"),
+        forward_report.worst(found, "float32"),
+        "; ".join(told),
     )
 
 
@@ -232,10 +233,9 @@ def page(outcomes: list[Outcome]) -> str:
     for one in outcomes:
         figures = (one.float64, one.float32)
         numbers = " | ".join("" if value is None else f"{value:.1e}" for value in figures)
-        where = f"`{one.where}`: {one.what}" if one.where else one.what
         lines.append(
             f"| {one.family} | {one.network} | {one.parameters:,} | {one.transferred} | "
-            f"{one.verdict} | {numbers} | {where.replace('|', '/')} |"
+            f"{one.verdict} | {numbers} | {one.what.replace('|', '/')} |"
         )
     return "\n".join(lines) + "\n"
 
