@@ -1,8 +1,10 @@
 """A network seen from outside: its layers, its weights, and what each layer gives, in order."""
 
+import functools
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,11 @@ from common.errors import UserError
 
 CONTAINERS = (nn.Sequential, nn.LayerList, nn.LayerDict, nn.ParameterList, nn.ParameterDict)
 TREE = Path(__file__).resolve().parent
+FUNCTIONS = (  # of F, whose settings decide what they give; layers call them too
+    *("conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
+    *("batch_norm", "instance_norm", "layer_norm", "group_norm"),
+    *(f"{kind}_pool{n}d" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for n in "123"),
+)
 FRAMEWORK = tuple(  # folders of the framework's own code, its library of models not among them
     str(Path(paddle.__file__).parent / part) + "/"
     for part in ("nn", "base", "utils", "jit", "tensor")
@@ -47,7 +54,7 @@ def make(name: str, arguments: dict[str, Any]) -> nn.Layer:
         network = getattr(module, callable_name)(**arguments)
     except Exception as error:  # whatever the user's code raises
         raise UserError(
-            f"{name}: no network ({type(error).__name__}: {error}); give MODULE:CALLABLE or "
+            f"{name}: no network ({told(error)}); give MODULE:CALLABLE or "
             "FILE.py:CALLABLE, which is called with the model's arguments"
         ) from error
     finally:
@@ -81,7 +88,7 @@ def leaves(model: nn.Layer) -> dict[str, nn.Layer]:
     found = {}
     for path, layer in model.named_sublayers(include_self=True):
         own = type(layer).__module__.startswith("paddle.nn.layer")
-        if not any(layer.children()) or (own and not isinstance(layer, CONTAINERS)):
+        if not any(layer.children()) or (own and type(layer) not in CONTAINERS):
             found[path] = layer
     return found
 
@@ -127,6 +134,12 @@ def settings(layer: nn.Layer) -> dict[str, Any]:
     }
 
 
+def is_foreign(file: str) -> bool:
+    """Say whether code is the framework's, this tool's or made on the way: not the user's."""
+    tool = Path(file).name in ("layers.py", "probe.py") and Path(file).parent == TREE
+    return tool or file.startswith((*FRAMEWORK, "<"))
+
+
 def user_line(layer: nn.Layer | None = None) -> str | None:
     """Return FILE:LINE of the innermost caller that is neither the framework nor this tool.
 
@@ -135,13 +148,21 @@ def user_line(layer: nn.Layer | None = None) -> str | None:
     frame = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        tool = Path(file).name in ("layers.py", "probe.py") and Path(file).parent == TREE
-        library = file.startswith(FRAMEWORK)
         own = layer is not None and frame.f_locals.get("self") is layer
-        if not (tool or library or own or file.startswith("<")):
+        if not (own or is_foreign(file)):
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return None
+
+
+def told(error: Exception) -> str:
+    """Return the kind of an error, its first line, and the user's FILE:LINE where it arose."""
+    lines = [
+        f" ({place.filename}:{place.lineno})"
+        for place in traceback.extract_tb(error.__traceback__)
+        if not is_foreign(place.filename)
+    ]
+    return f"{type(error).__name__}: {state.first_line(error)}" + "".join(lines[-1:])
 
 
 @contextmanager
@@ -234,28 +255,66 @@ def shared_dropout(seed: int, step: int, note: Callable[[dict], None]) -> Iterat
         active += 1
         return x * (paddle.to_tensor(keep).astype(x.dtype) / (max(1 - p, 1e-300) if upscale else 1))
 
-    replace_everywhere(original, dropout)
+    replace_everywhere([(original, dropout)])
     try:
         yield
     finally:
-        replace_everywhere(dropout, original)
+        replace_everywhere([(dropout, original)])
 
 
-def replace_everywhere(old: Callable, new: Callable) -> None:
-    """Exchange a function in every module that has it under whatever name."""
+@contextmanager
+def noted_functions(note: Callable[[dict], None]) -> Iterator[None]:
+    """Call `note` about each call of one of FUNCTIONS, but not by another; tensors as shapes."""
+    depth = 0
+
+    def plain(value: Any) -> Any:
+        return {"shape": list(value.shape)} if isinstance(value, paddle.Tensor) else value
+
+    def noting(name: str, original: Callable) -> Callable:
+        @functools.wraps(original)
+        def call(*arguments, **options):
+            nonlocal depth
+            if not depth:
+                given = [plain(value) for value in arguments[1:]]
+                named = {key: plain(value) for key, value in options.items()}
+                note({"function": name, "given": given, "options": named, "line": user_line()})
+            depth += 1
+            try:
+                return original(*arguments, **options)
+            finally:
+                depth -= 1
+
+        return call
+
+    pairs = [(getattr(F, name), noting(name, getattr(F, name))) for name in FUNCTIONS]
+    replace_everywhere(pairs)
+    try:
+        yield
+    finally:
+        replace_everywhere([(new, old) for old, new in pairs])
+
+
+def replace_everywhere(pairs: list[tuple[Callable, Callable]]) -> None:
+    """Exchange functions, old for new, in every module that has them under whatever name."""
+    exchanged = {id(old): new for old, new in pairs}
     for module in list(sys.modules.values()):
         for name, value in list(getattr(module, "__dict__", {}).items()):
-            if value is old:
-                setattr(module, name, new)
+            if id(value) in exchanged:
+                setattr(module, name, exchanged[id(value)])
 
 
 def load_by_name(model: nn.Layer, weights: dict[str, paddle.Tensor]) -> None:
-    """Load the weights whose names and shapes are the model's; the rest stays as it was."""
+    """Load the weights whose names and shapes are the model's; the rest stays as it was.
+
+    So do whole numbers, such as places in a table, for which others would be drawn.
+    """
     own = model.state_dict()
     fitting = {
         name: value
         for name, value in weights.items()
-        if name in own and list(own[name].shape) == list(value.shape)
+        if name in own
+        and list(own[name].shape) == list(value.shape)
+        and own[name].is_floating_point() == value.is_floating_point()
     }
     model.set_state_dict(fitting)
 
@@ -281,12 +340,12 @@ def record(
     before it.
 
     Returns the calls in order, each with its layer, mode, line and files; the dropouts, each with
-    the number of calls before it and whether a layer did it; the model's own outputs; and the error
-    that stopped it, if one did.
+    the number of calls before it and the layer that did it; the FUNCTIONS that no layer called;
+    the model's own outputs; and the error that stopped it, if one did, and the layer it stopped in.
     """
     if folder:
         folder.mkdir(parents=True)
-    calls, started, dropouts, written = [], [], [], 0
+    calls, started, dropouts, functions, written = [], [], [], [], 0
 
     def write(value: Any) -> list[str]:
         nonlocal written
@@ -298,10 +357,10 @@ def record(
         return files
 
     def before(path: str, layer: nn.Layer, values: Any) -> None:
-        started.append((user_line(), write(values) if with_inputs else []))
+        started.append((user_line(), write(values) if with_inputs else [], path))
 
     def after(path: str, layer: nn.Layer, values: Any) -> Any:
-        line, given = started.pop()
+        line, given, _ = started.pop()
         call = {"layer": path, "kind": kind(layer), "training": layer.training, "line": line}
         files = (forced or {}).get(str(len(calls)))
         calls.append({**call, "inputs": given, "outputs": write(values)})
@@ -310,12 +369,30 @@ def record(
         return exchange(values, iter([paddle.to_tensor(np.load(file)) for file in files]))
 
     def note(dropout: dict) -> None:
-        dropouts.append({"calls": len(calls), "in_layer": bool(started), **dropout})
+        layer = started[-1][2] if started else None
+        dropouts.append({"calls": len(calls), "layer": layer, **dropout})
 
-    error, outputs = None, []
-    with paddle.no_grad(), hooks(model, before, after), shared_dropout(seed, 0, note):
+    def note_function(function: dict) -> None:
+        if not started:
+            functions.append({"calls": len(calls), **function})
+
+    error, stopped, outputs = None, None, []
+    with (
+        paddle.no_grad(),
+        hooks(model, before, after),
+        shared_dropout(seed, 0, note),
+        noted_functions(note_function),
+    ):
         try:
             outputs = write(model(inputs))
         except Exception as raised:  # whatever the network raises is a finding
-            error = f"{type(raised).__name__}: {state.first_line(raised)}"
-    return {"calls": calls, "dropouts": dropouts, "outputs": outputs, "error": error}
+            error = told(raised)
+            stopped = {"layer": started[-1][2], "inputs": started[-1][1]} if started else None
+    return {
+        "calls": calls,
+        "dropouts": dropouts,
+        "functions": functions,
+        "outputs": outputs,
+        "error": error,
+        "stopped": stopped,
+    }

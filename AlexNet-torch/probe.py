@@ -22,6 +22,17 @@ OUT_DIR/<part>.json:
     forward   {weights, by_tree, passes, seed}
                                      what each layer gives; each pass has a name, an input, a dtype
                                      and a mode
+    batches   {split, epochs}        what the loader gives, sample by sample: see common/streams.py
+
+Parts of rehearsal.py run train.py itself, with `options` of their own:
+
+    training  {steps, dtype, ...}    loss, logits, gradients, parameters and state at each step
+    resume    {batches}              two epochs, without a break and with one
+    init      {most}                 values of the parameters of a new network
+    loss      {cases}                the loss and its gradient at given logits
+    evaluation {cases}               what evaluate() says of given logits
+    lr        {most}                 the learning rate that the optimizer uses at each step
+    optimizer {steps, dtype}         what the optimizer does with given gradients
 """
 
 import json
@@ -37,7 +48,7 @@ import checkpoint
 import layers
 import metric
 import optim
-from common import draws, errors, serving, state
+from common import draws, errors, serving, state, streams
 from common.args import parse
 from models import AlexNet
 
@@ -53,6 +64,12 @@ def answer(request: dict, out_dir: Path) -> None:
         if part in request:
             found = report(args, device, out_dir, request.get("model"), **request[part])
             (out_dir / f"{part}.json").write_text(json.dumps(found, default=str))
+    for part in REHEARSED:
+        if part in request:
+            import rehearsal  # brings train.py, of which weights need nothing
+
+            found = rehearsal.REPORTERS[part](out_dir, **request[part])
+            (out_dir / f"{part}.json").write_text(json.dumps(found))
 
 
 def choose_device(name: str) -> torch.device:
@@ -236,6 +253,21 @@ def report_forward(
     return found
 
 
+def report_batches(args, device, out_dir, model, split: str, epochs: int) -> dict:
+    from datasets import folder
+
+    found = streams.record(load_split(args, split), folder.read_batches, epochs, out_dir)
+    args.workers = 0
+    found |= streams.watch(load_split(args, split), folder, epochs, out_dir)
+    return found | {"version": torch.__version__}
+
+
+def load_split(args, split: str):
+    import train
+
+    return dict(zip(("train", "val"), train.load_data(args)[:2], strict=True))[split]
+
+
 def load_given(network: nn.Module, path: Path, by_tree: bool) -> str | None:
     """Load weights as this tree does, or what fits by its name; return what went wrong."""
     if not by_tree:
@@ -243,8 +275,10 @@ def load_given(network: nn.Module, path: Path, by_tree: bool) -> str | None:
         return None
     try:
         checkpoint.load_weights(path, network)
-    except Exception as error:  # that the tree cannot load them is a finding
+    except errors.UserError as error:  # that the tree cannot load them is a finding
         return str(error)
+    except Exception as error:
+        return layers.told(error)
     return None
 
 
@@ -267,7 +301,10 @@ REPORTERS = {
     "write": report_write,
     "describe": report_describe,
     "forward": report_forward,
+    "batches": report_batches,
 }
+# These run train.py itself.
+REHEARSED = ("training", "resume", "init", "loss", "evaluation", "lr", "optimizer")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Purpose(enum.IntEnum):
     SAMPLE = 5
     WEIGHTS = 6
     MASK = 7
+    PROJECTION = 8
 
 
 class Crop(NamedTuple):

@@ -15,8 +15,45 @@ NORM = {
 }
 
 
+TWO = (
+    DROPOUT2 + "\n            nn.ReLU(),\n            nn.Linear(4096, 4096),"
+)  # one square layer more
+LOADED = "    own = model.state_dict()\n    state.check(path, _shapes(weights), _shapes(own))"
+
+
 def model(old, new):
     return [(MODEL, old, new)]
+
+
+def features(framework, upto, code):
+    """Return an edit that has the first `upto` layers run, then `code`, with n a new BatchNorm."""
+    rest = "\n        ".join(
+        ["", f"x = self.features[:{upto}](x)", "f, n = self.features, self.norm", code]
+    )
+    norm = f"nn.BatchNorm2{'D' if framework == 'paddle' else 'd'}(64)"
+    return [
+        (
+            MODEL,
+            "\n        x = self.features(x)",
+            rest.replace("F.", f"{framework}.nn.functional."),
+        ),
+        (MODEL, "        self.apply(", f"        self.norm = {norm}\n        self.apply("),
+    ]
+
+
+def norm_function(rest, torch_rest="training=self.training"):
+    """Return edits of both trees that normalize by a function, with these arguments."""
+    paddle = f"x = f[1:](F.batch_norm(x, n._mean, n._variance, n.weight, n.bias, {rest}))"
+    torch = (
+        f"x = f[1:](F.batch_norm(x, n.running_mean, n.running_var, n.weight, n.bias, {torch_rest}))"
+    )
+    return features("paddle", 1, paddle), features("torch", 1, torch)
+
+
+def classifier(upto, code):
+    """Return an edit of a forward that runs the classifier's first `upto` layers, then `code`."""
+    code = code.replace("F.", "paddle.nn.functional.")
+    return model(FORWARD, f"        c = self.classifier\n        x = c[:{upto}](x)\n        {code}")
 
 
 # name: (edits of the Paddle tree, edits of the torch tree, where, words of the cause or the fix)
@@ -108,6 +145,59 @@ FAULTS = {
     "channels reversed": (model("        x = self.features(x)", "        x = self.features(x[:, [2, 1, 0]])"), [], "features.0", ["RGB", "BGR"]),
     "flatten in another order": (model(FLATTEN, "x = paddle.flatten(x.transpose([0, 2, 3, 1]), 1)"), [], "classifier.0", ["order"]),
     "softmax in the network": (model(FORWARD, FORWARD.replace("self.classifier(x)", "paddle.nn.functional.softmax(self.classifier(x))")), [], "the output", ["softmax"]),
+    "convolution by a function, other padding": (
+        features("paddle", 0, "x = f[1:](F.conv2d(x, f[0].weight, f[0].bias, stride=4, padding=3))"),
+        features("torch", 1, "x = f[1:](x)"),
+        "features.0",
+        ["padding [2, 2]", "F.conv2d", "set padding=2"],
+    ),
+    "average pooling by a function": (
+        features("paddle", 2, "x = f[3:](F.avg_pool2d(x, 3, 2, padding=1))"),
+        features("torch", 2, "x = f[3:](F.avg_pool2d(x, 3, 2, padding=1))"),
+        "features.3",
+        ["F.avg_pool2d", "count_include_pad", "exclusive=False"],
+    ),
+    "epsilon of a function": (*norm_function("self.training, epsilon=1e-4"), "features.1", ["F.batch_norm", "epsilon=1e-05"]),
+    "batch statistics by a function": (*norm_function("True"), "features.1", ["training False in PyTorch, True in PaddlePaddle", "training=self.training"]),
+    "linear by a function, transposed": (classifier(4, "return c[5:](F.linear(x, c[4].weight.T, c[4].bias))"), [], "classifier.4", ["weight transposed"]),
+    "linear by a function, no bias": (classifier(6, "return F.linear(x, c[6].weight)"), [], "classifier.6", ["bias given", "None in PaddlePaddle"]),
+    "a subclass that transposes": (
+        model("class AlexNet(", "class Other(nn.Linear):\n    def forward(self, x):\n        return x @ self.weight.T + self.bias\n\n\nclass AlexNet(")
+        + model("nn.Linear(4096, 4096)", "Other(4096, 4096)"),
+        [],
+        "classifier.4",
+        ["weight transposed", "Other(32, 32)"],
+    ),
+    "response normalization": (
+        model(CONV1, CONV1 + " nn.LocalResponseNorm(5, alpha=1e-3),"),
+        model(CONV1.replace("2D", "2d"), CONV1.replace("2D", "2d") + " nn.LocalResponseNorm(5),"),
+        "features.1",
+        ["alpha 0.0001 in PyTorch", "set alpha=0.0001"],
+    ),
+    "batch statistics always": (model(CONV1, CONV1 + " nn.BatchNorm2D(64, use_global_stats=False),"), NORM["torch"], "features.1", ["use_global_stats"]),
+    "normalization after the ReLU": (model(CONV1 + "  # [N, 64, 55, 55]\n            nn.ReLU(),", CONV1 + "\n            nn.ReLU(), nn.BatchNorm2D(64),"), NORM["torch"], "features.1", ["another order"]),
+    "maximum for mean": (model("nn.AdaptiveAvgPool2D((6, 6))", "nn.AdaptiveMaxPool2D((6, 6))"), [], "avgpool", ["AdaptiveAvgPool2d", "AdaptiveMaxPool2D"]),
+    "a layer twice": (classifier(5, "return c[5:](c[4](x))"), [], "classifier.4", ["classifier.4 (Linear) again", "c[4](x)"]),
+    "a residual gained": (classifier(4, "return c[5:](x + c[4](x))"), [], "classifier.5", ["plus the output of classifier.2"]),
+    "weights shared": (
+        model(DROPOUT2, TWO) + model("        self.apply(", "        self.classifier[6].weight = self.classifier[4].weight\n        self.apply("),
+        model(DROPOUT2, TWO),
+        "classifier.6",
+        ["one tensor in PaddlePaddle"],
+    ),
+    "a layer in a plain list": (
+        model(LAST, "") + model("        self.apply(", "        self.last = [nn.Linear(4096, num_classes)]\n        self.apply(") + classifier(6, "return self.last[0](x)"),
+        [],
+        "classifier.6",
+        ["without counterpart", "plain list"],
+    ),
+    "two biases exchanged": (
+        [(LOAD, LOADED, "    one, two = 'features.8.bias', 'features.10.bias'\n    weights[one], weights[two] = weights[two], weights[one]\n" + LOADED)],
+        [],
+        "features.8",
+        ["features.10.bias", "each other's place"],
+    ),
+    "loaded as float16": ([(LOAD, LOADED, "    weights = {k: v.astype('float16').astype('float32') for k, v in weights.items()}\n" + LOADED)], [], "features.0", ["rounded to float16"]),
     "a coarser format within": (model("        x = self.avgpool(x)", "        x = self.avgpool(x).astype('float16').astype(x.dtype)"), [], "classifier.0", ["avgpool"]),
 }  # fmt: skip
 
@@ -121,9 +211,32 @@ OTHER_SPELLING = [
      "            nn.Linear(4096, 4096),\n        )\n        self.last = nn.Linear(4096, num_classes)"),
     (MODEL, "return self.head(x)", "return self.last(paddle.nn.functional.relu(self.head(x)))"),
 ]  # fmt: skip
+ALL_FUNCTIONS = features(
+    "paddle",
+    0,
+    "x = F.relu(F.conv2d(x, f[0].weight, f[0].bias, 4, 2))\n        x = f[3:](F.max_pool2d(x, 3, 2))",
+) + classifier(
+    0,
+    "x = F.relu(F.linear(F.dropout(x, 0.5, training=self.training), c[1].weight, c[1].bias))\n"
+    "        x = F.dropout(x, 0.5, training=self.training) @ c[4].weight + c[4].bias\n"
+    "        return c[6](x.clip(min=0))",
+)
+LAYERS = " nn.GroupNorm(4, 64), nn.LeakyReLU(0.1), nn.ELU(), nn.LocalResponseNorm(5), nn.GELU(),"
 CONTROLS = {
+    "by functions": (ALL_FUNCTIONS, features("torch", 0, "x = f(x)"), ["--image-size", 64]),
+    "normalized by a function": (*norm_function("training=self.training"), ["--image-size", 64]),
+    "other layers": (
+        model(CONV1, CONV1 + LAYERS),
+        model(CONV1.replace("2D", "2d"), CONV1.replace("2D", "2d") + LAYERS),
+        ["--image-size", 64],
+    ),
+    "the last layer is made first": (
+        model(LAST, "") + model("        self.features = ", "        self.head = nn.Linear(4096, num_classes)\n        self.features = ") + classifier(6, "return self.head(x)"),
+        [],
+        ["--image-size", 64],
+    ),
     "as it is": ([], [], ["--seed", 1, "--num-classes", 2]),
     "other spelling": (OTHER_SPELLING, [], ["--seed", 2]),
     "batch 1, 127 pixels": ([], [], ["--seed", 3, "--batch-size", 1, "--image-size", 127]),
     "with normalization": (NORM["paddle"], NORM["torch"], ["--batch-size", 7, "--image-size", 64]),
-}
+}  # fmt: skip

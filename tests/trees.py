@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from common.paths import ROOT
 
 Edits = list[tuple[str, str, str]]  # file, old text, new text
@@ -23,3 +25,11 @@ def copy_tree(framework: str, target: Path, edits: Edits) -> Path:
         assert old in text, f"{path} has no {old!r}"
         path.write_text(text.replace(old, new))
     return target
+
+
+def chosen(faults: dict, often: set[str]) -> list:
+    """Return the names of all faults as parameters of a test, those not in `often` as seldom."""
+    assert often <= set(faults), often - set(faults)
+    return [
+        name if name in often else pytest.param(name, marks=pytest.mark.seldom) for name in faults
+    ]

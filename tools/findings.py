@@ -59,13 +59,13 @@ class Given:
         return "torch" if own["paddle"] and not own["torch"] else "paddle"
 
 
-def at(line: str | None, fix: str) -> str:
+def at(line: str | None, fix: str, word: str = "in") -> str:
     """Return the fix with the line it is for, and the code there."""
     if line is None:
         return fix
     file, _, number = line.rpartition(":")
     code = linecache.getline(file, int(number)).strip()
-    return f"{shorten(line)}: {fix}" + (f" in `{code}`" if code else "")
+    return f"{shorten(line)}: {fix}" + (f" {word} `{code}`" if code else "")
 
 
 def shorten(line: str) -> str:

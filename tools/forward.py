@@ -1,6 +1,5 @@
 """The comparison of two networks' forward passes: weights, runs, rows and verdict."""
 
-import hashlib
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from tools import (
     layer_faults,
     layerwise,
     matching,
+    setting_faults,
     tensors,
     transfer_weights,
     weight_faults,
@@ -30,6 +30,7 @@ from tools.tensors import Tensor, Tensors
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB, for values of 0 to 1
 DTYPES = ("float64", "float32")
 TRAINING = "training mode"
+KEEPING = 2**0.5  # gain with which a layer and its ReLU keep the scale of what flows through
 GROWN = 1e-3  # small differences of single layers have not been seen to add up to more
 PAPERS_DROPOUT = ["--dropout", "0.5"]  # of this repository's AlexNet, whatever a recipe says
 
@@ -128,7 +129,8 @@ def compare(
     given = run(given, folder / "run", held, dict.fromkeys(FRAMEWORKS, request), by_tree)
     result.versions = {NAMES[side]: given.reports[side]["version"] for side in FRAMEWORKS}
     if by_tree:
-        result.causes += weight_faults.loading(given, expected(held, networks))
+        own = {side: native(networks[side], weights) for side, weights in held.items()}
+        result.causes += weight_faults.loading(given, own)
     if any(report["load_error"] for report in given.reports.values()):
         return conclude(result)
 
@@ -136,7 +138,7 @@ def compare(
         judge_input(given, name, result, must_run=name == next(iter(arrays)))
     show_logits(given, next(iter(arrays)), result)
     find_causes(given, folder, held, passes, inputs.seed, by_tree, result)
-    result.notes += layer_faults.silent_settings(given, result.causes)
+    result.notes += setting_faults.silent(given, result.causes)
     result.notes += coarse_constants(result)
     return conclude(result)
 
@@ -161,7 +163,7 @@ def find_causes(
             continue
         again = next(one for one in passes if one["name"] == _pass(name, "float64"))
         forced = run_forced(given, folder / f"forced-{number}", held, again, seed, by_tree)
-        search = layer_faults.Search(forced, again, result.causes)
+        search = layer_faults.Search(forced, again, result.causes, held)
         causes = search.causes()
         if not causes and not result.causes and search.constants and _is_small(rows):
             result.notes.append(
@@ -270,6 +272,7 @@ def give_weights(
     match: Match,
     seed: int,
     result: Result,
+    gain: float = KEEPING,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Return the weights of each side by its own names, float32, in torch's layout.
 
@@ -291,32 +294,40 @@ def give_weights(
         result.weights = str(path)
         transfer_weights.check_source(path, read, network)
         own = to_float32(read, network)
+        spoilt = [key for key, array in own.items() if not np.isfinite(array).all()]
+        if spoilt:  # frameworks carry NaN on in ways of their own
+            raise UserError(
+                f"{path}: {spoilt[0]} holds NaN or infinity, with which nothing can be compared; "
+                "give the weights of a run that has not diverged"
+            )
         if any(tensor.dtype == "F64" for tensor in read.values()):
             result.notes.append(f"{path} is rounded to float32, the same for both")
     else:
         result.weights = f"drawn from seed {seed}"
-        own = draw_weights(network, seed)
+        own = draw_weights(network, seed, gain)
     other = networks["paddle" if framework == "torch" else "torch"]
     pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
-    theirs = draw_weights(other, seed) | {pairs[k]: v for k, v in own.items() if k in pairs}
+    theirs = draw_weights(other, seed, gain) | {pairs[k]: v for k, v in own.items() if k in pairs}
     for key in other.keys.values():
         if key.tied in theirs:
             theirs[key.key] = theirs[key.tied]
     return {framework: own, other.framework: theirs}
 
 
-def draw_weights(network: Network, seed: int) -> dict[str, np.ndarray]:
+def draw_weights(network: Network, seed: int, gain: float = KEEPING) -> dict[str, np.ndarray]:
     """Draw weights, float32, torch's layout, that keep the scale of what flows through.
+
+    `gain` is their deviation times the square root of a layer's inputs.
 
     None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
     """
     drawn = {}
     for key in network.keys.values():
-        drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed)
+        drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
     return drawn
 
 
-def _draw(key: Key, seed: int) -> np.ndarray:
+def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
     if key.role == kinds.COUNTER:
         return np.zeros(key.shape, np.int64)
     words = np.array([seed, zlib.crc32(key.key.encode())], dtype=np.uint64)
@@ -325,7 +336,7 @@ def _draw(key: Key, seed: int) -> np.ndarray:
         drawn = generator.uniform(0.5, 1.5, key.shape)
     elif len(key.shape) > 1:
         fan_in = int(np.prod(key.shape[1:]))
-        drawn = generator.standard_normal(key.shape) * np.sqrt(2 / fan_in)
+        drawn = generator.standard_normal(key.shape) * gain / np.sqrt(fan_in)
     else:
         drawn = generator.standard_normal(key.shape) * 0.1
     return drawn.astype(np.float32)
@@ -362,24 +373,6 @@ def native(network: Network, weights: dict[str, np.ndarray]) -> dict[str, np.nda
         name: array.T if name in network.keys and network.keys[name].transposed else array
         for name, array in weights.items()
     }
-
-
-def expected(
-    held: dict[str, dict[str, np.ndarray]], networks: dict[str, Network]
-) -> dict[str, dict[str, dict[str, str]]]:
-    """Return by side and key the digests of what should be loaded, and of its transpose."""
-    found: dict[str, dict[str, dict[str, str]]] = {}
-    for framework, weights in held.items():
-        found[framework] = {}
-        for name, array in native(networks[framework], weights).items():
-            found[framework][name] = {"as it should be": _digest(array)}
-            if array.ndim == 2:
-                found[framework][name]["transposed"] = _digest(array.T)
-    return found
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
 def save_inputs(folder: Path, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:

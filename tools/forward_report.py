@@ -253,7 +253,30 @@ def _html_logits(found: Result) -> str:
 
 
 def _plot(name: str, rows: list[Row]) -> str:
-    """Draw the relative difference of each layer on a log scale, as a picture within the page."""
+    """Return the plot as a picture within the page."""
+    source = base64.b64encode(draw(rows)).decode()
+    title = html.escape(f"difference per layer, {name}")
+    return f'<div class="wide"><img alt="{title}" src="data:image/png;base64,{source}"></div>'
+
+
+def blocks(found: Result) -> list[dict[str, Any]]:
+    """Return plots and tables for the page of all checkpoints."""
+    made: list[dict[str, Any]] = []
+    for name, rows in found.rows.items():
+        head = ["layer", "kind", "shape", "float64 max", "rms", "relative"]
+        head += ["float32 max", "rms", "relative", "verdict"]
+        table = [[*_names(row), *_numbers(row), row.verdict] for row in rows]
+        made += [{"title": f"Difference per layer, {name}", "png": draw(rows)}]
+        made += [{"title": name, "table": [head, *table]}]
+    if found.logits:
+        table = [[NAMES[side], *(f"{v:.7f}" for v in own)] for side, own in found.logits.items()]
+        head = ["", *map(str, range(len(table[0]) - 1))]
+        made.append({"title": "The first five logits, float32", "table": [head, *table]})
+    return made
+
+
+def draw(rows: list[Row]) -> bytes:
+    """Draw the relative difference of each layer on a log scale; return a PNG."""
     shown = [row for row in rows if row.verdict != "no counterpart"]
     places = range(len(shown))
     figure = plots.new_figure(10, 3.6)
@@ -277,9 +300,7 @@ def _plot(name: str, rows: list[Row]) -> str:
     figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
-    source = base64.b64encode(buffer.getvalue()).decode()
-    title = html.escape(f"difference per layer, {name}")
-    return f'<div class="wide"><img alt="{title}" src="data:image/png;base64,{source}"></div>'
+    return buffer.getvalue()
 
 
 def _label(row: Row) -> str:

@@ -37,12 +37,14 @@ _PADDLE_SETTINGS = {
     "start_axis": "start_dim",
     "stop_axis": "end_dim",
 }
+_CONV = ("stride", "padding", "dilation", "groups", "kernel_size", "padding_mode")
 _SETTINGS = {  # by kind, those that change the result of a layer; the rest are shapes or names
     "Adaptive": ("output_size",),
-    "Conv": ("stride", "padding", "dilation", "groups", "kernel_size", "padding_mode"),
+    "ConvTranspose": (*_CONV, "output_padding"),
+    "Conv": _CONV,
     "MaxPool": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
     "AvgPool": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
-    "BatchNorm": ("eps", "momentum", "act"),
+    "BatchNorm": ("eps", "momentum", "act", "use_global_stats"),
     "LayerNorm": ("eps",),
     "GroupNorm": ("eps", "num_groups"),
     "InstanceNorm": ("eps", "momentum"),
@@ -58,7 +60,9 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "Pad": ("padding", "value"),
     "Flatten": ("start_dim", "end_dim"),
 }
-_SPATIAL = {"kernel_size", "stride", "padding", "dilation", "output_size"}  # a number for each axis
+_SPATIAL = {  # a number for each axis
+    *("kernel_size", "stride", "padding", "dilation", "output_size", "output_padding"),
+}
 _DEFAULTS = {"dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
 
 
@@ -80,6 +84,10 @@ def family(kind: str) -> str:
 
 def spell(framework: str, name: str, value: Any) -> str:
     """Return a setting as it is written in code of `framework`."""
+    if name == "training":
+        return "training=self.training"
+    if name == "bias":
+        return "bias to the layer's own" if value else "no bias"
     if framework == "paddle":
         if name == "count_include_pad":
             return f"exclusive={not value}"
@@ -124,6 +132,10 @@ def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> d
             settings["approximate"] = "tanh" if settings["approximate"] else "none"
         if "momentum" in settings and "Norm" in kind and settings["momentum"] is not None:
             settings["momentum"] = round(1 - settings["momentum"], 12)  # the share of the new value
+        if "act" in settings:  # paddle.nn.BatchNorm has False where the others have None
+            settings["use_global_stats"] = settings.get("use_global_stats") or None
+    elif settings.get("track_running_stats") is False:
+        settings["use_global_stats"] = False
     wanted = next((v for start, v in _SETTINGS.items() if start in kind), ())
     axes = int(kind[-2]) if kind[-1:] == "d" and kind[-2:-1].isdigit() else 0
     found = {}

@@ -1,11 +1,13 @@
 """What is wrong in a run: which layer, or which place between two layers, and why."""
 
 import itertools
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tools import kinds, layerwise, relations
+from tools import functions, kinds, layerwise, relations, setting_faults
 from tools.findings import MOST, Cause, Given, at
 from tools.layerwise import Row
 from tools.probes import FRAMEWORKS, NAMES
@@ -16,8 +18,15 @@ ROUNDING = 1e-12  # relative, float64: no layer by itself rounds by more
 class Search:
     """Walks through the paired calls of one pass; each is judged on PyTorch's own numbers."""
 
-    def __init__(self, given: Given, one: dict[str, Any], known: list[Cause]) -> None:
+    def __init__(
+        self,
+        given: Given,
+        one: dict[str, Any],
+        known: list[Cause],
+        held: dict[str, dict[str, np.ndarray]],
+    ) -> None:
         self.given = given
+        self.weights = held["torch"]
         self.training = one["training"]
         self.known = {where for cause in known for where in (cause.where, *cause.also)}
         self.runs = {side: given.run(side, one["name"]) for side in FRAMEWORKS}
@@ -38,10 +47,10 @@ class Search:
         before = (-1, -1)
         for i, j in self.pairs:
             gap = self._judge_gap(before, (i, j))
-            found += gap or self._judge_layer(i, j)
+            found += self._judge_layer(i, j) if gap is None else gap
             before = (i, j)
         ends = len(self.calls["torch"]), len(self.calls["paddle"])
-        found += self._judge_gap(before, ends)
+        found += self._judge_gap(before, ends) or []
         return self._without_echoes(found)[:MOST]
 
     @staticmethod
@@ -49,12 +58,17 @@ class Search:
         """Tell the same fault of many layers once, and not what an earlier dropout brings about."""
         kept: list[Cause] = []
         for cause in found:
-            twin = next(
-                (k for k in kept if k.cause == cause.cause and k.where != cause.where), None
-            )
+            twin = next((k for k in kept if _is_same_fault(k, cause)), None)
             echo = "dropout is active" in cause.cause and any("ropout" in k.cause for k in kept)
             if twin is not None:
                 twin.also.append(cause.where)
+            elif kept and _is_moved_dropout(kept[-1], cause):
+                kept[-1] = replace(
+                    kept[-1],
+                    cause=f"{kept[-1].cause}; {cause.cause}: in another place",
+                    fix=f"{kept[-1].fix}; {cause.fix}",
+                    also=[cause.where],
+                )
             elif not echo:
                 kept.append(cause)
         return kept
@@ -82,8 +96,15 @@ class Search:
         path = torch["layer"] if side == "torch" else paddle["layer"]
         line = self.given.line(side, path)
         where = torch["layer"] or "the network"
-        if where in self.known:
+        if self.known & {where, paddle["layer"]}:
             return []  # told already: its weights are not what they should be
+        for name, call in (("torch", torch), ("paddle", paddle)):
+            acts = any(word in call["kind"] for word in ("Norm", "Dropout"))
+            if call["training"] and not self.training and acts:
+                what = f"{NAMES[name]}'s {call['kind']} is left in train mode"
+                line = self.given.line(name, call["layer"])
+                fix = "call eval() on the network, and do not override it"
+                return [Cause(where, what, at(line, fix, "for"), line)]
         what, fix = self._layer_cause(torch, paddle, own, theirs, problem)
         return [Cause(where, what, at(line, fix), line)]
 
@@ -97,30 +118,33 @@ class Search:
         if kind["torch"] != kind["paddle"]:
             what = f"{torch['kind']} in PyTorch, {paddle['kind']} in PaddlePaddle"
             return what, f"use what {NAMES[right]}'s {kind[right]} corresponds to"
-        for name, call in (("torch", torch), ("paddle", paddle)):
-            acts = "Norm" in kind[name] or "Dropout" in kind[name]
-            if call["training"] and not self.training and acts:
-                what = f"{NAMES[name]}'s {call['kind']} is left in train mode"
-                return what, "call eval() on the network, and do not override it"
-        pairs = differing_settings(self.given, torch["layer"], paddle["layer"])
+        pairs = setting_faults.of_layers(self.given, torch["layer"], paddle["layer"])
         pairs = {name: values for name, values in pairs.items() if name != "momentum"}
         if pairs:
-            words, change = [], []
-            for name, (left, other) in pairs.items():
-                words.append(
-                    f"{_setting_name(name, kind['torch'])} {left} in PyTorch, {other} in "
-                    "PaddlePaddle"
-                )
-                change.append(kinds.spell(side, name, left if side == "paddle" else other))
-            return "; ".join(words), f"set {', '.join(change)}"
-        found = _relation(own, theirs)
+            return setting_faults.explained(side, kind["torch"], pairs)
+        found = self._linear(torch, theirs) or _relation(own, theirs)
         if found:
-            return f"on the same input PaddlePaddle's output is PyTorch's {found}", "see there"
-        return f"other numbers on the same input ({problem})", "compare the two layers' code"
+            what = f"on the same input PaddlePaddle's output, set against PyTorch's, is {found}"
+        else:
+            what = f"other numbers on the same input ({problem})"
+        return what, "compare the two layers' code and what they are made with"
+
+    def _linear(self, torch: dict, theirs: list[np.ndarray]) -> str | None:
+        """Return how Paddle's numbers follow from the input of PyTorch's fully connected layer."""
+        weight = self.weights.get(f"{torch['layer']}.weight")
+        if torch["kind"] != "Linear" or weight is None or len(theirs) != 1:
+            return None
+        (given,) = self._load("torch", torch["inputs"])
+        bias = self.weights.get(f"{torch['layer']}.bias")
+        return relations.explain_linear(given, weight, bias, theirs[0])
 
     # -- between two layers --
 
-    def _judge_gap(self, before: tuple[int, int], after: tuple[int, int]) -> list[Cause]:
+    def _judge_gap(self, before: tuple[int, int], after: tuple[int, int]) -> list[Cause] | None:
+        """Return what is wrong between two pairs of calls; None where all that comes is the same.
+
+        An empty list: other numbers come, for a cause that has been told.
+        """
         last = after[0] >= len(self.calls["torch"])
         if last:
             if any(self.runs[side]["error"] for side in FRAMEWORKS):
@@ -138,29 +162,82 @@ class Search:
             theirs = _shaped(kind, own, theirs)
         problem = _problem(own, theirs)
         if problem is None:
-            return []
+            return None
         left = self.calls["torch"][before[0]]["layer"] if before[0] >= 0 else "the input"
         right = self._name(after[0])
         side = self.given.changed
         line = self._line_of(side, after[0] if side == "torch" else after[1])
         line = line or (self._line_of(side, before[side == "paddle"]) if before[0] >= 0 else None)
-        cause = self._dropouts(before, after) or self._unpaired(before, after)
+        if self.known & {call["layer"] for call in self._between(before, after)}:
+            return []  # told already
+        cause = self._dropouts(before, after)
+        cause = cause or self._unpaired(before, after, own, theirs, problem)
         if cause is not None:
             where, what, fix, own_line = cause
             line = own_line or line
             return [Cause(where or right, what, at(line, fix), line)]
-        found = _relation(own, theirs)
-        told = f"what comes there in PaddlePaddle is PyTorch's {found}" if found else problem
-        what = f"between {left} and {right}: {told}"
+        what = f"between {left} and {right}: {self._told(before, own, theirs) or problem}"
         fix = f"compare what the two networks do between {left} and {right}"
-        return [Cause(right, what, at(line, fix), line)]
+        return [Cause(right, what, at(line, fix, "in or just before"), line)]
+
+    def _between(self, before: tuple[int, int], after: tuple[int, int]) -> list[dict]:
+        """Return the calls without partner of both sides between two pairs."""
+        runs = enumerate(self.calls.values())
+        return [call for n, calls in runs for call in calls[before[n] + 1 : after[n]]]
+
+    def _told(self, before: tuple[int, int], own: list, theirs: list) -> str | None:
+        """Return in words what Paddle's numbers are of PyTorch's, or the reverse."""
+        found = _relation(own, theirs) or self._sum(before, own, theirs)
+        if found:
+            return f"what comes there in PaddlePaddle, set against PyTorch's, is {found}"
+        found = _relation(theirs, own, "PaddlePaddle")
+        return (
+            f"what comes there in PyTorch, set against PaddlePaddle's, is {found}"
+            if found
+            else None
+        )
+
+    def _sum(self, before: tuple[int, int], own: list, theirs: list) -> str | None:
+        """Look for an earlier output that one side alone adds: a residual, lost or gained."""
+        if not len(own) == len(theirs) == 1:
+            return None
+        earlier = {
+            f"the output of {call['layer']}": self._load("torch", call["outputs"][:1])[0]
+            for call in self.calls["torch"][: before[0] + 1]
+            if call["outputs"]
+        }
+        return relations.explain_sum(own[0], theirs[0], earlier)
 
     def _stopped(self, before: tuple[int, int]) -> list[Cause]:
+        """Tell of the error that stopped one side, and of the input that it could not take."""
         side = next(side for side in FRAMEWORKS if self.runs[side]["error"])
+        other = "paddle" if side == "torch" else "torch"
+        error, stopped = self.runs[side]["error"], self.runs[side]["stopped"]
         place = before[FRAMEWORKS.index(side)]
-        layer = self.calls[side][place]["layer"] if place >= 0 else "the input"
-        text = f"{NAMES[side]} stops after {layer} with an error: {self.runs[side]['error']}"
-        return [Cause(layer, text, "mend the error first")]
+        after = self.calls[side][place]["layer"] if place >= 0 else "the input"
+        partners = self.given.match.layers
+        partners = partners if side == "torch" else {p: t for t, p in partners.items()}
+        layer = stopped and stopped["layer"]
+        partner = partners.get(layer, layer)
+        where = (partner if side == "paddle" else layer) or after
+        if self.known & {where, self._name(before[0] + 1)}:
+            return []  # what is known to be wrong there may well be why
+        text = f"{NAMES[side]} stops {f'in {layer}' if layer else f'after {after}'}: {error}"
+        calls = self.calls[other][before[FRAMEWORKS.index(other)] + 1 :]
+        twin = next((call for call in calls if call["layer"] == partner), None)
+        if twin is not None:
+            shapes = {
+                name: [list(array.shape) for array in self._load(name, one["inputs"])]
+                for name, one in ((side, stopped), (other, twin))
+            }
+            if shapes[side] != shapes[other]:
+                given = {name: ", ".join(map(str, found)) for name, found in shapes.items()}
+                text = (
+                    f"{NAMES[side]}'s {layer} is given {given[side]}, {NAMES[other]}'s "
+                    f"{given[other]}: a flatten or reshape is missing before it, or goes otherwise "
+                    f"({error})"
+                )
+        return [Cause(where, text, f"mend the error of {NAMES[side]} first")]
 
     def _dropouts(self, before, after) -> tuple[str, str, str, str | None] | None:
         """Compare the dropouts of a gap: those done by functions, and layers without partner."""
@@ -206,7 +283,8 @@ class Search:
             if wanted
             else f"remove the dropout before {place}"
         )
-        line = next((one["line"] for one in (right if side == "paddle" else left)), None)
+        own = next(iter(right if side == "paddle" else left), None)
+        line = own and (self.given.line(side, own["layer"]) or own["line"])
         return layer, what, fix, line
 
     def _dropouts_within(self, side: str, before: int, after: int) -> list[dict]:
@@ -214,31 +292,100 @@ class Search:
         return [
             one
             for one in self.runs[side]["dropouts"]
-            if before < one["calls"] <= after and not (one["in_layer"] and one["calls"] == after)
+            if before < one["calls"] <= after
+            and not (one["layer"] is not None and one["calls"] == after)
         ]
 
     def _name(self, place: int) -> str:
         calls = self.calls["torch"]
         return calls[place]["layer"] if place < len(calls) else "the output"
 
-    def _unpaired(self, before, after) -> tuple[str, str, str, str | None] | None:
-        """Name layers that one side alone runs in a gap, where they may be what differs."""
-        alone = {
-            side: self.calls[side][before[n] + 1 : after[n]] for n, side in enumerate(FRAMEWORKS)
+    def _unpaired(
+        self, before, after, own, theirs, problem
+    ) -> tuple[str, str, str, str | None] | None:
+        """Name what the two sides do in a gap by functions, and by layers without partner.
+
+        A function that stands for a layer, with other settings; or what one side alone does.
+        """
+        steps = {
+            side: functions.within(self.given, side, self.runs[side], before[n], after[n])
+            for n, side in enumerate(FRAMEWORKS)
         }
-        if not alone["torch"] and not alone["paddle"]:
+        if not steps["torch"] and not steps["paddle"]:
             return None
-        words = []
-        for side in FRAMEWORKS:
-            names = [f"{call['layer']} ({call['kind']})" for call in alone[side]]
-            words.append(f"{NAMES[side]} runs {', '.join(names) or 'no layer'}")
         side = self.given.changed
-        calls = alone[side] or alone["torch" if side == "paddle" else "paddle"]
-        where = calls[0]["layer"]
-        line = self.given.line(side, calls[0]["layer"]) if alone[side] else None
+        alone = []
+        for left, right in functions.pairs(steps["torch"], steps["paddle"]):
+            if left is None or right is None:
+                alone.append(left or right)
+                continue
+            mine = right if side == "paddle" else left
+            where = left.path or right.path
+            what = f"{left.text} in PyTorch, {right.text} in PaddlePaddle"
+            what = left.text if left.text == right.text else what
+            if left.kind != right.kind:
+                fix = f"use what corresponds to {(left if side == 'paddle' else right).text}"
+                return where, what, fix, mine.line
+            pairs = setting_faults.differing(left.settings, right.settings)
+            if pairs:
+                words, fix = setting_faults.explained(side, left.kind, pairs)
+                return where, f"{what}: {words}", fix, mine.line
+        calls = self.calls["torch"][before[0] + 1 : after[0]]
+        linear = self._linear(calls[-1], theirs) if calls else None
+        if linear or not alone:  # the same is done, with other tensors
+            step = (steps[side] or steps["torch"])[-1]
+            told = linear or self._told(before, own, theirs) or problem
+            where = calls[-1]["layer"] if calls else None
+            fix = "look at the weight, the bias and the input that it is given"
+            return where, f"{step.text} in {NAMES[side]}: {told}", fix, step.line
+        words = []
+        for name in FRAMEWORKS:
+            names = ", ".join(step.text for step in steps[name]) or "nothing of its kind"
+            words.append(f"{NAMES[name]} runs {names}")
         after_what = self.calls["torch"][before[0]]["layer"] if before[0] >= 0 else "the input"
         what = f"between {after_what} and {self._name(after[0])}, {'; '.join(words)}"
+        told = self._told(before, own, theirs)
+        what += f" ({told})" if told else ""
+        where = next((step.path for step in alone if step.path), None)
+        line = next((step.line for step in alone if step in steps[side]), None)
+        moved = self._moved(alone, before, after)
+        if moved:
+            return where, f"{what}; {moved}: another order", "run them in the same order", line
         return where, what, "run the same layers on both sides", line
+
+    def _moved(self, alone: list[functions.Step], before, after) -> str | None:
+        """Say where the other side runs, without partner, what stands alone in this gap."""
+        paired = {"torch": {i for i, _ in self.pairs}, "paddle": {j for _, j in self.pairs}}
+        kinds_alone = {step.kind for step in alone}
+        for n, side in enumerate(FRAMEWORKS):
+            for place, call in enumerate(self.calls[side]):
+                elsewhere = place not in paired[side] and not before[n] < place < after[n]
+                if elsewhere and kinds.canonical_kind(side, call["kind"]) in kinds_alone:
+                    previous = self.calls[side][place - 1]["layer"] if place else "the input"
+                    return f"{NAMES[side]} runs {call['layer']} ({call['kind']}) after {previous}"
+        return None
+
+
+def _is_moved_dropout(left: Cause, right: Cause) -> bool:
+    """Say whether one side has in the one place the dropout that it lacks in the other."""
+    lacks = {
+        side
+        for cause in (left, right)
+        for side in NAMES.values()
+        if cause.cause.startswith("dropout before") and f"none in {side}" in cause.cause
+    }
+    return len(lacks) == 2
+
+
+def _is_same_fault(left: Cause, right: Cause) -> bool:
+    """Say whether two causes are one: the same words, or the same code run for two layers."""
+    if left.where == right.where:
+        return False
+    both = left, right
+    places = [re.sub(r"\d+", "", cause.where) for cause in both]
+    same_code = left.line is not None and left.line == right.line and places[0] == places[1]
+    moved = all("another order" in cause.cause for cause in both)
+    return left.cause == right.cause or same_code or moved
 
 
 def unexplained(first: Row) -> Cause:
@@ -275,10 +422,13 @@ def _shaped(kind: str, own: list[np.ndarray], theirs: list[np.ndarray]) -> list[
     ]
 
 
-def _relation(own: list[np.ndarray], theirs: list[np.ndarray]) -> str | None:
+def _relation(
+    own: list[np.ndarray], theirs: list[np.ndarray], plain: str = "PyTorch"
+) -> str | None:
     for left, right in zip(own, theirs, strict=False):
         if left.dtype.kind == right.dtype.kind == "f" and _problem([left], [right]):
-            return relations.explain(left.astype(np.float64), right.astype(np.float64))
+            found = relations.explain(left.astype(np.float64), right.astype(np.float64))
+            return found and found.replace("PyTorch", plain)
     return None
 
 
@@ -294,40 +444,3 @@ def _numbers(row: Row) -> str:
 
 def _rates(rates: list[float]) -> str:
     return ", ".join(f"p={rate:g}" for rate in rates) or "none"
-
-
-def _setting_name(name: str, kind: str) -> str:
-    if name == "eps":
-        return "epsilon (eps)"
-    if name == "count_include_pad":
-        return "count_include_pad (not exclusive)"
-    if name == "mode" and "Dropout" in kind:
-        return "dropout mode"
-    return name
-
-
-def differing_settings(given: Given, torch: str, paddle: str) -> dict[str, tuple[Any, Any]]:
-    """Return the settings in which two layers differ, torch's first."""
-    layers = given.networks["torch"].layers, given.networks["paddle"].layers
-    if torch not in layers[0] or paddle not in layers[1]:
-        return {}
-    left, right = layers[0][torch][1], layers[1][paddle][1]
-    return {
-        name: (left.get(name), right.get(name))
-        for name in left | right
-        if left.get(name) != right.get(name)
-    }
-
-
-def silent_settings(given: Given, causes: list[Cause]) -> list[str]:
-    """Name settings that differ without showing in a forward pass, such as BatchNorm's momentum."""
-    told = {cause.where for cause in causes}
-    notes = []
-    for torch, paddle in given.match.layers.items():
-        if torch in told:
-            continue
-        for name, (left, right) in differing_settings(given, torch, paddle).items():
-            if name == "momentum":
-                text = f"{torch}: momentum (the share of the new value) {left:g} in PyTorch, "
-                notes.append(text + f"{right:g} in PaddlePaddle; it shows in training alone")
-    return notes[:MOST]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -79,7 +80,18 @@ class Side:
             last = _last_line(done.stderr)
             raise UserError(last.partition("error: ")[2] or last)
         if done.returncode:
-            raise UserError(self.failure(_last_line(done.stderr), done.returncode))
+            raise UserError(self.failure(self._last_words(done.stderr), done.returncode))
+
+    def _last_words(self, stderr: str) -> str:
+        last = _last_line(stderr)
+        return last + self._place(stderr) if last else ""
+
+    def _place(self, stderr: str) -> str:
+        """Return, in brackets, the line of this tree on which the last traceback ends."""
+        trace = stderr.rpartition("Traceback (most recent call last)")[2]
+        places = re.findall(r'File "(.+?)", line (\d+)', trace)
+        own = [place for place in places if self.tree.resolve() in Path(place[0]).parents]
+        return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
 
     def failure(self, said: str, status: int | None = None) -> str:
         """Return what to tell of a probe that failed: its own last words, or how it ended."""
@@ -117,12 +129,18 @@ class _Process:
         if not line:  # it has ended
             status = self.process.wait()
             _kept.pop(self.side.command, None)
-            self.said.seek(0)
-            raise UserError(self.side.failure(_last_line(self.said.read()), status))
+            raise UserError(self.side.failure(self.side._last_words(self._read_said()), status))
         reply = json.loads(line)
         if reply["error"]:
-            own = reply["is_users"]
-            raise UserError(reply["error"] if own else self.side.failure(reply["error"]))
+            if reply["is_users"]:
+                raise UserError(reply["error"])
+            place = self.side._place(self._read_said())
+            raise UserError(self.side.failure(reply["error"] + place))
+
+    def _read_said(self) -> str:
+        """Return what the probe has written to standard error, without moving its place there."""
+        file = self.said.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def close(self) -> None:
         self.process.kill()
@@ -132,13 +150,17 @@ class _Process:
         self.said.close()
 
 
+MOST_KEPT = 4  # a framework takes half a gigabyte; no more than two answer at a time
 _kept: dict[tuple[str, str], _Process] | None = None
 
 
 def _process_of(side: Side) -> _Process:
-    if side.command not in _kept:
-        _kept[side.command] = _Process(side)
-    return _kept[side.command]
+    """Return the side's process, the last to be ended when there are more than MOST_KEPT."""
+    process = _kept.pop(side.command, None) or _Process(side)
+    _kept[side.command] = process
+    while len(_kept) > MOST_KEPT:
+        _kept.pop(next(iter(_kept))).close()
+    return process
 
 
 @contextmanager

@@ -56,6 +56,7 @@ def _rules(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
     yield from _order(left, right)
     yield from _clipping(left, right)
     yield from _scale(left, right)
+    yield from _rounding(left, right)
     yield from _normalized(left, right)
     yield from _border(left, right)
     yield from _dropped(left, right)
@@ -81,8 +82,10 @@ def _clipping(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
         yield "its positive part: a ReLU that PyTorch has not"
     if same(left, np.maximum(right, 0)):
         yield "what stands before a ReLU: the ReLU is missing"
-    if same(np.minimum(left, right.max()), right):
-        yield f"clipped at {right.max():.6g}"
+    low, high = right.min(initial=np.inf), right.max(initial=-np.inf)
+    if same(np.clip(left, low, high), right):
+        bounds = [new for new, old in ((low, left.min()), (high, left.max())) if new != old]
+        yield f"clipped at {' and '.join(f'{bound:.6g}' for bound in bounds)}"
     negative = left < 0
     if negative.any() and same(left[~negative], right[~negative]):
         slope = np.median(right[negative] / left[negative])
@@ -96,10 +99,58 @@ def _scale(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
         return
     factor = float(np.median(right[large] / left[large]))
     if factor and same(left * factor, right):
-        yield f"multiplied by {factor:.6g}"
+        yield f"multiplied by {factor:.9g}"
     offset = float(np.median(right - left))
     if offset and same(left + offset, right):
         yield f"larger by {offset:.6g} everywhere"
+
+
+def roundings(array: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what coarser formats make of the numbers, as float64."""
+    single = array.astype(np.float32)
+    bits = single.view(np.uint32)
+    brain = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)  # to the nearest even
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    found = {"float32": single, "float16": half, "bfloat16": brain.view(np.float32)}
+    return {name: rounded.astype(np.float64) for name, rounded in found.items()}
+
+
+def _rounding(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    for name, rounded in roundings(np.ascontiguousarray(left)).items():
+        if same(rounded, right):
+            yield f"rounded to {name}"
+
+
+def explain_sum(left: np.ndarray, right: np.ndarray, others: dict[str, np.ndarray]) -> str | None:
+    """Return which of `others` was added to or taken from `left` to make `right`, or None."""
+    if left.shape != right.shape or not np.isfinite(right).all():
+        return None
+    gap = right - left
+    for name, other in others.items():
+        square = float((other**2).sum()) if other.shape == gap.shape else 0.0
+        factor = float((gap * other).sum()) / square if square else 0.0
+        if factor and same(other * factor, gap):
+            times = "" if abs(abs(factor) - 1) < CLOSE else f"{abs(factor):.6g} times "
+            return f"the same {'plus' if factor > 0 else 'minus'} {times}{name}"
+    return None
+
+
+def explain_linear(
+    given: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, right: np.ndarray
+) -> str | None:
+    """Return how a fully connected layer with torch's [out, in] `weight` comes to give `right`."""
+    bias = np.zeros(len(weight)) if bias is None else bias
+    ways = {"without its bias": (weight.T, 0), "with its bias added twice": (weight.T, 2)}
+    if weight.shape[0] == weight.shape[1]:
+        ways |= {
+            "with its weight transposed": (weight, 1),
+            "with its weight transposed and without its bias": (weight, 0),
+        }
+    for words, (matrix, times) in ways.items():
+        if given.shape[-1] == len(matrix) and same(given @ matrix + times * bias, right):
+            return f"what the layer gives {words}"
+    return None
 
 
 def _normalized(left: np.ndarray, right: np.ndarray) -> Iterator[str]:

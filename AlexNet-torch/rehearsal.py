@@ -1,0 +1,411 @@
+"""Run this tree's own main() on given batches, and note each step: for tools that compare.
+
+Nothing of the training is written here again: the network, the loss, the optimizer and the loop are
+those of train.py, which runs as it always does. Only what it reads and what it writes is exchanged.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import checkpoint
+import layers
+import optim
+import train
+from common import summaries
+
+Batches = Callable[[Any, int], Iterator[tuple]]  # of a loader and an epoch, as read_batches
+Step = Callable[..., tuple]  # stands for train_step; its first argument is the original
+
+
+class Done(Exception):
+    """Enough has been seen."""
+
+
+@contextmanager
+def replaced(module: Any, **functions: Any) -> Iterator[None]:
+    """Exchange functions of a module for others."""
+    originals = {name: getattr(module, name) for name in functions}
+    for name, function in functions.items():
+        setattr(module, name, function)
+    try:
+        yield
+    finally:
+        for name, function in originals.items():
+            setattr(module, name, function)
+
+
+def rehearse(
+    options: list[str],
+    folder: Path,
+    dtype: str,
+    batches: Batches | None,
+    step: Step,
+    saves: bool = False,
+) -> None:
+    """Run train.main() with these options until `step` raises Done, or to its end.
+
+    The network is made in `dtype`, and pictures are turned into it. Nothing is evaluated, and no
+    checkpoint is written unless it `saves`.
+    """
+    read, take, arguments = train.read_batches, train.train_step, sys.argv
+    number_type = getattr(torch, dtype)
+
+    def read_batches(loader, epoch):
+        for images, labels in (batches or read)(loader, epoch):
+            yield images.to(number_type), labels
+
+    def train_step(*given):
+        return step(take, *given)
+
+    def evaluate(model, criterion, loader, device):
+        model.eval()
+        nothing = {"val_loss": 0.0, "val_top1": 0.0, "val_top5": 0.0}
+        return train.Evaluation(nothing, np.zeros(1, np.int64), np.zeros(1, np.float32))
+
+    sys.argv = ["train.py", *options, "--output-dir", str(folder)]
+    torch.set_default_dtype(number_type)
+    try:
+        with (
+            replaced(train, read_batches=read_batches, train_step=train_step, evaluate=evaluate),
+            replaced(checkpoint, **({} if saves else {"save": lambda *given: None})),
+            replaced(train.mistakes, write_page=lambda *given: None),
+            replaced(train.plots, write_curves=lambda *given: None),
+        ):
+            train.main()
+    except Done:
+        pass
+    finally:
+        sys.argv = arguments
+        torch.set_default_dtype(torch.float32)
+
+
+def repeated(images: np.ndarray, labels: np.ndarray) -> Batches:
+    """Return batches that go through `images` [steps, N, 3, S, S] and `labels` [steps, N].
+
+    An epoch has as many batches as its loader says, and the next one goes on where it ended.
+    """
+
+    def read(loader, epoch):
+        for place in range(epoch * len(loader), (epoch + 1) * len(loader)):
+            at = place % len(images)
+            yield torch.from_numpy(images[at]), torch.from_numpy(labels[at])
+
+    return read
+
+
+class Recorder:
+    """Stands for train_step and notes what goes in, what comes out, and what the optimizer does."""
+
+    def __init__(
+        self, steps: int, seed: int, folder: Path, full: dict[str, list[str]], first: int = 0
+    ) -> None:
+        """`full` names, by step, the tensors of which everything is written to `folder`.
+
+        `first` is the number of the first step, of which its dropout masks depend.
+        """
+        self.steps = steps
+        self.seed = seed
+        self.folder = folder
+        self.full = full
+        self.first = first
+        self.rows: list[dict[str, Any]] = []
+        self.tensors: list[dict[str, dict[str, list[float]]]] = []  # kind -> name -> summary
+        self.shapes: dict[str, list[int]] = {}
+
+    def __call__(self, original, model, criterion, optimizer, scheduler, images, labels):
+        number = len(self.rows)
+        row = {
+            "images": summaries.summarize(images.numpy()).tolist(),
+            "labels": labels.tolist(),
+            "mode": "train" if model.training else "eval",
+        }
+        noted: dict[str, dict[str, Any]] = {}
+        if number == 0:
+            noted["start"] = self.parameters(model)
+            self.note(number, noted, ("start",))
+        update = optimizer.step
+
+        def step(*given, **options):
+            row["lr"] = optim.current_lr(optimizer)
+            noted["before"] = self.parameters(model)
+            noted["gradient"] = self.gradients(model)
+            self.note(number, noted, ("before", "gradient"))
+            update(*given, **options)
+
+        optimizer.step = step
+        try:
+            with layers.shared_dropout(self.seed, self.first + number, lambda dropout: None):
+                loss, logits = original(model, criterion, optimizer, scheduler, images, labels)
+        finally:
+            optimizer.step = update
+        noted["after"] = self.parameters(model)
+        noted["state"] = self.state(model, optimizer)
+        self.note(number, noted, ("after", "state"))
+        row["loss"] = float(loss)
+        row["dtype"] = str(loss.dtype).rpartition(".")[2]
+        np.save(self.folder / f"logits-{number}.npy", logits.detach().numpy())
+        self.rows.append(row)
+        self.tensors.append(noted)
+        if len(self.rows) == self.steps:
+            raise Done
+        return loss, logits
+
+    def note(self, number: int, noted: dict[str, dict[str, Any]], kinds: tuple[str, ...]) -> None:
+        """Turn tensors into summaries, and write out those that are wanted in full."""
+        for kind in kinds:
+            for name, array in noted[kind].items():
+                if array is None:
+                    continue
+                if f"{kind} {name}" in self.full.get(str(number), []):
+                    file = f"{number}-{kind}-{name}.npy"
+                    np.save(self.folder / file, array.T if self.is_turned(name) else array)
+                noted[kind][name] = summaries.summarize(array, self.is_turned(name)).tolist()
+
+    def is_turned(self, name: str) -> bool:
+        return name.partition(" ")[0] in self.turned
+
+    def parameters(self, model: nn.Module) -> dict[str, Any]:
+        """Return the parameters by name, as arrays that later steps change."""
+        found = dict(model.named_parameters())
+        modules = dict(model.named_modules())
+        self.turned = {
+            name
+            for name in found
+            if name.endswith(".weight")
+            and layers.layout(modules[name.rpartition(".")[0]]) == "in, out"
+        }
+        self.shapes = {name: list(value.shape) for name, value in found.items()}
+        return {name: value.detach().numpy() for name, value in found.items()}
+
+    def gradients(self, model: nn.Module) -> dict[str, Any]:
+        """Return the gradients by the parameter's name; None where there is none."""
+        return {
+            name: None if value.grad is None else value.grad.numpy()
+            for name, value in model.named_parameters()
+        }
+
+    def state(self, model: nn.Module, optimizer) -> dict[str, Any]:
+        """Return the optimizer's tensors, as "parameter velocity" and the like."""
+        found = {}
+        for name, value in model.named_parameters():
+            for role, tensor in optimizer.state.get(value, {}).items():
+                if isinstance(tensor, torch.Tensor) and tensor.shape == value.shape:
+                    own = {"momentum_buffer": "velocity"}.get(role, role)
+                    found[f"{name} {own}"] = tensor.detach().numpy()
+        return found
+
+    def report(self) -> dict[str, Any]:
+        """Return all that was noted, ready for JSON."""
+        return {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
+
+
+def record_training(
+    out_dir: Path,
+    options: list[str],
+    steps: int,
+    dtype: str,
+    seed: int = 0,
+    batches: dict[str, str] | None = None,
+    training: bool = True,
+    full: dict[str, list[str]] | None = None,
+) -> dict[str, Any]:
+    """Note the first steps of the training, on given batches or on the tree's own."""
+    recorder = Recorder(steps, seed, out_dir, full or {})
+
+    def step(original, model, *rest):
+        if not training:
+            model.eval()
+        return recorder(original, model, *rest)
+
+    rehearse(options, out_dir / "run", dtype, load_batches(batches), step)
+    return recorder.report()
+
+
+def load_batches(files: dict[str, str] | None) -> Batches | None:
+    if files is None:
+        return None
+    return repeated(np.load(files["images"]), np.load(files["labels"]))
+
+
+def record_init(out_dir: Path, options: list[str], most: int) -> dict[str, Any]:
+    """Write at most `most` values of each parameter of a new network, evenly spread."""
+    found = {}
+
+    def step(original, model, *rest):
+        for name, value in model.named_parameters():
+            flat = value.detach().numpy().reshape(-1)
+            found[name] = flat[:: -(-flat.size // most)].copy()
+        raise Done
+
+    nothing = repeated(np.zeros([1, 1, 3, 1, 1], np.float32), np.zeros([1, 1], np.int64))
+    rehearse(options, out_dir / "run", "float32", nothing, step)
+    np.savez(out_dir / "init.npz", **found)
+    return {"names": list(found)}
+
+
+def record_loss(out_dir: Path, options: list[str], cases: list[str]) -> dict[str, Any]:
+    """Apply the tree's own loss to given logits [N, C] and labels [N], in float64."""
+    found = []
+
+    def step(original, model, criterion, *rest):
+        for file in cases:
+            with np.load(file) as case:
+                logits = torch.tensor(case["logits"], dtype=torch.float64, requires_grad=True)
+                labels = torch.tensor(case["labels"])
+            loss = criterion(logits, labels)
+            loss.sum().backward()
+            gradient = logits.grad.numpy().tolist()
+            found.append({"loss": loss.detach().numpy().tolist(), "gradient": gradient})
+        raise Done
+
+    nothing = repeated(np.zeros([1, 1, 3, 1, 1], np.float32), np.zeros([1, 1], np.int64))
+    rehearse(options, out_dir / "run", "float64", nothing, step)
+    return {"cases": found}
+
+
+def record_evaluation(out_dir: Path, options: list[str], cases: list[str]) -> dict[str, Any]:
+    """Give the tree's own evaluate() batches of logits [N, C] in place of pictures."""
+    evaluate, found = train.evaluate, []
+    for file in cases:
+        with np.load(file) as case:
+            logits, labels, sizes = case["logits"], case["labels"], case["sizes"].tolist()
+        ends = np.cumsum(sizes).tolist()
+        slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        batches = [(torch.tensor(logits[one]), torch.tensor(labels[one])) for one in slices]
+        loader = SimpleNamespace(dataset=range(len(labels)), batch_sampler=SimpleNamespace(epoch=0))
+        with replaced(train, read_batches=lambda loader, epoch, own=batches: iter(own)):
+            results = evaluate(nn.Identity(), nn.CrossEntropyLoss(), loader, torch.device("cpu"))
+        found.append({name: float(value) for name, value in results.results.items()})
+    return {"cases": found}
+
+
+class Touch(nn.Module):
+    """Stands for the network: its output's gradient is 1 at one element of each parameter."""
+
+    def __init__(self, parameters: dict[str, Any], place: int) -> None:
+        super().__init__()
+        self.given = [value.reshape([-1])[place : place + 1] for value in parameters.values()]
+
+    def forward(self, images):
+        return sum(self.given[1:], self.given[0]).sum().reshape([1, 1])
+
+
+class Weigh(nn.Module):
+    """Stands for the network: its output's gradient is given, for each parameter."""
+
+    def __init__(self, parameters: dict[str, Any], gradients: dict[str, Any]) -> None:
+        super().__init__()
+        self.given = [(value, gradients[name]) for name, value in parameters.items()]
+
+    def forward(self, images):
+        return sum((value * gradient).sum() for value, gradient in self.given).reshape([1, 1])
+
+
+def stand_in(original: Callable, network: nn.Module, *rest) -> tuple:
+    """Take the tree's own step with another network, whose output is the loss."""
+    optimizer, scheduler, images, labels = rest
+    loss, _ = original(
+        network, lambda logits, labels: logits.sum(), optimizer, scheduler, images, labels
+    )
+    return loss, torch.zeros([len(labels), 2], dtype=loss.dtype)
+
+
+def record_lr(out_dir: Path, options: list[str], most: int) -> dict[str, Any]:
+    """Note the learning rate that the optimizer uses at each step, by what it does to a parameter.
+
+    All parameters are 0 and at each step one other element has a gradient, of 1: it moves by the
+    learning rate, whatever momentum and decay are. Parameters of more than `most` elements are left
+    out. The network keeps its own place in the optimizer and the loop.
+    """
+    found = []
+
+    def step(original, model, criterion, *rest):
+        parameters = {
+            name: value for name, value in model.named_parameters() if value.numel() <= most
+        }
+        if not found:
+            with torch.no_grad():
+                for value in model.parameters():
+                    value.zero_()
+        place = len(found)
+        fresh = {name: value for name, value in parameters.items() if value.numel() > place}
+        row = {"reported": optim.current_lr(rest[0])}
+        taken = stand_in(original, Touch(fresh, place), *rest)
+        row["used"] = {
+            name: -float(value.detach().reshape([-1])[place]) for name, value in fresh.items()
+        }
+        found.append(row)
+        return taken
+
+    nothing = repeated(np.zeros([1, 1, 3, 1, 1], np.float32), np.zeros([1, 1], np.int64))
+    rehearse(options, out_dir / "run", "float64", nothing, step)
+    return {"rows": found}
+
+
+def record_optimizer(
+    out_dir: Path,
+    options: list[str],
+    steps: int,
+    dtype: str,
+    full: dict[str, list[str]] | None = None,
+) -> dict[str, Any]:
+    """Note what the optimizer does with given gradients, the same in both frameworks."""
+    recorder = Recorder(steps, 0, out_dir, full or {})
+
+    def step(original, model, criterion, *rest):
+        recorder.parameters(model)  # finds out which lie transposed
+        parameters = {n: value for n, value in model.named_parameters() if value.requires_grad}
+        gradients = {}
+        for number, (name, shape) in enumerate(recorder.shapes.items()):
+            turned = recorder.is_turned(name)
+            array = summaries.pattern(shape[::-1] if turned else shape, len(recorder.rows), number)
+            array = np.ascontiguousarray(array.T) if turned else array
+            gradients[name] = torch.tensor(array, dtype=getattr(torch, dtype))
+        weigh = Weigh(parameters, gradients)
+
+        def weighed(model, criterion, *rest):
+            return stand_in(original, weigh, *rest)
+
+        return recorder(weighed, model, criterion, *rest)
+
+    nothing = repeated(np.zeros([1, 1, 3, 1, 1], np.float32), np.zeros([1, 1], np.int64))
+    rehearse(options, out_dir / "run", dtype, nothing, step)
+    return recorder.report()
+
+
+def record_resume(out_dir: Path, options: list[str], batches: dict[str, str]) -> dict[str, Any]:
+    """Note two epochs without a break, and the second of them after a checkpoint was resumed."""
+    given = load_batches(batches)
+    found: dict[str, Any] = {"error": None}
+    for name, epochs in (("unbroken", "2"), ("first", "1")):
+        recorder = Recorder(0, 0, out_dir, {})
+        more = [*options, "--epochs", epochs]
+        rehearse(more, out_dir / name, "float64", given, recorder, saves=True)
+        found[name] = recorder.report()
+    last = str(out_dir / "first" / f"last{checkpoint.SUFFIX}")
+    recorder = Recorder(0, 0, out_dir, {}, first=len(recorder.rows))
+    again = [*options, "--epochs", "2", "--resume", last]
+    try:
+        rehearse(again, out_dir / "first", "float64", given, recorder, saves=True)
+    except Exception as error:  # that it cannot be resumed is a finding
+        found["error"] = f"{type(error).__name__}: {error}"
+    return {**found, "resumed": recorder.report()}
+
+
+REPORTERS = {
+    "resume": record_resume,
+    "training": record_training,
+    "init": record_init,
+    "loss": record_loss,
+    "evaluation": record_evaluation,
+    "lr": record_lr,
+    "optimizer": record_optimizer,
+}

@@ -1,0 +1,89 @@
+"""tools/align.py: faults of the training are caught at their checkpoint; the trees are aligned."""
+
+import json
+import sys
+
+import pytest
+
+from common.paths import ROOT
+from tests.helpers import assert_user_error, run
+from tests.planted_training import FAULTS
+from tests.trees import SMALL, chosen, copy_tree
+from tools import align, probes
+from tools.verdicts import CHECKPOINTS
+
+# One or two of each kind; --all-faults plants the others too.
+OFTEN = {
+    *("softmax twice", "loss summed", "metric as a fraction", "ties count", "graph cut"),
+    *("a layer frozen", "layer left out of the optimizer", "no momentum", "no weight decay"),
+    *("schedule not attached", "schedule not stepped", "rate not scaled"),
+    *("resume loses the velocity", "bias starts at 0", "no train mode"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes():
+    with probes.kept_running():
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_torch(tmp_path_factory):
+    return copy_tree("torch", tmp_path_factory.mktemp("trees") / "AlexNet-torch", SMALL)
+
+
+@pytest.fixture
+def check(tmp_path, small_torch, monkeypatch, capsys):
+    """Align small copies of both trees; return exit status, JSON and text."""
+
+    def call(edits, *options):
+        tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", edits + SMALL)
+        file = tmp_path / "found.json"
+        argv = ["align.py", "--torch-tree", small_torch, "--paddle-tree", tree, "--json", file]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in [*argv, *options]])
+        status = align.main()
+        return status, json.loads(file.read_text()), capsys.readouterr().out
+
+    return call
+
+
+@pytest.mark.parametrize("name", chosen(FAULTS, OFTEN))
+def test_a_planted_fault_is_caught_at_its_checkpoint(check, name):
+    edits, checkpoint, words = FAULTS[name]
+    status, found, text = check(edits, "--only", checkpoint)
+    verdict = next(one for one in found["checkpoints"] if one["name"] == checkpoint)
+    assert status == 1 and verdict["verdict"] == "diverged", text
+    assert found["first_divergence"] == checkpoint and not found["aligned"]
+    told = f"{verdict['where']} {verdict['cause']} {verdict['fix']}"
+    assert all(word in told for word in words), told
+
+
+def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
+    status, found, text = check([], "--report", tmp_path / "report", "--steps", 4)
+    assert status == 0, text
+    assert found["aligned"] and found["first_divergence"] is None
+    assert [one["name"] for one in found["checkpoints"]] == list(CHECKPOINTS)
+    not_run = [one["name"] for one in found["checkpoints"] if one["verdict"] == "not run"]
+    assert not_run == ["distributed", "inference"]
+    assert all(one["why"] for one in found["checkpoints"] if one["verdict"] == "not run")
+    training = next(one for one in found["checkpoints"] if one["name"] == "training")
+    assert training["float64"] < 1e-6 and training["float32"] > training["float64"]
+    page = (tmp_path / "report" / "align.html").read_text()
+    assert all(name in page for name in CHECKPOINTS) and "http" not in page
+
+
+def test_one_side_that_crashes_is_an_error_and_the_others_still_run(check):
+    edits = [
+        ("train.py", "        loss_sum += loss * len(labels)\n", "        loss_sum += unknown\n")
+    ]
+    status, found, text = check(edits, "--only", "metric,lr")
+    verdicts = {one["name"]: one for one in found["checkpoints"]}
+    assert status == 1 and verdicts["metric"]["verdict"] == "aligned", text
+    assert verdicts["lr"]["verdict"] == "error" and "unknown" in verdicts["lr"]["why"]
+
+
+def test_mistakes_are_one_line_and_exit_status_2(tmp_path):
+    tool = [sys.executable, ROOT / "tools" / "align.py"]
+    assert_user_error(run(*tool, "--only", "backwards"), "backwards", "no checkpoint")
+    assert_user_error(run(*tool, "--weights", tmp_path / "no.pth"), "no such file")
+    assert_user_error(run(*tool, "--data-path", tmp_path / "no"), "no such folder")

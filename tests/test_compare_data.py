@@ -1,0 +1,176 @@
+"""tools/compare_data.py: each fault of the data is caught, placed and named; correct ports pass."""
+
+import dataclasses
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.paths import ROOT
+from tests.helpers import assert_user_error, make_folder, run
+from tests.odd_pictures import write_odd_pictures
+from tests.planted_data import DATA_FAULTS, FOLDER, SPELLINGS
+from tests.trees import copy_tree
+from tools import compare_data, data_pictures, data_streams, probes
+from tools.data_checks import check_data, check_train_data
+from tools.data_streams import Pictures
+from tools.probes import Side, default_tree
+
+CHECKS = {"data": check_data, "train_data": check_train_data}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes():
+    """The frameworks start once for all tests of this file, as far as the trees are the same."""
+    with probes.kept_running():
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Three classes and pictures of every kind; the last batch of either split is a smaller one."""
+    folder = make_folder(tmp_path_factory.mktemp("data") / "small", train=8, val=4)
+    odd = tmp_path_factory.mktemp("odd") / "odd"
+    write_odd_pictures(odd)
+    for split in ("train", "val"):
+        for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
+            shutil.copy(odd / name, folder / split / "cross" / name)
+    return Pictures(folder, image_size=64, batch_size=5, workers=0)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """Make copies of trees with edits; the probes that they started end with the test."""
+    made = []
+
+    def make(framework, edits):
+        made.append(copy_tree(framework, tmp_path / f"AlexNet-{framework}", edits))
+        return made[-1]
+
+    yield make
+    for command in [one for one in probes._kept if Path(one[1]).parent in made]:
+        probes._kept.pop(command).close()
+
+
+def sides(paddle_tree=None, torch_tree=None):
+    trees = {"torch": torch_tree, "paddle": paddle_tree}
+    return {name: Side(name, tree or default_tree(name)) for name, tree in trees.items()}
+
+
+@pytest.mark.parametrize("name", DATA_FAULTS)
+def test_a_planted_fault_is_caught_and_named(pictures, tmp_path, monkeypatch, copy, name):
+    checkpoint, edits, where, words = DATA_FAULTS[name]
+    monkeypatch.setattr(data_pictures, "draw", lambda *_: b"")  # takes a while: one test below does
+    tree = copy("paddle", edits)
+    found = CHECKS[checkpoint](sides(tree), tmp_path / "scratch", pictures)
+    told = f"{found.verdict}: {found.where}: {found.cause}\nfix: {found.fix} {found.why or ''}"
+    assert found.verdict == "diverged", told
+    assert found.name == checkpoint
+    assert where in found.where, told
+    assert all(word in f"{found.cause} {found.fix}" for word in words), told
+
+
+def test_a_fault_of_torchs_copy_is_mended_there(pictures, tmp_path, copy):
+    edits = [
+        (
+            "presets.py",
+            "picture = F.resize(picture, resize_size)",
+            "picture = F.resize(picture, resize_size, F.InterpolationMode.LANCZOS)",
+        )
+    ]
+    tree = copy("torch", edits)
+    found = check_data(sides(torch_tree=tree), tmp_path / "scratch", pictures)
+    assert "lanczos in PyTorch, bilinear in PaddlePaddle" in found.cause
+    assert "AlexNet-torch/presets.py:34" in found.fix
+
+
+def test_a_tree_that_crashes_is_told_in_its_own_words(pictures, tmp_path, copy):
+    edits = [(FOLDER, "        epoch, index = key\n", "        raise OSError('no disk today')\n")]
+    tree = copy("paddle", edits)
+    found = check_data(sides(tree), tmp_path / "scratch", pictures)
+    assert found.verdict == "error" and "\n" not in found.why and "Traceback" not in found.why
+    assert "PaddlePaddle" in found.why and "no disk today" in found.why
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"workers": 1, "seed": 7, "batch_size": 4},
+        {"workers": 2, "seed": 2**63 - 1, "batch_size": 17, "image_size": 97},
+    ],
+)
+def test_the_trees_as_they_are_are_aligned(pictures, tmp_path, changes):
+    asked = dataclasses.replace(pictures, **changes)
+    for name, check in CHECKS.items():
+        found = check(sides(), tmp_path / name, asked)
+        assert found.verdict == "aligned", found
+        assert found.float64 == found.float32 == 0
+        assert found.cause is found.fix is found.where is found.why is None
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_another_spelling_of_the_same_presets_is_aligned(pictures, tmp_path, copy, name):
+    tree = copy("paddle", SPELLINGS[name])
+    for checkpoint, check in CHECKS.items():
+        found = check(sides(tree), tmp_path / checkpoint, pictures)
+        assert found.verdict == "aligned", found
+        assert found.float64 == 0 and found.float32 < 1e-6
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """Run the tool in this process; return exit status, JSON and text."""
+
+    def run_tool(*options):
+        file = tmp_path / "found.json"
+        argv = ["compare_data.py", *map(str, options), "--json", str(file)]
+        monkeypatch.setattr(sys, "argv", argv)
+        status = compare_data.main()
+        return status, json.loads(file.read_text()), capsys.readouterr().out
+
+    return run_tool
+
+
+def test_the_command_tells_of_the_first_divergence_and_draws_it(pictures, tmp_path, copy, call):
+    edits = DATA_FAULTS["flip missing"][1]
+    tree = copy("paddle", edits)
+    report = tmp_path / "report"
+    options = ["--data-path", pictures.folder, "--limit", 10, "--image-size", 64, "--workers", 0]
+    status, found, text = call(*options, "--paddle-tree", tree, "--report", report)
+    assert status == 1
+    assert not found["aligned"] and found["first_divergence"] == "train_data"
+    assert [one["verdict"] for one in found["checkpoints"]] == ["aligned", "diverged"]
+    assert found["versions"]["torch"] and found["versions"]["paddlepaddle"]
+    assert "data: aligned" in text and "fix:" in text and "flip is missing" in text
+    page = (report / "data.html").read_text()
+    assert "flip is missing" in page and page.count("data:image/png;base64,") == 1
+    assert not re.search(r'(src|href)="(?!data:)', page)  # opens from the disk, with no network
+    assert sorted(path.name for path in report.iterdir()) == ["data.html", "train_data.png"]
+
+
+def test_a_limit_spreads_over_classes_and_leaves_a_smaller_last_batch(pictures, tmp_path):
+    chosen = data_streams.choose(pictures.folder, tmp_path / "chosen", limit=8, batch_size=4)
+    for split in ("train", "val"):
+        names = [path.parent.name for path in (chosen / split).rglob("*.*")]
+        assert sorted(names) == ["bars", "bars", "checks", "checks", "checks", "cross", "cross"]
+    assert data_streams.choose(pictures.folder, tmp_path / "all", 0, 4) == pictures.folder
+    one = data_streams.choose(pictures.folder, tmp_path / "one", limit=1, batch_size=4)
+    assert len(list(one.glob("*/*/*"))) == 2
+
+
+def test_mistakes_are_one_line_and_exit_status_2(pictures, tmp_path):
+    tool = [sys.executable, ROOT / "tools" / "compare_data.py"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    cases = {
+        "no such folder": ["--data-path", tmp_path / "no"],
+        "lay the pictures out as": ["--data-path", empty],
+        "has no probe.py": ["--paddle-tree", tmp_path],
+        "did you mean --limit": ["--limmit", 3],
+    }
+    for words, given in cases.items():
+        assert_user_error(run(*tool, *given), words)

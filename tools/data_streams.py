@@ -1,0 +1,221 @@
+"""The pictures that are compared, and what each side's loader made of them."""
+
+import os
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from common import streams
+from common.errors import UserError
+from common.folder import index_data
+from tools.probes import FRAMEWORKS, NAMES, Side
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What both loaders are asked for; sizes in pixels, `epochs` of train."""
+
+    folder: Path  # with train/<class>/* and val/<class>/*
+    image_size: int
+    batch_size: int
+    seed: int = 0
+    workers: int = 2
+    epochs: int = 2
+
+    @property
+    def options(self) -> list[str]:
+        """The options of train.py."""
+        named = {
+            "data-path": self.folder,
+            "image-size": self.image_size,
+            "batch-size": self.batch_size,
+            "seed": self.seed,
+            "workers": self.workers,
+        }
+        return [str(word) for name, value in named.items() for word in (f"--{name}", value)]
+
+    @property
+    def resize_size(self) -> int:
+        """The shorter side before evaluation's centre crop, as common/args.py has it."""
+        return round(self.image_size * 256 / 224)
+
+
+def choose(folder: Path, target: Path, limit: int, batch_size: int) -> Path:
+    """Return a folder with at most `limit` pictures of each split, as links in `target`; 0: all.
+
+    They are spread evenly over the classes, and over the files of a class. There are one or two
+    fewer where the last batch would be as large as the others: it is to be compared too.
+    Raises UserError as common.folder.index_data does.
+    """
+    indices = dict(zip(SPLITS, index_data(folder), strict=True))
+    if not limit or all(len(index) <= limit for index in indices.values()):
+        return folder
+    classes = spread(indices["val"].classes, limit)
+    for split, index in indices.items():
+        by_class: dict[str, list[str]] = {name: [] for name in classes}
+        for path, label in zip(index.paths, index.labels, strict=True):
+            if index.classes[label] in by_class:
+                by_class[index.classes[label]].append(path)
+        for name, paths in share(by_class, limit, batch_size).items():
+            (target / split / name).mkdir(parents=True)
+            for path in paths:
+                (target / split / name / Path(path).name).symlink_to(os.path.abspath(path))
+    return target
+
+
+def share(by_class: dict[str, list[str]], limit: int, batch_size: int) -> dict[str, list[str]]:
+    """Return at most `limit` of the paths, as many of each class as can be."""
+    counts = dict.fromkeys(by_class, 0)
+    while sum(counts.values()) < limit:
+        open_classes = [name for name, paths in by_class.items() if counts[name] < len(paths)]
+        if not open_classes:
+            break
+        for name in open_classes[: limit - sum(counts.values())]:
+            counts[name] += 1
+    fullest = max(counts, key=counts.__getitem__)
+    if batch_size > 1 and sum(counts.values()) % batch_size == 0 and counts[fullest] > 1:
+        counts[fullest] -= 1
+    return {name: spread(paths, counts[name]) for name, paths in by_class.items()}
+
+
+def spread(items: list, count: int) -> list:
+    """Return `count` items at even distances, all of them where there are no more."""
+    if count >= len(items):
+        return list(items)
+    return [items[n * len(items) // count] for n in range(count)]
+
+
+class Stream:
+    """What the loader of one side gave: samples counted through all epochs, in its order."""
+
+    def __init__(self, side: Side, folder: Path, report: dict, pictures: Path) -> None:
+        self.side = side
+        self.name = NAMES[side.framework]
+        self.folder = folder
+        self.pictures = pictures
+        self.version: str = report["version"]
+        self.classes: list[str] | None = report["classes"]
+        self.again: int | None = report["again"]  # samples that a second reading gave otherwise
+        self.sizes: list[list[int]] = report["sizes"]
+        self.label_type = (report["label_dtype"], tuple(report["label_shape"] or ()))
+        self.labels = np.array([one for epoch in report["labels"] for one in epoch])
+        counts = [sum(sizes) for sizes in self.sizes]
+        self.epochs = np.repeat(np.arange(len(counts)), counts)
+        self.facts: list[dict] = report["facts"]
+        if len(self.facts) != len(self.epochs):  # what belongs to which sample is not known
+            self.facts = [{} for _ in self.epochs]
+        index = report["paths"]
+        self.paths = [self._path(fact, index) for fact in self.facts]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def _path(self, fact: dict, index: list[str] | None) -> str | None:
+        """Return the file of a sample: the one that was read, else the one at its place."""
+        path = fact.get("path")
+        if path is None and index and fact.get("index", len(index)) < len(index):
+            path = index[fact["index"]]
+        if path is None:
+            return None
+        return os.path.relpath(path, self.pictures) if os.path.isabs(path) else path
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """The number of the first sample of each batch."""
+        sizes = [size for epoch in self.sizes for size in epoch]
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+
+    def image(self, sample: int) -> np.ndarray:
+        """Return the numbers of one sample, [3, S, S], float32 where all is well."""
+        batch = int(np.searchsorted(self.starts, sample, side="right")) - 1
+        images = np.load(streams.batch_file(self.folder, batch), mmap_mode="r")
+        return images[sample - self.starts[batch]]
+
+    @property
+    def digests(self) -> list[int]:
+        """What tells the samples apart by their numbers, whatever their last digits."""
+        return [hash(np.round(self.image(n) * 16).tobytes()) for n in range(len(self))]
+
+    def images(self, samples: list[int]) -> np.ndarray:
+        """Return several samples of one shape, [N, 3, S, S], float64."""
+        return np.stack([self.image(sample) for sample in samples]).astype(np.float64)
+
+    def steps(self, sample: int, name: str) -> list:
+        """Return what Pillow was asked for under this name: resize, crop or transpose."""
+        return [value for step, value in self.facts[sample].get("steps", []) if step == name]
+
+    def first_step(self, sample: int) -> str | None:
+        """Return whether the picture was first cut out or first resized."""
+        names = [step for step, _ in self.facts[sample].get("steps", [])]
+        return next((name for name in names if name in ("crop", "resize")), None)
+
+    def call(self, sample: int, name: str) -> dict | None:
+        """Return the call of common.draws, crop or flip, that this sample made."""
+        return self.facts[sample].get(name)
+
+    def place(self, sample: int) -> str:
+        """Return how to name a sample to a person."""
+        path = self.paths[sample]
+        epoch = int(self.epochs[sample])
+        number = sample - int(np.searchsorted(self.epochs, epoch))
+        words = f"sample {number}" if len(self.sizes) == 1 else f"epoch {epoch}, sample {number}"
+        return f"{words} ({path})" if path else words
+
+
+def read(sides: dict[str, Side], folder: Path, pictures: Pictures, split: str) -> dict[str, Stream]:
+    """Let both sides read one split. Raises UserError with the words of the side that cannot."""
+    epochs = pictures.epochs if split == "train" else 1
+    check_space(folder, pictures, split, epochs)
+    request = {"split": split, "epochs": epochs}
+    given = {name: replace(side, options=pictures.options) for name, side in sides.items()}
+    folders = {name: folder / split / name for name in FRAMEWORKS}
+    with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
+        waiting = {
+            name: pool.submit(given[name].ask, folders[name], batches=request)
+            for name in FRAMEWORKS
+        }
+    failed = [name for name in FRAMEWORKS if waiting[name].exception()]
+    for name in failed:
+        error = waiting[name].exception()
+        if not isinstance(error, UserError):
+            raise error
+        said = shorten(str(error))
+        alone = len(failed) == 1 and NAMES[name] not in said
+        raise UserError(f"{NAMES[name]} alone fails: {said}" if alone else said)
+    found = {}
+    for name in FRAMEWORKS:
+        report = waiting[name].result()
+        if "batches" not in report:
+            raise UserError(f"{sides[name].tree}/probe.py has no part 'batches'; copy a newer one")
+        found[name] = Stream(sides[name], folders[name], report["batches"], pictures.folder)
+    return found
+
+
+def shorten(said: str) -> str:
+    """Return a message without the traceback that it may hold: its last line says enough."""
+    before, traceback, after = said.partition("Traceback (most recent call last):")
+    errors = list(re.finditer(r"\b[\w.]*(Error|Exception|Warning): ", after))
+    if not traceback or not errors:
+        return said
+    return before.removesuffix("RuntimeError: ") + after[errors[-1].start() :]
+
+
+def check_space(folder: Path, pictures: Pictures, split: str, epochs: int) -> None:
+    """Raise UserError where the numbers of both sides would not fit on the disk."""
+    count = sum(len(files) for _, _, files in os.walk(pictures.folder / split, followlinks=True))
+    needed = 2 * count * epochs * 3 * pictures.image_size**2 * 4
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed > 0.9 * free:
+        raise UserError(
+            f"{count} pictures of {split} at {pictures.image_size} pixels need "
+            f"{needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; give a smaller "
+            "--limit, or name another place by TMPDIR"
+        )

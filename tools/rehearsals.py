@@ -1,0 +1,155 @@
+"""Have both trees run their own training on the same weights and batches, and note it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from common import sample
+from common.errors import UserError
+from tools import forward, matching, records, tensors
+from tools.matching import Match, Network
+from tools.probes import FRAMEWORKS, Side, ask_both
+
+CLASSES = 5
+TRAIN_PICTURES = 4  # of each class: with BATCH pictures a batch, five steps an epoch
+BATCH = 4
+GAIN = 3**-0.5  # of drawn weights: that of PyTorch's own start, from which training is calm
+IMAGE_SIZE = 64  # pixels
+OPTIONS = ["--workers", "0", "--device", "cpu", "--recipe", "sample", "--dropout", "0.5"]
+
+
+@dataclass
+class Rehearsals:
+    """Two trees, the weights that both start from, and small batches of drawn numbers."""
+
+    sides: dict[str, Side]
+    folder: Path  # for all that is written
+    seed: int = 0
+    weights: Path | None = None
+    data_path: Path | None = None  # none: a few pictures, drawn here
+    image_size: int = IMAGE_SIZE
+    batch_size: int = BATCH
+    networks: dict[str, Network] = field(default_factory=dict)
+    match: Match = field(default_factory=Match)
+    files: dict[tuple[str, str], Path] = field(default_factory=dict)  # weights by side and dtype
+    asked: int = 0
+
+    def prepare(self) -> None:
+        """Describe the networks, pair their layers, and write the weights for each side.
+
+        Raises UserError where the networks cannot be described.
+        """
+        if self.data_path is None:
+            self.data_path = draw_folder(self.folder / "pictures")
+        classes = len(list((self.data_path / "train").iterdir()))
+        sides = {}
+        for name, side in self.sides.items():
+            model = {"arguments": {"num_classes": classes}}
+            sides[name] = Side(name, side.tree, model, ["--dropout", "0.5"])
+        example = np.zeros([1, 3, self.image_size, self.image_size], np.float32)
+        self.networks = forward.describe(sides, self.folder / "networks", example, "float32")
+        self.match = matching.match(self.networks["torch"], self.networks["paddle"])
+        read = forward.read_files(sides, self.folder / "read", self.weights, None)
+        held = forward.give_weights(
+            read, self.weights, self.networks, self.match, self.seed, forward.Result(), GAIN
+        )
+        for name, weights in held.items():
+            for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
+                file = self.folder / f"{name}-{dtype}.safetensors"
+                arrays = {
+                    key: tensors.from_array(np.asarray(_as(array, dtype), order="C"))
+                    for key, array in weights.items()
+                }
+                tensors.write(file, arrays)
+                self.files[name, dtype] = file.resolve()
+
+    def options(self, framework: str, *more: str, weights: str | None) -> list[str]:
+        """Return the options of train.py; `weights` is a dtype, or None for random ones."""
+        found = [*OPTIONS, "--data-path", str(self.data_path), "--seed", str(self.seed)]
+        found += ["--image-size", str(self.image_size), "--batch-size", str(self.batch_size)]
+        found += ["--weights", str(self.files[framework, weights])] if weights else []
+        return [*found, *more]
+
+    def ask(
+        self, part: str, *more: str, weights: str | None = "float64", **settings: Any
+    ) -> dict[str, dict[str, Any]]:
+        """Run a part of rehearsal.py on both sides at the same time; return the reports.
+
+        Raises UserError with the words of the side that fails.
+        """
+        self.asked += 1
+        folder = self.folder / f"{self.asked}-{part}"
+        full = settings.pop("full", {})  # by side: their names may differ
+        requests, keys, found = {}, {}, {}
+        for name in FRAMEWORKS:
+            own = {"options": self.options(name, *more, weights=weights), **settings}
+            if full:
+                own["full"] = full[name]
+            else:  # a side that has not changed is not run again
+                keys[name] = records.key(self.sides[name], part, own)
+                kept = records.find(keys[name])
+                if kept is not None:
+                    found[name] = json.loads((kept / f"{part}.json").read_text())
+                    found[name]["folder"] = str(kept)
+                    continue
+            requests[name] = {part: own}
+        if requests:
+            asked = [self.sides[name] for name in requests]
+            reports = ask_both(asked, folder, list(requests.values()))
+            for name, report in zip(requests, reports, strict=True):
+                found[name] = {**report[part], "folder": str(folder / name)}
+                if name in keys:
+                    records.keep(keys[name], folder / name)
+        return {name: found[name] for name in FRAMEWORKS}
+
+    def batches(self, steps: int) -> dict[str, str]:
+        """Write `steps` batches of drawn numbers, images [steps, N, 3, S, S] and labels [steps, N].
+
+        Returns the files' names.
+        """
+        generator = np.random.Generator(np.random.Philox(self.seed))
+        shape = [steps, self.batch_size, 3, self.image_size, self.image_size]
+        images = generator.standard_normal(shape, dtype=np.float32)
+        labels = generator.integers(0, CLASSES, shape[:2])
+        files = {}
+        for name, array in (("images", images), ("labels", labels)):
+            files[name] = str((self.folder / f"{name}-{steps}.npy").resolve())
+            np.save(files[name], array)
+        return files
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Yield the parameters of both sides that are partners, torch's name first, in the order of
+        the file."""
+        parameters = {name: set(network.keys) for name, network in self.networks.items()}
+        for torch, paddle in self.match.keys.items():
+            if torch in parameters["torch"] and paddle in parameters["paddle"]:
+                yield torch, paddle
+
+
+def _as(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def draw_folder(path: Path) -> Path:
+    """Write a small image folder: CLASSES classes, real JPEG files."""
+    for split, count in (("train", TRAIN_PICTURES), ("val", 2)):
+        for name in sample.CLASSES[:CLASSES]:
+            folder = path / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture = Image.fromarray(sample.draw_picture(0, split, name, number))
+                picture.resize((96, 80)).save(folder / f"{number}.jpg", quality=90)
+    return path.resolve()
+
+
+def load(report: dict[str, Any], file: str) -> np.ndarray:
+    """Return an array that a side wrote."""
+    try:
+        return np.load(Path(report["folder"]) / file)
+    except OSError as error:
+        raise UserError(f"{file} was not written by the probe ({error.strerror})") from error

@@ -1,0 +1,84 @@
+"""The checkpoint resume: does a run that stopped go on as if it had not?"""
+
+import numpy as np
+
+from common import summaries
+from tools.probes import FRAMEWORKS, NAMES
+from tools.rehearsals import Rehearsals
+from tools.verdicts import Verdict
+
+BATCH = 10  # pictures: two steps an epoch
+SAME = 1e-9  # relative, float64; measured: 0
+
+
+def check_resume(rehearsals: Rehearsals) -> Verdict:
+    """Compare, in each tree by itself, two epochs without a break and with one."""
+    verdict = Verdict("resume", float64=0.0)
+    more = ["--schedule", "step", "--lr-step-size", "1", "--warmup-epochs", "0"]
+    more += ["--batch-size", str(BATCH)]
+    reports = rehearsals.ask("resume", *more, weights=None, batches=rehearsals.batches(10))
+    for side in FRAMEWORKS:
+        _check_side(verdict, side, reports[side])
+    return verdict
+
+
+def _check_side(verdict: Verdict, side: str, report: dict) -> None:
+    name = NAMES[side]
+    if report["error"]:
+        verdict.diverge(name, f"the run cannot be resumed: {report['error']}", FIX)
+        return
+    whole, broken = report["unbroken"], report["resumed"]
+    done = len(report["first"]["rows"])
+    if len(whole["rows"]) - done != len(broken["rows"]):
+        cause = f"after {done} of {len(whole['rows'])} steps the resumed run takes "
+        cause += f"{len(broken['rows'])} more: the epoch is lost"
+        verdict.diverge(name, cause, "keep the epoch in the checkpoint, and start from it")
+        return
+    for step, row in enumerate(broken["rows"]):
+        place = done + step
+        where = f"{name}, step {step + 1} after the break"
+        for cause, fix, apart in _differences(whole, broken, place, step, row):
+            verdict.float64 = max(verdict.float64, apart)
+            if apart > SAME:
+                verdict.diverge(where, cause, fix)
+                return
+
+
+FIX = "let `restore` take back all that `pack` keeps (checkpoint.py)"
+
+
+def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
+    """Yield what could be lost, the fix, and how far the two runs are apart in it."""
+    other = whole["rows"][place]
+    pictures = summaries.relative(np.array(other["images"]), np.array(row["images"]), 1)
+    if other["labels"] != row["labels"]:
+        pictures = float("inf")
+    yield "another batch: the epoch is lost", "start from the checkpoint's epoch", pictures
+    rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
+    cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
+    yield f"{cause}: the schedule's state is lost", FIX, rate
+    yield (
+        "the weights are not those of the checkpoint",
+        FIX,
+        _apart(whole, broken, place, step, "before"),
+    )
+    apart = abs(other["loss"] - row["loss"]) / max(abs(other["loss"]), 1e-30)
+    yield "the loss differs with the same weights and batch", "look for a lost random state", apart
+    cause = "the optimizer's velocity is lost: the momentum buffers are not restored"
+    yield cause, FIX, _apart(whole, broken, place, step, "state")
+    yield (
+        "the update differs: a part of the optimizer's state is lost",
+        FIX,
+        _apart(whole, broken, place, step, "after"),
+    )
+
+
+def _apart(whole: dict, broken: dict, place: int, step: int, kind: str) -> float:
+    own, theirs = whole["tensors"][place][kind], broken["tensors"][step][kind]
+    if set(own) != set(theirs):
+        return float("inf")
+    most = 0.0
+    for name, values in own.items():
+        count = int(np.prod(whole["shapes"][name.partition(" ")[0]]))
+        most = max(most, summaries.relative(np.array(values), np.array(theirs[name]), count))
+    return most
