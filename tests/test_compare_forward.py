@@ -12,7 +12,16 @@ from common import pickles
 from common.paths import ROOT
 from tests import pairs
 from tests.helpers import assert_user_error, make_folder, run
-from tools import compare_forward, forward, layerwise, models, probes, tensors, transfer_weights
+from tools import (
+    compare_forward,
+    forward,
+    forward_weights,
+    layerwise,
+    models,
+    probes,
+    tensors,
+    transfer_weights,
+)
 from tools.tensors import Tensor
 
 RESNETS = [
@@ -53,7 +62,7 @@ def files(tmp_path_factory):
     example = np.zeros([1, 3, 16, 16], np.float32)
     with probes.kept_running():
         network = forward.describe(sides, folder / "describe", example, "float32")["torch"]
-    drawn = forward.draw_weights(network, 5)
+    drawn = forward_weights.draw_weights(network, 5)
     weights = {name: tensors.from_array(array) for name, array in drawn.items()}
     tensors.write(folder / "torch.safetensors", weights)
     monkey = pytest.MonkeyPatch()

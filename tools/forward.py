@@ -1,6 +1,5 @@
 """The comparison of two networks' forward passes: weights, runs, rows and verdict."""
 
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,17 @@ from tools import (
     matching,
     setting_faults,
     tensors,
-    transfer_weights,
     weight_faults,
 )
 from tools.findings import Cause, Given
+from tools.forward_weights import count_same, fit_classes, give_weights, native, read_files
 from tools.layerwise import Row
-from tools.matching import Key, Match, Network
+from tools.matching import Network
 from tools.probes import FRAMEWORKS, NAMES, Side, ask_both
-from tools.tensors import Tensor, Tensors
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB, for values of 0 to 1
 DTYPES = ("float64", "float32")
 TRAINING = "training mode"
-KEEPING = 2**0.5  # gain with which a layer and its ReLU keep the scale of what flows through
 GROWN = 1e-3  # small differences of single layers have not been seen to add up to more
 PAPERS_DROPOUT = ["--dropout", "0.5"]  # of this repository's AlexNet, whatever a recipe says
 
@@ -118,7 +115,10 @@ def compare(
     match = matching.match(networks["torch"], networks["paddle"], given_pairs)
     result = Result(how=match.how)
 
-    held = give_weights(files, weights, networks, match, inputs.seed, result)
+    weighed = give_weights(files, weights, networks, match, inputs.seed)
+    held, result.weights = weighed.held, weighed.told
+    result.causes += weighed.causes
+    result.notes += weighed.notes
     result.causes += weight_faults.unmatched(match, networks)
     result.tensors, result.parameters = count_same(held, match, networks)
 
@@ -209,49 +209,6 @@ def conclude(result: Result) -> Result:
     return result
 
 
-def read_files(
-    sides: dict[str, Side],
-    folder: Path,
-    weights: Path | None,
-    own_weights: dict[str, Path] | None,
-) -> dict[str, tuple[Path, Tensors]]:
-    """Return the weights files by the framework whose names they have."""
-    wanted = own_weights or {}
-    if weights is not None:
-        kind = kind_of(weights)
-        wanted = {"torch" if kind == "neutral" else kind: weights}
-    found = {}
-    for framework, path in wanted.items():
-        kind = kind_of(path)
-        if own_weights and kind not in (framework, "neutral"):
-            raise UserError(f"--{framework}-weights {path}: not a file of {NAMES[framework]}")
-        folder.mkdir(parents=True, exist_ok=True)
-        read = transfer_weights.read(path, kind, sides, folder / framework)
-        found[framework] = path, read
-    return found
-
-
-def kind_of(path: Path) -> str:
-    """Return torch, paddle or neutral, by the ending. Raises UserError."""
-    if path.suffix not in transfer_weights.FRAMEWORK:
-        endings = ", ".join(transfer_weights.FRAMEWORK)
-        raise UserError(f"{path}: the ending says nothing; weights end with {endings}")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the file that holds the weights")
-    return transfer_weights.FRAMEWORK[path.suffix]
-
-
-def fit_classes(sides: dict[str, Side], files: dict[str, tuple[Path, Tensors]]) -> dict[str, Side]:
-    """Give AlexNet as many classes as the weights have, unless it was told a number."""
-    bias = next((f[1].get("classifier.6.bias") for f in files.values()), None)
-    if bias is None or len(bias.shape) != 1:
-        return sides
-    model = {"arguments": {"num_classes": bias.shape[0]}}
-    return {
-        name: side if side.model else replace(side, model=model) for name, side in sides.items()
-    }
-
-
 def describe(
     sides: dict[str, Side], folder: Path, example: np.ndarray, dtype: str
 ) -> dict[str, Network]:
@@ -262,116 +219,6 @@ def describe(
     return {
         side.framework: Network.from_report(side.framework, report["describe"])
         for side, report in zip(asked, reports, strict=True)
-    }
-
-
-def give_weights(
-    files: dict[str, tuple[Path, Tensors]],
-    weights: Path | None,
-    networks: dict[str, Network],
-    match: Match,
-    seed: int,
-    result: Result,
-    gain: float = KEEPING,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Return the weights of each side by its own names, float32, in torch's layout.
-
-    From one file both sides get the same; from two each gets its own, as it is; from none both get
-    the same drawn ones.
-    """
-    if len(files) == 2:
-        result.weights = " and ".join(str(path) for path, _ in files.values())
-        held = {}
-        for framework, (path, read) in files.items():
-            result.causes += weight_faults.file_misfits(path, read, networks[framework])
-            held[framework] = to_float32(read, networks[framework])
-        result.causes += weight_faults.unequal(held, match, networks)
-        return held
-    framework = next(iter(files), "torch")
-    network = networks[framework]
-    if files:
-        path, read = files[framework]
-        result.weights = str(path)
-        transfer_weights.check_source(path, read, network)
-        own = to_float32(read, network)
-        spoilt = [key for key, array in own.items() if not np.isfinite(array).all()]
-        if spoilt:  # frameworks carry NaN on in ways of their own
-            raise UserError(
-                f"{path}: {spoilt[0]} holds NaN or infinity, with which nothing can be compared; "
-                "give the weights of a run that has not diverged"
-            )
-        if any(tensor.dtype == "F64" for tensor in read.values()):
-            result.notes.append(f"{path} is rounded to float32, the same for both")
-    else:
-        result.weights = f"drawn from seed {seed}"
-        own = draw_weights(network, seed, gain)
-    other = networks["paddle" if framework == "torch" else "torch"]
-    pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
-    theirs = draw_weights(other, seed, gain) | {pairs[k]: v for k, v in own.items() if k in pairs}
-    for key in other.keys.values():
-        if key.tied in theirs:
-            theirs[key.key] = theirs[key.tied]
-    return {framework: own, other.framework: theirs}
-
-
-def draw_weights(network: Network, seed: int, gain: float = KEEPING) -> dict[str, np.ndarray]:
-    """Draw weights, float32, torch's layout, that keep the scale of what flows through.
-
-    `gain` is their deviation times the square root of a layer's inputs.
-
-    None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
-    """
-    drawn = {}
-    for key in network.keys.values():
-        drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
-    return drawn
-
-
-def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
-    if key.role == kinds.COUNTER:
-        return np.zeros(key.shape, np.int64)
-    words = np.array([seed, zlib.crc32(key.key.encode())], dtype=np.uint64)
-    generator = np.random.Generator(np.random.Philox(key=words))
-    if key.role == "running_var" or ("Norm" in key.kind and key.role == "weight"):
-        drawn = generator.uniform(0.5, 1.5, key.shape)
-    elif len(key.shape) > 1:
-        fan_in = int(np.prod(key.shape[1:]))
-        drawn = generator.standard_normal(key.shape) * gain / np.sqrt(fan_in)
-    else:
-        drawn = generator.standard_normal(key.shape) * 0.1
-    return drawn.astype(np.float32)
-
-
-def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
-    """Return a file's weights as float32 in torch's layout; whole numbers stay what they are."""
-    found = {}
-    for name, tensor in weights.items():
-        key = network.keys.get(name)
-        floats = tensor.dtype in tensors.FLOATS
-        array = tensor.as_float64().astype(np.float32) if floats else np.array(tensor.array)
-        found[name] = array.T if key is not None and key.transposed and array.ndim == 2 else array
-    return found
-
-
-def count_same(
-    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
-) -> tuple[int, int]:
-    """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
-    same = [
-        held["torch"][torch].size
-        for torch, paddle in match.keys.items()
-        if torch in held["torch"]
-        and paddle in held["paddle"]
-        and np.array_equal(held["torch"][torch], held["paddle"][paddle], equal_nan=True)
-    ]
-    return len(same), sum(same)
-
-
-def native(network: Network, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the weights of one side in its own layout."""
-    return {
-        name: array.T if name in network.keys and network.keys[name].transposed else array
-        for name, array in weights.items()
     }
 
 
@@ -411,17 +258,19 @@ def run(
         weights = held[framework]
         weights = weights if tree_loads else native(given.networks[framework], weights)
         file = folder / f"{framework}.safetensors"
-        tensors.write(file, {name: _tensor(array) for name, array in weights.items()})
+        tensors.write(
+            file,
+            {
+                name: tensors.from_array(np.asarray(array, order="C"))
+                for name, array in weights.items()
+            },
+        )
         own = {"weights": str(file.resolve()), "by_tree": tree_loads}
         asked.append({"forward": {**own, **request}})
     reports = ask_both([given.sides[name] for name in requests], folder, asked)
     found = {name: report["forward"] for name, report in zip(requests, reports, strict=True)}
     places = {name: folder / name for name in requests}
     return replace(given, reports=given.reports | found, folders=given.folders | places)
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    return tensors.from_array(np.asarray(array, order="C"))
 
 
 def run_forced(

@@ -45,6 +45,8 @@ def as_json(found: Result) -> dict[str, Any]:
     first = None
     if found.first is not None:
         first = {"input": found.first_input, **layerwise.as_dict(found.first)}
+    elif found.causes:  # in the weights or the networks: nothing was run, or nothing differs yet
+        first = {"input": None, "name": found.causes[0].where}
     cause = found.causes[0] if found.causes else Cause(found.first.name if first else "", "", "")
     return {
         "aligned": found.aligned,

@@ -11,7 +11,7 @@ from PIL import Image
 
 from common import sample
 from common.errors import UserError
-from tools import forward, matching, records, tensors
+from tools import forward, forward_weights, matching, records, tensors
 from tools.matching import Match, Network
 from tools.probes import FRAMEWORKS, Side, ask_both
 
@@ -54,10 +54,10 @@ class Rehearsals:
         example = np.zeros([1, 3, self.image_size, self.image_size], np.float32)
         self.networks = forward.describe(sides, self.folder / "networks", example, "float32")
         self.match = matching.match(self.networks["torch"], self.networks["paddle"])
-        read = forward.read_files(sides, self.folder / "read", self.weights, None)
-        held = forward.give_weights(
-            read, self.weights, self.networks, self.match, self.seed, forward.Result(), GAIN
-        )
+        read = forward_weights.read_files(sides, self.folder / "read", self.weights, None)
+        held = forward_weights.give_weights(
+            read, self.weights, self.networks, self.match, self.seed, GAIN
+        ).held
         for name, weights in held.items():
             for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
                 file = self.folder / f"{name}-{dtype}.safetensors"
