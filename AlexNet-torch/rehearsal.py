@@ -119,6 +119,8 @@ class Recorder:
         self.rows: list[dict[str, Any]] = []
         self.tensors: list[dict[str, dict[str, list[float]]]] = []  # kind -> name -> summary
         self.shapes: dict[str, list[int]] = {}
+        self.buffer_shapes: dict[str, list[int]] = {}
+        self.turned: set[str] = set()  # parameters that lie as [in, out]
 
     def __call__(self, original, model, criterion, optimizer, scheduler, images, labels):
         number = len(self.rows)
@@ -128,6 +130,8 @@ class Recorder:
             "mode": "train" if model.training else "eval",
         }
         noted: dict[str, dict[str, Any]] = {}
+        noted["old buffers"] = self.buffers(model)
+        self.note(number, noted, ("old buffers",))
         if number == 0:
             noted["start"] = self.parameters(model)
             self.note(number, noted, ("start",))
@@ -148,7 +152,8 @@ class Recorder:
             optimizer.step = update
         noted["after"] = self.parameters(model)
         noted["state"] = self.state(model, optimizer)
-        self.note(number, noted, ("after", "state"))
+        noted["buffers"] = self.buffers(model)
+        self.note(number, noted, ("after", "state", "buffers"))
         row["loss"] = float(loss)
         row["dtype"] = str(loss.dtype).rpartition(".")[2]
         np.save(self.folder / f"logits-{number}.npy", logits.detach().numpy())
@@ -185,6 +190,12 @@ class Recorder:
         self.shapes = {name: list(value.shape) for name, value in found.items()}
         return {name: value.detach().numpy() for name, value in found.items()}
 
+    def buffers(self, model: nn.Module) -> dict[str, Any]:
+        """Return the running statistics of normalization layers, as arrays."""
+        found = {name: value for name, value in model.named_buffers() if value.is_floating_point()}
+        self.buffer_shapes = {name: list(value.shape) for name, value in found.items()}
+        return {name: value.detach().numpy() for name, value in found.items()}
+
     def gradients(self, model: nn.Module) -> dict[str, Any]:
         """Return the gradients by the parameter's name; None where there is none."""
         return {
@@ -204,7 +215,9 @@ class Recorder:
 
     def report(self) -> dict[str, Any]:
         """Return all that was noted, ready for JSON."""
-        return {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
+        buffers = self.buffer_shapes
+        found = {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
+        return {**found, "buffers": buffers}
 
 
 def record_training(

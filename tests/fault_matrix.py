@@ -25,6 +25,7 @@ from common import plots
 from common.paths import ROOT
 from common.run_folder import replace_whole
 from tests.helpers import make_folder
+from tests.odd_pictures import write_odd_pictures
 from tests.planted import CONTROLS, FAULTS
 from tests.planted_data import DATA_FAULTS, SPELLINGS
 from tests.planted_training import FAULTS as TRAINING_FAULTS
@@ -90,7 +91,18 @@ def run(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> Outcome:
         torch_tree = copy_tree("torch", folder / "AlexNet-torch", case.torch + SMALL)
     tree = copy_tree("paddle", folder / "AlexNet-paddle", case.paddle + SMALL)
     options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", folder / "found.json"]
-    options += ["--data-path", pictures, "--seed", case.seed, "--steps", STEPS]
+    options += [
+        "--data-path",
+        pictures,
+        "--image-size",
+        64,
+        "--batch-size",
+        5,
+        "--seed",
+        case.seed,
+        "--steps",
+        STEPS,
+    ]
     if case.checkpoint:
         upto = CHECKPOINTS[: CHECKPOINTS.index(case.checkpoint) + 1]
         options += ["--only", ",".join(upto)]
@@ -110,6 +122,16 @@ def run(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> Outcome:
     kind = "fault" if case.checkpoint else "control"
     told = told.replace(str(folder), "").replace(str(ROOT), "")
     return Outcome(kind, case.name, case.checkpoint, first, caught, named, round(seconds, 1), told)
+
+
+def make_pictures(place: Path) -> Path:
+    """Write three classes of pictures, with odd ones among them; the last batches are smaller."""
+    folder = make_folder(place / "pictures", train=8, val=4)
+    write_odd_pictures(place / "odd")
+    for split in ("train", "val"):
+        for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
+            shutil.copy(place / "odd" / name, folder / split / "cross" / name)
+    return folder
 
 
 def read(path: Path) -> dict[str, Outcome]:
@@ -189,7 +211,7 @@ def main() -> int:
     outcomes = {} if args.fresh else read(RESULTS.with_suffix(".csv"))
     with tempfile.TemporaryDirectory() as place, probes.kept_running():
         torch_tree = copy_tree("torch", Path(place) / "trees" / "AlexNet-torch", SMALL)
-        pictures = make_folder(Path(place) / "pictures", classes=5, train=8, val=5)
+        pictures = make_pictures(Path(place))
         for number, case in enumerate(chosen, 1):
             if case.name in outcomes and not args.only:
                 continue

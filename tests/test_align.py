@@ -7,7 +7,7 @@ import pytest
 
 from common.paths import ROOT
 from tests.helpers import assert_user_error, run
-from tests.planted_training import FAULTS
+from tests.planted_training import FAULTS, MODEL
 from tests.trees import SMALL, chosen, copy_tree
 from tools import align, probes
 from tools.verdicts import CHECKPOINTS
@@ -36,10 +36,13 @@ def small_torch(tmp_path_factory):
 def check(tmp_path, small_torch, monkeypatch, capsys):
     """Align small copies of both trees; return exit status, JSON and text."""
 
-    def call(edits, *options):
+    def call(edits, *options, torch_edits=()):
+        torch_tree = small_torch
+        if torch_edits:
+            torch_tree = copy_tree("torch", tmp_path / "AlexNet-torch", [*torch_edits, *SMALL])
         tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", edits + SMALL)
         file = tmp_path / "found.json"
-        argv = ["align.py", "--torch-tree", small_torch, "--paddle-tree", tree, "--json", file]
+        argv = ["align.py", "--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file]
         monkeypatch.setattr(sys, "argv", [str(word) for word in [*argv, *options]])
         status = align.main()
         return status, json.loads(file.read_text()), capsys.readouterr().out
@@ -56,6 +59,21 @@ def test_a_planted_fault_is_caught_at_its_checkpoint(check, name):
     assert found["first_divergence"] == checkpoint and not found["aligned"]
     told = f"{verdict['where']} {verdict['cause']} {verdict['fix']}"
     assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.1])
+def test_the_momentum_of_batch_normalization_shows_in_training(check, momentum):
+    conv = "nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),"
+    own = conv.replace("2d", "2D")
+    norm = [(MODEL, conv, f"{conv} nn.BatchNorm2d(64),")]
+    edits = [(MODEL, own, f"{own} nn.BatchNorm2D(64, momentum={momentum}),")]
+    status, found, text = check(edits, "--only", "training", "--steps", 3, torch_edits=norm)
+    verdict = next(one for one in found["checkpoints"] if one["name"] == "training")
+    if momentum == 0.9:  # PyTorch's 0.1
+        assert status == 0, text
+    else:
+        assert status == 1 and verdict["where"].startswith("features.1, step 1"), text
+        assert "9 times as much" in verdict["cause"] and "1 minus PyTorch's" in verdict["fix"]
 
 
 def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):

@@ -41,7 +41,7 @@ PICTURES = 100  # of each split, for data and train_data
 FOLLOWS = {
     "backward": ("forward", "loss"),
     "training": ("forward", "loss", "backward", "lr", "optimizer"),
-    "resume": ("optimizer",),
+    "train_data": ("data",),  # where it is the same
 }
 NOT_YET = {
     "distributed": "the trees train in one process; they offer nothing to compare yet",
@@ -88,6 +88,12 @@ def parse() -> argparse.Namespace:
         type=Path,
         metavar="DIR",
         help="pictures for data and train_data (the sample)",
+    )
+    parser.add_argument(
+        "--image-size", type=whole(63, 4096), metavar="PIXELS", help="of those pictures (recipe)"
+    )
+    parser.add_argument(
+        "--batch-size", type=whole(1), metavar="N", help="of their loaders (recipe)"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
     parser.add_argument(
@@ -144,6 +150,9 @@ def run(args: argparse.Namespace, folder: Path, chosen: dict[str, str | None]) -
             verdict = checks[name]()
         except UserError as error:  # one side failed: the others still run
             verdict = Verdict(name, ERROR, why=str(error))
+        except Exception as error:  # a fault of this tool must not hide what the others find
+            told = f"this check itself failed: {type(error).__name__}: {error}"
+            verdict = Verdict(name, ERROR, why=told)
         verdict.seconds = time.perf_counter() - start
         print(f" {verdict.verdict}, {verdict.seconds:.1f} s", file=sys.stderr, flush=True)
         note_what_follows(verdict, verdicts)
@@ -187,9 +196,10 @@ def make_checks(
 def pictures(args: argparse.Namespace, target: Path) -> Pictures:
     """Return the pictures for data and train_data: some of --data-path, or of the sample."""
     recipe = RECIPES["imagenet" if args.data_path else "sample"]
+    size, batch_size = args.image_size or recipe.image_size, args.batch_size or recipe.batch_size
     source = args.data_path or sample.ensure()
-    chosen = data_streams.choose(source, target, PICTURES, recipe.batch_size)
-    return Pictures(chosen, recipe.image_size, recipe.batch_size, args.seed)
+    chosen = data_streams.choose(source, target, PICTURES, batch_size)
+    return Pictures(chosen, size, batch_size, args.seed)
 
 
 def check_training(rehearsals: Rehearsals, steps: int) -> Verdict:
@@ -201,7 +211,7 @@ def check_training(rehearsals: Rehearsals, steps: int) -> Verdict:
 
 def check_forward(sides: dict[str, Side], folder: Path, args: argparse.Namespace) -> Verdict:
     """Compare the forward passes as tools/compare_forward.py does."""
-    inputs = forward.Inputs(None, "float32", 2, (224, 156), None, args.seed)
+    inputs = forward.Inputs(None, "float32", 2, forward.SIZES, None, args.seed)
     (folder / "forward").mkdir()
     found = forward.compare(sides, folder / "forward", inputs, weights=args.weights)
     verdict = Verdict("forward")
@@ -220,7 +230,8 @@ def note_what_follows(verdict: Verdict, earlier: list[Verdict]) -> None:
         return
     for name in FOLLOWS.get(verdict.name, ()):
         first = next((one for one in earlier if one.name == name), None)
-        if first is not None and first.verdict == DIVERGED:
+        same = verdict.name != "train_data" or (first is not None and first.cause == verdict.cause)
+        if first is not None and first.verdict == DIVERGED and same:
             verdict.cause = f"follows from {name}: {first.cause}"
             verdict.fix = first.fix
             return

@@ -76,9 +76,9 @@ def parse() -> argparse.Namespace:
     group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="(2)")
     group.add_argument("--image-size", type=whole(1), default=224, metavar="PIXELS", help="(224)")
     group.add_argument(
-        "--second-image-size",  # at 190 no stride of AlexNet's convolution or pools comes out even
+        "--second-image-size",
         type=whole(0),
-        default=190,
+        default=forward.SIZES[1],
         metavar="PIXELS",
         help="a second size, for what agrees at the first alone; 0: none (190)",
     )

@@ -275,7 +275,7 @@ def _training_order(streams: Streams, epoch: int, where: str) -> Cause:
 def labels(streams: Streams) -> Cause | None:
     """Return why the same pictures have other labels, or None where they have the same."""
     right, other = streams.right, streams.other
-    pairs = np.array(streams.pairs).reshape(-1, 2)
+    pairs = np.array(streams.pairs, dtype=np.int64).reshape(-1, 2)
     ours, theirs = right.labels[pairs[:, 0]], other.labels[pairs[:, 1]]
     differ = np.flatnonzero(ours != theirs)
     lines = (r"labels?(\[[^\]]*\]|\))+ *[-+%*]", r"\.labels\[", r"sorted\(", "label")

@@ -27,6 +27,7 @@ from tools.probes import FRAMEWORKS, NAMES, Side, ask_both
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB, for values of 0 to 1
 DTYPES = ("float64", "float32")
+SIZES = (224, 190)  # pixels; at 190 no stride of AlexNet's convolution or pools comes out even
 TRAINING = "training mode"
 GROWN = 1e-3  # small differences of single layers have not been seen to add up to more
 PAPERS_DROPOUT = ["--dropout", "0.5"]  # of this repository's AlexNet, whatever a recipe says

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from tools import kinds
 from tools.probes import FRAMEWORKS, NAMES
 from tools.rehearsals import Rehearsals
 from tools.verdicts import Verdict
@@ -32,6 +33,8 @@ def check_init(rehearsals: Rehearsals) -> Verdict:
                 for name in arrays.files:
                     drawn[side].setdefault(name, []).append(arrays[name])
     pairs = [(t, p) for t, p in rehearsals.pairs() if t in drawn["torch"] and p in drawn["paddle"]]
+    whole = whole_layers(rehearsals)
+    pairs = [(torch, paddle) for torch, paddle in pairs if torch.rpartition(".")[0] in whole]
     rows = [["parameter", "PyTorch", "PaddlePaddle", "chance"]]
     for torch, paddle in pairs:
         left, right = (
@@ -41,7 +44,7 @@ def check_init(rehearsals: Rehearsals) -> Verdict:
         rows.append([torch, _describe(left), _describe(right), f"{chance:.2g}"])
         if chance < CHANCE / len(pairs):
             cause = f"{torch} is {_describe(left)} in PyTorch, {_describe(right)} in PaddlePaddle"
-            fix = "draw weights and biases explicitly from the same distribution (init_weights)"
+            fix = "models/: draw weights and biases from the same distribution (init_weights)"
             verdict.diverge(torch.rpartition(".")[0], cause, fix)
         elif np.ptp(right) > 0 and all(
             np.array_equal(drawn["paddle"][paddle][0], a) for a in drawn["paddle"][paddle][1:]
@@ -50,6 +53,19 @@ def check_init(rehearsals: Rehearsals) -> Verdict:
             verdict.diverge(torch.rpartition(".")[0], cause, "seed the framework by --seed")
     verdict.details.append({"title": f"{SEEDS} seeds", "table": rows})
     return verdict
+
+
+def whole_layers(rehearsals: Rehearsals) -> set[str]:
+    """Return the layers of which every tensor has a partner of its shape.
+
+    The others differ in size: that shows in the forward pass, and their start follows from it.
+    """
+    layers = rehearsals.networks["torch"].weighted()
+    return {
+        path
+        for path, keys in layers.items()
+        if all(key.key in rehearsals.match.keys or key.role == kinds.COUNTER for key in keys)
+    }
 
 
 def same_distribution(left: np.ndarray, right: np.ndarray) -> float:
@@ -120,8 +136,8 @@ def check_loss(rehearsals: Rehearsals) -> Verdict:
 
 
 FIX_LOSS = (
-    "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and neither label "
-    "smoothing nor weights, unless both have them"
+    "train.py: give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
+    "neither label smoothing nor weights, unless both have them"
 )
 
 
@@ -370,14 +386,14 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
         return (
             "PaddlePaddle's scheduler moves and its optimizer does not follow: the schedule is not "
             "attached (the optimizer was given a number)",
-            "give the scheduler itself to the optimizer: Momentum(scheduler, ...)",
+            "optim.py: give the scheduler itself to the optimizer: Momentum(scheduler, ...)",
         )
     if constant:
         return (
             "PaddlePaddle's rate never changes: the schedule is not stepped, or not attached to "
             "the optimizer",
-            "call scheduler.step() after every optimizer.step(), and give the scheduler itself to "
-            "the optimizer",
+            "train.py: call scheduler.step() after every optimizer.step(); optim.py: give the "
+            "scheduler itself to the optimizer",
         )
     ratio = paddle / torch
     if np.ptp(ratio) <= 1e-6 * abs(ratio[0]):
@@ -391,7 +407,10 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
         against = paddle[:-shift] if shift > 0 else paddle[-shift:]
         if np.allclose(moved, against, rtol=1e-6):
             early = "early" if shift > 0 else "late"
-            return f"the schedule is one step {early}", "step it once, after the optimizer's step"
+            return (
+                f"the schedule is one step {early}",
+                "train.py: step it once, after the optimizer's step",
+            )
     changes = [
         np.flatnonzero(np.abs(np.diff(a)) > 1e-9 * np.abs(a[:-1])) + 1 for a in (torch, paddle)
     ]
@@ -400,10 +419,16 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
         told += (
             f"{changes[1][:4].tolist()} in PaddlePaddle: the step size of the schedule, counted "
         )
-        return told + "in epochs or in steps, or when it is stepped", "use the same step size"
+        return (
+            told + "in epochs or in steps, or when it is stepped",
+            "optim.py: use the same step size",
+        )
     if len(changes[0]) and np.array_equal(*changes):
         at = int(changes[0][0])
         factors = torch[at] / torch[at - 1], paddle[at] / paddle[at - 1]
         told = f"at step {at} it is multiplied by {factors[0]:.6g} and {factors[1]:.6g}"
-        return f"the schedule's factor (gamma), warm-up or end: {told}", "use the same schedule"
-    return "another schedule", "use the same schedule with the same arguments"
+        return (
+            f"the schedule's factor (gamma), warm-up or end: {told}",
+            "optim.py: use the same schedule",
+        )
+    return "another schedule", "optim.py: use the same schedule with the same arguments"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from common import summaries
-from tools import layerwise, update_faults
+from tools import forward, layerwise, update_faults
 from tools.places import Place
 from tools.probes import NAMES
 from tools.rehearsals import Rehearsals, load
@@ -15,6 +15,7 @@ from tools.verdicts import DIVERGED, Verdict
 # which moves an update by 3e-8 of itself at each step; what is not yet updated is exact.
 EXACT = 1e-9
 UPDATE = 1e-6
+RESTING = 1e-4  # of the largest tensor's scale: what is smaller is measured by this
 LATER = 1e-5  # after some steps, what the first have moved
 PICTURES = 1e-6  # from picture files: the two normalize them alike within one rounding of float32
 
@@ -34,11 +35,17 @@ def first_difference(
 ) -> Place | None:
     """Return where two records of training first differ, in the order in which a step happens."""
     pairs = parameter_pairs(rehearsals, reports)
+    buffers = {side: report["buffers"] for side, report in reports.items()}
+    reports["torch"]["buffer pairs"] = [
+        (torch, paddle)
+        for torch, paddle in rehearsals.pairs()
+        if torch in buffers["torch"] and paddle in buffers["paddle"]
+    ]
     rows = {side: report["rows"] for side, report in reports.items()}
     for step in range(min(len(own) for own in rows.values())):
         torch, paddle = rows["torch"][step], rows["paddle"][step]
         slack = exact if step == 0 else LATER
-        for look in (_data, _mode, _weights, _forward, _loss, _gradient, _rate, _update, _state):
+        for look in LOOKS:
             place = look(step, torch, paddle, reports, pairs, slack)
             if place is not None:
                 return place
@@ -83,16 +90,18 @@ def _weights(step, torch, paddle, reports, pairs, slack) -> Place | None:
 def _tensors(step, kind, what, reports, pairs, slack) -> Place | None:
     """Compare one kind of tensor of all parameters; return the first that differs."""
     own, theirs = (reports[side]["tensors"][step][kind] for side in ("torch", "paddle"))
+    # The gradient of a bias before a normalization is nothing but rounding: it has no scale.
+    sizes = [own[left][0] / _count(reports, left) ** 0.5 for left, _ in pairs if own.get(left)]
+    floor = max(RESTING * max(sizes, default=0.0), 1e-300)
     for left, right in pairs:
         if own.get(left) is None and theirs.get(right) is None:
             continue
         if own.get(left) is None or theirs.get(right) is None:
             none = "PyTorch" if own.get(left) is None else "PaddlePaddle"
             return Place(step, what, left, float("inf"), f"{left} has none in {none}")
-        apart = summaries.relative(
-            np.array(own[left]), np.array(theirs[right]), _count(reports, left)
-        )
-        if apart > slack:
+        count = _count(reports, left)
+        apart = summaries.relative(np.array(own[left]), np.array(theirs[right]), count)
+        if apart * min(1.0, own[left][0] / count**0.5 / floor) > slack:
             return Place(step, what, left, apart)
     return None
 
@@ -145,6 +154,28 @@ def _update(step, torch, paddle, reports, pairs, slack) -> Place | None:
     return None
 
 
+def _running(step, torch, paddle, reports, pairs, slack) -> Place | None:
+    """Compare what a step adds to the running means of normalization layers.
+
+    Not the variances: PyTorch keeps that of a sample and PaddlePaddle that of the batch itself.
+    """
+    own, theirs = (reports[side]["tensors"][step] for side in ("torch", "paddle"))
+    for left, right in reports["torch"]["buffer pairs"]:
+        if not left.endswith("running_mean"):
+            continue
+        moved = [
+            np.array(noted["buffers"][name][2:]) - np.array(noted["old buffers"][name][2:])
+            for noted, name in ((own, left), (theirs, right))
+        ]
+        size = np.abs(moved[0]).max()
+        apart = np.abs(moved[0] - moved[1]).max()
+        if apart > max(UPDATE, slack) * max(size, 1e-12):
+            share = float(np.median(moved[1] / moved[0])) if size else float("inf")
+            told = f"{share:.6g} times as much of the batch's mean goes in as in PyTorch"
+            return Place(step, "running", left, float(apart / max(size, 1e-300)), told)
+    return None
+
+
 def _state(step, torch, paddle, reports, pairs, slack) -> Place | None:
     own, theirs = (reports[side]["tensors"][step]["state"] for side in ("torch", "paddle"))
     for left, right in pairs:
@@ -156,6 +187,9 @@ def _state(step, torch, paddle, reports, pairs, slack) -> Place | None:
             if apart > max(UPDATE, slack):
                 return Place(step, "state", left, apart, f"the optimizer's {role}")
     return None
+
+
+LOOKS = (*(_data, _mode, _weights, _forward, _loss, _gradient, _rate, _update, _state, _running),)
 
 
 def largest(rehearsals: Rehearsals, reports: dict[str, dict], kinds: tuple[str, ...]) -> float:
@@ -249,6 +283,19 @@ def explain_update(
     return update_faults.explain(rules, place.name)
 
 
+def name_layer(rehearsals: Rehearsals) -> tuple[str, str, str]:
+    """Return the layer at which the forward passes differ, the cause and the fix."""
+    size = rehearsals.image_size
+    inputs = forward.Inputs(None, "float32", 2, (size, 0), None, rehearsals.seed)
+    folder = rehearsals.folder / f"forward-{rehearsals.asked}"
+    folder.mkdir()
+    found = forward.compare(rehearsals.sides, folder, inputs, weights=rehearsals.weights)
+    if not found.causes:
+        return "logits", "the networks by themselves are the same", "look at train_step in train.py"
+    cause = found.causes[0]
+    return cause.where, cause.cause, cause.fix
+
+
 def check_backward(rehearsals: Rehearsals) -> Verdict:
     """Compare all gradients of one batch, in evaluation mode, from the same weights."""
     verdict = Verdict("backward")
@@ -286,7 +333,8 @@ def _tell(verdict: Verdict, rehearsals: Rehearsals, reports: dict, place: Place)
     elif place.what == "forward":
         cause = f"the logits differ by {place.relative:.3g} of the largest, from the same weights"
         cause += f" ({place.told})" if place.told else ""
-        verdict.diverge(f"logits, {step}, forward", cause, FORWARD_FIX)
+        where, told, fix = name_layer(rehearsals)
+        verdict.diverge(f"{where}, {step}, forward", f"{told}; {cause}", fix)
     elif place.what == "loss":
         cause = f"the loss differs from the same logits: {place.told}"
         verdict.diverge(f"loss, {step}", cause, "tools/align.py --only loss names the loss")
@@ -297,6 +345,11 @@ def _tell(verdict: Verdict, rehearsals: Rehearsals, reports: dict, place: Place)
         if place.step:
             cause = f"{place.name} changes between the steps, outside the optimizer"
         verdict.diverge(f"{place.name}, {step}", cause, "look at how the weights are loaded")
+    elif place.what == "running":
+        layer = place.name.rpartition(".")[0]
+        cause = f"the running mean of {layer}: {place.told} (momentum)"
+        fix = "Paddle's momentum is 1 minus PyTorch's: 0.9 where PyTorch has 0.1"
+        verdict.diverge(f"{layer}, {step}", cause, fix)
     elif place.what == "lr":
         fix = "tools/align.py --only lr tells the schedules apart"
         verdict.diverge(f"learning rate, {step}", place.told, fix)
@@ -306,7 +359,6 @@ def _tell(verdict: Verdict, rehearsals: Rehearsals, reports: dict, place: Place)
         verdict.diverge(f"{place.name or 'batch'}, {step}", f"data: {place.told}", DATA_FIX)
 
 
-FORWARD_FIX = "tools/compare_forward.py names the layer"
 DATA_FIX = "tools/compare_data.py names the sample and the cause"
 STRONG = ["--lr", "0.05", "--gpus", "1", "--momentum", "0.9", "--weight-decay", "0.1"]
 SETTINGS = {

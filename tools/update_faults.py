@@ -98,7 +98,7 @@ def explain(rules: dict[str, Rule], name: str) -> tuple[str, str]:
             return (
                 f"{name} does not move in {NAMES[side]}: it is frozen, or not among the parameters "
                 "that the optimizer was given",
-                "give the optimizer parameters=model.parameters() and freeze nothing",
+                "optim.py: give the optimizer parameters=model.parameters(), and freeze nothing",
             )
     for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
         if rule.residual > FITS >= other.residual:
@@ -106,7 +106,7 @@ def explain(rules: dict[str, Rule], name: str) -> tuple[str, str]:
                 f"{NAMES[side]}'s update of {name} is not that of momentum SGD: "
                 f"{rule.residual:.0%} of it comes from neither gradient, velocity nor decay (Adam, "
                 "RMSProp or another optimizer)",
-                "use the same optimizer: SGD with momentum is paddle.optimizer.Momentum",
+                "optim.py: use the same optimizer: SGD with momentum is paddle.optimizer.Momentum",
             )
     if _differ(torch.momentum, paddle.momentum) or _kept_differs(torch, paddle, 0):
         left, right = _momentum(torch), _momentum(paddle)
@@ -121,7 +121,7 @@ def explain(rules: dict[str, Rule], name: str) -> tuple[str, str]:
         return (
             f"weight decay of {name} goes through the velocity in {coupled} alone: the other has "
             "decoupled decay, as AdamW",
-            "let the optimizer add the decay to the gradient (L2), as SGD and Momentum do",
+            "optim.py: let the optimizer add the decay to the gradient (L2), as Momentum does",
         )
     if _differ(torch.rate, paddle.rate):
         if not _differ(torch.reported, paddle.reported):
@@ -162,5 +162,5 @@ def _words(what: str, left, right, name: str) -> tuple[str, str]:
     values = [f"{v:.6g}" if isinstance(v, float) else ("on" if v else "off") for v in (left, right)]
     return (
         f"{what} of {name}: {values[0]} in PyTorch, {values[1]} in PaddlePaddle",
-        f"give both optimizers the same {what}",
+        f"optim.py: give both optimizers the same {what}",
     )
