@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,19 @@ def test_a_limit_spreads_over_classes_and_leaves_a_smaller_last_batch(pictures, 
     assert data_streams.choose(pictures.folder, tmp_path / "all", 0, 4) == pictures.folder
     one = data_streams.choose(pictures.folder, tmp_path / "one", limit=1, batch_size=4)
     assert len(list(one.glob("*/*/*"))) == 2
+
+
+def test_no_worker_outlives_its_probe(pictures, tmp_path):
+    asked = dataclasses.replace(pictures, workers=2)
+    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [])
+    check_data(sides(tree), tmp_path / "scratch", asked)
+    process = probes._kept.pop(Side("paddle", tree).command)
+    group = process.process.pid
+    process.close()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(100):  # the killed ones are still being buried
+            os.killpg(group, 0)
+            time.sleep(0.05)
 
 
 def test_mistakes_are_one_line_and_exit_status_2(pictures, tmp_path):

@@ -199,7 +199,7 @@ def pictures(args: argparse.Namespace, target: Path) -> Pictures:
     size, batch_size = args.image_size or recipe.image_size, args.batch_size or recipe.batch_size
     source = args.data_path or sample.ensure()
     chosen = data_streams.choose(source, target, PICTURES, batch_size)
-    return Pictures(chosen, size, batch_size, args.seed)
+    return Pictures(chosen, size, batch_size, args.seed, workers=0)  # workers: compare_data.py
 
 
 def check_training(rehearsals: Rehearsals, steps: int) -> Verdict:

@@ -1,8 +1,10 @@
 """Ask a tree's probe.py. Each framework runs in a process of its own; the tools run in neither."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +120,7 @@ class _Process:
             stdout=subprocess.PIPE,
             stderr=self.said,
             text=True,
+            start_new_session=True,  # a group of its own: close() ends its workers too
         )
 
     def ask(self, request: Path, folder: Path) -> None:
@@ -129,6 +132,8 @@ class _Process:
         if not line:  # it has ended
             status = self.process.wait()
             _kept.pop(self.side.command, None)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             raise UserError(self.side.failure(self.side._last_words(self._read_said()), status))
         reply = json.loads(line)
         if reply["error"]:
@@ -143,7 +148,9 @@ class _Process:
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def close(self) -> None:
-        self.process.kill()
+        """End the probe and the processes that it has started, such as workers of a loader."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
