@@ -368,18 +368,24 @@ def record_optimizer(
     options: list[str],
     steps: int,
     dtype: str,
+    numbers: dict[str, int],
     full: dict[str, list[str]] | None = None,
 ) -> dict[str, Any]:
-    """Note what the optimizer does with given gradients, the same in both frameworks."""
+    """Note what the optimizer does with given gradients, the same in both frameworks.
+
+    `numbers` tells by a parameter's name which gradients it is given; partners have the same.
+    """
     recorder = Recorder(steps, 0, out_dir, full or {})
 
     def step(original, model, criterion, *rest):
         recorder.parameters(model)  # finds out which lie transposed
         parameters = {n: value for n, value in model.named_parameters() if value.requires_grad}
         gradients = {}
-        for number, (name, shape) in enumerate(recorder.shapes.items()):
+        for name, shape in recorder.shapes.items():
             turned = recorder.is_turned(name)
-            array = summaries.pattern(shape[::-1] if turned else shape, len(recorder.rows), number)
+            array = summaries.pattern(
+                shape[::-1] if turned else shape, len(recorder.rows), numbers.get(name, 0)
+            )
             array = np.ascontiguousarray(array.T) if turned else array
             gradients[name] = torch.tensor(array, dtype=getattr(torch, dtype))
         weigh = Weigh(parameters, gradients)

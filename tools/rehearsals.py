@@ -88,6 +88,8 @@ class Rehearsals:
         requests, keys, found = {}, {}, {}
         for name in FRAMEWORKS:
             own = {"options": self.options(name, *more, weights=weights), **settings}
+            if part == "optimizer":
+                own["numbers"] = {pair[name == "paddle"]: n for n, pair in enumerate(self.pairs())}
             if full:
                 own["full"] = full[name]
             else:  # a side that has not changed is not run again
