@@ -110,6 +110,14 @@ def write_json(path: Path, value: dict) -> None:
         partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_result(path: Path, value: dict) -> None:
+    """Write what a tool was asked for by --json FILE. Raises UserError where it cannot be."""
+    try:
+        write_json(path, value)
+    except OSError as error:
+        raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
+
+
 @contextmanager
 def replace_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.

@@ -18,7 +18,7 @@ from common import errors, sample
 from common.args import LARGEST_SEED, Parser, whole
 from common.errors import UserError
 from common.recipes import RECIPES
-from common.run_folder import package_versions, write_json
+from common.run_folder import package_versions, write_result
 from tools import (
     align_report,
     data_checks,
@@ -57,10 +57,7 @@ def main() -> int:
     found = as_json(verdicts)
     print(align_report.as_text(found, verdicts))
     if args.json:
-        try:
-            write_json(args.json, found)
-        except OSError as error:
-            raise UserError(f"--json {args.json}: cannot be written ({error.strerror})") from error
+        write_result(args.json, found)
     if args.report:
         print(f"look at: {align_report.write_page(args.report, found, verdicts)}")
     return 0 if found["aligned"] else 1

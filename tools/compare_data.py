@@ -15,9 +15,8 @@ from pathlib import Path
 
 from common import errors, sample
 from common.args import LARGEST_SEED, SMALLEST_IMAGE, Parser, whole
-from common.errors import UserError
 from common.recipes import RECIPES
-from common.run_folder import package_versions, write_json
+from common.run_folder import package_versions, write_result
 from tools import data_checks, data_report, data_streams
 from tools.data_streams import Pictures
 from tools.probes import FRAMEWORKS, Side, default_tree, kept_running, scratch
@@ -52,10 +51,7 @@ def main() -> int:
     found = data_report.as_json(verdicts, package_versions())
     print(data_report.as_text(verdicts))
     if args.json:
-        try:
-            write_json(args.json, found)
-        except OSError as error:
-            raise UserError(f"--json {args.json}: cannot be written ({error.strerror})") from error
+        write_result(args.json, found)
     if args.report:
         paths = data_report.write(args.report, verdicts, found["versions"])
         print(f"look at: {', '.join(map(str, paths))}")

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from common import errors
 from common.args import LARGEST_SEED, Parser, whole
-from common.errors import UserError
-from common.run_folder import write_json
+from common.run_folder import write_result
 from tools import forward, forward_report, models
 from tools.probes import FRAMEWORKS, kept_running, scratch
 
@@ -47,10 +46,7 @@ def main() -> int:
         )
     print(forward_report.as_text(found))
     if args.json:
-        try:
-            write_json(args.json, forward_report.as_json(found))
-        except OSError as error:
-            raise UserError(f"--json {args.json}: cannot be written ({error.strerror})") from error
+        write_result(args.json, forward_report.as_json(found))
     if args.report:
         print(f"look at: {forward_report.write_page(args.report, found)}")
     return 0 if found.aligned else DIVERGED

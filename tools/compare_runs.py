@@ -20,7 +20,7 @@ from scipy import stats
 from common import errors, plots
 from common.args import Parser
 from common.errors import UserError
-from common.run_folder import write_json
+from common.run_folder import write_result
 from tools import align_report
 from tools.verdicts import ALIGNED, DIVERGED, Verdict
 
@@ -50,10 +50,7 @@ def main() -> int:
     verdict.details = blocks(*sides)
     print(as_text(*sides, found))
     if args.json:
-        try:
-            write_json(args.json, found)
-        except OSError as error:
-            raise UserError(f"--json {args.json}: cannot be written ({error.strerror})") from error
+        write_result(args.json, found)
     if args.report:
         page = {"aligned": found["within_noise"] is not False, "first_divergence": None}
         page["versions"] = {}

@@ -16,7 +16,7 @@ import numpy as np
 from common import errors, sample
 from common.args import LARGEST_SEED, Parser, whole
 from common.errors import UserError
-from common.run_folder import package_versions, write_json
+from common.run_folder import package_versions, write_result
 from tools import align_report, training_checks, training_report
 from tools.probes import FRAMEWORKS, NAMES, Side, default_tree, kept_running, scratch
 from tools.rehearsals import Rehearsals
@@ -137,10 +137,7 @@ def tell(
     }
     print(align_report.as_text(found, [verdict]))
     if args.json:
-        try:
-            write_json(args.json, found)
-        except OSError as error:
-            raise UserError(f"--json {args.json}: cannot be written ({error.strerror})") from error
+        write_result(args.json, found)
     if args.report:
         print(f"look at: {align_report.write_page(args.report, found, [verdict])}")
     return 0 if found["aligned"] else 1

@@ -20,7 +20,7 @@ from tools.data_faults import Streams
 from tools.data_streams import Pictures, read
 from tools.findings import Cause
 from tools.picture_faults import Constants
-from tools.probes import FRAMEWORKS, NAMES, Side, default_tree
+from tools.probes import FRAMEWORKS, NAMES, Side, to_mend
 from tools.verdicts import ERROR, Verdict
 
 # Two roundings of the largest numbers that normalization gives: for values up to 4 float32 numbers
@@ -74,12 +74,6 @@ def _check(
         fill_in(verdict, streams, numbers, causes)
     verdict.seconds = time.perf_counter() - start
     return verdict
-
-
-def to_mend(sides: dict[str, Side]) -> str:
-    """Return the side that is to be mended: the one that was named as a changed copy, or Paddle."""
-    own = {name: side.tree == default_tree(name) for name, side in sides.items()}
-    return "torch" if own["paddle"] and not own["torch"] else "paddle"
 
 
 def compare_numbers(streams: Streams) -> Numbers:

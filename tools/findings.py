@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.layerwise import pair_calls, pair_fused
 from tools.matching import Match, Network
-from tools.probes import FRAMEWORKS, Side, default_tree
+from tools.probes import FRAMEWORKS, Side, to_mend
 
 MOST = 6  # causes that are told one by one
 
@@ -55,8 +55,7 @@ class Given:
     @property
     def changed(self) -> str:
         """The side to mend: the one that was named as a changed copy, or Paddle."""
-        own = {name: side.tree == default_tree(name) for name, side in self.sides.items()}
-        return "torch" if own["paddle"] and not own["torch"] else "paddle"
+        return to_mend(self.sides)
 
 
 def at(line: str | None, fix: str, word: str = "in") -> str:

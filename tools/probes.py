@@ -201,6 +201,12 @@ def default_tree(framework: str) -> Path:
     return ROOT / f"AlexNet-{framework}"
 
 
+def to_mend(sides: dict[str, Side]) -> str:
+    """Return the side that is to be mended: the one that was named as a changed copy, or Paddle."""
+    own = {name: side.tree == default_tree(name) for name, side in sides.items()}
+    return "torch" if own["paddle"] and not own["torch"] else "paddle"
+
+
 @contextmanager
 def scratch(near: Path | None = None) -> Iterator[Path]:
     """Give a folder for temporary files, emptied at the end. `near`: on the disk of this path."""
