@@ -5,7 +5,7 @@ those of train.py, which runs as it always does. Only what it reads and what it 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,8 +86,8 @@ def rehearse(
         paddle.set_default_dtype("float32")
 
 
-def repeated(images: np.ndarray, labels: np.ndarray) -> Batches:
-    """Return batches that go through `images` [steps, N, 3, S, S] and `labels` [steps, N].
+def repeated(images: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Batches:
+    """Return batches that go through `images` and `labels`, of each step [N, 3, S, S] and [N].
 
     An epoch has as many batches as its loader says, and the next one goes on where it ended.
     """
@@ -246,7 +246,30 @@ def record_training(
 def load_batches(files: dict[str, str] | None) -> Batches | None:
     if files is None:
         return None
+    if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
+        steps, folder = range(int(files["steps"])), Path(files["folder"])
+        images = [np.load(folder / f"images-{step}.npy") for step in steps]
+        return repeated(images, [np.load(folder / f"labels-{step}.npy") for step in steps])
     return repeated(np.load(files["images"]), np.load(files["labels"]))
+
+
+def record_batches(out_dir: Path, options: list[str], steps: int) -> dict[str, Any]:
+    """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
+    rows = []
+
+    def step(original, model, criterion, optimizer, scheduler, images, labels):
+        number = len(rows)
+        np.save(out_dir / f"images-{number}.npy", images.numpy())
+        np.save(out_dir / f"labels-{number}.npy", labels.numpy())
+        rows.append(
+            {"images": summaries.summarize(images.numpy()).tolist(), "labels": labels.tolist()}
+        )
+        if len(rows) == steps:
+            raise Done
+        return paddle.zeros([]), paddle.zeros([len(labels), 2])
+
+    rehearse(options, out_dir / "run", "float32", None, step)
+    return {"rows": rows}
 
 
 def record_init(out_dir: Path, options: list[str], most: int) -> dict[str, Any]:
@@ -417,6 +440,7 @@ def record_resume(out_dir: Path, options: list[str], batches: dict[str, str]) ->
 
 
 REPORTERS = {
+    "batches": record_batches,
     "resume": record_resume,
     "training": record_training,
     "init": record_init,

@@ -5,7 +5,7 @@ those of train.py, which runs as it always does. Only what it reads and what it 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +21,14 @@ import optim
 import train
 from common import summaries
 
+# What the optimizers of this framework keep, by the names that Paddle has for it.
+ROLES = {
+    "momentum_buffer": "velocity",
+    "exp_avg": "moment1",
+    "exp_avg_sq": "moment2",
+    "square_avg": "mean_square",
+    "grad_avg": "mean_grad",
+}
 Batches = Callable[[Any, int], Iterator[tuple]]  # of a loader and an epoch, as read_batches
 Step = Callable[..., tuple]  # stands for train_step; its first argument is the original
 
@@ -87,8 +95,8 @@ def rehearse(
         torch.set_default_dtype(torch.float32)
 
 
-def repeated(images: np.ndarray, labels: np.ndarray) -> Batches:
-    """Return batches that go through `images` [steps, N, 3, S, S] and `labels` [steps, N].
+def repeated(images: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Batches:
+    """Return batches that go through `images` and `labels`, of each step [N, 3, S, S] and [N].
 
     An epoch has as many batches as its loader says, and the next one goes on where it ended.
     """
@@ -209,8 +217,7 @@ class Recorder:
         for name, value in model.named_parameters():
             for role, tensor in optimizer.state.get(value, {}).items():
                 if isinstance(tensor, torch.Tensor) and tensor.shape == value.shape:
-                    own = {"momentum_buffer": "velocity"}.get(role, role)
-                    found[f"{name} {own}"] = tensor.detach().numpy()
+                    found[f"{name} {ROLES.get(role, role)}"] = tensor.detach().numpy()
         return found
 
     def report(self) -> dict[str, Any]:
@@ -245,7 +252,30 @@ def record_training(
 def load_batches(files: dict[str, str] | None) -> Batches | None:
     if files is None:
         return None
+    if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
+        steps, folder = range(int(files["steps"])), Path(files["folder"])
+        images = [np.load(folder / f"images-{step}.npy") for step in steps]
+        return repeated(images, [np.load(folder / f"labels-{step}.npy") for step in steps])
     return repeated(np.load(files["images"]), np.load(files["labels"]))
+
+
+def record_batches(out_dir: Path, options: list[str], steps: int) -> dict[str, Any]:
+    """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
+    rows = []
+
+    def step(original, model, criterion, optimizer, scheduler, images, labels):
+        number = len(rows)
+        np.save(out_dir / f"images-{number}.npy", images.numpy())
+        np.save(out_dir / f"labels-{number}.npy", labels.numpy())
+        rows.append(
+            {"images": summaries.summarize(images.numpy()).tolist(), "labels": labels.tolist()}
+        )
+        if len(rows) == steps:
+            raise Done
+        return torch.zeros([]), torch.zeros([len(labels), 2])
+
+    rehearse(options, out_dir / "run", "float32", None, step)
+    return {"rows": rows}
 
 
 def record_init(out_dir: Path, options: list[str], most: int) -> dict[str, Any]:
@@ -420,6 +450,7 @@ def record_resume(out_dir: Path, options: list[str], batches: dict[str, str]) ->
 
 
 REPORTERS = {
+    "batches": record_batches,
     "resume": record_resume,
     "training": record_training,
     "init": record_init,

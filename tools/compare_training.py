@@ -96,7 +96,7 @@ def watch(names: list[str], rehearsals: Rehearsals, reports: dict[str, dict]) ->
 
     Raises UserError where there is no such parameter.
     """
-    partner = dict(training_checks.parameter_pairs(rehearsals, reports))
+    partner = dict(rehearsals.parameter_pairs(reports))
     lines = []
     for name in names:
         if name not in partner:

@@ -1,20 +1,19 @@
 """Why two streams of samples differ as streams: number, batches, order, classes, labels."""
 
-import ast
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from common import draws
 from tools.data_streams import Pictures, Stream
 from tools.findings import Cause, at
+from tools.sources import find_line
 
 FILES = ("datasets/folder.py", "presets.py", "train.py")  # where the data is made, in this order
-OTHERS = ("probe.py", "layers.py", "rehearsal.py", "metric.py", "optim.py", "checkpoint.py")
+OTHERS = ("metric.py", "optim.py", "checkpoint.py")  # where it is not
 LABELLING = ("load", "__getitem__", "collate")  # functions that deal with labels
 SEEDS_TRIED = range(100)
 
@@ -73,57 +72,12 @@ class Streams:
         self, where: str, cause: str, fix: str, *patterns: str, within: Functions = ()
     ) -> Cause:
         """Return a cause with the line to change, the first that a pattern finds."""
-        line = find_line(self.other, patterns, within)
+        line = find_line(self.other.side.tree, patterns, within, FILES, OTHERS)
         return Cause(where, cause, at(line, fix), line)
 
     def preset(self) -> str:
         """The name of the function that makes this split's pictures."""
         return "train_preset" if self.split == "train" else "eval_preset"
-
-
-def find_line(stream: Stream, patterns: Functions, within: Functions = ()) -> str | None:
-    """Return FILE:LINE of the first line of code in the tree of `stream` that a pattern matches.
-
-    The functions named in `within` are searched first, in their order, and then all.
-    """
-    sources = _sources(stream.side.tree)
-    for function in (*within, None):
-        for pattern in patterns:
-            for file, (lines, functions) in sources.items():
-                numbers = range(len(lines)) if function is None else functions.get(function, ())
-                for number in numbers:
-                    if re.search(pattern, lines[number]):
-                        return f"{file}:{number + 1}"
-    return None
-
-
-def _sources(tree: Path) -> dict[Path, tuple[list[str], dict[str, range]]]:
-    """Return the code of a tree by file, without what a program does not do, and its functions.
-
-    Empty are comments, docstrings, imports and the heads of functions.
-    """
-    found = {}
-    others = sorted(str(file.relative_to(tree)) for file in tree.rglob("*.py"))
-    for name in dict.fromkeys([*FILES, *others]):
-        if name in OTHERS or not (tree / name).is_file():
-            continue
-        text = (tree / name).read_text(errors="replace")
-        lines = [line.partition("#")[0] for line in text.splitlines()]
-        functions: dict[str, range] = {}
-        try:
-            nodes = list(ast.walk(ast.parse(text)))
-        except SyntaxError:
-            nodes = []
-        for node in nodes:
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-                functions[node.name] = range(node.lineno - 1, node.end_lineno)
-            head = isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom))
-            text_alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-            if head or text_alone:
-                last = node.body[0].lineno - 1 if hasattr(node, "body") else node.end_lineno
-                lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
-        found[tree / name] = lines, functions
-    return found
 
 
 def batches(streams: Streams) -> Cause | None:

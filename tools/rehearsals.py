@@ -1,6 +1,7 @@
 """Have both trees run their own training on the same weights and batches, and note it."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from common import sample
+from common import sample, summaries
 from common.errors import UserError
+from common.recipes import RECIPES
 from tools import forward, forward_weights, matching, records, tensors
 from tools.matching import Match, Network
 from tools.probes import FRAMEWORKS, Side, ask_both
@@ -20,7 +22,18 @@ TRAIN_PICTURES = 4  # of each class: with BATCH pictures a batch, five steps an 
 BATCH = 4
 GAIN = 3**-0.5  # of drawn weights: that of PyTorch's own start, from which training is calm
 IMAGE_SIZE = 64  # pixels
+RECIPE = RECIPES["sample"]
 OPTIONS = ["--workers", "0", "--device", "cpu", "--recipe", "sample", "--dropout", "0.5"]
+SAME_PICTURES = 1e-5  # relative
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it was made, to be made again."""
+
+    part: str
+    more: tuple[str, ...]  # options of train.py
+    settings: dict[str, Any]
 
 
 @dataclass
@@ -72,6 +85,8 @@ class Rehearsals:
         """Return the options of train.py; `weights` is a dtype, or None for random ones."""
         found = [*OPTIONS, "--data-path", str(self.data_path), "--seed", str(self.seed)]
         found += ["--image-size", str(self.image_size), "--batch-size", str(self.batch_size)]
+        for name in ("lr", "momentum", "weight_decay"):
+            found += [f"--{name.replace('_', '-')}", exact(getattr(RECIPE, name))]
         found += ["--weights", str(self.files[framework, weights])] if weights else []
         return [*found, *more]
 
@@ -109,6 +124,24 @@ class Rehearsals:
                     records.keep(keys[name], folder / name)
         return {name: found[name] for name in FRAMEWORKS}
 
+    def shared_batches(self, steps: int, *more: str) -> dict[str, str] | None:
+        """Return the first batches that PyTorch's tree reads, for both to train on.
+
+        None where PaddlePaddle's reads other ones. Both normalize pictures alike, but within one
+        rounding of float32, which a hundred steps would make a thousand times as large.
+        """
+        reports = self.ask("batches", *more, weights=None, steps=steps)
+        rows = [reports[side]["rows"] for side in FRAMEWORKS]
+        if any(batches_differ(*pair) for pair in zip(*rows, strict=False)):
+            return None
+        if len(rows[0]) != len(rows[1]):
+            return None
+        folder = self.folder / f"{self.asked}-shared"
+        folder.mkdir()
+        for file in Path(reports["torch"]["folder"]).glob("*-*.npy"):
+            shutil.copyfile(file, folder / file.name)
+        return {"folder": str(folder.resolve()), "steps": str(len(rows[0]))}
+
     def batches(self, steps: int) -> dict[str, str]:
         """Write `steps` batches of drawn numbers, images [steps, N, 3, S, S] and labels [steps, N].
 
@@ -124,6 +157,19 @@ class Rehearsals:
             np.save(files[name], array)
         return files
 
+    def again(self, asked: "Asked", steps: int, full: dict[str, dict[str, list[str]]]) -> dict:
+        """Ask once more, for `steps` steps, with the tensors that `full` names written out."""
+        return self.ask(asked.part, *asked.more, full=full, **{**asked.settings, "steps": steps})
+
+    def parameter_pairs(self, reports: dict[str, dict]) -> list[tuple[str, str]]:
+        """Return partners among the parameters of two reports, in the order of the network."""
+        shapes = {side: report["shapes"] for side, report in reports.items()}
+        return [
+            (torch, paddle)
+            for torch, paddle in self.pairs()
+            if torch in shapes["torch"] and paddle in shapes["paddle"]
+        ]
+
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Yield the parameters of both sides that are partners, torch's name first, in the order of
         the file."""
@@ -131,6 +177,24 @@ class Rehearsals:
         for torch, paddle in self.match.keys.items():
             if torch in parameters["torch"] and paddle in parameters["paddle"]:
                 yield torch, paddle
+
+
+def batches_differ(torch: dict[str, Any], paddle: dict[str, Any]) -> bool:
+    """Say whether two batches hold other labels, or other pictures than float32 rounds them to."""
+    if torch["labels"] != paddle["labels"]:
+        return True
+    left, right = np.array(torch["images"]), np.array(paddle["images"])
+    return bool(left.any()) and summaries.relative(left, right, 1) > SAME_PICTURES
+
+
+def exact(value: float) -> str:
+    """Return a number as an option, rounded to float32.
+
+    Paddle keeps momentum, decay and rate as float32 numbers even where it trains in float64. Of
+    0.9 that is 3e-8 less, which after a hundred steps moves the loss by 1e-5. A number that both
+    can hold leaves no such difference, and every one that is left is a fault.
+    """
+    return repr(float(np.float32(value)))
 
 
 def _as(array: np.ndarray, dtype: str) -> np.ndarray:

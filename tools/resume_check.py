@@ -3,7 +3,9 @@
 import numpy as np
 
 from common import summaries
-from tools.probes import FRAMEWORKS, NAMES
+from tools import sources
+from tools.findings import at
+from tools.probes import FRAMEWORKS, NAMES, Side
 from tools.rehearsals import Rehearsals
 from tools.verdicts import Verdict
 
@@ -18,21 +20,26 @@ def check_resume(rehearsals: Rehearsals) -> Verdict:
     more += ["--batch-size", str(BATCH)]
     reports = rehearsals.ask("resume", *more, weights=None, batches=rehearsals.batches(10))
     for side in FRAMEWORKS:
-        _check_side(verdict, side, reports[side])
+        _check_side(verdict, side, reports[side], rehearsals.sides)
     return verdict
 
 
-def _check_side(verdict: Verdict, side: str, report: dict) -> None:
+def _check_side(verdict: Verdict, side: str, report: dict, sides: dict[str, Side]) -> None:
     name = NAMES[side]
+
+    def line(what: str, *patterns: str) -> str:
+        found = sources.find_line(sides[side].tree, patterns, RESTORING, ("checkpoint.py",))
+        return at(found, what)
+
     if report["error"]:
-        verdict.diverge(name, f"the run cannot be resumed: {report['error']}", FIX)
+        verdict.diverge(name, f"the run cannot be resumed: {report['error']}", line(FIX, *LINES))
         return
     whole, broken = report["unbroken"], report["resumed"]
     done = len(report["first"]["rows"])
     if len(whole["rows"]) - done != len(broken["rows"]):
         cause = f"after {done} of {len(whole['rows'])} steps the resumed run takes "
         cause += f"{len(broken['rows'])} more: the epoch is lost"
-        verdict.diverge(name, cause, "keep the epoch in the checkpoint, and start from it")
+        verdict.diverge(name, cause, line("start from the checkpoint's epoch", *EPOCH))
         return
     for step, row in enumerate(broken["rows"]):
         place = done + step
@@ -40,11 +47,14 @@ def _check_side(verdict: Verdict, side: str, report: dict) -> None:
         for cause, fix, apart in _differences(whole, broken, place, step, row):
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
-                verdict.diverge(where, cause, fix)
+                verdict.diverge(where, cause, line(fix, *(EPOCH if "epoch" in fix else LINES)))
                 return
 
 
-FIX = "let `restore` take back all that `pack` keeps (checkpoint.py)"
+FIX = "let `restore` take back all that `pack` keeps"
+RESTORING = ("restore", "main")
+LINES = (r"set_state_dict|load_state_dict", r"restore\(")
+EPOCH = (r"best_top1 = |epoch\b.*=", r"contents\[")
 
 
 def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):

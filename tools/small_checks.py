@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tools import kinds
+from tools import kinds, sources, update_faults
 from tools.probes import FRAMEWORKS, NAMES
 from tools.rehearsals import Rehearsals
 from tools.verdicts import Verdict
@@ -13,6 +13,8 @@ from tools.verdicts import Verdict
 SEEDS = 3
 VALUES = 20_000  # of each parameter and seed
 CHANCE = 1e-6  # a test that so rarely fails by chance, divided by the number of parameters
+INIT = ("init_weights", "__init__")
+MODELS, TRAIN = ("models/alexnet.py",), ("train.py",)
 SMALL = 100_000  # elements of the parameters at which the learning rate is read off
 
 
@@ -44,13 +46,18 @@ def check_init(rehearsals: Rehearsals) -> Verdict:
         rows.append([torch, _describe(left), _describe(right), f"{chance:.2g}"])
         if chance < CHANCE / len(pairs):
             cause = f"{torch} is {_describe(left)} in PyTorch, {_describe(right)} in PaddlePaddle"
-            fix = "models/: draw weights and biases from the same distribution (init_weights)"
+            what = "draw weights and biases from the same distribution"
+            lines = r"Uniform|Normal|Constant|Kaiming|Xavier|init\.|initializer", "init_weights"
+            fix = sources.fix(rehearsals.sides, what, *lines, within=INIT, files=MODELS)
             verdict.diverge(torch.rpartition(".")[0], cause, fix)
         elif np.ptp(right) > 0 and all(
             np.array_equal(drawn["paddle"][paddle][0], a) for a in drawn["paddle"][paddle][1:]
         ):
             cause = f"{paddle} is the same at every seed in PaddlePaddle"
-            verdict.diverge(torch.rpartition(".")[0], cause, "seed the framework by --seed")
+            fix = sources.fix(
+                rehearsals.sides, "seed the framework by --seed", r"seed\(", files=TRAIN
+            )
+            verdict.diverge(torch.rpartition(".")[0], cause, fix)
     verdict.details.append({"title": f"{SEEDS} seeds", "table": rows})
     return verdict
 
@@ -119,7 +126,9 @@ def check_loss(rehearsals: Rehearsals) -> Verdict:
             if left.shape != right.shape:
                 shapes = f"{list(left.shape)} in PyTorch, {list(right.shape)} in PaddlePaddle"
                 told = f"the {what} has the shape {shapes}: not reduced to one number"
-                verdict.diverge(where, told, 'take the mean: reduction="mean"')
+                verdict.diverge(
+                    where, told, fix_loss(rehearsals, 'take the mean: reduction="mean"')
+                )
                 return verdict
             apart = np.abs(left - right).max() / max(np.abs(left).max(), 1e-12)
             verdict.float64 = max(verdict.float64, float(apart))
@@ -129,14 +138,19 @@ def check_loss(rehearsals: Rehearsals) -> Verdict:
                     for side in FRAMEWORKS
                 }
                 told = "; ".join(f"{NAMES[side]}: {name}" for side, name in names.items())
-                verdict.diverge(
-                    where, f"{left.max():.9g} against {right.max():.9g}; {told}", FIX_LOSS
-                )
+                told = f"{left.max():.9g} against {right.max():.9g}; {told}"
+                verdict.diverge(where, told, fix_loss(rehearsals, FIX_LOSS))
     return verdict
 
 
+def fix_loss(rehearsals: Rehearsals, what: str) -> str:
+    """Return what to change, with the line where the loss is made."""
+    lines = r"CrossEntropy|cross_entropy|nll_loss|NLLLoss", r"criterion\s*="
+    return sources.fix(rehearsals.sides, what, *lines, within=("main",), files=TRAIN)
+
+
 FIX_LOSS = (
-    "train.py: give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
+    "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
     "neither label smoothing nor weights, unless both have them"
 )
 
@@ -223,13 +237,21 @@ def check_metric(rehearsals: Rehearsals) -> Verdict:
                 for side, value in zip(FRAMEWORKS, values, strict=True)
             )
             where = f"{name}, batches of {', '.join(map(str, sizes))}, {logits.shape[1]} classes"
-            verdict.diverge(where, told, FIX_METRIC)
+            lines = [rf'"{name}"', r"correct|loss_sum|mean"]
+            if "ties" in told or "otherwise" in told:  # how one sample is counted
+                lines = [r"score|topk|argsort|argmax|k=\d", *lines]
+            fix = sources.fix(
+                rehearsals.sides, FIX_METRIC, *lines, within=METRIC, files=("train.py", "metric.py")
+            )
+            verdict.diverge(where, told, fix)
     return verdict
 
 
+METRIC = ("count_correct", "evaluate")
+
+
 FIX_METRIC = (
-    "count the correct samples of all batches, divide by the number of samples and multiply by 100 "
-    "(evaluate in train.py, metric.py)"
+    "count the correct samples of all batches, divide by the number of samples and multiply by 100"
 )
 
 
@@ -305,6 +327,7 @@ SCHEDULES = {
     "cosine with warm-up": ["--schedule", "cosine", "--warmup-epochs", "1"],
 }
 EPOCHS = 4
+WARM = 3  # steps: a schedule that changes before has a warm-up
 
 
 def check_lr(rehearsals: Rehearsals) -> Verdict:
@@ -329,7 +352,7 @@ def check_lr(rehearsals: Rehearsals) -> Verdict:
             told = f"{len(rates['torch'])} steps in PyTorch, {len(rates['paddle'])} in PaddlePaddle"
             verdict.diverge(name, told, "take as many steps an epoch")
         for torch, paddle in rehearsals.pairs():
-            _compare_rates(verdict, name, rows, rates, torch, paddle)
+            _compare_rates(verdict, name, rows, rates, (torch, paddle), rehearsals.sides)
     return verdict
 
 
@@ -355,19 +378,29 @@ def _is_another_rule(rows: dict[str, list[dict]], rates: dict[str, list[float]])
     )
 
 
-def _compare_rates(verdict, schedule, rows, rates, torch, paddle) -> None:
+def _compare_rates(verdict, schedule, rows, rates, names, sides) -> None:
+    """Compare the rates at which a parameter moves; `names` are its names on both sides."""
     if _is_another_rule(rows, rates):
         return  # what the optimizer makes of its rate has a checkpoint of its own
-    for step, (own, theirs) in enumerate(zip(rows["torch"], rows["paddle"], strict=False)):
-        if torch not in own["used"] or paddle not in theirs["used"]:
+    for step, both in enumerate(zip(*rows.values(), strict=False)):
+        if any(name not in row["used"] for row, name in zip(both, names, strict=True)):
             continue
-        left, right = own["used"][torch], theirs["used"][paddle]
+        left, right = (row["used"][name] for row, name in zip(both, names, strict=True))
         if right == 0.0 != left or left == 0.0 != right:
             continue  # left out of the optimizer: that is told at its own checkpoint
         apart = abs(left - right) / max(abs(left), abs(right), 1e-30) if left != right else 0.0
         verdict.float64 = max(verdict.float64, apart)
         if apart > 1e-6:
-            told, fix = name_rates(rates, rows)
+            most = [rates[side][step] for side in FRAMEWORKS]
+            if abs(most[0] - most[1]) <= 1e-6 * abs(most[0]):
+                told = f"the rate of {names[0]} alone, which is of {most[0]:.6g} for the others: "
+                told += "its group, or ParamAttr(learning_rate)"
+                what = "give the groups the same rates; a Paddle group's learning_rate multiplies "
+                what += "the optimizer's, PyTorch's replaces it"
+                patterns = ("learning_rate", "optimize_attr", "parameters")
+            else:
+                told, what, patterns = name_rates(rates, rows)
+            fix = sources.fix(sides, what, *patterns, within=SCHEDULED, files=("optim.py",))
             where = f"{schedule}, step {step}"
             verdict.diverge(
                 where, f"{left:.6g} in PyTorch, {right:.6g} in PaddlePaddle; {told}", fix
@@ -375,8 +408,18 @@ def _compare_rates(verdict, schedule, rows, rates, torch, paddle) -> None:
             return
 
 
-def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tuple[str, str]:
-    """Return what two different sequences of learning rates say, and what to change."""
+SCHEDULED = ("scale_lr", "build", "train_step")
+SCHEDULE = (r"StepDecay|StepLR|Cosine|Decay\(", r"scheduler\s*=")
+STEPPED = (r"scheduler\.step|\.step\(\)",)
+
+
+def name_rates(
+    rates: dict[str, list[float]], rows: dict[str, list[dict]]
+) -> tuple[str, str, tuple[str, ...]]:
+    """Return what two different sequences of learning rates say, what to change, and where.
+
+    Where is told by patterns of the line.
+    """
     torch, paddle = np.array(rates["torch"]), np.array(rates["paddle"])
     count = min(len(torch), len(paddle))
     torch, paddle = torch[:count], paddle[:count]
@@ -386,21 +429,24 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
         return (
             "PaddlePaddle's scheduler moves and its optimizer does not follow: the schedule is not "
             "attached (the optimizer was given a number)",
-            "optim.py: give the scheduler itself to the optimizer: Momentum(scheduler, ...)",
+            "give the scheduler itself to the optimizer: Momentum(scheduler, ...)",
+            (update_faults.OPTIMIZER,),
         )
     if constant:
         return (
             "PaddlePaddle's rate never changes: the schedule is not stepped, or not attached to "
             "the optimizer",
-            "train.py: call scheduler.step() after every optimizer.step(); optim.py: give the "
-            "scheduler itself to the optimizer",
+            "call scheduler.step() after every optimizer.step(), and give the scheduler itself to "
+            "the optimizer (optim.py)",
+            STEPPED,
         )
     ratio = paddle / torch
     if np.ptp(ratio) <= 1e-6 * abs(ratio[0]):
         return (
             f"PaddlePaddle's rate is {ratio[0]:.6g} times PyTorch's at every step: scaling (to the "
             "number of GPUs), or another rate",
-            "scale the recipe's rate: lr * world_size / gpus (scale_lr in optim.py)",
+            "scale the recipe's rate: lr * world_size / gpus",
+            (r"return .*lr", r"lr\s*=", update_faults.OPTIMIZER),
         )
     for shift in (1, -1):
         moved = torch[shift:] if shift > 0 else torch[:shift]
@@ -409,7 +455,8 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
             early = "early" if shift > 0 else "late"
             return (
                 f"the schedule is one step {early}",
-                "train.py: step it once, after the optimizer's step",
+                "step it once, after the optimizer's step",
+                STEPPED,
             )
     changes = [
         np.flatnonzero(np.abs(np.diff(a)) > 1e-9 * np.abs(a[:-1])) + 1 for a in (torch, paddle)
@@ -421,7 +468,8 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
         )
         return (
             told + "in epochs or in steps, or when it is stepped",
-            "optim.py: use the same step size",
+            "use the same step size",
+            SCHEDULE,
         )
     if len(changes[0]) and np.array_equal(*changes):
         at = int(changes[0][0])
@@ -429,6 +477,7 @@ def name_rates(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> tu
         told = f"at step {at} it is multiplied by {factors[0]:.6g} and {factors[1]:.6g}"
         return (
             f"the schedule's factor (gamma), warm-up or end: {told}",
-            "optim.py: use the same schedule",
+            "use the same schedule",
+            (r"WARMUP|LinearWarmup", *SCHEDULE) if at < WARM else SCHEDULE,
         )
-    return "another schedule", "optim.py: use the same schedule with the same arguments"
+    return "another schedule", "use the same schedule with the same arguments", SCHEDULE

@@ -31,6 +31,36 @@ class Rule:
         return self.rate != 0.0 or self.residual > 0.0
 
 
+@dataclass(frozen=True)
+class Adaptive:
+    """An update, fitted as p -= rate * g / (sqrt(square) + epsilon), g the gradient with its decay.
+
+    Or as p -= rate * g / sqrt(square + epsilon) where epsilon stands `inside`. That is what RMSProp
+    and Adam do at their first step.
+    """
+
+    kind: str
+    rho: float  # share of the old mean square that is kept
+    rate: float
+    epsilon: float
+    inside: bool
+    decay: float
+    residual: float
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with an update, what to change, and patterns of the line to change."""
+
+    cause: str
+    fix: str
+    patterns: tuple[str, ...]
+
+
+OPTIMIZER = r"\b(Momentum|SGD|Adam\w*|RMSProp|RMSprop|Adagrad|Lars\w*)\("  # is made
+SQUARES = {"mean_square": "RMSProp", "moment2": "Adam"}
+
+
 def wanted(
     rehearsals: Rehearsals, reports: dict, step: int, name: str
 ) -> dict[str, dict[str, list[str]]]:
@@ -42,8 +72,23 @@ def wanted(
         own = [f"{kind} {key}" for kind in ("before", "gradient", "after")]
         states = reports[side]["tensors"][step]["state"]
         kept = [f"state {one}" for one in states if one.startswith(key + " ")]
-        found[side] = {str(step): own + kept, str(step - 1): kept}
+        is_adaptive = any(one.endswith(f" {role}") for one in kept for role in SQUARES)
+        found[side] = {str(step): own + kept}
+        if step:
+            found[side][str(step - 1)] = kept + (own if is_adaptive else [])
     return found
+
+
+def explain(reports: dict[str, dict], names: dict[str, str], step: int) -> Fault:
+    """Return what is wrong with the update of a parameter, whose name on each side is given.
+
+    The reports are those with the tensors that `wanted` names.
+    """
+    rules = {side: fit(reports[side], step, name) for side, name in names.items()}
+    adaptive = {side: fit_adaptive(reports[side], name) for side, name in names.items()}
+    if None not in adaptive.values() and all(rule.moves for rule in rules.values()):
+        return _explain_adaptive(adaptive, names["torch"])
+    return _explain_rules(rules, names["torch"])
 
 
 def fit(report: dict, step: int, name: str) -> Rule:
@@ -74,6 +119,82 @@ def fit(report: dict, step: int, name: str) -> Rule:
     return Rule(rate, momentum / rate, decay / rate, residual, kept, reported)
 
 
+def fit_adaptive(report: dict, name: str) -> Adaptive | None:
+    """Fit the first update of a parameter by RMSProp or Adam; None where it is neither's."""
+    states = report["tensors"][0]["state"]
+    role = next((role for role in SQUARES if f"{name} {role}" in states), None)
+    if role is None:
+        return None
+
+    def read(kind: str, key: str) -> np.ndarray:
+        flat = load(report, f"0-{kind}-{key}.npy").reshape(-1).astype(np.float64)
+        return flat[:: -(-flat.size // MOST)]
+
+    before, gradient = read("before", name), read("gradient", name)
+    square, update = read("state", f"{name} {role}"), before - read("after", name)
+    # The first mean square is (1 - rho) (gradient + decay * p)^2.
+    causes = np.stack([gradient**2, gradient * before, before**2], axis=1)
+    (share, mixed, _), _ = _solve(causes, square)
+    decay = mixed / (2 * share) if share else 0.0
+    whole = gradient + decay * before
+    usable = np.abs(update) > 1e-3 * np.abs(update).max(initial=0)
+    if share <= 0 or not usable.any():
+        return None
+    whole, square, update = whole[usable], square[usable], update[usable]
+    fits = []
+    for inside, power, measure in ((False, 1, np.sqrt(square)), (True, 2, square)):
+        effect = np.abs(whole / update) ** power  # of (sqrt(square) + epsilon) / rate, or squared
+        ones = np.ones_like(measure)
+        (slope, constant), residual = _solve(np.stack([measure, ones], axis=1), effect)
+        if slope > 0:
+            bias = share if role == "moment2" else 1.0  # Adam divides its mean square by that
+            rate = (slope * bias ** (power / 2)) ** (-1 / power)
+            fits.append((residual, inside, rate, constant * rate**power))
+    if not fits:
+        return None
+    residual, inside, rate, epsilon = min(fits)
+    return Adaptive(SQUARES[role], 1 - share, rate, epsilon, inside, decay, residual)
+
+
+def _explain_adaptive(found: dict[str, Adaptive], name: str) -> Fault:
+    torch, paddle = found["torch"], found["paddle"]
+
+    def words(what: str, left, right, option: str) -> Fault:
+        left, right = (f"{one:.6g}" if isinstance(one, float) else one for one in (left, right))
+        cause = f"{what} of {name}: {left} in PyTorch, {right} in PaddlePaddle ({torch.kind})"
+        return Fault(cause, f"give both optimizers the same {what}", (option, OPTIMIZER))
+
+    if torch.kind != paddle.kind:
+        return words("optimizer", torch.kind, paddle.kind, OPTIMIZER)
+    if _differ(torch.rho, paddle.rho):
+        what = "rho (alpha)" if torch.kind == "RMSProp" else "beta2"
+        return words(what, torch.rho, paddle.rho, r"\brho\b|beta2|betas|alpha")
+    if _differ(torch.decay, paddle.decay):
+        return words("weight decay", torch.decay, paddle.decay, "weight_decay")
+    if torch.inside != paddle.inside:
+        places = [
+            "under the root: g / sqrt(square + epsilon)"
+            if one.inside
+            else "beside the root: g / (sqrt(square) + epsilon)"
+            for one in (torch, paddle)
+        ]
+        cause = f"place of epsilon in the update of {name}: {places[0]} in PyTorch, {places[1]} in "
+        cause += (
+            f"PaddlePaddle ({torch.kind}; epsilon {torch.epsilon:.3g} and {paddle.epsilon:.3g})"
+        )
+        fix = "write the update out, or make epsilon so small that its place does not count"
+        return Fault(cause, fix, (r"\bepsilon\b|\beps\b", OPTIMIZER))
+    if abs(torch.epsilon - paddle.epsilon) > 0.01 * max(abs(torch.epsilon), abs(paddle.epsilon)):
+        epsilons = float(f"{torch.epsilon:.2g}"), float(f"{paddle.epsilon:.2g}")
+        return words("epsilon", *epsilons, r"\bepsilon\b|\beps\b")
+    if _differ(torch.rate, paddle.rate):
+        return words("learning rate", torch.rate, paddle.rate, r"\blr\b|learning_rate")
+    cause = f"the update of {name} by {torch.kind} differs, by less than rho, epsilon or decay do"
+    return Fault(
+        cause, "compare the optimizers' arguments: momentum, centered, betas", (OPTIMIZER,)
+    )
+
+
 def _solve(causes: np.ndarray, effect: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the share of each cause in the effect, and the share of the effect that is left."""
     scale = np.sqrt((causes**2).mean(axis=0))
@@ -90,51 +211,78 @@ def _solve(causes: np.ndarray, effect: np.ndarray) -> tuple[np.ndarray, float]:
     return shares, float(np.sqrt((left**2).mean()) / size)
 
 
-def explain(rules: dict[str, Rule], name: str) -> tuple[str, str]:
-    """Return what is wrong with the update of a parameter, and what to change."""
+def _explain_rules(rules: dict[str, Rule], name: str) -> Fault:
     torch, paddle = rules["torch"], rules["paddle"]
     for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
         if not rule.moves and other.moves:
-            return (
+            return Fault(
                 f"{name} does not move in {NAMES[side]}: it is frozen, or not among the parameters "
                 "that the optimizer was given",
-                "optim.py: give the optimizer parameters=model.parameters(), and freeze nothing",
+                "give the optimizer all of model.parameters(), and freeze nothing",
+                (r"parameters", OPTIMIZER),
             )
     for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
         if rule.residual > FITS >= other.residual:
-            return (
+            return Fault(
                 f"{NAMES[side]}'s update of {name} is not that of momentum SGD: "
                 f"{rule.residual:.0%} of it comes from neither gradient, velocity nor decay (Adam, "
                 "RMSProp or another optimizer)",
-                "optim.py: use the same optimizer: SGD with momentum is paddle.optimizer.Momentum",
+                "use the same optimizer: SGD with momentum is paddle.optimizer.Momentum",
+                (OPTIMIZER,),
             )
     if _differ(torch.momentum, paddle.momentum) or _kept_differs(torch, paddle, 0):
         left, right = _momentum(torch), _momentum(paddle)
         if _is_nesterov(torch) != _is_nesterov(paddle):
-            return _words("Nesterov's momentum", _is_nesterov(torch), _is_nesterov(paddle), name)
+            values = _is_nesterov(torch), _is_nesterov(paddle)
+            return _words("Nesterov's momentum", *values, name, "nesterov")
         if _differ(left, right):
-            return _words("momentum", left, right, name)
+            return _words("momentum", left, right, name, r"\bmomentum\b")
+    if _kept_differs(torch, paddle, 1):
+        return _explain_share(torch, paddle, name)
     if _differ(torch.decay, paddle.decay):
-        return _words("weight decay", torch.decay, paddle.decay, name)
+        option = r"weight_decay|L[12]Decay|regulariz"
+        return _words("weight decay", torch.decay, paddle.decay, name, option)
     if _kept_differs(torch, paddle, 2):
         coupled = "PyTorch" if torch.kept[2] else "PaddlePaddle"
-        return (
+        return Fault(
             f"weight decay of {name} goes through the velocity in {coupled} alone: the other has "
             "decoupled decay, as AdamW",
-            "optim.py: let the optimizer add the decay to the gradient (L2), as Momentum does",
+            "let the optimizer add the decay to the gradient (L2), as Momentum does",
+            ("decay", r"set_value|\* \(1 - ", OPTIMIZER),
         )
     if _differ(torch.rate, paddle.rate):
-        if not _differ(torch.reported, paddle.reported):
-            return (
-                f"learning rate of {name}: {torch.rate:.6g} is used in PyTorch, {paddle.rate:.6g} "
-                f"in PaddlePaddle, though both report {torch.reported:.6g}",
-                "look at the learning rate of this parameter (its group, or ParamAttr), and at "
-                "what scales its gradient",
-            )
-        return _words("learning rate", torch.rate, paddle.rate, name)
-    return (
+        if _differ(torch.reported, paddle.reported):
+            return _words("learning rate", torch.rate, paddle.rate, name, r"\blr\b")
+        cause = f"learning rate of {name}: {torch.rate:.6g} is used in PyTorch, {paddle.rate:.6g} "
+        cause += f"in PaddlePaddle, though both report {torch.reported:.6g}"
+        fix = "look at the learning rate of this parameter (its group, or ParamAttr), and at what "
+        fix += "scales its gradient"
+        if not _differ(paddle.rate, torch.rate * paddle.reported):
+            fix = "a Paddle group's learning_rate multiplies the optimizer's: divide it by that"
+        return Fault(cause, fix, ("learning_rate", "optimize_attr", OPTIMIZER))
+    return Fault(
         f"the update of {name} differs, by less than rate, momentum or decay explain",
         "compare the optimizers' arguments: epsilon, dampening, clipping",
+        (OPTIMIZER,),
+    )
+
+
+def _explain_share(torch: Rule, paddle: Rule, name: str) -> Fault:
+    """Say why another share of the gradient goes into the velocity: of it alone, or of decay too.
+
+    Dampening lessens both; clipping and a factor lessen the gradient before the decay is added.
+    """
+    shares = torch.kept[1], paddle.kept[1]
+    decays = torch.kept[2], paddle.kept[2]
+    told = f"{shares[0]:.6g} times the gradient of {name} goes into the velocity in PyTorch, "
+    told += f"{shares[1]:.6g} times in PaddlePaddle"
+    with_decay = decays[0] and not _differ(decays[1] / decays[0], shares[1] / shares[0])
+    if with_decay:
+        return Fault(f"dampening: {told}", "give both no dampening", ("dampening", OPTIMIZER))
+    return Fault(
+        f"{told}, and the decay in full: the gradient is clipped or scaled within the optimizer",
+        "give both optimizers the same clipping (grad_clip) and scale",
+        ("clip", "scale", OPTIMIZER),
     )
 
 
@@ -158,9 +306,10 @@ def _is_nesterov(rule: Rule) -> bool:
     return bool(momentum) and not _differ(rule.rate, rule.reported * (1 + momentum))
 
 
-def _words(what: str, left, right, name: str) -> tuple[str, str]:
+def _words(what: str, left, right, name: str, option: str) -> Fault:
     values = [f"{v:.6g}" if isinstance(v, float) else ("on" if v else "off") for v in (left, right)]
-    return (
+    return Fault(
         f"{what} of {name}: {values[0]} in PyTorch, {values[1]} in PaddlePaddle",
-        f"optim.py: give both optimizers the same {what}",
+        f"give both optimizers the same {what}",
+        (option, OPTIMIZER),
     )
