@@ -266,7 +266,7 @@ def record_batches(out_dir: Path, options: list[str], steps: int) -> dict[str, A
         )
         if len(rows) == steps:
             raise Done
-        return paddle.zeros([]), paddle.zeros([len(labels), 2])
+        return paddle.zeros([]), paddle.zeros([len(labels), 1 + max(rows[-1]["labels"])])
 
     rehearse(options, out_dir / "run", "float32", None, step)
     return {"rows": rows}
@@ -440,7 +440,7 @@ def record_resume(out_dir: Path, options: list[str], batches: dict[str, str]) ->
 
 
 REPORTERS = {
-    "batches": record_batches,
+    "read_batches": record_batches,
     "resume": record_resume,
     "training": record_training,
     "init": record_init,

@@ -304,7 +304,7 @@ REPORTERS = {
     "batches": report_batches,
 }
 # These run train.py itself.
-REHEARSED = ("training", "resume", "init", "loss", "evaluation", "lr", "optimizer")
+REHEARSED = ("training", "read_batches", "resume", "init", "loss", "evaluation", "lr", "optimizer")
 
 
 if __name__ == "__main__":

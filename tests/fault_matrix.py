@@ -3,7 +3,8 @@
     python -m tests.fault_matrix                       # all; resumes where it was stopped
     python -m tests.fault_matrix --only "no momentum" stride --fresh
 
-Writes docs/results/faults.csv and faults.png. A fault counts as caught if its checkpoint is the
+Writes docs/results/faults.csv and faults.png; `row` is a number of the list below, or empty for a
+fault that is not in it. A fault counts as caught if its checkpoint is the
 first that diverges, and as named if place, cause and fix hold the words that a student needs. The
 controls are correct ports, which must raise no alarm. Exit status 1 where a fault is missed or a
 control is not passed.
@@ -14,12 +15,14 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import ModuleType
 
 from common import plots
 from common.paths import ROOT
@@ -29,8 +32,9 @@ from tests.odd_pictures import write_odd_pictures
 from tests.planted import CONTROLS, FAULTS
 from tests.planted_data import DATA_FAULTS, SPELLINGS
 from tests.planted_training import FAULTS as TRAINING_FAULTS
+from tests.planted_training import PAIRS, SAME
 from tests.trees import SMALL, Edits, copy_tree
-from tools import align, probes
+from tools import align, compare_data, compare_forward, compare_libraries, compare_training, probes
 from tools.verdicts import CHECKPOINTS
 
 RESULTS = ROOT / "docs" / "results" / "faults"
@@ -38,16 +42,67 @@ SEEDS = range(5)
 STEPS = 4
 
 
+# The faults that porting guides and issue threads know, by number, and which of these are which.
+KNOWN = {
+    "1": ("linear not transposed", "square linear not transposed"),
+    "2": ("key not loaded",),
+    "3": ("running statistics not loaded",),
+    "4": ("average pooling counts no padding", "average pooling by a function"),
+    "5": ("bias lost", "bias gained"),
+    "6": ("stride", "padding", "kernel", "pooling kernel", "pooling ceil_mode"),
+    "7": ("left in train mode", "dropout as a function, always on"),
+    "8": ("dropout scales in evaluation", "dropout scales in evaluation, as a function"),
+    "9": ("dropout missing", "dropout in another place", "another dropout rate"),
+    "10": ("epsilon", "epsilon of a function"),
+    "11": ("momentum of batch normalization",),
+    "12": ("pooling that agrees at 224 pixels only",),
+    "13": ("channels reversed as decoded", "channels reversed after normalization"),
+    "14": ("interpolation", "interpolation without antialiasing", "another resize"),
+    "15": ("values 0 to 255", "not normalized", "divided by 256"),
+    "16": ("wrong mean", "mean and std exchanged"),
+    "17": ("labels shifted", "classes sorted otherwise"),
+    "18": ("flip missing",),
+    "19": ("crop area", "crop aspect"),
+    "20": ("evaluation shuffled",),
+    "21": ("metric as a fraction", "metric averaged over batches"),
+    "22": ("softmax twice",),
+    "23": ("loss summed",),
+    "24": ("graph cut",),
+    "25": ("a layer frozen", "layer left out of the optimizer"),
+    "26": ("plain SGD", "no momentum"),
+    "27": ("no weight decay", "ten times the decay"),
+    "28": ("decoupled decay",),
+    "29": ("RMSProp's defaults", "RMSProp's epsilon"),
+    "30": ("schedule not attached",),
+    "31": ("schedule not stepped",),
+    "32": ("another step size", "another factor", "another warm-up"),
+    "33": ("rate not scaled",),
+    "34": ("the framework's own start", "bias starts at 0"),
+    "37": ("resume loses the velocity", "resume loses the epoch", "resume loses the schedule"),
+}
+ROWS = {name: number for number, names in KNOWN.items() for name in names}
+# Sizes, batches, classes, threads, workers, other networks: correct ports under other settings.
+LIBRARIES = ("resnet18", "vgg11_bn", "mobilenet_v2", "squeezenet1_1")
+SIZES = [
+    ("224 pixels, batch 1, 1000 classes", "224 1 1000"),
+    ("192 pixels, batch 7, 10 classes", "192 7 10"),
+    ("127 pixels, batch 32, 2 classes", "127 32 2"),
+]
+
+
 @dataclass(frozen=True)
 class Case:
-    """A change of the trees. A control has no checkpoint."""
+    """A change of the trees, or settings of a tool. A control has no checkpoint."""
 
     name: str
-    paddle: Edits
-    torch: Edits
+    paddle: Edits = ()
+    torch: Edits = ()
     checkpoint: str = ""
     words: tuple[str, ...] = ()
-    seed: int = 0
+    row: str = ""
+    tool: ModuleType = align
+    options: tuple[str, ...] = ()
+    threads: int = 0  # 0: as many as the tools take
 
 
 @dataclass(frozen=True)
@@ -55,6 +110,7 @@ class Outcome:
     """One row of the table."""
 
     kind: str  # fault or control
+    row: str
     name: str
     expected: str  # checkpoint
     first: str  # the first that diverged
@@ -66,63 +122,122 @@ class Outcome:
 
 def cases() -> list[Case]:
     """Return all faults, then all controls."""
-    found = [
-        Case(name, paddle, torch, "forward", (where, *words))
+    faults = [
+        (name, paddle, torch, "forward", (where, *words))
         for name, (paddle, torch, where, words) in FAULTS.items()
     ]
-    found += [
-        Case(name, edits, [], checkpoint, (where, *words))
+    faults += [
+        (name, edits, [], checkpoint, (where, *words))
         for name, (checkpoint, edits, where, words) in DATA_FAULTS.items()
         if name != "flip missing and a wrong mean"  # two faults
     ]
-    found += [
-        Case(name, edits, [], checkpoint, tuple(words))
+    faults += [
+        (name, edits, [], checkpoint, tuple(words))
         for name, (edits, checkpoint, words) in TRAINING_FAULTS.items()
         if name not in FAULTS  # seen in the forward pass already
     ]
-    found += [Case(f"as they are, seed {seed}", [], [], seed=seed) for seed in SEEDS]
-    found += [Case(name, own, torch) for name, (own, torch, _) in CONTROLS.items() if own or torch]
-    found += [Case(name, edits, []) for name, edits in SPELLINGS.items()]
+    faults += [
+        (name, paddle, torch, checkpoint, tuple(words))
+        for name, (paddle, torch, checkpoint, words) in PAIRS.items()
+    ]
+    return [Case(*fault, row=ROWS.get(fault[0], "")) for fault in faults] + controls()
+
+
+def controls() -> list[Case]:
+    """Return the correct ports."""
+    found = [
+        Case(f"as they are, seed {seed}", row="a", options=("--seed", str(seed))) for seed in SEEDS
+    ]
+    for name, words in SIZES:
+        size, batch, classes = words.split()
+        options = ("--image-size", size, "--batch-size", batch, "--num-classes", classes)
+        found.append(Case(name, row="b", tool=compare_forward, options=options))
+    for size, batch in ((192, 7), (127, 3)):
+        options = ("--image-size", str(size), "--batch-size", str(batch), "--steps", "3")
+        name = f"three steps at {size} pixels, batch {batch}"
+        found.append(Case(name, row="b", tool=compare_training, options=(*options, "--drawn")))
+    for name, (paddle, torch) in SAME.items():
+        row = "c" if "Nesterov" in name or "dampening" in name else "e"
+        found.append(Case(name, paddle, torch, row=row))
+    for name, (own, torch, _) in CONTROLS.items():
+        if own or torch:
+            found.append(Case(name, own, torch, row="d"))
+    found += [Case(name, edits, row="d") for name, edits in SPELLINGS.items()]
+    for threads in (1, 2, 4):
+        found.append(Case(f"{threads} threads", row="f", threads=threads))
+    for workers in (0, 1, 2):
+        options = ("--workers", str(workers), "--epochs", "2")
+        found.append(Case(f"{workers} workers", row="f", tool=compare_data, options=options))
+    found += [Case(name, row="g", tool=compare_libraries) for name in LIBRARIES]
     return found
 
 
 def run(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> Outcome:
     """Plant one fault and align, up to the checkpoint that should catch it."""
-    if case.torch:
-        torch_tree = copy_tree("torch", folder / "AlexNet-torch", case.torch + SMALL)
-    tree = copy_tree("paddle", folder / "AlexNet-paddle", case.paddle + SMALL)
-    options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", folder / "found.json"]
-    options += [
-        "--data-path",
-        pictures,
-        "--image-size",
-        64,
-        "--batch-size",
-        5,
-        "--seed",
-        case.seed,
-        "--steps",
-        STEPS,
-    ]
-    if case.checkpoint:
-        upto = CHECKPOINTS[: CHECKPOINTS.index(case.checkpoint) + 1]
-        options += ["--only", ",".join(upto)]
-    sys.argv = ["align.py", *map(str, options)]
     start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        align.main()
+    if case.tool is compare_libraries:
+        first, told = run_libraries(case, folder)
+    else:
+        first, told = run_tool(case, folder, torch_tree, pictures)
     seconds = time.perf_counter() - start
-    found = json.loads((folder / "found.json").read_text())
-    first = found["first_divergence"] or next(
-        (one["name"] for one in found["checkpoints"] if one["verdict"] == "error"), ""
-    )
-    verdict = next((one for one in found["checkpoints"] if one["name"] == first), {})
-    told = " ".join(str(verdict.get(name) or "") for name in ("where", "cause", "fix", "why"))
     caught = first == case.checkpoint
     named = caught and all(word in told for word in case.words)
     kind = "fault" if case.checkpoint else "control"
     told = told.replace(str(folder), "").replace(str(ROOT), "")
-    return Outcome(kind, case.name, case.checkpoint, first, caught, named, round(seconds, 1), told)
+    outcome = caught, named, round(seconds, 1), told
+    return Outcome(kind, case.row, case.name, case.checkpoint, first, *outcome)
+
+
+def run_tool(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> tuple[str, str]:
+    """Run a tool on the trees; return the first checkpoint that diverged, and what it told."""
+    if case.torch or case.threads:  # a process keeps the threads that it began with
+        torch_tree = copy_tree("torch", folder / "AlexNet-torch", [*case.torch, *SMALL])
+    tree = copy_tree("paddle", folder / "AlexNet-paddle", [*case.paddle, *SMALL])
+    file = folder / "found.json"
+    options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file, *case.options]
+    if case.tool in (align, compare_data):
+        options += ["--data-path", pictures, "--image-size", "64", "--batch-size", "5"]
+    if case.tool is align:
+        options += ["--steps", STEPS]
+    if case.checkpoint:
+        upto = CHECKPOINTS[: CHECKPOINTS.index(case.checkpoint) + 1]
+        options += ["--only", ",".join(upto)]
+    call(case.tool, options, case.threads)
+    found = json.loads(file.read_text())
+    if "checkpoints" not in found:  # of compare_forward
+        return ("" if found["aligned"] else "forward"), json.dumps(found.get("causes", ""))
+    first = found.get("first_divergence") or next(
+        (one["name"] for one in found["checkpoints"] if one["verdict"] in ("diverged", "error")), ""
+    )
+    verdict = next((one for one in found["checkpoints"] if one["name"] == first), {})
+    told = " ".join(str(verdict.get(name) or "") for name in ("where", "cause", "fix", "why"))
+    return first, told
+
+
+def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
+    """Compare a network of torchvision with that of paddle.vision."""
+    stem = folder / "libraries"
+    call(compare_libraries, ["--only", case.name, "--out", stem])
+    with open(stem.with_suffix(".csv"), newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["network"] == case.name)
+    return ("" if row["verdict"] == "same" else "forward"), row["what"]
+
+
+def call(tool: ModuleType, options: list, threads: int = 0) -> None:
+    """Run a tool in this process, with no word of it shown."""
+    arguments, sys.argv = sys.argv, [tool.__name__, *map(str, options)]
+    set_before = os.environ.get("OMP_NUM_THREADS")
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            tool.main()
+    finally:
+        sys.argv = arguments
+        if threads and set_before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        elif threads:
+            os.environ["OMP_NUM_THREADS"] = set_before
 
 
 def make_pictures(place: Path) -> Path:

@@ -132,6 +132,12 @@ FAULTS = {
         ["dropout", "p=0.5 in PyTorch, none in PaddlePaddle"],
     ),
     "another dropout rate": (model(DROPOUT2, DROPOUT2.replace("(dropout)", "(0.1)")), [], "classifier.3", ["p", "0.5", "0.1"]),
+    "running statistics not loaded": (
+        NORM["paddle"] + [(LOAD, LOADED, LOADED + "\n    weights = {n: v for n, v in weights.items() if not n.endswith(('._mean', '._variance'))}")],
+        NORM["torch"],
+        "features.1",
+        ["_mean", "not loaded"],
+    ),
     "epsilon": (
         model(CONV1, CONV1 + " nn.BatchNorm2D(64, epsilon=1.1e-5),"),
         NORM["torch"],

@@ -9,6 +9,7 @@ TRAIN, OPTIM, MODEL, CHECKPOINT, METRIC = (
 )
 FORWARD = "        x = self.avgpool(x)"
 CLIP = "        paddle.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)\n    optimizer.step()"
+CONV1 = "nn.Conv2D(3, 64, kernel_size=11, stride=4, padding=2),"
 
 
 def edit(file, old, new):
@@ -59,5 +60,82 @@ FAULTS = {
     "the framework's own start": (edit(MODEL, "        self.apply(init_weights)\n", ""), "init", ["deviation"]),
     "gradients clipped": (edit(TRAIN, "    optimizer.step()", "    paddle.nn.utils.clip_grad_norm_(optimizer._parameter_list, 1e-3)\n    optimizer.step()"), "backward", ["times PyTorch's", "clipping"]),
     "dropout missing": (edit(MODEL, "nn.Dropout(dropout),\n            nn.Linear(4096, 4096),", "nn.Identity(),\n            nn.Linear(4096, 4096),"), "training", ["forward"]),
+    "dropout off in training": (edit(TRAIN, "    logits = model(images)  # [N, C]\n    loss =", "    model.eval()\n    logits = model(images)  # [N, C]\n    loss ="), "training", ["forward"]),
+    "gradients clipped by the optimizer": (edit(OPTIM, "use_nesterov=args.nesterov", "use_nesterov=args.nesterov, grad_clip=nn.ClipGradByGlobalNorm(0.1)"), "optimizer", ["clipped or scaled within the optimizer", "optim.py:"]),
+    "biases without decay": (
+        edit(OPTIM, "parameters=model.parameters()", "parameters=[{'params': [p for p in model.parameters() if len(p.shape) > 1]}, {'params': [p for p in model.parameters() if len(p.shape) == 1], 'weight_decay': 0.0}]"),
+        "optimizer", ["weight decay of features.0.bias", "every bias"]),
+    "a group with a rate of its own": (
+        edit(OPTIM, "parameters=model.parameters()", "parameters=[{'params': model.features.parameters()}, {'params': model.classifier.parameters(), 'learning_rate': 2.0}]"),
+        "lr", ["classifier", "its group", "optim.py:"]),
+    "optimizer steps twice": (edit(TRAIN, "    optimizer.step()\n", "    optimizer.step()\n    optimizer.step()\n"), "backward", ["step"]),
+    "gradients not cleared": (edit(TRAIN, "    optimizer.clear_grad()\n", ""), "optimizer", ["gradient"]),
+    "schedule stepped twice": (edit(TRAIN, "    scheduler.step()\n", "    scheduler.step()\n    scheduler.step()\n"), "lr", ["step size"]),
+    "schedule stepped too early": (edit(TRAIN, "    optimizer.step()\n    scheduler.step()\n", "    scheduler.step()\n    optimizer.step()\n"), "lr", ["one step early", "train.py:"]),
+    "resume loses the schedule": (edit(CHECKPOINT, '        scheduler.set_state_dict(contents["scheduler"])\n', "        scheduler.step(0)\n"), "resume", ["schedule's state is lost", "checkpoint.py:"]),
+    "weights start as normal numbers": (
+        edit(MODEL, """        nn.initializer.KaimingUniform(negative_slope=math.sqrt(5), nonlinearity="leaky_relu")(
+            layer.weight
+        )
+""", "        nn.initializer.KaimingNormal(negative_slope=math.sqrt(5), nonlinearity='leaky_relu')(layer.weight)\n"),
+        "init", ["normal or alike", "uniform", "alexnet.py:"]),
     "no train mode": (edit(TRAIN, "    model.train()\n", "    model.eval()\n"), "training", ["eval mode in PaddlePaddle"]),
+}  # fmt: skip
+
+SGD = """    optimizer = SGD(
+        model.parameters(),
+        lr=scale_lr(args, world_size),
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+        nesterov=args.nesterov,
+        fused=True,  # one pass over the parameters
+    )"""
+MOMENTUM = """    optimizer = Momentum(
+        scheduler,
+        parameters=model.parameters(),
+        momentum=args.momentum,
+        weight_decay=args.weight_decay,
+        use_nesterov=args.nesterov,
+    )"""
+
+
+def rmsprop(torch, paddle):
+    """Return edits of both trees that train by RMSProp with these arguments."""
+    return (
+        edit(OPTIM, MOMENTUM, f"    import paddle\n    optimizer = paddle.optimizer.RMSProp(scheduler, parameters=model.parameters(), weight_decay=args.weight_decay{paddle})"),
+        edit(OPTIM, SGD, f"    import torch\n    optimizer = torch.optim.RMSprop(model.parameters(), lr=scale_lr(args, world_size), weight_decay=args.weight_decay{torch})"),
+    )  # fmt: skip
+
+
+def optimizers(torch, paddle):
+    """Return edits of both trees' optimizers: old and new text of each."""
+    return edit(OPTIM, *paddle), edit(OPTIM, *torch)
+
+
+# name: (edits of the Paddle tree, edits of the torch tree, checkpoint, words)
+PAIRS = {
+    "RMSProp's defaults": (*rmsprop("", ""), "optimizer", ["rho", "0.99 in PyTorch, 0.95 in PaddlePaddle"]),
+    "RMSProp's epsilon": (*rmsprop(", alpha=0.95, eps=1e-5", ", rho=0.95, epsilon=1e-5"), "optimizer", ["place of epsilon", "optim.py:"]),
+    "dampening": (*optimizers(("nesterov=args.nesterov", "nesterov=args.nesterov, dampening=0 if args.nesterov else 0.1"), ("use_nesterov", "use_nesterov")), "optimizer", ["dampening"]),
+    "momentum of batch normalization": (
+        edit(MODEL, CONV1, CONV1 + " nn.BatchNorm2D(64, momentum=0.1),"),
+        edit(MODEL, CONV1.replace("2D", "2d"), CONV1.replace("2D", "2d") + " nn.BatchNorm2d(64),"),
+        "training", ["features.1", "9 times as much", "1 minus PyTorch's", "alexnet.py:"]),
+    "a group's rate taken for a rate": (
+        edit(OPTIM, "parameters=model.parameters()", "parameters=[{'params': model.features.parameters()}, {'params': model.classifier.parameters(), 'learning_rate': 2 * lr}]"),
+        edit(OPTIM, "        model.parameters(),", "        [{'params': model.features.parameters()}, {'params': model.classifier.parameters(), 'lr': 2 * scale_lr(args, world_size)}],"),
+        "lr", ["classifier", "its group"]),
+}  # fmt: skip
+
+# Correct ports: name: (edits of the Paddle tree, edits of the torch tree)
+SAME = {
+    "Nesterov on both sides": optimizers(("nesterov=args.nesterov", "nesterov=args.momentum > 0"), ("use_nesterov=args.nesterov", "use_nesterov=args.momentum > 0")),
+    "dampening 0 written out": optimizers(("nesterov=args.nesterov", "nesterov=args.nesterov, dampening=0"), ("use_nesterov", "use_nesterov")),
+    "other hyperparameters": optimizers(
+        ("momentum=args.momentum,\n        weight_decay=args.weight_decay", "momentum=0.8,\n        weight_decay=3e-3"),
+        ("momentum=args.momentum,\n        weight_decay=args.weight_decay", "momentum=0.8,\n        weight_decay=3e-3")),
+    "another schedule on both sides": optimizers(("args.lr_gamma)", "args.lr_gamma / 3)"), ("args.lr_gamma)", "args.lr_gamma / 3)")),
+    "groups on both sides": (
+        edit(OPTIM, "parameters=model.parameters()", "parameters=[{'params': [p for p in model.parameters() if len(p.shape) > 1]}, {'params': [p for p in model.parameters() if len(p.shape) == 1], 'weight_decay': 0.0, 'learning_rate': 2.0}]"),
+        edit(OPTIM, "        model.parameters(),", "        [{'params': [p for p in model.parameters() if p.ndim > 1]}, {'params': [p for p in model.parameters() if p.ndim == 1], 'weight_decay': 0.0, 'lr': 2 * scale_lr(args, world_size)}],")),
 }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from common.paths import ROOT
 from tests.helpers import assert_user_error, run
-from tests.planted_training import FAULTS, MODEL
+from tests.planted_training import FAULTS, MODEL, PAIRS, SAME
 from tests.trees import SMALL, chosen, copy_tree
 from tools import align, probes
 from tools.verdicts import CHECKPOINTS
@@ -59,6 +59,25 @@ def test_a_planted_fault_is_caught_at_its_checkpoint(check, name):
     assert found["first_divergence"] == checkpoint and not found["aligned"]
     told = f"{verdict['where']} {verdict['cause']} {verdict['fix']}"
     assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("name", chosen(PAIRS, {"RMSProp's epsilon"}))
+def test_a_fault_of_two_optimizers_is_caught(check, name):
+    paddle, torch, checkpoint, words = PAIRS[name]
+    status, found, text = check(paddle, "--only", checkpoint, torch_edits=torch)
+    verdict = next(one for one in found["checkpoints"] if one["name"] == checkpoint)
+    assert status == 1 and verdict["verdict"] == "diverged", text
+    told = f"{verdict['where']} {verdict['cause']} {verdict['fix']}"
+    assert all(word in told for word in words), told
+
+
+@pytest.mark.parametrize("name", chosen(SAME, {"groups on both sides"}))
+def test_optimizers_that_are_the_same_raise_no_alarm(check, name):
+    paddle, torch = SAME[name]
+    status, found, text = check(
+        paddle, "--only", "lr,optimizer,training", "--steps", 4, torch_edits=torch
+    )
+    assert status == 0 and found["aligned"], text
 
 
 @pytest.mark.parametrize("momentum", [0.9, 0.1])

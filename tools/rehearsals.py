@@ -130,7 +130,7 @@ class Rehearsals:
         None where PaddlePaddle's reads other ones. Both normalize pictures alike, but within one
         rounding of float32, which a hundred steps would make a thousand times as large.
         """
-        reports = self.ask("batches", *more, weights=None, steps=steps)
+        reports = self.ask("read_batches", *more, weights=None, steps=steps)
         rows = [reports[side]["rows"] for side in FRAMEWORKS]
         if any(batches_differ(*pair) for pair in zip(*rows, strict=False)):
             return None

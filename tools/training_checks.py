@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from common import summaries
+from common.errors import UserError
 from tools import layerwise, training_faults
 from tools.places import Place
+from tools.probes import NAMES
 from tools.rehearsals import Asked, Rehearsals, batches_differ, exact, load
 from tools.verdicts import DIVERGED, Verdict
 
@@ -295,7 +297,14 @@ def check_optimizer(rehearsals: Rehearsals) -> Verdict:
         more = [*options, "--schedule", "step", "--epochs", "100", "--warmup-epochs", "0"]
         for dtype in ("float64", "float32") if name == "momentum" else ("float64",):
             settings = {"steps": OPTIMIZER_STEPS, "dtype": dtype, "weights": dtype}
-            reports = rehearsals.ask("optimizer", *more, **settings)
+            try:
+                reports = rehearsals.ask("optimizer", *more, **settings)
+            except UserError as error:
+                if name == "momentum" or NAMES["torch"] not in str(error):
+                    raise
+                # An optimizer that cannot do without momentum, say, is none the worse for it.
+                verdict.details.append({"title": f"{name}: not compared", "text": str(error)})
+                break
             apart = largest(rehearsals, reports, ("after",))
             setattr(verdict, dtype, max(getattr(verdict, dtype) or 0.0, apart))
             if dtype == "float32":

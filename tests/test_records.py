@@ -1,0 +1,103 @@
+"""tools/records.py: what a side did is kept by content, and found again only for the same."""
+
+import pytest
+
+from tests.trees import copy_tree
+from tools import probes, records
+from tools.probes import Side
+
+
+@pytest.fixture
+def side(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
+    return Side("torch", copy_tree("torch", tmp_path / "tree", []))
+
+
+@pytest.fixture
+def written(tmp_path):
+    folder = tmp_path / "written"
+    folder.mkdir()
+    (folder / "training.json").write_text("{}")
+    (folder / "request.json").write_text("{}")
+    return folder
+
+
+def test_the_same_tree_and_request_have_the_same_key_wherever_they_lie(side, tmp_path):
+    weights = tmp_path / "a.bin", tmp_path / "b.bin"
+    for path in weights:
+        path.write_bytes(b"the same")
+    other = Side("torch", copy_tree("torch", tmp_path / "elsewhere", []))
+    keys = [
+        records.key(one, "training", {"steps": 3, "weights": str(path)})
+        for one, path in zip((side, other), weights, strict=True)
+    ]
+    assert keys[0] == keys[1]
+
+
+@pytest.mark.parametrize("change", ["tree", "setting", "weights", "part"])
+def test_any_change_gives_another_key(side, tmp_path, change):
+    weights = tmp_path / "weights.bin"
+    weights.write_bytes(b"1")
+    settings = {"options": ["--weights", str(weights)], "steps": 3}
+    before = records.key(side, "training", settings)
+    part = "training"
+    if change == "tree":
+        (side.tree / "optim.py").write_text("# another\n")
+    elif change == "setting":
+        settings["steps"] = 4
+    elif change == "weights":
+        weights.write_bytes(b"22")
+    else:
+        part = "optimizer"
+    assert records.key(side, part, settings) != before
+
+
+def test_a_record_is_found_again_whole_and_the_oldest_go(side, written, monkeypatch):
+    monkeypatch.setattr(records, "MOST", 2)
+    assert records.find("one") is None
+    for name in ("one", "two", "three"):
+        records.keep(name, written)
+    kept = {name for name in ("one", "two", "three") if records.find(name)}
+    assert len(kept) == 2 and "three" in kept
+    found = records.find("three")
+    assert (found / "training.json").exists() and not (found / "request.json").exists()
+
+
+def test_half_a_record_is_none(side, written):
+    records.keep("one", written)
+    (records.FOLDER / "one" / "complete").unlink()
+    assert records.find("one") is None
+
+
+def test_what_is_too_large_is_not_kept(side, written, monkeypatch):
+    monkeypatch.setattr(records, "LARGEST", 1)
+    records.keep("one", written)
+    assert records.find("one") is None
+
+
+def test_a_side_that_has_not_changed_is_not_run_again(tmp_path, monkeypatch):
+    from tests.trees import SMALL
+    from tools.rehearsals import Rehearsals
+
+    monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
+    asked = []
+    ask = Side.ask
+
+    def counted(side, folder, **parts):
+        asked.extend((side.framework, part) for part in parts if part == "loss")
+        return ask(side, folder, **parts)
+
+    monkeypatch.setattr(Side, "ask", counted)
+    trees = {n: copy_tree(n, tmp_path / f"AlexNet-{n}", SMALL) for n in probes.FRAMEWORKS}
+    reports = []
+    for turn in range(3):
+        if turn == 2:
+            file = trees["paddle"] / "optim.py"
+            file.write_text(file.read_text() + "# changed\n")
+        sides = {name: Side(name, tree) for name, tree in trees.items()}
+        rehearsals = Rehearsals(sides, tmp_path / f"turn{turn}")
+        rehearsals.folder.mkdir()
+        rehearsals.prepare()
+        reports.append(rehearsals.ask("loss", cases=[]))
+    assert asked == [("torch", "loss"), ("paddle", "loss"), ("paddle", "loss")]
+    assert reports[1]["torch"]["cases"] == reports[0]["torch"]["cases"]
