@@ -1,4 +1,4 @@
-"""Checkpoints: a run as it stands after an epoch. Loading one runs no code that it may carry."""
+"""Checkpoints: a run as it stands after a step. Loading one runs no code that it may carry."""
 
 from pathlib import Path
 from typing import Any
@@ -9,27 +9,23 @@ from paddle import nn
 from safetensors.numpy import load_file
 
 from common import pickles, state
-from common.run_folder import link_or_copy, replace_whole
 
 SUFFIX = ".pdparams"
 
 
-def save(folder: Path, contents: dict[str, Any], best: bool) -> None:
-    """Write `contents` to `last.pdparams` in `folder`, whole or not at all; the same to `best`."""
-    last = folder / f"last{SUFFIX}"
-    with replace_whole(last) as partial:
-        paddle.save(contents, str(partial))
-    if best:
-        link_or_copy(last, folder / f"best{SUFFIX}")
+def save(path: Path, contents: dict[str, Any]) -> None:
+    """Write `contents` to a file; common/checkpoints.py makes it whole and gives it its name."""
+    paddle.save(contents, str(path))
 
 
-def pack(model: nn.Layer, optimizer, scheduler, **facts: Any) -> dict[str, Any]:
-    """Return the contents of a checkpoint: model, optimizer, schedule and `facts`."""
+def pack(model: nn.Layer, optimizer, scheduler, scaler, average) -> dict[str, Any]:
+    """Return what a run needs to go on, but for its progress."""
     return {
         "model": model.state_dict(),
         "optimizer": rename(optimizer.state_dict(), automatic_names(model)),
         "scheduler": scheduler.state_dict(),
-        **facts,
+        "scaler": scaler.state_dict(),
+        "ema": average.weights,
     }
 
 
@@ -66,9 +62,11 @@ def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
     return weights
 
 
-def restore(contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, scheduler) -> None:
-    """Put model, optimizer and schedule back as `pack` found them. Raises UserError on a misfit."""
-    state.check_keys(path, contents, ("model", "optimizer", "scheduler", "epoch", "best_top1"))
+def restore(
+    contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, scheduler, scaler, average
+) -> None:
+    """Put all back as `pack` found it. Raises UserError on a misfit."""
+    state.check_keys(path, contents, state.CHECKPOINT)
     weights = state.model_entry(path, contents)
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
     model.set_state_dict(weights)
@@ -76,6 +74,8 @@ def restore(contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, sc
     with state.user_error(path):
         optimizer.set_state_dict(rename(contents["optimizer"], own_names))
         scheduler.set_state_dict(contents["scheduler"])
+        scaler.load_state_dict(contents["scaler"])
+        average.load(contents["ema"])
 
 
 def automatic_names(model: nn.Layer) -> dict[str, str]:

@@ -4,6 +4,7 @@ Nothing of the training is written here again: the network, the loss, the optimi
 those of train.py, which runs as it always does. Only what it reads and what it writes is exchanged.
 """
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ import paddle
 from paddle import nn
 
 import checkpoint
+import distributed
 import layers
 import optim
 import train
-from common import summaries
+from common import keeper, summaries
 
 Batches = Callable[[Any, int], Iterator[tuple]]  # of a loader and an epoch, as read_batches
+NO_STOP = SimpleNamespace(signal=0)
 Step = Callable[..., tuple]  # stands for train_step; its first argument is the original
 
 
@@ -57,14 +60,15 @@ def rehearse(
     """
     read, take, arguments = train.read_batches, train.train_step, sys.argv
 
-    def read_batches(loader, epoch):
-        for images, labels in (batches or read)(loader, epoch):
+    def read_batches(loader, epoch, first=0):
+        own = batches(loader, epoch) if batches else read(loader, epoch, first)
+        for images, labels in itertools.islice(own, first if batches else 0, None):
             yield images.astype(dtype), labels
 
     def train_step(*given):
         return step(take, *given)
 
-    def evaluate(model, criterion, loader, device):
+    def evaluate(model, criterion, loader, device, world_size):
         model.eval()
         nothing = {"val_loss": 0.0, "val_top1": 0.0, "val_top5": 0.0}
         return train.Evaluation(nothing, np.zeros(1, np.int64), np.zeros(1, np.float32))
@@ -74,7 +78,8 @@ def rehearse(
     try:
         with (
             replaced(train, read_batches=read_batches, train_step=train_step, evaluate=evaluate),
-            replaced(checkpoint, **({} if saves else {"save": lambda *given: None})),
+            replaced(train, Stop=lambda: NO_STOP),  # signals are not for a probe
+            replaced(keeper.Keeper, **({} if saves else {"save": lambda *given: None})),
             replaced(train.mistakes, write_page=lambda *given: None),
             replaced(train.plots, write_curves=lambda *given: None),
         ):
@@ -121,7 +126,8 @@ class Recorder:
         self.buffer_shapes: dict[str, list[int]] = {}
         self.turned: set[str] = set()  # parameters that lie as [in, out]
 
-    def __call__(self, original, model, criterion, optimizer, scheduler, images, labels):
+    def __call__(self, original, model, criterion, optimizer, scheduler, images, labels, *rest):
+        network, model = model, distributed.unwrap(model)
         number = len(self.rows)
         row = {
             "images": summaries.summarize(images.numpy()).tolist(),
@@ -146,7 +152,9 @@ class Recorder:
         optimizer.step = step
         try:
             with layers.shared_dropout(self.seed, self.first + number, lambda dropout: None):
-                loss, logits = original(model, criterion, optimizer, scheduler, images, labels)
+                loss, logits = original(
+                    network, criterion, optimizer, scheduler, images, labels, *rest
+                )
         finally:
             optimizer.step = update
         noted["after"] = self.parameters(model)
@@ -257,7 +265,7 @@ def record_batches(out_dir: Path, options: list[str], steps: int) -> dict[str, A
     """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
     rows = []
 
-    def step(original, model, criterion, optimizer, scheduler, images, labels):
+    def step(original, model, criterion, optimizer, scheduler, images, labels, *rest):
         number = len(rows)
         np.save(out_dir / f"images-{number}.npy", images.numpy())
         np.save(out_dir / f"labels-{number}.npy", labels.numpy())
@@ -317,8 +325,10 @@ def record_evaluation(out_dir: Path, options: list[str], cases: list[str]) -> di
         ends = np.cumsum(sizes).tolist()
         slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
         batches = [(paddle.to_tensor(logits[one]), paddle.to_tensor(labels[one])) for one in slices]
-        loader = SimpleNamespace(dataset=range(len(labels)), batch_sampler=SimpleNamespace(epoch=0))
-        with replaced(train, read_batches=lambda loader, epoch, own=batches: iter(own)):
+        loader = SimpleNamespace(
+            dataset=range(len(labels)), batch_sampler=SimpleNamespace(epoch=0, batch_size=1)
+        )
+        with replaced(train, read_batches=lambda loader, epoch, first=0, own=batches: iter(own)):
             results = evaluate(nn.Identity(), nn.CrossEntropyLoss(), loader, "cpu")
         found.append({name: float(value) for name, value in results.results.items()})
     return {"cases": found}
@@ -348,9 +358,10 @@ class Weigh(nn.Layer):
 
 def stand_in(original: Callable, network: nn.Layer, *rest) -> tuple:
     """Take the tree's own step with another network, whose output is the loss."""
-    optimizer, scheduler, images, labels = rest
+    optimizer, scheduler, images, labels, *more = rest
     loss, _ = original(
-        network, lambda logits, labels: logits.sum(), optimizer, scheduler, images, labels
+        *(network, lambda logits, labels: logits.sum(), optimizer, scheduler, images, labels),
+        *more,
     )
     return loss, paddle.zeros([len(labels), 2], dtype=loss.dtype)
 

@@ -2,7 +2,8 @@
 
     python AlexNet-paddle/train.py                                # on the embedded sample
     python AlexNet-paddle/train.py --data-path DIR                # on DIR/train and DIR/val
-    python AlexNet-paddle/train.py --resume runs/NAME/last.pdparams    # on from where a run stopped
+    python AlexNet-paddle/train.py --resume auto                  # on from where a run stopped
+    python -m paddle.distributed.launch --nproc_per_node 2 AlexNet-paddle/train.py    # in two
 
 All options: --help.
 """
@@ -10,6 +11,7 @@ All options: --help.
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from common import processor
@@ -22,16 +24,25 @@ from paddle import nn
 from paddle.io import DataLoader
 from tqdm import tqdm
 
+import boards
 import checkpoint
+import distributed
 import metric
 import optim
 from common import draws, errors, folder, mistakes, plots, sample
 from common.args import parse
+from common.finite import Recent
+from common.keeper import Keeper
+from common.progress import Progress
 from common.run_folder import RunFolder
+from common.stopping import Stop
+from common.timing import Waiting
 from datasets.folder import make_loader, read_batches
+from ema import Average
 from models import AlexNet
 
-REFRESH = 10  # steps between two looks at the running loss: each look waits for the device
+REFRESH = 10  # batches between two looks at the running loss: each look waits for the device
+AMP = {"off": "float16", "bf16": "bfloat16", "fp16": "float16"}  # auto_cast knows no float32
 
 
 class Evaluation(NamedTuple):
@@ -40,64 +51,93 @@ class Evaluation(NamedTuple):
     probability: np.ndarray  # [N], float32, of the predicted classes
 
 
+@distributed.lost_peers()
 def main() -> None:
+    stop = Stop()
     args = parse("paddle")
     device = choose_device(args.device)
-    train_loader, val_loader, classes = load_data(args)
+    set_arithmetic(args, device)
+    rank, world_size = distributed.start(device)
+    errors.speak_once(rank)
+    train_loader, val_loader, classes = load_data(args, rank, world_size)
 
     paddle.seed(draws.weights_seed(args.seed))
     model = AlexNet(num_classes=len(classes), dropout=args.dropout)
-    criterion = nn.CrossEntropyLoss()
+    criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     weights = args.weights or (args.resume if args.eval_only else None)
     if weights:
         checkpoint.load_weights(weights, model)
     if args.eval_only:
-        print(describe(evaluate(model, criterion, val_loader, device).results))
+        evaluation = evaluate(model, criterion, val_loader, device, world_size)
+        print(describe(evaluation.results))
         return
 
-    optimizer, scheduler = optim.build(model, args, len(train_loader))
-    epoch, best_top1 = 0, -1.0
+    steps_per_epoch = train_loader.batch_sampler.steps
+    optimizer, scheduler = optim.build(model, args, steps_per_epoch, world_size)
+    scaler = paddle.amp.GradScaler(enable=args.amp == "fp16")
+    average = Average(model, args.ema)
+    progress = Progress()
     if args.resume:
         contents = checkpoint.load(args.resume)
-        checkpoint.restore(contents, args.resume, model, optimizer, scheduler)
-        epoch, best_top1 = contents["epoch"], contents["best_top1"]
-    run = RunFolder(args, epoch)
+        checkpoint.restore(contents, args.resume, model, optimizer, scheduler, scaler, average)
+        progress = Progress.of(contents, args.resume, rank, world_size)
+    run = RunFolder(args, progress.epoch, writes=rank == 0)
+
+    def write(path: Path, progress: Progress) -> None:
+        contents = checkpoint.pack(model, optimizer, scheduler, scaler, average)
+        facts = {"classes": classes, "arguments": run.arguments(), "world_size": world_size}
+        checkpoint.save(path, contents | progress.as_dict() | facts)
+
+    def agree(values: list[int]) -> list[int]:
+        return distributed.highest(values, device, world_size)
+
+    keeper = Keeper(args, run, stop, steps_per_epoch, write, agree)
+    board = boards.open_board(run.path, args.visualdl and run.writes)
+    network = distributed.wrap(model, device, world_size)
+    network = paddle.jit.to_static(network) if args.compile else network
     print(f"run folder: {run.path}")
     print(f"data: {len(train_loader.dataset)} train, {len(val_loader.dataset)} val pictures")
-    print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device}")
-    print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {optim.scale_lr(args, 1):g} here")
+    print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device} x {world_size}")
+    lr = optim.scale_lr(args, world_size)
+    print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {lr:g} here")
 
     evaluation = None
-    while epoch < args.epochs:
+    while progress.epoch < args.epochs:
         start = time.perf_counter()
-        row = {"epoch": epoch + 1, "lr": optim.current_lr(optimizer)}
+        row = {"epoch": progress.epoch + 1}
         row |= train_one_epoch(
-            model, criterion, optimizer, scheduler, train_loader, device, epoch, args
+            *(network, criterion, optimizer, scheduler, scaler, average),
+            *(train_loader, device, args, progress, keeper),
         )
-        evaluation = evaluate(model, criterion, val_loader, device)
+        with average.in_place():
+            evaluation = evaluate(model, criterion, val_loader, device, world_size)
         row |= evaluation.results
         row["seconds"] = time.perf_counter() - start
 
-        epoch += 1
-        is_best = row["val_top1"] > best_top1
-        best_top1 = max(row["val_top1"], best_top1)
-        contents = checkpoint.pack(
-            model, optimizer, scheduler, epoch=epoch, best_top1=best_top1, classes=classes
-        )
-        checkpoint.save(run.path, contents, is_best)
-        run.log(row)
-        print(f"epoch {epoch}/{args.epochs}: {describe(row)}", flush=True)
+        is_best = progress.end_epoch(row["val_top1"])
+        run.log(row)  # before the checkpoint: a run that goes on drops rows of epochs that it lacks
+        boards.add(board, row)
+        print(f"epoch {progress.epoch}/{args.epochs}: {describe(row)}", flush=True)
+        keeper.save(progress, is_best)
 
-    evaluation = evaluation or evaluate(model, criterion, val_loader, device)
-    plots.write_curves(
-        run.path / "curves.png", run.read_metrics(), f"{args.framework}, recipe {args.recipe}"
-    )
-    page = run.path / "misclassified.html"
+    with average.in_place():
+        evaluation = evaluation or evaluate(model, criterion, val_loader, device, world_size)
+    if run.writes:
+        leave_results(args, run, val_loader, evaluation)
+    distributed.end()
+
+
+def leave_results(
+    args: argparse.Namespace, run: RunFolder, val_loader: DataLoader, evaluation: Evaluation
+) -> None:
+    """Write the curves and the page of mistakes, and say what came out."""
+    curves, page = run.path / "curves.png", run.path / "misclassified.html"
+    plots.write_curves(curves, run.read_metrics(), f"{args.framework}, recipe {args.recipe}")
     mistakes.write_page(
         page, val_loader.dataset.index, evaluation.predicted, evaluation.probability
     )
     print(f"result: {describe(evaluation.results)}")
-    print(f"look at: {run.path / 'curves.png'} and {page}")
+    print(f"look at: {curves} and {page}")
 
 
 def choose_device(name: str) -> str:
@@ -106,7 +146,7 @@ def choose_device(name: str) -> str:
     if name == "cpu" or (name == "auto" and not count):
         paddle.set_device("cpu")
         return "cpu"
-    number = int(name.partition(":")[2] or 0)
+    number = int(name.partition(":")[2] or distributed.local_rank())
     if number >= count:
         raise errors.UserError(
             f"--device {name}: this machine and this paddle have {count} usable GPUs; "
@@ -116,12 +156,25 @@ def choose_device(name: str) -> str:
     return f"gpu:{number}"
 
 
-def load_data(args: argparse.Namespace) -> tuple[DataLoader | None, DataLoader, list[str]]:
+def set_arithmetic(args: argparse.Namespace, device: str) -> None:
+    """Choose how the framework computes. Raises UserError for what it cannot do here."""
+    if args.amp != "off" and device == "cpu":
+        raise errors.UserError(
+            f"--amp {args.amp}: Paddle multiplies no matrices of 16 bits on a processor; leave it "
+            "out, use a GPU, or the torch tree with --amp bf16"
+        )
+    if args.deterministic:
+        paddle.set_flags({"FLAGS_cudnn_deterministic": True})
+
+
+def load_data(
+    args: argparse.Namespace, rank: int, world_size: int
+) -> tuple[DataLoader | None, DataLoader, list[str]]:
     """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
     data_path = args.data_path or sample.ensure()
     train, val = folder.index_data(data_path, need_train=not args.eval_only)
-    train_loader = make_loader(train, args, train=True) if train else None
-    return train_loader, make_loader(val, args, train=False), val.classes
+    train_loader = make_loader(train, args, True, rank, world_size) if train else None
+    return train_loader, make_loader(val, args, False, rank, world_size), val.classes
 
 
 def train_one_epoch(
@@ -129,35 +182,70 @@ def train_one_epoch(
     criterion: nn.Layer,
     optimizer: paddle.optimizer.Optimizer,
     scheduler: paddle.optimizer.lr.LRScheduler,
+    scaler: paddle.amp.GradScaler,
+    average: Average,
     loader: DataLoader,
     device: str,
-    epoch: int,
     args: argparse.Namespace,
+    progress: Progress,
+    keeper: Keeper,
 ) -> dict[str, float]:
-    """Train over every picture once; return the mean loss, top-1 in per cent, and images/s."""
-    model.train()
-    loss_sum = paddle.zeros([])
-    correct = paddle.zeros([], dtype="int64")
-    seen = 0
-    start = time.perf_counter()
-    bar = progress_bar(loader, f"epoch {epoch + 1}/{args.epochs}")
-    for step, (images, labels) in enumerate(read_batches(loader, epoch)):  # [N, 3, S, S], [N]
-        paddle.seed(draws.dropout_seed(args.seed, epoch, step))
-        lr = optim.current_lr(optimizer)
-        loss, logits = train_step(model, criterion, optimizer, scheduler, images, labels)
+    """Train over every picture once; return the mean loss, top-1 in per cent, and images/s.
 
-        loss_sum += loss * len(labels)
-        correct += metric.count_correct(logits, labels, k=1)
-        seen += len(labels)
-        if step % REFRESH == 0:
+    An epoch that was broken off goes on where `progress` says.
+    """
+    model.train()
+    batches, epoch = loader.batch_sampler, progress.epoch
+    rank, world_size = batches.rank, batches.world_size
+    loss_sum = paddle.to_tensor(progress.loss_sum)
+    correct = paddle.to_tensor(progress.correct)
+    seen = seen_before = progress.seen
+    if progress.step == 0:
+        progress.lr = optim.current_lr(optimizer)
+    first = progress.step * args.accumulate  # number of the first batch
+    recent = Recent(loader, epoch, keeper)
+    waiting = Waiting()
+    bar = progress_bar(loader, f"epoch {epoch + 1}/{args.epochs}", done=first)
+    for number, (images, labels) in enumerate(
+        waiting.count(read_batches(loader, epoch, first)), first
+    ):  # [N, 3, S, S], [N]
+        paddle.seed(draws.dropout_seed(args.seed, epoch, number * world_size + rank))
+        count, weight, is_last = batches.share(number)
+        loss, logits = train_step(
+            *(model, criterion, optimizer, scheduler, images, labels),
+            *(scaler, args, weight, is_last),
+        )
+
+        loss_sum += loss * count
+        correct += metric.count_correct(logits, labels, k=1) * (count > 0)
+        seen += count
+        recent.note(number, loss)
+        if number % REFRESH == 0:
+            recent.check()
             loss_now, top1_now = loss_sum.item() / seen, 100 * correct.item() / seen
+            lr = optim.current_lr(optimizer)
             bar.set_postfix_str(f"loss {loss_now:.3f}, top-1 {top1_now:.1f}, lr {lr:.2g}", False)
-        bar.update(len(labels))
+        bar.update(len(labels) * world_size)
+        if is_last:
+            average.update()
+        if is_last and keeper.is_due():
+            recent.check()
+            sums = distributed.total([loss_sum.item(), correct.item(), seen], device, world_size)
+            progress.note(-(-(number + 1) // args.accumulate), *sums)
+            keeper.save(progress)
     bar.close()
+    recent.check()
+    waiting.warn(args.workers)
+    loss_sum, correct, seen, trained = distributed.total(
+        [loss_sum.item(), correct.item(), seen, seen - seen_before], device, world_size
+    )
     return {
-        "train_loss": loss_sum.item() / seen,
-        "train_top1": 100 * correct.item() / seen,
-        "images_per_s": seen / (time.perf_counter() - start),
+        "lr": progress.lr,
+        "train_loss": loss_sum / seen,
+        "train_top1": 100 * correct / seen,
+        "images_per_s": trained / waiting.total(),
+        "data_seconds": waiting.for_data,
+        "compute_seconds": waiting.for_compute,
     }
 
 
@@ -168,20 +256,40 @@ def train_step(
     scheduler: paddle.optimizer.lr.LRScheduler,
     images: paddle.Tensor,
     labels: paddle.Tensor,
+    scaler: paddle.amp.GradScaler,
+    args: argparse.Namespace,
+    weight: float = 1.0,
+    is_last: bool = True,
 ) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """Take one step on images [N, 3, S, S] and labels [N]; return the loss [] and logits [N, C]."""
-    logits = model(images)  # [N, C]
-    loss = criterion(logits, labels)
-    optimizer.clear_grad()
-    loss.backward()
-    optimizer.step()
-    scheduler.step()
+    """Take one step on images [N, 3, S, S] and labels [N]; return the loss [] and logits [N, C].
+
+    A step may take several batches: each has its `weight` in it, and the last one `is_last`.
+    """
+    with distributed.keep_gradients(model, is_last):
+        with paddle.amp.auto_cast(args.amp != "off", dtype=AMP[args.amp]):
+            logits = model(images)  # [N, C]
+            loss = criterion(logits, labels)
+        scaler.scale(loss * weight).backward()
+    if is_last:
+        if args.clip_grad:
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), args.clip_grad)
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.clear_grad()
+        scheduler.step()
     return loss.detach(), logits.detach()
 
 
 @paddle.no_grad()
-def evaluate(model: nn.Layer, criterion: nn.Layer, loader: DataLoader, device: str) -> Evaluation:
-    """Measure the model on every picture once, whatever the batches."""
+def evaluate(
+    model: nn.Layer,
+    criterion: nn.Layer,
+    loader: DataLoader,
+    device: str,
+    world_size: int = 1,
+) -> Evaluation:
+    """Measure the model on every picture once, whatever the batches and the processes."""
     model.eval()
     loss_sum = paddle.zeros([])
     correct1 = paddle.zeros([], dtype="int64")
@@ -194,25 +302,34 @@ def evaluate(model: nn.Layer, criterion: nn.Layer, loader: DataLoader, device: s
         correct1 += metric.count_correct(logits, labels, k=1)
         correct5 += metric.count_correct(logits, labels, k=5)
         probabilities = nn.functional.softmax(logits, axis=1)
-        predicted.append(probabilities.argmax(axis=1))
-        probability.append(probabilities.max(axis=1))
-        bar.update(len(labels))
+        predicted.append(probabilities.argmax(axis=1).numpy())
+        probability.append(probabilities.max(axis=1).numpy())
+        bar.update(len(labels) * world_size)
     bar.close()
     seen = len(loader.dataset)
+    loss_sum, correct1, correct5 = distributed.total(
+        [loss_sum.item(), correct1.item(), correct5.item()], device, world_size
+    )
     results = {
-        "val_loss": loss_sum.item() / seen,
-        "val_top1": 100 * correct1.item() / seen,
-        "val_top5": 100 * correct5.item() / seen,
+        "val_loss": loss_sum / seen,
+        "val_top1": 100 * correct1 / seen,
+        "val_top5": 100 * correct5 / seen,
     }
-    predicted = paddle.concat(predicted).numpy()
-    probability = paddle.concat(probability).numpy()
-    return Evaluation(results, predicted, probability)
+    predicted = np.concatenate([np.zeros(0, np.int64), *predicted])
+    probability = np.concatenate([np.zeros(0, np.float32), *probability])
+    return Evaluation(
+        results,
+        distributed.gather(predicted, seen, world_size),
+        distributed.gather(probability, seen, world_size),
+    )
 
 
-def progress_bar(loader: DataLoader, title: str) -> tqdm:
-    """Return a bar that counts pictures; it is silent where nobody watches a terminal."""
+def progress_bar(loader: DataLoader, title: str, done: int = 0) -> tqdm:
+    """Return a bar that counts pictures, `done` batches of them over; silent without a terminal."""
     quiet = not sys.stderr.isatty()
-    return tqdm(total=len(loader.dataset), desc=title, unit=" images", leave=False, disable=quiet)
+    total = len(loader.dataset)
+    done = min(done * loader.batch_sampler.batch_size, total)
+    return tqdm(total=total, initial=done, desc=title, unit=" images", leave=False, disable=quiet)
 
 
 def describe(row: dict[str, float]) -> str:

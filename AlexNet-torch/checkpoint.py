@@ -1,4 +1,4 @@
-"""Checkpoints: a run as it stands after an epoch. Loading one runs no code that it may carry."""
+"""Checkpoints: a run as it stands after a step. Loading one runs no code that it may carry."""
 
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,23 @@ from torch import nn
 
 from common import state
 from common.errors import UserError
-from common.run_folder import link_or_copy, replace_whole
 
 SUFFIX = ".pth"
 
 
-def save(folder: Path, contents: dict[str, Any], best: bool) -> None:
-    """Write `contents` to `last.pth` in `folder`, whole or not at all; the same to `best.pth`."""
-    last = folder / f"last{SUFFIX}"
-    with replace_whole(last) as partial:
-        torch.save(contents, partial)
-    if best:
-        link_or_copy(last, folder / f"best{SUFFIX}")
+def save(path: Path, contents: dict[str, Any]) -> None:
+    """Write `contents` to a file; common/checkpoints.py makes it whole and gives it its name."""
+    torch.save(contents, path)
 
 
-def pack(model: nn.Module, optimizer, scheduler, **facts: Any) -> dict[str, Any]:
-    """Return the contents of a checkpoint: model, optimizer, schedule and `facts`."""
+def pack(model: nn.Module, optimizer, scheduler, scaler, average) -> dict[str, Any]:
+    """Return what a run needs to go on, but for its progress."""
     return {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "scheduler": scheduler.state_dict(),
-        **facts,
+        "scaler": scaler.state_dict(),
+        "ema": average.weights,
     }
 
 
@@ -74,15 +70,19 @@ def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
 
 
-def restore(contents: dict[str, Any], path: Path, model: nn.Module, optimizer, scheduler) -> None:
-    """Put model, optimizer and schedule back as `pack` found them. Raises UserError on a misfit."""
-    state.check_keys(path, contents, ("model", "optimizer", "scheduler", "epoch", "best_top1"))
+def restore(
+    contents: dict[str, Any], path: Path, model: nn.Module, optimizer, scheduler, scaler, average
+) -> None:
+    """Put all back as `pack` found it. Raises UserError on a misfit."""
+    state.check_keys(path, contents, state.CHECKPOINT)
     weights = state.model_entry(path, contents)
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
     model.load_state_dict(weights)
     with state.user_error(path):
         optimizer.load_state_dict(contents["optimizer"])
         scheduler.load_state_dict(contents["scheduler"])
+        scaler.load_state_dict(contents["scaler"])
+        average.load(contents["ema"])
 
 
 def _shapes(weights: dict[str, torch.Tensor]) -> state.Shapes:

@@ -8,15 +8,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from common import errors
+from common import checkpoints, errors
+from common.checkpoints import SUFFIX
+from common.paths import RUNS_DIR
 from common.recipes import RECIPES
 
 SMALLEST_IMAGE = 63  # pixels; below it AlexNet's last pooling has nothing left to pool
 LARGEST_SEED = 2**63 - 1
 
-DEFAULTS = {"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False}
+DEFAULTS = {
+    **{"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False},
+    **{"accumulate": 1, "clip_grad": 0.0, "label_smoothing": 0.0, "ema": 0.0},
+    **{"amp": "off", "compile": False, "channels_last": False, "deterministic": False},
+    **{"save_every": "15m", "keep": 2, "tensorboard": False, "visualdl": False},
+}
 # What may change when a run is resumed; all else is part of what the run is.
 CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
+CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
+AUTO = "auto"  # of --resume
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,6 +72,14 @@ def whole(smallest: int, largest: int = 1_000_000):
 
 def _real(smallest: float, largest: float):
     return _number(float, smallest, largest)
+
+
+def _save_every(text: str) -> str:
+    """An argparse type for steps (500) or minutes (15m)."""
+    number = text.removesuffix("m")
+    if not number.isdecimal() or int(number) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither steps, as 500, nor minutes, as 15m")
+    return text
 
 
 def _device(text: str) -> str:
@@ -144,6 +161,24 @@ def get_args_parser(framework: str) -> Parser:
         metavar="EPOCHS",
         help="epochs, or a fraction, in which the rate climbs from a hundredth (recipe)",
     )
+    recipe.add_argument(
+        "--accumulate", type=whole(1), metavar="N", help="batches that make up one step (1)"
+    )
+    recipe.add_argument(
+        "--clip-grad",
+        type=_real(0, 1e9),
+        metavar="NORM",
+        help="scale the gradients of a step down to this norm where theirs is larger; 0: no (0)",
+    )
+    recipe.add_argument(
+        "--label-smoothing", type=_real(0, 1), metavar="S", help="of the cross entropy (0)"
+    )
+    recipe.add_argument(
+        "--ema",
+        type=_real(0, 1),
+        metavar="DECAY",
+        help="evaluate a moving average of the weights, of this decay a step; 0: no (0)",
+    )
     recipe.add_argument("--dropout", type=_real(0, 0.99), metavar="P", help="rate (recipe)")
 
     model = parser.add_argument_group("model")
@@ -151,7 +186,11 @@ def get_args_parser(framework: str) -> Parser:
         "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"
     )
     model.add_argument(
-        "--resume", type=Path, metavar="FILE", help="go on from a checkpoint, in its run folder"
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="go on from a checkpoint, in its run folder; auto: the newest intact one of "
+        "--output-dir or of the newest run, and a new run where there is none",
     )
     model.add_argument(
         "--eval-only",
@@ -160,7 +199,37 @@ def get_args_parser(framework: str) -> Parser:
         help="only measure --weights or --resume on val",
     )
 
+    speed = parser.add_argument_group("speed and precision")
+    speed.add_argument(
+        "--amp",
+        choices=["off", "bf16", "fp16"],
+        help="mixed precision: most of the arithmetic in 16 bits; fp16 on a GPU alone (off)",
+    )
+    for name, words in (
+        ("compile", "have the framework compile the network (off)"),
+        ("channels-last", "lay pictures out as [N, H, W, C]; torch alone (off)"),
+        ("deterministic", "the same numbers at every run on a GPU too, at some speed (off)"),
+    ):
+        speed.add_argument(f"--{name}", action="store_true", default=None, help=words)
+
+    saving = parser.add_argument_group("checkpoints")
+    saving.add_argument(
+        "--save-every",
+        type=_save_every,
+        metavar="N",
+        help="steps (500) or minutes (15m) from checkpoint to checkpoint within an epoch (15m)",
+    )
+    saving.add_argument(
+        "--keep", type=whole(1), metavar="N", help="checkpoints that are kept, beside the best (2)"
+    )
+
     run = parser.add_argument_group("run")
+    run.add_argument(
+        "--tensorboard", action="store_true", default=None, help="log for TensorBoard; torch (off)"
+    )
+    run.add_argument(
+        "--visualdl", action="store_true", default=None, help="log for VisualDL; Paddle (off)"
+    )
     run.add_argument(
         "--output-dir",
         type=Path,
@@ -186,6 +255,9 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     """
     parser = get_args_parser(framework)
     args = parser.parse_args(argv)
+    args.resume_auto = str(args.resume) == AUTO
+    if args.resume_auto:
+        args.resume = _newest_checkpoint(args.output_dir, framework)
     _check_paths(parser, args)
     if args.resume:
         _fill_in(args, _stored_arguments(parser, args, framework))
@@ -197,6 +269,20 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     args.resize_size = round(args.image_size * 256 / 224)
     _check_together(parser, args)
     return args
+
+
+def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
+    """Return the newest intact checkpoint of `run`, or of the newest run that has one."""
+    suffix = SUFFIX[framework]
+    runs = [run] if run else sorted(RUNS_DIR.glob(f"{framework}-*"), key=_age)
+    found = (checkpoints.newest(folder, suffix) for folder in runs if folder.is_dir())
+    path = next((path for path in found if path), None)
+    print(f"resume: {path or 'there is no checkpoint to go on from; a new run'}", flush=True)
+    return path
+
+
+def _age(folder: Path) -> float:
+    return -folder.stat().st_mtime
 
 
 def _fill_in(args: argparse.Namespace, values: dict) -> None:
@@ -252,5 +338,14 @@ def _check_together(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(
             f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"
         )
+    if args.amp == "fp16" and args.device == "cpu":
+        parser.error("--amp fp16 is for GPUs: on a processor use bf16 (torch), or none")
+    if args.framework == "paddle":
+        for name in ("channels_last", "tensorboard"):
+            if getattr(args, name):
+                instead = "use --visualdl" if name == "tensorboard" else "leave it out"
+                parser.error(f"--{name.replace('_', '-')}: torch alone has it; {instead}")
+    elif args.visualdl:
+        parser.error("--visualdl is Paddle's board; use --tensorboard")
     if args.nesterov and not args.momentum:
         parser.error("--nesterov needs a --momentum above 0")

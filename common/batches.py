@@ -15,24 +15,98 @@ class EpochBatches:
 
     A key carries the epoch, so worker processes need no state of their own: whichever of them loads
     the sample, however long it has lived, draws the same crop. The last batch may be smaller.
+
+    Of several processes each takes its part of every batch of `world_size` times `batch_size`, so
+    that together they see what one process with such batches would see. Where the last one has
+    fewer samples than there are processes, some take a sample that counts for nothing.
     """
 
-    def __init__(self, length: int, batch_size: int, seed: int, shuffle: bool) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world_size: int = 1,
+        accumulate: int = 1,
+    ) -> None:
+        """`accumulate`: batches that make up one step of the optimizer."""
         self.length = length
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.accumulate = accumulate
         self.epoch = 0
+        self.first = 0  # number of the batch to begin with
 
     def __len__(self) -> int:
-        return -(-self.length // self.batch_size)
+        return -(-self.length // (self.batch_size * self.world_size))
+
+    @property
+    def steps(self) -> int:
+        """Steps of the optimizer in an epoch."""
+        return -(-len(self) // self.accumulate)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = range(self.length)
+        order = self.order()
+        for number in range(self.first, len(self)):
+            start, end = self._bounds(number)
+            first = number * self.batch_size * self.world_size
+            own = order[start:end] or order[first : first + 1]
+            yield [(self.epoch, index) for index in own]
+
+    def samples(self, number: int) -> list[int]:
+        """Return the samples of a batch, as places in the folder's index."""
+        start, end = self._bounds(number)
+        return self.order()[start:end]
+
+    def order(self) -> list[int]:
+        """Return the samples of the epoch in the order of their batches."""
         if self.shuffle:
-            order = draws.order(self.seed, self.epoch, self.length).tolist()
-        for start in range(0, self.length, self.batch_size):
-            yield [(self.epoch, index) for index in order[start : start + self.batch_size]]
+            return draws.order(self.seed, self.epoch, self.length).tolist()
+        return list(range(self.length))
+
+    def _bounds(self, number: int) -> tuple[int, int]:
+        """Return where this process's part of a batch starts and ends in the order."""
+        first = number * self.batch_size * self.world_size
+        count = min(self.batch_size * self.world_size, self.length - first)
+        return (
+            first + count * self.rank // self.world_size,
+            first + count * (self.rank + 1) // self.world_size,
+        )
+
+    def share(self, number: int) -> tuple[int, float, bool]:
+        """Return how many samples of a batch count here, their weight, and if it ends a step.
+
+        The mean loss of the batch times its weight, averaged over the processes and summed over the
+        batches of the step, is the mean over all samples of the step.
+        """
+        start, end = self._bounds(number)
+        whole = self.batch_size * self.world_size * self.accumulate
+        first = number // self.accumulate * whole
+        total = min(whole, self.length - first)
+        is_last = (number + 1) % self.accumulate == 0 or number + 1 == len(self)
+        return end - start, (end - start) * self.world_size / total, is_last
+
+
+class PartBatches:
+    """The samples of an evaluation, each once: process r has those of r, r + world_size, ..."""
+
+    def __init__(self, length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.own = range(rank, length, world_size)
+        self.batch_size = batch_size
+        self.epoch = 0
+        self.first = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.own) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for start in range(self.first * self.batch_size, len(self.own), self.batch_size):
+            yield [(self.epoch, index) for index in self.own[start : start + self.batch_size]]
 
 
 class Failure(NamedTuple):

@@ -1,10 +1,19 @@
 """Errors that are the user's to mend: one clear line, exit status 2, never a traceback."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 BAD_INPUT = 2
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+
+
+class RunError(Exception):
+    """A run that cannot go on, by no mistake of usage. Its text says what happened, and what to do.
+
+    Exit status 1.
+    """
 
 
 class UserError(Exception):
@@ -17,6 +26,16 @@ def run(main: Callable[[], int | None]) -> None:
         status = main()
     except UserError as error:
         fail(str(error))
+    except RunError as error:
+        _tell(str(error))
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        fail(
+            "out of memory; use a smaller --batch-size (with --accumulate N the step stays as "
+            "large), a smaller --image-size, or fewer --workers"
+        )
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)
         sys.exit(130)
@@ -25,5 +44,15 @@ def run(main: Callable[[], int | None]) -> None:
 
 def fail(message: str) -> None:
     """Print `message` as one line on standard error and leave with exit status 2."""
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    _tell(message)
     sys.exit(BAD_INPUT)
+
+
+def _tell(message: str) -> None:
+    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def speak_once(rank: int) -> None:
+    """Silence the standard output of all processes of a job but the first."""
+    if rank > 0:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it stays open)

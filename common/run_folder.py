@@ -22,17 +22,27 @@ PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy",
 class RunFolder:
     """`args.json`, `metrics.jsonl` and whatever else a run leaves, in `path`."""
 
-    def __init__(self, args: argparse.Namespace, resumed_epochs: int = 0) -> None:
+    def __init__(
+        self, args: argparse.Namespace, resumed_epochs: int = 0, writes: bool = True
+    ) -> None:
         """Make the folder, or take up that of the checkpoint `args.resume` after `resumed_epochs`.
+
+        Of several processes one alone `writes`.
 
         Raises UserError where the folder holds another run or cannot be made.
         """
+        self.args = args
+        self.writes = writes
         self.path = args.output_dir or _default_path(args)
         self.metrics_file = self.path / "metrics.jsonl"
+        if not writes:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if args.resume and args.resume.parent.resolve() == self.path.resolve():
                 self._keep_epochs(resumed_epochs)
+            elif args.resume_auto:  # it ended before its first checkpoint
+                self._keep_epochs(0)
             elif self.metrics_file.exists() or (self.path / "args.json").exists():
                 raise UserError(
                     f"--output-dir {self.path} holds another run; name a new folder, or go on with "
@@ -47,20 +57,34 @@ class RunFolder:
 
     def _keep_epochs(self, count: int) -> None:
         """Drop the lines of epochs that came after the checkpoint: they will be run again."""
-        rows = [row for row in self.read_metrics() if row["epoch"] <= count]
+        rows = [row for row in self.read_metrics() if row.get("epoch", count + 1) <= count]
         with replace_whole(self.metrics_file) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
+    def arguments(self) -> str:
+        """Return the arguments of the run as JSON."""
+        return json.dumps(describe_run(self.args)["arguments"])
+
     def log(self, row: dict) -> None:
         """Append the metrics of one epoch as one line of JSON."""
+        if not self.writes:
+            return
         with open(self.metrics_file, "a") as file:
             file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict]:
         """Return the metrics of all epochs so far."""
         if not self.metrics_file.exists():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        rows = []
+        for line in self.metrics_file.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # a run that was killed may have left half a line
+                break
+        return rows
 
 
 def _default_path(args: argparse.Namespace) -> Path:

@@ -14,6 +14,10 @@ from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
 
+CHECKPOINT = (  # what a checkpoint to go on from holds
+    *("model", "optimizer", "scheduler", "scaler", "ema", "epoch", "step", "loss_sum", "correct"),
+    *("seen", "best_top1", "lr", "world_size"),
+)
 LAST_BIAS = "classifier.6.bias"  # of AlexNet, in both trees; as long as there are classes
 
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}

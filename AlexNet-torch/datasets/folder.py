@@ -8,7 +8,15 @@ from torch.utils.data import DataLoader, Dataset
 
 import presets
 from common import draws
-from common.batches import EpochBatches, Failure, Key, attempt, first_failure, raise_failure
+from common.batches import (
+    EpochBatches,
+    Failure,
+    Key,
+    PartBatches,
+    attempt,
+    first_failure,
+    raise_failure,
+)
 from common.folder import FolderIndex
 from common.pictures import read_rgb
 
@@ -50,20 +58,37 @@ def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, Failure]:
     return torch.stack(images), torch.tensor(labels), failure
 
 
-def make_loader(index: FolderIndex, args: argparse.Namespace, train: bool) -> DataLoader:
-    """Return the loader of one split: `train` is shuffled and augmented."""
+def make_loader(
+    index: FolderIndex, args: argparse.Namespace, train: bool, rank: int = 0, world_size: int = 1
+) -> DataLoader:
+    """Return the loader of one split: `train` is shuffled and augmented.
+
+    Of several processes, each loads its own part.
+    """
+    place = {"rank": rank, "world_size": world_size}
+    if train:
+        batches = EpochBatches(
+            len(index), args.batch_size, args.seed, True, **place, accumulate=args.accumulate
+        )
+    else:
+        batches = PartBatches(len(index), args.batch_size, **place)
     return DataLoader(
         FolderDataset(index, args, train),
-        batch_sampler=EpochBatches(len(index), args.batch_size, args.seed, shuffle=train),
+        batch_sampler=batches,
         num_workers=args.workers,
         collate_fn=collate,
         persistent_workers=args.workers > 0,
     )
 
 
-def read_batches(loader: DataLoader, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the batches (images, labels) of `epoch`. Raises UserError at an unreadable picture."""
-    loader.batch_sampler.epoch = epoch
+def read_batches(
+    loader: DataLoader, epoch: int, first: int = 0
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the batches (images, labels) of `epoch`, from number `first` on.
+
+    Raises UserError at an unreadable picture.
+    """
+    loader.batch_sampler.epoch, loader.batch_sampler.first = epoch, first
     for images, labels, failure in loader:
         raise_failure(Failure(*failure))
         yield images, labels

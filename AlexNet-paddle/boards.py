@@ -1,0 +1,31 @@
+"""The framework's own board: curves that can be watched while a run goes on.
+
+VisualDL: https://github.com/PaddlePaddle/VisualDL
+"""
+
+from pathlib import Path
+
+from common.errors import UserError
+
+
+def open_board(folder: Path, wanted: bool):
+    """Return a writer of curves into `folder`/board, or None where none is wanted."""
+    if not wanted:
+        return None
+    try:
+        from visualdl import LogWriter
+    except ImportError as error:
+        raise UserError(
+            f"--visualdl: {error}; install it: pip install 'alexnet-reproduction[boards]'"
+        ) from error
+    return LogWriter(str(folder / "board"))
+
+
+def add(board, row: dict[str, float]) -> None:
+    """Add the metrics of an epoch, if there is a board."""
+    if board is None:
+        return
+    for name, value in row.items():
+        if name != "epoch":
+            board.add_scalar(name, value=value, step=row["epoch"])
+    board.file_writer.flush()

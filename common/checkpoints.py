@@ -1,0 +1,120 @@
+"""The files of a run's checkpoints: whole or not at all, the newest few, each with its check sum.
+
+A checkpoint is called checkpoint-STEP-CRC with the framework's ending: STEP counts the run's steps,
+CRC is the CRC-32 of its bytes, so that a file can be told to be intact before it is read. `last` is
+the newest of them and `best` that of the best epoch, under names that stay.
+"""
+
+import errno
+import os
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from common.errors import UserError
+from common.run_folder import link_or_copy
+from common.state import first_line
+
+SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
+NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{8})\.\w+")
+
+
+def write(
+    folder: Path, step: int, suffix: str, save: Callable[[Path], None], keep: int, best: bool
+) -> Path:
+    """Have `save` write a checkpoint, give it its names, and drop all but the newest `keep`.
+
+    The one before is there until this one is on the disk. Raises UserError where it cannot be
+    written; nothing is left of it then.
+    """
+    partial = folder / f".checkpoint.partial{suffix}"
+    try:
+        save(partial)
+        crc = _sync(partial)
+        path = folder / f"checkpoint-{step:08d}-{crc:08x}{suffix}"
+        os.replace(partial, path)
+        link_or_copy(path, folder / f"last{suffix}")
+        if best:
+            link_or_copy(path, folder / f"best{suffix}")
+        _sync_folder(folder)
+    except Exception as error:  # writers in C++ have error types of their own
+        known = error if isinstance(error, OSError) else error.__context__
+        reason = getattr(known, "strerror", None) or first_line(error)
+        full = getattr(known, "errno", None) == errno.ENOSPC
+        before = next((path for _, path in found(folder, suffix)), None)
+        kept = f"{before.name} is intact" if before else "there is none before it"
+        what = "free some space" if full else "look at the disk and its rights"
+        raise UserError(
+            f"{folder}: the checkpoint of step {step} cannot be written ({reason}); {kept}; "
+            f"{what}, then go on by --resume auto"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    for number, (other, old) in enumerate(list(found(folder, suffix))):
+        # The end of an epoch is written over its last step, of which it is the same state.
+        if number >= keep or (other == step and old != path):
+            old.unlink()
+    return path
+
+
+def _sync(path: Path) -> int:
+    """Return the CRC-32 of a file whose bytes are on the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        return _crc(file)
+
+
+def _crc(file) -> int:
+    crc = 0
+    while block := file.read(1 << 22):
+        crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's names on the disk too: a rename is no more than a note in it."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def found(folder: Path, suffix: str) -> Iterator[tuple[int, Path]]:
+    """Yield the checkpoints of a run folder, the newest first, each with its step."""
+    names = [(NAME.fullmatch(path.name), path) for path in folder.glob(f"checkpoint-*{suffix}")]
+    steps = [(int(match[1]), path) for match, path in names if match]
+    yield from sorted(steps, key=lambda one: (one[0], one[1].stat().st_mtime_ns), reverse=True)
+
+
+def is_intact(path: Path) -> bool:
+    """Say whether a checkpoint's bytes are those that were written."""
+    match = NAME.fullmatch(path.name)
+    try:
+        with open(path, "rb") as file:
+            return match is not None and _crc(file) == int(match[2], 16)
+    except OSError:
+        return False
+
+
+def newest(folder: Path, suffix: str) -> Path | None:
+    """Return the newest intact checkpoint of a run folder; say on standard error which are not."""
+    for _, path in found(folder, suffix):
+        if is_intact(path):
+            return path
+        print(f"warning: {path} is damaged; looking for the one before it", file=sys.stderr)
+    return None
+
+
+def drop_after(folder: Path, suffix: str, path: Path) -> None:
+    """Remove the checkpoints that came after the one that a run goes on from, and half ones."""
+    for partial in folder.glob(".*.partial*"):
+        partial.unlink()
+    match = NAME.fullmatch(path.name)
+    if match is None:  # last: the newest
+        return
+    for step, later in list(found(folder, suffix)):
+        if step > int(match[1]):
+            later.unlink()

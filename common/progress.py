@@ -1,0 +1,56 @@
+"""How far a run is, and what it must know to go on: the small part of a checkpoint."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+
+
+@dataclass
+class Progress:
+    """Epochs that are over, and what the current one has summed up in its steps so far.
+
+    With several processes the sums are those of all, and the first process goes on with them. No
+    random state is among it: every draw is a function of seed, epoch and step (common/draws.py).
+    """
+
+    epoch: int = 0  # epochs that are over
+    step: int = 0  # optimizer steps of the current epoch that are over
+    loss_sum: float = 0.0  # over the pictures of these steps
+    correct: int = 0
+    seen: int = 0  # pictures
+    best_top1: float = -1.0  # per cent
+    lr: float = 0.0  # at the first step of the current epoch
+
+    @classmethod
+    def of(cls, contents: dict[str, Any], path: Path, rank: int, world_size: int) -> "Progress":
+        """Return the progress that a checkpoint holds.
+
+        Raises UserError where another number of processes made it: steps were others then.
+        """
+        if contents["world_size"] != world_size:
+            raise UserError(
+                f"{path}: made by {contents['world_size']} processes, and this run has "
+                f"{world_size}; go on with as many, or start from its weights by --weights"
+            )
+        found = cls(**{one.name: contents[one.name] for one in fields(cls)})
+        if rank:
+            found.note(found.step, 0.0, 0, 0)
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what goes into a checkpoint."""
+        return asdict(self)
+
+    def note(self, step: int, loss_sum: float, correct: float, seen: float) -> None:
+        """Note what the current epoch has summed up when `step` of its steps are over."""
+        self.step, self.loss_sum, self.correct, self.seen = step, loss_sum, int(correct), int(seen)
+
+    def end_epoch(self, top1: float) -> bool:
+        """Count the epoch as over; say whether `top1`, in per cent, is the best so far."""
+        self.epoch += 1
+        self.note(0, 0.0, 0, 0)
+        is_best = top1 > self.best_top1
+        self.best_top1 = max(top1, self.best_top1)
+        return is_best

@@ -1,0 +1,29 @@
+"""SIGINT and SIGTERM as a wish that a run grants when its step is over."""
+
+import signal
+import sys
+
+
+class Stop:
+    """Notes the first SIGINT or SIGTERM; the second one ends the process at once.
+
+    Worker processes inherit the handlers, so that Ctrl-C, which reaches them too, does not kill
+    them under the step that is to be finished.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0  # 0: none has come
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame) -> None:
+        if self.signal == number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def leave(self, number: int, what: str) -> None:
+        """End the process as shells expect it of a signal: exit status 130 or 143."""
+        name = signal.Signals(number).name
+        print(f"stopped by {name}: {what}", file=sys.stderr, flush=True)
+        raise SystemExit(128 + number)

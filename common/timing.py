@@ -1,0 +1,50 @@
+"""Where the time of an epoch goes: waiting for pictures, or computing."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from common import processor
+
+MUCH = 0.3  # of the time
+SHORT = 20.0  # seconds; of so short an epoch, starting the loader is a large part
+
+
+class Waiting:
+    """Counts the seconds that a loop waits for its loader, and those that it computes."""
+
+    def __init__(self) -> None:
+        self.for_data = 0.0
+        self.for_compute = 0.0
+
+    def count(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Pass the batches on."""
+        source = iter(batches)
+        while True:
+            start = time.perf_counter()
+            try:
+                batch = next(source)
+            except StopIteration:
+                return
+            ready = time.perf_counter()
+            yield batch
+            self.for_data += ready - start
+            self.for_compute += time.perf_counter() - ready
+
+    def total(self) -> float:
+        """Return the seconds of both, above 0."""
+        return max(self.for_data + self.for_compute, 1e-9)
+
+    def warn(self, workers: int) -> None:
+        """Say on standard error what to do where the loader is what the training waits for."""
+        share = self.for_data / self.total()
+        if share <= MUCH or self.total() < SHORT:
+            return
+        cores = processor.available_cores()
+        what = "more --workers" if workers < cores else "smaller pictures on a faster disk"
+        print(
+            f"warning: {100 * share:.0f} % of the epoch waited for pictures; {what} would help "
+            f"(--workers {workers}, {cores} cores)",
+            file=sys.stderr,
+        )
