@@ -232,11 +232,14 @@ def exchange(value: Any, given: Iterator[paddle.Tensor]) -> Any:
 
 
 @contextmanager
-def shared_dropout(seed: int, step: int, note: Callable[[dict], None]) -> Iterator[None]:
+def shared_dropout(
+    seed: int, step: int, note: Callable[[dict], None], first: int = 0
+) -> Iterator[None]:
     """Let every dropout within take its mask from common.draws; call `note` about each.
 
     Masks are keyed by seed, step, how many dropouts have dropped before, and the sample, so two
-    frameworks drop the same units. https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Dropout_en.html
+    frameworks drop the same units, and so do two processes: `first` counts the samples of the step
+    that are another's. https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Dropout_en.html
     """
     original = F.dropout
     active = 0
@@ -251,7 +254,7 @@ def shared_dropout(seed: int, step: int, note: Callable[[dict], None]) -> Iterat
             return x if upscale or training else x * (1 - p)
         axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
         shape = [size if n in axes else 1 for n, size in enumerate(x.shape)]
-        keep = draws.dropout_mask(seed, step, active, shape, p)
+        keep = draws.dropout_mask(seed, step, active, shape, p, first)
         active += 1
         return x * (paddle.to_tensor(keep).astype(x.dtype) / (max(1 - p, 1e-300) if upscale else 1))
 

@@ -230,11 +230,14 @@ def exchange(value: Any, given: Iterator[torch.Tensor]) -> Any:
 
 
 @contextmanager
-def shared_dropout(seed: int, step: int, note: Callable[[dict], None]) -> Iterator[None]:
+def shared_dropout(
+    seed: int, step: int, note: Callable[[dict], None], first: int = 0
+) -> Iterator[None]:
     """Let every dropout within take its mask from common.draws; call `note` about each.
 
     Masks are keyed by seed, step, how many dropouts have dropped before, and the sample, so two
-    frameworks drop the same units. https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
+    frameworks drop the same units, and so do two processes: `first` counts the samples of the step
+    that are another's. https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
     """
     original = F.dropout
     active = 0
@@ -244,7 +247,7 @@ def shared_dropout(seed: int, step: int, note: Callable[[dict], None]) -> Iterat
         note({"p": p, "training": training, "mode": "upscale_in_train", "line": user_line()})
         if not training or not p:
             return input
-        keep = draws.dropout_mask(seed, step, active, list(input.shape), p)
+        keep = draws.dropout_mask(seed, step, active, list(input.shape), p, first)
         active += 1
         factor = torch.from_numpy(keep).to(input.device, input.dtype) / max(1 - p, 1e-300)
         return input.mul_(factor) if inplace else input * factor

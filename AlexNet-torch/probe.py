@@ -304,7 +304,17 @@ REPORTERS = {
     "batches": report_batches,
 }
 # These run train.py itself.
-REHEARSED = ("training", "read_batches", "resume", "init", "loss", "evaluation", "lr", "optimizer")
+REHEARSED = (
+    "training",
+    "evaluate",
+    "read_batches",
+    "resume",
+    "init",
+    "loss",
+    "evaluation",
+    "lr",
+    "optimizer",
+)
 
 
 if __name__ == "__main__":

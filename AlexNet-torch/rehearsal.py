@@ -4,7 +4,6 @@ Nothing of the training is written here again: the network, the loss, the optimi
 those of train.py, which runs as it always does. Only what it reads and what it writes is exchanged.
 """
 
-import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ ROLES = {
 }
 Batches = Callable[[Any, int], Iterator[tuple]]  # of a loader and an epoch, as read_batches
 NO_STOP = SimpleNamespace(signal=0)
+PLACE = SimpleNamespace(first_sample=0)  # of this process in the batch that is being trained on
 Step = Callable[..., tuple]  # stands for train_step; its first argument is the original
 
 
@@ -59,23 +59,38 @@ def rehearse(
     dtype: str,
     batches: Batches | None,
     step: Step,
-    saves: bool = False,
+    saves_after: int = 0,
 ) -> None:
     """Run train.main() with these options until `step` raises Done, or to its end.
 
-    The network is made in `dtype`, and pictures are turned into it. Nothing is evaluated, and no
-    checkpoint is written unless it `saves`.
+    The network is made in `dtype`, and pictures are turned into it. Nothing is evaluated. One
+    checkpoint is written, after step `saves_after` of all; 0: none.
     """
+    steps = 0
     read, take, arguments = train.read_batches, train.train_step, sys.argv
     number_type = getattr(torch, dtype)
 
     def read_batches(loader, epoch, first=0):
         own = batches(loader, epoch) if batches else read(loader, epoch, first)
-        for images, labels in itertools.islice(own, first if batches else 0, None):
+        for number, (images, labels) in enumerate(own, 0 if batches else first):
+            if number < first:
+                continue
+            PLACE.first_sample = loader.batch_sampler.first_sample(number)
             yield images.to(number_type), labels
 
     def train_step(*given):
+        nonlocal steps
+        steps += 1
         return step(take, *given)
+
+    def is_due(keeper):
+        return steps == saves_after
+
+    def save(keeper, progress, is_best=False):
+        if steps == saves_after and progress.step:
+            save_now(keeper, progress)
+
+    save_now = keeper.Keeper.save
 
     def evaluate(model, criterion, loader, device, world_size):
         model.eval()
@@ -88,7 +103,7 @@ def rehearse(
         with (
             replaced(train, read_batches=read_batches, train_step=train_step, evaluate=evaluate),
             replaced(train, Stop=lambda: NO_STOP),  # signals are not for a probe
-            replaced(keeper.Keeper, **({} if saves else {"save": lambda *given: None})),
+            replaced(keeper.Keeper, is_due=is_due, save=save),
             replaced(train.mistakes, write_page=lambda *given: None),
             replaced(train.plots, write_curves=lambda *given: None),
         ):
@@ -96,6 +111,7 @@ def rehearse(
     except Done:
         pass
     finally:
+        distributed.end()
         sys.argv = arguments
         torch.set_default_dtype(torch.float32)
 
@@ -160,7 +176,9 @@ class Recorder:
 
         optimizer.step = step
         try:
-            with layers.shared_dropout(self.seed, self.first + number, lambda dropout: None):
+            with layers.shared_dropout(
+                self.seed, self.first + number, lambda dropout: None, PLACE.first_sample
+            ):
                 loss, logits = original(
                     network, criterion, optimizer, scheduler, images, labels, *rest
                 )
@@ -441,26 +459,49 @@ def record_optimizer(
     return recorder.report()
 
 
-def record_resume(out_dir: Path, options: list[str], batches: dict[str, str]) -> dict[str, Any]:
-    """Note two epochs without a break, and the second of them after a checkpoint was resumed."""
+def record_resume(
+    out_dir: Path, options: list[str], batches: dict[str, str], after: int
+) -> dict[str, Any]:
+    """Note two epochs without a break, and what comes after a checkpoint of step `after`."""
     given = load_batches(batches)
     found: dict[str, Any] = {"error": None}
-    for name, epochs in (("unbroken", "2"), ("first", "1")):
-        recorder = Recorder(0, 0, out_dir, {})
-        more = [*options, "--epochs", epochs]
-        rehearse(more, out_dir / name, "float64", given, recorder, saves=True)
+    for name, steps in (("unbroken", 0), ("first", after + 1)):  # the last of them is lost
+        recorder = Recorder(steps, 0, out_dir, {})
+        more = [*options, "--epochs", "2"]
+        rehearse(more, out_dir / name, "float64", given, recorder, after if steps else 0)
         found[name] = recorder.report()
     last = str(out_dir / "first" / f"last{checkpoint.SUFFIX}")
-    recorder = Recorder(0, 0, out_dir, {}, first=len(recorder.rows))
-    again = [*options, "--epochs", "2", "--resume", last]
+    recorder = Recorder(0, 0, out_dir, {}, first=after)
     try:
-        rehearse(again, out_dir / "first", "float64", given, recorder, saves=True)
+        again = [*options, "--epochs", "2", "--resume", last]
+        rehearse(again, out_dir / "first", "float64", given, recorder)
     except Exception as error:  # that it cannot be resumed is a finding
         found["error"] = f"{type(error).__name__}: {error}"
     return {**found, "resumed": recorder.report()}
 
 
+def record_evaluate(out_dir: Path, options: list[str]) -> dict[str, Any]:
+    """Note what the tree's own evaluation of its pictures says, with --eval-only."""
+    evaluate, found = train.evaluate, {}
+
+    def noted(*given):
+        evaluation = evaluate(*given)
+        found["results"] = evaluation.results
+        found["predicted"] = evaluation.predicted.tolist()
+        return evaluation
+
+    arguments, sys.argv = sys.argv, ["train.py", *options, "--eval-only"]
+    try:
+        with replaced(train, evaluate=noted, Stop=lambda: NO_STOP):
+            train.main()
+    finally:
+        sys.argv = arguments
+        distributed.end()
+    return found
+
+
 REPORTERS = {
+    "evaluate": record_evaluate,
     "read_batches": record_batches,
     "resume": record_resume,
     "training": record_training,

@@ -58,6 +58,10 @@ class EpochBatches:
             own = order[start:end] or order[first : first + 1]
             yield [(self.epoch, index) for index in own]
 
+    def first_sample(self, number: int) -> int:
+        """Return how many samples of a whole batch are those of the processes before this one."""
+        return self._bounds(number)[0] - number * self.batch_size * self.world_size
+
     def samples(self, number: int) -> list[int]:
         """Return the samples of a batch, as places in the folder's index."""
         start, end = self._bounds(number)

@@ -23,6 +23,7 @@ from tools import (
     align_report,
     data_checks,
     data_streams,
+    distributed_check,
     forward,
     forward_report,
     resume_check,
@@ -44,7 +45,6 @@ FOLLOWS = {
     "train_data": ("data",),  # where it is the same
 }
 NOT_YET = {
-    "distributed": "the trees train in one process; they offer nothing to compare yet",
     "inference": "the trees export no model yet",
 }
 
@@ -187,6 +187,7 @@ def make_checks(
         "train_data": data(data_checks.check_train_data, "train_data"),
         "training": rehearsed(lambda given: check_training(given, args.steps)),
         "resume": rehearsed(resume_check.check_resume),
+        "distributed": rehearsed(distributed_check.check_distributed),
     }
 
 

@@ -31,6 +31,7 @@ class Side:
     tree: Path
     model: dict[str, Any] | None = None
     options: list[str] = field(default_factory=list)  # of train.py
+    environment: dict[str, str] = field(default_factory=dict)  # more than this process's own
 
     @property
     def python(self) -> str:
@@ -55,7 +56,7 @@ class Side:
             request["model"] = self.model
         file = folder / "request.json"
         file.write_text(json.dumps(request))
-        if _kept is None:
+        if _kept is None or self.environment:
             self._ask_once(file, folder)
         else:
             _process_of(self).ask(file, folder)
@@ -77,6 +78,7 @@ class Side:
             capture_output=True,
             text=True,
             errors="replace",
+            env=os.environ | self.environment,
         )
         if done.returncode == errors.BAD_INPUT:
             last = _last_line(done.stderr)
@@ -186,12 +188,15 @@ def kept_running() -> Iterator[None]:
         _kept = None
 
 
-def ask_both(sides: list[Side], folder: Path, requests: list[dict]) -> list[dict[str, Any]]:
-    """Ask several sides at the same time, each in its own folder within `folder`."""
+def ask_both(
+    sides: list[Side], folder: Path | list[Path], requests: list[dict]
+) -> list[dict[str, Any]]:
+    """Ask several sides at the same time, each in its own folder within `folder`, or in these."""
+    folders = folder if isinstance(folder, list) else [folder / side.framework for side in sides]
     with ThreadPoolExecutor(len(sides)) as pool:
         waiting = [
-            pool.submit(side.ask, folder / side.framework, **request)
-            for side, request in zip(sides, requests, strict=True)
+            pool.submit(side.ask, own, **request)
+            for side, own, request in zip(sides, folders, requests, strict=True)
         ]
         return [result.result() for result in waiting]
 

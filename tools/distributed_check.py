@@ -1,0 +1,177 @@
+"""The checkpoint distributed: do two processes train as one with the whole batch does?"""
+
+import socket
+
+import numpy as np
+
+from common import summaries
+from tools import sources
+from tools.findings import at
+from tools.probes import FRAMEWORKS, NAMES, Side, ask_both
+from tools.rehearsals import Rehearsals, exact
+from tools.verdicts import DIVERGED, Verdict
+
+PROCESSES = 2
+BATCH = 3  # pictures of each process; of the last step of an epoch one alone
+STEPS = 10
+SAME = 1e-9  # relative, float64; measured: 1e-15
+EVALUATION = 1e-6  # it sums in float32
+# A rate that two processes scale to what one process has, with and without the rule.
+RATE = {1: ["--lr", exact(0.01), "--gpus", "1"], PROCESSES: ["--lr", exact(0.01), "--gpus", "2"]}
+
+
+def check_distributed(rehearsals: Rehearsals) -> Verdict:
+    """Compare, in each tree by itself, two processes with one that has the whole batch."""
+    verdict = Verdict("distributed", float64=0.0)
+    for framework in FRAMEWORKS:
+        _check_training(verdict, rehearsals, framework)
+        _check_evaluation(verdict, rehearsals, framework)
+    return verdict
+
+
+def environments(framework: str) -> list[dict[str, str]]:
+    """Return what the framework's launcher would tell each process, on this machine alone."""
+    ports = free_ports(PROCESSES + 1)
+    if framework == "torch":
+        common = {"WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
+        common["MASTER_PORT"] = str(ports[0])
+        return [common | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(PROCESSES)]
+    points = [f"127.0.0.1:{port}" for port in ports]
+    common = {"PADDLE_TRAINERS_NUM": str(PROCESSES), "PADDLE_MASTER": points[0]}
+    common["PADDLE_TRAINER_ENDPOINTS"] = ",".join(points[1:])
+    return [
+        common
+        | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_LOCAL_RANK": str(rank)}
+        | {"PADDLE_CURRENT_ENDPOINT": points[1 + rank]}
+        for rank in range(PROCESSES)
+    ]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens at."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def ask(
+    rehearsals: Rehearsals, framework: str, part: str, processes: int, more: list[str], **settings
+) -> list[dict]:
+    """Run a part in one process or several at the same time; return the report of each."""
+    rehearsals.asked += 1
+    side = rehearsals.sides[framework]
+    batch = BATCH * PROCESSES // processes
+    options = rehearsals.options(framework, *more, weights="float64")
+    options += [*RATE[processes], "--batch-size", str(batch)]
+    own = {part: {"options": options, **settings}}
+    places = environments(framework) if processes > 1 else [{}]
+    sides = [Side(framework, side.tree, environment=place) for place in places]
+    folders = [rehearsals.folder / f"{rehearsals.asked}-{part}-{rank}" for rank in range(processes)]
+    reports = ask_both(sides, folders, [own] * processes)
+    return [report[part] for report in reports]
+
+
+def _check_training(verdict: Verdict, rehearsals: Rehearsals, framework: str) -> None:
+    settings = {"steps": STEPS, "dtype": "float64"}
+    more = ["--epochs", "100", "--schedule", "step", "--warmup-epochs", "0"]
+    (one,) = ask(rehearsals, framework, "training", 1, more, **settings)
+    several = ask(rehearsals, framework, "training", PROCESSES, more, **settings)
+    for step in range(STEPS):
+        found = _rate(one, several, step) or _gradient(one, several, step)
+        found = found or _parameters(verdict, one, several, step)
+        if found is not None:
+            where, cause, patterns, what = found
+            tree = rehearsals.sides[framework].tree
+            files = ("distributed.py", "train.py", "optim.py")
+            line = sources.find_line(tree, patterns, ("wrap", "train_step"), files)
+            verdict.diverge(f"{NAMES[framework]}, {where}, step {step + 1}", cause, at(line, what))
+            return
+
+
+def _rate(one: dict, several: list[dict], step: int):
+    own, theirs = one["rows"][step]["lr"], several[0]["rows"][step]["lr"]
+    if abs(own - theirs) <= SAME * abs(own):
+        return None
+    cause = f"learning rate {own:.6g} in one process, {theirs:.6g} in each of {PROCESSES}, where "
+    cause += (
+        f"the recipe is meant for as many: scaling to the number of processes is {theirs / own:.6g}"
+    )
+    what = "scale the recipe's rate: lr * world_size / gpus"
+    return "learning rate", cause, (r"return .*lr", "scale_lr"), what
+
+
+def _gradient(one: dict, several: list[dict], step: int):
+    """Look backwards: the first gradient that is wrong is that of the last layer."""
+    names = list(one["shapes"])[::-1]
+    for name in names:
+        own, *theirs = (r["tensors"][step]["gradient"].get(name) for r in (one, *several))
+        if own is None or None in theirs:
+            continue
+        count = int(np.prod(one["shapes"][name]))
+        if all(summaries.relative(np.array(own), np.array(t), count) <= SAME for t in theirs):
+            continue
+        patterns, what = (r"DataParallel", r"return model", r"backward\("), "average the gradients "
+        what += (
+            "over the processes once: wrap the network in DistributedDataParallel / DataParallel"
+        )
+        if summaries.relative(np.array(theirs[0]), np.array(theirs[1]), count) > SAME:
+            cause = f"the gradient of {name} is another in each process: it is not averaged"
+            return name, cause, patterns, what
+        factor = theirs[0][2] / own[2] if own[2] else np.nan
+        if not np.allclose(np.array(theirs[0][2:]), factor * np.array(own[2:]), rtol=1e-6, atol=0):
+            cause = f"the gradient of {name} differs from that of the whole batch: other samples, "
+            cause += "or samples that count for more in a process that has fewer"
+            return name, cause, (r"weight", r"share\(", *patterns), "weigh each process's mean"
+        words = {PROCESSES: "summed, not averaged", 1 / PROCESSES: "averaged twice"}
+        told = next((w for f, w in words.items() if abs(factor - f) < 1e-6), "scaled")
+        cause = f"the gradient of {name} is {factor:.6g} times that of one process with the whole "
+        cause += f"batch: it is {told} over the processes (scaling of gradients)"
+        return name, cause, (r"backward\(", *patterns), what
+    return None
+
+
+def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int):
+    for name, shape in one["shapes"].items():
+        own, *theirs = (np.array(r["tensors"][step]["after"][name]) for r in (one, *several))
+        for values in theirs:
+            apart = summaries.relative(own, values, int(np.prod(shape)))
+            verdict.float64 = max(verdict.float64, apart)
+            if apart > SAME:
+                cause = f"{name} is another after the step, with the same gradients"
+                return (
+                    name,
+                    cause,
+                    (r"optimizer\.step", "step"),
+                    "take the same step in all processes",
+                )
+    return None
+
+
+def _check_evaluation(verdict: Verdict, rehearsals: Rehearsals, framework: str) -> None:
+    """Compare what evaluation says of a number of pictures that the processes cannot share out."""
+    if verdict.verdict == DIVERGED:
+        return
+    (one,) = ask(rehearsals, framework, "evaluate", 1, [])
+    several = ask(rehearsals, framework, "evaluate", PROCESSES, [])
+    for name, value in one["results"].items():
+        other = several[0]["results"][name]
+        if abs(value - other) <= EVALUATION * max(abs(value), 1e-12):
+            continue
+        cause = (
+            f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: pictures are "
+        )
+        cause += f"counted {'more than once (padding)' if other > value else 'in part alone'}"
+        what = "count each picture once, whatever the number of processes"
+        tree = rehearsals.sides[framework].tree
+        lines = (r"PartBatches|Sampler", r"total\(|all_reduce", r"seen")
+        line = sources.find_line(tree, lines, ("make_loader", "evaluate"), ("datasets/folder.py",))
+        verdict.diverge(f"{NAMES[framework]}, {name}", cause, at(line, what))
+        return
+    if several[0]["predicted"] != one["predicted"]:
+        cause = "the pictures' classes come back in another order from several processes"
+        verdict.diverge(f"{NAMES[framework]}, predictions", cause, "gather them in their own order")
