@@ -21,7 +21,7 @@ from tqdm import tqdm
 import checkpoint
 import metric
 import optim
-from common import draws, errors, folder, mistakes, plots, sample
+from common import draws, errors, folder, mistakes, model_card, plots, sample
 from common.args import parse
 from common.run_folder import RunFolder
 from datasets.folder import make_loader, read_batches
@@ -81,6 +81,9 @@ def main() -> None:
             model, optimizer, scheduler, epoch=epoch, best_top1=best_top1, classes=classes
         )
         checkpoint.save(run.path, contents, is_best)
+        if is_best:
+            best = run.path / f"best{checkpoint.SUFFIX}"
+            model_card.write(best, args, row, train_loader.dataset.index, val_loader.dataset.index)
         run.log(row)
         print(f"epoch {epoch}/{args.epochs}: {describe(row)}", flush=True)
 

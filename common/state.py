@@ -93,6 +93,21 @@ def model_entry(path: Path, contents: Any) -> dict:
     return weights
 
 
+def class_names(contents: Any) -> list[str] | None:
+    """Return the names of the classes in a train.py checkpoint, None where it has none."""
+    names = contents.get("classes") if isinstance(contents, dict) else None
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if known else None
+
+
+def count_outputs(path: Path, weights: dict) -> int:
+    """Return how many classes the AlexNet in `weights` tells apart. Raises UserError on others."""
+    shape = tuple(getattr(weights.get(LAST_BIAS), "shape", ()))
+    if len(shape) != 1:
+        raise UserError(f"{path}: has no {LAST_BIAS}; it holds another network's weights")
+    return shape[0]
+
+
 def only_tensors(path: Path, weights: dict, kind: type) -> dict:
     """Return `weights` if all are tensors. Raises UserError, which names one that is none."""
     for name, value in weights.items():
