@@ -149,9 +149,11 @@ def open_exported(path: Path) -> Exported:
 
 def open_native(path: Path) -> Exported:
     """Open a folder for Paddle's inference. Load only those that you trust."""
-    told = exports.read_facts_file(path)
+    known = facts.from_json(exports.read_file(path / exports.FACTS_FILE), path)
+    program, weights = (path / f"{STEM}{ending}" for ending in ENDINGS)
+    exports.read_file(weights, most=1)  # Paddle runs on with zeros where there are none
     try:
-        config = paddle.inference.Config(*(str(path / f"{STEM}{end}") for end in ENDINGS))
+        config = paddle.inference.Config(str(program), str(weights))
         config.disable_gpu()
         config.disable_glog_info()
         config.set_cpu_math_library_num_threads(processor.available_cores())
@@ -160,10 +162,12 @@ def open_native(path: Path) -> Exported:
         raise errors.UserError(
             f"{path}: cannot be loaded ({state.first_line(error)}); export anew"
         ) from error
-    known = facts.from_json(told, path)
-    return Exported(
-        lambda images: model.run([paddle.to_tensor(images)])[0].numpy(), known, known.image_size
-    )
+    cpu = paddle.CPUPlace()
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return model.run([paddle.to_tensor(images, place=cpu)])[0].numpy()
+
+    return Exported(run, known, known.image_size)
 
 
 def run_exported(path: Path, images: np.ndarray) -> np.ndarray:

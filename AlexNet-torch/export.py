@@ -134,6 +134,8 @@ def open_exported(path: Path) -> Exported:
 
 def open_native(path: Path) -> Exported:
     """Open a torch.export file. Load only files that you trust: torch runs code in them."""
+    if not state.is_plain_zip(path):  # of which torch would print a traceback
+        raise errors.UserError(f"{path}: cannot be loaded (it is no whole .pt2); export anew")
     told = {exports.FACTS_FILE: ""}
     try:
         with warnings.catch_warnings():
@@ -144,7 +146,11 @@ def open_native(path: Path) -> Exported:
             f"{path}: cannot be loaded ({state.first_line(error)}); export anew"
         ) from error
     known = facts.from_json(told[exports.FACTS_FILE], path)
-    return Exported(lambda images: run_live(model, images), known, known.image_size)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        return run_live(model, images)
+
+    return Exported(run, known, known.image_size)
 
 
 def run_exported(path: Path, images: np.ndarray) -> np.ndarray:

@@ -158,14 +158,16 @@ def _put_in_place(partial: Path, target: Path, folder: Path) -> None:
         os.replace(partial, target)
 
 
-def read_facts_file(folder: Path) -> bytes:
-    """Return the facts.json of an export that is a folder. Raises UserError where it has none."""
+def read_file(path: Path, most: int = -1) -> bytes:
+    """Return the first `most` bytes of a file in an export. Raises UserError without any."""
     try:
-        return (folder / FACTS_FILE).read_bytes()
+        with open(path, "rb") as file:
+            found = file.read(most)
     except OSError as error:
-        raise UserError(
-            f"{folder}: its {FACTS_FILE} cannot be read ({error.strerror}); export anew"
-        ) from error
+        raise UserError(f"{path}: cannot be read ({error.strerror}); export anew") from error
+    if not found:
+        raise UserError(f"{path}: the file is empty; export anew")
+    return found
 
 
 def size_mb(path: Path) -> float:

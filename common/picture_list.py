@@ -28,8 +28,8 @@ def _expand(word: str) -> list[str]:
         return [word]
     matches = sorted(glob.glob(word, recursive=True))
     if not matches:
-        pattern = " or match" if glob.has_magic(word) else ""
-        raise UserError(f"{shown(word)}: there is no such picture, folder{pattern}")
+        nothing = "nothing fits this pattern" if glob.has_magic(word) else "there is no such file"
+        raise UserError(f"{shown(word)}: {nothing}; name pictures, folders or patterns")
     return [
         path
         for match in matches
