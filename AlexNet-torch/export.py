@@ -99,6 +99,8 @@ def write_onnx(model: nn.Module, path: Path, known: Facts) -> None:
         dynamo=True,
         verbose=False,
     )
+    for node in program.model.graph:
+        node.metadata_props.clear()  # where it was traced: paths of this machine
     program.model.metadata_props[onnx_models.FACTS_KEY] = known.to_json()
     with state.writing(path):
         program.save(path)
@@ -111,6 +113,8 @@ def write_native(model: nn.Module, path: Path, known: Facts) -> None:
     """
     batch = torch.export.Dim(onnx_models.BATCH)
     program = torch.export.export(model, (example(known),), dynamic_shapes=({0: batch},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # where it was traced: paths of this machine
     with state.writing(path):
         torch.export.save(program, path, extra_files={exports.FACTS_FILE: known.to_json()})
 

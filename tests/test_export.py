@@ -77,9 +77,18 @@ def test_the_exported_model_says_the_same_and_knows_its_names(exported, name):
 
 
 def test_nothing_but_the_exports_is_left(exported):
-    framework, _, out, _ = exported
+    framework, tree, out, _ = exported
     left = {path.name for path in out.iterdir()} - {"request.json", "answer.json"}
     assert left == {"it.onnx", f"it{NATIVE[framework][1]}"}
+
+
+def test_an_export_holds_no_path_of_the_machine_that_made_it(exported):
+    _, tree, out, _ = exported
+    files = [path for path in out.rglob("*") if path.is_file() and path.suffix != ".json"]
+    files += out.glob("*/model.json")
+    assert len(files) >= 2
+    for file in files:
+        assert str(tree).encode() not in file.read_bytes(), file
 
 
 @pytest.mark.parametrize(
