@@ -77,7 +77,7 @@ def test_the_exported_model_says_the_same_and_knows_its_names(exported, name):
 
 
 def test_nothing_but_the_exports_is_left(exported):
-    framework, tree, out, _ = exported
+    framework, _, out, _ = exported
     left = {path.name for path in out.iterdir()} - {"request.json", "answer.json"}
     assert left == {"it.onnx", f"it{NATIVE[framework][1]}"}
 
