@@ -55,11 +55,25 @@ def load_weights(path: Path, model: nn.Module) -> None:
 
     Raises UserError, which names the layer, where keys or shapes are not the model's.
     """
+    weights, _ = read_weights(path)
+    put_weights(path, weights, model)
+
+
+def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
+    """Return the weights of a file as they lie in it, and the names of the classes if it has them.
+
+    Raises UserError where the file is damaged, of another kind, or holds no weights.
+    """
     if path.suffix == ".safetensors":
-        arrays = state.read_neutral(path, load_file)
-        weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    else:
-        weights = state.model_entry(path, load(path))
+        return state.read_neutral(path, load_file), None
+    contents = load(path)
+    return state.model_entry(path, contents), state.class_names(contents)
+
+
+def put_weights(path: Path, weights: dict[str, Any], model: nn.Module) -> None:
+    """Put what `read_weights` found in `path` into `model`. Raises UserError as `load_weights`."""
+    if path.suffix == ".safetensors":
+        weights = {name: torch.from_numpy(array) for name, array in weights.items()}
     own = model.state_dict()
     state.check(path, _shapes(weights), _shapes(own))
     model.load_state_dict(weights)
@@ -75,7 +89,7 @@ def restore(
 ) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
     state.check_keys(path, contents, state.CHECKPOINT)
-    weights = state.model_entry(path, contents)
+    weights = contents["model"]
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
     model.load_state_dict(weights)
     with state.user_error(path):

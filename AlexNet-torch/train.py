@@ -26,7 +26,7 @@ import checkpoint
 import distributed
 import metric
 import optim
-from common import draws, errors, folder, mistakes, plots, sample
+from common import draws, errors, folder, mistakes, model_card, plots, sample
 from common.args import parse
 from common.finite import Recent
 from common.keeper import Keeper
@@ -114,6 +114,9 @@ def main() -> None:
         is_best = progress.end_epoch(row["val_top1"])
         run.log(row)  # before the checkpoint: a run that goes on drops rows of epochs that it lacks
         boards.add(board, row)
+        if is_best and run.writes:
+            best = run.path / f"best{checkpoint.SUFFIX}"
+            model_card.write(best, args, row, train_loader.dataset.index, val_loader.dataset.index)
         print(f"epoch {progress.epoch}/{args.epochs}: {describe(row)}", flush=True)
         keeper.save(progress, is_best)
 

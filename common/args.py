@@ -14,6 +14,7 @@ from common.paths import RUNS_DIR
 from common.recipes import RECIPES
 
 SMALLEST_IMAGE = 63  # pixels; below it AlexNet's last pooling has nothing left to pool
+LARGEST_IMAGE = 4096
 LARGEST_SEED = 2**63 - 1
 
 DEFAULTS = {
@@ -82,7 +83,8 @@ def _save_every(text: str) -> str:
     return text
 
 
-def _device(text: str) -> str:
+def device(text: str) -> str:
+    """An argparse type for auto, cpu, gpu or gpu:NUMBER."""
     kind, _, number = text.replace("cuda", "gpu").partition(":")
     known = kind in ("auto", "cpu") and ":" not in text
     known = known or (kind == "gpu" and (number.isdecimal() or ":" not in text))
@@ -109,7 +111,7 @@ def get_args_parser(framework: str) -> Parser:
     )
     data.add_argument(
         "--image-size",
-        type=whole(SMALLEST_IMAGE, 4096),
+        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
         metavar="PIXELS",
         help=f"width and height of the network's input, at least {SMALLEST_IMAGE} (recipe)",
     )
@@ -239,7 +241,7 @@ def get_args_parser(framework: str) -> Parser:
     run.add_argument("--seed", type=whole(0, LARGEST_SEED), metavar="N", help="of all draws (0)")
     run.add_argument(
         "--device",
-        type=_device,
+        type=device,
         metavar="NAME",
         help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
     )
@@ -266,7 +268,7 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     _fill_in(args, dataclasses.asdict(RECIPES[args.recipe]))
     _fill_in(args, DEFAULTS)
     args.framework = framework
-    args.resize_size = round(args.image_size * 256 / 224)
+    args.resize_size = resize_size(args.image_size)
     _check_together(parser, args)
     return args
 
@@ -283,6 +285,11 @@ def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
 
 def _age(folder: Path) -> float:
     return -folder.stat().st_mtime
+
+
+def resize_size(image_size: int) -> int:
+    """Return the pixels of the shorter side before evaluation's centre crop of `image_size`."""
+    return round(image_size * 256 / 224)
 
 
 def _fill_in(args: argparse.Namespace, values: dict) -> None:

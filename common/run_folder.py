@@ -131,7 +131,16 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, value: dict) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     with replace_whole(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        partial.write_bytes(json_text(value).encode("utf-8", "backslashreplace"))
+
+
+def json_text(value: dict) -> str:
+    """Return `value` as indented JSON.
+
+    A file name that is no UTF-8 has surrogates in it; written with "backslashreplace", they are
+    what JSON writes for them.
+    """
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_result(path: Path, value: dict) -> None:

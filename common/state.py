@@ -90,11 +90,30 @@ def check(path: Path, found: Shapes, expected: Shapes) -> None:
 
 
 def model_entry(path: Path, contents: Any) -> dict:
-    """Return the weights of a file: the `model` entry of a train.py checkpoint, or all of it."""
+    """Return the weights of a file: those that a train.py checkpoint was evaluated with, or all.
+
+    Where a run keeps a moving average of the weights, that is what was evaluated.
+    """
     weights = contents.get("model", contents) if isinstance(contents, dict) else None
     if not isinstance(weights, dict):
         raise UserError(f"{path}: holds no weights by name; give a state dict or a checkpoint")
-    return weights
+    average = contents.get("ema") if "model" in contents else None
+    return weights | average if isinstance(average, dict) else weights
+
+
+def class_names(contents: Any) -> list[str] | None:
+    """Return the names of the classes in a train.py checkpoint, None where it has none."""
+    names = contents.get("classes") if isinstance(contents, dict) else None
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if known else None
+
+
+def count_outputs(path: Path, weights: dict) -> int:
+    """Return how many classes the AlexNet in `weights` tells apart. Raises UserError on others."""
+    shape = tuple(getattr(weights.get(LAST_BIAS), "shape", ()))
+    if len(shape) != 1:
+        raise UserError(f"{path}: has no {LAST_BIAS}; it holds another network's weights")
+    return shape[0]
 
 
 def only_tensors(path: Path, weights: dict, kind: type) -> dict:

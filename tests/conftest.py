@@ -1,6 +1,8 @@
 import pytest
 
-from tests.helpers import make_folder
+from tests.helpers import FRAMEWORKS, make_folder
+from tests.mains import run_mains
+from tests.trees import SMALL, copy_tree
 
 
 def pytest_addoption(parser):
@@ -28,3 +30,25 @@ def pytest_collection_modifyitems(config, items):
 def small_folder(tmp_path_factory):
     """Three classes, 18 train and 12 val pictures of about 100 pixels; to be read only."""
     return make_folder(tmp_path_factory.mktemp("data") / "small")
+
+
+@pytest.fixture(scope="session", params=FRAMEWORKS)
+def small_run(request, small_folder, tmp_path_factory):
+    """A tree with small hidden layers and a run of one epoch: (framework, tree, run folder)."""
+    framework = request.param
+    place = tmp_path_factory.mktemp(f"small-{framework}")
+    tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
+    (done,) = run_mains(
+        tree,
+        place,
+        (
+            "train",
+            [
+                "--data-path", small_folder, "--recipe", "sample", "--image-size", 64,
+                "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0,
+                "--output-dir", place / "run",
+            ],
+        ),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return framework, tree, place / "run"

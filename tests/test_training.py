@@ -67,6 +67,7 @@ def test_a_run_leaves_all_that_it_should(straight):
         "metrics.jsonl",
         "curves.png",
         "misclassified.html",
+        "model_card.md",
         f"last{SUFFIX[framework]}",
         f"best{SUFFIX[framework]}",
     }

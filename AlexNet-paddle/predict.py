@@ -1,0 +1,78 @@
+"""Say what pictures show: the five likeliest classes of each.
+
+    python AlexNet-paddle/predict.py PICTURE... --weights runs/NAME/best.pdparams
+    python AlexNet-paddle/predict.py PICTURE... --weights model.onnx      # see export.py
+
+PICTURE is a file, a folder or a pattern. All options: --help.
+"""
+
+import argparse
+from collections.abc import Callable
+
+from common import processor
+
+with processor.paddle_settings():  # they count only if they stand before the first import
+    import paddle
+
+from paddle import nn
+from paddle.io import DataLoader
+
+from common import answers, errors, facts, picture_list
+from common.answers import Answer
+from common.facts import Facts
+from common.folder import FolderIndex
+from common.use_args import parse_predict
+from datasets.folder import make_loader, read_batches
+from export import is_exported, load_model, open_exported
+from presets import MEAN, STD
+from train import choose_device, progress_bar
+
+Run = Callable[[paddle.Tensor], paddle.Tensor]  # images [N, 3, S, S] -> logits [N, C]
+
+
+def main() -> None:
+    args = parse_predict("paddle")
+    paths = picture_list.find(args.pictures)
+    run, known = open_model(args)
+    settings = known.loader_settings(args.batch_size, args.workers)
+    index = FolderIndex([], paths, [0] * len(paths))  # with no label that is looked at
+    loader = make_loader(index, settings, train=False)
+    found = predict(run, loader, known, args)
+    answers.write(found, known, args)
+
+
+def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
+    """Return what runs --weights, a live model or an exported one, and what is known of it."""
+    if is_exported(args.weights):
+        exported = open_exported(args.weights)
+        told, size = exported.facts, exported.input_size
+        known = facts.of_export(args.weights, told, size, args, MEAN, STD)
+        return lambda images: paddle.to_tensor(exported.run(images.numpy())), known
+    device = choose_device(args.device)
+    model, known = load_model(args.weights, args)
+    model.to(device)
+    return model, known
+
+
+@paddle.no_grad()
+def predict(run: Run, loader: DataLoader, known: Facts, args: argparse.Namespace) -> list[Answer]:
+    """Return the answer for each picture of the loader, in order.
+
+    Raises UserError at an unreadable picture, or where the weights give no numbers.
+    """
+    found = []
+    bar = progress_bar(loader, "predicting")
+    for images, _ in read_batches(loader, epoch=0):  # [N, 3, S, S]
+        logits = run(images)  # [N, C]
+        facts.check_count(known, tuple(logits.shape), args.weights)
+        probabilities = nn.functional.softmax(logits, axis=1)
+        k = min(answers.TOP, logits.shape[1])
+        top, classes = probabilities.topk(k, axis=1)  # [N, k], likeliest first
+        found += answers.pair(classes.tolist(), top.tolist(), loader.dataset.index, len(found))
+        bar.update(len(images))
+    bar.close()
+    return found
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,157 @@
+"""What predict.py says: on the screen, as JSON, as a picture."""
+
+import argparse
+import math
+import sys
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from common.errors import UserError
+from common.facts import Facts
+from common.folder import FolderIndex
+from common.picture_list import shown
+from common.pictures import read_rgb
+from common.plots import new_figure
+from common.run_folder import json_text, replace_whole, write_result
+from common.state import writing
+
+TOP = 5
+MOST_DRAWN = 24  # pictures on the plot
+THUMBNAIL = 320  # pixels of a drawn picture's longer side
+LONGEST_NAME = 28  # letters of a name on the plot
+# matplotlib's own font has no Chinese, Japanese or Korean; of these the installed ones have.
+EASTERN_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei")
+
+
+class Answer(NamedTuple):
+    """The likeliest classes of a picture, as (class, probability from 0 to 1), likeliest first."""
+
+    path: str
+    top: list[tuple[int, float]]
+
+
+def pair(
+    classes: list[list[int]], probabilities: list[list[float]], index: FolderIndex, first: int
+) -> list[Answer]:
+    """Return the answers of one batch, which begins at picture `first` of `index`.
+
+    Raises UserError where a probability is no number.
+    """
+    found = []
+    for place, (names, numbers) in enumerate(zip(classes, probabilities, strict=True), first):
+        path = index.paths[place]
+        if not all(math.isfinite(number) for number in numbers):
+            raise UserError(
+                f"{shown(path)}: the model gives no numbers; its weights hold NaN or infinity"
+            )
+        found.append(Answer(path, list(zip(names, numbers, strict=True))))
+    return found
+
+
+def write(found: list[Answer], facts: Facts, args: argparse.Namespace) -> None:
+    """Print the answers, and write what --plot and --json ask for.
+
+    Raises UserError where a file cannot be written.
+    """
+    if args.plot:
+        draw(args.plot, found, facts)
+    contents = as_json(found, facts, args.weights) if args.json else {}
+    if args.json == "-":
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+        print(json_text(contents), end="")
+        return
+    if args.json:
+        write_result(Path(args.json), contents)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter
+    for answer in found:
+        print(describe(answer, facts))
+
+
+def describe(answer: Answer, facts: Facts) -> str:
+    """Return an answer as lines for people."""
+    rows = [f"{100 * number:7.2f} %  {facts.name(index)}" for index, number in answer.top]
+    return "\n".join([shown(answer.path), *rows])
+
+
+def as_json(found: list[Answer], facts: Facts, weights: Path) -> dict[str, Any]:
+    """Return the answers, ready for JSON."""
+    return {
+        "weights": str(weights),
+        "image_size": facts.image_size,
+        "pictures": [
+            {
+                "path": answer.path,
+                "top": [
+                    {"class": facts.name(index), "index": index, "probability": number}
+                    for index, number in answer.top
+                ],
+            }
+            for answer in found
+        ],
+    }
+
+
+def draw(path: Path, found: list[Answer], facts: Facts) -> None:
+    """Write a PNG with each picture (the first MOST_DRAWN) and beside it bars of its answers."""
+    drawn = found[:MOST_DRAWN]
+    columns = 1 if len(drawn) < 3 else 2
+    rows = -(-len(drawn) // columns)
+    figure = new_figure(6.4 * columns, 2.3 * rows + (0.4 if len(found) > MOST_DRAWN else 0))
+    if len(found) > MOST_DRAWN:
+        figure.suptitle(f"the first {MOST_DRAWN} of {len(found)} pictures")
+    grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.25] * columns)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for place, answer in enumerate(drawn):
+        row, column = divmod(place, columns)
+        _draw_picture(grid[row, 2 * column], answer)
+        _draw_bars(grid[row, 2 * column + 1], answer, facts)
+    with warnings.catch_warnings(record=True) as warned, writing(path):
+        warnings.simplefilter("always")
+        with replace_whole(path) as partial:
+            figure.savefig(partial, format="png", dpi=110)
+    if any("Glyph" in str(warning.message) for warning in warned):
+        print(
+            f"note: {path} has boxes for letters that no font here has; install one, such as "
+            "fonts-noto-cjk",
+            file=sys.stderr,
+        )
+
+
+def _draw_picture(axes: Any, answer: Answer) -> None:
+    picture = read_rgb(answer.path)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    axes.imshow(picture)
+    name = _short(shown("/".join(Path(answer.path).parts[-2:])))  # names alone are often numbers
+    axes.set_title(name, fontsize=9, color="#555", parse_math=False, fontfamily=_fonts())
+
+
+def _draw_bars(axes: Any, answer: Answer, facts: Facts) -> None:
+    """Draw the likeliest class on top and strong, the others pale."""
+    places = range(len(answer.top))
+    colours = ["#1f6fb2"] + ["#b9c6d3"] * (len(answer.top) - 1)
+    axes.set_axis_on()
+    axes.barh(places, [number for _, number in answer.top], height=0.72, color=colours)
+    axes.set_xlim(0, 1.22)  # leaves room for the number behind a full bar
+    axes.set_ylim(TOP - 0.5, -0.5)  # fewer classes: bars of the same height
+    names = [_short(shown(facts.name(index))) for index, _ in answer.top]
+    axes.set_yticks(places, names, parse_math=False, fontfamily=_fonts())
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    for place, (_, number) in zip(places, answer.top, strict=True):
+        weight = "bold" if place == 0 else "normal"
+        axes.text(number + 0.02, place, f"{100 * number:.1f} %", va="center", fontweight=weight)
+
+
+def _short(name: str) -> str:
+    half = LONGEST_NAME // 2
+    return name if len(name) <= LONGEST_NAME else f"{name[:half]}…{name[-half:]}"
+
+
+def _fonts() -> list[str]:
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in EASTERN_FONTS if name in installed)]

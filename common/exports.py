@@ -1,0 +1,176 @@
+"""Exported models: put in place whole or not at all, and only if they say what the model says."""
+
+import importlib
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from common.errors import UserError
+from common.facts import Facts
+from common.folder import FolderIndex
+from common.paths import ROOT
+from common.state import writing
+
+FACTS_FILE = "facts.json"  # in an export that has files of its own
+BATCHES = (1, 8)  # the model was traced with neither: the batch must be free
+REPEATS = 7  # timings of each, of which the median is told
+# Of the largest logit. Sums of ten thousand float32 products in another order differ by about 1e-6
+# (2e-6 seen at 224 pixels with random weights); a wrong layer by 1e-2 and more.
+TOLERANCE = 2e-5
+
+Run = Callable[[np.ndarray], np.ndarray]  # images [N, 3, S, S], float32 -> logits [N, C], float32
+
+
+class Exported(NamedTuple):
+    """An exported model, opened: what runs it, and what it says of itself."""
+
+    run: Run
+    facts: Facts | None
+    input_size: int | None  # width and height of its input in pixels; None: any
+
+
+class Difference(Exception):
+    """The exported model does not say what the live one says."""
+
+
+class Check(NamedTuple):
+    """One comparison: the largest difference over the largest logit, and seconds a picture."""
+
+    batch: int
+    difference: float
+    live: float
+    exported: float
+
+
+def require(package: str) -> ModuleType:
+    """Import a package of the extra `export`. Raises UserError, which says how to install it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(
+            f"this needs {package}, which is not installed; install it by: "
+            f"pip install --editable '{ROOT}[export]'"
+        ) from error
+
+
+def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
+    """Compare and time both on images [N, 3, S, S], at each of the BATCHES.
+
+    Where there are fewer pictures than a batch needs, they come again. Raises Difference where a
+    logit differs by more than float32 rounding.
+    """
+    checks = []
+    for batch in BATCHES:
+        given = images[np.arange(batch) % len(images)]
+        difference = relative_difference(live(given), exported(given))
+        if not difference <= TOLERANCE:  # a NaN too
+            raise Difference(
+                f"the exported model differs from the live one by {difference:.2g} of the largest "
+                f"logit at batch {batch}, where rounding is below {TOLERANCE:g}; nothing is kept"
+            )
+        checks.append(Check(batch, difference, *_time(live, exported, given)))
+    return checks
+
+
+def relative_difference(live: np.ndarray, exported: np.ndarray) -> float:
+    """Return the largest difference over the largest value of `live`; infinite for other shapes."""
+    if live.shape != exported.shape:
+        return float("inf")
+    largest = np.abs(live).max()
+    difference = np.abs(live.astype(np.float64) - exported).max()
+    return float(difference / largest) if largest else float(difference)
+
+
+def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:
+    """Return the median seconds a picture of both, in turn; both have run before."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(REPEATS):
+        for run, taken in zip((live, exported), seconds, strict=True):
+            start = time.perf_counter()
+            run(images)
+            taken.append((time.perf_counter() - start) / len(images))
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+
+def describe(found: Check) -> str:
+    """Return a check as a line for people."""
+    return (
+        f"batch {found.batch}: largest relative difference {found.difference:.2g}; "
+        f"live {1000 * found.live:.2f} ms a picture, exported {1000 * found.exported:.2f} ms"
+    )
+
+
+def spread(index: FolderIndex, count: int) -> FolderIndex:
+    """Return `count` pictures of an index (all where it has fewer), evenly spread over it."""
+    chosen = [i * len(index) // count for i in range(count)] if len(index) > count else None
+    if chosen is None:
+        return index
+    return FolderIndex(
+        index.classes, [index.paths[i] for i in chosen], [index.labels[i] for i in chosen]
+    )
+
+
+@contextmanager
+def whole_export(target: Path) -> Iterator[Path]:
+    """Give a path of the same name to write a file or folder to; it becomes `target` at the end.
+
+    Where anything is raised, all is removed and `target` stays as it was. Raises UserError where
+    the disk is full or may not be written to, or where `target` is a folder that is no export.
+    """
+    if target.is_dir() and not (target / FACTS_FILE).is_file():
+        raise UserError(f"{target}: a folder that is no export; name another --output")
+    with writing_folder(target) as folder:
+        partial = folder / target.name
+        try:
+            yield partial
+        except UserError as error:  # the user knows the target's name only
+            raise UserError(str(error).replace(str(partial), str(target))) from error
+        _put_in_place(partial, target, folder)
+
+
+@contextmanager
+def writing_folder(target: Path) -> Iterator[Path]:
+    """Give a new folder beside `target`, on the same disk; it is removed at the end."""
+    with writing(target):
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_in_place(partial: Path, target: Path, folder: Path) -> None:
+    with writing(target):
+        for file in partial.rglob("*") if partial.is_dir() else [partial]:
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+        if target.is_dir():  # a folder takes the place of an empty name only
+            os.replace(target, folder / "old")
+        os.replace(partial, target)
+
+
+def read_file(path: Path, most: int = -1) -> bytes:
+    """Return the first `most` bytes of a file in an export. Raises UserError without any."""
+    try:
+        with open(path, "rb") as file:
+            found = file.read(most)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); export anew") from error
+    if not found:
+        raise UserError(f"{path}: the file is empty; export anew")
+    return found
+
+
+def size_mb(path: Path) -> float:
+    """Return the size of a file or of all files in a folder in megabytes."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) / 1e6

@@ -1,0 +1,147 @@
+"""What must be known of a model besides its weights: which pictures it takes, what it answers."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.args import LARGEST_IMAGE, SMALLEST_IMAGE, resize_size
+from common.errors import UserError
+
+USUAL_SIZE = 224  # pixels, where nothing tells another: that of the published weights
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`image_size` in pixels; mean and deviation by channel R, G, B, of pixels from 0 to 1.
+
+    `classes` are in the order of the logits; None where their names are not known.
+    """
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: list[str] | None = None
+
+    def to_json(self) -> str:
+        """Return the facts as JSON; `resize_size` too, for programs that know only the file."""
+        return json.dumps(dataclasses.asdict(self) | {"resize_size": resize_size(self.image_size)})
+
+    def name(self, index: int) -> str:
+        """Return the name of a class, or "class 3" where it is not known."""
+        return self.classes[index] if self.classes else f"class {index}"
+
+    def loader_settings(self, batch_size: int, workers: int) -> argparse.Namespace:
+        """Return what the evaluation loader of either tree asks its arguments for."""
+        return argparse.Namespace(
+            image_size=self.image_size,
+            resize_size=resize_size(self.image_size),
+            batch_size=batch_size,
+            workers=workers,
+            seed=0,  # nothing is drawn
+        )
+
+
+def from_json(text: str | bytes, where: Path) -> Facts:
+    """Return what `to_json` wrote. Raises UserError, which names `where`, on anything else."""
+    try:
+        found = json.loads(text)
+        classes = found["classes"]
+        facts = Facts(int(found["image_size"]), tuple(found["mean"]), tuple(found["std"]), classes)
+        if classes is not None and not all(isinstance(name, str) for name in classes):
+            raise ValueError("a class without a name")
+        if not SMALLEST_IMAGE <= facts.image_size <= LARGEST_IMAGE:
+            raise ValueError(f"pictures of {facts.image_size} pixels")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{where}: what it says of its classes and pictures is damaged ({error}); export anew"
+        ) from error
+    return facts
+
+
+def read_classes(path: Path) -> list[str]:
+    """Return the names in a text file, one a line. Raises UserError where it cannot be read."""
+    try:
+        names = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise UserError(f"--classes {path}: cannot be read ({reason})") from error
+    while names and not names[-1].strip():
+        names.pop()
+    names = [name.strip() for name in names]
+    if "" in names:
+        raise UserError(f"--classes {path}: line {names.index('') + 1} is empty; one name a line")
+    return names
+
+
+def of_weights(
+    weights: Path,
+    classes: list[str] | None,
+    args: argparse.Namespace,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Facts:
+    """Return the facts of a weights file: --classes and --image-size, else what the run says.
+
+    `classes` are those that the file itself names; the image size is in the run's args.json beside
+    it. A size that nothing tells is the usual one, and the user is told.
+    """
+    size = args.image_size or run_image_size(weights)
+    if size is None:
+        size = USUAL_SIZE
+        note = f"{weights} does not tell its image size: {size} pixels are taken (--image-size)"
+        print(f"note: {note}", file=sys.stderr)
+    return Facts(size, mean, std, read_classes(args.classes) if args.classes else classes)
+
+
+def of_export(
+    path: Path,
+    told: Facts | None,
+    input_size: int | None,
+    args: argparse.Namespace,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Facts:
+    """Return the facts of an exported model: those `told` in it, else as `of_weights`.
+
+    `input_size` is the size of its input in pixels, None where it takes any. Raises UserError where
+    --image-size is another, or where it was made for another normalization.
+    """
+    classes = told.classes if told else None
+    if args.classes:
+        classes = read_classes(args.classes)
+    size = input_size or (told.image_size if told else None) or args.image_size or USUAL_SIZE
+    if args.image_size not in (None, size):
+        raise UserError(
+            f"--image-size {args.image_size}: {path} takes pictures of {size} pixels; leave "
+            "--image-size out, or export the weights anew with it"
+        )
+    if told and (told.mean, told.std) != (mean, std):
+        raise UserError(
+            f"{path}: made for pictures with mean {list(told.mean)} and deviation "
+            f"{list(told.std)}, where presets.py has {list(mean)} and {list(std)}; export anew"
+        )
+    return Facts(size, mean, std, classes)
+
+
+def run_image_size(weights: Path) -> int | None:
+    """Return the image size in the args.json beside a checkpoint, None where there is none."""
+    try:
+        arguments = json.loads((weights.parent / "args.json").read_bytes())["arguments"]
+        size = arguments["image_size"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return size if isinstance(size, int) and SMALLEST_IMAGE <= size <= LARGEST_IMAGE else None
+
+
+def check_count(facts: Facts, shape: tuple[int, ...], where: Path) -> None:
+    """Raise UserError where logits of this shape are not [N, one for each of the classes]."""
+    if len(shape) != 2:
+        raise UserError(f"{where}: gives {list(shape)} in place of [pictures, classes]")
+    if facts.classes is not None and len(facts.classes) != shape[1]:
+        raise UserError(
+            f"{where}: tells {shape[1]} classes apart, and there are {len(facts.classes)} names; "
+            "give the right names by --classes, one a line"
+        )

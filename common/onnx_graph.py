@@ -1,0 +1,243 @@
+"""An ONNX graph from the operations of a traced Paddle program.
+
+Paddle's own converter, paddle2onnx, cannot be had for every Python: version 2.1.0, the last, has no
+wheel for 3.13 and demands an onnx of at most 1.17. AlexNet needs ten kinds of operation; each has a
+function here, and any other is an error that names it. What they do in ONNX:
+https://onnx.ai/onnx/operators/
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common.errors import UserError
+from common.exports import require
+from common.onnx_models import BATCH, FACTS_KEY, INPUT, IR_VERSION, OPSET, OUTPUT
+
+
+class Operation(NamedTuple):
+    """One operation of a program; inputs and outputs are names, an input left out is None."""
+
+    kind: str  # such as pd_op.conv2d
+    place: str  # the layer it belongs to, such as /Sequential/Conv2D_1/
+    attributes: dict[str, Any]
+    inputs: list[str | None]
+    outputs: list[str]
+    shape: list[int]  # of the first output; -1 is the batch
+
+
+class Graph:
+    """What has been built so far. `names` tells by which name a program's value goes in ONNX."""
+
+    def __init__(self, weights: dict[str, np.ndarray]) -> None:
+        self.onnx = require("onnx")
+        self.weights = weights  # by parameter
+        self.nodes: list[Any] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.names: dict[str, str] = {}
+        self.shapes: dict[str, list[int]] = {}
+        self.input: Any = None
+
+    def add(self, operation: Operation, kind: str, inputs: list[str], **attributes: Any) -> None:
+        """Append a node of this kind, whose output is that of `operation`."""
+        output = operation.outputs[0]
+        name = f"{operation.place}{kind}_{len(self.nodes)}"
+        inputs = [self.names.get(one, one) for one in inputs]
+        node = self.onnx.helper.make_node(kind, inputs, [output], name=name, **attributes)
+        self.nodes.append(node)
+
+    def constant(self, value: np.ndarray) -> str:
+        """Keep a constant; return its name."""
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+
+def build(
+    operations: list[Operation], weights: dict[str, np.ndarray], output: str, facts: str
+) -> Any:
+    """Return the onnx.ModelProto of a program with one input and the value `output` as its logits.
+
+    `weights` are float32, by the program's names; `facts` (JSON) goes into the metadata. Raises
+    UserError, which names the layer, where an operation is not known here.
+    """
+    graph = Graph(weights)
+    for operation in operations:
+        if operation.kind not in KINDS:
+            raise unknown(operation, "")
+        KINDS[operation.kind](graph, operation)
+        graph.shapes[operation.outputs[0]] = operation.shape
+    helper = graph.onnx.helper
+    graph.nodes.append(helper.make_node("Identity", [graph.names.get(output, output)], [OUTPUT]))
+    shape = [BATCH, *graph.shapes[output][1:]]
+    used = {name for node in graph.nodes for name in node.input}
+    kept = {name: value for name, value in graph.constants.items() if name in used}
+    built = helper.make_graph(
+        graph.nodes,
+        "AlexNet",
+        [graph.input],
+        [helper.make_tensor_value_info(OUTPUT, graph.onnx.TensorProto.FLOAT, shape)],
+        [graph.onnx.numpy_helper.from_array(value, name) for name, value in kept.items()],
+    )
+    model = helper.make_model(
+        built,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="AlexNet-paddle",
+    )
+    helper.set_model_props(model, {FACTS_KEY: facts})
+    graph.onnx.checker.check_model(model)
+    return model
+
+
+def unknown(operation: Operation, detail: str) -> UserError:
+    """Return the error for an operation that has no counterpart here."""
+    layer = f" (layer {operation.place})" if operation.place else ""
+    return UserError(
+        f"the export to ONNX does not know {operation.kind}{detail}{layer}; "
+        "add it to common/onnx_graph.py, or export for Paddle's inference"
+    )
+
+
+def _demand(operation: Operation, **expected: Any) -> None:
+    """Raise the error for unknown operations where an attribute is not as expected."""
+    for name, value in expected.items():
+        found = operation.attributes.get(name)
+        if found != value:
+            raise unknown(operation, f" with {name}={found}")
+
+
+def _parameter(graph: Graph, operation: Operation) -> None:
+    name = operation.attributes["parameter_name"]
+    graph.constants[name] = np.ascontiguousarray(graph.weights[name])
+    graph.names[operation.outputs[0]] = name
+
+
+def _input(graph: Graph, operation: Operation) -> None:
+    if graph.input is not None:
+        raise unknown(operation, " as a second input")
+    shape = [BATCH, *operation.shape[1:]]
+    graph.input = graph.onnx.helper.make_tensor_value_info(
+        INPUT, graph.onnx.TensorProto.FLOAT, shape
+    )
+    graph.names[operation.outputs[0]] = INPUT
+
+
+def _numbers(graph: Graph, operation: Operation) -> None:
+    """Sizes of windows and shapes: kept to be looked up by the operation that takes them."""
+    value = np.array(operation.attributes["value"], np.int64)
+    graph.names[operation.outputs[0]] = graph.constant(value)
+
+
+def _nothing(graph: Graph, operation: Operation) -> None:
+    """The rate of a dropout, which evaluation has no use for."""
+
+
+def _value(graph: Graph, name: str) -> list[int]:
+    return graph.constants[graph.names[name]].tolist()
+
+
+def _pads(paddings: list[int]) -> list[int]:
+    """Return ONNX's top, left, bottom, right of Paddle's height, width or top, bottom, left..."""
+    if len(paddings) == 2:
+        return paddings * 2
+    top, bottom, left, right = paddings
+    return [top, left, bottom, right]
+
+
+def _convolution(graph: Graph, operation: Operation) -> None:
+    _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW")
+    given = operation.attributes
+    graph.add(
+        operation,
+        "Conv",
+        operation.inputs,
+        strides=given["strides"],
+        pads=_pads(given["paddings"]),
+        dilations=given["dilations"],
+        group=given["groups"],
+    )
+
+
+def _pooling(graph: Graph, operation: Operation) -> None:
+    given = operation.attributes
+    _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW", global_pooling=False)
+    if given["adaptive"]:
+        return _adaptive_pooling(graph, operation)
+    window = {
+        "kernel_shape": _value(graph, operation.inputs[1]),
+        "strides": given["strides"],
+        "pads": _pads(given["paddings"]),
+        "ceil_mode": int(given["ceil_mode"]),
+    }
+    if given["pooling_type"] == "max":
+        return graph.add(operation, "MaxPool", operation.inputs[:1], **window)
+    window["count_include_pad"] = int(not given["exclusive"])
+    return graph.add(operation, "AveragePool", operation.inputs[:1], **window)
+
+
+def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
+    """Average to a given size, from smaller or larger, as rows [h, H] x picture x columns [W, w].
+
+    ONNX has no such operation; its sizes are known here, so the means are two fixed matrices.
+    """
+    _demand(operation, pooling_type="avg")
+    picture = operation.inputs[0]
+    rows, columns = (
+        _averaging(size, wanted)
+        for size, wanted in zip(graph.shapes[picture][2:], operation.shape[2:], strict=True)
+    )
+    middle = operation._replace(outputs=[operation.outputs[0] + "_columns"])
+    graph.add(middle, "MatMul", [picture, graph.constant(np.ascontiguousarray(columns.T))])
+    graph.add(operation, "MatMul", [graph.constant(rows), middle.outputs[0]])
+
+
+def _averaging(size: int, wanted: int) -> np.ndarray:
+    """Return [wanted, size], float32: row i averages from floor(i s/w) up to ceil((i + 1) s/w)."""
+    matrix = np.zeros([wanted, size], np.float32)
+    for i in range(wanted):
+        start, end = i * size // wanted, -(-(i + 1) * size // wanted)
+        matrix[i, start:end] = 1 / (end - start)
+    return matrix
+
+
+def _flatten(graph: Graph, operation: Operation) -> None:
+    rank = len(graph.shapes[operation.inputs[0]])
+    _demand(operation, start_axis=1, stop_axis=rank - 1)
+    graph.add(operation, "Flatten", operation.inputs, axis=1)
+
+
+def _dropout(graph: Graph, operation: Operation) -> None:
+    _demand(operation, is_test=True, mode="upscale_in_train")
+    graph.add(operation, "Identity", operation.inputs[:1])
+
+
+def _product(graph: Graph, operation: Operation) -> None:
+    _demand(operation, transpose_x=False, transpose_y=False)
+    graph.add(operation, "MatMul", operation.inputs)
+
+
+def _same(kind: str) -> Callable[[Graph, Operation], None]:
+    """Return the function for an operation that ONNX has with the same inputs and no attributes."""
+
+    def add(graph: Graph, operation: Operation) -> None:
+        graph.add(operation, kind, operation.inputs)
+
+    return add
+
+
+KINDS: dict[str, Callable[[Graph, Operation], None]] = {
+    "builtin.parameter": _parameter,
+    "pd_op.data": _input,
+    "pd_op.full_int_array": _numbers,
+    "pd_op.full": _nothing,
+    "pd_op.conv2d": _convolution,
+    "pd_op.pool2d": _pooling,
+    "pd_op.flatten": _flatten,
+    "pd_op.dropout": _dropout,
+    "pd_op.matmul": _product,
+    "pd_op.reshape": _same("Reshape"),
+    "pd_op.add": _same("Add"),
+    "pd_op.relu": _same("Relu"),
+}

@@ -1,0 +1,51 @@
+"""ONNX models by onnxruntime, and what is written into them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from common import facts
+from common.errors import UserError
+from common.exports import Exported, require
+from common.state import first_line
+
+FACTS_KEY = "alexnet"  # of the model's metadata
+INPUT, OUTPUT, BATCH = "images", "logits", "batch"  # names in the exported graph
+OPSET = 18
+IR_VERSION = 10  # of the file; onnxruntime 1.23, the last for Python 3.10, reads up to 11
+
+
+def open_onnx(path: Path) -> Exported:
+    """Open a model that maps one tensor of pictures [N, 3, S, S], float32, to logits [N, C].
+
+    It runs on the processor. Raises UserError where the file is damaged or no such model, or where
+    onnxruntime is not installed.
+    """
+    onnxruntime = require("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and said once
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its errors have no common type
+        raise UserError(
+            f"{path}: cannot be loaded as an ONNX model ({first_line(error)}); export anew"
+        ) from error
+    inputs = session.get_inputs()
+    if len(inputs) != 1 or len(inputs[0].shape) != 4:
+        raise UserError(f"{path}: takes no pictures [N, 3, S, S]; it is another kind of model")
+
+    def run(images: np.ndarray) -> np.ndarray:
+        try:
+            return session.run(None, {inputs[0].name: images})[0]
+        except Exception as error:
+            raise UserError(f"{path}: cannot be run ({first_line(error)})") from error
+
+    told = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
+    size = inputs[0].shape[-1]
+    return Exported(
+        run,
+        facts.from_json(told, path) if told else None,
+        size if isinstance(size, int) else None,
+    )

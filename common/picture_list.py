@@ -1,0 +1,63 @@
+"""Which picture files the user means: by name, by folder, by pattern."""
+
+import glob
+import os
+from collections.abc import Iterable
+
+from common.errors import UserError
+from common.folder import PICTURES, SYSTEM_FILES
+
+
+def find(words: Iterable[str]) -> list[str]:
+    """Return the files that `words` name, in this order, each once; those of one word are sorted.
+
+    A word is a file, else a folder, of which all pictures at any depth are meant, else a pattern
+    with * ? [] or **. A file that is there is meant even where its name reads as a pattern. Raises
+    UserError, which names the word, where it means nothing.
+    """
+    found: dict[str, None] = {}
+    for word in words:
+        found |= dict.fromkeys(_expand(word))
+    return list(found)
+
+
+def _expand(word: str) -> list[str]:
+    if os.path.isdir(word):
+        return _pictures_below(word)
+    if os.path.exists(word):
+        return [word]
+    matches = sorted(glob.glob(word, recursive=True))
+    if not matches:
+        nothing = "nothing fits this pattern" if glob.has_magic(word) else "there is no such file"
+        raise UserError(f"{shown(word)}: {nothing}; name pictures, folders or patterns")
+    return [
+        path
+        for match in matches
+        for path in (_pictures_below(match) if os.path.isdir(match) else [match])
+    ]
+
+
+def _pictures_below(folder: str) -> list[str]:
+    """Return the pictures in a folder and the folders in it, by their names' endings."""
+    paths = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths += [os.path.join(place, name) for name in sorted(files) if _is_picture(name)]
+    if not paths:
+        raise UserError(
+            f"{shown(folder)}: no pictures in this folder (they end with {' '.join(PICTURES)})"
+        )
+    return paths
+
+
+def _is_picture(name: str) -> bool:
+    low = name.lower()
+    return low.endswith(PICTURES) and not name.startswith(".") and low not in SYSTEM_FILES
+
+
+def shown(name: str) -> str:
+    """Return a file's name as one line that any terminal can show: a newline becomes \\n."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )

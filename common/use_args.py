@@ -1,0 +1,121 @@
+"""The command lines of predict.py and export.py, one for both trees."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.args import LARGEST_IMAGE, SMALLEST_IMAGE, Parser, device, whole
+
+
+def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse `argv` (sys.argv by default). Leaves with exit status 2 on a mistake."""
+    parser = Parser(
+        prog="predict.py",
+        allow_abbrev=False,
+        description=f"Say what pictures show: the five likeliest classes of each, by {framework}.",
+    )
+    parser.add_argument(
+        "pictures",
+        nargs="+",
+        metavar="PICTURE",
+        help="a file, a folder with pictures at any depth, or a pattern in quotes; where a name "
+        "begins with a dash, -- before the first",
+    )
+    _add_model(parser, "a checkpoint, other weights, or an exported model")
+    out = parser.add_argument_group("output")
+    out.add_argument(
+        "--json", metavar="FILE", help="write the answers as JSON; -: to standard output, alone"
+    )
+    out.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw each picture with its answers"
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--batch-size", type=whole(1), default=32, metavar="N", help="pictures at once (32)"
+    )
+    run.add_argument(
+        "--workers",
+        type=whole(0, 1024),
+        default=0,
+        metavar="N",
+        help="processes that read pictures; 0: the predicting process itself (0)",
+    )
+    run.add_argument(
+        "--device",
+        type=device,
+        default="auto",
+        metavar="NAME",
+        help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one); an exported model "
+        "runs on the processor",
+    )
+    args = parser.parse_args(argv)
+    _check_model(parser, args)
+    if args.plot and args.plot.suffix.lower() != ".png":
+        parser.error(f"--plot {args.plot}: name a file that ends with .png")
+    for option, path in (("json", args.json), ("plot", args.plot)):
+        if path and path != "-" and not Path(path).absolute().parent.is_dir():
+            parser.error(f"--{option} {path}: its folder is not there; make it first")
+    return args
+
+
+def parse_export(
+    framework: str, formats: Mapping[str, str], argv: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Parse `argv` (sys.argv by default) and choose the output where it is not named.
+
+    `formats` maps each format to the ending of its output. Leaves with exit status 2 on a mistake.
+    """
+    parser = Parser(
+        prog="export.py",
+        allow_abbrev=False,
+        description=f"Export weights of {framework} as a model that runs without this tree.",
+    )
+    _add_model(parser, "a checkpoint, or other weights")
+    parser.add_argument("--format", choices=list(formats), required=True, help="of the output")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="the file, or the folder for inference (beside the weights, with their name)",
+    )
+    parser.add_argument(
+        "--data-path",
+        type=Path,
+        metavar="DIR",
+        help="check it on pictures of DIR/val/<class>/*; none: the embedded sample",
+    )
+    args = parser.parse_args(argv)
+    _check_model(parser, args)
+    ending = formats[args.format]
+    args.output = args.output or args.weights.with_name(args.weights.stem + ending)
+    if not args.output.name.endswith(ending):
+        parser.error(f"--output {args.output}: the format {args.format} needs the ending {ending}")
+    if not args.output.absolute().parent.is_dir():
+        parser.error(f"--output {args.output}: its folder is not there; make it first")
+    if args.data_path is not None and not args.data_path.is_dir():
+        parser.error(f"--data-path {args.data_path}: there is no such folder")
+    return args
+
+
+def _add_model(parser: Parser, what: str) -> None:
+    model = parser.add_argument_group("model")
+    model.add_argument("--weights", type=Path, required=True, metavar="FILE", help=what)
+    model.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="the names of the classes, one a line (those that the weights come with)",
+    )
+    model.add_argument(
+        "--image-size",
+        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
+        metavar="PIXELS",
+        help="width and height of the network's input (that of the weights' run, else 224)",
+    )
+
+
+def _check_model(parser: Parser, args: argparse.Namespace) -> None:
+    if not args.weights.exists():
+        parser.error(f"--weights {args.weights}: there is no such file")
+    if args.classes is not None and not args.classes.is_file():
+        parser.error(f"--classes {args.classes}: there is no such file")
