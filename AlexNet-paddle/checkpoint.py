@@ -42,10 +42,11 @@ def load(path: Path) -> Any:
     return pickles.read(path)
 
 
-def load_weights(path: Path, model: nn.Layer) -> None:
+def load_weights(path: Path, model: nn.Layer, finetune: bool = False) -> None:
     """Load weights into `model` from a .pdparams, a checkpoint of train.py, or a .safetensors.
 
-    Raises UserError, which names the layer, where keys or shapes are not the model's.
+    Where `finetune`, the last layer stays as it is, whatever the file holds of it. Raises
+    UserError, which names the layer, where keys or shapes are not the model's.
     """
     if path.suffix == ".safetensors":
         weights = state.read_neutral(path, load_file)
@@ -54,6 +55,8 @@ def load_weights(path: Path, model: nn.Layer) -> None:
     else:
         weights = state.model_entry(path, load(path))
     own = model.state_dict()
+    if finetune:
+        weights = state.with_own_head(path, weights, own)
     state.check(path, _shapes(weights), _shapes(own))
     model.set_state_dict(weights)
 

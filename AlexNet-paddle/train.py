@@ -25,7 +25,7 @@ from tqdm import tqdm
 import checkpoint
 import metric
 import optim
-from common import draws, errors, folder, mistakes, plots, sample
+from common import draws, errors, folder, mistakes, plots, public_data, verify
 from common.args import parse
 from common.run_folder import RunFolder
 from datasets.folder import make_loader, read_batches
@@ -50,7 +50,7 @@ def main() -> None:
     criterion = nn.CrossEntropyLoss()
     weights = args.weights or (args.resume if args.eval_only else None)
     if weights:
-        checkpoint.load_weights(weights, model)
+        checkpoint.load_weights(weights, model, args.finetune)
     if args.eval_only:
         print(describe(evaluate(model, criterion, val_loader, device).results))
         return
@@ -62,6 +62,7 @@ def main() -> None:
         checkpoint.restore(contents, args.resume, model, optimizer, scheduler)
         epoch, best_top1 = contents["epoch"], contents["best_top1"]
     run = RunFolder(args, epoch)
+    run.record_bad_pictures(train_loader.dataset, val_loader.dataset)
     print(f"run folder: {run.path}")
     print(f"data: {len(train_loader.dataset)} train, {len(val_loader.dataset)} val pictures")
     print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device}")
@@ -118,8 +119,10 @@ def choose_device(name: str) -> str:
 
 def load_data(args: argparse.Namespace) -> tuple[DataLoader | None, DataLoader, list[str]]:
     """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
-    data_path = args.data_path or sample.ensure()
-    train, val = folder.index_data(data_path, need_train=not args.eval_only)
+    data_path = public_data.locate(args)
+    train, val = folder.index_data(data_path, not args.eval_only, strict=not args.verify_data)
+    if args.verify_data:
+        train, val = verify.leave_out_bad(train, val, args.skip_bad)
     train_loader = make_loader(train, args, train=True) if train else None
     return train_loader, make_loader(val, args, train=False), val.classes
 

@@ -54,10 +54,11 @@ def load_tensors(path: Path, mapped: bool) -> Any:
         ) from error
 
 
-def load_weights(path: Path, model: nn.Module) -> None:
+def load_weights(path: Path, model: nn.Module, finetune: bool = False) -> None:
     """Load weights into `model` from a .pth, a checkpoint of train.py, or a .safetensors.
 
-    Raises UserError, which names the layer, where keys or shapes are not the model's.
+    Where `finetune`, the last layer stays as it is, whatever the file holds of it. Raises
+    UserError, which names the layer, where keys or shapes are not the model's.
     """
     if path.suffix == ".safetensors":
         arrays = state.read_neutral(path, load_file)
@@ -65,6 +66,8 @@ def load_weights(path: Path, model: nn.Module) -> None:
     else:
         weights = state.model_entry(path, load(path))
     own = model.state_dict()
+    if finetune:
+        weights = state.with_own_head(path, weights, own)
     state.check(path, _shapes(weights), _shapes(own))
     model.load_state_dict(weights)
 

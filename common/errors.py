@@ -25,5 +25,14 @@ def run(main: Callable[[], int | None]) -> None:
 
 def fail(message: str) -> None:
     """Print `message` as one line on standard error and leave with exit status 2."""
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(part.strip() for part in message.splitlines() if part.strip())
+    print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
     sys.exit(BAD_INPUT)
+
+
+def show(path: str | Path) -> str:
+    """Return a file name on one line: line breaks and what cannot be printed as escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in str(path)
+    )

@@ -51,6 +51,15 @@ class RunFolder:
         with replace_whole(self.metrics_file) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
+    def record_bad_pictures(self, *datasets: object) -> None:
+        """Write the pictures that were left out of the datasets as `bad_pictures.jsonl`, if any."""
+        indices = [getattr(dataset, "index", None) for dataset in datasets]
+        bad = [picture for index in indices for picture in getattr(index, "bad", ())]
+        file = self.path / "bad_pictures.jsonl"
+        if bad or file.exists():  # a run that goes on may find other ones
+            with replace_whole(file) as partial:
+                _write_text(partial, "".join(_to_json(one._asdict()) + "\n" for one in bad))
+
     def log(self, row: dict) -> None:
         """Append the metrics of one epoch as one line of JSON."""
         with open(self.metrics_file, "a") as file:
@@ -107,7 +116,16 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, value: dict) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     with replace_whole(path) as partial:
-        partial.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        _write_text(partial, _to_json(value, indent=2) + "\n")
+
+
+def _to_json(value: dict, indent: int | None = None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False)
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write UTF-8, whatever the locale; a file name's bytes that are none become JSON's escapes."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_result(path: Path, value: dict) -> None:

@@ -14,7 +14,8 @@ from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
 
-LAST_BIAS = "classifier.6.bias"  # of AlexNet, in both trees; as long as there are classes
+HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
+LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
 
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
 
@@ -79,10 +80,25 @@ def check(path: Path, found: Shapes, expected: Shapes) -> None:
             )
     for name, shape in expected.items():
         if found[name] != shape:
+            why = "was it trained with another network?"
+            if name.startswith(f"{HEAD}."):
+                why = (
+                    "it was trained on another number of classes; --finetune takes all other "
+                    "layers from it and draws this one anew"
+                )
             raise UserError(
                 f"{path}: {name} is {list(found[name])} in the file and {list(shape)} in the "
-                "model; was it trained on another number of classes?"
+                f"model; {why}"
             )
+
+
+def with_own_head(path: Path, weights: dict, own: dict) -> dict:
+    """Return the weights of a file with the model's `own` last layer in place of theirs."""
+    kept = {name: value for name, value in own.items() if name.startswith(f"{HEAD}.")}
+    others = {name: value for name, value in weights.items() if name not in kept}
+    classes = len(own[LAST_BIAS])
+    print(f"finetune: {HEAD} is drawn anew for {classes} classes; all else comes from {path}")
+    return others | kept
 
 
 def model_entry(path: Path, contents: Any) -> dict:
