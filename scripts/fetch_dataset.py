@@ -22,9 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL.Image import Image
-
-from common import archives, errors, public_data, whole_folders
+from common import errors
 from common.errors import UserError
 from common.paths import DATA_DIR
 
@@ -32,8 +30,11 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's bar; read as tqdm is imported
 
 try:
+    from PIL.Image import Image
     from torchvision import datasets
     from torchvision.datasets import utils
+
+    from common import archives, public_data, whole_folders
 except ImportError as missing:
     errors.fail(
         f"fetching a data set needs torchvision ({missing}); install the project's extra 'torch', "
