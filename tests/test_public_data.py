@@ -10,7 +10,7 @@ from PIL import Image
 from common import folder, public_data
 from common.paths import ROOT
 from tests import fake_archives
-from tests.helpers import FRAMEWORKS, assert_user_error, run
+from tests.helpers import FRAMEWORKS, assert_user_error, run, run_train_changed
 
 CLOSED = "http://127.0.0.1:9/"  # nobody answers there
 TINY = ["--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0]
@@ -152,16 +152,12 @@ Imagenette._ARCHIVES = {{"320px": (BASE + "x.tgz", {digest!r})}}
 
 def train(framework, data_dir, *options, **environment):
     """Run train.py with another place for data sets."""
-    program = f"""
-import pathlib, runpy, sys
+    change = f"""
+import pathlib
 from common import public_data
 public_data.DATA_DIR = pathlib.Path({str(data_dir)!r})
-tree = {str(ROOT / f"AlexNet-{framework}")!r}
-sys.path.insert(0, tree)
-sys.argv = ["train.py", *{[str(option) for option in options]!r}]
-runpy.run_path(tree + "/train.py", run_name="__main__")
 """
-    return run(sys.executable, "-c", program, **environment)
+    return run_train_changed(framework, change, *options, **environment)
 
 
 @pytest.fixture(scope="module")
