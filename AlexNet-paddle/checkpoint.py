@@ -58,7 +58,8 @@ def load_weights(path: Path, model: nn.Layer, finetune: bool = False) -> None:
     if finetune:
         weights = state.with_own_head(path, weights, own)
     state.check(path, _shapes(weights), _shapes(own))
-    model.set_state_dict(weights)
+    with state.loading(path):
+        model.set_state_dict(weights)
 
 
 def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
@@ -74,7 +75,8 @@ def restore(contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, sc
     state.check_keys(path, contents, ("model", "optimizer", "scheduler", "epoch", "best_top1"))
     weights = state.model_entry(path, contents)
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
-    model.set_state_dict(weights)
+    with state.loading(path):
+        model.set_state_dict(weights)
     own_names = {structured: own for own, structured in automatic_names(model).items()}
     with state.user_error(path):
         optimizer.set_state_dict(rename(contents["optimizer"], own_names))

@@ -46,6 +46,7 @@ def load(path: Path) -> Any:
 def load_tensors(path: Path, mapped: bool) -> Any:
     """Return the contents of a .pth; where `mapped`, tensors stay in the file until looked at."""
     try:
+        state.check_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
@@ -69,7 +70,8 @@ def load_weights(path: Path, model: nn.Module, finetune: bool = False) -> None:
     if finetune:
         weights = state.with_own_head(path, weights, own)
     state.check(path, _shapes(weights), _shapes(own))
-    model.load_state_dict(weights)
+    with state.loading(path):
+        model.load_state_dict(weights)
 
 
 def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
@@ -82,7 +84,8 @@ def restore(contents: dict[str, Any], path: Path, model: nn.Module, optimizer, s
     state.check_keys(path, contents, ("model", "optimizer", "scheduler", "epoch", "best_top1"))
     weights = state.model_entry(path, contents)
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
-    model.load_state_dict(weights)
+    with state.loading(path):
+        model.load_state_dict(weights)
     with state.user_error(path):
         optimizer.load_state_dict(contents["optimizer"])
         scheduler.load_state_dict(contents["scheduler"])

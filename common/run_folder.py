@@ -66,10 +66,23 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def read_metrics(self) -> list[dict]:
-        """Return the metrics of all epochs so far."""
+        """Return the metrics of all epochs so far. Raises UserError on a damaged line."""
         if not self.metrics_file.exists():
             return []
-        return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
+        rows = []
+        text = self.metrics_file.read_text(encoding="utf-8", errors="replace")
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                row = json.loads(line)
+                whole = isinstance(row["epoch"], int)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                whole = False
+            if not whole:
+                raise UserError(
+                    f"{self.metrics_file}, line {number}: not the metrics of an epoch; delete it"
+                )
+            rows.append(row)
+        return rows
 
 
 def _default_path(args: argparse.Namespace) -> Path:

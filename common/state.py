@@ -1,6 +1,7 @@
 """Checks of weights before they are loaded; framework-free."""
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,12 +11,16 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from common import pickles
 from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
 
 HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
 LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
+
+# A magic number, a version, the machine, the contents, the names of the storages.
+LEGACY_PICKLES = 5
 
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
 
@@ -66,6 +71,27 @@ def is_plain_zip(path: Path) -> bool:
     if damaged is not None:
         raise UserError(f"{path}: {damaged} in it is damaged; copy or make the file anew")
     return all(record.compress_type == zipfile.ZIP_STORED for record in records)
+
+
+def check_torch_file(path: Path) -> None:
+    """Raise UserError, or what a damaged file raises, where torch.load had better not be asked.
+
+    A small file can have it make far more than the file holds, or end the process.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # from before torch 1.6: pickles, one after the other
+            file.seek(0)
+            pickles.walk(file, size, LEGACY_PICKLES)
+            return
+        with zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
+            packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+            if packed or sum(record.file_size for record in records) > size:
+                raise UserError("a zip that holds more than its own size, which torch never writes")
+            for record in records:
+                if record.filename.endswith("data.pkl"):
+                    pickles.walk(io.BytesIO(archive.read(record)), record.file_size)
 
 
 def check(path: Path, found: Shapes, expected: Shapes) -> None:
@@ -120,6 +146,12 @@ def only_tensors(path: Path, weights: dict, kind: type) -> dict:
 def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
     """Raise UserError where a checkpoint lacks a part that resuming needs."""
     missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
+    if not missing and not (
+        type(contents["epoch"]) is int
+        and contents["epoch"] >= 0
+        and isinstance(contents["best_top1"], (int, float))
+    ):
+        missing = ["numbers in epoch and best_top1"]
     if missing:
         raise UserError(
             f"{path}: not a checkpoint to resume from (no {', '.join(missing)}); "
@@ -132,10 +164,22 @@ def user_error(path: Path) -> Iterator[None]:
     """Turn what a framework raises on a state that misfits into a UserError."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged state can have it raise nearly anything
         raise UserError(
             f"{path}: its optimizer or schedule does not fit this run ({first_line(error)}); "
             "start a new run from its weights by --weights"
+        ) from error
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Turn what a framework raises on tensors of an odd kind, such as sparse, into a UserError."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"{path}: its tensors cannot be put into the model ({first_line(error)}); make the "
+            "file anew"
         ) from error
 
 
