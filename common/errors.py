@@ -1,5 +1,6 @@
 """Errors that are the user's to mend: one clear line, exit status 2, never a traceback."""
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ class UserError(Exception):
 
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and leave the process with its exit status; 2 and one line on a UserError."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
     try:
         status = main()
     except UserError as error:

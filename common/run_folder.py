@@ -58,7 +58,7 @@ class RunFolder:
         file = self.path / "bad_pictures.jsonl"
         if bad or file.exists():  # a run that goes on may find other ones
             with replace_whole(file) as partial:
-                _write_text(partial, "".join(_to_json(one._asdict()) + "\n" for one in bad))
+                write_text(partial, "".join(_to_json(one._asdict()) + "\n" for one in bad))
 
     def log(self, row: dict) -> None:
         """Append the metrics of one epoch as one line of JSON."""
@@ -129,15 +129,15 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, value: dict) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     with replace_whole(path) as partial:
-        _write_text(partial, _to_json(value, indent=2) + "\n")
+        write_text(partial, _to_json(value, indent=2) + "\n")
 
 
 def _to_json(value: dict, indent: int | None = None) -> str:
     return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
-def _write_text(path: Path, text: str) -> None:
-    """Write UTF-8, whatever the locale; a file name's bytes that are none become JSON's escapes."""
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, whatever the locale; what is none, in a file name, becomes JSON's escape."""
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
