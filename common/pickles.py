@@ -3,6 +3,9 @@
 A .pdparams file is a pickle, and a pickle can name any function of any module and have it called.
 The reader knows the handful of names that arrays and plain containers need, and refuses the rest
 before anything is called. https://docs.python.org/3/library/pickle.html#restricting-globals
+
+Nor does it trust what a file says of itself: sizes, the states of arrays and dtypes, the keys of
+dictionaries. A .pth is another kind of pickle, which torch reads; `walk` looks it over before.
 """
 
 import math
@@ -215,6 +218,8 @@ class _Walker(_Reader):
         return _WALKED.get(name, _Inert())
 
     def persistent_load(self, pid: Any) -> Any:
+        """Look at the name of a storage, which torch.load looks up."""
+        _check_keys(part for part in pid if not isinstance(part, _Inert))
         return _Inert()
 
     def make_object(self) -> None:

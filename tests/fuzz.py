@@ -235,7 +235,11 @@ class Pth(Kind):
         with zipfile.ZipFile(outside, "w") as archive:
             archive.writestr(f"../../../..{self.trace}", b"x")
             archive.writestr("archive/data.pkl", b"\x80\x02N.")
-        inner = [self.packed(contents) for contents in hostile_pickles(self.trace)]
+        named = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\n)" + b"\x85" * 200_000
+        named += (
+            b"X\x03\x00\x00\x00cpuK\x01tQ."  # tensors whose storage has a deep tuple for a name
+        )
+        inner = [self.packed(contents) for contents in [*hostile_pickles(self.trace), named]]
         return [bomb.getvalue(), outside.getvalue(), *inner, *hostile_pickles(self.trace)]
 
     def packed(self, contents: bytes) -> bytes:
