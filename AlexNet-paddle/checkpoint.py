@@ -38,13 +38,14 @@ def load(path: Path) -> Any:
     return pickles.read(path)
 
 
-def load_weights(path: Path, model: nn.Layer) -> None:
+def load_weights(path: Path, model: nn.Layer, finetune: bool = False) -> None:
     """Load weights into `model` from a .pdparams, a checkpoint of train.py, or a .safetensors.
 
-    Raises UserError, which names the layer, where keys or shapes are not the model's.
+    Where `finetune`, the last layer stays as it is, whatever the file holds of it. Raises
+    UserError, which names the layer, where keys or shapes are not the model's.
     """
     weights, _ = read_weights(path)
-    put_weights(path, weights, model)
+    put_weights(path, weights, model, finetune)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
@@ -58,14 +59,19 @@ def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     return state.model_entry(path, contents), state.class_names(contents)
 
 
-def put_weights(path: Path, weights: dict[str, Any], model: nn.Layer) -> None:
+def put_weights(
+    path: Path, weights: dict[str, Any], model: nn.Layer, finetune: bool = False
+) -> None:
     """Put what `read_weights` found in `path` into `model`. Raises UserError as `load_weights`."""
     if path.suffix == ".safetensors":
         for name in linear_weights(model) & weights.keys():
             weights[name] = weights[name].T.copy()  # torch's [out, in] -> Paddle's [in, out]
     own = model.state_dict()
+    if finetune:
+        weights = state.with_own_head(path, weights, own)
     state.check(path, _shapes(weights), _shapes(own))
-    model.set_state_dict(weights)
+    with state.loading(path):
+        model.set_state_dict(weights)
 
 
 def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
@@ -83,7 +89,8 @@ def restore(
     state.check_keys(path, contents, state.CHECKPOINT)
     weights = contents["model"]
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
-    model.set_state_dict(weights)
+    with state.loading(path):
+        model.set_state_dict(weights)
     own_names = {structured: own for own, structured in automatic_names(model).items()}
     with state.user_error(path):
         optimizer.set_state_dict(rename(contents["optimizer"], own_names))

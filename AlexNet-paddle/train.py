@@ -29,7 +29,7 @@ import checkpoint
 import distributed
 import metric
 import optim
-from common import draws, errors, folder, mistakes, model_card, plots, sample
+from common import draws, errors, folder, mistakes, model_card, plots, public_data, verify
 from common.args import parse
 from common.finite import Recent
 from common.keeper import Keeper
@@ -66,7 +66,7 @@ def main() -> None:
     criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     weights = args.weights or (args.resume if args.eval_only else None)
     if weights:
-        checkpoint.load_weights(weights, model)
+        checkpoint.load_weights(weights, model, args.finetune)
     if args.eval_only:
         evaluation = evaluate(model, criterion, val_loader, device, world_size)
         print(describe(evaluation.results))
@@ -82,6 +82,7 @@ def main() -> None:
         checkpoint.restore(contents, args.resume, model, optimizer, scheduler, scaler, average)
         progress = Progress.of(contents, args.resume, rank, world_size)
     run = RunFolder(args, progress.epoch, writes=rank == 0)
+    run.record_bad_pictures(train_loader.dataset, val_loader.dataset)
 
     def write(path: Path, progress: Progress) -> None:
         contents = checkpoint.pack(model, optimizer, scheduler, scaler, average)
@@ -174,8 +175,10 @@ def load_data(
     args: argparse.Namespace, rank: int, world_size: int
 ) -> tuple[DataLoader | None, DataLoader, list[str]]:
     """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
-    data_path = args.data_path or sample.ensure()
-    train, val = folder.index_data(data_path, need_train=not args.eval_only)
+    data_path = public_data.locate(args)
+    train, val = folder.index_data(data_path, not args.eval_only, strict=not args.verify_data)
+    if args.verify_data:
+        train, val = verify.leave_out_bad(train, val, args.skip_bad)
     train_loader = make_loader(train, args, True, rank, world_size) if train else None
     return train_loader, make_loader(val, args, False, rank, world_size), val.classes
 

@@ -42,6 +42,7 @@ def load(path: Path) -> Any:
 def load_tensors(path: Path, mapped: bool) -> Any:
     """Return the contents of a .pth; where `mapped`, tensors stay in the file until looked at."""
     try:
+        state.check_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
@@ -50,13 +51,14 @@ def load_tensors(path: Path, mapped: bool) -> Any:
         ) from error
 
 
-def load_weights(path: Path, model: nn.Module) -> None:
+def load_weights(path: Path, model: nn.Module, finetune: bool = False) -> None:
     """Load weights into `model` from a .pth, a checkpoint of train.py, or a .safetensors.
 
-    Raises UserError, which names the layer, where keys or shapes are not the model's.
+    Where `finetune`, the last layer stays as it is, whatever the file holds of it. Raises
+    UserError, which names the layer, where keys or shapes are not the model's.
     """
     weights, _ = read_weights(path)
-    put_weights(path, weights, model)
+    put_weights(path, weights, model, finetune)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
@@ -70,13 +72,18 @@ def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     return state.model_entry(path, contents), state.class_names(contents)
 
 
-def put_weights(path: Path, weights: dict[str, Any], model: nn.Module) -> None:
+def put_weights(
+    path: Path, weights: dict[str, Any], model: nn.Module, finetune: bool = False
+) -> None:
     """Put what `read_weights` found in `path` into `model`. Raises UserError as `load_weights`."""
     if path.suffix == ".safetensors":
         weights = {name: torch.from_numpy(array) for name, array in weights.items()}
     own = model.state_dict()
+    if finetune:
+        weights = state.with_own_head(path, weights, own)
     state.check(path, _shapes(weights), _shapes(own))
-    model.load_state_dict(weights)
+    with state.loading(path):
+        model.load_state_dict(weights)
 
 
 def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
@@ -91,7 +98,8 @@ def restore(
     state.check_keys(path, contents, state.CHECKPOINT)
     weights = contents["model"]
     state.check(path, _shapes(weights), _shapes(model.state_dict()))
-    model.load_state_dict(weights)
+    with state.loading(path):
+        model.load_state_dict(weights)
     with state.user_error(path):
         optimizer.load_state_dict(contents["optimizer"])
         scheduler.load_state_dict(contents["scheduler"])

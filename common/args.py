@@ -11,6 +11,7 @@ from typing import NoReturn
 from common import checkpoints, errors
 from common.checkpoints import SUFFIX
 from common.paths import RUNS_DIR
+from common.public_data import SIZES
 from common.recipes import RECIPES
 
 SMALLEST_IMAGE = 63  # pixels; below it AlexNet's last pooling has nothing left to pool
@@ -18,6 +19,7 @@ LARGEST_IMAGE = 4096
 LARGEST_SEED = 2**63 - 1
 
 DEFAULTS = {
+    **{"verify_data": False, "skip_bad": 0, "finetune": False},
     **{"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False},
     **{"accumulate": 1, "clip_grad": 0.0, "label_smoothing": 0.0, "ema": 0.0},
     **{"amp": "off", "compile": False, "channels_last": False, "deterministic": False},
@@ -26,6 +28,8 @@ DEFAULTS = {
 # What may change when a run is resumed; all else is part of what the run is.
 CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
 CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
+CHANGEABLE |= {"verify_data", "skip_bad", "finetune"}
+KEPT = {"data_path", "verify_data", "skip_bad"}  # of these, what stays as it was unless given anew
 AUTO = "auto"  # of --resume
 
 
@@ -110,6 +114,11 @@ def get_args_parser(framework: str) -> Parser:
         help="a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
     )
     data.add_argument(
+        "--dataset",
+        choices=sorted(SIZES),
+        help="a public data set, fetched into data/ when it is first asked for",
+    )
+    data.add_argument(
         "--image-size",
         type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
         metavar="PIXELS",
@@ -121,12 +130,25 @@ def get_args_parser(framework: str) -> Parser:
         metavar="N",
         help="processes that read pictures; 0: the training process itself (2)",
     )
+    data.add_argument(
+        "--verify-data",
+        action="store_true",
+        default=None,
+        help="decode every picture once before training, and stop with the list of bad ones (off)",
+    )
+    data.add_argument(
+        "--skip-bad",
+        type=whole(0),
+        metavar="N",
+        help="leave out up to N bad pictures; --verify-data finds them first (0)",
+    )
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
         "--recipe",
         choices=sorted(RECIPES),
-        help="the set of defaults (imagenet where --data-path is given, else sample)",
+        help="the set of defaults (cifar10 for --dataset cifar10, imagenet for other pictures, "
+        "sample for none)",
     )
     recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over train (recipe)")
     recipe.add_argument(
@@ -186,6 +208,12 @@ def get_args_parser(framework: str) -> Parser:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"
+    )
+    model.add_argument(
+        "--finetune",
+        action="store_true",
+        default=None,
+        help="all layers but the last from --weights, the last drawn for your classes (off)",
     )
     model.add_argument(
         "--resume",
@@ -264,9 +292,10 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     if args.resume:
         _fill_in(args, _stored_arguments(parser, args, framework))
     if args.recipe is None:
-        args.recipe = "imagenet" if args.data_path else "sample"
+        args.recipe = _default_recipe(args)
     _fill_in(args, dataclasses.asdict(RECIPES[args.recipe]))
     _fill_in(args, DEFAULTS)
+    args.verify_data = args.verify_data or args.skip_bad > 0
     args.framework = framework
     args.resize_size = resize_size(args.image_size)
     _check_together(parser, args)
@@ -292,6 +321,12 @@ def resize_size(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
+def _default_recipe(args: argparse.Namespace) -> str:
+    if args.dataset in RECIPES:
+        return args.dataset
+    return "imagenet" if args.data_path or args.dataset else "sample"
+
+
 def _fill_in(args: argparse.Namespace, values: dict) -> None:
     for name, value in values.items():
         if getattr(args, name, None) is None:
@@ -299,6 +334,10 @@ def _fill_in(args: argparse.Namespace, values: dict) -> None:
 
 
 def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
+    if args.data_path is not None and args.dataset:
+        parser.error(
+            "--data-path names pictures of your own and --dataset public ones; give one of them"
+        )
     if args.data_path is not None:
         if not args.data_path.is_dir():
             parser.error(f"--data-path {args.data_path}: there is no such folder")
@@ -311,19 +350,13 @@ def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--weights starts a new run and --resume goes on with one; give one of them")
     if args.eval_only and not (args.weights or args.resume):
         parser.error("--eval-only needs the weights to measure: --weights FILE or --resume FILE")
+    if args.finetune and (args.eval_only or not args.weights):
+        parser.error("--finetune trains on from weights: name them by --weights FILE")
 
 
 def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) -> dict:
     """Return the arguments of the run to be resumed, from the args.json beside its checkpoint."""
-    file = args.resume.parent / "args.json"
-    try:
-        stored = json.loads(file.read_text())["arguments"]
-        stored["data_path"] = Path(stored["data_path"]) if stored["data_path"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        parser.error(
-            f"--resume {args.resume}: the args.json of its run is not beside it, or is damaged; "
-            "put it there, or start a new run from the weights alone by --weights"
-        )
+    stored = _read_stored(parser, args.resume)
     if stored.get("framework") != framework:
         parser.error(f"--resume {args.resume}: a run of {stored.get('framework')}")
     longer = {"epochs"} if stored.get("schedule") == "step" else set()  # cosine ends with the run
@@ -335,12 +368,48 @@ def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) 
                 f"{option} {value}: the run to resume has {stored.get(name)}, and goes on as it "
                 f"was; leave {option} out"
             )
-    return {name: stored.get(name) for name in vars(args) if name not in CHANGEABLE - {"data_path"}}
+    if args.data_path:
+        stored["dataset"] = None  # its pictures, moved to another place
+    return {name: stored.get(name) for name in vars(args) if name not in CHANGEABLE - KEPT}
+
+
+def _read_stored(parser: Parser, checkpoint: Path) -> dict:
+    """Return the arguments in an args.json, each held to what its option takes."""
+    try:
+        text = (checkpoint.parent / "args.json").read_text(encoding="utf-8")
+        stored = json.loads(text)["arguments"]
+        for action in parser._actions:
+            if stored.get(action.dest) is not None:
+                stored[action.dest] = _as_given(action, stored[action.dest])
+        return stored
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        parser.error(
+            f"--resume {checkpoint}: the args.json of its run is not beside it, or is damaged; "
+            "put it there, or start a new run from the weights alone by --weights"
+        )
+
+
+def _as_given(action: argparse.Action, value: object) -> object:
+    """Return a stored value as the command line would have given it. Raises ValueError."""
+    if action.nargs == 0:  # on or off
+        right = isinstance(value, bool)
+    else:
+        right = not isinstance(value, bool) and isinstance(value, (str, int, float))
+        try:
+            value = action.type(str(value)) if action.type else value
+        except argparse.ArgumentTypeError:
+            right = False
+    if not right or (action.choices and value not in action.choices):
+        raise ValueError(f"{action.dest} cannot be {value!r}")
+    return value
 
 
 def _check_together(parser: Parser, args: argparse.Namespace) -> None:
-    if args.data_path is None and args.recipe != "sample":
-        parser.error(f"the recipe {args.recipe} needs pictures: name their folder by --data-path")
+    if args.data_path is None and not args.dataset and args.recipe != "sample":
+        parser.error(
+            f"the recipe {args.recipe} needs pictures: name their folder by --data-path, or a "
+            "public data set by --dataset"
+        )
     if args.warmup_epochs >= args.epochs:
         parser.error(
             f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"

@@ -1,5 +1,6 @@
 """Errors that are the user's to mend: one clear line, exit status 2, never a traceback."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ class UserError(Exception):
 
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and leave the process with its exit status; 2 and one line on a UserError."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
     try:
         status = main()
     except UserError as error:
@@ -49,10 +52,19 @@ def fail(message: str) -> None:
 
 
 def _tell(message: str) -> None:
-    print(f"{Path(sys.argv[0]).name}: error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(part.strip() for part in message.splitlines() if part.strip())
+    print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
 
 
 def speak_once(rank: int) -> None:
     """Silence the standard output of all processes of a job but the first."""
     if rank > 0:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it stays open)
+
+
+def show(path: str | Path) -> str:
+    """Return a file name on one line: line breaks and what cannot be printed as escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in str(path)
+    )

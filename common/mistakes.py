@@ -9,7 +9,7 @@ import numpy as np
 
 from common.folder import FolderIndex
 from common.pictures import read_rgb
-from common.run_folder import replace_whole
+from common.run_folder import replace_whole, write_text
 
 MOST = 60  # pictures on the page
 THUMBNAIL = 200  # pixels of the longer side
@@ -45,7 +45,7 @@ def write_page(
         f"<main>{''.join(figures)}</main></body></html>\n"
     )
     with replace_whole(path) as partial:
-        partial.write_text(page, encoding="utf-8", errors="replace")
+        write_text(partial, page)
 
 
 def _figure(index: FolderIndex, i: int, predicted: int, probability: float) -> str:

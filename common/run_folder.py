@@ -65,6 +65,17 @@ class RunFolder:
         """Return the arguments of the run as JSON."""
         return json.dumps(describe_run(self.args)["arguments"])
 
+    def record_bad_pictures(self, *datasets: object) -> None:
+        """Write the pictures that were left out of the datasets as `bad_pictures.jsonl`, if any."""
+        if not self.writes:
+            return
+        indices = [getattr(dataset, "index", None) for dataset in datasets]
+        bad = [picture for index in indices for picture in getattr(index, "bad", ())]
+        file = self.path / "bad_pictures.jsonl"
+        if bad or file.exists():  # a run that goes on may find other ones
+            with replace_whole(file) as partial:
+                write_text(partial, "".join(json_text(one._asdict(), None) for one in bad))
+
     def log(self, row: dict) -> None:
         """Append the metrics of one epoch as one line of JSON."""
         if not self.writes:
@@ -75,15 +86,24 @@ class RunFolder:
             os.fsync(file.fileno())
 
     def read_metrics(self) -> list[dict]:
-        """Return the metrics of all epochs so far."""
+        """Return the metrics of all epochs so far. Raises UserError on a damaged line."""
         if not self.metrics_file.exists():
             return []
         rows = []
-        for line in self.metrics_file.read_text().splitlines():
+        lines = self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        for number, line in enumerate(lines, 1):
             try:
-                rows.append(json.loads(line))
-            except ValueError:  # a run that was killed may have left half a line
-                break
+                row = json.loads(line)
+                whole = isinstance(row["epoch"], int)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                whole = False
+            if not whole and number == len(lines):
+                break  # a run that was killed may have left half a line
+            if not whole:
+                raise UserError(
+                    f"{self.metrics_file}, line {number}: not the metrics of an epoch; delete it"
+                )
+            rows.append(row)
         return rows
 
 
@@ -131,16 +151,17 @@ def package_versions() -> dict[str, str]:
 def write_json(path: Path, value: dict) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     with replace_whole(path) as partial:
-        partial.write_bytes(json_text(value).encode("utf-8", "backslashreplace"))
+        write_text(partial, json_text(value))
 
 
-def json_text(value: dict) -> str:
-    """Return `value` as indented JSON.
+def json_text(value: dict, indent: int | None = 2) -> str:
+    """Return `value` as JSON that ends its line; names that are no UTF-8 have surrogates in it."""
+    return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
 
-    A file name that is no UTF-8 has surrogates in it; written with "backslashreplace", they are
-    what JSON writes for them.
-    """
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, whatever the locale; what is none, in a file name, becomes JSON's escape."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_result(path: Path, value: dict) -> None:

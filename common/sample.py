@@ -10,10 +10,7 @@ or exponential, whose last bit differs between machines; and no chroma subsampli
 """
 
 import argparse
-import fcntl
-import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from common import draws, errors
+from common import draws, errors, whole_folders
 from common.paths import ROOT, SAMPLE_DIR
 from common.run_folder import replace_whole
 
@@ -179,24 +176,20 @@ def _description(seed: int) -> dict:
 
 def is_complete(folder: Path, seed: int = 0) -> bool:
     """Say whether `folder` holds the whole sample of this seed and this version of the drawing."""
-    try:
-        return json.loads((folder / "sample.json").read_text()) == _description(seed)
-    except (OSError, ValueError):
-        return False
+    return whole_folders.is_complete(folder, "sample", _description(seed))
 
 
 def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
     """Draw the sample into `folder`, complete or not at all; nothing is done where it stands.
 
-    It is drawn into a folder beside it that takes its name at the end, one process at a time.
     Raises UserError when the folder holds something else or cannot be written.
     """
+
+    def fill(partial: Path) -> None:
+        _draw_all(partial, seed, processes)
+
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with open(folder.parent / f".{folder.name}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not is_complete(folder, seed):
-                _write_whole(folder, seed, processes)
+        whole_folders.make(folder, "sample", _description(seed), fill)
     except OSError as error:
         raise errors.UserError(
             f"the sample cannot be written to {folder} ({error}); free some disk space "
@@ -204,33 +197,22 @@ def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
         ) from error
 
 
-def _write_whole(folder: Path, seed: int, processes: int | None) -> None:
-    if folder.exists() and not (folder / "sample.json").exists():
-        raise errors.UserError(f"{folder} exists and is no sample; move it away or delete it")
-    partial = folder.parent / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)  # what an interrupted drawing left
+def _draw_all(folder: Path, seed: int, processes: int | None) -> None:
     counts = {"train": TRAIN_PER_CLASS, "val": VAL_PER_CLASS}
     tasks = [
-        (seed, split, name, number, str(partial))
+        (seed, split, name, number, str(folder))
         for split, count in counts.items()
         for name in CLASSES
         for number in range(count)
     ]
-    try:
-        for split in counts:
-            for name in CLASSES:
-                (partial / split / name).mkdir(parents=True)
-        with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-            done = pool.map(_write_picture, tasks, chunksize=20)
-            quiet = not sys.stderr.isatty()
-            for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="picture"):
-                pass
-        (partial / "sample.json").write_text(json.dumps(_description(seed)) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)  # an older version
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    for split in counts:
+        for name in CLASSES:
+            (folder / split / name).mkdir(parents=True)
+    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+        done = pool.map(_write_picture, tasks, chunksize=20)
+        quiet = not sys.stderr.isatty()
+        for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="picture"):
+            pass
 
 
 def ensure() -> Path:

@@ -1,6 +1,7 @@
 """Checks of weights before they are loaded; framework-free."""
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
+from common import pickles
 from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -18,7 +20,11 @@ CHECKPOINT = (  # what a checkpoint to go on from holds
     *("model", "optimizer", "scheduler", "scaler", "ema", "epoch", "step", "loss_sum", "correct"),
     *("seen", "best_top1", "lr", "world_size"),
 )
-LAST_BIAS = "classifier.6.bias"  # of AlexNet, in both trees; as long as there are classes
+HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
+LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
+
+# A magic number, a version, the machine, the contents, the names of the storages.
+LEGACY_PICKLES = 5
 
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
 
@@ -71,6 +77,27 @@ def is_plain_zip(path: Path) -> bool:
     return all(record.compress_type == zipfile.ZIP_STORED for record in records)
 
 
+def check_torch_file(path: Path) -> None:
+    """Raise UserError, or what a damaged file raises, where torch.load had better not be asked.
+
+    A small file can have it make far more than the file holds, or end the process.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":  # from before torch 1.6: pickles, one after the other
+            file.seek(0)
+            pickles.walk(file, size, LEGACY_PICKLES)
+            return
+        with zipfile.ZipFile(file) as archive:
+            records = archive.infolist()
+            packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+            if packed or sum(record.file_size for record in records) > size:
+                raise UserError("a zip that holds more than its own size, which torch never writes")
+            for record in records:
+                if record.filename.endswith("data.pkl"):
+                    pickles.walk(io.BytesIO(archive.read(record)), record.file_size)
+
+
 def check(path: Path, found: Shapes, expected: Shapes) -> None:
     """Raise UserError, naming the first layer, where a file's keys or shapes misfit the model."""
     missing = [name for name in expected if name not in found]
@@ -83,10 +110,25 @@ def check(path: Path, found: Shapes, expected: Shapes) -> None:
             )
     for name, shape in expected.items():
         if found[name] != shape:
+            why = "was it trained with another network?"
+            if name.startswith(f"{HEAD}."):
+                why = (
+                    "it was trained on another number of classes; --finetune takes all other "
+                    "layers from it and draws this one anew"
+                )
             raise UserError(
                 f"{path}: {name} is {list(found[name])} in the file and {list(shape)} in the "
-                "model; was it trained on another number of classes?"
+                f"model; {why}"
             )
+
+
+def with_own_head(path: Path, weights: dict, own: dict) -> dict:
+    """Return the weights of a file with the model's `own` last layer in place of theirs."""
+    kept = {name: value for name, value in own.items() if name.startswith(f"{HEAD}.")}
+    others = {name: value for name, value in weights.items() if name not in kept}
+    classes = len(own[LAST_BIAS])
+    print(f"finetune: {HEAD} is drawn anew for {classes} classes; all else comes from {path}")
+    return others | kept
 
 
 def model_entry(path: Path, contents: Any) -> dict:
@@ -127,6 +169,12 @@ def only_tensors(path: Path, weights: dict, kind: type) -> dict:
 def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
     """Raise UserError where a checkpoint lacks a part that resuming needs."""
     missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
+    if not missing and not (
+        type(contents["epoch"]) is int
+        and contents["epoch"] >= 0
+        and isinstance(contents["best_top1"], (int, float))
+    ):
+        missing = ["numbers in epoch and best_top1"]
     if missing:
         raise UserError(
             f"{path}: not a checkpoint to resume from (no {', '.join(missing)}); "
@@ -139,10 +187,22 @@ def user_error(path: Path) -> Iterator[None]:
     """Turn what a framework raises on a state that misfits into a UserError."""
     try:
         yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except Exception as error:  # a damaged state can have it raise nearly anything
         raise UserError(
             f"{path}: its optimizer or schedule does not fit this run ({first_line(error)}); "
             "start a new run from its weights by --weights"
+        ) from error
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Turn what a framework raises on tensors of an odd kind, such as sparse, into a UserError."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(
+            f"{path}: its tensors cannot be put into the model ({first_line(error)}); make the "
+            "file anew"
         ) from error
 
 

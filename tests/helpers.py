@@ -47,6 +47,21 @@ def run_train(framework: str, *options: object) -> subprocess.CompletedProcess:
     return run(sys.executable, ROOT / f"AlexNet-{framework}" / "train.py", *options)
 
 
+def run_train_changed(
+    framework: str, change: str, *options: object, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run train.py of one tree in a process in which the Python text `change` has run before."""
+    tree = ROOT / f"AlexNet-{framework}"
+    program = f"""
+import runpy, sys
+sys.path.insert(0, {str(tree)!r})
+{change}
+sys.argv = ["train.py", *{[str(option) for option in options]!r}]
+runpy.run_path({str(tree / "train.py")!r}, run_name="__main__")
+"""
+    return run(sys.executable, "-c", program, **environment)
+
+
 def run_probe(framework: str, out_dir: Path, *options: object, **parts: dict) -> dict[str, dict]:
     """Run probe.py of one tree; return the arrays of each part that it recorded."""
     out_dir.mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,10 @@ def test_options_go_before_the_recipe():
         (["--weights", "/nowhere.pth"], "--weights /nowhere.pth: there is no such file"),
         (["--recipe", "imagenet"], "name their folder by --data-path"),
         (["--eval-only"], "--eval-only needs the weights"),
+        (["--dataset", "mnist"], "invalid choice: 'mnist'"),
+        (["--dataset", "cifar10", "--data-path", "."], "give one of them"),
+        (["--finetune"], "--finetune trains on from weights"),
+        (["--skip-bad", "-1"], "'-1' is no whole number from 0"),
         (["--epochs", "1", "--warmup-epochs", "1"], "leaves nothing of --epochs 1"),
         (["--nesterov", "--momentum", "0"], "--nesterov needs a --momentum"),
     ],
@@ -63,6 +67,20 @@ def test_help_is_grouped_and_explains_every_option():
         assert f"\n{group}\n" in text
     for action in get_args_parser("torch")._actions:
         assert action.help, action.option_strings
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [("cifar10", "cifar10"), ("imagenette", "imagenet"), ("flowers102", "imagenet")],
+)
+def test_each_data_set_has_its_recipe(name, recipe):
+    assert parse("torch", ["--dataset", name]).recipe == recipe
+    assert parse("torch", ["--dataset", name, "--recipe", "sample"]).recipe == "sample"
+
+
+def test_skipping_implies_the_check():
+    assert parse("torch", []).verify_data is False
+    assert parse("torch", ["--skip-bad", "1"]).verify_data is True
 
 
 def stored_run(folder, argv):
@@ -104,3 +122,26 @@ def test_a_run_of_the_other_framework_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         parse("paddle", ["--resume", str(checkpoint)])
     assert "a run of torch" in capsys.readouterr().err
+
+
+def test_a_resumed_run_keeps_its_data_set_and_what_it_leaves_out(tmp_path):
+    checkpoint = stored_run(tmp_path, ["--dataset", "imagenette", "--skip-bad", "3"])
+    args = parse("torch", ["--resume", str(checkpoint)])
+    assert (args.dataset, args.skip_bad, args.verify_data) == ("imagenette", 3, True)
+    args = parse("torch", ["--resume", str(checkpoint), "--data-path", str(tmp_path)])
+    assert (args.dataset, args.data_path) == (None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lr", "fast"), ("epochs", -3), ("recipe", "cake"), ("image_size", [64]), ("seed", True)],
+)
+def test_a_value_in_args_json_that_no_option_takes_is_refused(tmp_path, name, value, capsys):
+    checkpoint = stored_run(tmp_path, [])
+    described = json.loads((tmp_path / "args.json").read_text())
+    described["arguments"][name] = value
+    (tmp_path / "args.json").write_text(json.dumps(described))
+    with pytest.raises(SystemExit) as caught:
+        parse("torch", ["--resume", str(checkpoint)])
+    assert caught.value.code == 2
+    assert "or is damaged" in capsys.readouterr().err

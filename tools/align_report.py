@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.run_folder import replace_whole
+from common.run_folder import replace_whole, write_text
 from tools.data_report import block
 from tools.forward_report import STYLE
 from tools.verdicts import ALIGNED, DIVERGED, ERROR, Verdict
@@ -68,7 +68,7 @@ def write_page(folder: Path, found: dict[str, Any], verdicts: list[Verdict]) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replace_whole(path) as partial:
-            partial.write_text(_page(found, verdicts), encoding="utf-8")
+            write_text(partial, _page(found, verdicts))
     except OSError as error:
         raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
     return path

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from common import plots
+from common.errors import show
 from tools.data_faults import Streams
 from tools.data_streams import Stream
 from tools.picture_faults import CHANNELS, MEAN, STD, Constants, find_constants
@@ -58,7 +59,7 @@ def draw(streams: Streams, i: int, j: int) -> bytes:
     for one, stream, sample in zip(axes[0], (right, other), (i, j), strict=True):
         shown.append(_visible(stream.image(sample), constants))
         one.imshow(shown[-1], interpolation="nearest")
-        one.set_title(_caption(stream, sample), fontsize=12)
+        one.set_title(_caption(stream, sample), fontsize=12, parse_math=False)
     _draw_difference(axes[1, 0], *shown)
     _draw_numbers(axes[1, 1], streams, right.image(i), other.image(j))
     for one in axes.flat[:3]:
@@ -111,7 +112,8 @@ def _caption(stream: Stream, sample: int) -> str:
     label = int(stream.labels[sample])
     known = stream.classes and 0 <= label < len(stream.classes)
     named = f" ({stream.classes[label]})" if known else ""
-    return f"{stream.name}: {stream.paths[sample] or 'file not known'}\nlabel {label}{named}"
+    path = show(stream.paths[sample] or "file not known")
+    return f"{stream.name}: {path}\nlabel {label}{show(named)}"
 
 
 def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.run_folder import replace_whole
+from common.run_folder import replace_whole, write_text
 from tools.data_checks import ALSO_FOUND, COMPARED, SAME
 from tools.forward_report import STYLE
 from tools.verdicts import ALIGNED, DIVERGED, Verdict
@@ -86,7 +86,7 @@ def write(folder: Path, verdicts: list[Verdict], versions: dict[str, str]) -> li
                         partial.write_bytes(block["png"])
                     written.append(path)
         with replace_whole(page) as partial:
-            partial.write_text(_page(verdicts, versions), encoding="utf-8")
+            write_text(partial, _page(verdicts, versions))
     except OSError as error:
         raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
     return written

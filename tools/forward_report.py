@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common import plots
-from common.errors import UserError
-from common.run_folder import replace_whole
+from common.errors import UserError, show
+from common.run_folder import replace_whole, write_text
 from tools import layerwise
 from tools.findings import Cause
 from tools.forward import Result
@@ -193,7 +193,7 @@ def write_page(folder: Path, found: Result) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with replace_whole(path) as partial:
-            partial.write_text(_page(found), encoding="utf-8")
+            write_text(partial, _page(found))
     except OSError as error:
         raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
     return path
@@ -296,7 +296,9 @@ def draw(rows: list[Row]) -> bytes:
     axes.set_ylim(SMALLEST / 3, 1e3)
     axes.set_ylabel("difference / largest number")
     step = max(1, len(shown) // 40)
-    axes.set_xticks(list(places)[::step], [_label(row) for row in shown[::step]])
+    axes.set_xticks(
+        list(places)[::step], [show(_label(row)) for row in shown[::step]], parse_math=False
+    )
     axes.tick_params(axis="x", rotation=60, labelsize=7)
     axes.grid(axis="y", color="#eee")
     figure.legend(loc="outside upper center", ncols=4, fontsize=8, frameon=False)

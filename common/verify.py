@@ -1,0 +1,145 @@
+"""Decode every picture before training, and leave out or name the bad ones.
+
+The bad ones leave the index before anything is drawn, so both trees, with any number of workers,
+train on the same pictures in the same order.
+"""
+
+import hashlib
+import os
+import stat
+import sys
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+
+import numpy as np
+import PIL
+from tqdm import tqdm
+
+from common import processor, whole_folders
+from common.errors import UserError, show
+from common.folder import BadPicture, FolderIndex
+from common.paths import CACHE_DIR
+from common.pictures import find_fault
+from common.run_folder import replace_whole
+
+
+def leave_out_bad(
+    train: FolderIndex | None, val: FolderIndex, most: int
+) -> tuple[FolderIndex | None, FolderIndex]:
+    """Return the indices without the pictures that cannot be decoded, which are in their `bad`.
+
+    Prints a line for each of them. Raises UserError where there are more than `most` in both splits
+    together, or where a class has none left.
+    """
+    train = check_split(train) if train else None
+    val = check_split(val)
+    bad = [*(train.bad if train else []), *val.bad]
+    for one in bad:
+        print(f"bad picture: {show(one.path)}: {one.reason}")
+    if len(bad) > most:
+        allowed = f" are more than --skip-bad {most}" if most else ""
+        raise UserError(
+            f"{len(bad)} bad pictures{allowed} (first {show(bad[0].path)}: {bad[0].reason}); mend "
+            f"or delete those listed above, or leave them out by --skip-bad {len(bad)}"
+        )
+    for index in filter(None, (train, val)):
+        _check_classes(index)
+    if bad:
+        print(f"left out: {len(bad)} bad pictures")
+    return train, val
+
+
+def check_split(index: FolderIndex) -> FolderIndex:
+    """Return the index without its bad pictures.
+
+    A good one is remembered by path, size and time of change, and not decoded again before one of
+    them is another.
+    """
+    cache = _cache_file(index)
+    try:
+        with whole_folders.locked(cache):  # a second run waits, and then has nothing to decode
+            known = _read_cache(cache)
+            checked = _check_all(index.paths, known)
+            good = np.unique(np.array([key for key, fault in checked if not fault], np.uint64))
+            if not np.array_equal(good, known):
+                with replace_whole(cache) as partial, open(partial, "wb") as file:
+                    np.save(file, good)
+    except OSError as error:
+        raise UserError(
+            f"{cache.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
+            "out --verify-data"
+        ) from error
+    kept = [i for i, (_, fault) in enumerate(checked) if not fault]
+    return FolderIndex(
+        index.classes,
+        [index.paths[i] for i in kept],
+        [index.labels[i] for i in kept],
+        [
+            BadPicture(path, fault)
+            for path, (_, fault) in zip(index.paths, checked, strict=True)
+            if fault
+        ],
+    )
+
+
+def _split_folder(index: FolderIndex) -> str:
+    path = (index.paths or [index.bad[0].path])[0]
+    return os.path.dirname(os.path.dirname(path))
+
+
+def _cache_file(index: FolderIndex) -> Path:
+    name = hashlib.sha256(os.fsencode(_split_folder(index))).hexdigest()[:32]
+    return CACHE_DIR / "verified" / f"{name}.npy"
+
+
+def _read_cache(file: Path) -> np.ndarray:
+    """Return the keys of the pictures known to be good, sorted: [N], uint64."""
+    try:
+        known = np.load(file, allow_pickle=False)
+    except Exception:  # none yet, or a damaged one: every picture is decoded again
+        return np.zeros(0, np.uint64)
+    usable = isinstance(known, np.ndarray) and known.dtype == np.uint64 and known.ndim == 1
+    return known if usable else np.zeros(0, np.uint64)
+
+
+def _check_all(paths: list[str], known: np.ndarray) -> list[tuple[int, str | None]]:
+    """Return the key of each picture, and why it is bad (None where it is good)."""
+    known_keys = set(known.tolist())
+
+    def check(path: str) -> tuple[int, str | None]:
+        key, fault = _look_at(path)
+        if fault is None and key not in known_keys:
+            fault = find_fault(path)
+        return key, fault
+
+    quiet = not sys.stderr.isatty()
+    # Threads: Pillow decodes without holding Python's lock, and a process that has a framework
+    # loaded is better not forked.
+    with ThreadPool(processor.available_cores()) as pool:
+        checks = pool.imap(check, paths, chunksize=16)
+        return list(tqdm(checks, "verifying", len(paths), unit=" images", disable=quiet))
+
+
+def _look_at(path: str) -> tuple[int, str | None]:
+    """Return a number that is another when file or Pillow change, and a fault that is plain."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        return 0, error.strerror
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+        return 0, "not a file"
+    if found.st_size == 0:
+        return 0, "the file is empty (0 bytes)"
+    told = f"{PIL.__version__}\0{found.st_size}\0{found.st_mtime_ns}\0".encode()
+    digest = hashlib.blake2b(told + os.fsencode(path), digest_size=8).digest()
+    return int.from_bytes(digest, "little"), None
+
+
+def _check_classes(index: FolderIndex) -> None:
+    empty = set(range(len(index.classes))) - set(index.labels)
+    if empty:
+        folder = Path(_split_folder(index)) / index.classes[min(empty)]
+        raise UserError(
+            f"{show(folder)}: all pictures of this class are bad; add good ones, or delete the "
+            "class from train and val"
+        )

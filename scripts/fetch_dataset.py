@@ -1,0 +1,180 @@
+"""Fetch a public data set through torchvision and lay it out as an image folder.
+
+python scripts/fetch_dataset.py {cifar10,imagenette,flowers102} [--output DIR]
+
+    DIR/train/<class>/* and DIR/val/<class>/*, the classes in words; DIR is data/<name> by default
+
+Each file is checked against torchvision's checksum and kept in DIR/../.downloads/<name>, where one
+that you have from elsewhere may be put by hand. DIR is written whole or not at all.
+
+    cifar10      its train and test pictures as PNG, which loses nothing
+    imagenette   its train and val pictures, those whose shorter side is 320 pixels
+    flowers102   train: the 2,040 pictures of its train and val splits; val: the 6,149 of its test
+"""
+
+import argparse
+import http.client
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from common import errors
+from common.errors import UserError
+from common.paths import DATA_DIR
+
+if not sys.stderr.isatty():
+    os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's bar; read as tqdm is imported
+
+try:
+    from PIL.Image import Image
+    from torchvision import datasets
+    from torchvision.datasets import utils
+
+    from common import archives, public_data, whole_folders
+except ImportError as missing:
+    errors.fail(
+        f"fetching a data set needs torchvision ({missing}); install the project's extra 'torch', "
+        "or name a Python that has it by TORCH_PYTHON"
+    )
+
+STALLED = 60  # seconds without a byte after which a server counts as gone
+
+
+class Picture(NamedTuple):
+    split: str  # train or val
+    class_name: str
+    file_name: str
+    source: Path | Image  # a file to be moved, or pixels to be written
+
+
+class File(NamedTuple):
+    url: str
+    md5: str
+
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+
+def files_of(name: str) -> list[File]:
+    """Return what has to be downloaded of a data set, as torchvision knows it; the tar first."""
+    if name == "cifar10":
+        return [File(datasets.CIFAR10.url, datasets.CIFAR10.tgz_md5)]
+    if name == "imagenette":
+        return [File(*datasets.Imagenette._ARCHIVES["320px"])]
+    flowers = datasets.Flowers102
+    named = [flowers._file_dict[key] for key in ("image", "label", "setid")]
+    return [File(flowers._download_url_prefix + file, md5) for file, md5 in named]
+
+
+def pictures_of(name: str, root: Path) -> Iterator[Picture]:
+    """Yield the pictures of a data set that is unpacked in `root`, as torchvision reads it."""
+    if name == "cifar10":
+        for split, train in (("train", True), ("val", False)):
+            data = datasets.CIFAR10(root, train)
+            for number, (image, label) in enumerate(data):
+                yield Picture(split, data.classes[label], f"{number:05d}.png", image)
+    elif name == "imagenette":
+        for split in ("train", "val"):
+            data = datasets.Imagenette(root, split, "320px")
+            for path, label in data._samples:
+                yield Picture(split, data.classes[label][0], Path(path).name, Path(path))
+    else:
+        for official, split in (("train", "train"), ("val", "train"), ("test", "val")):
+            data = datasets.Flowers102(root, official)
+            for path, label in zip(data._image_files, data._labels, strict=True):
+                yield Picture(split, data.classes[label], path.name, path)
+
+
+def fetch(name: str, folder: Path) -> None:
+    """Make the image folder of a data set; nothing is done where it is complete.
+
+    Raises UserError, which says what to put where by hand, where a file cannot be downloaded or is
+    damaged, and where the folder cannot be written.
+    """
+
+    def fill(partial: Path) -> None:
+        downloads = folder.parent / ".downloads" / name
+        for file in files_of(name):
+            download(name, file, downloads)
+        unpack(name, downloads, partial / ".unpacked")
+        lay_out(pictures_of(name, partial / ".unpacked"), partial)
+        shutil.rmtree(partial / ".unpacked")
+
+    try:
+        whole_folders.make(folder, "dataset", public_data.description(name), fill)
+    except OSError as error:
+        raise UserError(
+            f"{name} cannot be written to {folder} ({error}); free some disk space, or allow "
+            "writing there"
+        ) from error
+
+
+def download(name: str, file: File, downloads: Path) -> None:
+    """Have `file` in the folder `downloads`, its checksum right. Raises UserError."""
+    target = downloads / file.name
+    if target.exists():
+        if not utils.check_integrity(target, file.md5):
+            raise UserError(
+                f"{target}: its MD5 is not {file.md5}, it is damaged or another file; replace it, "
+                "or delete it to have it downloaded"
+            )
+        return
+    coming = downloads / ".coming"
+    try:
+        utils.download_url(file.url, coming, file.name, file.md5)
+        os.replace(coming / file.name, target)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        lacking = [one.name for one in files_of(name) if not (downloads / one.name).exists()]
+        raise UserError(
+            f"{name}: {file.url} cannot be downloaded ({_reason(error)}); try again, or put "
+            f"{' and '.join(lacking)} into {downloads} by hand"
+        ) from error
+    finally:
+        shutil.rmtree(coming, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    if type(error) is RuntimeError:  # all that torchvision says of a wrong checksum
+        return "what came does not have the right checksum"
+    return str(getattr(error, "reason", error)) or type(error).__name__
+
+
+def unpack(name: str, downloads: Path, root: Path) -> None:
+    """Put the downloaded files into `root` in the way that torchvision's classes expect them."""
+    if name == "flowers102":
+        root = root / "flowers-102"
+    archive, *others = files_of(name)
+    archives.extract(downloads / archive.name, root)
+    for file in others:
+        shutil.copy(downloads / file.name, root)
+
+
+def lay_out(pictures: Iterator[Picture], folder: Path) -> None:
+    """Write pictures to <split>/<class>/<file> within `folder`."""
+    for picture in pictures:
+        place = folder / picture.split / picture.class_name
+        place.mkdir(parents=True, exist_ok=True)
+        if isinstance(picture.source, Path):
+            picture.source.rename(place / picture.file_name)
+        else:
+            picture.source.save(place / picture.file_name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="fetch_dataset.py", description="Fetch a public data set as an image folder."
+    )
+    parser.add_argument("name", choices=sorted(public_data.SIZES))
+    parser.add_argument("--output", type=Path, metavar="DIR", help="the folder (data/<name>)")
+    args = parser.parse_args()
+    socket.setdefaulttimeout(STALLED)
+    fetch(args.name, (args.output or DATA_DIR / args.name).resolve())
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,218 @@
+"""Lay the official ImageNet (ILSVRC 2012) archives out as an image folder.
+
+python scripts/prepare_imagenet.py ARCHIVES DIR
+
+DIR/train/<wnid>/* and DIR/val/<wnid>/* appear when each is whole. Until then they grow in
+DIR/.partial, where a call that was interrupted goes on. torchvision.datasets.ImageNet makes the
+same layout, but unpacks whatever names an archive holds and takes a half-made folder for whole.
+"""
+
+import argparse
+import hashlib
+import io
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from scipy.io import loadmat
+from tqdm import tqdm
+
+from common import archives, errors, whole_folders
+from common.args import whole
+from common.errors import UserError, show
+from common.run_folder import replace_whole
+
+TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
+# Those of https://image-net.org/challenges/LSVRC/2012/2012-downloads.php, as in torchvision.
+MD5 = {
+    TRAIN: "1d675b47d978889d74fa0da5fadfb00e",
+    VAL: "29b22e2961454d5413ddabcf34fc5622",
+    DEVKIT: "fa75699e90414af021442c21a62c3abf",
+}
+PICTURES = (1_281_167, 50_000)  # of train and of val
+
+
+class Release(NamedTuple):
+    """What the archives have to be."""
+
+    md5: dict[str, str]
+    train_pictures: int
+    val_pictures: int
+
+
+def prepare(folder: Path, output: Path, release: Release) -> None:
+    """Make output/train and output/val from the archives in `folder`; go on where a call stopped.
+
+    Raises UserError where an archive is missing or damaged, holds another number of pictures, or
+    could write outside its folder, and where the output cannot be written.
+    """
+    try:
+        with whole_folders.locked(output / "imagenet"):
+            lacking = [split for split in ("train", "val") if not (output / split).exists()]
+            if not lacking:
+                print(f"{output / 'train'} and val are there already")
+                return
+            partial = output / ".partial"
+            partial.mkdir(exist_ok=True)
+            for name in release.md5:
+                check_md5(folder / name, release.md5[name], partial)
+            if "train" in lacking:
+                write_train(folder / TRAIN, partial / "train", release.train_pictures)
+            if "val" in lacking:
+                write_val(folder, partial / "val", release.val_pictures)
+            for split in lacking:
+                (partial / split).rename(output / split)
+            shutil.rmtree(partial)
+    except OSError as error:
+        raise UserError(
+            f"{output}: ImageNet cannot be laid out ({error}); mend that and run it again, it goes "
+            "on where it stopped"
+        ) from error
+
+
+def check_md5(archive: Path, expected: str, partial: Path) -> None:
+    """Raise UserError where an archive is missing or another; a checked one is remembered."""
+    if not archive.is_file():
+        raise UserError(
+            f"{archive}: there is no such file; get it from https://image-net.org (an account is "
+            "needed) and put it there"
+        )
+    found = archive.stat()
+    stamp = partial / f"{archive.name}.checked"
+    told = f"{expected} {found.st_size} {found.st_mtime_ns}"
+    if stamp.exists() and stamp.read_text() == told:
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(archive, "rb") as file, _bar(f"checking {archive.name}", found.st_size, "B") as bar:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+            bar.update(len(piece))
+    if digest.hexdigest() != expected:
+        raise UserError(
+            f"{archive}: its MD5 is {digest.hexdigest()} and not {expected}; fetch it again"
+        )
+    with replace_whole(stamp) as file:
+        file.write_text(told)
+
+
+def write_train(archive: Path, folder: Path, expected: int) -> None:
+    """Write train: the archive holds one archive of pictures for each class, <wnid>.tar."""
+    count = 0
+    with archives.opened(archive) as tar, _bar("train", expected, " images") as bar:
+        for path, entry in archives.files(tar, archive):
+            place = make_class(folder, path.stem, archive)
+            with archives.opened(archive, tar.extractfile(entry)) as inner:
+                for name, picture in archives.files(inner, archive):
+                    write_once(inner.extractfile(picture), picture.size, place / name.name)
+                    count += 1
+                    bar.update()
+    _check_count(archive, count, expected)
+
+
+def write_val(folder: Path, target: Path, expected: int) -> None:
+    """Write val: all pictures are in one archive, their classes in the development kit."""
+    wnids = read_val_classes(folder / DEVKIT)
+    archive = folder / VAL
+    with archives.opened(archive) as tar:
+        numbered = sorted(path.name for path, _ in archives.files(tar, archive))
+    _check_count(archive, len(numbered), expected)
+    _check_count(folder / DEVKIT, len(wnids), expected)
+    wnid_of = dict(zip(numbered, wnids, strict=True))
+    with archives.opened(archive) as tar, _bar("val", expected, " images") as bar:
+        for path, entry in archives.files(tar, archive):
+            place = make_class(target, wnid_of[path.name], folder / DEVKIT)
+            write_once(tar.extractfile(entry), entry.size, place / path.name)
+            bar.update()
+
+
+def read_val_classes(devkit: Path) -> list[str]:
+    """Return the WordNet id of each validation picture, in the order of their numbers."""
+    wanted = {"meta.mat": b"", "ILSVRC2012_validation_ground_truth.txt": b""}
+    with archives.opened(devkit) as tar:
+        for path, entry in archives.files(tar, devkit):
+            if path.name in wanted:
+                wanted[path.name] = tar.extractfile(entry).read()
+    meta, truth = wanted.values()
+    if not meta or not truth:
+        raise UserError(f"{devkit}: lacks {' or '.join(wanted)}; fetch it again")
+    try:
+        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        wnid_of = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+        return [wnid_of[int(number)] for number in truth.split()]
+    except Exception as error:  # SciPy's reader raises nearly anything on a damaged file
+        raise UserError(f"{devkit}: its tables cannot be read ({error}); fetch it again") from error
+
+
+def make_class(parent: Path, wnid: str, source: Path) -> Path:
+    """Return the folder of a class, made. Raises UserError where the name is no WordNet id."""
+    if not re.fullmatch(r"n\d{8}", wnid):
+        raise UserError(f"{source}: refused: {show(wnid)} in it is no WordNet id")
+    (parent / wnid).mkdir(parents=True, exist_ok=True)
+    return parent / wnid
+
+
+def write_once(source: IO[bytes], size: int, target: Path) -> None:
+    """Write a picture, whole or not at all, unless an earlier call has."""
+    if target.exists() and target.stat().st_size == size:
+        return
+    partial = target.with_name(f".{target.name}")
+    with open(partial, "wb") as file:
+        shutil.copyfileobj(source, file)
+    os.replace(partial, target)
+
+
+def _check_count(archive: Path, found: int, expected: int) -> None:
+    if found != expected:
+        raise UserError(f"{archive}: holds {found} pictures and not {expected}; fetch it again")
+
+
+def _bar(title: str, total: int, unit: str) -> tqdm:
+    return tqdm(
+        total=total, desc=title, unit=unit, unit_scale=True, disable=not sys.stderr.isatty()
+    )
+
+
+def read_md5s(file: Path) -> dict[str, str]:
+    """Return name -> MD5 from what `md5sum` printed. Raises UserError where one is missing."""
+    try:
+        lines = [line.split() for line in file.read_text().splitlines() if line.strip()]
+        found = {Path(name.lstrip("*")).name: digest for digest, name in lines}
+        return {name: found[name] for name in MD5}
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"--md5 {show(file)}: has no line for each archive, as md5sum prints it ({error})"
+        ) from error
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="prepare_imagenet.py",
+        description="Lay the official ImageNet archives out as an image folder.",
+    )
+    parser.add_argument("archives", type=Path, help=f"the folder with {', '.join(MD5)}")
+    parser.add_argument("output", type=Path, help="where train and val are to be")
+    parser.add_argument(
+        "--md5",
+        type=Path,
+        metavar="FILE",
+        help="checksums as md5sum prints them, for archives that are not the official ones",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=whole(1, 10**9),
+        nargs=2,
+        metavar=("TRAIN", "VAL"),
+        default=PICTURES,
+        help="how many pictures such archives hold (%(default)s)",
+    )
+    args = parser.parse_args()
+    md5 = read_md5s(args.md5) if args.md5 else MD5
+    prepare(args.archives, args.output.resolve(), Release(md5, *args.pictures))
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,439 @@
+"""Feed damaged and hostile files to the readers, in a process with little memory.
+
+    python -m tests.fuzz KIND [KIND ...] --inputs N --seed N
+
+Each input is a valid file that was changed at random, or a hostile one made for the reader. Prints
+how many of each kind were read and refused; leaves with a traceback at the first that ends in
+anything but a UserError, takes longer than SECONDS, asks for more memory than there is, or does
+more than read.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import load_file, save
+
+from common import args as arguments
+from common import pickles, pictures, sample, state
+from common.errors import UserError
+from common.paths import ROOT
+
+SECONDS = 5  # for one input
+MEMORY = 1 << 30  # bytes that all inputs of a process may take beyond what it has at its start
+NUMBERS = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**31, 2**62, 2**64 - 1]
+# What a reader has no business to do; the names are those of sys.addaudithook.
+FORBIDDEN = (
+    "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.mkdir",
+    "os.remove", "os.rename", "os.chmod", "os.symlink", "os.link", "os.truncate", "shutil.",
+    "subprocess.", "socket.", "ctypes.", "builtins.input", "pty.", "webbrowser.",
+)  # fmt: skip
+
+
+class TooSlow(BaseException):
+    pass
+
+
+class Forbidden(BaseException):
+    pass
+
+
+def change(data: bytes, draw: random.Random, other: bytes) -> bytes:
+    """Change a file's bytes at one to four places."""
+    data = bytearray(data)
+    for _ in range(draw.randint(1, 4)):
+        place = draw.randrange(len(data) + 1)
+        length = draw.choice([1, 1, 2, 4, 8, 40])
+        kind = draw.randrange(7)
+        if kind == 0 and data:
+            data[place % len(data)] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            data[place : place + length] = draw.randbytes(length)
+        elif kind == 2:
+            del data[place : place + length]
+        elif kind == 3:
+            data[place:place] = data[place : place + length] * draw.choice([1, 3, 100])
+        elif kind == 4:
+            form = draw.choice(["<B", "<H", ">H", "<I", ">I", "<Q", ">Q"])
+            number = draw.choice(NUMBERS) % (1 << 8 * struct.calcsize(form))
+            data[place : place + struct.calcsize(form)] = struct.pack(form, number)
+        elif kind == 5:
+            start = draw.randrange(len(other) + 1)
+            data[place : place + length] = other[start : start + 4 * length]
+        elif draw.random() < 0.3:
+            del data[place:]
+    return bytes(data)
+
+
+def arrays() -> dict[str, np.ndarray]:
+    """Return the weights of a small network with AlexNet's last layer."""
+    draw = np.random.default_rng(0)
+    shapes = {"features.0.weight": (2, 3, 3, 3), state.HEAD + ".weight": (3, 8)}
+    shapes[state.LAST_BIAS] = (3,)
+    return {name: draw.random(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def hostile_pickles(trace: Path) -> list[bytes]:
+    """Return pickles that would run code, crash, or fill the memory if a reader let them."""
+    command = f"touch {trace}".encode()
+    deep = b"\x80\x02" + b")" + b"\x85" * 200_000  # a tuple in a tuple in a tuple
+    levels = b"]q\x00" + b"".join(
+        b"](" + (b"h" + bytes([n])) * 10 + b"eq" + bytes([n + 1]) for n in range(40)
+    )  # ten times ten times ten ... of one list
+    number = struct.pack("<Q", 10**11)
+    return [
+        b"cos\nsystem\n(S'" + command + b"'\ntR.",
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c"
+        + bytes([len(command)])
+        + command
+        + b"\x85R.",
+        b"cbuiltins\nexec\n(S'import os; os.mkdir(\"" + str(trace).encode() + b"\")'\ntR.",
+        b"(S'" + command + b"'\nios\nsystem\n.",
+        b"(cos\nsystem\nS'" + command + b"'\no.",
+        b"}" + deep + b"K\x01s.",
+        b"(" + deep + b"K\x01d.",
+        b"\x8f(" + deep + b"\x90.",
+        b"cbuiltins\nset\n(](" + deep + b"etR.",
+        b"\x80\x02" + levels + b".",
+        b"\x80\x02}X\x01\x00\x00\x00a" + levels + b"s.",
+        b"\x8e" + number + b"x.",  # bytes of 100 GB
+        b"\x8d" + number + b"x.",  # text
+        b"\x96" + number + b"x.",  # a bytearray
+        b"\x95" + number + b"N.",  # a frame
+        b"Nr\xff\xff\xff\x7f.",  # a place far out in the list of what was read
+        b"\x8b\xff\xff\xff\x7f\x00.",  # a number of 2 GB
+        b"I" + b"9" * 100_000 + b"\n.",
+        b"cbuiltins\nbytearray\n(I100000000000\ntR.",
+        b"cnumpy\nndarray\n((I100000\nI100000\nttR.",
+        b"cnumpy\nndarray\nN(N}X\x01\x00\x00\x00xK\x01stb.",
+        b"cnumpy.core.multiarray\n_reconstruct\nN}X\x0c\x00\x00\x00__defaults__Ns\x86b.",
+        b"cnumpy\ndtype\n(S'V8'\nI0\nI1\ntR(I3\nS'|'\nN(S'a'\nt}S'a'\n(S'O'\nI1000\ntsI8\nI1\nI16\ntb.",
+    ]
+
+
+class Kind:
+    """Valid files, hostile ones, and the reader of one kind of file."""
+
+    suffix = ""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / f"input{self.suffix}"
+        self.trace = folder / "trace"
+        self.valid = self.make_valid()
+        self.hostile = self.make_hostile()
+
+    def make_hostile(self) -> list[bytes]:
+        return []
+
+    def draw_input(self, number: int, draw: random.Random) -> bytes:
+        if number < len(self.valid):
+            return self.valid[number]
+        if number - len(self.valid) < len(self.hostile):
+            return self.hostile[number - len(self.valid)]
+        if self.hostile and draw.random() < 0.1:
+            return change(draw.choice(self.hostile), draw, draw.choice(self.valid))
+        return change(draw.choice(self.valid), draw, draw.choice(self.valid))
+
+
+class Pdparams(Kind):
+    suffix = ".pdparams"
+
+    def make_valid(self) -> list[bytes]:
+        whole = {"model": {n: (n, a) for n, a in arrays().items()}, "epoch": 3, "best_top1": 1.5}
+        return [
+            pickle.dumps(what, protocol) for protocol in (2, 3, 4) for what in (whole, arrays())
+        ]
+
+    def make_hostile(self) -> list[bytes]:
+        return hostile_pickles(self.trace)
+
+    def read(self) -> None:
+        weights = state.model_entry(self.path, pickles.read(self.path))
+        state.only_tensors(self.path, weights, np.ndarray)
+        for array in weights.values():
+            assert not array.dtype.hasobject
+            array.tobytes()  # every byte of it is there
+
+
+class Safetensors(Kind):
+    suffix = ".safetensors"
+
+    def make_valid(self) -> list[bytes]:
+        return [save(arrays()), save({"a": np.arange(4)}, {"made": "here"})]
+
+    def make_hostile(self) -> list[bytes]:
+        def with_header(header: bytes, size: int | None = None, rest: bytes = b"") -> bytes:
+            return struct.pack("<Q", len(header) if size is None else size) + header + rest
+
+        huge = {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}
+        outside = {"dtype": "F32", "shape": [2], "data_offsets": [8, 2**63]}
+        same = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+        return [
+            with_header(b"{}", 2**64 - 1),
+            with_header(b"{}", 10**9),
+            with_header(b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
+            with_header(json.dumps({"a": huge}).encode(), rest=b"x" * 8),
+            with_header(json.dumps({"a": outside}).encode(), rest=b"x" * 8),
+            with_header(json.dumps({"../../a": same, "b": same}).encode(), rest=b"x" * 8),
+            with_header(b"[" * 100_000),
+        ]
+
+    def read(self) -> None:
+        state.count_classes(self.path)
+        for array in state.read_neutral(self.path, load_file).values():
+            array.tobytes()
+
+
+class Pth(Kind):
+    suffix = ".pth"
+
+    def __init__(self, folder: Path) -> None:
+        sys.path.insert(0, str(ROOT / "AlexNet-torch"))
+        import torch
+
+        import checkpoint
+
+        self.torch, self.checkpoint = torch, checkpoint
+        self.model = torch.nn.Module()
+        self.model.features = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3, bias=False))
+        self.model.classifier = torch.nn.Sequential()
+        self.model.classifier.add_module("6", torch.nn.Linear(8, 3))
+        super().__init__(folder)
+
+    def make_valid(self) -> list[bytes]:
+        made = []
+        whole = {"model": self.model.state_dict(), "epoch": 3, "best_top1": 1.5}
+        for what in (whole, self.model.state_dict()):
+            for new in (True, False):
+                file = io.BytesIO()
+                self.torch.save(what, file, _use_new_zipfile_serialization=new)
+                made.append(file.getvalue())
+        return made
+
+    def make_hostile(self) -> list[bytes]:
+        bomb = io.BytesIO()
+        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02N.")
+            archive.writestr("archive/data/0", bytes(1 << 28))
+        outside = io.BytesIO()
+        with zipfile.ZipFile(outside, "w") as archive:
+            archive.writestr(f"../../../..{self.trace}", b"x")
+            archive.writestr("archive/data.pkl", b"\x80\x02N.")
+        named = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\n)" + b"\x85" * 200_000
+        named += (
+            b"X\x03\x00\x00\x00cpuK\x01tQ."  # tensors whose storage has a deep tuple for a name
+        )
+        inner = [self.packed(contents) for contents in [*hostile_pickles(self.trace), named]]
+        return [bomb.getvalue(), outside.getvalue(), *inner, *hostile_pickles(self.trace)]
+
+    def packed(self, contents: bytes) -> bytes:
+        """Return a torch zip with other `contents` of its pickle, and the right checksums."""
+        file = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(self.valid[0])) as source, zipfile.ZipFile(file, "w") as to:
+            for name in source.namelist():
+                to.writestr(name, contents if name.endswith("data.pkl") else source.read(name))
+        return file.getvalue()
+
+    def draw_input(self, number: int, draw: random.Random) -> bytes:
+        if number >= len(self.valid) + len(self.hostile) and draw.random() < 0.5:
+            with zipfile.ZipFile(io.BytesIO(draw.choice(self.valid[:1]))) as archive:
+                (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+                return self.packed(change(archive.read(name), draw, b"\x85\x52\x73\x75\x62\x81"))
+        return super().draw_input(number, draw)
+
+    def read(self) -> None:
+        self.checkpoint.load_weights(self.path, self.model)
+
+
+class Pictures(Kind):
+    suffix = ".jpg"
+
+    def make_valid(self) -> list[bytes]:
+        picture = Image.fromarray(sample.draw_picture(0, "train", "rings", 0)).resize((24, 20))
+        made = []
+        for form, options in (
+            ("JPEG", {}),
+            ("JPEG", {"progressive": True}),
+            ("PNG", {}),
+            ("PPM", {}),
+            ("BMP", {}),
+            ("TIFF", {}),
+            ("TIFF", {"compression": "tiff_lzw"}),
+            ("WEBP", {}),
+            ("GIF", {}),
+        ):
+            file = io.BytesIO()
+            picture.save(file, form, **options)
+            made.append(file.getvalue())
+        palette = io.BytesIO()
+        picture.convert("P").save(palette, "PNG", transparency=3)
+        return [*made, palette.getvalue()]
+
+    def make_hostile(self) -> list[bytes]:
+        script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({self.trace}) (w) file\n"
+        return [script.encode(), b"P6 60000 60000 255\n", b"GIF89a" + b"\xff" * 50]
+
+    def read(self) -> None:
+        pictures.read_rgb(self.path)
+
+
+class ArgsJson(Kind):
+    suffix = ".json"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.path = folder / "args.json"
+        self.checkpoint = folder / "last.pth"
+        self.checkpoint.touch()
+
+    def make_valid(self) -> list[bytes]:
+        options = ["--recipe", "sample"], ["--data-path", str(self.folder), "--lr", "0.5"]
+        made = []
+        for argv in options:
+            found = {n: str(v) if isinstance(v, Path) else v for n, v in vars(parse(argv)).items()}
+            made.append(json.dumps({"arguments": found}).encode())
+        return made
+
+    def make_hostile(self) -> list[bytes]:
+        return [b"[" * 100_000, b'{"arguments":' * 50_000, b'{"arguments": []}', b"null"]
+
+    def draw_input(self, number: int, draw: random.Random) -> bytes:
+        if number >= len(self.valid) + len(self.hostile) and draw.random() < 0.5:
+            described = json.loads(draw.choice(self.valid))
+            name = draw.choice(list(described["arguments"]))
+            described["arguments"][name] = draw.choice(
+                [None, True, -1, 0, 10**30, 1.5, float("nan"), "", "x", "\0", [], [1], {}, "a/b"]
+            )
+            return json.dumps(described).encode()
+        return super().draw_input(number, draw)
+
+    def read(self) -> None:
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                args = parse(["--resume", str(self.checkpoint)])
+        except SystemExit as end:
+            assert end.code == 2 and said.getvalue().count("\n") == 1, said.getvalue()
+            raise UserError(said.getvalue()) from None
+        assert type(args.epochs) is int and type(args.lr) is float and type(args.seed) is int
+        assert args.data_path is None or isinstance(args.data_path, Path)
+        assert args.recipe in arguments.RECIPES
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    return arguments.parse("torch", argv)
+
+
+KINDS: dict[str, type[Kind]] = {
+    "pdparams": Pdparams,
+    "safetensors": Safetensors,
+    "pth": Pth,
+    "pictures": Pictures,
+    "args": ArgsJson,
+}
+
+
+def feed(kind: Kind, count: int, seed: int) -> tuple[int, int]:
+    """Give `count` inputs to a reader; return how many it read and how many it refused."""
+    draw = random.Random(seed)
+    refused = 0
+    for number in range(count):
+        contents = kind.draw_input(number, draw)
+        kind.path.write_bytes(contents)
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        try:
+            with watched():
+                kind.read()
+        except UserError as error:
+            refused += 1
+            assert number >= len(kind.valid), error
+            assert not isinstance(error.__cause__, MemoryError) or isinstance(kind, Pictures), error
+        except BaseException:
+            print(f"{type(kind).__name__} {number}: {contents[:300]!r}", file=sys.stderr)
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        assert not kind.trace.exists(), contents[:300]
+    return count - refused, refused
+
+
+_watching = False
+
+
+@contextlib.contextmanager
+def watched():
+    """Within, what a reader has no business to do raises Forbidden."""
+    global _watching
+    _watching = True
+    try:
+        yield
+    finally:
+        _watching = False
+
+
+def _audit(event: str, given: tuple) -> None:
+    if not _watching:
+        return
+    refused = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
+    if event in ("exec", "compile"):
+        file = given[0].co_filename if event == "exec" else given[1]
+        refused = not str(file).startswith((sys.prefix, sys.base_prefix))  # else a library's import
+    if refused or event.startswith(FORBIDDEN):
+        raise Forbidden(f"{event} {given!r}"[:300])
+
+
+def _too_slow(*_: object) -> None:
+    raise TooSlow
+
+
+def limit() -> Callable[[], int]:
+    """Bound this process's memory; return what tells its highest use in bytes."""
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="tests.fuzz")
+    parser.add_argument("kinds", nargs="+", choices=KINDS)
+    parser.add_argument("--inputs", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")  # Pillow's, of odd metadata
+    signal.signal(signal.SIGALRM, _too_slow)
+    with tempfile.TemporaryDirectory() as folder:
+        places = {name: Path(folder) / name for name in args.kinds}
+        for place in places.values():
+            place.mkdir()
+        kinds = {name: KINDS[name](place) for name, place in places.items()}
+        for kind in kinds.values():  # what is imported at the first use, is now
+            feed(kind, len(kind.valid), args.seed)
+        sys.addaudithook(_audit)
+        peak = limit()
+        before = peak()
+        for name, kind in kinds.items():
+            read, refused = feed(kind, args.inputs, args.seed)
+            grown = (peak() - before) >> 20
+            print(f"{name}: {read} read, {refused} refused, {grown} MiB more at the most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""--finetune: all layers but the last from a file, the last drawn for other classes."""
+
+import hashlib
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from common import pickles
+from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_train
+
+TINY = ["--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0]
+
+
+def digests(path):
+    """Return the SHA-256 of the bytes of each of a checkpoint's arrays."""
+    if path.suffix == ".pdparams":
+        contents = [array.tobytes() for array in pickles.read(path)["model"].values()]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            contents = [archive.read(name) for name in archive.namelist() if "/data/" in name]
+    return {hashlib.sha256(one).hexdigest() for one in contents}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_last_layer_is_new_and_the_others_are_the_files(framework, small_folder, tmp_path):
+    data = shutil.copytree(small_folder, tmp_path / "two")
+    for split in ("train", "val"):
+        shutil.rmtree(data / split / "bars")
+    last = f"last{SUFFIX[framework]}"
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = run_train(framework, *TINY, "--data-path", small_folder, "--output-dir", first)
+    assert done.returncode == 0, done.stderr
+
+    options = [*TINY, "--data-path", data, "--weights", first / last, "--lr", 0]
+    done = run_train(framework, *options)
+    assert_user_error(done, "classifier.6.weight", "--finetune")
+    done = run_train(framework, *options, "--finetune", "--momentum", 0, "--output-dir", second)
+    assert done.returncode == 0, done.stderr
+    assert "finetune: classifier.6 is drawn anew for 2 classes" in done.stdout
+    assert len(digests(first / last) & digests(second / last)) >= 14  # 7 layers, weight and bias
+
+    done = run_train(framework, "--eval-only", "--weights", second / last, "--data-path", data)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_another_network_is_refused_all_the_same(framework, small_folder, tmp_path):
+    weights = tmp_path / "other.safetensors"
+    save_file({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)}, weights)
+    done = run_train(framework, "--finetune", "--weights", weights, "--data-path", small_folder)
+    assert_user_error(done, "lacks features.0.bias")
+
+
+def test_it_needs_weights_and_training():
+    assert_user_error(run_train("torch", "--finetune"), "--finetune trains on from weights")

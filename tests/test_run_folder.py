@@ -1,0 +1,52 @@
+"""What a run folder holds is written whole and read with care."""
+
+import json
+import os
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from common.errors import UserError
+from common.folder import BadPicture
+from common.run_folder import RunFolder
+
+
+def run_folder(path, **arguments):
+    return RunFolder(Namespace(output_dir=path, resume=None, framework="torch", **arguments))
+
+
+def test_any_name_can_be_written_and_read_again(tmp_path):
+    odd = Path(os.fsdecode("图片".encode() + b"\xff\n"))
+    run = run_folder(tmp_path / "run", data_path=odd)
+    text = (run.path / "args.json").read_text(encoding="utf-8")
+    assert "图片" in text
+    assert Path(json.loads(text)["arguments"]["data_path"]) == odd
+
+
+def dataset(*bad):
+    return SimpleNamespace(index=SimpleNamespace(bad=list(bad)))
+
+
+def test_bad_pictures_of_both_splits_are_listed(tmp_path):
+    run = run_folder(tmp_path / "run")
+    file = run.path / "bad_pictures.jsonl"
+    run.record_bad_pictures(dataset(), dataset())
+    assert not file.exists()
+    run.record_bad_pictures(dataset(BadPicture("a\nb.jpg", "torn")), dataset(BadPicture("c", "x")))
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert rows == [{"path": "a\nb.jpg", "reason": "torn"}, {"path": "c", "reason": "x"}]
+    run.record_bad_pictures(dataset(), range(3))  # a run that goes on, its pictures mended
+    assert file.read_text() == ""
+
+
+@pytest.mark.parametrize("line", ['{"epoch": 2', "[1]", "null", '{"epoch": "2"}', "[" * 100_000])
+def test_a_damaged_line_of_metrics_is_named(tmp_path, line):
+    run = run_folder(tmp_path / "run")
+    run.log({"epoch": 1, "lr": 0.1})
+    assert run.read_metrics() == [{"epoch": 1, "lr": 0.1}]
+    with open(run.metrics_file, "a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not the metrics"):
+        run.read_metrics()
