@@ -395,9 +395,11 @@ def record_lr(out_dir: Path, options: list[str], most: int) -> dict[str, Any]:
 
     All parameters are 0 and at each step one other element has a gradient, of 1: it moves by the
     learning rate, whatever momentum and decay are. Parameters of more than `most` elements are left
-    out. The network keeps its own place in the optimizer and the loop.
+    out. The network keeps its own place in the optimizer and the loop. What the optimizer keeps is
+    noted too: one that keeps more than a velocity moves by more than its rate.
     """
-    found = []
+    found, roles = [], set()
+    recorder = Recorder(0, 0, out_dir, {})
 
     def step(original, model, criterion, *rest):
         parameters = {
@@ -414,12 +416,16 @@ def record_lr(out_dir: Path, options: list[str], most: int) -> dict[str, Any]:
         row["used"] = {
             name: -float(value.detach().reshape([-1])[place]) for name, value in fresh.items()
         }
+        if not found:
+            recorder.parameters(model)  # finds out their shapes
+            kept = recorder.state(model, rest[0])
+            roles.update(key.partition(" ")[2] for key in kept)
         found.append(row)
         return taken
 
     nothing = repeated(np.zeros([1, 1, 3, 1, 1], np.float32), np.zeros([1, 1], np.int64))
     rehearse(options, out_dir / "run", "float64", nothing, step)
-    return {"rows": found}
+    return {"rows": found, "roles": sorted(roles)}
 
 
 def record_optimizer(

@@ -215,11 +215,15 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> tupl
 
 
 def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
-    """Compare a network of torchvision with that of paddle.vision."""
+    """Compare a network of torchvision with that of paddle.vision, mended where it really differs.
+
+    squeezenet1_1 has another padding and another dropout in Paddle: as shipped it is no control.
+    """
     stem = folder / "libraries"
     call(compare_libraries, ["--only", case.name, "--out", stem])
     with open(stem.with_suffix(".csv"), newline="") as file:
-        row = next(row for row in csv.DictReader(file) if row["network"] == case.name)
+        names = case.name, f"{case.name}, mended"
+        row = [row for row in csv.DictReader(file) if row["network"] in names][-1]
     return ("" if row["verdict"] == "same" else "forward"), row["what"]
 
 
