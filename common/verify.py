@@ -31,9 +31,8 @@ def leave_out_bad(
     Prints a line for each of them. Raises UserError where there are more than `most` in both splits
     together, or where a class has none left.
     """
-    train = check_split(train) if train else None
-    val = check_split(val)
-    bad = [*(train.bad if train else []), *val.bad]
+    indices = [check_split(index) for index in (train, val) if index is not None]
+    bad = [one for index in indices for one in index.bad]
     for one in bad:
         print(f"bad picture: {show(one.path)}: {one.reason}")
     if len(bad) > most:
@@ -42,11 +41,11 @@ def leave_out_bad(
             f"{len(bad)} bad pictures{allowed} (first {show(bad[0].path)}: {bad[0].reason}); mend "
             f"or delete those listed above, or leave them out by --skip-bad {len(bad)}"
         )
-    for index in filter(None, (train, val)):
+    for index in indices:
         _check_classes(index)
     if bad:
         print(f"left out: {len(bad)} bad pictures")
-    return train, val
+    return None if train is None else indices[0], indices[-1]
 
 
 def check_split(index: FolderIndex) -> FolderIndex:

@@ -172,6 +172,23 @@ def test_a_class_with_nothing_left_is_named(data):
         verify.leave_out_bad(*index_data(data, strict=False), most=99)
 
 
+def test_nothing_but_bad_pictures_is_named_too(data):
+    for path in data.glob("train/*/*"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="18 bad pictures are more than --skip-bad 17"):
+        verify.leave_out_bad(*index_data(data, strict=False), most=17)
+    with pytest.raises(UserError, match="train/bars: all pictures of this class are bad"):
+        verify.leave_out_bad(*index_data(data, strict=False), most=18)
+
+
+def test_evaluation_alone_needs_no_train(data, capsys):
+    shutil.rmtree(data / "train")
+    spoil(data / "val" / "bars" / "0.jpg", "truncated")
+    found = index_data(data, need_train=False, strict=False)
+    train, val = verify.leave_out_bad(*found, most=1)
+    assert train is None and len(val) == 11 and len(val.bad) == 1
+
+
 NAMES = [
     "two  spaces .jpg",
     "line\nbreak.jpg",

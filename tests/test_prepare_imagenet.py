@@ -135,10 +135,10 @@ def test_another_number_of_pictures_is_refused(archives, tmp_path):
     assert not (tmp_path / "out" / "train").exists()
 
 
-@pytest.mark.parametrize("name", ["../../evil.JPEG", "/tmp/evil-{pid}.JPEG", "link"])
+@pytest.mark.parametrize("name", ["../../evil.JPEG", "{elsewhere}/evil.JPEG", "link"])
 @pytest.mark.parametrize("place", ["outer", "inner"])
 def test_names_that_lead_out_are_refused(archives, tmp_path, name, place):
-    name = name.format(pid=os.getpid())
+    name = name.format(elsewhere=tmp_path)
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
         entry = tarfile.TarInfo(name)
@@ -156,7 +156,6 @@ def test_names_that_lead_out_are_refused(archives, tmp_path, name, place):
     (archives / "md5").write_text(done.stdout)
     assert_user_error(prepare(archives, tmp_path / "a" / "out"), "refused", name)
     assert not list(tmp_path.rglob("evil*"))
-    assert not os.path.exists(f"/tmp/evil-{os.getpid()}.JPEG")
 
 
 @pytest.mark.parametrize("name", ["...tar", "notes.tar"])
