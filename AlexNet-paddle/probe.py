@@ -265,6 +265,7 @@ REPORTERS = {
 REHEARSED = (
     "training",
     "evaluate",
+    "inference",
     "read_batches",
     "resume",
     "init",

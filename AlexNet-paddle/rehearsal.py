@@ -4,6 +4,7 @@ Nothing of the training is written here again: the network, the loss, the optimi
 those of train.py, which runs as it always does. Only what it reads and what it writes is exchanged.
 """
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ import checkpoint
 import distributed
 import layers
 import optim
+import presets
 import train
-from common import keeper, summaries
+from common import keeper, state, summaries
+from common.facts import Facts
 
 Batches = Callable[[Any, int], Iterator[tuple]]  # of a loader and an epoch, as read_batches
 NO_STOP = SimpleNamespace(signal=0)
@@ -496,7 +499,53 @@ def record_evaluate(out_dir: Path, options: list[str]) -> dict[str, Any]:
     return found
 
 
+def record_inference(
+    out_dir: Path, options: list[str], images: str, image_size: int, batches: list[int]
+) -> dict[str, Any]:
+    """Export the network in every format, and write what it and the exported ones say of pictures.
+
+    `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones.
+    """
+    import export  # what it needs is an extra of the project
+
+    pictures, found = np.load(images), []
+    known = Facts(image_size, presets.MEAN, presets.STD)
+
+    def step(original, model, *rest):
+        model = distributed.unwrap(model).eval()
+        for batch in batches:
+            np.save(out_dir / f"live-{batch}.npy", export.run_live(model, pictures[:batch]))
+        for format, ending in export.FORMATS.items():
+            path = out_dir / f"model{ending}"
+            row = {"format": format, "error": None, "batches": {}}
+            found.append(row)
+            try:
+                export.export(model.train(), path, format, known)  # as training leaves it
+                run = export.open_exported(path).run
+            except Exception as error:  # that it cannot be exported is a finding
+                row["error"] = f"{type(error).__name__}: {state.first_line(error)}"
+                continue
+            for batch in batches:
+                try:
+                    logits = [run(pictures[:batch]) for _ in range(2)]
+                except Exception as error:  # nor run
+                    row["batches"][batch] = f"{type(error).__name__}: {state.first_line(error)}"
+                    continue
+                np.save(out_dir / f"{format}-{batch}.npy", np.stack(logits))
+                row["batches"][batch] = None
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise Done
+
+    nothing = repeated(np.zeros([1, 1, 3, 1, 1], np.float32), np.zeros([1, 1], np.int64))
+    rehearse(options, out_dir / "run", "float32", nothing, step)
+    return {"formats": found}
+
+
 REPORTERS = {
+    "inference": record_inference,
     "evaluate": record_evaluate,
     "read_batches": record_batches,
     "resume": record_resume,

@@ -307,6 +307,7 @@ REPORTERS = {
 REHEARSED = (
     "training",
     "evaluate",
+    "inference",
     "read_batches",
     "resume",
     "init",

@@ -78,6 +78,7 @@ KNOWN = {
     "32": ("another step size", "another factor", "another warm-up"),
     "33": ("rate not scaled",),
     "34": ("the framework's own start", "bias starts at 0"),
+    "38": ("exported in train mode", "exported for one batch"),
     "37": ("resume loses the velocity", "resume loses the epoch", "resume loses the schedule"),
 }
 ROWS = {name: number for number, names in KNOWN.items() for name in names}

@@ -54,6 +54,8 @@ FAULTS = {
     "another factor": (edit(OPTIM, "args.lr_gamma)", "args.lr_gamma / 2)"), "lr", ["gamma"]),
     "another warm-up": (edit(OPTIM, "WARMUP_START = 0.01", "WARMUP_START = 0.1"), "lr", ["cosine with warm-up"]),
     "rate not scaled": (edit(OPTIM, "return args.lr * world_size / args.gpus", "return args.lr"), "lr", ["8 times", "scale"]),
+    "exported in train mode": (edit("export.py", "    model.eval()\n    write = ", "    model.train()\n    write = "), "inference", ["train mode", "model.eval()", "export.py:"]),
+    "exported for one batch": (edit("export.py", "shape = [None, 3,", "shape = [1, 3,"), "inference", ["fixed", "batch", "export.py:"]),
     "resume loses the velocity": (edit(CHECKPOINT, "        optimizer.set_state_dict(rename(contents[\"optimizer\"], own_names))\n", ""), "resume", ["velocity"]),
     "resume loses the epoch": (edit(TRAIN, '        epoch, best_top1 = contents["epoch"], contents["best_top1"]', '        best_top1 = contents["best_top1"]'), "resume", ["epoch is lost"]),
     "bias starts at 0": (edit(MODEL, "nn.initializer.Uniform(-bound, bound)(layer.bias)", "nn.initializer.Constant(0.0)(layer.bias)"), "init", ["0 everywhere", "bias"]),

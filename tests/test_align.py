@@ -101,8 +101,7 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
     assert found["aligned"] and found["first_divergence"] is None
     assert [one["name"] for one in found["checkpoints"]] == list(CHECKPOINTS)
     not_run = [one["name"] for one in found["checkpoints"] if one["verdict"] == "not run"]
-    assert not_run == ["distributed", "inference"]
-    assert all(one["why"] for one in found["checkpoints"] if one["verdict"] == "not run")
+    assert not_run == []
     training = next(one for one in found["checkpoints"] if one["name"] == "training")
     assert training["float64"] < 1e-6 and training["float32"] > training["float64"]
     page = (tmp_path / "report" / "align.html").read_text()

@@ -26,6 +26,7 @@ from tools import (
     distributed_check,
     forward,
     forward_report,
+    inference_check,
     resume_check,
     small_checks,
     training_checks,
@@ -43,9 +44,6 @@ FOLLOWS = {
     "backward": ("forward", "loss"),
     "training": ("forward", "loss", "backward", "lr", "optimizer"),
     "train_data": ("data",),  # where it is the same
-}
-NOT_YET = {
-    "inference": "the trees export no model yet",
 }
 
 
@@ -127,7 +125,7 @@ def choose(only: list[str] | None, skip: list[str]) -> dict[str, str | None]:
         elif name in skip:
             found[name] = "left out by --skip"
         else:
-            found[name] = NOT_YET.get(name)
+            found[name] = None
     return found
 
 
@@ -187,6 +185,7 @@ def make_checks(
         "train_data": data(data_checks.check_train_data, "train_data"),
         "training": rehearsed(lambda given: check_training(given, args.steps)),
         "resume": rehearsed(resume_check.check_resume),
+        "inference": rehearsed(inference_check.check_inference),
         "distributed": rehearsed(distributed_check.check_distributed),
     }
 

@@ -13,18 +13,21 @@ from tools.verdicts import DIVERGED, Verdict
 
 PROCESSES = 2
 BATCH = 3  # pictures of each process; of the last step of an epoch one alone
-STEPS = 10
+STEPS = 4
 SAME = 1e-9  # relative, float64; measured: 1e-15
 EVALUATION = 1e-6  # it sums in float32
 # A rate that two processes scale to what one process has, with and without the rule.
 RATE = {1: ["--lr", exact(0.01), "--gpus", "1"], PROCESSES: ["--lr", exact(0.01), "--gpus", "2"]}
 
 
-def check_distributed(rehearsals: Rehearsals) -> Verdict:
-    """Compare, in each tree by itself, two processes with one that has the whole batch."""
+def check_distributed(rehearsals: Rehearsals, steps: int = STEPS) -> Verdict:
+    """Compare, in each tree by itself, two processes with one that has the whole batch.
+
+    Four steps are an epoch of the pictures drawn here; its last step has fewer of them.
+    """
     verdict = Verdict("distributed", float64=0.0)
     for framework in FRAMEWORKS:
-        _check_training(verdict, rehearsals, framework)
+        _check_training(verdict, rehearsals, framework, steps)
         _check_evaluation(verdict, rehearsals, framework)
     return verdict
 
@@ -66,7 +69,8 @@ def ask(
     rehearsals.asked += 1
     side = rehearsals.sides[framework]
     batch = BATCH * PROCESSES // processes
-    options = rehearsals.options(framework, *more, weights="float64")
+    dtype = settings.get("dtype", "float32")
+    options = rehearsals.options(framework, *more, weights=dtype)
     options += [*RATE[processes], "--batch-size", str(batch)]
     own = {part: {"options": options, **settings}}
     places = environments(framework) if processes > 1 else [{}]
@@ -76,12 +80,12 @@ def ask(
     return [report[part] for report in reports]
 
 
-def _check_training(verdict: Verdict, rehearsals: Rehearsals, framework: str) -> None:
-    settings = {"steps": STEPS, "dtype": "float64"}
+def _check_training(verdict: Verdict, rehearsals: Rehearsals, framework: str, steps: int) -> None:
+    settings = {"steps": steps, "dtype": "float64"}
     more = ["--epochs", "100", "--schedule", "step", "--warmup-epochs", "0"]
     (one,) = ask(rehearsals, framework, "training", 1, more, **settings)
     several = ask(rehearsals, framework, "training", PROCESSES, more, **settings)
-    for step in range(STEPS):
+    for step in range(steps):
         found = _rate(one, several, step) or _gradient(one, several, step)
         found = found or _parameters(verdict, one, several, step)
         if found is not None:

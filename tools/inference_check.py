@@ -1,0 +1,79 @@
+"""The checkpoint inference: does an exported model say what the live one says?"""
+
+import numpy as np
+
+from common.exports import TOLERANCE, relative_difference
+from tools import sources
+from tools.findings import at
+from tools.probes import FRAMEWORKS, NAMES
+from tools.rehearsals import Rehearsals, load
+from tools.verdicts import Verdict
+
+BATCHES = (3, 1, 8)  # the first is the one that is looked at first
+EXPORT = ("export.py",)
+
+
+def check_inference(rehearsals: Rehearsals) -> Verdict:
+    """Compare, in each tree by itself, the exported models with the live one, in float32."""
+    verdict = Verdict("inference", float32=0.0)
+    size = rehearsals.image_size
+    generator = np.random.Generator(np.random.Philox(rehearsals.seed))
+    images = rehearsals.folder / "inference.npy"
+    np.save(images, generator.standard_normal([max(BATCHES), 3, size, size], dtype=np.float32))
+    settings = {"images": str(images.resolve()), "image_size": size, "batches": list(BATCHES)}
+    reports = rehearsals.ask("inference", weights="float32", **settings)
+    table = [["format", *(f"batch {batch}" for batch in BATCHES)]]
+    for side in FRAMEWORKS:
+        for row in reports[side]["formats"]:
+            cells = _check_format(verdict, rehearsals, side, reports[side], row)
+            table.append([f"{NAMES[side]}, {row['format']}", *cells])
+    verdict.details.append({"title": "Largest difference over the largest logit", "table": table})
+    return verdict
+
+
+def _check_format(
+    verdict: Verdict, rehearsals: Rehearsals, side: str, report: dict, row: dict
+) -> list[str]:
+    """Compare one exported model; return a cell for each batch."""
+    where = f"{NAMES[side]}, {row['format']}"
+
+    def line(what: str, *patterns: str) -> str:
+        within = ("write_onnx" if row["format"] == "onnx" else "write_native", "example", "export")
+        tree = rehearsals.sides[side].tree
+        return at(sources.find_line(tree, patterns, within, EXPORT), what)
+
+    if row["error"]:
+        cause = f"the network cannot be exported: {row['error']}"
+        fix = line("export the network for any batch", "export|to_static|save")
+        if "dropout" in row["error"]:
+            cause += "; dropout is active: exported in train mode"
+            fix = line("call model.eval() before the export", r"\.train\(|\.eval\(", "export")
+        verdict.diverge(where, cause, fix)
+        return ["error"] * len(BATCHES)
+    cells = []
+    for batch in BATCHES:
+        error = row["batches"][str(batch)]
+        if error is not None:
+            cause = f"it cannot run a batch of {batch}: {error}; the shape of its input is fixed"
+            shape = line("leave the batch free (dynamic shape)", r"shape|Dim\(|InputSpec|zeros\(")
+            verdict.diverge(f"{where}, batch {batch}", cause, shape)
+            cells.append("error")
+            continue
+        live = load(report, f"live-{batch}.npy")
+        first, second = load(report, f"{row['format']}-{batch}.npy")
+        apart = relative_difference(live, first)
+        verdict.float32 = max(verdict.float32, apart)
+        cells.append(f"{apart:.1e}")
+        if apart <= TOLERANCE:
+            continue
+        cause = f"the logits differ by {apart:.2g} of the largest"
+        fix = line("compare what is exported with the network", "export|to_static|save")
+        if live.shape != first.shape:
+            cause = f"the logits are {list(first.shape)}, the live network's {list(live.shape)}: "
+            cause += "the shape is fixed"
+            fix = line("leave the batch free (dynamic shape)", r"shape|Dim\(|InputSpec|zeros\(")
+        elif not np.array_equal(first, second):
+            cause += ", and are others at every run: exported in train mode, with dropout active"
+            fix = line("call model.eval() before the export", r"\.train\(|\.eval\(", "export")
+        verdict.diverge(f"{where}, batch {batch}", cause, fix)
+    return cells
