@@ -15,12 +15,15 @@ import contextlib
 import csv
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import ModuleType
 
@@ -275,15 +278,13 @@ def read(path: Path) -> dict[str, Outcome]:
 
 
 def write(outcomes: list[Outcome]) -> None:
-    """Write the table and the picture, each whole or not at all."""
+    """Write the table, whole or not at all."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [f.name for f in fields(Outcome)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(one) for one in outcomes)
     with replace_whole(RESULTS.with_suffix(".csv")) as partial:
         partial.write_text(buffer.getvalue())
-    with replace_whole(RESULTS.with_suffix(".png")) as partial:
-        draw(outcomes, partial)
 
 
 def draw(outcomes: list[Outcome], path: Path) -> None:
@@ -323,26 +324,47 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
     figure.savefig(path, format="png", dpi=110)
 
 
+def start_worker() -> None:
+    """Have the probes of this process answer many requests, on a core each."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    kept = probes.kept_running()
+    kept.__enter__()
+    Finalize(None, kept.__exit__, (None, None, None), exitpriority=10)  # as the process ends
+
+
+def run_named(name: str, *places: Path) -> Outcome:
+    """Run the case of this name, in a process of its own."""
+    return run(next(case for case in cases() if case.name == name), *places)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Plant every known fault and align.")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone")
     parser.add_argument("--fresh", action="store_true", help="do not take up an earlier table")
+    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
     args = parser.parse_args()
     chosen = [case for case in cases() if not args.only or case.name in args.only]
     outcomes = {} if args.fresh else read(RESULTS.with_suffix(".csv"))
-    with tempfile.TemporaryDirectory() as place, probes.kept_running():
+    left = [case for case in chosen if args.only or case.name not in outcomes]
+    pool = ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), start_worker)
+    with tempfile.TemporaryDirectory() as place, pool:
         torch_tree = copy_tree("torch", Path(place) / "trees" / "AlexNet-torch", SMALL)
         pictures = make_pictures(Path(place))
-        for number, case in enumerate(chosen, 1):
-            if case.name in outcomes and not args.only:
-                continue
+        waiting = {}
+        for number, case in enumerate(left):
             folder = Path(place) / str(number)
             folder.mkdir()
-            outcome = outcomes[case.name] = run(case, folder, torch_tree, pictures)
-            shutil.rmtree(folder)
+            job = pool.submit(run_named, case.name, folder, torch_tree, pictures)
+            waiting[job] = folder
+        for number, job in enumerate(as_completed(waiting), 1):
+            outcome = job.result()
+            outcomes[outcome.name] = outcome
+            shutil.rmtree(waiting[job])
             word = "ok" if outcome.named else "caught" if outcome.caught else "MISSED"
-            print(f"{number}/{len(chosen)} {case.name}: {word}, {outcome.seconds} s", flush=True)
+            print(f"{number}/{len(left)} {outcome.name}: {word}, {outcome.seconds} s", flush=True)
             write([outcomes[one.name] for one in cases() if one.name in outcomes])
+    with replace_whole(RESULTS.with_suffix(".png")) as partial:
+        draw([outcomes[one.name] for one in cases() if one.name in outcomes], partial)
     return 0 if all(outcomes[case.name].named for case in chosen) else 1
 
 

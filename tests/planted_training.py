@@ -43,7 +43,7 @@ FAULTS = {
     "decoupled decay": (
         edit(OPTIM, "        weight_decay=args.weight_decay,\n", "")
         + edit(TRAIN, "    optimizer.step()\n", "    optimizer.step()\n    with paddle.no_grad():\n        for value in optimizer._parameter_list:\n            value.set_value(value * (1 - optimizer.get_lr() * 0.1))\n"),
-        "optimizer", ["decay"]),
+        "optimizer", ["decoupled", "train.py:"]),
     "Nesterov ignored": (edit(OPTIM, "use_nesterov=args.nesterov", "use_nesterov=False"), "optimizer", ["Nesterov", "on in PyTorch, off in PaddlePaddle"]),
     "Adam": (
         edit(OPTIM, "    optimizer = Momentum(\n        scheduler,\n        parameters=model.parameters(),\n        momentum=args.momentum,\n        weight_decay=args.weight_decay,\n        use_nesterov=args.nesterov,\n    )", "    import paddle\n    optimizer = paddle.optimizer.Adam(scheduler, parameters=model.parameters(), weight_decay=args.weight_decay)"),

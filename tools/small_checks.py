@@ -364,15 +364,25 @@ def _used(row: dict) -> float:
 
 
 def _is_another_rule(reports: dict[str, dict]) -> bool:
-    """Say whether both report the same rates, and one moves by more than its rate and a velocity.
+    """Say whether both report the same rates, and one moves by something else.
 
-    That is what Adam, RMSProp and their like do, whose schedule is none the worse for it.
+    That is what Adam, RMSProp and a decay beside the gradient do; the schedule is none the worse
+    for it. A schedule that is stepped at another time moves by what is reported one step before or
+    after.
     """
-    rows = [reports[side]["rows"] for side in FRAMEWORKS]
-    reported = [[row["reported"] for row in own] for own in rows]
+    rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
+    reported = [np.array([row["reported"] for row in own]) for own in rows.values()]
     if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=1e-9, atol=0):
         return False
-    return any(set(reports[side]["roles"]) - {"velocity"} for side in FRAMEWORKS)
+    if any(set(reports[side]["roles"]) - {"velocity"} for side in FRAMEWORKS):
+        return True
+    for side, own in zip(FRAMEWORKS, reported, strict=True):
+        used = np.array([_used(row) for row in rows[side]])
+        shares = used / own
+        plain = np.isclose(used[:, None], own, rtol=1e-6, atol=0).any(axis=1)  # [steps]
+        if np.ptp(shares) > 1e-3 * abs(shares).max() and plain.mean() < 0.5:
+            return True
+    return False
 
 
 def _compare_rates(verdict, schedule, rows, rates, names, sides) -> None:

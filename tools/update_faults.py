@@ -239,17 +239,18 @@ def _explain_rules(rules: dict[str, Rule], name: str) -> Fault:
             return _words("momentum", left, right, name, r"\bmomentum\b")
     if _kept_differs(torch, paddle, 1):
         return _explain_share(torch, paddle, name)
-    if _differ(torch.decay, paddle.decay):
-        option = r"weight_decay|L[12]Decay|regulariz"
-        return _words("weight decay", torch.decay, paddle.decay, name, option)
-    if _kept_differs(torch, paddle, 2):
-        coupled = "PyTorch" if torch.kept[2] else "PaddlePaddle"
+    decays = torch.decay, paddle.decay
+    if all(decays) and _is_decoupled(torch) != _is_decoupled(paddle):
+        coupled = "PaddlePaddle" if _is_decoupled(torch) else "PyTorch"
         return Fault(
             f"weight decay of {name} goes through the velocity in {coupled} alone: the other has "
             "decoupled decay, as AdamW",
             "let the optimizer add the decay to the gradient (L2), as Momentum does",
-            ("decay", r"set_value|\* \(1 - ", OPTIMIZER),
+            (r"\* \(1 - |set_value", "decay", OPTIMIZER),
         )
+    if _differ(*decays):
+        option = r"weight_decay|L[12]Decay|regulariz"
+        return _words("weight decay", *decays, name, option)
     if _differ(torch.rate, paddle.rate):
         if _differ(torch.reported, paddle.reported):
             return _words("learning rate", torch.rate, paddle.rate, name, r"\blr\b")
@@ -298,6 +299,11 @@ def _kept_differs(torch: Rule, paddle: Rule, place: int) -> bool:
 
 def _momentum(rule: Rule) -> float:
     return rule.kept[0] if rule.kept is not None else 0.0
+
+
+def _is_decoupled(rule: Rule) -> bool:
+    """Say whether the decay takes part in the update and not in the velocity."""
+    return rule.kept is not None and rule.decay != 0.0 and rule.kept[2] == 0.0
 
 
 def _is_nesterov(rule: Rule) -> bool:
