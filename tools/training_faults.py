@@ -221,7 +221,7 @@ def explain_update(
         rehearsals.sides,
         fault.fix,
         *fault.patterns,
-        within=("build", "train_step"),
+        within=fault.within,
         files=("optim.py", "train.py"),
     )
     return cause, line

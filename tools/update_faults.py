@@ -50,11 +50,15 @@ class Adaptive:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with an update, what to change, and patterns of the line to change."""
+    """What is wrong with an update, what to change, and patterns of the line to change.
+
+    `within` names the functions that are searched first.
+    """
 
     cause: str
     fix: str
     patterns: tuple[str, ...]
+    within: tuple[str, ...] = ("build", "train_step")
 
 
 OPTIMIZER = r"\b(Momentum|SGD|Adam\w*|RMSProp|RMSprop|Adagrad|Lars\w*)\("  # is made
@@ -247,6 +251,7 @@ def _explain_rules(rules: dict[str, Rule], name: str) -> Fault:
             "decoupled decay, as AdamW",
             "let the optimizer add the decay to the gradient (L2), as Momentum does",
             (r"\* \(1 - |set_value", "decay", OPTIMIZER),
+            ("train_step", "build"),
         )
     if _differ(*decays):
         option = r"weight_decay|L[12]Decay|regulariz"
