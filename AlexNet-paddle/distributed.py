@@ -38,13 +38,15 @@ def start(device: str) -> tuple[int, int]:
     if not launched():
         return 0, 1
     with lost_peers():
-        dist.init_parallel_env()  # takes gloo where the device is the processor
+        if device == "cpu":
+            os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
+        dist.init_parallel_env()
         return dist.get_rank(), dist.get_world_size()
 
 
 def end() -> None:
     """Leave the job."""
-    if dist.is_initialized():
+    if launched() and dist.is_initialized():
         dist.destroy_process_group()
 
 

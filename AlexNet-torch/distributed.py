@@ -44,7 +44,7 @@ def start(device: torch.device) -> tuple[int, int]:
 
 def end() -> None:
     """Leave the job."""
-    if dist.is_initialized():
+    if launched() and dist.is_initialized():
         dist.destroy_process_group()
 
 

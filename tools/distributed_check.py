@@ -4,7 +4,7 @@ import socket
 
 import numpy as np
 
-from common import summaries
+from common import processor, summaries
 from tools import sources
 from tools.findings import at
 from tools.probes import FRAMEWORKS, NAMES, Side, ask_both
@@ -35,12 +35,13 @@ def check_distributed(rehearsals: Rehearsals, steps: int = STEPS) -> Verdict:
 def environments(framework: str) -> list[dict[str, str]]:
     """Return what the framework's launcher would tell each process, on this machine alone."""
     ports = free_ports(PROCESSES + 1)
+    threads = {"OMP_NUM_THREADS": str(max(processor.available_cores() // PROCESSES, 1))}
     if framework == "torch":
-        common = {"WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
+        common = threads | {"WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
         common["MASTER_PORT"] = str(ports[0])
         return [common | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(PROCESSES)]
     points = [f"127.0.0.1:{port}" for port in ports]
-    common = {"PADDLE_TRAINERS_NUM": str(PROCESSES), "PADDLE_MASTER": points[0]}
+    common = threads | {"PADDLE_TRAINERS_NUM": str(PROCESSES), "PADDLE_MASTER": points[0]}
     common["PADDLE_TRAINER_ENDPOINTS"] = ",".join(points[1:])
     return [
         common
