@@ -30,9 +30,10 @@ from tests.trees import SMALL, copy_tree
 
 RESULTS = ROOT / "docs" / "results" / "crash.csv"
 COMPARED = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5")
+EPOCHS = 8
 # Three steps an epoch, the last of one batch; a checkpoint after each.
 OPTIONS = [
-    "--recipe", "sample", "--image-size", 63, "--batch-size", 4, "--epochs", 4,
+    "--recipe", "sample", "--image-size", 63, "--batch-size", 4,
     "--warmup-epochs", 0.5, "--accumulate", 2, "--ema", 0.5, "--workers", 1, "--save-every", 1,
 ]  # fmt: skip
 
@@ -48,7 +49,7 @@ class Found(NamedTuple):
 class Trainings:
     """A tree, its pictures, and the run that nothing stops."""
 
-    def __init__(self, framework: str, place: Path, epochs: int = 4) -> None:
+    def __init__(self, framework: str, place: Path, epochs: int) -> None:
         self.framework = framework
         self.place = place
         self.tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
@@ -57,9 +58,9 @@ class Trainings:
         self.whole = place / "whole"
         process = self.start(self.whole)
         began = self.wait(process, lambda: (self.whole / "args.json").exists())
+        self.seconds = self.wait(process, lambda: self.is_over(self.whole)) - began  # of training
         status = process.wait(TIMEOUT)
         assert status == 0, (place / "output").read_text()
-        self.seconds = time.monotonic() - began  # of training alone
 
     def start(self, run: Path) -> subprocess.Popen:
         """Begin a run or go on with it, in a process group of its own."""
@@ -82,6 +83,10 @@ class Trainings:
             time.sleep(0.0005)
         return time.monotonic()
 
+    def is_over(self, run: Path) -> bool:
+        """Say whether all epochs of a run are over; the curves may be left to draw."""
+        return epochs(run) == self.epochs
+
     def differences(self, run: Path) -> list[str]:
         """Return in words how a run that has ended differs from the one that nothing stopped."""
         found = []
@@ -96,18 +101,19 @@ class Trainings:
         for name in ("last", "best"):
             if arrays(run / f"{name}{suffix}") != arrays(self.whole / f"{name}{suffix}"):
                 found.append(f"{name}: other numbers")
-        rows = [[[row[key] for key in COMPARED] for row in read_metrics(r)] for r in self.both(run)]
-        if rows[0] != rows[1]:
+        if metrics(run) != metrics(self.whole):
             found.append("metrics.jsonl: other numbers")
         return found
-
-    def both(self, run: Path) -> tuple[Path, Path]:
-        return run, self.whole
 
 
 def names(run: Path) -> set[str]:
     """Return the names in a run folder; of checkpoints the step alone."""
     return {path.name.rsplit("-", 1)[0] for path in run.iterdir()}
+
+
+def metrics(run: Path) -> list[list[float]]:
+    """Return of each epoch what does not depend on the time that it took."""
+    return [[row[key] for key in COMPARED] for row in read_metrics(run)]
 
 
 def arrays(checkpoint: Path) -> dict[str, bytes]:
@@ -136,9 +142,11 @@ def crash(trainings: Trainings, kills: int, seed: int = 0) -> Found:
     for kill in range(kills):
         at_write = kill % 2 == 1
         while True:
+            was_over = trainings.is_over(run)  # a kill among its last files is enough
             process = trainings.start(run)
-            was_killed = strike(trainings, process, run, at_write, draw)
-            if was_killed:
+            if was_over:
+                process.wait(TIMEOUT)
+            elif strike(trainings, process, run, at_write, draw):
                 break
             differences += finished(trainings, process, run)
             number += 1
@@ -162,7 +170,7 @@ def strike(
     args = run / "args.json"
     before = args.stat().st_mtime_ns if args.exists() else 0
     trainings.wait(process, lambda: args.exists() and args.stat().st_mtime_ns > before)
-    moment = time.monotonic() + draw.uniform(0, trainings.seconds / 2)
+    moment = time.monotonic() + draw.uniform(0, 1.1 * trainings.seconds)
     trainings.wait(process, lambda: time.monotonic() >= moment)
     if at_write:
         trainings.wait(process, lambda: any(run.glob(".*.partial*")))
@@ -206,7 +214,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        found = crash(Trainings(args.framework, Path(place)), args.kills, args.seed)
+        found = crash(Trainings(args.framework, Path(place), EPOCHS), args.kills, args.seed)
     add_row(RESULTS, found)
     print(f"{found}")
     return not found.equal
