@@ -184,7 +184,7 @@ def compile_network(model: nn.Layer, args: argparse.Namespace, device: str) -> n
 
 
 def load_data(
-    args: argparse.Namespace, rank: int, world_size: int
+    args: argparse.Namespace, rank: int = 0, world_size: int = 1
 ) -> tuple[DataLoader | None, DataLoader, list[str]]:
     """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
     data_path = public_data.locate(args)

@@ -62,10 +62,10 @@ class Trainings:
         status = process.wait(TIMEOUT)
         assert status == 0, (place / "output").read_text()
 
-    def start(self, run: Path) -> subprocess.Popen:
+    def start(self, run: Path, resume: str | Path = "auto") -> subprocess.Popen:
         """Begin a run or go on with it, in a process group of its own."""
         command = [sys.executable, self.tree / "train.py", "--data-path", self.data, *OPTIONS]
-        command += ["--epochs", self.epochs, "--output-dir", run, "--resume", "auto"]
+        command += ["--epochs", self.epochs, "--output-dir", run, "--resume", resume]
         with open(self.place / "output", "a") as output:
             return subprocess.Popen(
                 [str(word) for word in command],
