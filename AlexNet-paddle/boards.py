@@ -6,6 +6,7 @@ VisualDL: https://github.com/PaddlePaddle/VisualDL
 from pathlib import Path
 
 from common.errors import UserError
+from common.paths import ROOT
 
 
 def open_board(folder: Path, wanted: bool):
@@ -16,7 +17,7 @@ def open_board(folder: Path, wanted: bool):
         from visualdl import LogWriter
     except ImportError as error:
         raise UserError(
-            f"--visualdl: {error}; install it: pip install 'alexnet-reproduction[boards]'"
+            f"--visualdl: {error}; install it by: pip install --editable '{ROOT}[boards]'"
         ) from error
     return LogWriter(str(folder / "board"))
 

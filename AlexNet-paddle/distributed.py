@@ -25,6 +25,11 @@ def local_rank() -> int:
     return int(os.environ.get("PADDLE_LOCAL_RANK") or os.environ.get("PADDLE_RANK_IN_NODE") or 0)
 
 
+def own_rank() -> int:
+    """Return the number of this process in its job, before it has joined the others."""
+    return int(os.environ.get("PADDLE_TRAINER_ID", "0"))
+
+
 def launched() -> bool:
     """Say whether a launcher has started this process as one of several."""
     return int(os.environ.get("PADDLE_TRAINERS_NUM", "1")) > 1

@@ -136,13 +136,16 @@ def record_steps(args, device, steps: int) -> dict[str, np.ndarray]:
     model = make_model(args, device, len(classes))
     criterion = nn.CrossEntropyLoss()
     optimizer, scheduler = optim.build(model, args, len(train_loader))
+    scaler = paddle.amp.GradScaler(enable=False)
     model.train()
     losses, rates = [], []
     epoch = 0
     while len(losses) < steps:
         for images, labels in read_batches(train_loader, epoch):
             rates.append(optim.current_lr(optimizer))
-            loss, _ = train.train_step(model, criterion, optimizer, scheduler, images, labels)
+            loss, _ = train.train_step(
+                model, criterion, optimizer, scheduler, images, labels, scaler, args
+            )
             losses.append(loss.item())
             if len(losses) == steps:
                 break

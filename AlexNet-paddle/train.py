@@ -35,6 +35,7 @@ from common.finite import Recent
 from common.keeper import Keeper
 from common.progress import Progress
 from common.run_folder import RunFolder
+from common.state import first_line
 from common.stopping import Stop
 from common.timing import Waiting
 from datasets.folder import make_loader, read_batches
@@ -53,12 +54,11 @@ class Evaluation(NamedTuple):
 
 @distributed.lost_peers()
 def main() -> None:
-    stop = Stop()
+    errors.speak_once(distributed.own_rank())
     args = parse("paddle")
     device = choose_device(args.device)
     set_arithmetic(args, device)
     rank, world_size = distributed.start(device)
-    errors.speak_once(rank)
     train_loader, val_loader, classes = load_data(args, rank, world_size)
 
     paddle.seed(draws.weights_seed(args.seed))
@@ -92,10 +92,10 @@ def main() -> None:
     def agree(values: list[int]) -> list[int]:
         return distributed.highest(values, device, world_size)
 
-    keeper = Keeper(args, run, stop, steps_per_epoch, write, agree)
+    keeper = Keeper(args, run, Stop(), progress, steps_per_epoch, write, agree)
     board = boards.open_board(run.path, args.visualdl and run.writes)
-    network = distributed.wrap(model, device, world_size)
-    network = paddle.jit.to_static(network) if args.compile else network
+    network = compile_network(model, args, device) if args.compile else model
+    network = distributed.wrap(network, device, world_size)
     print(f"run folder: {run.path}")
     print(f"data: {len(train_loader.dataset)} train, {len(val_loader.dataset)} val pictures")
     print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device} x {world_size}")
@@ -171,8 +171,20 @@ def set_arithmetic(args: argparse.Namespace, device: str) -> None:
         paddle.set_flags({"FLAGS_cudnn_deterministic": True})
 
 
+def compile_network(model: nn.Layer, args: argparse.Namespace, device: str) -> nn.Layer:
+    """Return the network as the framework compiles it. Raises UserError where it cannot."""
+    network = paddle.jit.to_static(model)
+    try:  # it compiles at the first call
+        network(paddle.zeros([args.batch_size, 3, args.image_size, args.image_size]))
+    except Exception as error:
+        raise errors.UserError(
+            f"--compile: not possible here ({first_line(error)}); leave --compile out"
+        ) from error
+    return network
+
+
 def load_data(
-    args: argparse.Namespace, rank: int, world_size: int
+    args: argparse.Namespace, rank: int = 0, world_size: int = 1
 ) -> tuple[DataLoader | None, DataLoader, list[str]]:
     """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
     data_path = public_data.locate(args)
@@ -228,20 +240,22 @@ def train_one_epoch(
         recent.note(number, loss)
         if number % REFRESH == 0:
             recent.check()
-            loss_now, top1_now = loss_sum.item() / seen, 100 * correct.item() / seen
+            shown = max(seen, 1)  # of several processes, one may have had none yet
+            loss_now, top1_now = loss_sum.item() / shown, 100 * correct.item() / shown
             lr = optim.current_lr(optimizer)
             bar.set_postfix_str(f"loss {loss_now:.3f}, top-1 {top1_now:.1f}, lr {lr:.2g}", False)
         bar.update(len(labels) * world_size)
         if is_last:
             average.update()
         if is_last and keeper.is_due():
-            recent.check()
+            recent.check(model.parameters())
             sums = distributed.total([loss_sum.item(), correct.item(), seen], device, world_size)
             progress.note(-(-(number + 1) // args.accumulate), *sums)
             keeper.save(progress)
     bar.close()
-    recent.check()
-    waiting.warn(args.workers)
+    recent.check(model.parameters())
+    if rank == 0:
+        waiting.warn(args.workers)
     loss_sum, correct, seen, trained = distributed.total(
         [loss_sum.item(), correct.item(), seen, seen - seen_before], device, world_size
     )

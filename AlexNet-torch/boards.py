@@ -6,6 +6,7 @@ TensorBoard: https://docs.pytorch.org/docs/stable/tensorboard.html
 from pathlib import Path
 
 from common.errors import UserError
+from common.paths import ROOT
 
 
 def open_board(folder: Path, wanted: bool):
@@ -16,7 +17,7 @@ def open_board(folder: Path, wanted: bool):
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError(
-            f"--tensorboard: {error}; install it: pip install 'alexnet-reproduction[boards]'"
+            f"--tensorboard: {error}; install it by: pip install --editable '{ROOT}[boards]'"
         ) from error
     return SummaryWriter(str(folder / "board"))
 

@@ -25,6 +25,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def own_rank() -> int:
+    """Return the number of this process in its job, before it has joined the others."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def launched() -> bool:
     """Say whether a launcher has started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1

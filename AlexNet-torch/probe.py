@@ -134,6 +134,7 @@ def record_steps(args, device, steps: int) -> dict[str, np.ndarray]:
     model = make_model(args, device, len(classes))
     criterion = nn.CrossEntropyLoss()
     optimizer, scheduler = optim.build(model, args, len(train_loader))
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
     model.train()
     losses, rates = [], []
     epoch = 0
@@ -141,7 +142,9 @@ def record_steps(args, device, steps: int) -> dict[str, np.ndarray]:
         for images, labels in read_batches(train_loader, epoch):
             images, labels = images.to(device), labels.to(device)
             rates.append(optim.current_lr(optimizer))
-            loss, _ = train.train_step(model, criterion, optimizer, scheduler, images, labels)
+            loss, _ = train.train_step(
+                model, criterion, optimizer, scheduler, images, labels, scaler, args
+            )
             losses.append(loss.item())
             if len(losses) == steps:
                 break

@@ -32,6 +32,7 @@ from common.finite import Recent
 from common.keeper import Keeper
 from common.progress import Progress
 from common.run_folder import RunFolder
+from common.state import first_line
 from common.stopping import Stop
 from common.timing import Waiting
 from datasets.folder import make_loader, read_batches
@@ -39,6 +40,7 @@ from ema import Average
 from models import AlexNet
 
 REFRESH = 10  # batches between two looks at the running loss: each look waits for the device
+LAYOUT = {False: torch.contiguous_format, True: torch.channels_last}
 AMP = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -50,16 +52,16 @@ class Evaluation(NamedTuple):
 
 @distributed.lost_peers()
 def main() -> None:
-    stop = Stop()
+    errors.speak_once(distributed.own_rank())
     args = parse("torch")
     device = choose_device(args.device)
     set_arithmetic(args, device)
     rank, world_size = distributed.start(device)
-    errors.speak_once(rank)
     train_loader, val_loader, classes = load_data(args, rank, world_size)
 
     torch.manual_seed(draws.weights_seed(args.seed))
     model = AlexNet(num_classes=len(classes), dropout=args.dropout).to(device)
+    model = model.to(memory_format=LAYOUT[args.channels_last])
     criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     weights = args.weights or (args.resume if args.eval_only else None)
     if weights:
@@ -89,10 +91,10 @@ def main() -> None:
     def agree(values: list[int]) -> list[int]:
         return distributed.highest(values, device, world_size)
 
-    keeper = Keeper(args, run, stop, steps_per_epoch, write, agree)
+    keeper = Keeper(args, run, Stop(), progress, steps_per_epoch, write, agree)
     board = boards.open_board(run.path, args.tensorboard and run.writes)
-    network = distributed.wrap(model, device, world_size)
-    network = torch.compile(network) if args.compile else network
+    network = compile_network(model, args, device) if args.compile else model
+    network = distributed.wrap(network, device, world_size)
     print(f"run folder: {run.path}")
     print(f"data: {len(train_loader.dataset)} train, {len(val_loader.dataset)} val pictures")
     print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device} x {world_size}")
@@ -142,7 +144,7 @@ def leave_results(
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called auto, cpu, gpu or gpu:NUMBER. Raises UserError if it is missing."""
+    """Use the device called auto, cpu, gpu or gpu:NUMBER. Raises UserError if it is missing."""
     count = torch.cuda.device_count()
     if name == "cpu" or (name == "auto" and not count):
         return torch.device("cpu")
@@ -152,6 +154,7 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: this machine and this torch have {count} usable GPUs; "
             "use --device cpu, or install a torch built for your GPU"
         )
+    torch.cuda.set_device(number)
     return torch.device("cuda", number)
 
 
@@ -161,12 +164,26 @@ def set_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
         raise errors.UserError("--amp fp16: needs a GPU; on this processor use --amp bf16")
     if args.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        # Pooling on a GPU has no other algorithm: that one warns, and does not end the run.
+        torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
 
 
+def compile_network(model: nn.Module, args: argparse.Namespace, device: torch.device) -> nn.Module:
+    """Return the network as the framework compiles it. Raises UserError where it cannot."""
+    network = torch.compile(model)
+    try:  # it compiles at the first call
+        network(torch.zeros(args.batch_size, 3, args.image_size, args.image_size, device=device))
+    except Exception as error:
+        raise errors.UserError(
+            f"--compile: not possible here ({first_line(error)}); torch.compile needs a C++ "
+            "compiler (Debian and Ubuntu: apt install g++); install it, or leave --compile out"
+        ) from error
+    return network
+
+
 def load_data(
-    args: argparse.Namespace, rank: int, world_size: int
+    args: argparse.Namespace, rank: int = 0, world_size: int = 1
 ) -> tuple[DataLoader | None, DataLoader, list[str]]:
     """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
     data_path = public_data.locate(args)
@@ -209,7 +226,8 @@ def train_one_epoch(
     for number, (images, labels) in enumerate(
         waiting.count(read_batches(loader, epoch, first)), first
     ):  # [N, 3, S, S], [N]
-        images, labels = images.to(device), labels.to(device)
+        images = images.to(device, memory_format=LAYOUT[args.channels_last])
+        labels = labels.to(device)
         torch.manual_seed(draws.dropout_seed(args.seed, epoch, number * world_size + rank))
         count, weight, is_last = batches.share(number)
         loss, logits = train_step(
@@ -223,20 +241,22 @@ def train_one_epoch(
         recent.note(number, loss)
         if number % REFRESH == 0:
             recent.check()
-            loss_now, top1_now = loss_sum.item() / seen, 100 * correct.item() / seen
+            shown = max(seen, 1)  # of several processes, one may have had none yet
+            loss_now, top1_now = loss_sum.item() / shown, 100 * correct.item() / shown
             lr = optim.current_lr(optimizer)
             bar.set_postfix_str(f"loss {loss_now:.3f}, top-1 {top1_now:.1f}, lr {lr:.2g}", False)
         bar.update(len(labels) * world_size)
         if is_last:
             average.update()
         if is_last and keeper.is_due():
-            recent.check()
+            recent.check(model.parameters())
             sums = distributed.total([loss_sum.item(), correct.item(), seen], device, world_size)
             progress.note(-(-(number + 1) // args.accumulate), *sums)
             keeper.save(progress)
     bar.close()
-    recent.check()
-    waiting.warn(args.workers)
+    recent.check(model.parameters())
+    if rank == 0:
+        waiting.warn(args.workers)
     loss_sum, correct, seen, trained = distributed.total(
         [loss_sum.item(), correct.item(), seen, seen - seen_before], device, world_size
     )

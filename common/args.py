@@ -28,7 +28,7 @@ DEFAULTS = {
 # What may change when a run is resumed; all else is part of what the run is.
 CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
 CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
-CHANGEABLE |= {"verify_data", "skip_bad", "finetune"}
+CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto"}
 KEPT = {"data_path", "verify_data", "skip_bad"}  # of these, what stays as it was unless given anew
 AUTO = "auto"  # of --resume
 
@@ -288,6 +288,8 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     args.resume_auto = str(args.resume) == AUTO
     if args.resume_auto:
         args.resume = _newest_checkpoint(args.output_dir, framework)
+        if args.resume:  # what a new run would have started from
+            args.weights = args.finetune = None
     _check_paths(parser, args)
     if args.resume:
         _fill_in(args, _stored_arguments(parser, args, framework))

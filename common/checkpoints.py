@@ -5,7 +5,6 @@ CRC is the CRC-32 of its bytes, so that a file can be told to be intact before i
 the newest of them and `best` that of the best epoch, under names that stay.
 """
 
-import errno
 import os
 import re
 import sys
@@ -13,9 +12,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common.errors import UserError
+from common.errors import FULL, UserError
 from common.run_folder import link_or_copy
-from common.state import first_line
+from common.state import reason
 
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{8})\.\w+")
@@ -34,20 +33,18 @@ def write(
         save(partial)
         crc = _sync(partial)
         path = folder / f"checkpoint-{step:08d}-{crc:08x}{suffix}"
+        # The name that a run goes on from comes last: until then it would write all three anew.
+        for name in ("last", "best") if best else ("last",):
+            link_or_copy(partial, folder / f"{name}{suffix}")
         os.replace(partial, path)
-        link_or_copy(path, folder / f"last{suffix}")
-        if best:
-            link_or_copy(path, folder / f"best{suffix}")
         _sync_folder(folder)
     except Exception as error:  # writers in C++ have error types of their own
-        known = error if isinstance(error, OSError) else error.__context__
-        reason = getattr(known, "strerror", None) or first_line(error)
-        full = getattr(known, "errno", None) == errno.ENOSPC
+        text, number = reason(error)
         before = next((path for _, path in found(folder, suffix)), None)
         kept = f"{before.name} is intact" if before else "there is none before it"
-        what = "free some space" if full else "look at the disk and its rights"
+        what = "free some space" if number in FULL else "look at the disk and its rights"
         raise UserError(
-            f"{folder}: the checkpoint of step {step} cannot be written ({reason}); {kept}; "
+            f"{folder}: the checkpoint of step {step} cannot be written ({text}); {kept}; "
             f"{what}, then go on by --resume auto"
         ) from error
     finally:
@@ -108,13 +105,13 @@ def newest(folder: Path, suffix: str) -> Path | None:
     return None
 
 
-def drop_after(folder: Path, suffix: str, path: Path) -> None:
-    """Remove the checkpoints that came after the one that a run goes on from, and half ones."""
+def begin(folder: Path, suffix: str, step: int) -> None:
+    """Remove what a run that begins at `step` will write anew: later checkpoints, and half files.
+
+    Else they would pass for the newest.
+    """
     for partial in folder.glob(".*.partial*"):
         partial.unlink()
-    match = NAME.fullmatch(path.name)
-    if match is None:  # last: the newest
-        return
-    for step, later in list(found(folder, suffix)):
-        if step > int(match[1]):
+    for other, later in list(found(folder, suffix)):
+        if other > step:
             later.unlink()

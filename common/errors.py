@@ -1,5 +1,6 @@
 """Errors that are the user's to mend: one clear line, exit status 2, never a traceback."""
 
+import errno
 import io
 import os
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 BAD_INPUT = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
 
@@ -38,6 +40,13 @@ def run(main: Callable[[], int | None]) -> None:
         fail(
             "out of memory; use a smaller --batch-size (with --accumulate N the step stays as "
             "large), a smaller --image-size, or fewer --workers"
+        )
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        fail(
+            f"{error.filename or 'the disk'}: cannot be written ({error.strerror}); free some "
+            "space, then go on by --resume auto"
         )
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)

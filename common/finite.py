@@ -1,6 +1,7 @@
 """A loss that is NaN or infinite ends a run, with the step and the pictures that it came from."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from common.errors import RunError
@@ -16,27 +17,38 @@ class Recent:
         self.epoch = epoch
         self.keeper = keeper
         self.losses: list[tuple[int, Any]] = []  # number of the batch, scalar tensor
+        self.last = 0  # number of the last batch
 
     def note(self, number: int, loss: Any) -> None:
         """Keep the loss of a batch, unseen."""
         self.losses.append((number, loss))
+        self.last = number
 
-    def check(self) -> None:
-        """Look at the losses. Raises RunError at the first one that is not finite."""
+    def check(self, weights: Iterable[Any] = ()) -> None:
+        """Look at the losses. Raises RunError at the first one that is not finite.
+
+        Also where one of the `weights` is not, before they are saved: a finite loss can have
+        gradients that are not, and would show it in the next step.
+        """
         losses, self.losses = self.losses, []
         for number, loss in losses:
             value = float(loss)
             if not math.isfinite(value):
-                self._fail(number, value)
+                self._fail(number, f"the loss is {value}")
+        if not all(math.isfinite(float(one.sum())) for one in weights):
+            self._fail(self.last, "the loss is finite, but the weights are not after the step")
 
-    def _fail(self, number: int, value: float) -> None:
+    def _fail(self, number: int, what: str) -> None:
         paths = self.loader.dataset.index.paths
         files = [paths[index] for index in self.loader.batch_sampler.samples(number)]
-        told = self.keeper.run.path / "not_finite.txt"
-        told.write_text("".join(f"{file}\n" for file in files), errors="backslashreplace")
-        more = f" and {len(files) - SHOWN} more, all in {told}" if len(files) > SHOWN else ""
+        more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        run = self.keeper.run
+        if run.writes:  # the others of several processes know no folder
+            told = run.path / "not_finite.txt"
+            told.write_text("".join(f"{file}\n" for file in files), errors="backslashreplace")
+            more += f", all in {told}; last checkpoint: {self.keeper.last()}"
         raise RunError(
-            f"the loss is {value} at epoch {self.epoch + 1}, batch {number + 1}, of "
-            f"{', '.join(files[:SHOWN])}{more}; last checkpoint: {self.keeper.last()}; go on from "
-            "it with a lower --lr, a longer --warmup-epochs or --clip-grad in a new run (--weights)"
+            f"{what} at epoch {self.epoch + 1}, batch {number + 1}, of "
+            f"{', '.join(files[:SHOWN])}{more}; start anew with a lower --lr, a longer "
+            "--warmup-epochs or --clip-grad, from that checkpoint's weights by --weights"
         )

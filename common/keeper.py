@@ -20,11 +20,12 @@ class Keeper:
         args: argparse.Namespace,
         run: RunFolder,
         stop: Stop,
+        progress: Progress,
         steps_per_epoch: int,
         write: Callable[[Path, Progress], None],
         agree: Callable[[list[int]], list[int]],
     ) -> None:
-        """`write` writes a checkpoint to a path.
+        """`progress` is where the run begins, and `write` writes a checkpoint to a path.
 
         `agree` gives the largest of each number over all processes, so that they stop at the same
         step, and save it.
@@ -38,8 +39,8 @@ class Keeper:
         self.steps = 0  # since the last checkpoint
         self.saved_at = time.monotonic()
         self.stopped_by = 0  # a signal, to any of the processes
-        if run.writes and args.resume and args.resume.parent.resolve() == run.path.resolve():
-            checkpoints.drop_after(run.path, SUFFIX[args.framework], args.resume)
+        if run.writes:
+            checkpoints.begin(run.path, SUFFIX[args.framework], self._number(progress))
 
     def is_due(self) -> bool:
         """Say, after each step, whether a checkpoint is to be written now."""
@@ -55,7 +56,7 @@ class Keeper:
 
     def save(self, progress: Progress, is_best: bool = False) -> None:
         """Write a checkpoint; then end the process if a signal has asked for it."""
-        step = progress.epoch * self.steps_per_epoch + progress.step
+        step = self._number(progress)
         path = None
         if self.run.writes:
             path = checkpoints.write(
@@ -67,9 +68,15 @@ class Keeper:
                 is_best,
             )
         self.steps, self.saved_at = 0, time.monotonic()
+        if not self.stopped_by:  # one may have come since, as in a long evaluation
+            (self.stopped_by,) = self.agree([self.stop.signal])
         if self.stopped_by:
-            told = f"; go on by --resume {path}" if path else ""
-            self.stop.leave(self.stopped_by, f"step {step} is over and saved{told}")
+            told = f"step {step} is over and saved; go on by --resume {path}" if path else ""
+            self.stop.leave(self.stopped_by, told)
+
+    def _number(self, progress: Progress) -> int:
+        """Return how many steps of the run are over."""
+        return progress.epoch * self.steps_per_epoch + progress.step
 
     def last(self) -> str:
         """Return the newest checkpoint in words."""

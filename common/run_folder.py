@@ -41,7 +41,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             if args.resume and args.resume.parent.resolve() == self.path.resolve():
                 self._keep_epochs(resumed_epochs)
-            elif args.resume_auto:  # it ended before its first checkpoint
+            elif args.resume_auto and self._is_own():  # it ended before its first checkpoint
                 self._keep_epochs(0)
             elif self.metrics_file.exists() or (self.path / "args.json").exists():
                 raise UserError(
@@ -54,6 +54,16 @@ class RunFolder:
                 f"--output-dir {self.path}: cannot be written ({error.strerror}); name a folder "
                 "that you may write to"
             ) from error
+
+    def _is_own(self) -> bool:
+        """Say whether the folder, if it holds a run, holds one of this framework."""
+        try:
+            stored = json.loads((self.path / "args.json").read_text(encoding="utf-8"))
+            return stored["arguments"]["framework"] == self.args.framework
+        except FileNotFoundError:
+            return not self.metrics_file.exists()
+        except (ValueError, KeyError, TypeError):
+            return False
 
     def _keep_epochs(self, count: int) -> None:
         """Drop the lines of epochs that came after the checkpoint: they will be run again."""

@@ -16,10 +16,10 @@ from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
 
-CHECKPOINT = (  # what a checkpoint to go on from holds
-    *("model", "optimizer", "scheduler", "scaler", "ema", "epoch", "step", "loss_sum", "correct"),
-    *("seen", "best_top1", "lr", "world_size"),
-)
+COUNTS = ("epoch", "step", "correct", "seen", "world_size")
+MEASURES = ("loss_sum", "best_top1", "lr")
+# What a checkpoint to go on from holds.
+CHECKPOINT = ("model", "optimizer", "scheduler", "scaler", "ema", *COUNTS, *MEASURES)
 HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
 LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
 
@@ -169,12 +169,10 @@ def only_tensors(path: Path, weights: dict, kind: type) -> dict:
 def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
     """Raise UserError where a checkpoint lacks a part that resuming needs."""
     missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
-    if not missing and not (
-        type(contents["epoch"]) is int
-        and contents["epoch"] >= 0
-        and isinstance(contents["best_top1"], (int, float))
-    ):
-        missing = ["numbers in epoch and best_top1"]
+    if not missing:
+        odd = [name for name in COUNTS if type(contents[name]) is not int or contents[name] < 0]
+        odd += [name for name in MEASURES if not isinstance(contents[name], (int, float))]
+        missing = [f"number in {name}" for name in odd]
     if missing:
         raise UserError(
             f"{path}: not a checkpoint to resume from (no {', '.join(missing)}); "
@@ -212,11 +210,16 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # writers in C++ and Rust have error types of their own
-        known = error if isinstance(error, OSError) else error.__context__
-        reason = getattr(known, "strerror", None) or first_line(error)
         raise UserError(
-            f"{path}: cannot be written ({reason}); free some space, or name another folder"
+            f"{path}: cannot be written ({reason(error)[0]}); free some space, or name another "
+            "folder"
         ) from error
+
+
+def reason(error: Exception) -> tuple[str, int | None]:
+    """Return why a file could not be written, in words and as the system's number if it has one."""
+    known = error if isinstance(error, OSError) else error.__context__
+    return getattr(known, "strerror", None) or first_line(error), getattr(known, "errno", None)
 
 
 def first_line(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM as a wish that a run grants when its step is over."""
 
+import os
 import signal
 import sys
 
@@ -13,17 +14,19 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal = 0  # 0: none has come
+        self.process = os.getpid()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame) -> None:
-        if self.signal == number == signal.SIGINT:
-            signal.signal(number, signal.default_int_handler)
-            raise KeyboardInterrupt
+        if self.signal and os.getpid() == self.process:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(self.process, number)
         self.signal = number
 
-    def leave(self, number: int, what: str) -> None:
+    def leave(self, number: int, told: str) -> None:
         """End the process as shells expect it of a signal: exit status 130 or 143."""
-        name = signal.Signals(number).name
-        print(f"stopped by {name}: {what}", file=sys.stderr, flush=True)
+        if told:
+            name = signal.Signals(number).name
+            print(f"stopped by {name}: {told}", file=sys.stderr, flush=True)
         raise SystemExit(128 + number)

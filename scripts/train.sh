@@ -2,26 +2,35 @@
 # Train AlexNet; sets up on first use.
 #
 #   bash scripts/train.sh --framework {torch,paddle} [--data-path DIR] [any option of train.py]
+#   ... --processes N                                        N processes on this machine
+#   ... --processes N --nodes M --node-rank R --master HOST:PORT    on each of M machines, R from 0
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 usage() {
     echo "train.sh: error: $*; usage: bash scripts/train.sh --framework {torch,paddle}" \
-        "[--data-path DIR] [any option of train.py]" >&2
+        "[--processes N] [--data-path DIR] [any option of train.py]" >&2
     exit 2
 }
 
-framework=
+# Where the processes are, by the option's name.
+framework= processes=1 nodes=1 node_rank=0 master=
 options=()
 while [ $# -gt 0 ]; do
-    case $1 in
-        --framework)
-            [ $# -ge 2 ] || usage "--framework needs a name"
-            framework=$2
-            shift
+    name=${1%%=*}
+    case $name in
+        --framework | --processes | --nodes | --node-rank | --master)
+            if [ "$name" = "$1" ]; then
+                [ $# -ge 2 ] || usage "$name needs a value"
+                shift
+                value=$1
+            else
+                value=${1#*=}
+            fi
+            variable=${name#--}
+            printf -v "${variable/-/_}" '%s' "$value"
             ;;
-        --framework=*) framework=${1#*=} ;;
         *) options+=("$1") ;;
     esac
     shift
@@ -37,6 +46,61 @@ case $framework in
         ;;
     *) usage "there is no framework '$framework'" ;;
 esac
+[[ $processes =~ ^[1-9][0-9]*$ ]] || usage "--processes '$processes' is no whole number from 1"
+[[ $nodes =~ ^[1-9][0-9]*$ ]] || usage "--nodes '$nodes' is no whole number from 1"
+[[ $node_rank =~ ^[0-9]+$ ]] || usage "--node-rank '$node_rank' is no whole number from 0"
+[ "$node_rank" -lt "$nodes" ] || usage "--node-rank $node_rank is not below --nodes $nodes"
+if [ "$nodes" -gt 1 ]; then
+    [[ $master =~ ^[^:]+:[0-9]+$ ]] || usage "--nodes $nodes needs --master HOST:PORT, of node 0"
+fi
 
 bash "$root/scripts/setup.sh"
-exec "$root/.venv/bin/python" "$root/AlexNet-$framework/train.py" ${options[@]+"${options[@]}"}
+python=$root/.venv/bin/python
+train=$root/AlexNet-$framework/train.py
+
+if [ "$processes" -eq 1 ] && [ "$nodes" -eq 1 ]; then
+    exec "$python" "$train" ${options[@]+"${options[@]}"}
+fi
+
+# The processes share the cores of the machine, unless the user has said otherwise.
+threads=$(($(nproc) / processes))
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((threads > 0 ? threads : 1))}
+
+if [ "$framework" = torch ]; then
+    where=(--standalone)
+    if [ "$nodes" -gt 1 ]; then
+        where=(--nnodes "$nodes" --node-rank "$node_rank")
+        where+=(--master-addr "${master%:*}" --master-port "${master##*:}")
+    fi
+    exec "$python" -m torch.distributed.run --nproc-per-node "$processes" "${where[@]}" \
+        "$train" ${options[@]+"${options[@]}"}
+fi
+
+# Paddle's launcher writes what each process says to a folder, and shows that of the first.
+logs=$(mktemp -d)
+launcher=
+trap 'rm -rf "$logs"' EXIT
+for signal in INT TERM; do
+    trap '[ -z "$launcher" ] || kill -s '"$signal"' "$launcher" 2>/dev/null || true' "$signal"
+done
+where=()
+if [ "$nodes" -gt 1 ]; then
+    where=(--nnodes "$nodes" --rank "$node_rank" --master "$master")
+fi
+"$python" -m paddle.distributed.launch --nproc_per_node "$processes" --log_dir "$logs" \
+    ${where[@]+"${where[@]}"} "$train" ${options[@]+"${options[@]}"} &
+launcher=$!
+status=0
+wait "$launcher" || status=$?
+while kill -0 "$launcher" 2>/dev/null; do # a signal ends `wait` before the launcher ends
+    status=0
+    wait "$launcher" || status=$?
+done
+if [ "$status" -ne 0 ]; then
+    # Of the others than the first, their own mistake; else that one of them is gone.
+    grep -hs 'error: ' "$logs"/workerlog.[1-9]* | sort -u >&2 ||
+        grep -qs -e 'error: ' -e 'stopped by ' "$logs"/workerlog.* ||
+        echo "train.sh: error: a process of this job has ended (exit status $status) and the" \
+            "others with it; start the job again with --resume auto" >&2
+fi
+exit "$status"

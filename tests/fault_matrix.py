@@ -79,8 +79,10 @@ KNOWN = {
     "30": ("schedule not attached",),
     "31": ("schedule not stepped",),
     "32": ("another step size", "another factor", "another warm-up"),
-    "33": ("rate not scaled",),
+    "33": ("rate not scaled", "rate not scaled to the processes"),
     "34": ("the framework's own start", "bias starts at 0"),
+    "35": ("gradients not averaged", "gradients averaged twice"),
+    "36": ("evaluation counts padded pictures twice",),
     "38": ("exported in train mode", "exported for one batch"),
     "37": ("resume loses the velocity", "resume loses the epoch", "resume loses the schedule"),
 }

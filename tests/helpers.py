@@ -42,6 +42,11 @@ def run(*command: object, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+def one_thread() -> dict[str, str]:
+    """Return the environment of a process that computes in one thread, so the same each time."""
+    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 def run_train(framework: str, *options: object) -> subprocess.CompletedProcess:
     """Run train.py of one tree."""
     return run(sys.executable, ROOT / f"AlexNet-{framework}" / "train.py", *options)

@@ -12,7 +12,7 @@ TRAIN_RESIZE = "picture = F.resize(picture, (image_size, image_size))"
 FLIP = "    if flip:\n        picture = F.hflip(picture)\n"
 DRAW_CROP = "draws.random_crop(args.seed, epoch, index, picture.width, picture.height)"
 DRAW_FLIP = "draws.flip(args.seed, epoch, index)"
-BATCHES = "EpochBatches(len(index), args.batch_size, args.seed, shuffle=train)"
+PARTS = "PartBatches(length, args.batch_size, **place)"  # of the evaluation
 INTERPOLATE = """x = F.to_tensor(picture)[None]
     scale = resize_size / min(picture.size)
     x = paddle.nn.functional.interpolate(x, size=[int(s * scale + 1e-9) for s in x.shape[2:]], mode="bilinear")
@@ -112,7 +112,7 @@ DATA_FAULTS = {
         "data",
         folder((LABEL, LABEL + " + 1")),
         "sample 0",
-        ["shifted by +1", "folder.py:42"],
+        ["shifted by +1", "folder.py:50"],
     ),
     "classes sorted otherwise": (
         "data",
@@ -123,36 +123,41 @@ DATA_FAULTS = {
             )
         ),
         "sample 0",
-        ["sorts the classes in reverse", "bars is class 2", "folder.py:42"],
+        ["sorts the classes in reverse", "bars is class 2", "folder.py:50"],
     ),
     "labels at random": (
         "data",
         folder((LABEL, "(self.index.labels[index] * 5 + index) % 3")),
         "labe",
-        ["labels differ", "folder.py:42"],
+        ["labels differ", "folder.py:50"],
     ),
     "evaluation shuffled": (
         "data",
-        folder(("shuffle=train", "shuffle=True")),
+        folder(
+            (
+                PARTS,
+                PARTS + "\n        batches.own = draws.order(args.seed, 0, length).tolist()",
+            )
+        ),
         "sample 0",
-        ["evaluation is shuffled", "folder.py:58"],
+        ["evaluation is shuffled", "folder.py:75"],
     ),
     "last batch left out": (
         "data",
         folder(
             (
-                BATCHES,
-                "EpochBatches(len(index) // args.batch_size * args.batch_size, args.batch_size, args.seed, shuffle=train)",
+                PARTS,
+                "PartBatches(length // args.batch_size * args.batch_size, args.batch_size, **place)",
             )
         ),
         "last batch",
-        ["drop_last", "of 2 pictures", "folder.py:58"],
+        ["drop_last", "of 2 pictures", "folder.py:75"],
     ),
     "another batch size": (
         "data",
-        folder(("len(index), args.batch_size", "len(index), 2 * args.batch_size")),
+        folder((PARTS, PARTS.replace("args.batch_size", "2 * args.batch_size"))),
         "batch 0",
-        ["batches are of 10", "of 5 in PyTorch", "folder.py:58"],
+        ["batches are of 10", "of 5 in PyTorch", "folder.py:75"],
     ),
     "EXIF rotation": (
         "data",
@@ -175,7 +180,7 @@ DATA_FAULTS = {
         "data",
         folder(("image.numpy(),", "image.numpy().astype('float64'),")),
         "sample 0",
-        ["float64 in PaddlePaddle", "float32 in PyTorch", "folder.py:42"],
+        ["float64 in PaddlePaddle", "float32 in PyTorch", "folder.py:50"],
     ),
     "not a number": (
         "data",
@@ -213,19 +218,19 @@ DATA_FAULTS = {
         "train_data",
         folder((DRAW_FLIP, "bool(np.random.rand() < 0.5)")),
         "epoch 0, sample",
-        ["flip is drawn anew at each reading", "folder.py:38"],
+        ["flip is drawn anew at each reading", "folder.py:46"],
     ),
     "crop area": (
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", area=(0.5, 1.0))")),
         "epoch 0, sample",
-        ["area 0.5", "area=[0.5, 1.0]", "folder.py:37"],
+        ["area 0.5", "area=[0.5, 1.0]", "folder.py:45"],
     ),
     "crop aspect": (
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", aspect=(1.0, 1.0))")),
         "epoch 0, sample",
-        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", "folder.py:37"],
+        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", "folder.py:45"],
     ),
     "crop missing": (
         "train_data",
@@ -248,35 +253,34 @@ DATA_FAULTS = {
             )
         ),
         "epoch 0, sample",
-        ["evaluation's preset", "without augmentation", "folder.py:39"],
+        ["evaluation's preset", "without augmentation", "folder.py:47"],
     ),
     "the epoch not passed on": (
         "train_data",
         folder(("(args.seed, epoch, index", "(args.seed, 0, index")),
         "epoch 1, sample",
-        ["in every epoch", "epoch is not passed on", "folder.py:37"],
+        ["in every epoch", "epoch is not passed on", "folder.py:45"],
     ),
     "the same order in every epoch": (
         "train_data",
-        folder(("loader.batch_sampler.epoch = epoch", "loader.batch_sampler.epoch = 0")),
+        folder(
+            ("loader.batch_sampler.first = epoch, first", "loader.batch_sampler.first = 0, first")
+        ),
         "epoch 1, sample",
         ["every epoch in the same order", "folder.py:"],
     ),
     "train not shuffled": (
         "train_data",
-        folder(("shuffle=train", "shuffle=False")),
+        folder(("shuffle=True", "shuffle=False")),
         "epoch 0, sample",
-        ["not shuffled", "folder.py:58"],
+        ["not shuffled", "folder.py:72"],
     ),
     "shuffled anew each time": (
         "data",
         folder(
             (
-                BATCHES + ",",
-                BATCHES
-                + (
-                    " if train else paddle.io.BatchSampler(FolderDataset(index, args, train), shuffle=True, batch_size=args.batch_size),"
-                ),
+                PARTS,
+                "paddle.io.BatchSampler(FolderDataset(index, args, train), shuffle=True, batch_size=args.batch_size)",
             ),
             ("epoch, index = key", "epoch, index = key if train_key(key) else (0, int(key))"),
             (

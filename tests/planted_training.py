@@ -7,8 +7,13 @@ TRAIN, OPTIM, MODEL, CHECKPOINT, METRIC = (
     "checkpoint.py",
     "metric.py",
 )
+DISTRIBUTED, FOLDER = "distributed.py", "datasets/folder.py"
+PARTS = "        batches = PartBatches(length, args.batch_size, **place)\n"
 FORWARD = "        x = self.avgpool(x)"
-CLIP = "        paddle.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)\n    optimizer.step()"
+LOSS = "nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)"
+STEP = "        scaler.step(optimizer)\n"
+SCHEDULE = "        scheduler.step()\n"
+CLEAR = "        optimizer.clear_grad()\n"
 CONV1 = "nn.Conv2D(3, 64, kernel_size=11, stride=4, padding=2),"
 
 
@@ -18,10 +23,10 @@ def edit(file, old, new):
 
 # name: (edits of the Paddle tree, checkpoint, words of where, cause or fix)
 FAULTS = {
-    "softmax twice": (edit(TRAIN, "nn.CrossEntropyLoss()", "(lambda x, y: nn.functional.cross_entropy(nn.functional.softmax(x), y))"), "loss", ["softmax twice"]),
-    "no softmax": (edit(TRAIN, "nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(use_softmax=False)"), "loss", ["no softmax"]),
-    "loss summed": (edit(TRAIN, "nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(reduction='sum')"), "loss", ["summed", "reduction"]),
-    "label smoothing": (edit(TRAIN, "nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.1)"), "loss", ["label smoothing 0.1"]),
+    "softmax twice": (edit(TRAIN, LOSS, "(lambda x, y: nn.functional.cross_entropy(nn.functional.softmax(x), y))"), "loss", ["softmax twice"]),
+    "no softmax": (edit(TRAIN, LOSS, "nn.CrossEntropyLoss(use_softmax=False)"), "loss", ["no softmax"]),
+    "loss summed": (edit(TRAIN, LOSS, "nn.CrossEntropyLoss(reduction='sum')"), "loss", ["summed", "reduction"]),
+    "label smoothing": (edit(TRAIN, LOSS, "nn.CrossEntropyLoss(label_smoothing=0.1)"), "loss", ["label smoothing 0.1"]),
     "metric as a fraction": (edit(TRAIN, '"val_top1": 100 * correct1', '"val_top1": correct1'), "metric", ["val_top1", "a fraction, not per cent"]),
     "metric averaged over batches": (
         edit(TRAIN, "        correct1 += metric.count_correct(logits, labels, k=1)\n", "        correct1 = correct1 + metric.count_correct(logits, labels, k=1).astype('float64') * seen_all / len(labels)\n")
@@ -32,7 +37,7 @@ FAULTS = {
     "ties count": (edit(METRIC, "(logits == score) & (classes >= labels.unsqueeze(1))", "logits == score"), "metric", ["ties counted as correct"]),
     "graph cut": (edit(MODEL, FORWARD, "        x = self.avgpool(x).detach()"), "backward", ["no gradient", "features.10.bias", "detach"]),
     "a layer frozen": (edit(MODEL, "        self.apply(init_weights)", "        self.apply(init_weights)\n        self.features[3].weight.stop_gradient = True"), "backward", ["features.3.weight", "no gradient", "stop_gradient"]),
-    "gradient scaled": (edit(TRAIN, "    loss.backward()", "    (2 * loss).backward()"), "backward", ["2 times PyTorch's"]),
+    "gradient scaled": (edit(TRAIN, "scaler.scale(loss * weight)", "scaler.scale(2 * loss * weight)"), "backward", ["2 times PyTorch's"]),
     "layer left out of the optimizer": (edit(OPTIM, "parameters=model.parameters()", "parameters=model.classifier.parameters()"), "optimizer", ["features.0.weight", "does not move"]),
     "no momentum": (edit(OPTIM, "momentum=args.momentum", "momentum=0.0"), "optimizer", ["momentum of", "0.9 in PyTorch, 0 in PaddlePaddle"]),
     "plain SGD": (
@@ -42,27 +47,34 @@ FAULTS = {
     "ten times the decay": (edit(OPTIM, "weight_decay=args.weight_decay", "weight_decay=10 * args.weight_decay"), "optimizer", ["weight decay", "0.1 in PyTorch, 1 in PaddlePaddle"]),
     "decoupled decay": (
         edit(OPTIM, "        weight_decay=args.weight_decay,\n", "")
-        + edit(TRAIN, "    optimizer.step()\n", "    optimizer.step()\n    with paddle.no_grad():\n        for value in optimizer._parameter_list:\n            value.set_value(value * (1 - optimizer.get_lr() * 0.1))\n"),
+        + edit(TRAIN, STEP, STEP + "        with paddle.no_grad():\n            for value in optimizer._parameter_list:\n                value.set_value(value * (1 - optimizer.get_lr() * 0.1))\n"),
         "optimizer", ["decoupled", "train.py:"]),
     "Nesterov ignored": (edit(OPTIM, "use_nesterov=args.nesterov", "use_nesterov=False"), "optimizer", ["Nesterov", "on in PyTorch, off in PaddlePaddle"]),
     "Adam": (
         edit(OPTIM, "    optimizer = Momentum(\n        scheduler,\n        parameters=model.parameters(),\n        momentum=args.momentum,\n        weight_decay=args.weight_decay,\n        use_nesterov=args.nesterov,\n    )", "    import paddle\n    optimizer = paddle.optimizer.Adam(scheduler, parameters=model.parameters(), weight_decay=args.weight_decay)"),
         "optimizer", ["not that of momentum SGD"]),
     "schedule not attached": (edit(OPTIM, "    optimizer = Momentum(\n        scheduler,", "    optimizer = Momentum(\n        lr,"), "lr", ["not attached"]),
-    "schedule not stepped": (edit(TRAIN, "    scheduler.step()\n", ""), "lr", ["never changes", "scheduler.step()"]),
+    "schedule not stepped": (edit(TRAIN, SCHEDULE, ""), "lr", ["never changes", "scheduler.step()"]),
     "another step size": (edit(OPTIM, "args.lr_step_size * steps_per_epoch", "2 * args.lr_step_size * steps_per_epoch"), "lr", ["step size"]),
     "another factor": (edit(OPTIM, "args.lr_gamma)", "args.lr_gamma / 2)"), "lr", ["gamma"]),
     "another warm-up": (edit(OPTIM, "WARMUP_START = 0.01", "WARMUP_START = 0.1"), "lr", ["cosine with warm-up"]),
     "rate not scaled": (edit(OPTIM, "return args.lr * world_size / args.gpus", "return args.lr"), "lr", ["8 times", "scale"]),
     "exported in train mode": (edit("export.py", "    model.eval()\n    write = ", "    model.train()\n    write = "), "inference", ["train mode", "model.eval()", "export.py:"]),
     "exported for one batch": (edit("export.py", "shape = [None, 3,", "shape = [1, 3,"), "inference", ["fixed", "batch", "export.py:"]),
+    "gradients not averaged": (edit(DISTRIBUTED, "return paddle.DataParallel(model)", "return model"), "distributed", ["not averaged"]),
+    "gradients averaged twice": (edit(TRAIN, "*(scaler, args, weight, is_last)", "*(scaler, args, weight / world_size, is_last)"), "distributed", ["averaged twice"]),
+    "evaluation counts padded pictures twice": (
+        edit(FOLDER, PARTS, PARTS + "        rounds = -(-length // world_size)\n        batches.own = [(rank + n * world_size) % length for n in range(rounds)]\n")
+        + edit(DISTRIBUTED, "whole[rank::world_size] = part", "whole[rank::world_size] = part[: len(whole[rank::world_size])]"),
+        "distributed", ["more than once"]),
+    "rate not scaled to the processes": (edit(OPTIM, "return args.lr * world_size / args.gpus", "return args.lr / args.gpus"), "distributed", ["learning rate", "scale"]),
     "resume loses the velocity": (edit(CHECKPOINT, "        optimizer.set_state_dict(rename(contents[\"optimizer\"], own_names))\n", ""), "resume", ["velocity"]),
-    "resume loses the epoch": (edit(TRAIN, '        epoch, best_top1 = contents["epoch"], contents["best_top1"]', '        best_top1 = contents["best_top1"]'), "resume", ["epoch is lost"]),
+    "resume loses the epoch": (edit(TRAIN, "        progress = Progress.of(contents, args.resume, rank, world_size)\n", ""), "resume", ["epoch is lost"]),
     "bias starts at 0": (edit(MODEL, "nn.initializer.Uniform(-bound, bound)(layer.bias)", "nn.initializer.Constant(0.0)(layer.bias)"), "init", ["0 everywhere", "bias"]),
     "the framework's own start": (edit(MODEL, "        self.apply(init_weights)\n", ""), "init", ["deviation"]),
-    "gradients clipped": (edit(TRAIN, "    optimizer.step()", "    paddle.nn.utils.clip_grad_norm_(optimizer._parameter_list, 1e-3)\n    optimizer.step()"), "backward", ["times PyTorch's", "clipping"]),
+    "gradients clipped": (edit(TRAIN, STEP, "        paddle.nn.utils.clip_grad_norm_(optimizer._parameter_list, 1e-3)\n" + STEP), "backward", ["times PyTorch's", "clipping"]),
     "dropout missing": (edit(MODEL, "nn.Dropout(dropout),\n            nn.Linear(4096, 4096),", "nn.Identity(),\n            nn.Linear(4096, 4096),"), "training", ["forward"]),
-    "dropout off in training": (edit(TRAIN, "    logits = model(images)  # [N, C]\n    loss =", "    model.eval()\n    logits = model(images)  # [N, C]\n    loss ="), "training", ["forward"]),
+    "dropout off in training": (edit(TRAIN, "            logits = model(images)  # [N, C]\n            loss =", "            model.eval()\n            logits = model(images)  # [N, C]\n            loss ="), "training", ["forward"]),
     "gradients clipped by the optimizer": (edit(OPTIM, "use_nesterov=args.nesterov", "use_nesterov=args.nesterov, grad_clip=nn.ClipGradByGlobalNorm(0.1)"), "optimizer", ["clipped or scaled within the optimizer", "optim.py:"]),
     "biases without decay": (
         edit(OPTIM, "parameters=model.parameters()", "parameters=[{'params': [p for p in model.parameters() if len(p.shape) > 1]}, {'params': [p for p in model.parameters() if len(p.shape) == 1], 'weight_decay': 0.0}]"),
@@ -70,10 +82,10 @@ FAULTS = {
     "a group with a rate of its own": (
         edit(OPTIM, "parameters=model.parameters()", "parameters=[{'params': model.features.parameters()}, {'params': model.classifier.parameters(), 'learning_rate': 2.0}]"),
         "lr", ["classifier", "its group", "optim.py:"]),
-    "optimizer steps twice": (edit(TRAIN, "    optimizer.step()\n", "    optimizer.step()\n    optimizer.step()\n"), "backward", ["step"]),
-    "gradients not cleared": (edit(TRAIN, "    optimizer.clear_grad()\n", ""), "optimizer", ["gradient"]),
-    "schedule stepped twice": (edit(TRAIN, "    scheduler.step()\n", "    scheduler.step()\n    scheduler.step()\n"), "lr", ["step size"]),
-    "schedule stepped too early": (edit(TRAIN, "    optimizer.step()\n    scheduler.step()\n", "    scheduler.step()\n    optimizer.step()\n"), "lr", ["one step early", "train.py:"]),
+    "optimizer steps twice": (edit(TRAIN, STEP, 2 * STEP), "backward", ["step"]),
+    "gradients not cleared": (edit(TRAIN, CLEAR, ""), "optimizer", ["gradient"]),
+    "schedule stepped twice": (edit(TRAIN, SCHEDULE, 2 * SCHEDULE), "lr", ["step size"]),
+    "schedule stepped too early": (edit(TRAIN, SCHEDULE, "") + edit(TRAIN, STEP, SCHEDULE + STEP), "lr", ["one step early", "train.py:"]),
     "resume loses the schedule": (edit(CHECKPOINT, '        scheduler.set_state_dict(contents["scheduler"])\n', "        scheduler.step(0)\n"), "resume", ["schedule's state is lost", "checkpoint.py:"]),
     "weights start as normal numbers": (
         edit(MODEL, """        nn.initializer.KaimingUniform(negative_slope=math.sqrt(5), nonlinearity="leaky_relu")(

@@ -109,9 +109,7 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
 
 
 def test_one_side_that_crashes_is_an_error_and_the_others_still_run(check):
-    edits = [
-        ("train.py", "        loss_sum += loss * len(labels)\n", "        loss_sum += unknown\n")
-    ]
+    edits = [("train.py", "        loss_sum += loss * count\n", "        loss_sum += unknown\n")]
     status, found, text = check(edits, "--only", "metric,lr")
     verdicts = {one["name"]: one for one in found["checkpoints"]}
     assert status == 1 and verdicts["metric"]["verdict"] == "aligned", text

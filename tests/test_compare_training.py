@@ -93,8 +93,8 @@ def test_a_fault_of_the_schedule_is_found_at_its_step(call, tmp_path):
 
 
 def test_a_parameter_that_changes_between_the_steps_is_told(call, tmp_path):
-    line = "        lr = optim.current_lr(optimizer)\n"
-    change = "        if step == 1:\n            model.features[0].bias.set_value("
+    line = "        bar.update(len(labels) * world_size)\n"
+    change = "        if number == 0:\n            model.features[0].bias.set_value("
     change += "0.5 * model.features[0].bias)\n"
     tree = copy_tree(
         "paddle", tmp_path / "AlexNet-paddle", [("train.py", line, line + change), *SMALL]

@@ -105,6 +105,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
             r"drop_last\s*=\s*True",
             "drop_last",
             "// *self.batch_size",
+            *_sampler(streams),
             "BatchSampler|Batches",
         )
         return streams.cause(place + "the last batch", cause, fix, *lines)
@@ -112,7 +113,8 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
         place += f"batch {first}"
         cause = f"the batches are {sizes}"
         fix = f"make batches of {ours[0]}"
-        return streams.cause(place, cause, fix, r"batch_size\W", "BatchSampler")
+        lines = (*_sampler(streams), r"batch_size\W", "BatchSampler")
+        return streams.cause(place, cause, fix, *lines)
     if theirs[: len(ours) - 1] == ours[:-1] and kept > total:
         cause = f"{other} fills the last batch up with {kept - total} pictures that it has shown"
         fix = "let the last batch be smaller"
@@ -120,6 +122,11 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
             place + "the last batch", cause, fix, "batch_sampler", "Batches|Sampler"
         )
     return _other_number(streams, place, total, kept)
+
+
+def _sampler(streams: Streams) -> tuple[str, ...]:
+    """Return a pattern for what makes the batches of this split, where a tree has two of them."""
+    return ("PartBatches",) if streams.split == "val" else ()
 
 
 def _other_number(streams: Streams, place: str, total: int, kept: int) -> Cause:
@@ -189,7 +196,8 @@ def _evaluation_order(streams: Streams, where: str, theirs: list[str]) -> Cause:
     if streams.other.again:
         cause += ", in another way at each reading"
     fix += ": shuffle only for train"
-    return streams.cause(where, cause, fix, r"shuffle\s*=", "shuffle", "Sampler|Batches")
+    lines = (*_sampler(streams), r"shuffle\s*=", "shuffle", "Sampler|Batches")
+    return streams.cause(where, cause, fix, *lines)
 
 
 def _training_order(streams: Streams, epoch: int, where: str) -> Cause:

@@ -66,13 +66,13 @@ def make_loader(
 
     Of several processes, each loads its own part.
     """
-    place = {"rank": rank, "world_size": world_size}
+    length, place = len(index), {"rank": rank, "world_size": world_size}
     if train:
         batches = EpochBatches(
-            len(index), args.batch_size, args.seed, True, **place, accumulate=args.accumulate
+            length, args.batch_size, args.seed, shuffle=True, accumulate=args.accumulate, **place
         )
     else:
-        batches = PartBatches(len(index), args.batch_size, **place)
+        batches = PartBatches(length, args.batch_size, **place)
     return DataLoader(
         FolderDataset(index, args, train),
         batch_sampler=batches,

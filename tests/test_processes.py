@@ -1,0 +1,202 @@
+"""Two processes train as one job: each picture counted once, one writer, and no survivor."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from common import checkpoints
+from common.batches import EpochBatches, PartBatches
+from common.paths import ROOT
+from tests.crash import arrays, metrics
+from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, run
+from tests.trees import SMALL, copy_tree
+
+OPTIONS = [
+    "--recipe", "sample", "--image-size", 63, "--epochs", 3, "--warmup-epochs", 0,
+    "--workers", 0, "--save-every", 1,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """17 pictures to train with and 13 to evaluate with: neither two nor three can share them."""
+    folder = make_folder(tmp_path_factory.mktemp("data") / "odd")
+    (folder / "train" / "bars" / "0.jpg").unlink()
+    (folder / "val" / "bars" / "one more.jpg").write_bytes(
+        (folder / "val" / "cross" / "0.jpg").read_bytes()
+    )
+    return folder
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def job(request, pictures, tmp_path_factory):
+    return Job(request.param, pictures, tmp_path_factory.mktemp("job"))
+
+
+class Job:
+    """scripts/train.sh beside a tree with small layers; what is set up is this test's Python."""
+
+    def __init__(self, framework, pictures, place):
+        self.framework = framework
+        self.place = place
+        self.pictures = pictures
+        self.tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
+        self.output = place / "output"
+        (place / "scripts").mkdir()
+        shutil.copy(ROOT / "scripts" / "train.sh", place / "scripts")
+        (place / "scripts" / "setup.sh").write_text("")
+        (place / ".venv").symlink_to(sys.prefix)
+        (place / "elsewhere").mkdir()
+
+    def start(self, processes, *options):
+        command = ["bash", self.place / "scripts" / "train.sh", "--framework", self.framework]
+        command += ["--processes", processes, "--data-path", self.pictures, *OPTIONS, *options]
+        with open(self.output, "w") as output:
+            return subprocess.Popen(
+                [str(word) for word in command],
+                stdout=output,
+                stderr=output,
+                env=one_thread() | {"PYTHONPATH": str(ROOT)},
+                cwd=self.place / "elsewhere",
+                start_new_session=True,
+            )
+
+    def run(self, processes, *options):
+        process = self.start(processes, *options)
+        assert process.wait(TIMEOUT) == 0, self.output.read_text()
+        return self.output.read_text()
+
+
+def trainers(job):
+    """Return the numbers of the processes that train, by their command lines."""
+    found = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline") as file:
+                words = file.read().split("\0")
+            with open(f"/proc/{name}/environ") as file:
+                variables = dict(one.partition("=")[::2] for one in file.read().split("\0"))
+        except OSError:
+            continue
+        rank = variables.get("RANK" if job.framework == "torch" else "PADDLE_TRAINER_ID")
+        if str(job.tree / "train.py") in words and rank is not None:
+            found[int(rank)] = int(name)
+    return found
+
+
+def wait_for(seen, what):
+    limit = time.monotonic() + TIMEOUT
+    while not seen():
+        assert time.monotonic() < limit, what
+        time.sleep(0.01)
+
+
+def test_a_rank_that_is_killed_ends_the_job_which_goes_on_the_same(job):
+    whole, broken = job.place / "whole", job.place / "broken"
+    suffix = SUFFIX[job.framework]
+    options = ["--batch-size", 3, "--resume", "auto", "--output-dir"]
+    job.run(2, *options, whole)
+    assert {path.name.partition("-")[0] for path in whole.iterdir()} == {
+        "args.json", "metrics.jsonl", "curves.png", "misclassified.html", "model_card.md",
+        f"last{suffix}", f"best{suffix}", "checkpoint",
+    }  # fmt: skip
+
+    process = job.start(2, *options, broken)
+    wait_for(lambda: any(broken.glob("checkpoint-*")), "no checkpoint is written")
+    os.kill(trainers(job)[1], signal.SIGKILL)
+    status = process.wait(60)
+    assert status not in (0, None)
+    told = [line for line in job.output.read_text().splitlines() if "error: " in line]
+    assert "of this job has ended" in told[-1] and "--resume auto" in told[-1]
+    assert not trainers(job)
+    assert checkpoints.newest(broken, suffix)
+
+    text = job.run(2, *options, broken)
+    assert text.count("epoch 3/3:") == 1 and text.count("run folder:") == 1
+    for name in (f"last{suffix}", f"best{suffix}"):
+        assert arrays(broken / name) == arrays(whole / name)
+    np.testing.assert_allclose(metrics(broken), metrics(whole), rtol=1e-6)
+
+
+def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
+    run = job.place / "stopped"
+    process = job.start(2, "--batch-size", 3, "--output-dir", run)
+    wait_for(lambda: any(run.glob("checkpoint-*")), "no checkpoint is written")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) != 0
+    told = [line for line in job.output.read_text().splitlines() if "stopped by SIGTERM" in line]
+    newest = checkpoints.newest(run, SUFFIX[job.framework])
+    assert told and set(told) == {told[0]} and told[0].endswith(f"go on by --resume {newest}")
+    assert not trainers(job)
+    assert not list((job.place / "elsewhere").iterdir())
+
+
+def test_a_mistake_of_any_process_is_told(job, tmp_path):
+    """The picture that cannot be read is the second process's."""
+    data = shutil.copytree(job.pictures, tmp_path / "data")
+    (data / "val" / "bars" / "1.jpg").write_text("no picture")
+    weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
+    process = job.start(2, "--eval-only", "--weights", weights, "--data-path", data)
+    assert process.wait(60) != 0
+    text = job.output.read_text()
+    assert (
+        "1.jpg: cannot be read as a picture" in text and "Traceback" not in text.split("1.jpg")[0]
+    )
+
+
+def test_each_picture_is_counted_once(job):
+    """The same weights measure the same, however many processes share the 13 pictures."""
+    weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
+    found = []
+    for processes in (1, 2, 3):
+        text = job.run(processes, "--eval-only", "--weights", weights, "--batch-size", 2)
+        line = next(line for line in text.splitlines() if "val_loss" in line)
+        found.append(line[line.index("val_loss") :])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
+def test_the_parts_of_an_evaluation_make_up_the_folder(world_size):
+    parts = [PartBatches(13, 2, rank, world_size) for rank in range(world_size)]
+    seen = [index for part in parts for batch in part for _, index in batch]
+    assert sorted(seen) == list(range(13))
+    assert all(len(list(part)) == len(part) for part in parts)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 5])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumulate):
+    """Together the processes see each picture once, and a step's weights are those of its mean."""
+    ranks = [
+        EpochBatches(17, 2, 3, True, rank, world_size, accumulate) for rank in range(world_size)
+    ]
+    keys = [list(rank) for rank in ranks]
+    assert len({len(one) for one in keys}) == 1  # as many batches everywhere: none waits for ever
+    seen, step, weights = [], [], []
+    for number in range(len(ranks[0])):
+        for rank, batches in zip(ranks, keys, strict=True):
+            count, weight, is_last = rank.share(number)
+            own = [index for _, index in batches[number]][:count]
+            assert own == rank.samples(number)
+            seen += own
+            step.append(count)
+            weights.append(weight / world_size)
+        if is_last:
+            np.testing.assert_allclose(weights, np.array(step) / sum(step))
+            step, weights = [], []
+    assert sorted(seen) == list(range(17)) and not step
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_another_number_of_processes_cannot_go_on(framework, job):
+    if job.framework != framework:
+        pytest.skip("of the other framework")
+    last = job.place / "whole" / f"last{SUFFIX[framework]}"
+    done = run(sys.executable, job.tree / "train.py", "--resume", last)
+    assert done.returncode == 2 and "made by 2 processes, and this run has 1" in done.stderr

@@ -1,0 +1,210 @@
+"""A run that ends before its time goes on as if it had not: exactly, from what is intact."""
+
+import signal
+import time
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from common import checkpoints
+from common.errors import UserError
+from common.keeper import Keeper
+from common.progress import Progress
+from tests.crash import Trainings, arrays, crash, metrics
+from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def trainings(request, tmp_path_factory):
+    return Trainings(request.param, tmp_path_factory.mktemp("crash"), epochs=3)
+
+
+def end(trainings, run):
+    """Go on with a run to its end; return what it says."""
+    output = trainings.place / "output"
+    output.write_text("")
+    assert trainings.start(run).wait(TIMEOUT) == 0, output.read_text()
+    return output.read_text()
+
+
+def test_killed_runs_end_with_the_same_bits(trainings):
+    found = crash(trainings, kills=2, seed=1)
+    assert found.equal and found.kills == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_when_the_step_is_saved(trainings, number):
+    run = trainings.place / f"signal-{number}"
+    output = trainings.place / "output"
+    output.write_text("")
+    process = trainings.start(run)
+    trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
+    process.send_signal(number)
+    assert process.wait(TIMEOUT) == 128 + number, output.read_text()
+    told = [line for line in output.read_text().splitlines() if line.startswith("stopped by")]
+    assert len(told) == 1 and signal.Signals(number).name in told[0]
+    suffix = SUFFIX[trainings.framework]
+    newest = checkpoints.newest(run, suffix)
+    assert told[0].endswith(f"go on by --resume {newest}") and not list(run.glob(".*.partial*"))
+    assert f"resume: {newest}" in end(trainings, run)
+    assert trainings.differences(run) == []
+
+
+def test_a_damaged_checkpoint_is_passed_over(trainings):
+    """The newest one is cut, the one before it is whole; what comes after it is written anew."""
+    run = trainings.place / "damaged"
+    process = trainings.start(run)
+    trainings.wait(process, lambda: len(list(run.glob("checkpoint-*"))) == 2)
+    process.kill()
+    process.wait()
+    suffix = SUFFIX[trainings.framework]
+    (_, newest), (_, before) = checkpoints.found(run, suffix)
+    with open(newest, "r+b") as file:
+        file.truncate(newest.stat().st_size // 2)
+    text = end(trainings, run)
+    assert f"warning: {newest} is damaged" in text and f"resume: {before}" in text
+    assert trainings.differences(run) == []
+
+
+def test_all_damaged_is_a_new_run(trainings):
+    run = trainings.place / "all-damaged"
+    run.mkdir()
+    (run / f"checkpoint-00000900-00000000{SUFFIX[trainings.framework]}").write_bytes(b"nothing")
+    text = end(trainings, run)
+    assert "is damaged" in text and "there is no checkpoint to go on from; a new run" in text
+    assert trainings.differences(run) == []
+
+
+def test_best_and_last_can_be_gone_on_from(trainings):
+    """Where `best` is older than other checkpoints, these are no longer the newest."""
+    suffix = SUFFIX[trainings.framework]
+    run = trainings.place / "from-best"
+    end(trainings, run)
+    command = trainings.start(run, resume=run / f"best{suffix}")
+    assert command.wait(TIMEOUT) == 0, (trainings.place / "output").read_text()
+    assert metrics(run) == metrics(trainings.whole)
+    last = f"last{suffix}"
+    assert arrays(run / last) == arrays(trainings.whole / last)
+
+
+# The rest needs no framework.
+
+
+def write_text(text):
+    return lambda path: path.write_text(text)
+
+
+def test_the_newest_few_are_kept_and_a_step_is_kept_once(tmp_path):
+    for step in (1, 2, 3, 3):
+        checkpoints.write(tmp_path, step, ".pth", write_text(f"{step}"), keep=2, best=step == 2)
+    assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [3, 2]
+    assert (tmp_path / "last.pth").read_text() == "3" and (tmp_path / "best.pth").read_text() == "2"
+    checkpoints.write(tmp_path, 3, ".pth", write_text("3 again"), keep=2, best=False)
+    assert [path.read_text() for _, path in checkpoints.found(tmp_path, ".pth")] == ["3 again", "2"]
+
+
+@pytest.mark.parametrize("name", ["last.pth", "best.pth", "checkpoint-"])
+def test_a_kill_between_two_names_loses_none_of_them(tmp_path, monkeypatch, name):
+    """Whatever name is not yet there, the run goes on from before and writes all of them."""
+
+    class Killed(BaseException):
+        pass
+
+    replace = checkpoints.os.replace
+
+    def killed(source, target):
+        if Path(target).name.startswith(name):
+            raise Killed
+        replace(source, target)
+
+    checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=2, best=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", killed)
+        with pytest.raises(Killed):
+            checkpoints.write(tmp_path, 2, ".pth", write_text("2"), keep=2, best=True)
+    newest = checkpoints.newest(tmp_path, ".pth")
+    assert newest.read_text() == "1"
+    checkpoints.write(tmp_path, 2, ".pth", write_text("2"), keep=2, best=True)
+    for file in ("last.pth", "best.pth"):
+        assert (tmp_path / file).read_text() == "2"
+    assert not list(tmp_path.glob(".*"))
+
+
+def raise_error(error):
+    def save(path):
+        path.write_text("half of it")
+        raise error
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(28, "No space left on device"), r"No space left.*free some space"),
+        (PermissionError(13, "Permission denied"), r"Permission denied.*its rights"),
+        (RuntimeError("unexpected pos 64"), r"unexpected pos 64"),
+    ],
+)
+def test_what_cannot_be_written_leaves_the_one_before(tmp_path, error, words):
+    before = checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
+    with pytest.raises(UserError, match=words) as caught:
+        checkpoints.write(tmp_path, 2, ".pth", raise_error(error), keep=1, best=False)
+    assert f"{before.name} is intact" in str(caught.value) and "step 2" in str(caught.value)
+    assert {path.name for path in tmp_path.iterdir()} == {before.name, "last.pth"}
+    assert checkpoints.is_intact(before)
+
+
+def keeper(path, save_every, stop=0, keep=2):
+    """A keeper of a run of ten steps an epoch that writes its step; alone in its job."""
+    args = Namespace(save_every=save_every, framework="torch", keep=keep)
+    run = SimpleNamespace(path=path, writes=True)
+    stops = SimpleNamespace(signal=stop, leave=lambda number, told: left.append((number, told)))
+    left = []
+
+    def write(partial, progress):
+        partial.write_text(str(progress.step))
+
+    made = Keeper(args, run, stops, Progress(), 10, write, lambda values: values)
+    return made, stops, left
+
+
+def test_saved_every_so_many_steps(tmp_path):
+    made, _, left = keeper(tmp_path, "3", keep=9)
+    for step in range(1, 10):
+        if made.is_due():
+            made.save(Progress(step=step))
+    assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [9, 6, 3] and not left
+
+
+def test_saved_every_so_many_minutes(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    made, _, _ = keeper(tmp_path, "2m")
+    due = []
+    for step in range(1, 8):
+        now = 50.0 * step
+        due.append(made.is_due())
+        if due[-1]:
+            made.save(Progress(step=step))
+    assert due == [False, False, True, False, False, True, False]
+
+
+def test_a_signal_in_the_evaluation_ends_the_run_after_it(tmp_path):
+    made, stops, left = keeper(tmp_path, "100")
+    assert not made.is_due()
+    stops.signal = signal.SIGTERM
+    made.save(Progress(epoch=1))
+    ((number, told),) = left
+    assert number == signal.SIGTERM and "step 10 is over and saved" in told
+
+
+def test_a_run_from_an_older_checkpoint_drops_the_later_ones(tmp_path):
+    for step in (10, 20, 30):
+        checkpoints.write(tmp_path, step, ".pth", write_text("x"), keep=9, best=False)
+    (tmp_path / ".checkpoint.partial.pth").write_text("half")
+    checkpoints.begin(tmp_path, ".pth", 20)
+    assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [20, 10]
+    assert not list(tmp_path.glob(".*"))
