@@ -60,7 +60,6 @@ FAULTS = {
     "another warm-up": (edit(OPTIM, "WARMUP_START = 0.01", "WARMUP_START = 0.1"), "lr", ["cosine with warm-up"]),
     "rate not scaled": (edit(OPTIM, "return args.lr * world_size / args.gpus", "return args.lr"), "lr", ["8 times", "scale"]),
     "exported in train mode": (edit("export.py", "    model.eval()\n    write = ", "    model.train()\n    write = "), "inference", ["train mode", "model.eval()", "export.py:"]),
-    "exported for one batch": (edit("export.py", "shape = [None, 3,", "shape = [1, 3,"), "inference", ["fixed", "batch", "export.py:"]),
     "gradients not averaged": (edit(DISTRIBUTED, "return paddle.DataParallel(model)", "return model"), "distributed", ["not averaged"]),
     "gradients averaged twice": (edit(TRAIN, "*(scaler, args, weight, is_last)", "*(scaler, args, weight / world_size, is_last)"), "distributed", ["averaged twice"]),
     "evaluation counts padded pictures twice": (
@@ -130,6 +129,7 @@ def optimizers(torch, paddle):
 PAIRS = {
     "RMSProp's defaults": (*rmsprop("", ""), "optimizer", ["rho", "0.99 in PyTorch, 0.95 in PaddlePaddle"]),
     "RMSProp's epsilon": (*rmsprop(", alpha=0.95, eps=1e-5", ", rho=0.95, epsilon=1e-5"), "optimizer", ["place of epsilon", "optim.py:"]),
+    "exported for one batch": ([], edit("export.py", "        dynamic_shapes=({0: torch.export.Dim(onnx_models.BATCH)},),\n", ""), "inference", ["fixed", "batch", "export.py:"]),
     "dampening": (*optimizers(("nesterov=args.nesterov", "nesterov=args.nesterov, dampening=0 if args.nesterov else 0.1"), ("use_nesterov", "use_nesterov")), "optimizer", ["dampening"]),
     "momentum of batch normalization": (
         edit(MODEL, CONV1, CONV1 + " nn.BatchNorm2D(64, momentum=0.1),"),

@@ -202,12 +202,15 @@ def _as(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def draw_folder(path: Path) -> Path:
-    """Write a small image folder: CLASSES classes, real JPEG files."""
+    """Write a small image folder: CLASSES classes, real JPEG files.
+
+    The pictures of val are an odd number, which two processes cannot share out.
+    """
     for split, count in (("train", TRAIN_PICTURES), ("val", 2)):
-        for name in sample.CLASSES[:CLASSES]:
+        for place, name in enumerate(sample.CLASSES[:CLASSES]):
             folder = path / split / name
             folder.mkdir(parents=True)
-            for number in range(count):
+            for number in range(count + (split == "val" and place == 0)):
                 picture = Image.fromarray(sample.draw_picture(0, split, name, number))
                 picture.resize((96, 80)).save(folder / f"{number}.jpg", quality=90)
     return path.resolve()
