@@ -1,5 +1,8 @@
 """tools/records.py: what a side did is kept by content, and found again only for the same."""
 
+import os
+import shutil
+
 import pytest
 
 from tests.trees import copy_tree
@@ -61,6 +64,23 @@ def test_a_record_is_found_again_whole_and_the_oldest_go(side, written, monkeypa
     assert len(kept) == 2 and "three" in kept
     found = records.find("three")
     assert (found / "training.json").exists() and not (found / "request.json").exists()
+
+
+def test_records_that_vanish_meanwhile_are_no_error(side, written, monkeypatch):
+    """Two tools at once keep and drop in the same folder."""
+    monkeypatch.setattr(records, "MOST", 1)
+    records.keep("one", written)
+    with monkeypatch.context() as patch:
+
+        def vanishing(folder):
+            patch.undo()
+            entries = list(os.scandir(folder))
+            shutil.rmtree(records.FOLDER / "one")
+            return entries
+
+        patch.setattr(records.os, "scandir", vanishing)
+        records.keep("two", written)
+    assert records.find("two") and not records.find("one")
 
 
 def test_half_a_record_is_none(side, written):

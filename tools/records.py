@@ -4,6 +4,7 @@ A key is the SHA-256 of the tree's files, of common/, of the request with every 
 place of its path, and of the versions. Records lie in .cache/records; the oldest are dropped.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -78,7 +79,10 @@ def find(name: str) -> Path | None:
     folder = FOLDER / name
     if not (folder / "complete").exists():
         return None
-    os.utime(folder)  # the oldest are dropped
+    try:
+        os.utime(folder)  # the oldest are dropped
+    except FileNotFoundError:  # another process has just done so
+        return None
     return folder
 
 
@@ -96,6 +100,15 @@ def keep(name: str, folder: Path) -> None:
         os.rename(partial, FOLDER / name)
     except OSError:  # it is there already
         shutil.rmtree(partial)
-    kept = sorted(FOLDER.iterdir(), key=lambda path: path.stat().st_mtime)
-    for old in kept[:-MOST]:
+    for old in _newest_first()[MOST:]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _newest_first() -> list[Path]:
+    """Return the records by age; other processes may drop some at the same time."""
+    ages = []
+    for entry in os.scandir(FOLDER):
+        with contextlib.suppress(FileNotFoundError):
+            if not entry.name.startswith("."):  # half of one
+                ages.append((entry.stat().st_mtime, Path(entry.path)))
+    return [path for _, path in sorted(ages, reverse=True)]
