@@ -45,7 +45,8 @@ def start(device: str) -> tuple[int, int]:
     with lost_peers():
         if device == "cpu":
             os.environ["PADDLE_DISTRI_BACKEND"] = "gloo"
-        dist.init_parallel_env()
+        if not dist.is_initialized():
+            dist.init_parallel_env()
         return dist.get_rank(), dist.get_world_size()
 
 

@@ -43,7 +43,8 @@ def start(device: torch.device) -> tuple[int, int]:
     if not launched():
         return 0, 1
     with lost_peers():
-        dist.init_process_group("gloo" if device.type == "cpu" else "nccl")
+        if not dist.is_initialized():
+            dist.init_process_group("gloo" if device.type == "cpu" else "nccl")
         return dist.get_rank(), dist.get_world_size()
 
 

@@ -114,7 +114,6 @@ def rehearse(
     except Done:
         pass
     finally:
-        distributed.end()
         sys.argv = arguments
         torch.set_default_dtype(torch.float32)
 
@@ -137,12 +136,20 @@ class Recorder:
     """Stands for train_step and notes what goes in, what comes out, and what the optimizer does."""
 
     def __init__(
-        self, steps: int, seed: int, folder: Path, full: dict[str, list[str]], first: int = 0
+        self,
+        steps: int,
+        seed: int,
+        folder: Path,
+        full: dict[str, list[str]],
+        first: int = 0,
+        kinds: list[str] | None = None,
     ) -> None:
         """`full` names, by step, the tensors of which everything is written to `folder`.
 
-        `first` is the number of the first step, of which its dropout masks depend.
+        `first` is the number of the first step, of which its dropout masks depend. `kinds` names
+        what is noted of each step (None: all), since each takes a while.
         """
+        self.kinds = kinds
         self.steps = steps
         self.seed = seed
         self.folder = folder
@@ -203,6 +210,8 @@ class Recorder:
     def note(self, number: int, noted: dict[str, dict[str, Any]], kinds: tuple[str, ...]) -> None:
         """Turn tensors into summaries, and write out those that are wanted in full."""
         for kind in kinds:
+            if self.kinds is not None and kind not in self.kinds:
+                noted[kind] = {}
             for name, array in noted[kind].items():
                 if array is None:
                     continue
@@ -265,9 +274,10 @@ def record_training(
     batches: dict[str, str] | None = None,
     training: bool = True,
     full: dict[str, list[str]] | None = None,
+    kinds: list[str] | None = None,
 ) -> dict[str, Any]:
     """Note the first steps of the training, on given batches or on the tree's own."""
-    recorder = Recorder(steps, seed, out_dir, full or {})
+    recorder = Recorder(steps, seed, out_dir, full or {}, kinds=kinds)
 
     def step(original, model, *rest):
         if not training:
@@ -505,7 +515,6 @@ def record_evaluate(out_dir: Path, options: list[str]) -> dict[str, Any]:
             train.main()
     finally:
         sys.argv = arguments
-        distributed.end()
     return found
 
 

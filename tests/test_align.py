@@ -9,7 +9,8 @@ from common.paths import ROOT
 from tests.helpers import assert_user_error, run
 from tests.planted_training import FAULTS, MODEL, PAIRS, SAME
 from tests.trees import SMALL, chosen, copy_tree
-from tools import align, probes
+from tools import align, distributed_check, probes
+from tools.rehearsals import Rehearsals
 from tools.verdicts import CHECKPOINTS
 
 # One or two of each kind; --all-faults plants the others too.
@@ -106,6 +107,20 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
     assert training["float64"] < 1e-6 and training["float32"] > training["float64"]
     page = (tmp_path / "report" / "align.html").read_text()
     assert all(name in page for name in CHECKPOINTS) and "http" not in page
+
+
+def test_two_processes_train_as_one_does_over_ten_steps(tmp_path, small_torch):
+    """Every second step has two pictures, one for each process."""
+    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", SMALL)
+    sides = {
+        name: probes.Side(name, one) for name, one in (("torch", small_torch), ("paddle", tree))
+    }
+    rehearsals = Rehearsals(sides, tmp_path / "rehearsals")
+    rehearsals.folder.mkdir()
+    rehearsals.prepare()
+    verdict = distributed_check.check_distributed(rehearsals, steps=10)
+    assert verdict.verdict == "aligned", f"{verdict.where}: {verdict.cause}"
+    assert 0 < verdict.float64 < 1e-9
 
 
 def test_one_side_that_crashes_is_an_error_and_the_others_still_run(check):

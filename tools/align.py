@@ -37,7 +37,7 @@ from tools.probes import FRAMEWORKS, Side, default_tree, kept_running, scratch
 from tools.rehearsals import Rehearsals
 from tools.verdicts import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
 
-STEPS = 10
+STEPS = 6  # more than an epoch of the pictures that are drawn for it
 PICTURES = 100  # of each split, for data and train_data
 # A checkpoint whose fault shows again in later ones; there it is told as what follows from it.
 FOLLOWS = {

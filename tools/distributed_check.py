@@ -12,8 +12,8 @@ from tools.rehearsals import Rehearsals, exact
 from tools.verdicts import DIVERGED, Verdict
 
 PROCESSES = 2
-BATCH = 3  # pictures of each process; of the last step of an epoch one alone
-STEPS = 4
+BATCH = 9  # pictures of each process; of the last step of an epoch one alone
+STEPS = 2  # an epoch of the pictures drawn here
 SAME = 1e-9  # relative, float64; measured: 1e-15
 EVALUATION = 1e-6  # it sums in float32
 # A rate that two processes scale to what one process has, with and without the rule.
@@ -21,14 +21,13 @@ RATE = {1: ["--lr", exact(0.01), "--gpus", "1"], PROCESSES: ["--lr", exact(0.01)
 
 
 def check_distributed(rehearsals: Rehearsals, steps: int = STEPS) -> Verdict:
-    """Compare, in each tree by itself, two processes with one that has the whole batch.
-
-    Four steps are an epoch of the pictures drawn here; its last step has fewer of them.
-    """
+    """Compare, in each tree by itself, two processes with one that has the whole batch."""
     verdict = Verdict("distributed", float64=0.0)
     for framework in FRAMEWORKS:
-        _check_training(verdict, rehearsals, framework, steps)
-        _check_evaluation(verdict, rehearsals, framework)
+        (one,) = ask(rehearsals, framework, 1, steps)
+        several = ask(rehearsals, framework, PROCESSES, steps)
+        _check_training(verdict, rehearsals, framework, one, several)
+        _check_evaluation(verdict, rehearsals, framework, one, several)
     return verdict
 
 
@@ -63,30 +62,33 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def ask(
-    rehearsals: Rehearsals, framework: str, part: str, processes: int, more: list[str], **settings
-) -> list[dict]:
-    """Run a part in one process or several at the same time; return the report of each."""
+def ask(rehearsals: Rehearsals, framework: str, processes: int, steps: int) -> list[dict]:
+    """Have one process or several at the same time train and evaluate; return each one's reports.
+
+    The reports are by part: training and evaluate.
+    """
     rehearsals.asked += 1
     side = rehearsals.sides[framework]
-    batch = BATCH * PROCESSES // processes
-    dtype = settings.get("dtype", "float32")
-    options = rehearsals.options(framework, *more, weights=dtype)
-    options += [*RATE[processes], "--batch-size", str(batch)]
-    own = {part: {"options": options, **settings}}
+    batch = ["--batch-size", str(BATCH * PROCESSES // processes), *RATE[processes]]
+    long = ["--epochs", "100", "--schedule", "step", "--warmup-epochs", "0"]
+    request = {
+        "training": {
+            "options": rehearsals.options(framework, *long, *batch, weights="float64"),
+            **{"steps": steps, "dtype": "float64", "kinds": ["gradient", "after"]},
+        },
+        "evaluate": {"options": rehearsals.options(framework, *batch, weights="float32")},
+    }
     places = environments(framework) if processes > 1 else [{}]
     sides = [Side(framework, side.tree, environment=place) for place in places]
-    folders = [rehearsals.folder / f"{rehearsals.asked}-{part}-{rank}" for rank in range(processes)]
-    reports = ask_both(sides, folders, [own] * processes)
-    return [report[part] for report in reports]
+    folders = [rehearsals.folder / f"{rehearsals.asked}-distributed-{n}" for n in range(processes)]
+    return ask_both(sides, folders, [request] * processes)
 
 
-def _check_training(verdict: Verdict, rehearsals: Rehearsals, framework: str, steps: int) -> None:
-    settings = {"steps": steps, "dtype": "float64"}
-    more = ["--epochs", "100", "--schedule", "step", "--warmup-epochs", "0"]
-    (one,) = ask(rehearsals, framework, "training", 1, more, **settings)
-    several = ask(rehearsals, framework, "training", PROCESSES, more, **settings)
-    for step in range(steps):
+def _check_training(
+    verdict: Verdict, rehearsals: Rehearsals, framework: str, whole: dict, parts: list[dict]
+) -> None:
+    one, several = whole["training"], [part["training"] for part in parts]
+    for step in range(len(one["rows"])):
         found = _rate(one, several, step) or _gradient(one, several, step)
         found = found or _parameters(verdict, one, several, step)
         if found is not None:
@@ -157,12 +159,13 @@ def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int):
     return None
 
 
-def _check_evaluation(verdict: Verdict, rehearsals: Rehearsals, framework: str) -> None:
+def _check_evaluation(
+    verdict: Verdict, rehearsals: Rehearsals, framework: str, whole: dict, parts: list[dict]
+) -> None:
     """Compare what evaluation says of a number of pictures that the processes cannot share out."""
     if verdict.verdict == DIVERGED:
         return
-    (one,) = ask(rehearsals, framework, "evaluate", 1, [])
-    several = ask(rehearsals, framework, "evaluate", PROCESSES, [])
+    one, several = whole["evaluate"], [part["evaluate"] for part in parts]
     for name, value in one["results"].items():
         other = several[0]["results"][name]
         if abs(value - other) <= EVALUATION * max(abs(value), 1e-12):
