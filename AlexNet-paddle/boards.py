@@ -19,7 +19,7 @@ def open_board(folder: Path, wanted: bool):
         raise UserError(
             f"--visualdl: {error}; install it by: pip install --editable '{ROOT}[boards]'"
         ) from error
-    return LogWriter(str(folder / "board"))
+    return LogWriter(str(folder / "board"), flush_secs=1)  # it has no flush() of its own
 
 
 def add(board, row: dict[str, float]) -> None:
@@ -29,4 +29,3 @@ def add(board, row: dict[str, float]) -> None:
     for name, value in row.items():
         if name != "epoch":
             board.add_scalar(name, value=value, step=row["epoch"])
-    board.file_writer.flush()

@@ -167,7 +167,7 @@ def set_arithmetic(args: argparse.Namespace, device: str) -> None:
             f"--amp {args.amp}: Paddle multiplies no matrices of 16 bits on a processor; leave it "
             "out, use a GPU, or the torch tree with --amp bf16"
         )
-    if args.deterministic:
+    if args.deterministic and device != "cpu":  # a processor always is
         paddle.set_flags({"FLAGS_cudnn_deterministic": True})
 
 

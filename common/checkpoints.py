@@ -49,10 +49,11 @@ def write(
         ) from error
     finally:
         partial.unlink(missing_ok=True)
-    for number, (other, old) in enumerate(list(found(folder, suffix))):
-        # The end of an epoch is written over its last step, of which it is the same state.
-        if number >= keep or (other == step and old != path):
-            old.unlink()
+    others = [(other, old) for other, old in found(folder, suffix) if old != path]
+    # The end of an epoch takes the place of its last step, of which it is the same state.
+    replaced = [old for other, old in others if other == step]
+    for old in replaced + [old for other, old in others if other != step][keep - 1 :]:
+        old.unlink()
     return path
 
 

@@ -6,10 +6,11 @@ import sys
 
 
 class Stop:
-    """Notes the first SIGINT or SIGTERM; the second one ends the process at once.
+    """Notes the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
 
-    Worker processes inherit the handlers, so that Ctrl-C, which reaches them too, does not kill
-    them under the step that is to be finished.
+    A second SIGTERM does not: Paddle's launcher sends three, a fifth of a second apart. Worker
+    processes inherit the handlers, so that Ctrl-C, which reaches them too, does not kill them under
+    the step that is to be finished.
     """
 
     def __init__(self) -> None:
@@ -19,7 +20,7 @@ class Stop:
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame) -> None:
-        if self.signal and os.getpid() == self.process:
+        if self.signal == number == signal.SIGINT and os.getpid() == self.process:
             signal.signal(number, signal.SIG_DFL)
             os.kill(self.process, number)
         self.signal = number

@@ -97,10 +97,12 @@ while kill -0 "$launcher" 2>/dev/null; do # a signal ends `wait` before the laun
     wait "$launcher" || status=$?
 done
 if [ "$status" -ne 0 ]; then
-    # Of the others than the first, their own mistake; else that one of them is gone.
-    grep -hs 'error: ' "$logs"/workerlog.[1-9]* | sort -u >&2 ||
-        grep -qs -e 'error: ' -e 'stopped by ' "$logs"/workerlog.* ||
-        echo "train.sh: error: a process of this job has ended (exit status $status) and the" \
+    # What the launcher does not show: the last words of the first process after a signal, a
+    # mistake that another one found. Where there is neither, a process is gone.
+    grep -hs '^stopped by ' "$logs/workerlog.0" >&2 ||
+        grep -hs 'error: ' "$logs"/workerlog.[1-9]* | sort -u >&2 ||
+        grep -qs 'error: ' "$logs/workerlog.0" ||
+        echo "train.sh: error: a process of this job has ended (exit status $status), and the" \
             "others with it; start the job again with --resume auto" >&2
 fi
 exit "$status"

@@ -14,7 +14,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "seldom: a planted fault that runs with --all-faults only")
+    config.addinivalue_line(
+        "markers", "seldom: takes long, or is one fault of many; runs with --all-faults only"
+    )
 
 
 def pytest_collection_modifyitems(config, items):

@@ -47,9 +47,12 @@ def one_thread() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def run_train(framework: str, *options: object) -> subprocess.CompletedProcess:
-    """Run train.py of one tree."""
-    return run(sys.executable, ROOT / f"AlexNet-{framework}" / "train.py", *options)
+def run_train(
+    framework: str, *options: object, tree: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run train.py of one tree, or of a copy of it."""
+    tree = tree or ROOT / f"AlexNet-{framework}"
+    return run(sys.executable, tree / "train.py", *options, **environment)
 
 
 def run_train_changed(
@@ -67,12 +70,14 @@ runpy.run_path({str(tree / "train.py")!r}, run_name="__main__")
     return run(sys.executable, "-c", program, **environment)
 
 
-def run_probe(framework: str, out_dir: Path, *options: object, **parts: dict) -> dict[str, dict]:
-    """Run probe.py of one tree; return the arrays of each part that it recorded."""
+def run_probe(
+    framework: str, out_dir: Path, *options: object, tree: Path | None = None, **parts: dict
+) -> dict[str, dict]:
+    """Run probe.py of one tree or a copy; return the arrays of each part that it recorded."""
     out_dir.mkdir(parents=True, exist_ok=True)
     request = out_dir / "request.json"
     request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
-    script = ROOT / f"AlexNet-{framework}" / "probe.py"
+    script = (tree or ROOT / f"AlexNet-{framework}") / "probe.py"
     done = run(sys.executable, script, request, out_dir)
     assert done.returncode == 0, done.stderr
     recorded = {}

@@ -153,12 +153,14 @@ def test_a_mistake_of_any_process_is_told(job, tmp_path):
 def test_each_picture_is_counted_once(job):
     """The same weights measure the same, however many processes share the 13 pictures."""
     weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
+    row = metrics(job.place / "whole")[-1]  # of two processes
     found = []
-    for processes in (1, 2, 3):
+    for processes in (1, 3):
         text = job.run(processes, "--eval-only", "--weights", weights, "--batch-size", 2)
         line = next(line for line in text.splitlines() if "val_loss" in line)
         found.append(line[line.index("val_loss") :])
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1]
+    assert f"val_loss {row[4]:.4g}  val_top1 {row[5]:.4g}" in found[0]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
@@ -193,10 +195,7 @@ def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumula
     assert sorted(seen) == list(range(17)) and not step
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_another_number_of_processes_cannot_go_on(framework, job):
-    if job.framework != framework:
-        pytest.skip("of the other framework")
-    last = job.place / "whole" / f"last{SUFFIX[framework]}"
+def test_another_number_of_processes_cannot_go_on(job):
+    last = job.place / "whole" / f"last{SUFFIX[job.framework]}"
     done = run(sys.executable, job.tree / "train.py", "--resume", last)
     assert done.returncode == 2 and "made by 2 processes, and this run has 1" in done.stderr

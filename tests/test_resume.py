@@ -1,5 +1,6 @@
 """A run that ends before its time goes on as if it had not: exactly, from what is intact."""
 
+import shutil
 import signal
 import time
 from argparse import Namespace
@@ -34,9 +35,9 @@ def test_killed_runs_end_with_the_same_bits(trainings):
     assert found.equal and found.kills == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_when_the_step_is_saved(trainings, number):
-    run = trainings.place / f"signal-{number}"
+def test_a_signal_ends_it_when_the_step_is_saved(trainings):
+    number = {"torch": signal.SIGTERM, "paddle": signal.SIGINT}[trainings.framework]
+    run = trainings.place / "stopped"
     output = trainings.place / "output"
     output.write_text("")
     process = trainings.start(run)
@@ -54,11 +55,7 @@ def test_a_signal_ends_it_when_the_step_is_saved(trainings, number):
 
 def test_a_damaged_checkpoint_is_passed_over(trainings):
     """The newest one is cut, the one before it is whole; what comes after it is written anew."""
-    run = trainings.place / "damaged"
-    process = trainings.start(run)
-    trainings.wait(process, lambda: len(list(run.glob("checkpoint-*"))) == 2)
-    process.kill()
-    process.wait()
+    run = shutil.copytree(trainings.whole, trainings.place / "damaged")
     suffix = SUFFIX[trainings.framework]
     (_, newest), (_, before) = checkpoints.found(run, suffix)
     with open(newest, "r+b") as file:
@@ -80,8 +77,7 @@ def test_all_damaged_is_a_new_run(trainings):
 def test_best_and_last_can_be_gone_on_from(trainings):
     """Where `best` is older than other checkpoints, these are no longer the newest."""
     suffix = SUFFIX[trainings.framework]
-    run = trainings.place / "from-best"
-    end(trainings, run)
+    run = shutil.copytree(trainings.whole, trainings.place / "from-best")
     command = trainings.start(run, resume=run / f"best{suffix}")
     assert command.wait(TIMEOUT) == 0, (trainings.place / "output").read_text()
     assert metrics(run) == metrics(trainings.whole)

@@ -14,7 +14,8 @@ from common.run_folder import RunFolder
 
 
 def run_folder(path, **arguments):
-    return RunFolder(Namespace(output_dir=path, resume=None, framework="torch", **arguments))
+    given = {"resume": None, "resume_auto": False, "framework": "torch"} | arguments
+    return RunFolder(Namespace(output_dir=path, **given))
 
 
 def test_any_name_can_be_written_and_read_again(tmp_path):
@@ -47,6 +48,22 @@ def test_a_damaged_line_of_metrics_is_named(tmp_path, line):
     run.log({"epoch": 1, "lr": 0.1})
     assert run.read_metrics() == [{"epoch": 1, "lr": 0.1}]
     with open(run.metrics_file, "a") as file:
-        file.write(line + "\n")
+        file.write(line)
+    assert run.read_metrics() == [{"epoch": 1, "lr": 0.1}]  # the half line of a run that was killed
+    with open(run.metrics_file, "a") as file:
+        file.write("\n" + json.dumps({"epoch": 3, "lr": 0.1}) + "\n")
     with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: not the metrics"):
         run.read_metrics()
+
+
+def test_a_new_run_takes_up_no_folder_of_another_one(tmp_path):
+    """--resume auto without a checkpoint: a run of its own that ended early, or none."""
+    run = run_folder(tmp_path / "run", resume_auto=True)
+    run.log({"epoch": 1})
+    assert run_folder(tmp_path / "run", resume_auto=True).read_metrics() == []
+    run.log({"epoch": 1})
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(tmp_path / "run", resume_auto=True, framework="paddle")
+    with pytest.raises(UserError, match="holds another run"):
+        run_folder(tmp_path / "run")
+    assert run.read_metrics() == [{"epoch": 1}]

@@ -61,8 +61,9 @@ def straight(request, small_folder, tmp_path_factory):
 
 def test_a_run_leaves_all_that_it_should(straight):
     framework, out, _ = straight
-    left = {path.name for path in out.iterdir()} - {"stdout"}
+    left = {path.name.partition("-")[0] for path in out.iterdir()} - {"stdout"}
     assert left == {
+        "checkpoint",
         "args.json",
         "metrics.jsonl",
         "curves.png",
@@ -86,11 +87,12 @@ def test_metrics_have_the_promised_fields(straight):
     for row in rows:
         assert set(row) == {
             "epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5",
-            "images_per_s", "seconds",
+            "images_per_s", "data_seconds", "compute_seconds", "seconds",
         }  # fmt: skip
         assert 0 <= row["val_top1"] <= row["val_top5"] == 100  # three classes
         assert abs(row["train_loss"] - np.log(3)) < 0.2  # hardly trained
         assert row["images_per_s"] > 0
+        assert 0 < row["data_seconds"] + row["compute_seconds"] < row["seconds"]
 
 
 def test_output_is_quiet_and_says_both_learning_rates(small_folder, straight):
