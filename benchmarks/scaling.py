@@ -4,7 +4,7 @@
 
 Each process computes in one thread and takes the same batch, so that twice the processes have twice
 the work and twice the cores; with as few cores as processes the rest is what averaging gradients
-costs. The pictures are one drawn batch of 64 pixels that is given again and again, so that no
+costs. The pictures are one batch of 224 pixels that is given again and again, so that no
 reading is measured; the step is the tree's own train_step. Writes docs/results/scaling.csv:
 `efficiency` is the images a second of all processes over those of one, divided by their number.
 """
@@ -22,8 +22,8 @@ from common.run_folder import replace_whole
 
 RESULTS = ROOT / "docs" / "results" / "scaling.csv"
 PROCESSES = (1, 2)
-BATCH, SIZE, CLASSES = 32, 64, 10
-WARM, STEPS = 2, 8
+BATCH, SIZE = 32, 224
+WARM, STEPS = 1, 4
 LAUNCH = {
     "torch": ["torch.distributed.run", "--standalone", "--nproc-per-node"],
     "paddle": ["paddle.distributed.launch", "--log_dir", "logs", "--nproc_per_node"],
