@@ -18,7 +18,8 @@ NORM = {
 TWO = (
     DROPOUT2 + "\n            nn.ReLU(),\n            nn.Linear(4096, 4096),"
 )  # one square layer more
-LOADED = "    own = model.state_dict()\n    state.check(path, _shapes(weights), _shapes(own))"
+LOADED = "    own = model.state_dict()\n    if finetune:"
+SET = "    with state.loading(path):\n        model.set_state_dict(weights)"
 
 
 def model(old, new):
@@ -133,7 +134,7 @@ FAULTS = {
     ),
     "another dropout rate": (model(DROPOUT2, DROPOUT2.replace("(dropout)", "(0.1)")), [], "classifier.3", ["p", "0.5", "0.1"]),
     "running statistics not loaded": (
-        NORM["paddle"] + [(LOAD, LOADED, LOADED + "\n    weights = {n: v for n, v in weights.items() if not n.endswith(('._mean', '._variance'))}")],
+        NORM["paddle"] + [(LOAD, SET, "    weights = {n: v for n, v in weights.items() if not n.endswith(('._mean', '._variance'))}\n" + SET)],
         NORM["torch"],
         "features.1",
         ["_mean", "not loaded"],
