@@ -7,10 +7,11 @@ from tools import sources
 from tools.findings import at
 from tools.probes import FRAMEWORKS, NAMES
 from tools.rehearsals import Rehearsals, load
-from tools.verdicts import Verdict
+from tools.verdicts import NOT_RUN, Verdict
 
 BATCHES = (3, 1, 8)  # the first is the one that is looked at first
 EXPORT = ("export.py",)
+ABSENT = "not installed"
 
 
 def check_inference(rehearsals: Rehearsals) -> Verdict:
@@ -28,6 +29,8 @@ def check_inference(rehearsals: Rehearsals) -> Verdict:
             cells = _check_format(verdict, rehearsals, side, reports[side], row)
             table.append([f"{NAMES[side]}, {row['format']}", *cells])
     verdict.details.append({"title": "Largest difference over the largest logit", "table": table})
+    if all(cell == ABSENT for row in table[1:] for cell in row[1:]):
+        verdict.verdict, verdict.why = NOT_RUN, reports["torch"]["formats"][0]["error"]
     return verdict
 
 
@@ -42,6 +45,8 @@ def _check_format(
         tree = rehearsals.sides[side].tree
         return at(sources.find_line(tree, patterns, within, EXPORT), what)
 
+    if row["error"] and ABSENT in row["error"]:  # a package: no fault of the port
+        return [ABSENT] * len(BATCHES)
     if row["error"]:
         cause = f"the network cannot be exported: {row['error']}"
         fix = line("export the network for any batch", "export|to_static|save")
