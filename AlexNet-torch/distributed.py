@@ -5,6 +5,7 @@ https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -17,6 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from common.errors import UserError
 
+# Seconds in which gloo's threads are done with the last sums. One that still waits for Python's
+# lock as the network goes is waited for in turn, for ever (torch 2.12.1).
+SETTLE = 0.5
 LOST = "another process of this job has ended or cannot be reached"
 
 
@@ -51,6 +55,7 @@ def start(device: torch.device) -> tuple[int, int]:
 def end() -> None:
     """Leave the job."""
     if launched() and dist.is_initialized():
+        time.sleep(SETTLE)
         dist.destroy_process_group()
 
 
@@ -108,6 +113,10 @@ def lost_peers() -> Iterator[None]:
     """Turn what is raised when another process is gone into one line."""
     try:
         yield
+    except SystemExit:  # by a signal
+        if launched():
+            time.sleep(SETTLE)
+        raise
     except (RuntimeError, ValueError) as error:
         text = str(error)
         if launched() and any(
