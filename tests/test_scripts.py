@@ -38,7 +38,7 @@ def put_program(folder, name, text):
     ("options", "words"),
     [
         ([], "name the framework"),
-        (["--framework"], "--framework needs a name"),
+        (["--framework"], "--framework needs a value"),
         (["--framework", "jax"], "there is no framework 'jax'"),
         (["--framework=tensorflow"], "there is no framework 'tensorflow'"),
         (["--framework", "torch", "--processes", "0"], "--processes '0' is no whole number from 1"),
