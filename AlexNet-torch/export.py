@@ -157,11 +157,6 @@ def open_native(path: Path) -> Exported:
     return Exported(run, known, known.image_size)
 
 
-def run_exported(path: Path, images: np.ndarray) -> np.ndarray:
-    """Run an exported model on images [N, 3, S, S], float32; return logits [N, C], float32."""
-    return open_exported(path).run(images)
-
-
 @torch.no_grad()
 def run_live(model: nn.Module, images: np.ndarray) -> np.ndarray:
     """Run a model on images [N, 3, S, S], float32; return logits [N, C], float32."""
