@@ -106,6 +106,14 @@ def gather(array: np.ndarray, length: int, world_size: int) -> np.ndarray:
 
 
 @contextmanager
+def membership() -> Iterator[None]:
+    """Leave the job at the end, and say in one line where another process of it is gone."""
+    with lost_peers():
+        yield
+        end()
+
+
+@contextmanager
 def lost_peers() -> Iterator[None]:
     """Turn what is raised when another process is gone into one line."""
     try:

@@ -52,7 +52,7 @@ class Evaluation(NamedTuple):
     probability: np.ndarray  # [N], float32, of the predicted classes
 
 
-@distributed.lost_peers()
+@distributed.membership()
 def main() -> None:
     errors.speak_once(distributed.own_rank())
     args = parse("paddle")
@@ -128,7 +128,6 @@ def main() -> None:
         evaluation = evaluation or evaluate(model, criterion, val_loader, device, world_size)
     if run.writes:
         leave_results(args, run, val_loader, evaluation)
-    distributed.end()
 
 
 def leave_results(

@@ -19,7 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from common.errors import UserError
 
 # Seconds in which gloo's threads are done with the last sums. One that still waits for Python's
-# lock as the network goes is waited for in turn, for ever (torch 2.12.1).
+# lock as the network goes is waited for in turn, for ever, or ends the process by SIGABRT as the
+# interpreter goes (torch 2.12.1).
 SETTLE = 0.5
 LOST = "another process of this job has ended or cannot be reached"
 
@@ -55,7 +56,7 @@ def start(device: torch.device) -> tuple[int, int]:
 def end() -> None:
     """Leave the job."""
     if launched() and dist.is_initialized():
-        time.sleep(SETTLE)
+        settle()
         dist.destroy_process_group()
 
 
@@ -109,15 +110,20 @@ def gather(array: np.ndarray, length: int, world_size: int) -> np.ndarray:
 
 
 @contextmanager
+def membership() -> Iterator[None]:
+    """Leave the job at the end, and say in one line where another process of it is gone."""
+    with lost_peers():
+        yield
+        end()
+
+
+@contextmanager
 def lost_peers() -> Iterator[None]:
     """Turn what is raised when another process is gone into one line."""
     try:
         yield
-    except SystemExit:  # by a signal
-        if launched():
-            time.sleep(SETTLE)
-        raise
     except (RuntimeError, ValueError) as error:
+        settle()
         text = str(error)
         if launched() and any(
             word in text for word in ("onnect", "gloo", "NCCL", "peer", "closed")
@@ -127,3 +133,12 @@ def lost_peers() -> Iterator[None]:
                 "job again with --resume auto"
             ) from error
         raise
+    except BaseException:  # a user's mistake, or the end by a signal
+        settle()
+        raise
+
+
+def settle() -> None:
+    """Give gloo's threads the time that they need before the network or the interpreter goes."""
+    if launched():
+        time.sleep(SETTLE)

@@ -50,7 +50,7 @@ class Evaluation(NamedTuple):
     probability: np.ndarray  # [N], float32, of the predicted classes
 
 
-@distributed.lost_peers()
+@distributed.membership()
 def main() -> None:
     errors.speak_once(distributed.own_rank())
     args = parse("torch")
@@ -127,7 +127,6 @@ def main() -> None:
         evaluation = evaluation or evaluate(model, criterion, val_loader, device, world_size)
     if run.writes:
         leave_results(args, run, val_loader, evaluation)
-    distributed.end()
 
 
 def leave_results(

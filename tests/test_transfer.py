@@ -340,28 +340,30 @@ CHECKPOINT = {
     "torch": """
 import sys
 import torch
-import checkpoint, layers
+import checkpoint, ema, layers
 torch.manual_seed(0)
 model = layers.make(sys.argv[1] + "/net_torch.py:net", {})
 optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
 model(torch.rand(2, 3, 16, 16)).sum().backward()
 optimizer.step()
-contents = checkpoint.pack(model, optimizer, scheduler, epoch=1, best_top1=0.5)
-checkpoint.save(checkpoint.Path(sys.argv[1]), contents, best=False)
+scaler = torch.amp.GradScaler("cpu", enabled=False)
+contents = checkpoint.pack(model, optimizer, scheduler, scaler, ema.Average(model, 0.9))
+checkpoint.save(checkpoint.Path(sys.argv[1] + "/last.pth"), contents)
 torch.save(model.state_dict(), sys.argv[1] + "/plain.pth", _use_new_zipfile_serialization=False)
 """,
     "paddle": """
 import sys
 import paddle
-import checkpoint, layers
+import checkpoint, ema, layers
 model = layers.make(sys.argv[1] + "/net_paddle.py:Net", {})
 scheduler = paddle.optimizer.lr.StepDecay(0.1, 1)
 optimizer = paddle.optimizer.Momentum(scheduler, parameters=model.parameters())
 model(paddle.rand([2, 3, 16, 16])).sum().backward()
 optimizer.step()
-contents = checkpoint.pack(model, optimizer, scheduler, epoch=1, best_top1=0.5)
-checkpoint.save(checkpoint.Path(sys.argv[1]), contents, best=False)
+scaler = paddle.amp.GradScaler(enable=False)
+contents = checkpoint.pack(model, optimizer, scheduler, scaler, ema.Average(model, 0.9))
+checkpoint.save(checkpoint.Path(sys.argv[1] + "/last.pdparams"), contents)
 paddle.save(model.state_dict(), sys.argv[1] + "/plain.pdparams", protocol=2)
 """,
 }

@@ -100,7 +100,8 @@ class Side:
     def failure(self, said: str, status: int | None = None) -> str:
         """Return what to tell of a probe that failed: its own last words, or how it ended."""
         if status is not None and status < 0:
-            said = f"killed by signal {-status} (out of memory?)"
+            reason = "out of memory?" if status == -signal.SIGKILL else said
+            said = f"killed by signal {-status}" + (f" ({reason})" if reason else "")
         said = said or f"it ended with status {status}"
         return f"{NAMES[self.framework]} could not run {self.tree.name}/probe.py: {said}"
 
