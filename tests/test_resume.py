@@ -53,6 +53,33 @@ def test_a_signal_ends_it_when_the_step_is_saved(trainings):
     assert trainings.differences(run) == []
 
 
+def test_the_workers_of_a_killed_run_end(trainings):
+    """A loader's processes would hold gigabytes for ever."""
+    run = trainings.place / "killed"
+    process = trainings.start(run)
+    trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
+    workers = children(process.pid)
+    process.kill()
+    process.wait(TIMEOUT)
+    limit = time.monotonic() + TIMEOUT
+    while any(is_running(worker) for worker in workers):
+        assert time.monotonic() < limit, workers
+        time.sleep(0.1)
+    assert workers
+
+
+def children(number):
+    tasks = Path(f"/proc/{number}/task").iterdir()
+    return {int(word) for task in tasks for word in (task / "children").read_text().split()}
+
+
+def is_running(number):
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_a_damaged_checkpoint_is_passed_over(trainings):
     """The newest one is cut, the one before it is whole; what comes after it is written anew."""
     run = shutil.copytree(trainings.whole, trainings.place / "damaged")

@@ -20,6 +20,7 @@ from common.batches import (
 )
 from common.folder import FolderIndex
 from common.pictures import read_rgb
+from common.workers import end_with_parent
 
 
 class FolderDataset(Dataset):
@@ -78,6 +79,7 @@ def make_loader(
         batch_sampler=batches,
         num_workers=args.workers,
         collate_fn=collate,
+        worker_init_fn=end_with_parent,  # Paddle's workers outlive a trainer that is killed
         persistent_workers=args.workers > 0,
     )
 
