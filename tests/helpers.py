@@ -87,6 +87,15 @@ def run_probe(
     return recorded
 
 
+def is_running(number: int) -> bool:
+    """Say whether a process still runs, its entry in the table left or not."""
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
 def read_metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.keeper import Keeper
 from common.progress import Progress
 from tests.crash import Trainings, arrays, crash, metrics
-from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT
+from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, is_running
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -71,13 +71,6 @@ def test_the_workers_of_a_killed_run_end(trainings):
 def children(number):
     tasks = Path(f"/proc/{number}/task").iterdir()
     return {int(word) for task in tasks for word in (task / "children").read_text().split()}
-
-
-def is_running(number):
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_a_damaged_checkpoint_is_passed_over(trainings):

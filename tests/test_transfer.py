@@ -25,7 +25,7 @@ from common import errors, pickles
 from common.errors import UserError
 from common.paths import ROOT
 from tests import pairs
-from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run
+from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run
 from tools import probes, tensors, transfer_weights
 from tools.tensors import Tensor
 
@@ -674,14 +674,9 @@ def test_a_disk_without_room_is_named(tmp_path, pair, monkeypatch):
 
 
 def has_ended(pid):
-    """Say whether a process ends within a few seconds, its entry in the table left or not."""
+    """Say whether a process ends within a few seconds."""
     for _ in range(100):
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                state = file.read().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state in "ZX":
+        if not is_running(pid):
             return True
         time.sleep(0.05)
     return False
