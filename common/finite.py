@@ -35,7 +35,7 @@ class Recent:
             value = float(loss)
             if not math.isfinite(value):
                 self._fail(number, f"the loss is {value}")
-        if not all(math.isfinite(float(one.sum())) for one in weights):
+        if not all(math.isfinite(float(one.detach().sum())) for one in weights):
             self._fail(self.last, "the loss is finite, but the weights are not after the step")
 
     def _fail(self, number: int, what: str) -> None:

@@ -56,6 +56,7 @@ def straight(request, small_folder, tmp_path_factory):
     done = run_train(framework, *options, "--output-dir", out)
     assert done.returncode == 0, done.stderr
     (out / "stdout").write_text(done.stdout)
+    assert "Warning" not in done.stderr  # of the framework, about the tree's own code
     return framework, out, options
 
 
