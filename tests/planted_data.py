@@ -1,5 +1,7 @@
 """Faults of the data, and correct ports, to be made of a tree by editing its text; a line for each."""
 
+from common.paths import ROOT
+
 FOLDER, PRESETS = "datasets/folder.py", "presets.py"
 READ = "picture = read_rgb(self.index.paths[index])"
 LABEL = "self.index.labels[index]"
@@ -28,6 +30,13 @@ def folder(*edits):
     return [(FOLDER, old, new) for old, new in edits]
 
 
+def at(file: str, text: str, later: int = 0) -> str:
+    """Return the place, such as folder.py:50, of the first line of Paddle's tree that holds `text`."""
+    lines = (ROOT / "AlexNet-paddle" / file).read_text().splitlines()
+    number = next(number for number, line in enumerate(lines, 1) if text in line)
+    return f"{file.rpartition('/')[2]}:{number + later}"
+
+
 # name: (checkpoint, edits of the Paddle tree, words of where, words of the cause or the fix)
 DATA_FAULTS = {
     "channels reversed as decoded": (
@@ -46,13 +55,13 @@ DATA_FAULTS = {
         "data",
         presets((NORMALIZE, NORMALIZE + ".flip(0)")),
         "sample 0",
-        ["BGR", "after normalization", "presets.py:42"],
+        ["BGR", "after normalization", at(PRESETS, NORMALIZE)],
     ),
     "interpolation": (
         "data",
         presets((RESIZE, RESIZE[:-1] + ", 'bicubic')")),
         "sample 0",
-        ["interpolation is bicubic", "bilinear", "presets.py:34"],
+        ["interpolation is bicubic", "bilinear", at(PRESETS, RESIZE)],
     ),
     "interpolation without antialiasing": (
         "data",
@@ -64,25 +73,25 @@ DATA_FAULTS = {
         "data",
         presets((RESIZE, "picture = F.resize(picture, (resize_size, resize_size))")),
         "sample 0",
-        ["aspect ratio", "73 x 73", "presets.py:34"],
+        ["aspect ratio", "73 x 73", at(PRESETS, RESIZE)],
     ),
     "another resize": (
         "data",
         presets((RESIZE, "picture = F.resize(picture, image_size)")),
         "sample 0",
-        ["shorter side to 64, not 73", "presets.py:34"],
+        ["shorter side to 64, not 73", at(PRESETS, RESIZE)],
     ),
     "not the centre": (
         "data",
         presets((CENTRE, "picture = F.crop(picture, 0, 0, image_size, image_size)")),
         "sample 0",
-        ["centre crop begins at (0, 0)", "presets.py:35"],
+        ["centre crop begins at (0, 0)", at(PRESETS, CENTRE)],
     ),
     "mirrored in evaluation": (
         "data",
         presets((CENTRE, CENTRE + "\n    picture = F.hflip(picture)")),
         "sample 0",
-        ["mirrored left to right", "presets.py:36"],
+        ["mirrored left to right", at(PRESETS, CENTRE, later=1)],
     ),
     "values 0 to 255": (
         "data",
@@ -100,19 +109,19 @@ DATA_FAULTS = {
         "data",
         presets(("0.485, 0.456", "0.485, 0.465")),
         "sample 0",
-        ["mean of channel G is 0.465", "0.456 in PyTorch", "presets.py:13"],
+        ["mean of channel G is 0.465", "0.456 in PyTorch", at(PRESETS, "MEAN =")],
     ),
     "mean and std exchanged": (
         "data",
         presets((NORMALIZE, "return F.normalize(image, STD, MEAN)")),
         "sample 0",
-        ["mean and std exchanged", "presets.py:42"],
+        ["mean and std exchanged", at(PRESETS, NORMALIZE)],
     ),
     "labels shifted": (
         "data",
         folder((LABEL, LABEL + " + 1")),
         "sample 0",
-        ["shifted by +1", "folder.py:50"],
+        ["shifted by +1", at(FOLDER, LABEL)],
     ),
     "classes sorted otherwise": (
         "data",
@@ -123,13 +132,13 @@ DATA_FAULTS = {
             )
         ),
         "sample 0",
-        ["sorts the classes in reverse", "bars is class 2", "folder.py:50"],
+        ["sorts the classes in reverse", "bars is class 2", at(FOLDER, LABEL)],
     ),
     "labels at random": (
         "data",
         folder((LABEL, "(self.index.labels[index] * 5 + index) % 3")),
         "labe",
-        ["labels differ", "folder.py:50"],
+        ["labels differ", at(FOLDER, LABEL)],
     ),
     "evaluation shuffled": (
         "data",
@@ -140,7 +149,7 @@ DATA_FAULTS = {
             )
         ),
         "sample 0",
-        ["evaluation is shuffled", "folder.py:75"],
+        ["evaluation is shuffled", at(FOLDER, PARTS)],
     ),
     "last batch left out": (
         "data",
@@ -151,13 +160,13 @@ DATA_FAULTS = {
             )
         ),
         "last batch",
-        ["drop_last", "of 2 pictures", "folder.py:75"],
+        ["drop_last", "of 2 pictures", at(FOLDER, PARTS)],
     ),
     "another batch size": (
         "data",
         folder((PARTS, PARTS.replace("args.batch_size", "2 * args.batch_size"))),
         "batch 0",
-        ["batches are of 10", "of 5 in PyTorch", "folder.py:75"],
+        ["batches are of 10", "of 5 in PyTorch", at(FOLDER, PARTS)],
     ),
     "EXIF rotation": (
         "data",
@@ -168,7 +177,7 @@ DATA_FAULTS = {
             )
         ),
         "turned.jpg",
-        ["EXIF", "folder.py:3"],
+        ["EXIF", at(FOLDER, READ, later=1)],
     ),
     "another size": (
         "data",
@@ -180,7 +189,7 @@ DATA_FAULTS = {
         "data",
         folder(("image.numpy(),", "image.numpy().astype('float64'),")),
         "sample 0",
-        ["float64 in PaddlePaddle", "float32 in PyTorch", "folder.py:50"],
+        ["float64 in PaddlePaddle", "float32 in PyTorch", at(FOLDER, LABEL)],
     ),
     "not a number": (
         "data",
@@ -204,7 +213,7 @@ DATA_FAULTS = {
         "train_data",
         presets(("F.hflip", "F.vflip")),
         "epoch 0, sample",
-        ["vertical", "presets.py:25"],
+        ["vertical", at(PRESETS, "F.hflip")],
     ),
     "flip of another probability": (
         "train_data",
@@ -218,19 +227,19 @@ DATA_FAULTS = {
         "train_data",
         folder((DRAW_FLIP, "bool(np.random.rand() < 0.5)")),
         "epoch 0, sample",
-        ["flip is drawn anew at each reading", "folder.py:46"],
+        ["flip is drawn anew at each reading", at(FOLDER, "flip = ")],
     ),
     "crop area": (
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", area=(0.5, 1.0))")),
         "epoch 0, sample",
-        ["area 0.5", "area=[0.5, 1.0]", "folder.py:45"],
+        ["area 0.5", "area=[0.5, 1.0]", at(FOLDER, "crop = ")],
     ),
     "crop aspect": (
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", aspect=(1.0, 1.0))")),
         "epoch 0, sample",
-        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", "folder.py:45"],
+        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", at(FOLDER, "crop = ")],
     ),
     "crop missing": (
         "train_data",
@@ -242,7 +251,7 @@ DATA_FAULTS = {
         "train_data",
         presets((CROP, "picture = F.crop(picture, crop.left, crop.top, crop.width, crop.height)")),
         "epoch 0, sample",
-        ["rows and columns", "presets.py:22"],
+        ["rows and columns", at(PRESETS, CROP)],
     ),
     "no augmentation": (
         "train_data",
@@ -253,13 +262,13 @@ DATA_FAULTS = {
             )
         ),
         "epoch 0, sample",
-        ["evaluation's preset", "without augmentation", "folder.py:47"],
+        ["evaluation's preset", "without augmentation", at(FOLDER, "image = presets.train_preset")],
     ),
     "the epoch not passed on": (
         "train_data",
         folder(("(args.seed, epoch, index", "(args.seed, 0, index")),
         "epoch 1, sample",
-        ["in every epoch", "epoch is not passed on", "folder.py:45"],
+        ["in every epoch", "epoch is not passed on", at(FOLDER, "crop = ")],
     ),
     "the same order in every epoch": (
         "train_data",
@@ -273,7 +282,7 @@ DATA_FAULTS = {
         "train_data",
         folder(("shuffle=True", "shuffle=False")),
         "epoch 0, sample",
-        ["not shuffled", "folder.py:72"],
+        ["not shuffled", at(FOLDER, "shuffle=True")],
     ),
     "shuffled anew each time": (
         "data",
@@ -295,7 +304,7 @@ DATA_FAULTS = {
         "data",
         presets((TENSOR, "image = F.to_tensor(picture) * 255 / 256")),
         "sample 0",
-        ["by 256, not by 255", "presets.py:41"],
+        ["by 256, not by 255", at(PRESETS, TENSOR)],
     ),
     "one number in one picture": (
         "data",
@@ -312,7 +321,7 @@ DATA_FAULTS = {
         "train_data",
         presets((TRAIN_RESIZE, TRAIN_RESIZE + "\n    picture = F.adjust_brightness(picture, 1.2)")),
         "epoch 0, sample 0",
-        ["changes the colours", "presets.py:24"],
+        ["changes the colours", at(PRESETS, TRAIN_RESIZE, later=1)],
     ),
     "Paddle's own random crop": (
         "train_data",
@@ -320,7 +329,7 @@ DATA_FAULTS = {
             (CROP, "picture = paddle.vision.transforms.RandomResizedCrop(image_size)(picture)")
         ),
         "epoch 0, sample 0",
-        ["another stream", "presets.py:22"],
+        ["another stream", at(PRESETS, CROP)],
     ),
     "flip missing and a wrong mean": (
         "train_data",

@@ -16,6 +16,7 @@ FILES = ("datasets/folder.py", "presets.py", "train.py")  # where the data is ma
 OTHERS = ("metric.py", "optim.py", "checkpoint.py")  # where it is not
 LABELLING = ("load", "__getitem__", "collate")  # functions that deal with labels
 SEEDS_TRIED = range(100)
+TOLD_EPOCH = r"set_epoch\(|\.epoch\b[^=]*=[^=]"  # a sampler is told the epoch
 
 Functions = tuple[str, ...]
 
@@ -218,7 +219,7 @@ def _training_order(streams: Streams, epoch: int, where: str) -> Cause:
             f"{other.name} shows every epoch in the same order: its loader is not told the epoch"
         )
         fix = "set the sampler's epoch before each epoch"
-        return streams.cause(where, cause, fix, r"epoch\s*=", *lines)
+        return streams.cause(where, cause, fix, TOLD_EPOCH, *lines)
     if other.again:
         cause = f"{other.name} draws the order anew at each reading, not from the seed"
         return streams.cause(where, cause, "take the order from common.draws.order", *lines)
@@ -229,7 +230,8 @@ def _training_order(streams: Streams, epoch: int, where: str) -> Cause:
                 told = f"the order of seed {tried_seed}, epoch {tried_epoch}"
                 cause = f"{other.name} takes {told}; it is seed {seed}, epoch {epoch}"
                 fix = "pass the run's seed and the epoch on"
-                return streams.cause(where, cause, fix, r"EpochBatches\(|epoch\s*=", *lines)
+                tell = rf"EpochBatches\(|{TOLD_EPOCH}"
+                return streams.cause(where, cause, fix, tell, *lines)
     cause = f"{other.name} shuffles train by other draws than common.draws.order"
     return streams.cause(where, cause, "take the order from common.draws.order", *lines)
 
