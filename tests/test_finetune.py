@@ -9,7 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from common import pickles
+from common.paths import ROOT
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_train
+from tests.mains import run_mains
 
 TINY = ["--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0]
 
@@ -31,27 +33,25 @@ def test_the_last_layer_is_new_and_the_others_are_the_files(framework, small_fol
         shutil.rmtree(data / split / "bars")
     last = f"last{SUFFIX[framework]}"
     first, second = tmp_path / "first", tmp_path / "second"
-    done = run_train(framework, *TINY, "--data-path", small_folder, "--output-dir", first)
-    assert done.returncode == 0, done.stderr
-
+    other = tmp_path / "other.safetensors"
+    save_file({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)}, other)
     options = [*TINY, "--data-path", data, "--weights", first / last, "--lr", 0]
-    done = run_train(framework, *options)
-    assert_user_error(done, "classifier.6.weight", "--finetune")
-    done = run_train(framework, *options, "--finetune", "--momentum", 0, "--output-dir", second)
-    assert done.returncode == 0, done.stderr
-    assert "finetune: classifier.6 is drawn anew for 2 classes" in done.stdout
+    made, refused, tuned, measured, foreign = run_mains(
+        ROOT / f"AlexNet-{framework}",
+        tmp_path,
+        ("train", [*TINY, "--data-path", small_folder, "--output-dir", first]),
+        ("train", options),
+        ("train", [*options, "--finetune", "--momentum", 0, "--output-dir", second]),
+        ("train", ["--eval-only", "--weights", second / last, "--data-path", data]),
+        ("train", ["--finetune", "--weights", other, "--data-path", small_folder]),
+    )
+    assert made.returncode == 0, made.stderr
+    assert_user_error(refused, "classifier.6.weight", "--finetune")
+    assert tuned.returncode == 0, tuned.stderr
+    assert "finetune: classifier.6 is drawn anew for 2 classes" in tuned.stdout
     assert len(digests(first / last) & digests(second / last)) >= 14  # 7 layers, weight and bias
-
-    done = run_train(framework, "--eval-only", "--weights", second / last, "--data-path", data)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_another_network_is_refused_all_the_same(framework, small_folder, tmp_path):
-    weights = tmp_path / "other.safetensors"
-    save_file({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)}, weights)
-    done = run_train(framework, "--finetune", "--weights", weights, "--data-path", small_folder)
-    assert_user_error(done, "lacks features.0.bias")
+    assert measured.returncode == 0, measured.stderr
+    assert_user_error(foreign, "lacks features.0.bias")
 
 
 def test_it_needs_weights_and_training():

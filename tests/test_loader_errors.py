@@ -1,39 +1,41 @@
 """A picture that cannot be read ends the run with its name, at any number of workers."""
 
+import itertools
 import shutil
+import sys
 
 import pytest
 
-from tests.helpers import FRAMEWORKS, assert_user_error, run_train
+from common.paths import ROOT
+from tests.helpers import FRAMEWORKS, assert_user_error, run
+from tests.mains import run_mains
+
+CASES = [("train", "truncated"), ("val", "text")]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(
-    ("split", "content"),
-    [("train", "truncated"), ("val", "text")],
-)
-def test_a_damaged_picture_is_named(framework, workers, split, content, small_folder, tmp_path):
-    data = shutil.copytree(small_folder, tmp_path / "data")
-    damaged = data / split / "checks" / "1.jpg"
-    whole = damaged.read_bytes()
-    damaged.write_bytes(b"no picture" if content == "text" else whole[: len(whole) // 2])
-    done = run_train(
-        framework, "--data-path", data, "--recipe", "sample", "--image-size", 63, "--epochs", 1,
-        "--warmup-epochs", 0, "--batch-size", 6, "--workers", workers,
-        "--output-dir", tmp_path / "run",
-    )  # fmt: skip
-    assert_user_error(done, str(damaged), "cannot be read as a picture")
+def test_a_damaged_picture_is_named(framework, small_folder, tmp_path):
+    damaged, commands = [], []
+    for workers, (split, content) in itertools.product((0, 2), CASES):
+        place = tmp_path / f"{split}-{workers}"
+        data = shutil.copytree(small_folder, place / "data")
+        damaged.append(data / split / "checks" / "1.jpg")
+        whole = damaged[-1].read_bytes()
+        damaged[-1].write_bytes(b"no picture" if content == "text" else whole[: len(whole) // 2])
+        options = [
+            "--data-path", data, "--recipe", "sample", "--image-size", 63, "--epochs", 1,
+            "--warmup-epochs", 0, "--batch-size", 6, "--workers", workers,
+            "--output-dir", place / "run",
+        ]  # fmt: skip
+        commands.append(("train", options))
+    runs = run_mains(ROOT / f"AlexNet-{framework}", tmp_path, *commands)
+    for picture, done in zip(damaged, runs, strict=True):
+        assert_user_error(done, str(picture), "cannot be read as a picture")
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path):
     """A fault in a tree's own preset: the traceback is shown, and nothing hangs."""
-    import sys
-
-    from common.paths import ROOT
-    from tests.helpers import run
-
     tree = shutil.copytree(ROOT / f"AlexNet-{framework}", tmp_path / "tree")
     preset = (tree / "presets.py").read_text()
     (tree / "presets.py").write_text(
@@ -49,7 +51,13 @@ def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_mistakes_on_the_command_line(framework):
-    assert_user_error(run_train(framework, "--data-path", "/nowhere"), "no such folder")
-    assert_user_error(run_train(framework, "--epoch", 3), "did you mean --epochs?")
-    assert_user_error(run_train(framework, "--device", "gpu:7"), "--device gpu:7")
+def test_mistakes_on_the_command_line(framework, tmp_path):
+    mistakes = {
+        ("--data-path", "/nowhere"): "no such folder",
+        ("--epoch", 3): "did you mean --epochs?",
+        ("--device", "gpu:7"): "--device gpu:7",
+    }
+    tree = ROOT / f"AlexNet-{framework}"
+    runs = run_mains(tree, tmp_path, *(("train", options) for options in mistakes))
+    for words, done in zip(mistakes.values(), runs, strict=True):
+        assert_user_error(done, words)

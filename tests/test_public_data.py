@@ -1,7 +1,12 @@
 """Public data sets: fetched and checked, laid out whole or not at all, the same for both trees."""
 
 import json
+import multiprocessing
+import os
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +15,13 @@ from PIL import Image
 from common import folder, public_data
 from common.paths import ROOT
 from tests import fake_archives
-from tests.helpers import FRAMEWORKS, assert_user_error, run, run_train_changed
+from tests.helpers import FRAMEWORKS, TIMEOUT, assert_user_error, run, run_train_changed
 
 CLOSED = "http://127.0.0.1:9/"  # nobody answers there
 TINY = ["--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0]
 
 
-def fetch(name, base, patch, output):
+def fetch(name, base, patch, output, by=None):
     """Run scripts/fetch_dataset.py with other addresses and checksums in torchvision's classes."""
     program = f"""
 import sys
@@ -27,7 +32,32 @@ BASE = {base!r}
 sys.argv = ["fetch_dataset.py", {name!r}, "--output", {str(output)!r}]
 fetch_dataset.errors.run(fetch_dataset.main)
 """
-    return run(sys.executable, "-c", program, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
+    return (by or run_forked)(program, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
+
+
+def run_alone(program, **environment):
+    return run(sys.executable, "-c", program, **environment)
+
+
+def run_forked(program, **environment):
+    """Run a program in a process that has imported torchvision, which takes seconds, by a fork."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torchvision.datasets"])
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder) / name for name in ("stdout", "stderr")]
+        process = context.Process(target=run_here, args=(program, said, environment))
+        process.start()
+        process.join(TIMEOUT)
+        assert process.exitcode is not None, "it hangs"
+        texts = [path.read_text() for path in said]
+    return subprocess.CompletedProcess(program, process.exitcode, *texts)
+
+
+def run_here(program, said, environment):
+    os.environ.update(environment)
+    for number, path in enumerate(said, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    exec(program, {"__name__": "program"})
 
 
 @pytest.fixture(params=sorted(fake_archives.WRITERS))
@@ -49,7 +79,7 @@ def test_it_is_laid_out_as_an_image_folder(archive, tmp_path):
     name, files, patch = archive
     output = tmp_path / "data" / name
     with fake_archives.served(files) as (base, asked):
-        done = fetch(name, base, patch, output)
+        done = fetch(name, base, patch, output, by=run_alone)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""  # no bar where nobody watches
         train, val = folder.index_data(output)

@@ -22,6 +22,9 @@ from tests.helpers import (
     run_probe,
     run_train,
 )
+from tests.mains import run_mains
+from tests.trees import SMALL as NARROW
+from tests.trees import copy_tree
 
 # Small pictures, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
@@ -109,15 +112,16 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, tmp_path):
     first = tmp_path / "first"
     short = ["--epochs", 1, "--warmup-epochs", 0, "--schedule", "step", "--output-dir", first]
     long = [*options, "--warmup-epochs", 0, "--schedule", "step"]
-    done = run_train(framework, *options, *short)
-    assert done.returncode == 0, done.stderr
-    checkpoint = first / f"last{SUFFIX[framework]}"
-    done = run_train(framework, "--resume", checkpoint, "--epochs", 2)
-    assert done.returncode == 0, done.stderr
-
-    whole = tmp_path / "whole"
-    done = run_train(framework, *long, "--output-dir", whole)
-    assert done.returncode == 0, done.stderr
+    checkpoint, whole = first / f"last{SUFFIX[framework]}", tmp_path / "whole"
+    runs = run_mains(
+        copy_tree(framework, tmp_path / "tree", NARROW),
+        tmp_path,
+        ("train", [*options, *short]),
+        ("train", ["--resume", checkpoint, "--epochs", 2]),
+        ("train", [*long, "--output-dir", whole]),
+    )
+    for done in runs:
+        assert done.returncode == 0, done.stderr
     assert_same_model(checkpoint, whole / checkpoint.name)
     keep = ("epoch", "lr", "train_loss", "val_loss")
     assert [[row[k] for k in keep] for row in read_metrics(first)] == [
@@ -174,23 +178,28 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path)
         "broken.safetensors": b"\xff" * 64,
     }
     for name, content in cases.items():
-        path = tmp_path / name
-        path.write_bytes(content)
-        done = run_train(framework, "--eval-only", "--weights", path, "--data-path", small_folder)
-        assert_user_error(done, str(path))
+        (tmp_path / name).write_bytes(content)
+    options = ["--eval-only", "--data-path", small_folder, "--weights"]
+    commands = [("train", [*options, tmp_path / name]) for name in cases]
+    runs = run_mains(ROOT / f"AlexNet-{framework}", tmp_path, *commands)
+    for name, done in zip(cases, runs, strict=True):
+        assert_user_error(done, str(tmp_path / name))
 
 
 def test_the_first_twenty_losses_agree(small_folder, tmp_path):
     """From the same weights, on the same files, with dropout 0."""
     options = ["--data-path", small_folder, *SMALL, "--epochs", 20, "--lr", 0.02, "--dropout", 0]
-    made = run_probe("torch", tmp_path / "weights", weights={"num_classes": 3})
+    options += ["--workers", 0]
+    trees = {name: copy_tree(name, tmp_path / f"AlexNet-{name}", NARROW) for name in FRAMEWORKS}
+    request = {"weights": {"num_classes": 3}}
+    made = run_probe("torch", tmp_path / "weights", tree=trees["torch"], **request)
     weights = tmp_path / "weights.safetensors"
     arrays = made["weights"]
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, weights)
     options += ["--weights", weights]
     steps = {
-        framework: run_probe(framework, tmp_path / framework, *options, steps={"steps": 20})
-        for framework in FRAMEWORKS
+        name: run_probe(name, tmp_path / name, *options, tree=tree, steps={"steps": 20})
+        for name, tree in trees.items()
     }
     torch, paddle = steps["torch"]["steps"], steps["paddle"]["steps"]
     assert torch["loss"].shape == paddle["loss"].shape == (20,)
