@@ -26,7 +26,7 @@ import checkpoint
 import distributed
 import metric
 import optim
-from common import draws, errors, folder, mistakes, model_card, plots, public_data, verify
+from common import draws, errors, folder, memory, mistakes, model_card, plots, public_data, verify
 from common.args import parse
 from common.finite import Recent
 from common.keeper import Keeper
@@ -53,6 +53,7 @@ class Evaluation(NamedTuple):
 @distributed.membership()
 def main() -> None:
     errors.speak_once(distributed.own_rank())
+    memory.keep_freed()
     args = parse("torch")
     device = choose_device(args.device)
     set_arithmetic(args, device)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from common import memory
 from common.errors import UserError
 
 Answer = Callable[[dict, Path], None]  # takes a request and the folder for what it writes
@@ -22,6 +23,7 @@ def serve(answer: Answer) -> None:
     standard output, {"error": null}, or {"error": text, "is_users": bool}. Whatever else is printed
     meanwhile goes to standard error.
     """
+    memory.keep_freed()
     if len(sys.argv) == 3:
         answer(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
         if any(name in os.environ for name in ("WORLD_SIZE", "PADDLE_TRAINERS_NUM")):
@@ -33,6 +35,7 @@ def serve(answer: Answer) -> None:
         request, out_dir = map(Path, json.loads(line))
         print(json.dumps(_attempt(answer, json.loads(request.read_text()), out_dir)), file=replies)
         replies.flush()
+        memory.give_back()  # a tool may keep several probes, of which one works at a time
 
 
 def _leave_the_job() -> None:
