@@ -1,6 +1,10 @@
 """Index of an image folder: train/<class>/* and val/<class>/*, as ImageNet is laid out."""
 
+import operator
 import os
+from array import array
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +20,60 @@ class BadPicture(NamedTuple):
     reason: str
 
 
+class Paths(Sequence[str]):
+    """Paths of files, each put together when it is asked for; else as a list of strings.
+
+    A million strings take 130 MB, and every worker process of a loader comes to copy them: Python
+    counts the references to a string within the string, so reading it writes to its memory. Here
+    the names lie one behind another in one buffer, 30 MB, and nothing is counted.
+    """
+
+    def __init__(self, paths: Iterable[str] = ()) -> None:
+        self._folders: list[str] = []  # each once where its files follow one another
+        self._firsts = array("q")  # the first file of each folder
+        self._names = bytearray()
+        self._ends = array("q", [0])  # name i is _names[_ends[i] : _ends[i + 1]]
+        self.extend(paths)
+
+    def extend(self, paths: Iterable[str]) -> None:
+        """Add paths at the end."""
+        for path in paths:
+            start = path.rfind("/") + 1
+            folder = path[:start]
+            if not self._folders or folder != self._folders[-1]:
+                self._folders.append(folder)
+                self._firsts.append(len(self))
+            self._names += os.fsencode(path[start:])
+            self._ends.append(len(self._names))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        place = range(len(self))[index]  # counts back from the end; IndexError beyond it
+        if isinstance(place, range):
+            return [self[i] for i in place]
+        name = self._names[self._ends[place] : self._ends[place + 1]]
+        return self._folders[bisect(self._firsts, place) - 1] + os.fsdecode(bytes(name))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
+
+    __hash__ = None  # it can grow
+
+
 @dataclass(frozen=True)
 class FolderIndex:
-    """The pictures of one split: `paths[i]` shows class `classes[labels[i]]`; `bad` is left out."""
+    """The pictures of one split: `paths[i]` shows class `classes[labels[i]]`; `bad` is left out.
+
+    Of a folder, `paths` are Paths and `labels` an array of 32-bit numbers, both small.
+    """
 
     classes: list[str]
-    paths: list[str]
-    labels: list[int]
+    paths: Sequence[str]
+    labels: Sequence[int]
     bad: list[BadPicture] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -59,23 +110,22 @@ def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex
     classes = sorted(entry.name for entry in _entries(folder) if _is_folder(entry))
     if not classes:
         raise UserError(f"{show(folder)}: no pictures here; it needs one folder for each class")
-    paths: list[str] = []
-    labels: list[int] = []
+    paths, labels = Paths(), array("i")
     for label, name in enumerate(classes):
-        found = _class_pictures(folder / name, strict)
-        paths.extend(found)
-        labels.extend([label] * len(found))
+        place = folder / name
+        names = _class_pictures(place, strict)
+        paths.extend([f"{place}/{file}" for file in names])
+        labels.extend([label] * len(names))
     return FolderIndex(classes, paths, labels)
 
 
-def _entries(folder: Path) -> list[os.DirEntry]:
+def _entries(folder: Path) -> Iterator[os.DirEntry]:
+    """Yield what is in a folder, in no order, without the files of the system."""
     try:
         with os.scandir(folder) as entries:
-            return [
-                entry
-                for entry in entries
-                if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES
-            ]
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES:
+                    yield entry
     except OSError as error:
         raise UserError(
             f"{show(folder)}: cannot be listed ({error.strerror}); check the path and your right "
@@ -95,31 +145,41 @@ def _unreadable(entry: os.DirEntry, error: OSError) -> UserError:
 
 
 def _class_pictures(folder: Path, strict: bool) -> list[str]:
-    paths = []
-    for entry in sorted(_entries(folder), key=lambda entry: entry.name):
-        name = entry.name.lower()
-        if not name.endswith(PICTURES):
-            if _is_folder(entry):
-                raise _folder_within(entry, folder)
-            raise UserError(
-                f"{show(entry.path)}: not a picture by its name; move it out of the class folder "
-                f"(pictures end with {' '.join(PICTURES)})"
-            )
-        if strict:
-            try:
-                size = entry.stat().st_size
-            except OSError as error:
-                raise _unreadable(entry, error) from error
-            if entry.is_dir():
-                raise _folder_within(entry, folder)
-            if size == 0:
-                raise UserError(
-                    f"{show(entry.path)}: the file is empty (0 bytes); replace or delete it"
-                )
-        paths.append(entry.path)
-    if not paths:
+    """Return a class's files by name, sorted. Raises UserError at the first that is no picture."""
+    names = []
+    first: tuple[str, UserError] | None = None  # by name, of those that are no pictures
+    for entry in _entries(folder):  # an entry is let go at once: it is ten times its name
+        names.append(entry.name)
+        try:
+            _check_picture(entry, folder, strict)
+        except UserError as error:
+            if first is None or entry.name < first[0]:
+                first = entry.name, error
+    if first:
+        raise first[1]
+    if not names:
         raise UserError(f"{show(folder)}: a class with no pictures; add some or delete the folder")
-    return paths
+    return sorted(names)
+
+
+def _check_picture(entry: os.DirEntry, folder: Path, strict: bool) -> None:
+    if not entry.name.lower().endswith(PICTURES):
+        if _is_folder(entry):
+            raise _folder_within(entry, folder)
+        raise UserError(
+            f"{show(entry.path)}: not a picture by its name; move it out of the class folder "
+            f"(pictures end with {' '.join(PICTURES)})"
+        )
+    if not strict:
+        return
+    try:
+        size = entry.stat().st_size
+    except OSError as error:
+        raise _unreadable(entry, error) from error
+    if entry.is_dir():
+        raise _folder_within(entry, folder)
+    if size == 0:
+        raise UserError(f"{show(entry.path)}: the file is empty (0 bytes); replace or delete it")
 
 
 def _folder_within(entry: os.DirEntry, folder: Path) -> UserError:

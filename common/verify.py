@@ -8,6 +8,8 @@ import hashlib
 import os
 import stat
 import sys
+from array import array
+from collections.abc import Sequence
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from common import processor, whole_folders
 from common.errors import UserError, show
-from common.folder import BadPicture, FolderIndex
+from common.folder import BadPicture, FolderIndex, Paths
 from common.paths import CACHE_DIR
 from common.pictures import find_fault
 from common.run_folder import replace_whole
@@ -58,8 +60,8 @@ def check_split(index: FolderIndex) -> FolderIndex:
     try:
         with whole_folders.locked(cache):  # a second run waits, and then has nothing to decode
             known = _read_cache(cache)
-            checked = _check_all(index.paths, known)
-            good = np.unique(np.array([key for key, fault in checked if not fault], np.uint64))
+            keys, faults = _check_all(index.paths, known)
+            good = np.unique(np.delete(keys, list(faults)))
             if not np.array_equal(good, known):
                 with replace_whole(cache) as partial, open(partial, "wb") as file:
                     np.save(file, good)
@@ -68,21 +70,19 @@ def check_split(index: FolderIndex) -> FolderIndex:
             f"{cache.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
             "out --verify-data"
         ) from error
-    kept = [i for i, (_, fault) in enumerate(checked) if not fault]
+    if not faults:
+        return index
+    kept = [i for i in range(len(index)) if i not in faults]
     return FolderIndex(
         index.classes,
-        [index.paths[i] for i in kept],
-        [index.labels[i] for i in kept],
-        [
-            BadPicture(path, fault)
-            for path, (_, fault) in zip(index.paths, checked, strict=True)
-            if fault
-        ],
+        Paths(index.paths[i] for i in kept),
+        array("i", [index.labels[i] for i in kept]),
+        [BadPicture(index.paths[i], fault) for i, fault in faults.items()],
     )
 
 
 def _split_folder(index: FolderIndex) -> str:
-    path = (index.paths or [index.bad[0].path])[0]
+    path = index.paths[0] if index.paths else index.bad[0].path
     return os.path.dirname(os.path.dirname(path))
 
 
@@ -101,22 +101,28 @@ def _read_cache(file: Path) -> np.ndarray:
     return known if usable else np.zeros(0, np.uint64)
 
 
-def _check_all(paths: list[str], known: np.ndarray) -> list[tuple[int, str | None]]:
-    """Return the key of each picture, and why it is bad (None where it is good)."""
+def _check_all(paths: Sequence[str], known: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the keys of the pictures, [N], uint64, and why those are bad that are, by number."""
     known_keys = set(known.tolist())
 
-    def check(path: str) -> tuple[int, str | None]:
-        key, fault = _look_at(path)
+    def check(i: int) -> tuple[int, str | None]:
+        key, fault = _look_at(paths[i])
         if fault is None and key not in known_keys:
-            fault = find_fault(path)
+            fault = find_fault(paths[i])
         return key, fault
 
+    keys, faults = np.zeros(len(paths), np.uint64), {}
     quiet = not sys.stderr.isatty()
     # Threads: Pillow decodes without holding Python's lock, and a process that has a framework
     # loaded is better not forked.
     with ThreadPool(processor.available_cores()) as pool:
-        checks = pool.imap(check, paths, chunksize=16)
-        return list(tqdm(checks, "verifying", len(paths), unit=" images", disable=quiet))
+        checks = pool.imap(check, range(len(paths)), chunksize=16)
+        bar = tqdm(checks, "verifying", len(paths), unit=" images", disable=quiet)
+        for i, (key, fault) in enumerate(bar):
+            keys[i] = key
+            if fault:
+                faults[i] = fault
+    return keys, faults
 
 
 def _look_at(path: str) -> tuple[int, str | None]:

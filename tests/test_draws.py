@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from common import draws
+from common.batches import EpochBatches
 from common.draws import Purpose
 
 
@@ -28,6 +29,17 @@ def test_order_is_another_permutation_each_epoch():
         assert sorted(order.tolist()) == list(range(1000))
     assert (orders[0] != orders[1]).mean() > 0.9
     assert (draws.order(seed=0, epoch=1, length=1000) == orders[1]).all()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_an_epochs_order_is_an_array_and_its_keys_are_plain_numbers(shuffle):
+    """A key goes to a worker process and into draws.words, and must not carry a type of NumPy."""
+    batches = EpochBatches(10, 4, seed=3, shuffle=shuffle)
+    order = batches.order()
+    assert order.dtype == np.int64 and order.shape == (10,)
+    keys = [key for batch in batches for key in batch]
+    assert keys == [(0, index) for index in order.tolist()]
+    assert {type(number) for key in keys for number in key} == {int}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (640, 480), (4100, 90)])
