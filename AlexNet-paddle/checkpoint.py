@@ -65,7 +65,8 @@ def put_weights(
     """Put what `read_weights` found in `path` into `model`. Raises UserError as `load_weights`."""
     if path.suffix == ".safetensors":
         for name in linear_weights(model) & weights.keys():
-            weights[name] = weights[name].T.copy()  # torch's [out, in] -> Paddle's [in, out]
+            # torch's [out, in] -> Paddle's [in, out]
+            weights[name] = state.transposed(weights[name])
     own = model.state_dict()
     if finetune:
         weights = state.with_own_head(path, weights, own)
