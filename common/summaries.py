@@ -11,6 +11,7 @@ import numpy as np
 from common import draws
 
 PROJECTIONS = 4
+BLOCK = 1 << 17  # elements that are summarized at a time: they stay in the processor's cache
 COLUMNS = ("norm", "largest", *(f"projection {k}" for k in range(PROJECTIONS)))
 
 
@@ -26,14 +27,22 @@ def signs(size: int, end: int) -> np.ndarray:
     return (2.0 * bits - 1.0) / np.sqrt(size)
 
 
-def pattern(shape: list[int], step: int, number: int) -> np.ndarray:
+def pattern(shape: list[int], step: int, number: int, transposed: bool = False) -> np.ndarray:
     """Return a made-up gradient of this shape, float64: no element is 0, no two rows are alike.
 
     `step` and `number` (of the parameter) choose it. Its elements are of the size of 0.01.
+    `transposed`: the shape is [in, out] where torch's layout is [out, in]; so lie the numbers.
     """
-    rows, columns = shape[0] if shape else 1, int(np.prod(shape[1:]))
+    shape = list(shape)
+    of_torch = shape[::-1] if transposed else shape
+    rows, columns = of_torch[0] if shape else 1, int(np.prod(of_torch[1:]))
     drawn = draws.uniform(number, draws.Purpose.PROJECTION, step, 0, rows + columns) - 0.5
-    return (0.02 * (drawn[:rows, None] + drawn[None, rows:])).reshape(shape)
+    left, right = drawn[:rows], drawn[rows:]
+    if transposed:
+        left, right = right, left
+    whole = left[:, None] + right[None, :]
+    whole *= 0.02
+    return whole.reshape(shape)
 
 
 def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:
@@ -42,18 +51,20 @@ def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:
     `transposed`: the tensor lies as [in, out] where torch's layout is [out, in]; the numbers are
     those of torch's layout. NaN and infinity go through.
     """
-    matrix = array.reshape(array.shape[0] if array.ndim else 1, -1)
-    if transposed:
-        matrix = matrix.T
-    matrix = matrix.astype(np.float64, copy=False)
-    if matrix.size == 0:
+    if array.size == 0:
         return np.zeros(len(COLUMNS))
+    matrix = array.reshape(array.shape[0] if array.ndim else 1, -1)
     rows, columns = matrix.shape
-    projected = ((matrix @ signs(columns, 1)) * signs(rows, 0)).sum(axis=0)
-    flat = matrix.reshape(-1) if not transposed else matrix.T.reshape(-1)
-    norm = np.sqrt(np.dot(flat, flat))
-    largest = max(flat.max(), -flat.min())
-    return np.concatenate([[norm, largest], projected])
+    left, right = signs(rows, int(transposed)), signs(columns, int(not transposed))
+    height = max(BLOCK // columns, 1)
+    square, ends, projected = 0.0, [], np.zeros(PROJECTIONS)
+    for start in range(0, rows, height):
+        block = matrix[start : start + height].astype(np.float64, copy=False)
+        projected += ((block @ right) * left[start : start + height]).sum(axis=0)
+        flat = block.reshape(-1)
+        square += np.dot(flat, flat)
+        ends += [flat.max(), -flat.min()]
+    return np.concatenate([[np.sqrt(square), np.max(ends)], projected])
 
 
 def relative(left: np.ndarray, right: np.ndarray, count: int) -> float:
