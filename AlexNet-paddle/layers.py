@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -231,31 +232,40 @@ def exchange(value: Any, given: Iterator[paddle.Tensor]) -> Any:
     return value
 
 
+@dataclass
+class Masks:
+    """Which masks the next dropouts take: a step's, from the first dropout of it on."""
+
+    seed: int
+    step: int = 0
+    first: int = 0  # samples of the step that are another process's
+    active: int = 0  # dropouts of the step that have dropped
+
+    def begin(self, step: int, first: int) -> None:
+        self.step, self.first, self.active = step, first, 0
+
+
 @contextmanager
-def shared_dropout(
-    seed: int, step: int, note: Callable[[dict], None], first: int = 0
-) -> Iterator[None]:
+def shared_dropout(masks: Masks, note: Callable[[dict], None]) -> Iterator[None]:
     """Let every dropout within take its mask from common.draws; call `note` about each.
 
     Masks are keyed by seed, step, how many dropouts have dropped before, and the sample, so two
-    frameworks drop the same units, and so do two processes: `first` counts the samples of the step
-    that are another's. https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Dropout_en.html
+    frameworks drop the same units, and so do two processes.
+    https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Dropout_en.html
     """
     original = F.dropout
-    active = 0
 
     def dropout(
         x, p=0.5, axis=None, training=True, inplace=False, mode="upscale_in_train", name=None
     ):
-        nonlocal active
         note({"p": p, "training": training, "mode": mode, "line": user_line()})
         upscale = mode == "upscale_in_train"
         if not training or not p:
             return x if upscale or training else x * (1 - p)
         axes = range(x.ndim) if axis is None else np.atleast_1d(axis).tolist()
         shape = [size if n in axes else 1 for n, size in enumerate(x.shape)]
-        keep = draws.dropout_mask(seed, step, active, shape, p, first)
-        active += 1
+        keep = draws.dropout_mask(masks.seed, masks.step, masks.active, shape, p, masks.first)
+        masks.active += 1
         return x * (paddle.to_tensor(keep).astype(x.dtype) / (max(1 - p, 1e-300) if upscale else 1))
 
     replace_everywhere([(original, dropout)])
@@ -383,7 +393,7 @@ def record(
     with (
         paddle.no_grad(),
         hooks(model, before, after),
-        shared_dropout(seed, 0, note),
+        shared_dropout(Masks(seed), note),
         noted_functions(note_function),
     ):
         try:

@@ -7,7 +7,7 @@ those of train.py, which runs as it always does. Only what it reads and what it 
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -134,15 +134,17 @@ class Recorder:
         full: dict[str, list[str]],
         first: int = 0,
         kinds: list[str] | None = None,
+        since: int = 0,
     ) -> None:
         """`full` names, by step, the tensors of which everything is written to `folder`.
 
         `first` is the number of the first step, of which its dropout masks depend. `kinds` names
-        what is noted of each step (None: all), since each takes a while.
+        the tensors that are noted (None: all), from step `since` on, since each takes a while.
         """
         self.kinds = kinds
+        self.since = since
         self.steps = steps
-        self.seed = seed
+        self.masks = layers.Masks(seed)
         self.folder = folder
         self.full = full
         self.first = first
@@ -176,13 +178,9 @@ class Recorder:
             update(*given, **options)
 
         optimizer.step = step
+        self.masks.begin(self.first + number, PLACE.first_sample)
         try:
-            with layers.shared_dropout(
-                self.seed, self.first + number, lambda dropout: None, PLACE.first_sample
-            ):
-                loss, logits = original(
-                    network, criterion, optimizer, scheduler, images, labels, *rest
-                )
+            loss, logits = original(network, criterion, optimizer, scheduler, images, labels, *rest)
         finally:
             optimizer.step = update
         noted["after"] = self.parameters(model)
@@ -198,10 +196,18 @@ class Recorder:
             raise Done
         return loss, logits
 
+    def sharing_dropout(self) -> AbstractContextManager:
+        """Within, every dropout drops what this step's dropouts drop in the other framework.
+
+        Once for all steps: it looks through every module of the process.
+        """
+        return layers.shared_dropout(self.masks, lambda dropout: None)
+
     def note(self, number: int, noted: dict[str, dict[str, Any]], kinds: tuple[str, ...]) -> None:
         """Turn tensors into summaries, and write out those that are wanted in full."""
         for kind in kinds:
-            if self.kinds is not None and kind not in self.kinds:
+            unwanted = self.kinds is not None and kind not in self.kinds
+            if unwanted or number < self.since:
                 noted[kind] = {}
             for name, array in noted[kind].items():
                 if array is None:
@@ -225,19 +231,19 @@ class Recorder:
             and layers.layout(modules[name.rpartition(".")[0]]) == "in, out"
         }
         self.shapes = {name: list(value.shape) for name, value in found.items()}
-        return {name: value.numpy() for name, value in found.items()}
+        return {name: np.from_dlpack(value.detach()) for name, value in found.items()}
 
     def buffers(self, model: nn.Layer) -> dict[str, Any]:
         """Return the running statistics of normalization layers, as arrays."""
         kept = model.state_dict().items()  # Paddle counts them among the parameters
         found = {name: value for name, value in kept if name.endswith(("._mean", "._variance"))}
         self.buffer_shapes = {name: list(value.shape) for name, value in found.items()}
-        return {name: value.numpy() for name, value in found.items()}
+        return {name: np.from_dlpack(value.detach()) for name, value in found.items()}
 
     def gradients(self, model: nn.Layer) -> dict[str, Any]:
         """Return the gradients by the parameter's name; None where there is none."""
         return {
-            name: None if value.grad is None else value.grad.numpy()
+            name: None if value.grad is None else np.from_dlpack(value.grad.detach())
             for name, value in model.named_parameters()
         }
 
@@ -249,7 +255,7 @@ class Recorder:
             own = max((own for own in names if key.startswith(own + "_")), key=len, default=None)
             if own is not None and list(tensor.shape) == self.shapes[names[own]]:
                 role = key[len(own) + 1 :].rpartition("_")[0]  # conv2d_0.w_0_velocity_0
-                found[f"{names[own]} {role}"] = tensor.numpy()
+                found[f"{names[own]} {role}"] = np.from_dlpack(tensor.detach())
         return found
 
     def report(self) -> dict[str, Any]:
@@ -278,7 +284,8 @@ def record_training(
             model.eval()
         return recorder(original, model, *rest)
 
-    rehearse(options, out_dir / "run", dtype, load_batches(batches), step)
+    with recorder.sharing_dropout():
+        rehearse(options, out_dir / "run", dtype, load_batches(batches), step)
     return recorder.report()
 
 
@@ -450,11 +457,8 @@ def record_optimizer(
         parameters = {n: value for n, value in model.named_parameters() if not value.stop_gradient}
         gradients = {}
         for name, shape in recorder.shapes.items():
-            turned = recorder.is_turned(name)
-            array = summaries.pattern(
-                shape[::-1] if turned else shape, len(recorder.rows), numbers.get(name, 0)
-            )
-            array = np.ascontiguousarray(array.T) if turned else array
+            number, turned = numbers.get(name, 0), recorder.is_turned(name)
+            array = summaries.pattern(shape, len(recorder.rows), number, turned)
             gradients[name] = paddle.to_tensor(array, dtype)
         weigh = Weigh(parameters, gradients)
 
@@ -474,16 +478,20 @@ def record_resume(
     """Note two epochs without a break, and what comes after a checkpoint of step `after`."""
     given = load_batches(batches)
     found: dict[str, Any] = {"error": None}
-    for name, steps in (("unbroken", 0), ("first", after + 1)):  # the last of them is lost
-        recorder = Recorder(steps, 0, out_dir, {})
-        more = [*options, "--epochs", "2"]
-        rehearse(more, out_dir / name, "float64", given, recorder, after if steps else 0)
-        found[name] = recorder.report()
+    two = [*options, "--epochs", "2"]
+    recorder = Recorder(0, 0, out_dir, {}, since=after)  # the same run until then
+    with recorder.sharing_dropout():
+        rehearse(two, out_dir / "unbroken", "float64", given, recorder)
+    found["unbroken"] = recorder.report()
+    recorder = Recorder(after + 1, 0, out_dir, {}, kinds=[])  # the last of them is lost
+    with recorder.sharing_dropout():
+        rehearse(two, out_dir / "first", "float64", given, recorder, after)
     last = str(out_dir / "first" / f"last{checkpoint.SUFFIX}")
     recorder = Recorder(0, 0, out_dir, {}, first=after)
     try:
-        again = [*options, "--epochs", "2", "--resume", last]
-        rehearse(again, out_dir / "first", "float64", given, recorder)
+        with recorder.sharing_dropout():
+            again = [*two, "--resume", last]
+            rehearse(again, out_dir / "first", "float64", given, recorder)
     except Exception as error:  # that it cannot be resumed is a finding
         found["error"] = f"{type(error).__name__}: {error}"
     return {**found, "resumed": recorder.report()}

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -229,26 +230,37 @@ def exchange(value: Any, given: Iterator[torch.Tensor]) -> Any:
     return value
 
 
+@dataclass
+class Masks:
+    """Which masks the next dropouts take: a step's, from the first dropout of it on."""
+
+    seed: int
+    step: int = 0
+    first: int = 0  # samples of the step that are another process's
+    active: int = 0  # dropouts of the step that have dropped
+
+    def begin(self, step: int, first: int) -> None:
+        self.step, self.first, self.active = step, first, 0
+
+
 @contextmanager
-def shared_dropout(
-    seed: int, step: int, note: Callable[[dict], None], first: int = 0
-) -> Iterator[None]:
+def shared_dropout(masks: Masks, note: Callable[[dict], None]) -> Iterator[None]:
     """Let every dropout within take its mask from common.draws; call `note` about each.
 
     Masks are keyed by seed, step, how many dropouts have dropped before, and the sample, so two
-    frameworks drop the same units, and so do two processes: `first` counts the samples of the step
-    that are another's. https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
+    frameworks drop the same units, and so do two processes.
+    https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
     """
     original = F.dropout
-    active = 0
 
     def dropout(input, p=0.5, training=True, inplace=False):
-        nonlocal active
         note({"p": p, "training": training, "mode": "upscale_in_train", "line": user_line()})
         if not training or not p:
             return input
-        keep = draws.dropout_mask(seed, step, active, list(input.shape), p, first)
-        active += 1
+        keep = draws.dropout_mask(
+            masks.seed, masks.step, masks.active, list(input.shape), p, masks.first
+        )
+        masks.active += 1
         factor = torch.from_numpy(keep).to(input.device, input.dtype) / max(1 - p, 1e-300)
         return input.mul_(factor) if inplace else input * factor
 
@@ -377,7 +389,7 @@ def record(
     with (
         torch.no_grad(),
         hooks(model, before, after),
-        shared_dropout(seed, 0, note),
+        shared_dropout(Masks(seed), note),
         noted_functions(note_function),
     ):
         try:
