@@ -109,7 +109,8 @@ def give_weights(
         own = draw_weights(network, seed, gain)
     other = networks["paddle" if framework == "torch" else "torch"]
     pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
-    theirs = draw_weights(other, seed, gain) | {pairs[k]: v for k, v in own.items() if k in pairs}
+    shared = {pairs[key]: array for key, array in own.items() if key in pairs}
+    theirs = draw_weights(other, seed, gain, shared)
     for key in other.keys.values():
         if key.tied in theirs:
             theirs[key.key] = theirs[key.tied]
@@ -117,16 +118,23 @@ def give_weights(
     return given
 
 
-def draw_weights(network: Network, seed: int, gain: float = KEEPING) -> dict[str, np.ndarray]:
+def draw_weights(
+    network: Network,
+    seed: int,
+    gain: float = KEEPING,
+    given: dict[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
     """Draw weights, float32, torch's layout, that keep the scale of what flows through.
 
-    `gain` is their deviation times the square root of a layer's inputs.
-
+    `gain` is their deviation times the square root of a layer's inputs. What is `given` stays.
     None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
     """
     drawn = {}
     for key in network.keys.values():
-        drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
+        if given and key.key in given:
+            drawn[key.key] = given[key.key]
+        else:
+            drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
     return drawn
 
 
@@ -139,7 +147,9 @@ def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
         drawn = generator.uniform(0.5, 1.5, key.shape)
     elif len(key.shape) > 1:
         fan_in = int(np.prod(key.shape[1:]))
-        drawn = generator.standard_normal(key.shape) * gain / np.sqrt(fan_in)
+        drawn = generator.standard_normal(key.shape)
+        drawn *= gain
+        drawn /= np.sqrt(fan_in)
     else:
         drawn = generator.standard_normal(key.shape) * 0.1
     return drawn.astype(np.float32)

@@ -71,15 +71,20 @@ class Rehearsals:
         held = forward_weights.give_weights(
             read, self.weights, self.networks, self.match, self.seed, GAIN
         ).held
-        for name, weights in held.items():
-            for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
-                file = self.folder / f"{name}-{dtype}.safetensors"
-                arrays = {
-                    key: tensors.from_array(np.asarray(_as(array, dtype), order="C"))
-                    for key, array in weights.items()
-                }
-                tensors.write(file, arrays)
-                self.files[name, dtype] = file.resolve()
+        for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
+            self.files["torch", dtype] = self._write_weights("torch", held["torch"], dtype)
+            self.files["paddle", dtype] = self.files["torch", dtype]  # both in torch's layout
+            if not _are_one(held["torch"], held["paddle"]):
+                self.files["paddle", dtype] = self._write_weights("paddle", held["paddle"], dtype)
+
+    def _write_weights(self, name: str, weights: dict[str, np.ndarray], dtype: str) -> Path:
+        file = self.folder / f"{name}-{dtype}.safetensors"
+        arrays = {
+            key: tensors.from_array(np.asarray(_as(array, dtype), order="C"))
+            for key, array in weights.items()
+        }
+        tensors.write(file, arrays)
+        return file.resolve()
 
     def options(self, framework: str, *more: str, weights: str | None) -> list[str]:
         """Return the options of train.py; `weights` is a dtype, or None for random ones."""
@@ -195,6 +200,11 @@ def exact(value: float) -> str:
     can hold leaves no such difference, and every one that is left is a fault.
     """
     return repr(float(np.float32(value)))
+
+
+def _are_one(torch: dict[str, np.ndarray], paddle: dict[str, np.ndarray]) -> bool:
+    """Say whether both sides hold the very same arrays under the same names."""
+    return torch.keys() == paddle.keys() and all(torch[key] is paddle[key] for key in torch)
 
 
 def _as(array: np.ndarray, dtype: str) -> np.ndarray:

@@ -115,7 +115,7 @@ def check_loss(rehearsals: Rehearsals) -> Verdict:
     """Compare the loss and its gradient at given logits, in float64."""
     verdict = Verdict("loss", float64=0.0)
     files = loss_cases(rehearsals.folder)
-    reports = rehearsals.ask("loss", cases=files)
+    reports = rehearsals.ask("loss", weights=None, cases=files)
     for number, file in enumerate(files):
         with np.load(file) as case:
             logits, labels = case["logits"], case["labels"]
@@ -338,7 +338,7 @@ def check_lr(rehearsals: Rehearsals) -> Verdict:
     verdict = Verdict("lr", float64=0.0)
     for name, options in SCHEDULES.items():
         more = ["--epochs", str(EPOCHS), "--lr", "0.8", "--gpus", "8", *options]
-        reports = rehearsals.ask("lr", *more, most=SMALL)
+        reports = rehearsals.ask("lr", *more, weights=None, most=SMALL)
         rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
         rates = {side: [_used(row) for row in rows[side]] for side in FRAMEWORKS}
         table = [["step", "PyTorch uses", "PaddlePaddle uses", "reports", "reports"]]
