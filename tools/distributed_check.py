@@ -23,9 +23,12 @@ RATE = {1: ["--lr", exact(0.01), "--gpus", "1"], PROCESSES: ["--lr", exact(0.01)
 def check_distributed(rehearsals: Rehearsals, steps: int = STEPS) -> Verdict:
     """Compare, in each tree by itself, two processes with one that has the whole batch."""
     verdict = Verdict("distributed", float64=0.0)
-    for framework in FRAMEWORKS:
-        (one,) = ask(rehearsals, framework, 1, steps)
-        several = ask(rehearsals, framework, PROCESSES, steps)
+    trees = {framework: rehearsals.sides[framework].tree for framework in FRAMEWORKS}
+    whole = ask(rehearsals, [Side(*one) for one in trees.items()], 1, steps)
+    for one, (framework, tree) in zip(whole, trees.items(), strict=True):
+        places = environments(framework)
+        sides = [Side(framework, tree, environment=place) for place in places]
+        several = ask(rehearsals, sides, PROCESSES, steps)
         _check_training(verdict, rehearsals, framework, one, several)
         _check_evaluation(verdict, rehearsals, framework, one, several)
     return verdict
@@ -62,26 +65,27 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def ask(rehearsals: Rehearsals, framework: str, processes: int, steps: int) -> list[dict]:
-    """Have one process or several at the same time train and evaluate; return each one's reports.
+def ask(rehearsals: Rehearsals, sides: list[Side], processes: int, steps: int) -> list[dict]:
+    """Have these sides train and evaluate at the same time; return the reports of each.
 
-    The reports are by part: training and evaluate.
+    Each is one of so many `processes`. The reports are by part: training and evaluate.
     """
     rehearsals.asked += 1
-    side = rehearsals.sides[framework]
+    folders = [rehearsals.folder / f"{rehearsals.asked}-distributed-{n}" for n in range(len(sides))]
+    requests = [_request(rehearsals, side.framework, processes, steps) for side in sides]
+    return ask_both(sides, folders, requests)
+
+
+def _request(rehearsals: Rehearsals, framework: str, processes: int, steps: int) -> dict:
     batch = ["--batch-size", str(BATCH * PROCESSES // processes), *RATE[processes]]
     long = ["--epochs", "100", "--schedule", "step", "--warmup-epochs", "0"]
-    request = {
+    return {
         "training": {
             "options": rehearsals.options(framework, *long, *batch, weights="float64"),
             **{"steps": steps, "dtype": "float64", "kinds": ["gradient", "after"]},
         },
         "evaluate": {"options": rehearsals.options(framework, *batch, weights="float32")},
     }
-    places = environments(framework) if processes > 1 else [{}]
-    sides = [Side(framework, side.tree, environment=place) for place in places]
-    folders = [rehearsals.folder / f"{rehearsals.asked}-distributed-{n}" for n in range(processes)]
-    return ask_both(sides, folders, [request] * processes)
 
 
 def _check_training(
