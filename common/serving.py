@@ -5,6 +5,7 @@ Starting a framework takes seconds; a tool that asks several times keeps the pro
 
 import json
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 from common import memory
 from common.errors import UserError
 
+IDLE = 3  # seconds
 Answer = Callable[[dict, Path], None]  # takes a request and the folder for what it writes
 
 
@@ -31,11 +33,21 @@ def serve(answer: Answer) -> None:
         return
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for line in sys.stdin:
+    while line := _next_line():
         request, out_dir = map(Path, json.loads(line))
         print(json.dumps(_attempt(answer, json.loads(request.read_text()), out_dir)), file=replies)
         replies.flush()
-        memory.give_back()  # a tool may keep several probes, of which one works at a time
+
+
+def _next_line() -> str:
+    """Return the next line of standard input, empty at its end.
+
+    A tool may keep several probes, of which one works at a time: one that is not asked for a while
+    gives its freed memory back. The next request would have the kernel clear it anew.
+    """
+    if not select.select([sys.stdin], [], [], IDLE)[0]:
+        memory.give_back()
+    return sys.stdin.readline()
 
 
 def _leave_the_job() -> None:

@@ -103,8 +103,10 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
     assert [one["name"] for one in found["checkpoints"]] == list(CHECKPOINTS)
     not_run = [one["name"] for one in found["checkpoints"] if one["verdict"] == "not run"]
     assert not_run == []
-    training = next(one for one in found["checkpoints"] if one["name"] == "training")
-    assert training["float64"] < 1e-6 and training["float32"] > training["float64"]
+    verdicts = {one["name"]: one for one in found["checkpoints"]}
+    assert verdicts["training"]["float64"] < 1e-6 and verdicts["training"]["float32"] < 1e-5
+    # The gradients show float32's rounding: of four losses all may be rounded alike.
+    assert verdicts["backward"]["float64"] < 1e-9 < verdicts["backward"]["float32"] < 1e-4
     page = (tmp_path / "report" / "align.html").read_text()
     assert all(name in page for name in CHECKPOINTS) and "http" not in page
 
