@@ -60,13 +60,13 @@ def classifier(upto, code):
 # name: (edits of the Paddle tree, edits of the torch tree, where, words of the cause or the fix)
 FAULTS = {
     "linear not transposed": (
-        [(LOAD, "weights[name].T.copy()", "weights[name]")],
+        [(LOAD, "state.transposed(weights[name])", "weights[name]")],
         [],
         "classifier.1",
         ["transpose"],
     ),
     "square linear not transposed": (
-        [(LOAD, "weights[name].T.copy()", "weights[name].T.copy() if '4' not in name else weights[name]")],
+        [(LOAD, "= state.transposed(", "= (lambda w: w if '4' in name else state.transposed(w))(")],
         [],
         "classifier.4",
         ["classifier.4.weight", "transpose"],
