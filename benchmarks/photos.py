@@ -37,7 +37,8 @@ VERSION = 1  # of the drawing; a new one is drawn anew in place of the old
 def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
     """Make `folder` with `count` pictures to train on; nothing is done where it stands whole.
 
-    Returns the folder. Raises UserError where it holds something else or there are too few pictures.
+    Returns the folder. Raises UserError where it holds something else, or where there are too few
+    pictures for the classes.
     """
     if count < classes:
         raise errors.UserError(f"{count} pictures are too few for {classes} classes")
