@@ -163,12 +163,19 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
         medians = [line.median for line in shown]
         below = [line.median - line.least for line in shown]
         above = [line.most - line.median for line in shown]
-        axes.barh([line.contender for line in shown], medians, xerr=[below, above], capsize=3)
+        names = [line.contender for line in shown]
+        bars = axes.barh(names, medians, xerr=[below, above], capsize=3, color="tab:cyan")
+        axes.bar_label(bars, [_label(line) for line in shown], label_type="center")
         axes.set_xlabel(f"{figure[0]} ({figure[1]})")
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3, axis="x")
     with replace_whole(path) as partial:
         drawing.savefig(partial, format="png", dpi=110)
+
+
+def _label(line: Line) -> str:
+    ratio = f", {line.ratio:.2f} x the peer" if line.ratio is not None else ""
+    return f"{line.median:.3g}{ratio}"
 
 
 def clean_environment(**settings: str) -> dict[str, str]:

@@ -56,7 +56,8 @@ def train(args: argparse.Namespace, window: Window) -> None:
         optimizer.step()
         optimizer.clear_grad()
         top1, top5 = (
-            paddle.metric.accuracy(output, target.reshape([-1, 1]), k=k).item() for k in (1, 5)
+            paddle.metric.accuracy(output, target.reshape([-1, 1]), k=k).item()
+            for k in (1, min(5, classes))
         )
         log.append((loss.item(), top1, top5))
 

@@ -71,7 +71,7 @@ def train(args: argparse.Namespace, window: Window) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        log.append((loss.item(), *accuracy(output, target, topk=(1, 5))))
+        log.append((loss.item(), *accuracy(output, target, topk=(1, min(5, classes)))))
 
 
 def main() -> None:
