@@ -43,22 +43,21 @@ class Rates:
         self.bytes_per_s.append(copy_rate())
 
     def figures(self, window: Window) -> dict[str, float]:
-        """Return the rates, and which share of the limit the steps reached, in the median.
+        """Return the rates, and which share of their limit a step reached in the median.
 
-        The limit of a step is that of the rates measured right after it.
+        The best of the window counts: other work on the machine slows a rate down, never up, and a
+        limit from a slow one would flatter the step.
         """
         layers = limits.alexnet(IMAGE_SIZE, CLASSES)
         batch = window.images // window.steps
-        rates = list(zip(self.flops_per_s, self.bytes_per_s, strict=True))
-        itemsize = ITEMSIZE[self.dtype]
-        least = [limits.step_seconds(layers, batch, *pair, itemsize) for pair in rates]
-        shares = [one / step for one, step in zip(least, window.computed, strict=True)]
+        rates = max(self.flops_per_s), max(self.bytes_per_s)
+        least = limits.step_seconds(layers, batch, *rates, ITEMSIZE[self.dtype])
         return {
             "gflop_per_image": limits.flops(layers) / 1e9,
-            "product_gflops": statistics.median(self.flops_per_s) / 1e9,
-            "copy_gb_per_s": statistics.median(self.bytes_per_s) / 1e9,
-            "limit_images_per_s": batch / statistics.median(least),
-            "limit_share": 100 * statistics.median(shares),
+            "product_gflops": rates[0] / 1e9,
+            "copy_gb_per_s": rates[1] / 1e9,
+            "limit_images_per_s": batch / least,
+            "limit_share": 100 * least / statistics.median(window.computed),
         }
 
 

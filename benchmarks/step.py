@@ -5,13 +5,14 @@
 The limit: operations for each picture, counted from the layers' shapes, over the best rate of
 matrix products of the same dtype, and bytes over the bandwidth of memory (benchmarks/limits.py).
 Both rates are measured in the training's own process, between its steps: step, rates, step, rates.
-The step is that of train.py itself, 224 pixels and 1,000 classes.
+Of the rates the best of a run counts, of the steps the median. The step is that of train.py itself,
+224 pixels and 1,000 classes.
 
     images_per_s        pictures a second of the step alone
     limit_images_per_s  of the limit
     limit_share         share of the limit that the steps reached, per cent
-    product_gflops      best rate of matrix products, 10^9 operations a second
-    copy_gb_per_s       bandwidth of memory, read and written
+    product_gflops      best rate of matrix products in the run, 10^9 operations a second
+    copy_gb_per_s       best bandwidth of memory in the run, read and written
     gflop_per_image     counted operations of forward and backward pass
 """
 
