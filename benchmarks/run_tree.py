@@ -8,14 +8,13 @@ wrapped (benchmarks/window.py).
 
 import argparse
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
 
 from benchmarks import rates
-from benchmarks.window import Window, add_arguments
+from benchmarks.window import Window, add_arguments, leave
 from common import errors
 from common.args import Parser
 from common.paths import ROOT
@@ -28,13 +27,13 @@ def main() -> None:
     train = import_train(ROOT / f"AlexNet-{args.framework}")
     with tempfile.TemporaryDirectory() as place:
         sys.argv = ["train.py", *given[cut + 1 :], "--output-dir", f"{place}/run"]
-        figures = run(train, args)
-    print(json.dumps(figures))
+        window = Window(args.warm_steps, args.steps)
+        figures = run(train, window, args)
+    leave(figures, window.loaders)
 
 
-def run(train: ModuleType, args: argparse.Namespace) -> dict[str, float]:
+def run(train: ModuleType, window: Window, args: argparse.Namespace) -> dict[str, float]:
     """Run a tree as asked; return the figures of its window."""
-    window = Window(args.warm_steps, args.steps)
     if args.framework == "torch":
         window.settle = settle_torch
     if args.read_only:

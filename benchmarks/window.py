@@ -12,17 +12,21 @@ gives:
     ready_at           when the first batch was there, seconds since 1970
 """
 
+import contextlib
+import json
 import os
+import signal
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from common import errors
 from common.args import Parser, whole
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
+SHARED_MEMORY = Path("/dev/shm")
 
 
 class Window:
@@ -38,6 +42,7 @@ class Window:
         self.images = 0
         self.processor_seconds = 0.0
         self.ready_at = 0.0
+        self.loaders: list[int] = []  # processes that read the pictures
 
     def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass on as many batches (images, labels) as the window has. Raises UserError if fewer."""
@@ -55,6 +60,7 @@ class Window:
             self.ready_at = self.ready_at or time.time()
             yield batch
             self.settle()
+            self.loaders = children()
             if number >= self.warm_steps:
                 self.waited.append(got - asked)
                 self.computed.append(time.perf_counter() - got)
@@ -84,14 +90,35 @@ class Window:
 def processor_seconds() -> float:
     """Return the processor time that this process and its living children have used. Linux."""
     ticks = 0
-    for task in Path("/proc/self/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
-                fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            except OSError:  # it has ended
-                continue
-            ticks += int(fields[11]) + int(fields[12])  # user, system
+    for child in children():
+        try:
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        ticks += int(fields[11]) + int(fields[12])  # user, system
     return time.process_time() + ticks / TICKS
+
+
+def children() -> list[int]:
+    """Return the numbers of the processes that this one has started. Linux."""
+    tasks = Path("/proc/self/task").iterdir()
+    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+
+
+def leave(figures: dict[str, float], loaders: list[int]) -> NoReturn:
+    """Print the figures and end this process and those of its loader, at once.
+
+    Batches that were read ahead are not used; Paddle would leave them in the shared memory.
+    """
+    print(json.dumps(figures), flush=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # that they end is no error now
+    for number in loaders:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it has ended
+            os.kill(number, signal.SIGKILL)
+            os.waitpid(number, 0)
+        for left in SHARED_MEMORY.glob(f"paddle_{number}_*"):
+            left.unlink(missing_ok=True)
+    os._exit(0)
 
 
 def peak_resident() -> int:

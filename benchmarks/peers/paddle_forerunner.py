@@ -8,14 +8,13 @@ benchmarks/window.py and prints its figures as JSON.
 """
 
 import argparse
-import json
 
 import paddle
 from paddle import nn
 from paddle.vision import transforms
 
 from benchmarks.peers import get_parser
-from benchmarks.window import Window
+from benchmarks.window import Window, leave
 from common import errors
 
 
@@ -66,7 +65,7 @@ def main() -> None:
     args = get_parser("paddle_forerunner", __doc__).parse_args()
     window = Window(args.warm_steps, args.steps)
     train(args, window)
-    print(json.dumps(window.figures()))
+    leave(window.figures(), window.loaders)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ window of benchmarks/window.py and prints its figures as JSON.
 """
 
 import argparse
-import json
 
 import torch
 import torchvision
@@ -16,7 +15,7 @@ from torch import nn
 from torchvision import transforms
 
 from benchmarks.peers import get_parser
-from benchmarks.window import Window
+from benchmarks.window import Window, leave
 from common import errors
 
 
@@ -78,7 +77,7 @@ def main() -> None:
     args = get_parser("torchvision_reference", __doc__).parse_args()
     window = Window(args.warm_steps, args.steps)
     train(args, window)
-    print(json.dumps(window.figures()))
+    leave(window.figures(), window.loaders)
 
 
 if __name__ == "__main__":
