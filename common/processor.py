@@ -30,6 +30,12 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, set[str]]
     return fields.get("vendor_id", ""), model, set(fields.get("flags", "").split())
 
 
+def has_bf16() -> bool:
+    """Say whether this processor multiplies bf16 numbers in hardware."""
+    _, _, flags = describe()
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
+
+
 def mkl_type(vendor: str, flags: set[str]) -> str | None:
     """Return the MKL_DEBUG_CPU_TYPE to set, or None to leave the choice to MKL.
 

@@ -15,6 +15,7 @@ from common.batches import (
     PartBatches,
     attempt,
     first_failure,
+    own_batch_size,
     raise_failure,
 )
 from common.folder import FolderIndex
@@ -68,7 +69,12 @@ def make_loader(
     length, place = len(index), {"rank": rank, "world_size": world_size}
     if train:
         batches = EpochBatches(
-            length, args.batch_size, args.seed, shuffle=True, accumulate=args.accumulate, **place
+            length,
+            own_batch_size(args, world_size),
+            args.seed,
+            shuffle=True,
+            accumulate=args.accumulate,
+            **place,
         )
     else:
         batches = PartBatches(length, args.batch_size, **place)
