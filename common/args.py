@@ -23,6 +23,7 @@ DEFAULTS = {
     **{"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False},
     **{"accumulate": 1, "clip_grad": 0.0, "label_smoothing": 0.0, "ema": 0.0},
     **{"amp": "off", "compile": False, "channels_last": False, "deterministic": False},
+    **{"fast": False},
     **{"save_every": "15m", "keep": 2, "tensorboard": False, "visualdl": False},
 }
 # What may change when a run is resumed; all else is part of what the run is.
@@ -142,6 +143,15 @@ def get_args_parser(framework: str) -> Parser:
         metavar="N",
         help="leave out up to N bad pictures; --verify-data finds them first (0)",
     )
+    data.add_argument(
+        "--cache",
+        nargs="?",
+        const=Path(AUTO),
+        type=Path,
+        metavar="DIR",
+        help="read pictures from a copy that is decoded and small, in DIR (none named: in "
+        ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
+    )
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
@@ -239,6 +249,7 @@ def get_args_parser(framework: str) -> Parser:
         ("compile", "have the framework compile the network (off)"),
         ("channels-last", "lay pictures out as [N, H, W, C]; torch alone (off)"),
         ("deterministic", "the same numbers at every run on a GPU too, at some speed (off)"),
+        ("fast", "faster arithmetic and a faster loader, whose pixels are close to exact (off)"),
     ):
         speed.add_argument(f"--{name}", action="store_true", default=None, help=words)
 
