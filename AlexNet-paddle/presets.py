@@ -5,6 +5,7 @@ Parameters and order are those of torchvision's references/classification/preset
 """
 
 import paddle
+from paddle import nn
 from paddle.vision.transforms import functional as F
 from PIL.Image import Image
 
@@ -43,10 +44,10 @@ def normalize(picture: Image) -> paddle.Tensor:
 
 
 def normalize_bytes(images: paddle.Tensor) -> paddle.Tensor:
-    """Do the same to a batch at once: [N, S, S, 3], uint8, to [N, 3, S, S], float32."""
-    rows = images.flatten(2).astype("float32")  # [N, S, S * 3]: long rows are quick, pixels are not
-    count = images.shape[2]
-    mean = paddle.to_tensor(MEAN * count, place=images.place)  # [S * 3]
-    std = paddle.to_tensor(STD * count, place=images.place)
-    rows.subtract_(255 * mean).multiply_(1 / (255 * std))
-    return rows.reshape(images.shape).transpose([0, 3, 1, 2])
+    """Do the same to a batch at once: [N, 3, S, S], uint8, to float32."""
+    mean = 255 * paddle.to_tensor(MEAN, place=images.place)  # [3]
+    std = 255 * paddle.to_tensor(STD, place=images.place)
+    weight, bias = paddle.ones_like(std), paddle.zeros_like(std)
+    # A batch norm whose statistics are known is the quickest way.
+    images = images.astype("float32")
+    return nn.functional.batch_norm(images, mean, std**2, weight, bias, epsilon=0.0)

@@ -34,7 +34,7 @@ import runpy, sys, time
 sys.path.insert(0, {tree!r})
 import train
 
-def read_batches(loader, epoch, first=0):
+def read_batches(loader, epoch, first=0, device=None):
     batch = next(iter(loader))
     for number in range({steps}):
         if number == {warm}:

@@ -27,9 +27,10 @@ except ImportError:  # an extra: see pyproject.toml
 
 
 class BytePictures:
-    """The pictures of one split, each [S, S, 3], uint8, from their files or from a prepared copy.
+    """The pictures of one split as uint8, from their files or from a prepared copy.
 
-    Training has the crops and flips of `FolderDataset`, evaluation its pixels.
+    Training has the crops and flips of `FolderDataset`, evaluation its pixels. A picture is
+    [3, S, S], and [S, S, 3] with --channels-last: `shape`.
     """
 
     def __init__(
@@ -46,22 +47,29 @@ class BytePictures:
         self.args = args
         self.train = train
         self.prepared = prepared
+        size = args.image_size
+        self.shape = (size, size, 3) if args.channels_last else (3, size, size)
 
     def __len__(self) -> int:
         return len(self.index)
 
     def load(self, key: Key, out: np.ndarray) -> int:
-        """Write the pixels to `out`, [S, S, 3], and return the label.
+        """Write the pixels to `out`, of the shape `shape`, and return the label.
 
         Raises UserError at an unreadable picture.
         """
         epoch, index = key
         if self.train:
-            flip = draws.flip(self.args.seed, epoch, index)
-            resize_into(self.cut_out(epoch, index), flip, out)
+            pixels = resize(self.cut_out(epoch, index), self.args.image_size)
+            if draws.flip(self.args.seed, epoch, index):
+                pixels = cv2.flip(pixels, 1)
         else:
             picture = shorter_side(self.whole(index), self.args.resize_size)
-            out[:] = np.asarray(centre(picture, len(out)))
+            pixels = np.asarray(centre(picture, self.args.image_size))
+        if self.args.channels_last:
+            out[:] = pixels
+        else:
+            cv2.split(pixels, list(out))  # into the three planes
         return self.index.labels[index]
 
     def cut_out(self, epoch: int, index: int) -> np.ndarray:
@@ -78,6 +86,7 @@ class BytePictures:
         return pixels[box.top : box.top + box.height, box.left : box.left + box.width]
 
     def whole(self, index: int) -> Image.Image:
+        """Return a picture, that of the prepared copy where there is one."""
         pixels = self.prepared and self.prepared.pixels(index)
         return read_rgb(self.index.paths[index]) if pixels is None else Image.fromarray(pixels)
 
@@ -91,12 +100,8 @@ def scale(crop: Crop, by_height: float, by_width: float) -> Crop:
     return Crop(top, left, max(bottom - top, 1), max(right - left, 1))
 
 
-def resize_into(pixels: np.ndarray, flip: bool, out: np.ndarray) -> None:
-    """Resize [H, W, 3] to `out`, [S, S, 3], both bytes, and mirror it or not."""
-    size = out.shape[1], out.shape[0]
-    shrinks = max(pixels.shape[0] / out.shape[0], pixels.shape[1] / out.shape[1])
-    kind = cv2.INTER_AREA if shrinks >= 2 else cv2.INTER_LINEAR
-    if flip:
-        cv2.flip(cv2.resize(pixels, size, interpolation=kind), 1, dst=out)
-    else:
-        cv2.resize(pixels, size, dst=out, interpolation=kind)
+def resize(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Resize [H, W, 3] to [size, size, 3], both bytes."""
+    shrinks = max(pixels.shape[:2]) >= 2 * size
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (size, size), interpolation=kind)

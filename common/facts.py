@@ -43,6 +43,7 @@ class Facts:
             seed=0,  # nothing is drawn
             fast=False,
             cache=None,
+            channels_last=False,
         )
 
 

@@ -1,8 +1,10 @@
 """Decoding a picture file."""
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -66,48 +68,58 @@ def _decode(path: str | Path) -> Image.Image:
 
 
 def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
-    data = Path(path).read_bytes()
+    with open(path, "rb") as file:
+        data = file.read()
+    frame = _find_frame(data)
+    crop = draw(frame.width, frame.height) if frame else None
+    if frame and crop:
+        data = _without_rows_below(data, frame, crop.top + crop.height)
     with Image.open(io.BytesIO(data), formats=KINDS) as picture:
-        crop = draw(*picture.size)
-        if picture.format != "JPEG":
-            return _cut_out(picture, crop, 1)
-    data = _without_rows_below(data, crop.top + crop.height)
-    with Image.open(io.BytesIO(data), formats=("JPEG",)) as picture:
-        fits = min(crop.height, crop.width) // smallest
+        crop = crop or draw(*picture.size)
+        fits = min(crop.height, crop.width) // smallest if picture.format == "JPEG" else 1
         factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
         if factor > 1:
             picture.draft("RGB", (picture.width // factor, picture.height // factor))
-        return _cut_out(picture, crop, factor)
+        top, left, height, width = (round(side / factor) for side in crop)
+        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+        return np.asarray(rgb.crop((left, top, left + width, top + height)))
 
 
-def _cut_out(picture: Image.Image, crop: Crop, factor: int) -> np.ndarray:
-    """Return a part as bytes, [H, W, 3], of a picture that was made smaller by `factor`."""
-    top, left, height, width = (round(side / factor) for side in crop)
-    picture = picture if picture.mode == "RGB" else picture.convert("RGB")
-    return np.asarray(picture.crop((left, top, left + width, top + height)))
+class Frame(NamedTuple):
+    """What the header of a JPEG file says, and where in the file."""
+
+    place: int  # of the two bytes with the height
+    height: int
+    width: int
+    unit: int  # rows that are coded together
 
 
-def _without_rows_below(data: bytes, rows: int) -> bytes:
-    """Return a JPEG file whose header promises `rows` rows and few more: a decoder then stops.
-
-    Where the file is a progressive one, or an odd one, it is returned as it is.
-    """
-    place = 2
+def _find_frame(data: bytes) -> Frame | None:
+    """Return the header of a JPEG file; None where it is progressive, an odd one, or no JPEG."""
+    place = 2 if data.startswith(b"\xff\xd8\xff") else len(data)
     while place + 10 < len(data) and data[place] == 0xFF:
-        marker = data[place + 1]
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
         if marker in SEQUENTIAL:
-            height = int.from_bytes(data[place + 5 : place + 7], "big")
-            factors = data[place + 11 : place + 11 + 3 * data[place + 9] : 3]
-            unit = 8 * max((factor & 15 for factor in factors), default=1)  # rows coded together
-            # Colours at half the size are interpolated: two rows more have a part in the last one.
-            kept = -(-(rows + 2) // unit) * unit if unit else height
-            if kept >= height:
-                return data
-            return data[: place + 5] + kept.to_bytes(2, "big") + data[place + 7 :]
+            height, width, count = struct.unpack_from(">HHB", data, place + 5)
+            factors = data[place + 11 : place + 11 + 3 * count : 3]
+            unit = 8 * max((factor & 15 for factor in factors), default=0)
+            whole = height and width and unit
+            return Frame(place + 5, height, width, unit) if whole else None
         if marker == SCAN:
             break
-        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
-    return data
+        place += 2 + length
+    return None
+
+
+def _without_rows_below(data: bytes, frame: Frame, rows: int) -> bytes:
+    """Return a JPEG file whose header promises `rows` rows and few more: a decoder then stops.
+
+    Colours at half the size are interpolated, so two rows more have a part in the last one.
+    """
+    kept = -(-(rows + 2) // frame.unit) * frame.unit
+    if kept >= frame.height:
+        return data
+    return data[: frame.place] + kept.to_bytes(2, "big") + data[frame.place + 2 :]
 
 
 def _reason(error: Exception) -> str:

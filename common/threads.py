@@ -18,7 +18,7 @@ CHUNK = 8  # pictures that one thread loads at a time
 
 
 class ThreadLoader:
-    """Batches of `dataset` as images [N, S, S, 3], uint8, and labels [N], int64."""
+    """Batches of `dataset` as images [N, *dataset.shape], uint8, and labels [N], int64."""
 
     def __init__(
         self, dataset: BytePictures, batch_sampler: EpochBatches | PartBatches, workers: int
@@ -67,8 +67,8 @@ class ThreadLoader:
         return images, labels, tasks
 
     def _allocate(self, keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
-        size = self.dataset.args.image_size
-        return np.empty((len(keys), size, size, 3), np.uint8), np.empty(len(keys), np.int64)
+        images = np.empty((len(keys), *self.dataset.shape), np.uint8)
+        return images, np.empty(len(keys), np.int64)
 
     def _load(self, keys: list[Key], images: np.ndarray, labels: np.ndarray) -> None:
         for number, key in enumerate(keys):
