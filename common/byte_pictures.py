@@ -82,22 +82,13 @@ class BytePictures:
         if pixels is None:
             return read_crop(self.index.paths[index], draw, self.args.image_size)
         width, height = self.prepared.full_size(index)
-        box = scale(draw(width, height), pixels.shape[0] / height, pixels.shape[1] / width)
+        box = draw(width, height).scaled(pixels.shape[0] / height, pixels.shape[1] / width)
         return pixels[box.top : box.top + box.height, box.left : box.left + box.width]
 
     def whole(self, index: int) -> Image.Image:
         """Return a picture, that of the prepared copy where there is one."""
         pixels = self.prepared and self.prepared.pixels(index)
         return read_rgb(self.index.paths[index]) if pixels is None else Image.fromarray(pixels)
-
-
-def scale(crop: Crop, by_height: float, by_width: float) -> Crop:
-    """Return a box in a picture of another size: its edges at the nearest pixels, one at least."""
-    top, left = round(crop.top * by_height), round(crop.left * by_width)
-    bottom = round((crop.top + crop.height) * by_height)
-    right = round((crop.left + crop.width) * by_width)
-    top, left = min(top, bottom - 1) if bottom else 0, min(left, right - 1) if right else 0
-    return Crop(top, left, max(bottom - top, 1), max(right - left, 1))
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -45,6 +45,13 @@ class Crop(NamedTuple):
     height: int
     width: int
 
+    def scaled(self, by_height: float, by_width: float) -> "Crop":
+        """Return the box in the same picture at another size: its edges at the nearest pixels."""
+        top, bottom = round(self.top * by_height), round((self.top + self.height) * by_height)
+        left, right = round(self.left * by_width), round((self.left + self.width) * by_width)
+        top, left = max(min(top, bottom - 1), 0), max(min(left, right - 1), 0)
+        return Crop(top, left, max(bottom - top, 1), max(right - left, 1))
+
 
 def words(
     seed: int, purpose: Purpose, epoch: int, index: int, count: int, part: int = 0

@@ -80,7 +80,7 @@ def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: i
         factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
         if factor > 1:
             picture.draft("RGB", (picture.width // factor, picture.height // factor))
-        top, left, height, width = (round(side / factor) for side in crop)
+        top, left, height, width = crop.scaled(1 / factor, 1 / factor)
         rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
         return np.asarray(rgb.crop((left, top, left + width, top + height)))
 
