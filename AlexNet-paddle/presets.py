@@ -5,7 +5,6 @@ Parameters and order are those of torchvision's references/classification/preset
 """
 
 import paddle
-from paddle import nn
 from paddle.vision.transforms import functional as F
 from PIL.Image import Image
 
@@ -47,7 +46,7 @@ def normalize_bytes(images: paddle.Tensor) -> paddle.Tensor:
     """Do the same to a batch at once: [N, 3, S, S], uint8, to float32."""
     mean = 255 * paddle.to_tensor(MEAN, place=images.place)  # [3]
     std = 255 * paddle.to_tensor(STD, place=images.place)
-    weight, bias = paddle.ones_like(std), paddle.zeros_like(std)
     # A batch norm whose statistics are known is the quickest way.
-    images = images.astype("float32")
-    return nn.functional.batch_norm(images, mean, std**2, weight, bias, epsilon=0.0)
+    return paddle.nn.functional.batch_norm(
+        images.astype("float32"), mean, std**2, weight=None, bias=None, epsilon=0.0
+    )
