@@ -355,6 +355,8 @@ def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
         if not args.data_path.is_dir():
             parser.error(f"--data-path {args.data_path}: there is no such folder")
         args.data_path = args.data_path.resolve()
+    if args.cache is not None and str(args.cache) != AUTO:
+        args.cache = args.cache.resolve()
     for option in ("weights", "resume"):
         path = getattr(args, option)
         if path is not None and not path.is_file():
