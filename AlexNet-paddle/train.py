@@ -234,7 +234,7 @@ def train_one_epoch(
     waiting = Waiting()
     bar = progress_bar(loader, f"epoch {epoch + 1}/{args.epochs}", done=first)
     for number, (images, labels) in enumerate(
-        waiting.count(read_batches(loader, epoch, first)), first
+        waiting.count(read_batches(loader, epoch, first, device)), first
     ):  # [N, 3, S, S], [N]
         paddle.seed(draws.dropout_seed(args.seed, epoch, number * world_size + rank))
         count, weight, is_last = batches.share(number)
@@ -325,7 +325,7 @@ def evaluate(
     correct5 = paddle.zeros([], dtype="int64")
     predicted, probability = [], []
     bar = progress_bar(loader, "evaluating")
-    for images, labels in read_batches(loader, epoch=0):  # [N, 3, S, S], [N]
+    for images, labels in read_batches(loader, epoch=0, device=device):  # [N, 3, S, S], [N]
         logits = model(images)  # [N, C]
         loss_sum += criterion(logits, labels) * len(labels)
         correct1 += metric.count_correct(logits, labels, k=1)

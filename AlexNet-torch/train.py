@@ -244,7 +244,7 @@ def train_one_epoch(
     waiting = Waiting()
     bar = progress_bar(loader, f"epoch {epoch + 1}/{args.epochs}", done=first)
     for number, (images, labels) in enumerate(
-        waiting.count(read_batches(loader, epoch, first)), first
+        waiting.count(read_batches(loader, epoch, first, device)), first
     ):  # [N, 3, S, S], [N]
         images = images.to(device, memory_format=LAYOUT[args.channels_last])
         labels = labels.to(device)
@@ -337,7 +337,7 @@ def evaluate(
     correct5 = torch.zeros((), dtype=torch.int64, device=device)
     predicted, probability = [], []
     bar = progress_bar(loader, "evaluating")
-    for images, labels in read_batches(loader, epoch=0):  # [N, 3, S, S], [N]
+    for images, labels in read_batches(loader, epoch=0, device=device):  # [N, 3, S, S], [N]
         images, labels = images.to(device), labels.to(device)
         logits = model(images)  # [N, C]
         loss_sum += criterion(logits, labels) * len(labels)

@@ -51,6 +51,7 @@ def make(
         for name, options in variants.known(framework, wanted).items():
             if wanted is None and name in variants.ARITHMETIC_ALONE:
                 continue
+            options = [word for word in options if word != "--split-batch"]  # one process reads
             given = ["--data-path", data, *common, *options]
             contenders[f"{framework} {name}"] = variants.tree(
                 framework, window, given, NAMES, **ONE_THREAD

@@ -74,9 +74,9 @@ def run_main(train: ModuleType, window: Window, made_up: bool) -> None:
     """Run main() of train.py up to the end of the window."""
     read_batches = train.read_batches
 
-    def watched(loader, epoch, first=0):
+    def watched(loader, epoch, first=0, device=None):
         pass_on = window.repeat if made_up else window.watch
-        yield from pass_on(read_batches(loader, epoch, first))
+        yield from pass_on(read_batches(loader, epoch, first, device))
 
     def leave(*given):
         raise Done

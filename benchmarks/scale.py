@@ -83,7 +83,7 @@ clock = getattr(time, clock)
 sys.path.insert(0, tree)
 import train
 {PEAK}
-def read_batches(loader, epoch, first=0):
+def read_batches(loader, epoch, first=0, device=None):
     batch = next(iter(loader))
     for number in range({WARM} + {STEPS}):
         clocks.append((time.time(), clock()))

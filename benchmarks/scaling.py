@@ -10,29 +10,21 @@ reading is measured; the step is the tree's own train_step. Writes docs/results/
 """
 
 import csv
-import sys
-import tempfile
-from pathlib import Path
 
-from benchmarks import measure
+from benchmarks import variants
 from common import errors
 from common.paths import ROOT
 from common.run_folder import replace_whole
 
 RESULTS = ROOT / "docs" / "results" / "scaling.csv"
-SCRIPT = Path(__file__).parent / "run_tree.py"
 PROCESSES = (1, 2)
 BATCH, SIZE = 32, 224
 WARM, STEPS = 1, 4
-LAUNCH = {
-    "torch": ["torch.distributed.run", "--standalone", "--nproc-per-node"],
-    "paddle": ["paddle.distributed.launch", "--nproc_per_node"],
-}
 
 
 def main() -> None:
     rows = []
-    for framework in LAUNCH:
+    for framework in variants.LAUNCH:
         alone = None
         for processes in PROCESSES:
             rate = measure_rate(framework, processes)
@@ -47,20 +39,13 @@ def main() -> None:
 
 def measure_rate(framework: str, processes: int) -> float:
     """Return the images a second that all processes train on together."""
-    launch = [sys.executable]
-    if processes > 1:
-        launch += ["-m", *LAUNCH[framework], str(processes)]
-    window = ["--framework", framework, "--made-up", "--warm-steps", WARM, "--steps", STEPS]
+    window = ["--made-up", "--warm-steps", WARM, "--steps", STEPS]
     options = [
         *("--recipe", "sample", "--image-size", SIZE, "--batch-size", BATCH, "--workers", 0),
         *("--epochs", 1, "--warmup-epochs", 0, "--device", "cpu"),
     ]
-    with tempfile.TemporaryDirectory() as logs:
-        if framework == "paddle" and processes > 1:
-            launch += ["--log_dir", logs]
-        command = [*launch, SCRIPT, *window, "--", *options]
-        figures = measure.run_json(command, OMP_NUM_THREADS="1")
-    return processes * figures["images_per_s"]
+    figures = variants.run_tree(framework, window, options, processes, OMP_NUM_THREADS="1")
+    return figures["images_per_s"]
 
 
 if __name__ == "__main__":

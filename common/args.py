@@ -145,6 +145,15 @@ def get_args_parser(framework: str) -> Parser:
         metavar="N",
         help="leave out up to N bad pictures; --verify-data finds them first (0)",
     )
+    data.add_argument(
+        "--cache",
+        nargs="?",
+        const=Path(AUTO),
+        type=Path,
+        metavar="DIR",
+        help="read pictures from a copy that is decoded and small, in DIR (none named: in "
+        ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
+    )
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
@@ -360,6 +369,8 @@ def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
         if not args.data_path.is_dir():
             parser.error(f"--data-path {args.data_path}: there is no such folder")
         args.data_path = args.data_path.resolve()
+    if args.cache is not None and str(args.cache) != AUTO:
+        args.cache = args.cache.resolve()
     for option in ("weights", "resume"):
         path = getattr(args, option)
         if path is not None and not path.is_file():

@@ -1,4 +1,4 @@
-"""What this machine's processor is, and the settings that make Paddle fast on it."""
+"""What this machine's processor is, and the settings that make a run fast on it."""
 
 import io
 import os
