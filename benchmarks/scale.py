@@ -28,7 +28,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.scaling import LAUNCH
+from benchmarks.variants import LAUNCH
 from common import processor, sample
 from common.paths import ROOT
 from common.plots import new_figure
