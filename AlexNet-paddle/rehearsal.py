@@ -64,7 +64,7 @@ def rehearse(
     steps = 0
     read, take, arguments = train.read_batches, train.train_step, sys.argv
 
-    def read_batches(loader, epoch, first=0):
+    def read_batches(loader, epoch, first=0, device=None):
         own = batches(loader, epoch) if batches else read(loader, epoch, first)
         for number, (images, labels) in enumerate(own, 0 if batches else first):
             if number < first:
@@ -366,7 +366,9 @@ def record_evaluation(out_dir: Path, options: list[str], cases: list[str]) -> di
         loader = SimpleNamespace(
             dataset=range(len(labels)), batch_sampler=SimpleNamespace(epoch=0, batch_size=1)
         )
-        with replaced(train, read_batches=lambda loader, epoch, first=0, own=batches: iter(own)):
+        with replaced(
+            train, read_batches=lambda loader, epoch, first=0, device=None, own=batches: iter(own)
+        ):
             results = evaluate(nn.Identity(), nn.CrossEntropyLoss(), loader, "cpu")
         found.append({name: float(value) for name, value in results.results.items()})
     return {"cases": found}

@@ -21,8 +21,10 @@ WARMUP_START = 0.01  # share of the learning rate at the first step of the warm-
 def scale_lr(args: argparse.Namespace, world_size: int) -> float:
     """Return the learning rate for `world_size` processes: the recipe states it for `args.gpus`.
 
-    The linear scaling rule (https://arxiv.org/abs/1706.02677) at the same batch on each GPU.
+    The linear scaling rule (https://arxiv.org/abs/1706.02677) at the same batch on each GPU. With
+    --split-batch the processes share the batch of one, and its rate.
     """
+    world_size = 1 if args.split_batch else world_size
     return args.lr * world_size / args.gpus
 
 

@@ -26,7 +26,18 @@ import checkpoint
 import distributed
 import metric
 import optim
-from common import draws, errors, folder, memory, mistakes, model_card, plots, public_data, verify
+from common import (
+    draws,
+    errors,
+    folder,
+    memory,
+    mistakes,
+    model_card,
+    plots,
+    processor,
+    public_data,
+    verify,
+)
 from common.args import parse
 from common.finite import Recent
 from common.keeper import Keeper
@@ -160,6 +171,8 @@ def choose_device(name: str) -> torch.device:
 
 def set_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
     """Choose how the framework computes. Raises UserError for what it cannot do here."""
+    if args.amp == "auto":
+        args.amp = "bf16" if is_quick_in_bf16(device) else "off"
     if args.amp == "fp16" and device.type == "cpu":
         raise errors.UserError("--amp fp16: needs a GPU; on this processor use --amp bf16")
     if args.deterministic:
@@ -167,6 +180,13 @@ def set_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
         # Pooling on a GPU has no other algorithm: that one warns, and does not end the run.
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
+
+
+def is_quick_in_bf16(device: torch.device) -> bool:
+    """Say whether the device multiplies bf16 numbers faster than float32."""
+    if device.type == "cpu":
+        return processor.has_bf16()
+    return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def compile_network(model: nn.Module, args: argparse.Namespace, device: torch.device) -> nn.Module:
@@ -224,7 +244,7 @@ def train_one_epoch(
     waiting = Waiting()
     bar = progress_bar(loader, f"epoch {epoch + 1}/{args.epochs}", done=first)
     for number, (images, labels) in enumerate(
-        waiting.count(read_batches(loader, epoch, first)), first
+        waiting.count(read_batches(loader, epoch, first, device)), first
     ):  # [N, 3, S, S], [N]
         images = images.to(device, memory_format=LAYOUT[args.channels_last])
         labels = labels.to(device)
@@ -317,7 +337,7 @@ def evaluate(
     correct5 = torch.zeros((), dtype=torch.int64, device=device)
     predicted, probability = [], []
     bar = progress_bar(loader, "evaluating")
-    for images, labels in read_batches(loader, epoch=0):  # [N, 3, S, S], [N]
+    for images, labels in read_batches(loader, epoch=0, device=device):  # [N, 3, S, S], [N]
         images, labels = images.to(device), labels.to(device)
         logits = model(images)  # [N, C]
         loss_sum += criterion(logits, labels) * len(labels)

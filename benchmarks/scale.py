@@ -28,7 +28,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.scaling import LAUNCH
+from benchmarks.variants import LAUNCH
 from common import processor, sample
 from common.paths import ROOT
 from common.plots import new_figure
@@ -83,7 +83,7 @@ clock = getattr(time, clock)
 sys.path.insert(0, tree)
 import train
 {PEAK}
-def read_batches(loader, epoch, first=0):
+def read_batches(loader, epoch, first=0, device=None):
     batch = next(iter(loader))
     for number in range({WARM} + {STEPS}):
         clocks.append((time.time(), clock()))

@@ -7,15 +7,14 @@ most resident memory that the tool and all its processes took together at any mo
 included, in megabytes and in sizes of the source. Memory that processes share counts for each.
 """
 
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measure import Spent, watch
+from common import errors
 from common.paths import ROOT
 from tools import tensors
 from tools.tensors import Tensor
@@ -39,18 +38,17 @@ DIRECTIONS = [
     (".pth", ".safetensors"),
     (".pdparams", ".safetensors"),
 ]
-INTERVAL = 0.01  # seconds between two looks at the memory
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         start = Path(folder) / "alexnet.safetensors"
-        tensors.write(start, draw_weights())
+        write_weights(start)
         files = {".safetensors": start}
         print(f"{'direction':28}{'seconds':>8}{'MB':>8}{'sizes':>8}")
         for number, (source, target) in enumerate(DIRECTIONS):
             made = Path(folder) / f"{number}{target}"
-            seconds, most = measure([sys.executable, TOOL, files[source], made])
+            seconds, most = carry(files[source], made)
             size = files[source].stat().st_size
             name = f"{source} -> {target}"
             print(f"{name:28}{seconds:8.1f}{most / 1e6:8.0f}{most / size:8.2f}", flush=True)
@@ -70,31 +68,15 @@ def draw_weights() -> tensors.Tensors:
     return {name: Tensor("F32", array) for name, array in drawn.items()}
 
 
-def measure(command: list) -> tuple[float, int]:
-    """Run a command; return its seconds, and the most bytes that it and its children took at once.
-
-    Linux only. Raises CalledProcessError where the command fails.
-    """
-    started, most = time.monotonic(), 0
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            most = max(most, resident(process.pid))
-            time.sleep(INTERVAL)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return time.monotonic() - started, most
+def write_weights(path: Path) -> None:
+    """Write drawn weights as a .safetensors file."""
+    tensors.write(path, draw_weights())
 
 
-def resident(pid: int) -> int:
-    """Return the resident memory of a process and all that it started, in bytes."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [word for task in threads for word in (task / "children").read_text().split()]
-    except (OSError, IndexError):  # it has ended
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident(int(child)) for child in children)
+def carry(source: Path, target: Path) -> Spent:
+    """Run the tool from file to file; return what it took. Raises UserError where it fails."""
+    return watch([sys.executable, TOOL, source, target])
 
 
 if __name__ == "__main__":
-    main()
+    errors.run(main)

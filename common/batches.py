@@ -1,5 +1,6 @@
 """Which samples make up which batch, and how a batch comes out of a worker process."""
 
+import argparse
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -10,6 +11,21 @@ from common import draws
 from common.errors import UserError
 
 Key = tuple[int, int]  # epoch, index in the folder: all that a sample's draws depend on
+
+
+def own_batch_size(args: argparse.Namespace, world_size: int) -> int:
+    """Return the pictures of a training batch of one process.
+
+    Raises UserError where --split-batch cannot share a batch out evenly.
+    """
+    if not args.split_batch:
+        return args.batch_size
+    if args.batch_size % world_size:
+        raise UserError(
+            f"--split-batch: a batch of {args.batch_size} cannot be shared out evenly to "
+            f"{world_size} processes; choose another --batch-size or number of processes"
+        )
+    return args.batch_size // world_size
 
 
 class EpochBatches:

@@ -41,6 +41,9 @@ class Facts:
             batch_size=batch_size,
             workers=workers,
             seed=0,  # nothing is drawn
+            fast=False,
+            cache=None,
+            channels_last=False,
         )
 
 

@@ -1,14 +1,22 @@
 """Decoding a picture file."""
 
+import io
+import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
+from common.draws import Crop
 from common.errors import UserError, show
 
 # What a picture may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,
 # it gives to another program to run.
 KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+SEQUENTIAL = (0xC0, 0xC1)  # markers of a JPEG file: its header, where it is not progressive
+SCAN = 0xDA  # what comes after all headers
 
 
 def read_rgb(path: str | Path) -> Image.Image:
@@ -20,10 +28,29 @@ def read_rgb(path: str | Path) -> Image.Image:
     try:
         return _decode(path)
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        raise UserError(
-            f"{show(path)}: cannot be read as a picture ({_reason(error)}); replace the file or "
-            "delete it"
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
+    """Return the part of a picture that `draw` chooses by its width and height: [H, W, 3], bytes.
+
+    Of a JPEG file no more is decoded than that needs: no rows below it, and where the part has at
+    least twice (4, 8 times) the `smallest` height and width that are of use, at half (a quarter, an
+    eighth) of its size. At its full size, the pixels are those of `read_rgb`.
+
+    Raises UserError as `read_rgb` does, but not for damage below the part.
+    """
+    try:
+        return _decode_crop(path, draw, smallest)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> UserError:
+    return UserError(
+        f"{show(path)}: cannot be read as a picture ({_reason(error)}); replace the file or "
+        "delete it"
+    )
 
 
 def find_fault(path: str | Path) -> str | None:
@@ -38,6 +65,61 @@ def find_fault(path: str | Path) -> str | None:
 def _decode(path: str | Path) -> Image.Image:
     with open(path, "rb") as file, Image.open(file, formats=KINDS) as picture:
         return picture.convert("RGB")
+
+
+def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
+    with open(path, "rb") as file:
+        data = file.read()
+    frame = _find_frame(data)
+    crop = draw(frame.width, frame.height) if frame else None
+    if frame and crop:
+        data = _without_rows_below(data, frame, crop.top + crop.height)
+    with Image.open(io.BytesIO(data), formats=KINDS) as picture:
+        crop = crop or draw(*picture.size)
+        fits = min(crop.height, crop.width) // smallest if picture.format == "JPEG" else 1
+        factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
+        if factor > 1:
+            picture.draft("RGB", (picture.width // factor, picture.height // factor))
+        top, left, height, width = crop.scaled(1 / factor, 1 / factor)
+        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+        return np.asarray(rgb.crop((left, top, left + width, top + height)))
+
+
+class Frame(NamedTuple):
+    """What the header of a JPEG file says, and where in the file."""
+
+    place: int  # of the two bytes with the height
+    height: int
+    width: int
+    unit: int  # rows that are coded together
+
+
+def _find_frame(data: bytes) -> Frame | None:
+    """Return the header of a JPEG file; None where it is progressive, an odd one, or no JPEG."""
+    place = 2 if data.startswith(b"\xff\xd8\xff") else len(data)
+    while place + 10 < len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker in SEQUENTIAL:
+            height, width, count = struct.unpack_from(">HHB", data, place + 5)
+            factors = data[place + 11 : place + 11 + 3 * count : 3]
+            unit = 8 * max((factor & 15 for factor in factors), default=0)
+            whole = height and width and unit
+            return Frame(place + 5, height, width, unit) if whole else None
+        if marker == SCAN:
+            break
+        place += 2 + length
+    return None
+
+
+def _without_rows_below(data: bytes, frame: Frame, rows: int) -> bytes:
+    """Return a JPEG file whose header promises `rows` rows and few more: a decoder then stops.
+
+    Colours at half the size are interpolated, so two rows more have a part in the last one.
+    """
+    kept = -(-(rows + 2) // frame.unit) * frame.unit
+    if kept >= frame.height:
+        return data
+    return data[: frame.place] + kept.to_bytes(2, "big") + data[frame.place + 2 :]
 
 
 def _reason(error: Exception) -> str:

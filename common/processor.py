@@ -1,4 +1,4 @@
-"""What this machine's processor is, and the settings that make Paddle fast on it."""
+"""What this machine's processor is, and the settings that make a run fast on it."""
 
 import io
 import os
@@ -28,6 +28,12 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, set[str]]
         pass
     model = fields.get("model name", platform.processor())
     return fields.get("vendor_id", ""), model, set(fields.get("flags", "").split())
+
+
+def has_bf16() -> bool:
+    """Say whether this processor multiplies bf16 numbers in hardware."""
+    _, _, flags = describe()
+    return bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 def mkl_type(vendor: str, flags: set[str]) -> str | None:

@@ -15,7 +15,7 @@ usage() {
 }
 
 # Where the processes are, by the option's name.
-framework= processes=1 nodes=1 node_rank=0 master=
+framework= processes=unset nodes=1 node_rank=0 master=
 options=()
 while [ $# -gt 0 ]; do
     name=${1%%=*}
@@ -46,6 +46,30 @@ case $framework in
         ;;
     *) usage "there is no framework '$framework'" ;;
 esac
+# Of Paddle on a processor, most of the time goes into work that one thread does: several processes
+# of a thread or two each share the batch.
+is_for_processors() {
+    ! compgen -G "$root/.venv/lib/python*/site-packages/paddlepaddle_gpu-*" >/dev/null
+}
+
+fast_processes() {
+    local count=1
+    while [ $((2 * count)) -le "$(nproc)" ] && [ "$count" -lt 8 ]; do count=$((2 * count)); done
+    echo "$count"
+}
+
+if [ "$processes" = unset ]; then
+    processes=1
+    case " ${options[*]-} " in
+        *" --help "* | *" -h "*) ;;
+        *" --fast "*)
+            if [ "$framework" = paddle ] && [ "$nodes" = 1 ] && is_for_processors; then
+                processes=$(fast_processes)
+                options+=(--split-batch)
+            fi
+            ;;
+    esac
+fi
 [[ $processes =~ ^[1-9][0-9]*$ ]] || usage "--processes '$processes' is no whole number from 1"
 [[ $nodes =~ ^[1-9][0-9]*$ ]] || usage "--nodes '$nodes' is no whole number from 1"
 [[ $node_rank =~ ^[0-9]+$ ]] || usage "--node-rank '$node_rank' is no whole number from 0"

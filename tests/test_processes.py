@@ -195,6 +195,22 @@ def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumula
     assert sorted(seen) == list(range(17)) and not step
 
 
+def test_a_batch_that_is_split_is_that_of_one_process(job):
+    """The same pictures, learning rate and weights as one process has, but for rounding."""
+    options = ["--batch-size", 4, "--dropout", 0, "--split-batch", "--output-dir"]
+    for processes in (1, 2):
+        text = job.run(processes, *options, job.place / f"split-{processes}")
+        assert "lr: 0.007 for 1 GPUs in the recipe, 0.007 here" in text
+    one, two = (metrics(job.place / f"split-{processes}") for processes in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-4)
+
+
+def test_a_batch_that_cannot_be_split_is_told(job):
+    process = job.start(2, "--batch-size", 5, "--split-batch")
+    assert process.wait(TIMEOUT) != 0
+    assert "a batch of 5 cannot be shared out evenly to 2 processes" in job.output.read_text()
+
+
 def test_another_number_of_processes_cannot_go_on(job):
     last = job.place / "whole" / f"last{SUFFIX[job.framework]}"
     done = run(sys.executable, job.tree / "train.py", "--resume", last)

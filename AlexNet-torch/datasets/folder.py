@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import presets
-from common import draws
+from common import cache, draws
 from common.batches import (
     EpochBatches,
     Failure,
@@ -15,10 +15,13 @@ from common.batches import (
     PartBatches,
     attempt,
     first_failure,
+    own_batch_size,
     raise_failure,
 )
+from common.byte_pictures import BytePictures
 from common.folder import FolderIndex
 from common.pictures import read_rgb
+from common.threads import ThreadLoader
 
 
 class FolderDataset(Dataset):
@@ -60,18 +63,26 @@ def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, Failure]:
 
 def make_loader(
     index: FolderIndex, args: argparse.Namespace, train: bool, rank: int = 0, world_size: int = 1
-) -> DataLoader:
+) -> DataLoader | ThreadLoader:
     """Return the loader of one split: `train` is shuffled and augmented.
 
-    Of several processes, each loads its own part.
+    Of several processes, each loads its own part. With --fast or --cache it is one of bytes.
     """
     length, place = len(index), {"rank": rank, "world_size": world_size}
     if train:
         batches = EpochBatches(
-            length, args.batch_size, args.seed, shuffle=True, accumulate=args.accumulate, **place
+            length,
+            own_batch_size(args, world_size),
+            args.seed,
+            shuffle=True,
+            accumulate=args.accumulate,
+            **place,
         )
     else:
         batches = PartBatches(length, args.batch_size, **place)
+    if args.fast or args.cache:
+        prepared = cache.open_split(index, args.cache, args.resize_size) if args.cache else None
+        return ThreadLoader(BytePictures(index, args, train, prepared), batches, args.workers)
     return DataLoader(
         FolderDataset(index, args, train),
         batch_sampler=batches,
@@ -82,13 +93,21 @@ def make_loader(
 
 
 def read_batches(
-    loader: DataLoader, epoch: int, first: int = 0
+    loader: DataLoader | ThreadLoader,
+    epoch: int,
+    first: int = 0,
+    device: torch.device | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield the batches (images, labels) of `epoch`, from number `first` on.
+
+    A batch of bytes goes to the `device` and is normalized there.
 
     Raises UserError at an unreadable picture.
     """
     loader.batch_sampler.epoch, loader.batch_sampler.first = epoch, first
     for images, labels, failure in loader:
         raise_failure(Failure(*failure))
+        if isinstance(loader, ThreadLoader):
+            images, labels = torch.from_numpy(images).to(device), torch.from_numpy(labels)
+            images = presets.normalize_bytes(images)
         yield images, labels

@@ -1,0 +1,93 @@
+"""How fast AlexNet could train: its operations and bytes, counted from the layers' shapes.
+
+A step cannot be faster than its matrix products at the machine's best rate for such products, or
+than its bytes at the machine's memory bandwidth. The rates are measured (benchmarks/rates.py).
+"""
+
+from typing import NamedTuple
+
+# name, channels in and out, kernel, stride, padding, and whether a pooling of 3 by 2 follows
+CONVOLUTIONS = [
+    ("features.0", 3, 64, 11, 4, 2, True),
+    ("features.3", 64, 192, 5, 1, 2, True),
+    ("features.6", 192, 384, 3, 1, 1, False),
+    ("features.8", 384, 256, 3, 1, 1, False),
+    ("features.10", 256, 256, 3, 1, 1, True),
+]
+AVERAGED = 6  # height and width of the features after avgpool
+HIDDEN = 4096
+
+
+class Layer(NamedTuple):
+    """A layer with weights. `macs` multiply-adds of its forward pass; all but weights a picture."""
+
+    name: str
+    weights: int
+    biases: int
+    macs: int
+    inputs: int
+    outputs: int
+
+
+def convolution(
+    name: str, channels: int, filters: int, kernel: int, stride: int, padding: int, size: int
+) -> tuple[Layer, int]:
+    """Return the layer for inputs [channels, size, size], and its outputs' height and width."""
+    out = (size + 2 * padding - kernel) // stride + 1
+    weights = filters * channels * kernel * kernel
+    inputs, outputs = channels * size * size, filters * out * out
+    return Layer(name, weights, filters, weights * out * out, inputs, outputs), out
+
+
+def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
+    """Return AlexNet's layers with weights, in their order."""
+    layers, size = [], image_size
+    for *shape, pooled in CONVOLUTIONS:
+        layer, size = convolution(*shape, size)
+        layers.append(layer)
+        if pooled:
+            size = (size - 3) // 2 + 1
+    features = CONVOLUTIONS[-1][2] * AVERAGED * AVERAGED
+    for name, inputs, outputs in (
+        ("classifier.1", features, HIDDEN),
+        ("classifier.4", HIDDEN, HIDDEN),
+        ("classifier.6", HIDDEN, classes),
+    ):
+        layers.append(Layer(name, inputs * outputs, outputs, inputs * outputs, inputs, outputs))
+    return layers
+
+
+def products(layers: list[Layer]) -> int:
+    """Return the multiply-adds of a training step for one picture.
+
+    Each layer has three products of the same size: forward, gradient of the weights, gradient of
+    its input; the first layer needs no gradient of the picture.
+    """
+    return sum(3 * layer.macs for layer in layers) - layers[0].macs
+
+
+def flops(layers: list[Layer]) -> int:
+    """Return the floating-point operations of a training step for one picture, two a product.
+
+    What is not a matrix product (pooling, ReLU, dropout, biases) is less than 1 % and not counted.
+    """
+    return 2 * products(layers)
+
+
+def step_seconds(
+    layers: list[Layer], batch: int, flops_per_s: float, bytes_per_s: float, itemsize: int
+) -> float:
+    """Return the least seconds of a training step of momentum SGD on `batch` pictures.
+
+    Each product takes as long as its operations or its bytes, whichever is longer: both operands
+    and the result once, in numbers of `itemsize` bytes. The update of the float32 weights comes
+    after: weight, gradient and momentum are read, weight and momentum written. What could be done
+    while something else is in the cache (ReLU, pooling, dropout, casts) counts as nothing.
+    """
+    seconds = 0.0
+    for number, layer in enumerate(layers):
+        moved = itemsize * (layer.weights + batch * (layer.inputs + layer.outputs))
+        once = max(2 * layer.macs * batch / flops_per_s, moved / bytes_per_s)
+        seconds += once * (3 if number else 2)
+    parameters = sum(layer.weights + layer.biases for layer in layers)
+    return seconds + 5 * 4 * parameters / bytes_per_s

@@ -1,0 +1,257 @@
+"""What all benchmarks share: contenders measured in turn, and what came out put down.
+
+On a machine that others share, or whose clock drifts, two measurements an hour apart differ by more
+than what is measured. So contenders take turns within one run, A B A B; a ratio is that of the two
+in the same round, and the median over the rounds is told with the least and the most.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from common import plots, processor
+from common.args import Parser, whole
+from common.errors import UserError
+from common.paths import CACHE_DIR, ROOT
+from common.run_folder import package_versions, replace_whole
+
+RESULTS = ROOT / "docs" / "results" / "speed"
+QUICK_RESULTS = CACHE_DIR / "speed"
+# Of the user's environment, what would change the speed of one side and not of the other.
+SPEED_SETTINGS = ("OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "FLAGS_", "ONEDNN_", "DNNL_")
+INTERVAL = 0.01  # seconds between two looks at the memory
+
+Figures = dict[str, float]  # what one run of a contender gave, by the figure's name
+Contender = Callable[[], Figures]
+
+
+class Figure(NamedTuple):
+    """A quantity that contenders give: its key in Figures, and its unit."""
+
+    name: str
+    unit: str
+
+
+class Line(NamedTuple):
+    """A contender's figure over all rounds; `ratio` is its share of the peer's, round by round."""
+
+    contender: str
+    figure: str
+    unit: str
+    median: float
+    least: float
+    most: float
+    runs: int
+    ratio: float | None = None  # None where there is no peer
+    ratio_least: float | None = None
+    ratio_most: float | None = None
+
+
+class Spent(NamedTuple):
+    """What a command took."""
+
+    seconds: float
+    resident: int  # bytes, of it and all it started, at the worst moment
+
+
+def interleave(
+    contenders: dict[str, Contender], repeats: int, warm_ups: int = 0
+) -> dict[str, list[Figures]]:
+    """Run the contenders in turn, A B A B; return by name what each gave at each of `repeats`.
+
+    The first `warm_ups` rounds come on top and are not kept.
+    """
+    kept: dict[str, list[Figures]] = {name: [] for name in contenders}
+    for number in range(-warm_ups, repeats):
+        for name, contender in contenders.items():
+            figures = contender()
+            if number >= 0:
+                kept[name].append(figures)
+            told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+            place = f"{number + 1}/{repeats}" if number >= 0 else "warm-up"
+            print(f"[{place}] {name}: {told}", file=sys.stderr, flush=True)
+    return kept
+
+
+def summarize(
+    rounds: dict[str, list[Figures]], figures: Sequence[Figure], peer: str | None = None
+) -> list[Line]:
+    """Return a line for each contender and figure that it has, with ratios to `peer`."""
+    lines = []
+    for name, kept in rounds.items():
+        for figure in figures:
+            values = [one[figure.name] for one in kept if figure.name in one]
+            if not values:
+                continue
+            ratios = []
+            if peer in rounds and name != peer:
+                pairs = zip(values, (one.get(figure.name) for one in rounds[peer]), strict=True)
+                ratios = [mine / theirs for mine, theirs in pairs if theirs]
+            lines.append(
+                Line(name, *figure, *_spread(values), len(values), *(_spread(ratios) or ()))
+            )
+    return lines
+
+
+def _spread(values: list[float]) -> tuple[float, float, float] | None:
+    """Return median, least and most; None of nothing."""
+    return (statistics.median(values), min(values), max(values)) if values else None
+
+
+def show(lines: Sequence[Line]) -> str:
+    """Return the lines as a table for people."""
+    rows = [("contender", "figure", "median", "least to most", "ratio to the peer")]
+    for line in lines:
+        ratio = ""
+        if line.ratio is not None:
+            ratio = f"{line.ratio:.3g} ({line.ratio_least:.3g} to {line.ratio_most:.3g})"
+        spread = f"{line.least:.4g} to {line.most:.4g}"
+        figure = f"{line.figure} ({line.unit})"
+        rows.append((line.contender, figure, f"{line.median:.4g}", spread, ratio))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join(texts)
+
+
+def machine() -> str:
+    """Return what was measured on: processor, cores, memory, system, versions."""
+    _, model, _ = processor.describe()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = {"python": platform.python_version()} | package_versions()
+    told = " ".join(f"{name}={version}" for name, version in versions.items())
+    cores = processor.available_cores()
+    return f"{model}, {cores} cores, {memory:.0f} GiB, {platform.platform()}; {told}"
+
+
+def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
+    """Print the table and write it as `name`.csv and `name`.png into `folder`."""
+    told = machine()
+    print(show(lines))
+    print(f"machine: {told}; load {os.getloadavg()[0]:.1f}")
+    folder.mkdir(parents=True, exist_ok=True)
+    table, picture = folder / f"{name}.csv", folder / f"{name}.png"
+    with replace_whole(table) as partial, open(partial, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*Line._fields, "machine"])
+        writer.writerows([*map(_shorten, line), told] for line in lines)
+    _plot(picture, title, lines)
+    print(f"look at: {table} and {picture}")
+
+
+def _shorten(value: object) -> object:
+    return f"{value:.5g}" if isinstance(value, float) else value
+
+
+def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
+    """Draw the medians of each figure as bars, with the least and the most."""
+    figures = list(dict.fromkeys((line.figure, line.unit) for line in lines))
+    rows = max(sum((line.figure, line.unit) == figure for line in lines) for figure in figures)
+    drawing = plots.new_figure(9, 0.8 + len(figures) * (0.9 + 0.35 * rows))
+    drawing.suptitle(title)
+    places = drawing.subplots(len(figures), squeeze=False)[:, 0]
+    for axes, figure in zip(places, figures, strict=True):
+        shown = [line for line in lines if (line.figure, line.unit) == figure][::-1]
+        medians = [line.median for line in shown]
+        below = [line.median - line.least for line in shown]
+        above = [line.most - line.median for line in shown]
+        names = [line.contender for line in shown]
+        bars = axes.barh(names, medians, xerr=[below, above], capsize=3, color="tab:cyan")
+        axes.bar_label(bars, [_label(line) for line in shown], label_type="center")
+        axes.set_xlabel(f"{figure[0]} ({figure[1]})")
+        axes.set_xlim(left=0)
+        axes.grid(alpha=0.3, axis="x")
+    with replace_whole(path) as partial:
+        drawing.savefig(partial, format="png", dpi=110)
+
+
+def _label(line: Line) -> str:
+    ratio = f", {line.ratio:.2f} x the peer" if line.ratio is not None else ""
+    return f"{line.median:.3g}{ratio}"
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """Return the environment for a contender: none of the user's speed settings, but `settings`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(SPEED_SETTINGS)}
+    return kept | {"PYTHONPATH": str(ROOT)} | settings
+
+
+def run_json(command: Sequence[object], **settings: str) -> dict:
+    """Run a command and return the JSON object that its last line with one has.
+
+    Raises UserError, with the command's own last words, where it fails or prints none.
+    """
+    words = [str(word) for word in command]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env=clean_environment(**settings), check=False
+    )
+    found = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not found:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        reason = said[-1] if said else "it says nothing"
+        raise UserError(f"{' '.join(words)}: status {done.returncode}, no figures; {reason}")
+    return json.loads(found[-1])
+
+
+def watch(command: Sequence[object]) -> Spent:
+    """Run a command; return its seconds, and the most memory that it and its children had at once.
+
+    Memory that processes share counts for each. Linux only. Raises UserError where it fails.
+    """
+    words = [str(word) for word in command]
+    started, most = time.monotonic(), 0
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=clean_environment()) as process:
+        while process.poll() is None:
+            most = max(most, resident(process.pid))
+            time.sleep(INTERVAL)
+    if process.returncode:
+        raise UserError(f"{' '.join(words)}: status {process.returncode} (reason above)")
+    return Spent(time.monotonic() - started, most)
+
+
+def resident(pid: int) -> int:
+    """Return the resident memory of a process and all that it started, in bytes."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        children = [word for task in threads for word in (task / "children").read_text().split()]
+    except (OSError, IndexError):  # it has ended
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident(int(child)) for child in children)
+
+
+def parser(name: str, description: str | None, repeats: int) -> Parser:
+    """Return a parser with what every benchmark takes; `description` is the module's docstring."""
+    made = Parser(
+        prog=f"benchmarks.{name}",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=description,
+    )
+    made.add_argument("--repeats", type=whole(1), metavar="N", help=f"rounds ({repeats})")
+    made.add_argument("--quick", action="store_true", help="small and short, to see that it works")
+    made.add_argument(
+        "--output-dir",
+        type=Path,
+        metavar="DIR",
+        help=f"for the CSV and the plot ({RESULTS.relative_to(ROOT)}; with --quick "
+        f"{QUICK_RESULTS.relative_to(ROOT)})",
+    )
+    made.set_defaults(usual_repeats=repeats)
+    return made
+
+
+def parse(made: Parser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse, and fill in what depends on --quick."""
+    args = made.parse_args(argv)
+    args.repeats = args.repeats or (1 if args.quick else args.usual_repeats)
+    args.output_dir = args.output_dir or (QUICK_RESULTS if args.quick else RESULTS)
+    return args

@@ -1,0 +1,72 @@
+"""AlexNet trained in Paddle in the manner of the course that this project follows.
+
+    python -m benchmarks.peers.paddle_forerunner DIR --batch-size 32 --steps 4
+
+Paddle as installed: no setting of threads or of MKL, paddle.vision's transforms on Pillow pictures,
+its DataLoader and its network, loss and accuracy fetched after every step. Trains the window of
+benchmarks/window.py and prints its figures as JSON.
+"""
+
+import argparse
+
+import paddle
+from paddle import nn
+from paddle.vision import transforms
+
+from benchmarks.peers import get_parser
+from benchmarks.window import Window, leave
+from common import errors
+
+
+def load_data(args: argparse.Namespace) -> tuple[paddle.io.DataLoader, int]:
+    """Return the loader of DIR/train and the number of classes."""
+    preset = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(args.image_size),
+            transforms.RandomHorizontalFlip(0.5),
+            transforms.ToTensor(),
+            transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+        ]
+    )
+    dataset = paddle.vision.datasets.DatasetFolder(str(args.folder / "train"), transform=preset)
+    loader = paddle.io.DataLoader(
+        dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers
+    )
+    return loader, len(dataset.classes)
+
+
+def train(args: argparse.Namespace, window: Window) -> None:
+    loader, classes = load_data(args)
+    if args.read_only:
+        for _ in window.watch(loader):
+            pass
+        return
+    model = paddle.vision.models.alexnet(num_classes=classes)
+    criterion = nn.CrossEntropyLoss()
+    optimizer = paddle.optimizer.Momentum(
+        0.01, momentum=0.9, parameters=model.parameters(), weight_decay=1e-4
+    )
+    model.train()
+    log = []
+    for image, target in window.watch(loader):
+        output = model(image)
+        loss = criterion(output, target)
+        loss.backward()
+        optimizer.step()
+        optimizer.clear_grad()
+        top1, top5 = (
+            paddle.metric.accuracy(output, target.reshape([-1, 1]), k=k).item()
+            for k in (1, min(5, classes))
+        )
+        log.append((loss.item(), top1, top5))
+
+
+def main() -> None:
+    args = get_parser("paddle_forerunner", __doc__).parse_args()
+    window = Window(args.warm_steps, args.steps)
+    train(args, window)
+    leave(window.figures(), window.loaders)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,122 @@
+"""The best rates of this machine: matrix products of a framework, and copies in memory.
+
+They are measured between the steps of a training, in its process, with its threads and its dtype.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from benchmarks import limits
+from benchmarks.window import Window
+from common import processor
+
+# Rows, columns, length of the sums. The best of them counts.
+SHAPES = [(1024, 1024, 1024), (2048, 2048, 2048), (2048, 4096, 2048), (4096, 1024, 4096)]
+TIMES = 2  # of each shape in a row
+IMAGE_SIZE, CLASSES = 224, 1000  # of the training that the limit is for
+COPIED = 128 * 2**20  # bytes, many times what a cache holds
+ITEMSIZE = {"float32": 4, "bfloat16": 2}
+
+
+class Rates:
+    """Measures the machine once after each step of a window."""
+
+    def __init__(self, framework: str, dtype: str) -> None:
+        self.framework = framework
+        self.dtype = dtype
+        self.flops_per_s: list[float] = []
+        self.bytes_per_s: list[float] = []
+        self.products: list[tuple[int, Callable[[], object]]] = []
+
+    def measure(self) -> None:
+        """Measure both rates, the best of each."""
+        if not self.products:
+            make = torch_products if self.framework == "torch" else paddle_products
+            self.products = make(self.dtype)
+            copy_rate()  # the first touches the memory
+        rates = [flops / _time(product) for flops, product in self.products * TIMES]
+        self.flops_per_s.append(max(rates))
+        self.bytes_per_s.append(copy_rate())
+
+    def figures(self, window: Window) -> dict[str, float]:
+        """Return the rates, and which share of their limit a step reached in the median.
+
+        The best of the window counts: other work on the machine slows a rate down, never up, and a
+        limit from a slow one would flatter the step.
+        """
+        layers = limits.alexnet(IMAGE_SIZE, CLASSES)
+        batch = window.images // window.steps
+        rates = max(self.flops_per_s), max(self.bytes_per_s)
+        least = limits.step_seconds(layers, batch, *rates, ITEMSIZE[self.dtype])
+        return {
+            "gflop_per_image": limits.flops(layers) / 1e9,
+            "product_gflops": rates[0] / 1e9,
+            "copy_gb_per_s": rates[1] / 1e9,
+            "limit_images_per_s": batch / least,
+            "limit_share": 100 * least / statistics.median(window.computed),
+        }
+
+
+def _time(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def torch_products(dtype: str) -> list[tuple[int, Callable[[], object]]]:
+    """Return matrix products as (operations, call), the first call of each done."""
+    import torch
+
+    made = []
+    for rows, columns, length in SHAPES:
+        left = torch.rand(rows, length).to(getattr(torch, dtype))
+        right = torch.rand(columns, length).to(getattr(torch, dtype)).t()  # as of a Linear
+        out = torch.empty(rows, columns, dtype=left.dtype)
+
+        def work(left=left, right=right, out=out):
+            return torch.mm(left, right, out=out)
+
+        work()
+        made.append((2 * rows * columns * length, work))
+    return made
+
+
+def paddle_products(dtype: str) -> list[tuple[int, Callable[[], object]]]:
+    """Return matrix products as (operations, call), the first call of each done."""
+    import paddle
+
+    made = []
+    for rows, columns, length in SHAPES:
+        left = paddle.rand([rows, length]).astype(dtype)
+        right = paddle.rand([length, columns]).astype(dtype)
+
+        def work(left=left, right=right):
+            return paddle.mm(left, right)
+
+        work()
+        made.append((2 * rows * columns * length, work))
+    return made
+
+
+def copy_rate(parts: int | None = None) -> float:
+    """Return the bytes a second, read and written, of a copy by all cores; the best of three."""
+    parts = parts or processor.available_cores()
+    sources, targets = _copied(parts)
+    with ThreadPoolExecutor(parts) as pool:  # NumPy lets go of Python's lock as it copies
+        seconds = min(_time(lambda: list(pool.map(np.copyto, targets, sources))) for _ in range(3))
+    return 2 * COPIED / seconds
+
+
+_BUFFERS: dict[int, tuple[list[np.ndarray], list[np.ndarray]]] = {}
+
+
+def _copied(parts: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return sources and targets of the copy, the same at every call."""
+    if parts not in _BUFFERS:
+        source, target = (np.ones(COPIED // 8) for _ in range(2))
+        _BUFFERS[parts] = (np.array_split(source, parts), np.array_split(target, parts))
+    return _BUFFERS[parts]

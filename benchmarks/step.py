@@ -1,0 +1,87 @@
+"""The training step alone, on one batch again and again, and which share of the limit it reaches.
+
+    python -m benchmarks.step                       # torch in float32 and bfloat16, Paddle
+
+The limit: operations for each picture, counted from the layers' shapes, over the best rate of
+matrix products of the same dtype, and bytes over the bandwidth of memory (benchmarks/limits.py).
+Both rates are measured in the training's own process, between its steps: step, rates, step, rates.
+Of the rates the best of a run counts, of the steps the median. The step is that of train.py itself,
+224 pixels and 1,000 classes.
+
+    images_per_s        pictures a second of the step alone
+    limit_images_per_s  of the limit
+    limit_share         share of the limit that the steps reached, per cent
+    product_gflops      best rate of matrix products in the run, 10^9 operations a second
+    copy_gb_per_s       best bandwidth of memory in the run, read and written
+    gflop_per_image     counted operations of forward and backward pass
+"""
+
+import argparse
+
+from benchmarks import limits, measure, photos, variants
+from benchmarks.measure import Figure
+from benchmarks.rates import CLASSES, IMAGE_SIZE
+from common import errors
+from common.args import whole
+from common.paths import DATA_DIR
+
+FIGURES = [
+    Figure("images_per_s", "images/s"),
+    Figure("limit_images_per_s", "images/s"),
+    Figure("limit_share", "%"),
+    Figure("product_gflops", "GFLOP/s"),
+    Figure("copy_gb_per_s", "GB/s"),
+    Figure("gflop_per_image", "GFLOP"),
+]
+# By framework and variant of train.py, the dtype of most of its products.
+DTYPES = {
+    "torch": {"exact": "float32", "bf16": "bfloat16", "fast": "bfloat16"},
+    "paddle": {"exact": "float32", "fast": "float32"},
+}
+BATCH = {"torch": 128, "paddle": 64}
+WARM_STEPS, STEPS = 2, 5
+
+
+def main() -> None:
+    args = parse()
+    print(describe_layers())
+    warm, steps = (1, 1) if args.quick else (WARM_STEPS, STEPS)
+    contenders = {}
+    for framework in args.framework:
+        batch = args.batch_size or (4 if args.quick else BATCH[framework])
+        count = max(batch * (warm + steps), CLASSES)
+        folder = photos.write_small(DATA_DIR / f"small-{count}", count, CLASSES)
+        for name, options in variants.known(framework, DTYPES[framework]).items():
+            dtype = DTYPES[framework][name]
+            window = ["--made-up", "--rates", dtype, "--warm-steps", warm, "--steps", steps]
+            given = ["--data-path", folder, "--image-size", IMAGE_SIZE, "--batch-size", batch]
+            contenders[f"{framework} {name} ({dtype})"] = variants.tree(
+                framework, window, [*given, "--workers", 0, *options], [one.name for one in FIGURES]
+            )
+    rounds = measure.interleave(contenders, args.repeats)
+    title = "The training step, and the limit of this machine"
+    measure.write(args.output_dir, "step", title, measure.summarize(rounds, FIGURES))
+
+
+def describe_layers() -> str:
+    """Return what each layer takes for a picture, as a table."""
+    layers = limits.alexnet(IMAGE_SIZE, CLASSES)
+    lines = [f"{'layer':14}{'weights':>12}{'forward, 10^6 multiply-adds':>30}"]
+    lines += [f"{one.name:14}{one.weights:12,}{one.macs / 1e6:30.1f}" for one in layers]
+    total = sum(one.macs for one in layers)
+    lines.append(f"{'all':14}{sum(one.weights for one in layers):12,}{total / 1e6:30.1f}")
+    lines.append(f"a training step: {limits.flops(layers) / 1e9:.3f} GFLOP a picture")
+    return "\n".join(lines)
+
+
+def parse() -> argparse.Namespace:
+    parser = measure.parser("step", __doc__, repeats=3)
+    parser.add_argument(
+        "--framework", nargs="+", choices=list(DTYPES), default=list(DTYPES), help="(both)"
+    )
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="(torch 128, paddle 64)")
+    return measure.parse(parser)
+
+
+if __name__ == "__main__":
+    errors.run(main)

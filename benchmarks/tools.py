@@ -1,0 +1,111 @@
+"""What a user waits for beside the training: the tools' commands, and the start of a run.
+
+    python -m benchmarks.tools
+
+    transfer_weights  a whole command, .pth to .pdparams, AlexNet's 61,100,840 parameters
+    start             from the command to the first batch of a training: imports, the index of
+                      100,000 files, the model, the first pictures; the files' names are in the
+                      system's cache, after a round to warm up
+    align             align.py as it runs without options; once, since it takes a minute or more
+
+`resident_mb` is the most memory that a command and all its processes had at once; what they share
+counts for each.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import measure, photos, transfer, variants
+from benchmarks.measure import Contender, Figure, Figures
+from common import errors
+from common.args import whole
+from common.paths import DATA_DIR, ROOT
+
+FIGURES = [Figure("seconds", "s"), Figure("resident_mb", "MB")]
+PARTS = ("transfer_weights", "start", "align")
+FILES, CLASSES = 100_000, 1000
+# align.py keeps what one side has computed, and would not compute it again.
+WITHOUT_RECORDS = """
+import runpy, sys
+from pathlib import Path
+from tools import records
+records.FOLDER = Path(sys.argv[1])
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+ALIGN_QUICK = ["--only", "lr,metric"]
+
+
+def main() -> None:
+    args = parse()
+    rounds: dict[str, list[Figures]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        often: dict[str, Contender] = {}
+        if "transfer_weights" in args.only:
+            often["transfer_weights"] = carry(Path(place))
+        if "start" in args.only:
+            files = min(args.files, 2000) if args.quick else args.files
+            folder = photos.write_small(DATA_DIR / f"small-{files}", files, CLASSES)
+            for framework in variants.PEERS:
+                often[f"{framework} start, {files} files"] = start(framework, folder)
+        rounds |= measure.interleave(often, args.repeats, warm_ups=0 if args.quick else 1)
+        if "align" in args.only:
+            options = ALIGN_QUICK if args.quick else []
+            rounds |= measure.interleave({"align": align(options)}, repeats=1)
+    measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, FIGURES))
+
+
+def carry(place: Path) -> Contender:
+    """Return a contender that carries weights from torch to Paddle, the whole command."""
+    neutral, source = place / "alexnet.safetensors", place / "alexnet.pth"
+    transfer.write_weights(neutral)
+    transfer.carry(neutral, source)
+
+    def run() -> Figures:
+        target = place / "alexnet.pdparams"
+        target.unlink(missing_ok=True)
+        spent = transfer.carry(source, target)
+        return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
+
+    return run
+
+
+def start(framework: str, folder: Path) -> Contender:
+    """Return a contender that starts a training, up to its first batch."""
+    window = ["--warm-steps", 0, "--steps", 1]
+    options = ["--data-path", folder, "--batch-size", 32, "--workers", 2]
+    begin = variants.tree(framework, window, options, ["ready_at", "resident_mb"])
+
+    def run() -> Figures:
+        began = time.time()
+        figures = begin()
+        seconds = figures["ready_at"] - began
+        return {"seconds": seconds, "resident_mb": figures["resident_mb"]}
+
+    return run
+
+
+def align(options: list[str]) -> Contender:
+    """Return a contender that runs align.py where nothing was kept from an earlier run."""
+
+    def run() -> Figures:
+        with tempfile.TemporaryDirectory() as kept:
+            tool = ROOT / "tools" / "align.py"
+            spent = measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, tool, *options])
+        return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
+
+    return run
+
+
+def parse() -> argparse.Namespace:
+    parser = measure.parser("tools", __doc__, repeats=3)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
+    parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
+    return measure.parse(parser)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,79 @@
+"""Training end to end, from JPEG files to weights: the two trees against their peers.
+
+    python -m benchmarks.train                              # torch and Paddle, all variants
+    python -m benchmarks.train --framework torch --variants exact --batch-size 128
+
+Project and peer take turns on the same files with the same batch and the same number of loader
+processes. Each trains a few steps to warm up, then the window that is timed; start-up is left out
+(benchmarks.tools measures it). The peer of the torch tree is torchvision's reference training, that
+of the Paddle tree is Paddle as installed (benchmarks/peers). `wait_share` is the share of the
+window in which the training waited for pictures, `resident_mb` the memory of the training process.
+Without --data-path, photographs are made up once (benchmarks.photos).
+
+A step of the window may use batches that were read before it, and read ones that are used after it:
+as many as the loader keeps ready. There are more steps to warm up than that.
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks import measure, variants
+from benchmarks.measure import Contender, Figure
+from common import errors
+from common.args import whole
+
+FIGURES = [
+    Figure("images_per_s", "images/s"),
+    Figure("wait_share", "%"),
+    Figure("resident_mb", "MB"),
+]
+NAMES = [figure.name for figure in FIGURES]
+# Paddle as installed takes many seconds for a batch of 128.
+BATCH = {"torch": 128, "paddle": 32}
+WARM_STEPS, STEPS = 5, 8
+READ_AHEAD = 4  # batches that two loader processes keep ready
+
+
+def main() -> None:
+    args = parse()
+    lines = []
+    for framework in args.framework:
+        batch = args.batch_size or (8 if args.quick else BATCH[framework])
+        warm, steps = (1, 2) if args.quick else (WARM_STEPS, args.steps)
+        folder = variants.pictures(args.data_path, batch * (warm + steps + READ_AHEAD))
+        common = ["--batch-size", batch, "--workers", args.workers]
+        window = ["--warm-steps", warm, "--steps", steps]
+        contenders = make(framework, args.variants, common, window, folder)
+        rounds = measure.interleave(contenders, args.repeats)
+        lines += measure.summarize(rounds, FIGURES, variants.PEERS[framework][0])
+    measure.write(args.output_dir, "train", "Training, from files to weights", lines)
+
+
+def parse() -> argparse.Namespace:
+    help_batch = ", ".join(f"{number} for {name}" for name, number in BATCH.items())
+    parser = measure.parser("train", __doc__, repeats=5)
+    parser.add_argument(
+        "--framework", nargs="+", choices=list(variants.PEERS), default=list(variants.PEERS)
+    )
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the project (all)")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (made-up ones)")
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help=help_batch)
+    parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
+    parser.add_argument("--workers", type=whole(0), default=2, help="loader processes (2)")
+    return measure.parse(parser)
+
+
+def make(
+    framework: str, wanted: list[str] | None, common: list[object], window: list[object], data: Path
+) -> dict[str, Contender]:
+    """Return the peer and the variants of a tree, by name."""
+    peer = variants.PEERS[framework][0]
+    contenders = {peer: variants.peer(framework, [data, *common, *window], NAMES)}
+    for name, options in variants.known(framework, wanted).items():
+        given = ["--data-path", data, *common, *options]
+        contenders[f"{framework} {name}"] = variants.tree(framework, window, given, NAMES)
+    return contenders
+
+
+if __name__ == "__main__":
+    errors.run(main)

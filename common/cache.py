@@ -1,0 +1,360 @@
+"""A prepared copy of an image folder: every picture decoded and small, in one file of bytes.
+
+    python -m common.cache DIR              # DIR/train and DIR/val; all options: --help
+
+Reading it costs no decoding, which is most of what a loader does. A split is a folder with
+`pixels.bin` (the pictures, [H, W, 3], one after another), `records.npy` (where each is, by the keys
+in `keys.npy`) and `cache.json`. It is made whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from PIL import Image
+from tqdm import tqdm
+
+from common import errors, processor, whole_folders
+from common.args import AUTO, LARGEST_IMAGE, SMALLEST_IMAGE, Parser, whole
+from common.errors import UserError, show
+from common.folder import FolderIndex, index_data
+from common.paths import CACHE_DIR
+from common.pictures import KINDS, read_rgb
+from common.resizing import scaled_size, shorter_side
+
+VERSION = 1
+WHAT = "cache"  # cache.json marks a complete folder
+PIXELS, RECORDS, KEYS = "pixels.bin", "records.npy", "keys.npy"
+RECORD = np.dtype(
+    [
+        ("offset", "<i8"),  # bytes
+        ("height", "<i4"),  # of the copy, pixels
+        ("width", "<i4"),
+        ("full_height", "<i4"),  # of the file
+        ("full_width", "<i4"),
+        ("crc", "<u4"),  # CRC-32 of the bytes of the copy
+        ("readable", "?"),  # that is, the file
+    ]
+)
+RESERVE = 100 << 20  # bytes of the disk that are left free
+
+
+class Prepared:
+    """The copies of the pictures of an index, in its order."""
+
+    def __init__(self, folder: Path, records: np.ndarray, pixels: np.ndarray, size: int) -> None:
+        """`records`: [N], RECORD; `pixels`: the bytes of the file; `size`: of the shorter sides."""
+        self.folder = folder
+        self.records = records
+        self.bytes = pixels
+        self.size = size
+
+    def pixels(self, index: int) -> np.ndarray | None:
+        """Return a picture, [H, W, 3], uint8, to be read only; None: its file cannot be read."""
+        offset, height, width, *_, readable = self.records[index].item()
+        if not readable:
+            return None
+        return self.bytes[offset : offset + 3 * height * width].reshape(height, width, 3)
+
+    def full_size(self, index: int) -> tuple[int, int]:
+        """Return the width and height of the picture in its file."""
+        record = self.records[index]
+        return int(record["full_width"]), int(record["full_height"])
+
+
+def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
+    """Return the prepared pictures of an index; they are made first where they are not there.
+
+    `place` is the folder of all splits, or auto. The shorter sides have `size` pixels; a copy in a
+    folder that is named may be larger. Only pictures that are new or changed are decoded again.
+
+    Raises UserError where the copy is damaged, is too small, or cannot be written.
+    """
+    source = split_folder(index)
+    folder = place_of(source, place, size) / source.name
+    keys = find_keys(index)
+    try:
+        stored = _stored_size(folder)
+        if stored and stored < size:
+            raise UserError(
+                f"{folder}: its pictures have {stored} pixels, and this run needs {size}; make it "
+                f"anew: bash scripts/prepare_cache.sh {source.parent} --size {size} --output DIR"
+            )
+        prepared = _open(folder, keys, stored or size)
+        if prepared is None:
+            print(f"preparing a copy of {len(index)} pictures: {folder}", flush=True)
+            build(index, folder, keys, stored or size)
+            prepared = _open(folder, keys, stored or size)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the prepared copy cannot be written or read ({error.strerror}); name a "
+            "folder that you may write to by --cache DIR, or leave --cache out"
+        ) from error
+    assert prepared is not None  # it was just made
+    return prepared
+
+
+def split_folder(index: FolderIndex) -> Path:
+    return Path(index.paths[0]).parent.parent
+
+
+def place_of(source: Path, place: Path, size: int) -> Path:
+    """Return the folder of the copies of all splits; `source` is one split of the pictures."""
+    if str(place) != AUTO:
+        return place
+    name = hashlib.sha256(os.fsencode(source.parent)).hexdigest()[:32]
+    return CACHE_DIR / "prepared" / f"{name}-{size}"
+
+
+def find_keys(index: FolderIndex) -> np.ndarray:
+    """Return a number for each picture, [N], uint64: another where name, size or time is another.
+
+    What cannot be looked at counts as empty: reading it will say why.
+    """
+    keys = np.empty(len(index), np.uint64)
+    for number, path in enumerate(_all_paths(index)):
+        try:
+            found = os.stat(path)
+            told = f"{found.st_size}\0{found.st_mtime_ns}\0"
+        except OSError:
+            told = ""
+        name = "/".join(path.rsplit("/", 2)[-2:])  # class and file: the folder may move
+        digest = hashlib.blake2b(told.encode() + os.fsencode(name), digest_size=8).digest()
+        keys[number] = int.from_bytes(digest, "little")
+    return keys
+
+
+def _all_paths(index: FolderIndex) -> Iterator[str]:
+    return (index.paths[number] for number in range(len(index)))
+
+
+def _stored_size(folder: Path) -> int | None:
+    """Return the size of the pictures in a complete copy of this version; None: there is none."""
+    try:
+        stored = json.loads((folder / f"{WHAT}.json").read_text())
+        known = stored["version"] == VERSION and stored["pillow"] == PIL.__version__
+        return int(stored["size"]) if known else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _open(folder: Path, keys: np.ndarray, size: int) -> Prepared | None:
+    """Return the copies of the pictures with these keys; None where one of them is not there.
+
+    Raises UserError where the copy is damaged.
+    """
+    if _stored_size(folder) is None:
+        return None
+    try:
+        stored_keys = np.load(folder / KEYS, allow_pickle=False)
+        records = np.load(folder / RECORDS, allow_pickle=False)
+        length = (folder / PIXELS).stat().st_size
+        _check(records, stored_keys, length)
+        pixels = np.memmap(folder / PIXELS, np.uint8, "r") if length else np.zeros(0, np.uint8)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{folder}: the prepared copy is damaged ({error}); delete the folder, and it will be "
+            "made again"
+        ) from error
+    if not len(stored_keys):
+        return None
+    order = np.argsort(stored_keys, kind="stable")
+    places = np.searchsorted(stored_keys, keys, sorter=order).clip(max=len(order) - 1)
+    places = order[places]
+    if not np.array_equal(stored_keys[places], keys):
+        return None
+    return Prepared(folder, records[places], np.asarray(pixels), size)
+
+
+def _check(records: np.ndarray, keys: np.ndarray, length: int) -> None:
+    """Raise ValueError where records do not fit the keys or the file of `length` bytes."""
+    if records.dtype != RECORD or keys.dtype != np.uint64 or records.shape != keys.shape:
+        raise ValueError(f"{RECORDS} and {KEYS} do not fit each other")
+    lengths = _lengths(records)
+    ends = records["offset"] + lengths
+    negative = any((records[name] < 0).any() for name in RECORD.names)
+    if negative or int(lengths.sum()) != length or (ends > length).any():
+        raise ValueError(f"{PIXELS} has {length} bytes, and not those that {RECORDS} says")
+
+
+def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None:
+    """Write the copies of all pictures of an index to `folder`, in the place of older ones.
+
+    Raises UserError where the disk is too small, OSError.
+    """
+    description = {
+        "version": VERSION,
+        "size": size,
+        "pillow": PIL.__version__,
+        "pictures": len(index),
+        "keys": hashlib.sha256(keys.tobytes()).hexdigest(),
+    }
+
+    def fill(partial: Path) -> None:
+        _fill(index, partial, keys, size, Older(folder, keys, size))
+
+    whole_folders.make(folder, WHAT, description, fill)
+
+
+class Older:
+    """What an older copy has of the pictures of an index; nothing where there is none."""
+
+    def __init__(self, folder: Path, keys: np.ndarray, size: int) -> None:
+        self.places: dict[int, int] = {}
+        if _stored_size(folder) != size:
+            return
+        try:
+            stored = np.load(folder / KEYS, allow_pickle=False)
+            same = stored[np.isin(stored, keys)]
+            self.prepared = _open(folder, same, size)
+        except (OSError, ValueError, UserError):  # damaged: nothing of it is used
+            return
+        if self.prepared:
+            self.places = {key: place for place, key in enumerate(same.tolist())}
+
+    def find(self, key: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+        """Return the pixels of a picture and the width and height in its file."""
+        place = self.places.get(key)
+        pixels = None if place is None else self.prepared.pixels(place)
+        return None if pixels is None else (pixels, self.prepared.full_size(place))
+
+
+def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: Older) -> None:
+    """Write the files of one split, in three passes: sizes, place on the disk, pictures."""
+    records = np.zeros(len(index), RECORD)
+
+    def look(number: int) -> None:
+        found = older.find(int(keys[number]))
+        width, height = found[1] if found else _full_size(index.paths[number])
+        if width:
+            small_width, small_height = scaled_size(width, height, size)
+            records[number] = (0, small_height, small_width, height, width, 0, False)
+
+    _over_all(look, len(index), "looking at pictures")
+    lengths = _lengths(records)
+    records["offset"] = np.cumsum(lengths) - lengths
+    total = int(lengths.sum())
+    _check_disk(folder, total)
+    with open(folder / PIXELS, "wb") as file:
+        file.truncate(total)
+    pixels = np.memmap(folder / PIXELS, np.uint8, "r+") if total else np.zeros(0, np.uint8)
+
+    def copy(number: int) -> None:
+        found = older.find(int(keys[number]))
+        small = found[0] if found else _small(index.paths[number], size)
+        if small is not None:
+            start, length = int(records["offset"][number]), int(lengths[number])
+            pixels[start : start + length] = small.reshape(-1)
+            records["crc"][number] = zlib.crc32(small)
+            records["readable"][number] = True
+
+    _over_all(copy, len(index), "copying pictures")
+    if isinstance(pixels, np.memmap):
+        pixels.flush()
+    np.save(folder / RECORDS, records)
+    np.save(folder / KEYS, keys)
+
+
+def _lengths(records: np.ndarray) -> np.ndarray:
+    """Return the bytes of each copy, [N], int64."""
+    return 3 * records["height"].astype(np.int64) * records["width"]
+
+
+def _full_size(path: str) -> tuple[int, int]:
+    """Return the width and height of a picture by its header; 0, 0 where that cannot be read."""
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=KINDS) as picture:
+            return picture.size
+    except Exception:  # Pillow's readers raise nearly anything on a damaged file
+        return 0, 0
+
+
+def _small(path: str, size: int) -> np.ndarray | None:
+    """Return a picture with `size` pixels on its shorter side, or None where it is unreadable."""
+    try:
+        return np.asarray(shorter_side(read_rgb(path), size))
+    except UserError as error:
+        print(f"left out of the copy: {error}")
+        return None
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed + RESERVE > free:
+        raise UserError(
+            f"{folder.parent}: the prepared copy needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
+            "GB are free; free some space, or name another place by --cache DIR"
+        )
+
+
+def _over_all(do: Callable[[int], Any], count: int, title: str) -> None:
+    """Call `do` with each number below `count`, on all cores; show how far it is."""
+    quiet = not sys.stderr.isatty()
+    # Threads, as in common/verify.py: Pillow decodes without holding Python's lock.
+    with ThreadPool(processor.available_cores()) as pool:
+        done = pool.imap_unordered(do, range(count), chunksize=16)
+        for _ in tqdm(done, title, count, unit=" images", disable=quiet):
+            pass
+
+
+def find_damage(prepared: Prepared) -> int | None:
+    """Return the place of the first picture whose bytes have changed, None where none has."""
+    for number, record in enumerate(prepared.records):
+        pixels = prepared.pixels(number)
+        if pixels is not None and zlib.crc32(pixels) != record["crc"]:
+            return number
+    return None
+
+
+def main() -> None:
+    parser = Parser(
+        prog="prepare_cache.sh",
+        allow_abbrev=False,
+        description="Make a prepared copy of the pictures in DIR/train and DIR/val, for --cache.",
+    )
+    parser.add_argument("data_path", type=Path, metavar="DIR", help="the image folder")
+    parser.add_argument(
+        "--size",
+        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
+        default=256,
+        metavar="PIXELS",
+        help="of the shorter sides: 256 for --image-size 224, and in proportion (256)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(AUTO),
+        metavar="DIR",
+        help="where it goes; train.py is then given --cache DIR (.cache/prepared)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="read the whole copy and look for damage"
+    )
+    args = parser.parse_args()
+    if not args.data_path.is_dir():
+        parser.error(f"{args.data_path}: there is no such folder")
+    for index in index_data(args.data_path.resolve(), need_train=False, strict=False):
+        if index is None:
+            continue
+        prepared = open_split(index, args.output, args.size)
+        damaged = find_damage(prepared) if args.check else None
+        if damaged is not None:
+            raise UserError(
+                f"{prepared.folder}: the copy of {show(index.paths[damaged])} is damaged; delete "
+                "the folder, and it will be made again"
+            )
+        gigabytes = len(prepared.bytes) / 1e9
+        print(f"prepared: {prepared.folder} ({len(index)} pictures, {gigabytes:.3g} GB)")
+
+
+if __name__ == "__main__":
+    errors.run(main)

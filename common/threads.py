@@ -1,0 +1,83 @@
+"""A loader whose workers are threads: a batch is written once, to where training reads it.
+
+Pillow and OpenCV let other threads run while they decode and resize. With processes each batch
+would be copied to shared memory and mapped again, which takes as long as reading a picture from
+the prepared copy does.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from common.batches import NO_FAILURE, EpochBatches, Failure, Key, PartBatches
+from common.byte_pictures import BytePictures
+
+CHUNK = 8  # pictures that one thread loads at a time
+
+
+class ThreadLoader:
+    """Batches of `dataset` as images [N, *dataset.shape], uint8, and labels [N], int64."""
+
+    def __init__(
+        self, dataset: BytePictures, batch_sampler: EpochBatches | PartBatches, workers: int
+    ) -> None:
+        """`workers`: threads; 0: the one that asks for batches loads them."""
+        self.dataset = dataset
+        self.batch_sampler = batch_sampler
+        self.workers = workers
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, Failure]]:
+        """Yield the batches in order. Raises UserError at an unreadable picture."""
+        if not self.workers:
+            for keys in self.batch_sampler:
+                images, labels = self._allocate(keys)
+                self._load(keys, images, labels)
+                yield images, labels, NO_FAILURE
+            return
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            yield from self._read_ahead(pool)
+        finally:  # also where nobody asks for the rest
+            pool.shutdown(cancel_futures=True)
+
+    def _read_ahead(
+        self, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, Failure]]:
+        # Two batches, or as many small ones as keep every thread busy.
+        ahead = max(2, -(-2 * self.workers * CHUNK // self.batch_sampler.batch_size))
+        begun: deque[tuple[np.ndarray, np.ndarray, list[Future]]] = deque()
+        for keys in self.batch_sampler:
+            begun.append(self._begin(pool, keys))
+            if len(begun) > ahead:
+                yield _finish(*begun.popleft())
+        while begun:
+            yield _finish(*begun.popleft())
+
+    def _begin(
+        self, pool: ThreadPoolExecutor, keys: list[Key]
+    ) -> tuple[np.ndarray, np.ndarray, list[Future]]:
+        images, labels = self._allocate(keys)
+        parts = [slice(start, start + CHUNK) for start in range(0, len(keys), CHUNK)]
+        tasks = [pool.submit(self._load, keys[p], images[p], labels[p]) for p in parts]
+        return images, labels, tasks
+
+    def _allocate(self, keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
+        images = np.empty((len(keys), *self.dataset.shape), np.uint8)
+        return images, np.empty(len(keys), np.int64)
+
+    def _load(self, keys: list[Key], images: np.ndarray, labels: np.ndarray) -> None:
+        for number, key in enumerate(keys):
+            labels[number] = self.dataset.load(key, images[number])
+
+
+def _finish(
+    images: np.ndarray, labels: np.ndarray, tasks: list[Future]
+) -> tuple[np.ndarray, np.ndarray, Failure]:
+    for task in tasks:
+        task.result()  # raises what the thread raised
+    return images, labels, NO_FAILURE
