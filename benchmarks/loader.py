@@ -48,10 +48,9 @@ def make(
     given = [data, *common, *window]
     contenders = {peer: variants.peer("torch", given, NAMES, **ONE_THREAD)}
     for framework in frameworks:
-        for name, options in variants.known(framework, wanted).items():
+        for name, options in variants.known(framework, wanted, in_one_process=True).items():
             if wanted is None and name in variants.ARITHMETIC_ALONE:
                 continue
-            options = [word for word in options if word != "--split-batch"]  # one process reads
             given = ["--data-path", data, *common, *options]
             contenders[f"{framework} {name}"] = variants.tree(
                 framework, window, given, NAMES, **ONE_THREAD

@@ -60,9 +60,10 @@ STARTS = 3
 READ = 64  # pictures of ImageNet's usual size, 500 x 375 pixels and 110 kB
 # Each program writes what it has measured into its working folder.
 PEAK = """
-def peak_mb():  # of this program: what getrusage tells can be that of the one that started it
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
+from benchmarks.window import peak_resident
+
+def peak_mb():
+    return peak_resident() / 2**20
 """
 INDEX = f"""
 import json, sys, time

@@ -35,7 +35,7 @@ FIGURES = [
 ]
 # By framework and variant of train.py, the dtype of most of its products.
 DTYPES = {
-    "torch": {"exact": "float32", "bf16": "bfloat16", "fast": "bfloat16"},
+    "torch": {"exact": "float32", "exact, channels last": "float32", "fast": "bfloat16"},
     "paddle": {"exact": "float32", "fast": "float32"},
 }
 BATCH = {"torch": 128, "paddle": 64}
@@ -51,8 +51,9 @@ def main() -> None:
         batch = args.batch_size or (4 if args.quick else BATCH[framework])
         count = max(batch * (warm + steps), CLASSES)
         folder = photos.write_small(DATA_DIR / f"small-{count}", count, CLASSES)
-        for name, options in variants.known(framework, DTYPES[framework]).items():
-            dtype = DTYPES[framework][name]
+        dtypes = DTYPES[framework]
+        for name, options in variants.known(framework, dtypes, in_one_process=True).items():
+            dtype = dtypes[name]
             window = ["--made-up", "--rates", dtype, "--warm-steps", warm, "--steps", steps]
             given = ["--data-path", folder, "--image-size", IMAGE_SIZE, "--batch-size", batch]
             contenders[f"{framework} {name} ({dtype})"] = variants.tree(

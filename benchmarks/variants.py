@@ -43,8 +43,12 @@ CLASSES = 100
 RUN_TREE = ROOT / "benchmarks" / "run_tree.py"
 
 
-def known(framework: str, wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
+def known(
+    framework: str, wanted: Iterable[str] | None = None, in_one_process: bool = False
+) -> dict[str, list[str]]:
     """Return the variants that this train.py has, of those wanted (None: all).
+
+    `in_one_process`: without the sharing of a batch among several.
 
     Raises UserError for a name that is no variant.
     """
@@ -59,7 +63,8 @@ def known(framework: str, wanted: Iterable[str] | None = None) -> dict[str, list
         if lacking:
             print(f"left out: {framework} {name}: train.py has no {lacking[0]}", file=sys.stderr)
         else:
-            found[name] = table[name]
+            shared = ["--split-batch"] if in_one_process else []
+            found[name] = [word for word in table[name] if word not in shared]
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import limits, measure, photos, variants
+from benchmarks import limits, measure, photos, step, variants
 from benchmarks.measure import Figure, Line
 from benchmarks.window import Window
 from common.errors import UserError
@@ -247,3 +247,10 @@ def test_a_folder_with_too_few_pictures_is_the_users_mistake(small_folder, tmp_p
         *("--variants", "exact", "--output-dir", tmp_path),
     )
     assert_user_error(done, "the pictures are used up after 1 batches")
+
+
+@pytest.mark.parametrize("framework", list(step.DTYPES))
+def test_the_step_is_timed_for_variants_that_there_are_in_one_process(framework):
+    found = variants.known(framework, step.DTYPES[framework], in_one_process=True)
+    assert found.keys() == step.DTYPES[framework].keys()
+    assert not any("--split-batch" in options for options in found.values())

@@ -1,10 +1,14 @@
 """What a user would train with instead: small scripts in the manner of others' own."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from benchmarks.window import add_arguments
+from benchmarks.window import Window, add_arguments, leave
 from common.args import Parser, whole
+
+Train = Callable[[argparse.Namespace, Window], None]
 
 
 def get_parser(name: str, description: str | None) -> Parser:
@@ -20,3 +24,11 @@ def get_parser(name: str, description: str | None) -> Parser:
     parser.add_argument("--workers", type=whole(0), default=2)
     add_arguments(parser)
     return parser
+
+
+def main(name: str, description: str | None, train: Train) -> NoReturn:
+    """Have a peer train the window that its command line asks for, and print its figures."""
+    args = get_parser(name, description).parse_args()
+    window = Window(args.warm_steps, args.steps)
+    train(args, window)
+    leave(window.figures(), window.loaders)

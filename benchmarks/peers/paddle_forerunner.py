@@ -13,8 +13,8 @@ import paddle
 from paddle import nn
 from paddle.vision import transforms
 
-from benchmarks.peers import get_parser
-from benchmarks.window import Window, leave
+from benchmarks import peers
+from benchmarks.window import Window
 from common import errors
 
 
@@ -61,12 +61,5 @@ def train(args: argparse.Namespace, window: Window) -> None:
         log.append((loss.item(), top1, top5))
 
 
-def main() -> None:
-    args = get_parser("paddle_forerunner", __doc__).parse_args()
-    window = Window(args.warm_steps, args.steps)
-    train(args, window)
-    leave(window.figures(), window.loaders)
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run(lambda: peers.main("paddle_forerunner", __doc__, train))

@@ -14,8 +14,8 @@ import torchvision
 from torch import nn
 from torchvision import transforms
 
-from benchmarks.peers import get_parser
-from benchmarks.window import Window, leave
+from benchmarks import peers
+from benchmarks.window import Window
 from common import errors
 
 
@@ -73,12 +73,5 @@ def train(args: argparse.Namespace, window: Window) -> None:
         log.append((loss.item(), *accuracy(output, target, topk=(1, min(5, classes)))))
 
 
-def main() -> None:
-    args = get_parser("torchvision_reference", __doc__).parse_args()
-    window = Window(args.warm_steps, args.steps)
-    train(args, window)
-    leave(window.figures(), window.loaders)
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    errors.run(lambda: peers.main("torchvision_reference", __doc__, train))
