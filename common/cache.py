@@ -11,22 +11,18 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import zlib
-from collections.abc import Callable, Iterator
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL
 from PIL import Image
-from tqdm import tqdm
 
-from common import errors, processor, whole_folders
+from common import errors, whole_folders
 from common.args import AUTO, LARGEST_IMAGE, SMALLEST_IMAGE, Parser, whole
 from common.errors import UserError, show
-from common.folder import FolderIndex, index_data
+from common.folder import FolderIndex, file_key, index_data
+from common.parallel import on_all_cores
 from common.paths import CACHE_DIR
 from common.pictures import KINDS, read_rgb
 from common.resizing import scaled_size, shorter_side
@@ -79,7 +75,7 @@ def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
 
     Raises UserError where the copy is damaged, is too small, or cannot be written.
     """
-    source = split_folder(index)
+    source = index.folder()
     folder = place_of(source, place, size) / source.name
     keys = find_keys(index)
     try:
@@ -103,10 +99,6 @@ def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
     return prepared
 
 
-def split_folder(index: FolderIndex) -> Path:
-    return Path(index.paths[0]).parent.parent
-
-
 def place_of(source: Path, place: Path, size: int) -> Path:
     """Return the folder of the copies of all splits; `source` is one split of the pictures."""
     if str(place) != AUTO:
@@ -121,20 +113,15 @@ def find_keys(index: FolderIndex) -> np.ndarray:
     What cannot be looked at counts as empty: reading it will say why.
     """
     keys = np.empty(len(index), np.uint64)
-    for number, path in enumerate(_all_paths(index)):
+    for number, path in enumerate(index.paths):
         try:
             found = os.stat(path)
             told = f"{found.st_size}\0{found.st_mtime_ns}\0"
         except OSError:
             told = ""
         name = "/".join(path.rsplit("/", 2)[-2:])  # class and file: the folder may move
-        digest = hashlib.blake2b(told.encode() + os.fsencode(name), digest_size=8).digest()
-        keys[number] = int.from_bytes(digest, "little")
+        keys[number] = file_key(told, name)
     return keys
-
-
-def _all_paths(index: FolderIndex) -> Iterator[str]:
-    return (index.paths[number] for number in range(len(index)))
 
 
 def _stored_size(folder: Path) -> int | None:
@@ -239,7 +226,8 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
             small_width, small_height = scaled_size(width, height, size)
             records[number] = (0, small_height, small_width, height, width, 0, False)
 
-    _over_all(look, len(index), "looking at pictures")
+    for _ in on_all_cores(look, len(index), "looking at pictures"):
+        pass
     lengths = _lengths(records)
     records["offset"] = np.cumsum(lengths) - lengths
     total = int(lengths.sum())
@@ -257,7 +245,8 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
             records["crc"][number] = zlib.crc32(small)
             records["readable"][number] = True
 
-    _over_all(copy, len(index), "copying pictures")
+    for _ in on_all_cores(copy, len(index), "copying pictures"):
+        pass
     if isinstance(pixels, np.memmap):
         pixels.flush()
     np.save(folder / RECORDS, records)
@@ -294,16 +283,6 @@ def _check_disk(folder: Path, needed: int) -> None:
             f"{folder.parent}: the prepared copy needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
             "GB are free; free some space, or name another place by --cache DIR"
         )
-
-
-def _over_all(do: Callable[[int], Any], count: int, title: str) -> None:
-    """Call `do` with each number below `count`, on all cores; show how far it is."""
-    quiet = not sys.stderr.isatty()
-    # Threads, as in common/verify.py: Pillow decodes without holding Python's lock.
-    with ThreadPool(processor.available_cores()) as pool:
-        done = pool.imap_unordered(do, range(count), chunksize=16)
-        for _ in tqdm(done, title, count, unit=" images", disable=quiet):
-            pass
 
 
 def find_damage(prepared: Prepared) -> int | None:

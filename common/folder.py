@@ -1,5 +1,6 @@
 """Index of an image folder: train/<class>/* and val/<class>/*, as ImageNet is laid out."""
 
+import hashlib
 import operator
 import os
 from array import array
@@ -78,6 +79,17 @@ class FolderIndex:
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def folder(self) -> Path:
+        """Return the folder of the split, that of the classes' folders."""
+        path = self.paths[0] if self.paths else self.bad[0].path
+        return Path(path).parent.parent
+
+
+def file_key(told: str, name: str) -> int:
+    """Return a 64-bit number that is another where the file's name or what is `told` of it is."""
+    digest = hashlib.blake2b(told.encode() + os.fsencode(name), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
 
 
 def index_data(

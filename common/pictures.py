@@ -70,9 +70,9 @@ def _decode(path: str | Path) -> Image.Image:
 def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
     with open(path, "rb") as file:
         data = file.read()
-    frame = _find_frame(data)
-    crop = draw(frame.width, frame.height) if frame else None
-    if frame and crop:
+    frame, crop = _find_frame(data), None
+    if frame:
+        crop = draw(frame.width, frame.height)
         data = _without_rows_below(data, frame, crop.top + crop.height)
     with Image.open(io.BytesIO(data), formats=KINDS) as picture:
         crop = crop or draw(*picture.size)

@@ -7,19 +7,17 @@ train on the same pictures in the same order.
 import hashlib
 import os
 import stat
-import sys
 from array import array
 from collections.abc import Sequence
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
 import PIL
-from tqdm import tqdm
 
-from common import processor, whole_folders
+from common import whole_folders
 from common.errors import UserError, show
-from common.folder import BadPicture, FolderIndex, Paths
+from common.folder import BadPicture, FolderIndex, Paths, file_key
+from common.parallel import on_all_cores
 from common.paths import CACHE_DIR
 from common.pictures import find_fault
 from common.run_folder import replace_whole
@@ -81,13 +79,8 @@ def check_split(index: FolderIndex) -> FolderIndex:
     )
 
 
-def _split_folder(index: FolderIndex) -> str:
-    path = index.paths[0] if index.paths else index.bad[0].path
-    return os.path.dirname(os.path.dirname(path))
-
-
 def _cache_file(index: FolderIndex) -> Path:
-    name = hashlib.sha256(os.fsencode(_split_folder(index))).hexdigest()[:32]
+    name = hashlib.sha256(os.fsencode(index.folder())).hexdigest()[:32]
     return CACHE_DIR / "verified" / f"{name}.npy"
 
 
@@ -112,16 +105,10 @@ def _check_all(paths: Sequence[str], known: np.ndarray) -> tuple[np.ndarray, dic
         return key, fault
 
     keys, faults = np.zeros(len(paths), np.uint64), {}
-    quiet = not sys.stderr.isatty()
-    # Threads: Pillow decodes without holding Python's lock, and a process that has a framework
-    # loaded is better not forked.
-    with ThreadPool(processor.available_cores()) as pool:
-        checks = pool.imap(check, range(len(paths)), chunksize=16)
-        bar = tqdm(checks, "verifying", len(paths), unit=" images", disable=quiet)
-        for i, (key, fault) in enumerate(bar):
-            keys[i] = key
-            if fault:
-                faults[i] = fault
+    for i, (key, fault) in enumerate(on_all_cores(check, len(paths), "verifying")):
+        keys[i] = key
+        if fault:
+            faults[i] = fault
     return keys, faults
 
 
@@ -135,15 +122,14 @@ def _look_at(path: str) -> tuple[int, str | None]:
         return 0, "not a file"
     if found.st_size == 0:
         return 0, "the file is empty (0 bytes)"
-    told = f"{PIL.__version__}\0{found.st_size}\0{found.st_mtime_ns}\0".encode()
-    digest = hashlib.blake2b(told + os.fsencode(path), digest_size=8).digest()
-    return int.from_bytes(digest, "little"), None
+    told = f"{PIL.__version__}\0{found.st_size}\0{found.st_mtime_ns}\0"
+    return file_key(told, path), None
 
 
 def _check_classes(index: FolderIndex) -> None:
     empty = set(range(len(index.classes))) - set(index.labels)
     if empty:
-        folder = Path(_split_folder(index)) / index.classes[min(empty)]
+        folder = index.folder() / index.classes[min(empty)]
         raise UserError(
             f"{show(folder)}: all pictures of this class are bad; add good ones, or delete the "
             "class from train and val"

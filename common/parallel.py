@@ -1,0 +1,24 @@
+"""The same work on many pictures, on all cores, with a bar that shows how far it is."""
+
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.pool import ThreadPool
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from common import processor
+
+Result = TypeVar("Result")
+
+
+def on_all_cores(do: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
+    """Yield `do` of each number below `count`, in order. The bar is silent without a terminal.
+
+    Threads: Pillow decodes without holding Python's lock, and a process that has a framework loaded
+    is better not forked.
+    """
+    quiet = not sys.stderr.isatty()
+    with ThreadPool(processor.available_cores()) as pool:
+        done = pool.imap(do, range(count), chunksize=16)
+        yield from tqdm(done, title, count, unit=" images", disable=quiet)
