@@ -55,7 +55,6 @@ class Evaluation(NamedTuple):
 @distributed.membership()
 def main() -> None:
     errors.speak_once(distributed.own_rank())
-    memory.keep_freed()
     args = parse("paddle")
     device = choose_device(args.device)
     set_arithmetic(args, device)
@@ -242,7 +241,7 @@ def train_one_epoch(
             *(model, criterion, optimizer, scheduler, images, labels),
             *(scaler, args, weight, is_last),
         )
-
+        memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         loss_sum += loss * count
         correct += metric.count_correct(logits, labels, k=1) * (count > 0)
         seen += count
