@@ -1,5 +1,6 @@
 """A run that ends before its time goes on as if it had not: exactly, from what is intact."""
 
+import os
 import shutil
 import signal
 import time
@@ -36,13 +37,14 @@ def test_killed_runs_end_with_the_same_bits(trainings):
 
 
 def test_a_signal_ends_it_when_the_step_is_saved(trainings):
+    """One to the whole group, as terminals and batch systems send it: the loader's process too."""
     number = {"torch": signal.SIGTERM, "paddle": signal.SIGINT}[trainings.framework]
     run = trainings.place / "stopped"
     output = trainings.place / "output"
     output.write_text("")
     process = trainings.start(run)
     trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     assert process.wait(TIMEOUT) == 128 + number, output.read_text()
     told = [line for line in output.read_text().splitlines() if line.startswith("stopped by")]
     assert len(told) == 1 and signal.Signals(number).name in told[0]
