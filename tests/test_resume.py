@@ -56,7 +56,7 @@ def test_a_signal_ends_it_when_the_step_is_saved(trainings):
 
 
 def test_the_workers_of_a_killed_run_end(trainings):
-    """A loader's processes would hold gigabytes for ever."""
+    """A loader's processes would hold gigabytes for ever, and so would batches in shared memory."""
     run = trainings.place / "killed"
     process = trainings.start(run)
     trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
@@ -68,6 +68,7 @@ def test_the_workers_of_a_killed_run_end(trainings):
         assert time.monotonic() < limit, workers
         time.sleep(0.1)
     assert workers
+    assert not [one for one in workers if any(Path("/dev/shm").glob(f"paddle_{one}_*"))]
 
 
 def children(number):
@@ -175,8 +176,8 @@ def test_what_cannot_be_written_leaves_the_one_before(tmp_path, error, words):
     assert checkpoints.is_intact(before)
 
 
-def keeper(path, save_every, stop=0, keep=2):
-    """A keeper of a run of ten steps an epoch that writes its step; alone in its job."""
+def keeper(path, save_every, stop=0, keep=2, alone=True):
+    """A keeper of a run of ten steps an epoch that writes its step; the first of its job."""
     args = Namespace(save_every=save_every, framework="torch", keep=keep)
     run = SimpleNamespace(path=path, writes=True)
     stops = SimpleNamespace(signal=stop, leave=lambda number, told: left.append((number, told)))
@@ -185,7 +186,14 @@ def keeper(path, save_every, stop=0, keep=2):
     def write(partial, progress):
         partial.write_text(str(progress.step))
 
-    made = Keeper(args, run, stops, Progress(), 10, write, lambda values: values)
+    def agree(values):
+        asked.append(values)
+        return [max(value, other) for value, other in zip(values, others, strict=False)]
+
+    others = [0, 0, 0]  # what the other processes want
+    asked = []
+    made = Keeper(args, run, stops, Progress(), 10, write, agree, alone)
+    made.asked, made.others = asked, others
     return made, stops, left
 
 
@@ -208,6 +216,34 @@ def test_saved_every_so_many_minutes(tmp_path, monkeypatch):
         if due[-1]:
             made.save(Progress(step=step))
     assert due == [False, False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize(("save_every", "due"), [("70", [69, 139]), ("1m", [60])])
+def test_several_processes_ask_each_other_about_once_a_second(
+    tmp_path, monkeypatch, save_every, due
+):
+    """A hundred steps a second would else wait for each other, and for the device, at each."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    made, _, _ = keeper(tmp_path, save_every, alone=False)
+    found = []
+    for step in range(6300):
+        now += 0.01
+        if made.is_due():
+            made.save(Progress(step=step + 1))
+            found.append(step if save_every == "70" else now // 1)
+    assert found[: len(due)] == due and len(found) == (90 if save_every == "70" else 1)
+    assert 60 < len(made.asked) < 200
+    made.others[0] = signal.SIGTERM  # another process is told to stop
+    steps = next(step for step in range(200) if made.is_due())
+    assert steps <= 100 and made.stopped_by == signal.SIGTERM
+
+
+def test_a_process_that_is_alone_looks_at_every_step(tmp_path):
+    made, stops, _ = keeper(tmp_path, "1000")
+    assert not any(made.is_due() for _ in range(20))
+    stops.signal = signal.SIGINT
+    assert made.is_due()
 
 
 def test_a_signal_in_the_evaluation_ends_the_run_after_it(tmp_path):
