@@ -33,8 +33,8 @@ def end_with_parent(worker: int) -> None:
     """End this process when its parent says so or has ended, be it by kill -9: a worker_init_fn.
 
     `worker` is its number in the loader; it is not needed. Signals to end that others send are
-    passed over. Of Paddle 3.3.1, workers would else wait for ever for what to load next, and batches
-    that nobody has taken would stay in memory as files.
+    passed over. Of Paddle 3.3.1, workers would else wait for ever for what to load next, and
+    batches that nobody has taken would stay in memory as files.
     """
     parent = os.getppid()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # in every thread, for sigtimedwait to see
@@ -46,6 +46,6 @@ def end_with_parent(worker: int) -> None:
                 break
         for batch in Path("/dev/shm").glob(f"paddle_{os.getpid()}_*"):
             batch.unlink(missing_ok=True)
-        os._exit(1)
+        os._exit(0)  # else the frameworks take it for a failure
 
     threading.Thread(target=watch, daemon=True).start()
