@@ -69,8 +69,10 @@ class Job:
 
     def run(self, processes, *options):
         process = self.start(processes, *options)
-        assert process.wait(TIMEOUT) == 0, self.output.read_text()
-        return self.output.read_text()
+        process.wait(TIMEOUT)
+        text = self.output.read_text()
+        assert process.returncode == 0 and "Traceback" not in text, text
+        return text
 
 
 def trainers(job):

@@ -176,6 +176,28 @@ def test_what_cannot_be_written_leaves_the_one_before(tmp_path, error, words):
     assert checkpoints.is_intact(before)
 
 
+def test_a_full_disk_is_told_whatever_the_writer_says(tmp_path, monkeypatch):
+    """As torch's does, in C++: unexpected pos 64 vs 48."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4096))
+    with pytest.raises(UserError, match=r"\(No space left on device\).*free some space"):
+        save = raise_error(RuntimeError("unexpected pos 64 vs 48"))
+        checkpoints.write(tmp_path, 2, ".pth", save, keep=1, best=False)
+
+
+def test_a_disk_that_becomes_read_only_is_told(tmp_path, monkeypatch):
+    """Nothing can be removed from it either."""
+    before = checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
+
+    def unlink(path, missing_ok=False):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(UserError, match="Read-only file system") as caught:
+        save = raise_error(OSError(30, "Read-only file system"))
+        checkpoints.write(tmp_path, 2, ".pth", save, keep=1, best=False)
+    assert f"{before.name} is intact" in str(caught.value) and "its rights" in str(caught.value)
+
+
 def keeper(path, save_every, stop=0, keep=2, alone=True):
     """A keeper of a run of ten steps an epoch that writes its step; the first of its job."""
     args = Namespace(save_every=save_every, framework="torch", keep=keep)
