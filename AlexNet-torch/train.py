@@ -102,7 +102,9 @@ def main() -> None:
     def agree(values: list[int]) -> list[int]:
         return distributed.highest(values, device, world_size)
 
-    keeper = Keeper(args, run, Stop(), progress, steps_per_epoch, write, agree)
+    keeper = Keeper(
+        *(args, run, Stop(), progress, steps_per_epoch, write, agree), alone=world_size == 1
+    )
     board = boards.open_board(run.path, args.tensorboard and run.writes)
     network = compile_network(model, args, device) if args.compile else model
     network = distributed.wrap(network, device, world_size)
