@@ -16,8 +16,9 @@ from pathlib import Path
 from common import errors
 from common.args import Parser, whole
 from common.run_folder import package_versions, write_result
-from homework import grading
-from homework.grading import PASSED, POINTS, Drawn, Grade, Grader
+from homework import plan
+from homework.grading import Grader
+from homework.plan import PASSED, POINTS, Drawn, Grade
 from tools.probes import Side, kept_running, scratch
 
 LARGEST_SEED = 1_000_000
@@ -26,7 +27,7 @@ LARGEST_SEED = 1_000_000
 def main(given: dict[int | None, Side] | None = None) -> int:
     """Grade; `given` holds torch sides that have been made before, by width."""
     args = parse()
-    port = grading.read(args.port)
+    port = plan.read(args.port)
     chosen = args.only or list(POINTS)
     drawn = Drawn.of(secrets.randbelow(LARGEST_SEED) if args.seed is None else args.seed)
     print(f"{args.port} against homework/ResNet-torch, --seed {drawn.seed}", flush=True)

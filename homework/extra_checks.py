@@ -2,29 +2,24 @@
 
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from homework import trees
+from homework.plan import Drawn
 from tools import forward, kinds, small_checks
 from tools.matching import Network
 from tools.rehearsals import Rehearsals
 from tools.verdicts import ALIGNED, Verdict
 
-if TYPE_CHECKING:
-    from homework.grading import Drawn
-
 SMOOTHING = "0.1"
 SMOOTHED = 1e-6  # relative; Paddle keeps the smoothing as a float32 number
 
 
-def check_forward(rehearsals: Rehearsals, drawn: "Drawn") -> Verdict:
-    """Compare every layer's output at two sizes, and the network as it is made without arguments."""
+def check_forward(rehearsals: Rehearsals, drawn: Drawn) -> Verdict:
+    """Compare every layer's output at two sizes, and the network made without arguments."""
     verdict = Verdict("forward")
-    counts = {
-        side: count(network) for side, network in describe_default(rehearsals).items()
-    }
+    counts = {side: count(network) for side, network in describe_default(rehearsals).items()}
     model = {"arguments": {"num_classes": drawn.classes}}
     sides = {name: replace(side, model=model) for name, side in rehearsals.sides.items()}
     folder = rehearsals.folder / "forward"

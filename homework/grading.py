@@ -7,111 +7,19 @@ the torch files of this repository (never a copy that the student holds).
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from common.errors import UserError
-from homework import extra_checks, hints, rules, trees
-from tools import small_checks, training_checks
+from homework import extra_checks, hints, trees
+from homework.plan import ALONE, MODEL, NEEDS, PASSED, POINTS, USES, WAITS, Drawn, Grade, Port
+from tools import kinds, small_checks, training_checks
 from tools.probes import NAMES, Side
 from tools.rehearsals import Rehearsals
-from tools.verdicts import ALIGNED, DIVERGED, ERROR, Verdict
+from tools.verdicts import ALIGNED, ERROR, Verdict
 
-POINTS = {
-    **{"forward": 30, "init": 10, "metric": 10, "loss": 10},
-    **{"backward": 10, "lr": 10, "optimizer": 10, "training": 10},
-}
-MODEL = trees.MODEL
-USES = {  # the files in which a checkpoint's mistakes are
-    "forward": (MODEL,),
-    "init": (MODEL,),
-    "metric": ("metric.py", "loop.py"),
-    "loss": ("loop.py",),
-    "backward": (MODEL, "loop.py"),
-    "lr": ("optim.py", "loop.py"),
-    "optimizer": ("optim.py", "loop.py"),
-    "training": (MODEL, "optim.py", "loop.py"),
-}
-NEEDS = {  # a mistake there shows here again: it costs no blame twice
-    "backward": ("forward", "loss"),
-    "training": ("forward", "loss", "backward", "lr", "optimizer"),
-}
-PASSED, FAILED, WAITS = "passed", "not yet", "waits"
-WIDTHS, SIZES = (9, 20), (65, 129)  # channels, pixels: from, to (not included)
-# Where the last pooling has 4 x 4 pixels to average: backwards, Paddle keeps 1 / 16 as a float32
-# number, which is exact. With 1 / 9 all gradients would differ by 1e-8, and faults as small be lost.
-EVEN = (97, 129)
 STEPS = 6
 PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What one grading is done with, drawn from its seed."""
-
-    seed: int
-    width: int  # channels of the first stage
-    sizes: tuple[int, int]  # pixels of the forward pass
-    training_size: int  # pixels of all else
-    classes: int
-
-    @classmethod
-    def of(cls, seed: int) -> "Drawn":
-        generator = np.random.default_rng(seed)
-        sizes = generator.choice(np.arange(*SIZES), 2, replace=False).tolist()
-        width, classes = generator.integers(*WIDTHS), generator.integers(6, 30)
-        training_size = int(generator.integers(*EVEN))
-        return cls(seed, int(width), tuple(sizes), training_size, int(classes))
-
-
-@dataclass
-class Grade:
-    """The result of one checkpoint. `where` is FILE:LINE of the student's, `place` a layer."""
-
-    name: str
-    of: int
-    points: int = 0
-    verdict: str = FAILED
-    place: str | None = None
-    cause: str | None = None
-    where: str | None = None
-    hint: str | None = None
-    note: str | None = None
-    float64: float | None = None
-    seconds: float = 0.0
-
-
-@dataclass
-class Port:
-    """The student's files, and what is wrong with whole files: cause and line, by name."""
-
-    folder: Path
-    broken: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-    def files(self) -> dict[str, Path]:
-        """Return what is run: of a broken file, the starter's in its place."""
-        return {
-            name: (trees.STARTER if name in self.broken else self.folder) / name
-            for name in trees.FILES
-        }
-
-
-def read(folder: Path) -> Port:
-    """Return a student's port. Raises UserError where a file is missing."""
-    port = Port(folder)
-    for name in trees.FILES:
-        if not (folder / name).is_file():
-            raise UserError(
-                f"{folder} has no {name}; python -m homework.start DIR writes the files to begin "
-                "with"
-            )
-        broken = rules.breach(folder / name)
-        if broken is not None:
-            port.broken[name] = broken.cause, broken.line
-    return port
+SMALL = "graded on a small network that stands for yours, which is not yet that of the torch file"
 
 
 class Grader:
@@ -123,13 +31,11 @@ class Grader:
         self.port, self.drawn, self.folder = port, drawn, folder
         self.given = {} if given is None else given
         self.rehearsals: Rehearsals | None = None
-        self.stands_in = False  # for the student's network, which cannot be made
-        self.number = 0
+        self.small: Rehearsals | None = None  # with a small network in place of the student's
+        self.number = 0  # of port trees that have been put together
 
     def grade(self, chosen: list[str], tell: Callable[[str], None] = lambda text: None):
         """Yield the grade of each of the chosen checkpoints."""
-        tell("starting both frameworks")
-        self.prepare()
         found: dict[str, Grade] = {}
         for name in chosen:
             tell(name)
@@ -144,15 +50,26 @@ class Grader:
         Raises UserError where that is no fault of the student's.
         """
         while True:
-            self.stands_in = MODEL in self.port.broken
             try:
-                self.rehearsals = self.assemble(None if self.stands_in else self.drawn.width)
+                if MODEL in self.port.broken:
+                    self.small = self.assemble(None)
+                else:
+                    self.rehearsals = self.assemble(self.drawn.width)
                 return
             except UserError as error:
                 name, cause = self.blame(error)
                 if name is None or name in self.port.broken:
                     raise
                 self.port.broken[name] = cause
+
+    def rehearsals_for(self, name: str) -> Rehearsals:
+        """Return what a checkpoint is graded on: the student's network, or a small one."""
+        if self.rehearsals is None and self.small is None:
+            self.prepare()
+        if self.rehearsals is None or (name in ALONE and not all_paired(self.rehearsals)):
+            self.small = self.small or self.assemble(None)
+            return self.small
+        return self.rehearsals
 
     def assemble(self, width: int | None) -> Rehearsals:
         """Put the trees together and prepare what all checkpoints begin with."""
@@ -180,31 +97,29 @@ class Grader:
         where = self.find_place(text)
         cause = said(text)
         if where is None:  # the network is what is made here
-            return (None if self.stands_in else MODEL), (cause, 1)
+            return (None if MODEL in self.port.broken else MODEL), (cause, 1)
         name, _, line = where.rpartition(":")
         return name, (cause, int(line))
 
     def find_place(self, text: str) -> str | None:
         """Return FILE:LINE of the last place in a text that is in one of the student's files."""
-        tree = (self.folder / str(self.number) / "port").resolve()
         for file, line in reversed(PLACE.findall(text)):
-            path = Path(file).resolve()
-            if path.is_relative_to(tree) and str(path.relative_to(tree)) in trees.FILES:
-                return f"{path.relative_to(tree)}:{line}"
+            name = next((name for name in trees.FILES if file.endswith(f"/port/{name}")), None)
+            if name is not None:
+                return f"{name}:{line}"
         return None
 
     def grade_one(self, name: str, earlier: dict[str, Grade]) -> Grade:
         """Return the grade of one checkpoint."""
         grade = Grade(name, POINTS[name])
-        broken = next((file for file in USES[name] if file in self.port.broken), None)
-        if broken is not None:
-            grade.cause, line = self.port.broken[broken]
-            grade.where = self.shown(f"{broken}:{line}")
-            grade.hint = hint_for_error(grade.cause)
+        rehearsals = None
+        if not self.is_broken(grade):
+            rehearsals = self.rehearsals_for(name)  # which may find a file broken
+        if rehearsals is None or self.is_broken(grade):
             return grade
-        if self.stands_in:
-            grade.note = "on a small network that stands for yours, which cannot be made yet"
-        verdict = self.run(name)
+        if rehearsals is self.small:
+            grade.note = SMALL
+        verdict = self.run(name, rehearsals)
         grade.float64 = verdict.float64
         if verdict.verdict == ALIGNED:
             grade.verdict, grade.points = PASSED, grade.of
@@ -219,31 +134,46 @@ class Grader:
         self.explain(grade, verdict)
         return grade
 
+    def is_broken(self, grade: Grade) -> bool:
+        """Say whether a file that a checkpoint needs cannot be run, and note that in its grade."""
+        name = next((file for file in USES[grade.name] if file in self.port.broken), None)
+        if name is not None:
+            grade.cause, line = self.port.broken[name]
+            grade.where = self.shown(f"{name}:{line}")
+            grade.hint = hint_for_error(grade.cause)
+        return name is not None
+
     def explain(self, grade: Grade, verdict: Verdict) -> None:
         """Say what is wrong, where, and what to think about; never what to write."""
         if verdict.verdict == ERROR:
             grade.cause = said(verdict.why)
             place, grade.hint = self.find_place(verdict.why), hint_for_error(grade.cause)
         else:
-            grade.place, grade.cause = verdict.where, self.without_paths(verdict.cause)
-            place = self.find_place(verdict.fix or "")
+            grade.place, grade.cause = verdict.where, without_paths(verdict.cause)
+            place = self.find_place(verdict.fix) or self.find_layer(verdict.where)
+            if grade.name == "init":  # a layer's start is drawn there, whatever the layer
+                place = self.find_line(r"def init_weights\b") or place
             grade.hint = hints.hint(grade.name, f"{verdict.where}: {verdict.cause}")
         grade.where = self.shown(place or USES[grade.name][0])
+
+    def find_layer(self, path: str) -> str | None:
+        """Return FILE:LINE where the student gives a value to the attribute that holds a layer."""
+        names = re.findall(r"[A-Za-z_]\w*", path.partition(",")[0])
+        found = (self.find_line(rf"\s*self\.{name}\s*=") for name in reversed(names))
+        return next((place for place in found if place), None)
+
+    def find_line(self, pattern: str) -> str | None:
+        """Return FILE:LINE of the first line of the student's network that a pattern begins."""
+        lines = (self.port.folder / MODEL).read_text(errors="replace").splitlines()
+        found = (number for number, line in enumerate(lines, 1) if re.match(pattern, line))
+        return next((f"{MODEL}:{number}" for number in found), None)
 
     def shown(self, place: str) -> str:
         """Return FILE:LINE in the student's folder."""
         return str(self.port.folder / place)
 
-    def without_paths(self, text: str) -> str:
-        """Return a text with the student's names of files in place of those of the copy."""
-        tree = self.folder / str(self.number) / "port"
-        for name in (f"{tree.resolve()}/", f"{tree}/"):
-            text = text.replace(name, "")
-        return text
-
-    def run(self, name: str) -> Verdict:
+    def run(self, name: str, given: Rehearsals) -> Verdict:
         """Run one checkpoint; an error of the student's code is a verdict too."""
-        given = self.rehearsals
         checks: dict[str, Callable[[], Verdict]] = {
             "forward": lambda: extra_checks.check_forward(given, self.drawn),
             "init": lambda: small_checks.check_init(given),
@@ -260,6 +190,22 @@ class Grader:
             if NAMES["torch"] in str(error).partition(":")[0]:
                 raise
             return Verdict(name, ERROR, why=str(error))
+
+
+def all_paired(rehearsals: Rehearsals) -> bool:
+    """Say whether every tensor of both networks has a partner of its shape."""
+    keys = rehearsals.match.keys
+    partners = {"torch": set(keys), "paddle": set(keys.values())}
+    return all(
+        key.key in partners[side] or key.role == kinds.COUNTER
+        for side, network in rehearsals.networks.items()
+        for key in network.keys.values()
+    )
+
+
+def without_paths(text: str) -> str:
+    """Return a text in which a file of the copy that is run has the student's name for it."""
+    return re.sub(r"\S*/port/(?=\S+\.py)", "", text)
 
 
 def hint_for_error(cause: str) -> str:

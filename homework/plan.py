@@ -1,0 +1,103 @@
+"""What is graded, with what it is drawn, and the port that it is about."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from common.errors import UserError
+from homework import rules, trees
+
+MODEL = trees.MODEL
+POINTS = {
+    **{"forward": 30, "init": 10, "metric": 10, "loss": 10},
+    **{"backward": 10, "lr": 10, "optimizer": 10, "training": 10},
+}
+USES = {  # the files in which a checkpoint's mistakes are
+    "forward": (MODEL,),
+    "init": (MODEL,),
+    "metric": ("metric.py", "loop.py"),
+    "loss": ("loop.py",),
+    "backward": (MODEL, "loop.py"),
+    "lr": ("optim.py", "loop.py"),
+    "optimizer": ("optim.py", "loop.py"),
+    "training": (MODEL, "optim.py", "loop.py"),
+}
+NEEDS = {  # a mistake there shows here again: it costs no blame twice
+    "backward": ("forward", "loss"),
+    "training": ("forward", "loss", "backward", "lr", "optimizer"),
+}
+PASSED, FAILED, WAITS = "passed", "not yet", "waits"
+WIDTHS = 9, 20  # channels of the first stage: from, to (not included)
+SIZES = (65, 129), (257, 321)  # pixels of the forward pass: the last pooling has 3 to 10 of them
+# Where the last pooling has 4 x 4 pixels to average: backwards, Paddle keeps 1 / 16 as a float32
+# number, which is exact. With 1 / 9 all gradients would differ by 1e-8, a fault as any other.
+EVEN = (97, 129)
+CLASSES = 6, 30
+ALONE = ("lr", "optimizer")  # need parameters that have partners, and nothing else of the network
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one grading is done with, drawn from its seed."""
+
+    seed: int
+    width: int  # channels of the first stage
+    sizes: tuple[int, int]  # pixels of the forward pass
+    training_size: int  # pixels of all else
+    classes: int
+
+    @classmethod
+    def of(cls, seed: int) -> "Drawn":
+        generator = np.random.default_rng(seed)
+        width, small, large, even, classes = (
+            int(generator.integers(*limits)) for limits in (WIDTHS, *SIZES, EVEN, CLASSES)
+        )
+        return cls(seed, width, (small, large), even, classes)
+
+
+@dataclass
+class Grade:
+    """The result of one checkpoint. `where` is FILE:LINE of the student's, `place` a layer."""
+
+    name: str
+    of: int
+    points: int = 0
+    verdict: str = FAILED
+    place: str | None = None
+    cause: str | None = None
+    where: str | None = None
+    hint: str | None = None
+    note: str | None = None
+    float64: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Port:
+    """The student's files, and what is wrong with whole files: cause and line, by name."""
+
+    folder: Path
+    broken: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def files(self) -> dict[str, Path]:
+        """Return what is run: of a broken file, the starter's in its place."""
+        return {
+            name: (trees.STARTER if name in self.broken else self.folder) / name
+            for name in trees.FILES
+        }
+
+
+def read(folder: Path) -> Port:
+    """Return a student's port. Raises UserError where a file is missing."""
+    port = Port(folder)
+    for name in trees.FILES:
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder} has no {name}; python -m homework.start DIR writes the files to begin "
+                "with"
+            )
+        broken = rules.breach(folder / name)
+        if broken is not None:
+            port.broken[name] = broken.cause, broken.line
+    return port

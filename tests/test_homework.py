@@ -1,0 +1,138 @@
+"""The homework: a right port has all points, and a mistake costs those of its checkpoint."""
+
+import json
+import sys
+
+import pytest
+
+from homework import check, start, trees
+from homework.plan import POINTS, Drawn
+from tests.helpers import assert_user_error, run
+from tests.homework_port import port, write_port
+from tests.planted_homework import FORBIDDEN, TOGETHER, WRONG
+from tools import probes
+
+SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """The torch sides, and processes that answer for all tests of this file."""
+    folder = tmp_path_factory.mktemp("given")
+    files = {name: trees.GIVEN / name for name in trees.FILES}
+    with probes.kept_running():
+        yield {
+            width: trees.assemble("torch", folder / str(width), files, width)
+            for width in (Drawn.of(SEED).width, None)
+        }
+
+
+@pytest.fixture
+def grade(given, tmp_path, monkeypatch, capsys):
+    """Grade a folder; return exit status, the checkpoints of the JSON by name, and the text."""
+
+    def call(folder, *options):
+        file = tmp_path / "grade.json"
+        argv = ["check", folder, "--seed", SEED, "--json", file, *options]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
+        status = check.main(given)
+        found = json.loads(file.read_text())
+        assert found["passed"] == (status == 0)
+        assert found["points"] == sum(one["points"] for one in found["checkpoints"])
+        return status, {one["name"]: one for one in found["checkpoints"]}, capsys.readouterr().out
+
+    return call
+
+
+def hold(found: dict, text: str, faults: list[str]) -> None:
+    """Hold a grading to what is expected of a port with these mistakes."""
+    expected = dict.fromkeys(POINTS, "passed")
+    for _, checkpoint, _, waiting in (WRONG[name] for name in faults):
+        expected |= dict.fromkeys(waiting, "waits") | {checkpoint: "not yet"}
+    assert {name: one["verdict"] for name, one in found.items()} == expected, text
+    for name, one in found.items():
+        assert one["points"] == (POINTS[name] if expected[name] == "passed" else 0)
+    for edits, checkpoint, words, _ in (WRONG[name] for name in faults):
+        one = found[checkpoint]
+        told = f"{one['place']} {one['cause']} {one['where']}"
+        assert all(word in told for word in words), f"{words}: {told}"
+        assert one["hint"] and any(file in one["where"] for file, *_ in edits + LOOKED_AT)
+    assert_no_answer(text)
+
+
+# Where a mistake may be pointed at beside the file that has it: who calls it, or whom it calls.
+LOOKED_AT = [("metric.py",), ("loop.py",), ("models/resnet.py",)]
+
+
+def assert_no_answer(text: str) -> None:
+    """Hold a grading's words to saying nothing of the code of a right port."""
+    for name in trees.FILES:
+        known = (trees.STARTER / name).read_text() + (trees.GIVEN / name).read_text()
+        for line in map(str.strip, port(name).splitlines()):
+            assert len(line) < 12 or line in known or line not in text, line
+
+
+def test_a_right_port_has_all_points(grade, tmp_path):
+    status, found, text = grade(write_port(tmp_path / "port"))
+    assert status == 0, text
+    assert sum(one["points"] for one in found.values()) == sum(POINTS.values()) == 100
+    assert "points: 100 of 100" in text
+
+
+def test_the_starter_has_no_points_and_is_told_what_is_empty(grade, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "port"
+    monkeypatch.setattr(sys, "argv", ["start", str(folder)])
+    start.main()
+    capsys.readouterr()
+    status, found, text = grade(folder)
+    assert status == 1 and "points: 0 of 100" in text
+    for name, one in found.items():
+        assert one["verdict"] == "not yet" and "NotImplementedError" in one["cause"], name
+        assert "still empty" in one["hint"] and str(folder) in one["where"]
+    assert_no_answer(text)
+
+
+@pytest.mark.parametrize("faults", TOGETHER, ids=lambda faults: " + ".join(faults))
+def test_mistakes_cost_the_points_of_their_checkpoints(grade, tmp_path, faults):
+    edits = [edit for name in faults for edit in WRONG[name][0]]
+    status, found, text = grade(write_port(tmp_path / "port", edits))
+    assert status == 1
+    hold(found, text, list(faults))
+
+
+@pytest.mark.seldom
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_costs_the_points_of_its_checkpoint_alone(grade, tmp_path, name):
+    status, found, text = grade(write_port(tmp_path / "port", WRONG[name][0]))
+    assert status == 1
+    hold(found, text, [name])
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_what_is_no_work_of_the_students_has_no_points(grade, tmp_path, name):
+    edits, words = FORBIDDEN[name]
+    folder = write_port(tmp_path / "port", edits)
+    status, found, text = grade(folder, "--only", "forward,init,backward,training")
+    assert status == 1 and "points: 0 of 60" in text
+    for one in found.values():
+        told = f"{one['where']} {one['cause']}"
+        assert all(word in told for word in words), told
+
+
+@pytest.mark.seldom
+def test_a_file_that_cannot_be_read_costs_nothing_where_it_is_not_needed(grade, tmp_path):
+    folder = write_port(tmp_path / "port")
+    with open(folder / "optim.py", "a") as file:
+        file.write("\n\nunknown_name\n")
+    status, found, _ = grade(folder)
+    lost = {name for name, one in found.items() if one["verdict"] != "passed"}
+    assert status == 1 and lost == {"lr", "optimizer", "training"}
+    assert "NameError" in found["lr"]["cause"] and "optim.py:" in found["lr"]["where"]
+
+
+def test_mistakes_of_usage_are_one_line_and_exit_status_2(tmp_path):
+    tool = [sys.executable, "-m", "homework.check"]
+    assert_user_error(run(*tool, tmp_path / "no"), "no such folder", "homework.start")
+    assert_user_error(run(*tool, tmp_path), "has no models/resnet.py", "homework.start")
+    assert_user_error(run(*tool, tmp_path, "--only", "forwards"), "no checkpoint", "forward")
+    assert_user_error(run(sys.executable, "-m", "homework.start", tmp_path), "is there already")
