@@ -17,7 +17,7 @@ from tools.probes import NAMES, Side
 from tools.rehearsals import Rehearsals
 from tools.verdicts import ALIGNED, ERROR, Verdict
 
-STEPS = 6
+STEPS = 4
 PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")
 SMALL = "graded on a small network that stands for yours, which is not yet that of the torch file"
 
