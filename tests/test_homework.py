@@ -1,11 +1,13 @@
 """The homework: a right port has all points, and a mistake costs those of its checkpoint."""
 
 import json
+import re
 import sys
 
 import pytest
 
-from homework import check, start, trees
+from common.paths import ROOT
+from homework import check, rules, start, trees
 from homework.plan import POINTS, Drawn
 from tests.helpers import assert_user_error, run
 from tests.homework_port import port, write_port
@@ -79,17 +81,26 @@ def test_a_right_port_has_all_points(grade, tmp_path):
     assert "points: 100 of 100" in text
 
 
-def test_the_starter_has_no_points_and_is_told_what_is_empty(grade, tmp_path, monkeypatch, capsys):
-    folder = tmp_path / "port"
-    monkeypatch.setattr(sys, "argv", ["start", str(folder)])
+def test_the_starter_has_no_points_as_the_chapter_says(grade, tmp_path, monkeypatch, capsys):
+    start_command, wrote, check_command, graded = blocks("en")
+    folder = start_command.split()[-1]
+    assert f"homework.check {folder} --only" in check_command
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["start", folder])
     start.main()
-    capsys.readouterr()
+    assert wrote in capsys.readouterr().out
     status, found, text = grade(folder)
     assert status == 1 and "points: 0 of 100" in text
     for name, one in found.items():
         assert one["verdict"] == "not yet" and "NotImplementedError" in one["cause"], name
-        assert "still empty" in one["hint"] and str(folder) in one["where"]
+        assert "still empty" in one["hint"] and one["where"].startswith(f"{folder}/")
+    for line in without_numbers(graded).splitlines():
+        assert line in without_numbers(text)
     assert_no_answer(text)
+
+
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "#", text)
 
 
 @pytest.mark.parametrize("faults", TOGETHER, ids=lambda faults: " + ".join(faults))
@@ -136,3 +147,27 @@ def test_mistakes_of_usage_are_one_line_and_exit_status_2(tmp_path):
     assert_user_error(run(*tool, tmp_path), "has no models/resnet.py", "homework.start")
     assert_user_error(run(*tool, tmp_path, "--only", "forwards"), "no checkpoint", "forward")
     assert_user_error(run(sys.executable, "-m", "homework.start", tmp_path), "is there already")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_chapter_names_every_file_and_checkpoint_and_links_lead_somewhere(language):
+    page = ROOT / "docs" / language / "11-homework.md"
+    text = page.read_text()
+    for name, points in POINTS.items():
+        assert f"`{name}` {points}" in text
+    for name in trees.FILES:
+        assert f"[`{name}`](../../homework/ResNet-torch/{name})" in text
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (page.parent / target).exists(), target
+    for module in rules.MODULES - {"__future__", "models", "metric", "loop", "optim", "numpy"}:
+        assert f"`{module}`" in text
+
+
+def test_both_languages_have_the_same_commands_and_outputs():
+    assert blocks("en") == blocks("zh") and len(blocks("en")) == 4
+
+
+def blocks(language: str) -> list[str]:
+    """Return the commands of the chapter, and what it says that they print."""
+    text = (ROOT / "docs" / language / "11-homework.md").read_text()
+    return re.findall(r"^```(?:bash|text)\n(.*?)^```$", text, re.M | re.S)
