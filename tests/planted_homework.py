@@ -36,7 +36,7 @@ WRONG = {
     "no shortcut": (edit(MODEL, SUM, "        return self.relu(y)"), "forward", ["stage"], AFTER_FORWARD),
     "shortcut without normalization": (edit(MODEL, f"                {NORM},\n", ""), "forward", ["shortcut"], AFTER_FORWARD),
     "padding of the stem's pool": (edit(MODEL, "nn.MaxPool2D(3, stride=2, padding=1)", "nn.MaxPool2D(3, stride=2, ceil_mode=True)"), "forward", ["stem.3", "padding"], AFTER_FORWARD),
-    "average over seven pixels": (edit(MODEL, "nn.AdaptiveAvgPool2D(1)", "nn.AvgPool2D(7)"), "forward", ["ool"], AFTER_FORWARD),
+    "average over seven pixels": (edit(MODEL, "nn.AdaptiveAvgPool2D(1)", "nn.AvgPool2D(7)"), "forward", ["ool"], ()),
     "maximum for mean": (edit(MODEL, "nn.AdaptiveAvgPool2D(1)", "nn.AdaptiveMaxPool2D(1)"), "forward", ["pool"], AFTER_FORWARD),
     "the width is fixed": (edit(MODEL, "        super().__init__()\n        self.stem", "        super().__init__()\n        width = 64\n        self.stem"), "forward", ["width"], AFTER_FORWARD),
     "another default": (edit(MODEL, "width: int = 64", "width: int = 32"), "forward", ["without arguments"], ()),
@@ -89,3 +89,31 @@ TOGETHER = [
     ("stride on the second convolution", "fractions", "the optimizer takes a number", "everything decays"),
     ("no ReLU after the sum", "ties", "loss summed", "schedule not stepped", "normalizations left out"),
 ]  # fmt: skip
+
+# Right ports in another spelling: they have all points.
+RENAMED = [
+    (MODEL, old, new)
+    for old, new in [("self.stem", "self.begin"), ("self.stage", "self.layer"), ("self.shortcut", "self.downsample"), ("self.fc", "self.head"), (".bn2", ".second_norm"), ("self.conv", "self.c"), ("self.bn1", "self.first_norm")]
+]  # fmt: skip
+SPELLINGS = {
+    "other names": RENAMED,
+    "functions for layers": [
+        (MODEL, "        self.relu = nn.ReLU()\n", ""),
+        (MODEL, "self.relu(", "nn.functional.relu("),
+        (MODEL, "paddle.flatten(self.pool(x), 1)", "x.mean(axis=[2, 3])"),
+        (MODEL, "        self.pool = nn.AdaptiveAvgPool2D(1)  # [N, 512, 1, 1] for any H and W\n", ""),
+    ],
+    "no Identity, layers made in another order": [
+        (MODEL, "        self.shortcut = nn.Identity()\n", "        self.shortcut = None\n"),
+        (MODEL, "y + self.shortcut(x)", "y + (x if self.shortcut is None else self.shortcut(x))"),
+        (MODEL, "        self.fc = nn.Linear(8 * width, num_classes)\n", ""),
+        (MODEL, "        self.stem = ", "        self.fc = nn.Linear(8 * width, num_classes)\n        self.stem = "),
+    ],
+    "sums that are tensors, decay as an object": [
+        (OPTIM, "weight_decay=args.weight_decay", "weight_decay=L2Decay(args.weight_decay)"),
+        (OPTIM, "from paddle.optimizer import Momentum\n", "from paddle.optimizer import Momentum\nfrom paddle.regularizer import L2Decay\n"),
+        (LOOP, "criterion(logits, labels).item() * len(labels)", "float(criterion(logits, labels)) * logits.shape[0]"),
+        (LOOP, "    model.eval()\n", "    was_training = model.training\n    model.eval()\n"),
+        (LOOP, "        seen += len(labels)\n    return", "        seen += len(labels)\n    if was_training:\n        model.train()\n    return"),
+    ],
+}  # fmt: skip

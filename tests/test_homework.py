@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
+from common import errors
 from common.paths import ROOT
 from homework import check, rules, start, trees
 from homework.plan import POINTS, Drawn
-from tests.helpers import assert_user_error, run
 from tests.homework_port import port, write_port
-from tests.planted_homework import FORBIDDEN, TOGETHER, WRONG
+from tests.planted_homework import FORBIDDEN, SPELLINGS, TOGETHER, WRONG
 from tools import probes
 
 SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
@@ -81,6 +81,22 @@ def test_a_right_port_has_all_points(grade, tmp_path):
     assert "points: 100 of 100" in text
 
 
+@pytest.mark.seldom
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_right_port_in_another_spelling_has_all_points(grade, tmp_path, name):
+    status, _, text = grade(write_port(tmp_path / "port", SPELLINGS[name]))
+    assert status == 0, text
+
+
+@pytest.mark.seldom
+@pytest.mark.parametrize("seed", range(3))
+def test_a_right_port_has_all_points_whatever_is_drawn(tmp_path, monkeypatch, seed):
+    monkeypatch.setattr(
+        sys, "argv", ["check", str(write_port(tmp_path / "port")), "--seed", str(seed)]
+    )
+    assert check.main() == 0
+
+
 def test_the_starter_has_no_points_as_the_chapter_says(grade, tmp_path, monkeypatch, capsys):
     start_command, wrote, check_command, graded = blocks("en")
     folder = start_command.split()[-1]
@@ -141,12 +157,26 @@ def test_a_file_that_cannot_be_read_costs_nothing_where_it_is_not_needed(grade, 
     assert "NameError" in found["lr"]["cause"] and "optim.py:" in found["lr"]["where"]
 
 
-def test_mistakes_of_usage_are_one_line_and_exit_status_2(tmp_path):
-    tool = [sys.executable, "-m", "homework.check"]
-    assert_user_error(run(*tool, tmp_path / "no"), "no such folder", "homework.start")
-    assert_user_error(run(*tool, tmp_path), "has no models/resnet.py", "homework.start")
-    assert_user_error(run(*tool, tmp_path, "--only", "forwards"), "no checkpoint", "forward")
-    assert_user_error(run(sys.executable, "-m", "homework.start", tmp_path), "is there already")
+@pytest.mark.parametrize(
+    ("main", "options", "words"),
+    [
+        (check.main, ["no"], ["no such folder", "homework.start"]),
+        (check.main, ["."], ["has no models/resnet.py", "homework.start"]),
+        (check.main, [".", "--only", "forwards"], ["no checkpoint", "forward"]),
+        (check.main, [], ["DIR"]),
+        (start.main, ["."], ["is there already"]),
+    ],
+)
+def test_a_mistake_of_usage_is_one_line_and_exit_status_2(
+    tmp_path, monkeypatch, capsys, main, options, words
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["homework", *options])
+    with pytest.raises(SystemExit) as left:
+        errors.run(main)
+    told = capsys.readouterr().err
+    assert left.value.code == 2 and told.count("\n") == 1
+    assert all(word in told for word in words), told
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
