@@ -30,9 +30,8 @@ class Grader:
     ) -> None:
         self.port, self.drawn, self.folder = port, drawn, folder
         self.given = {} if given is None else given
-        self.rehearsals: Rehearsals | None = None
-        self.small: Rehearsals | None = None  # with a small network in place of the student's
-        self.number = 0  # of port trees that have been put together
+        self.made: dict[tuple, Rehearsals] = {}  # by files and width
+        self.lacks_partners = False  # the student's network has other parameters than the torch one
 
     def grade(self, chosen: list[str], tell: Callable[[str], None] = lambda text: None):
         """Yield the grade of each of the chosen checkpoints."""
@@ -44,62 +43,64 @@ class Grader:
             grade.seconds = round(time.perf_counter() - start, 1)
             yield grade
 
-    def prepare(self) -> None:
-        """Have both networks described. A file that cannot even be read is told as broken.
+    def rehearsals_for(self, name: str) -> Rehearsals | None:
+        """Return what a checkpoint is graded on; None where a file that it needs cannot be run.
 
-        Raises UserError where that is no fault of the student's.
+        That is the student's network or, where it cannot serve, a small one. Raises UserError where
+        nothing can be graded, by no fault of the student's.
         """
-        while True:
+        while not any(file in self.port.broken for file in USES[name]):
+            files, width = self.choose(name)
             try:
-                if MODEL in self.port.broken:
-                    self.small = self.assemble(None)
-                else:
-                    self.rehearsals = self.assemble(self.drawn.width)
-                return
+                if (files, width) not in self.made:
+                    self.made[files, width] = self.assemble(files, width)
             except UserError as error:
-                name, cause = self.blame(error)
-                if name is None or name in self.port.broken:
+                file, cause = self.blame(error, width)
+                if file is None or file in self.port.broken:
                     raise
-                self.port.broken[name] = cause
+                self.port.broken[file] = cause
+                continue
+            found = self.made[files, width]
+            if name not in ALONE or width is None or all_paired(found):
+                return found
+            self.lacks_partners = True
+        return None
 
-    def rehearsals_for(self, name: str) -> Rehearsals:
-        """Return what a checkpoint is graded on: the student's network, or a small one."""
-        if self.rehearsals is None and self.small is None:
-            self.prepare()
-        if self.rehearsals is None or (name in ALONE and not all_paired(self.rehearsals)):
-            self.small = self.small or self.assemble(None)
-            return self.small
-        return self.rehearsals
+    def choose(self, name: str) -> tuple[tuple[str, ...], int | None]:
+        """Return the student's files to grade with, and the width; None: with a small network."""
+        files = self.port.files(name)
+        if MODEL in files and not (name in ALONE and self.lacks_partners):
+            return files, self.drawn.width
+        return tuple(file for file in files if file != MODEL), None
 
-    def assemble(self, width: int | None) -> Rehearsals:
+    def assemble(self, files: tuple[str, ...], width: int | None) -> Rehearsals:
         """Put the trees together and prepare what all checkpoints begin with."""
-        self.number += 1
-        place = self.folder / str(self.number)
+        place = self.folder / str(len(list(self.folder.iterdir())))
         if width not in self.given:
             own = {name: trees.GIVEN / name for name in trees.FILES}
-            target = self.folder / "given" / str(width)
+            target = self.folder / f"given-{width}"
             self.given[width] = trees.assemble("torch", target, own, width)
+        own = {name: self.port.folder / name for name in files}
         sides = {
             "torch": self.given[width],
-            "paddle": trees.assemble("paddle", place / "port", self.port.files(), width),
+            "paddle": trees.assemble("paddle", place / "port", own, width),
         }
-        (place / "rehearsals").mkdir(parents=True)
+        (place / "rehearsals").mkdir()
         size = self.drawn.training_size
         found = Rehearsals(sides, place / "rehearsals", self.drawn.seed, image_size=size)
         found.prepare()
         return found
 
-    def blame(self, error: UserError) -> tuple[str | None, tuple[str, int]]:
+    def blame(self, error: UserError, width: int | None) -> tuple[str | None, tuple[str, int]]:
         """Return the student's file that an error is about, and what it says and where."""
         text = str(error)
         if NAMES["torch"] in text.partition(":")[0]:
             return None, ("", 0)
         where = self.find_place(text)
-        cause = said(text)
         if where is None:  # the network is what is made here
-            return (None if MODEL in self.port.broken else MODEL), (cause, 1)
+            return (None if width is None else MODEL), (said(text), 1)
         name, _, line = where.rpartition(":")
-        return name, (cause, int(line))
+        return name, (said(text), int(line))
 
     def find_place(self, text: str) -> str | None:
         """Return FILE:LINE of the last place in a text that is in one of the student's files."""
@@ -112,14 +113,12 @@ class Grader:
     def grade_one(self, name: str, earlier: dict[str, Grade]) -> Grade:
         """Return the grade of one checkpoint."""
         grade = Grade(name, POINTS[name])
-        rehearsals = None
-        if not self.is_broken(grade):
-            rehearsals = self.rehearsals_for(name)  # which may find a file broken
-        if rehearsals is None or self.is_broken(grade):
+        verdict = self.run(name)
+        if verdict is None:
+            self.tell_broken(grade)
             return grade
-        if rehearsals is self.small:
+        if self.choose(name)[1] is None:
             grade.note = SMALL
-        verdict = self.run(name, rehearsals)
         grade.float64 = verdict.float64
         if verdict.verdict == ALIGNED:
             grade.verdict, grade.points = PASSED, grade.of
@@ -134,14 +133,12 @@ class Grader:
         self.explain(grade, verdict)
         return grade
 
-    def is_broken(self, grade: Grade) -> bool:
-        """Say whether a file that a checkpoint needs cannot be run, and note that in its grade."""
-        name = next((file for file in USES[grade.name] if file in self.port.broken), None)
-        if name is not None:
-            grade.cause, line = self.port.broken[name]
-            grade.where = self.shown(f"{name}:{line}")
-            grade.hint = hint_for_error(grade.cause)
-        return name is not None
+    def tell_broken(self, grade: Grade) -> None:
+        """Say that a file which a checkpoint needs cannot be run."""
+        name = next(file for file in USES[grade.name] if file in self.port.broken)
+        grade.cause, line = self.port.broken[name]
+        grade.where = self.shown(f"{name}:{line}")
+        grade.hint = hint_for_error(grade.cause)
 
     def explain(self, grade: Grade, verdict: Verdict) -> None:
         """Say what is wrong, where, and what to think about; never what to write."""
@@ -150,7 +147,8 @@ class Grader:
             place, grade.hint = self.find_place(verdict.why), hint_for_error(grade.cause)
         else:
             grade.place, grade.cause = verdict.where, without_paths(verdict.cause)
-            place = self.find_place(verdict.fix) or self.find_layer(verdict.where)
+            told = (self.find_place(text) for text in (verdict.fix, verdict.cause))
+            place = next(filter(None, told), None) or self.find_layer(verdict.where)
             if grade.name == "init":  # a layer's start is drawn there, whatever the layer
                 place = self.find_line(r"def init_weights\b") or place
             grade.hint = hints.hint(grade.name, f"{verdict.where}: {verdict.cause}")
@@ -172,24 +170,39 @@ class Grader:
         """Return FILE:LINE in the student's folder."""
         return str(self.port.folder / place)
 
-    def run(self, name: str, given: Rehearsals) -> Verdict:
-        """Run one checkpoint; an error of the student's code is a verdict too."""
-        checks: dict[str, Callable[[], Verdict]] = {
-            "forward": lambda: extra_checks.check_forward(given, self.drawn),
-            "init": lambda: small_checks.check_init(given),
-            "metric": lambda: small_checks.check_metric(given),
-            "loss": lambda: extra_checks.check_loss(given),
-            "backward": lambda: training_checks.check_backward(given),
-            "lr": lambda: small_checks.check_lr(given),
-            "optimizer": lambda: training_checks.check_optimizer(given),
-            "training": lambda: training_checks.check_training(given, STEPS)[0],
+    def run(self, name: str) -> Verdict | None:
+        """Run one checkpoint; an error of the student's code is a verdict too.
+
+        One in a file that the checkpoint is not about costs nothing: it is run without that file.
+        None where a file that it is about cannot be run.
+        """
+        while (given := self.rehearsals_for(name)) is not None:
+            try:
+                return self.check(name, given)
+            except UserError as error:
+                if NAMES["torch"] in str(error).partition(":")[0]:
+                    raise
+                file = (self.find_place(str(error)) or "").partition(":")[0]
+                if not file or file in USES[name] or file in self.port.spared:
+                    return Verdict(name, ERROR, why=str(error))
+                self.port.spared.add(file)
+        return None
+
+    def check(self, name: str, given: Rehearsals) -> Verdict:
+        """Run the tool of a checkpoint."""
+        if name == "forward":
+            return extra_checks.check_forward(given, self.drawn)
+        if name == "training":
+            return training_checks.check_training(given, STEPS)[0]
+        checks: dict[str, Callable[[Rehearsals], Verdict]] = {
+            "init": small_checks.check_init,
+            "metric": small_checks.check_metric,
+            "loss": extra_checks.check_loss,
+            "backward": training_checks.check_backward,
+            "lr": small_checks.check_lr,
+            "optimizer": training_checks.check_optimizer,
         }
-        try:
-            return checks[name]()
-        except UserError as error:
-            if NAMES["torch"] in str(error).partition(":")[0]:
-                raise
-            return Verdict(name, ERROR, why=str(error))
+        return checks[name](given)
 
 
 def all_paired(rehearsals: Rehearsals) -> bool:
@@ -205,14 +218,14 @@ def all_paired(rehearsals: Rehearsals) -> bool:
 
 def without_paths(text: str) -> str:
     """Return a text in which a file of the copy that is run has the student's name for it."""
-    return re.sub(r"\S*/port/(?=\S+\.py)", "", text)
+    return re.sub(r"[^\s()]*/port/(?=\S+\.py)", "", text)
 
 
 def hint_for_error(cause: str) -> str:
     """Return the hint for what Python, or a rule, says."""
     if cause.startswith("NotImplementedError"):
         return hints.EMPTY
-    return hints.RULE if cause.startswith("it ") else hints.CRASH
+    return hints.RULE if cause.startswith(("it imports", "it uses")) else hints.CRASH
 
 
 def said(text: str) -> str:

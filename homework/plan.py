@@ -75,17 +75,27 @@ class Grade:
 
 @dataclass
 class Port:
-    """The student's files, and what is wrong with whole files: cause and line, by name."""
+    """The student's files.
+
+    `broken` are those that cannot be run, with the cause and the line; `empty` those with places
+    that are still empty; `spared` those that stopped a checkpoint that is not about them.
+    """
 
     folder: Path
     broken: dict[str, tuple[str, int]] = field(default_factory=dict)
+    empty: set[str] = field(default_factory=set)
+    spared: set[str] = field(default_factory=set)
 
-    def files(self) -> dict[str, Path]:
-        """Return what is run: of a broken file, the starter's in its place."""
-        return {
-            name: (trees.STARTER if name in self.broken else self.folder) / name
-            for name in trees.FILES
-        }
+    def files(self, checkpoint: str) -> tuple[str, ...]:
+        """Return the files that a checkpoint is graded with; AlexNet's own stand for the others.
+
+        What is not about the network mostly does not get as far as the empty places.
+        """
+        left_out = {*self.broken, *self.spared} | (
+            self.empty if MODEL in USES[checkpoint] else set()
+        )
+        left_out -= set(USES[checkpoint])
+        return tuple(name for name in trees.FILES if name not in left_out)
 
 
 def read(folder: Path) -> Port:
@@ -100,4 +110,6 @@ def read(folder: Path) -> Port:
         broken = rules.breach(folder / name)
         if broken is not None:
             port.broken[name] = broken.cause, broken.line
+        elif "raise NotImplementedError" in (folder / name).read_text():
+            port.empty.add(name)
     return port

@@ -14,6 +14,8 @@ GIVEN, STARTER = HOMEWORK / "ResNet-torch", HOMEWORK / "starter"
 MODEL = "models/resnet.py"
 FILES = (MODEL, "metric.py", "loop.py", "optim.py")  # in the order in which they are written
 
+OWN_METRIC = "alexnet_metric.py"
+MAIN = '\n\nif __name__ == "__main__":'
 LOSS = "nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)"
 NETWORK = '''"""The network of the homework, by the name that the rest of the tree knows."""
 
@@ -44,26 +46,39 @@ def evaluate(model, criterion, loader, device, world_size=1):
 def assemble(framework: str, target: Path, files: dict[str, Path], width: int | None) -> Side:
     """Make a tree of these files of a homework in the folder `target`; return it as a side.
 
-    Its network is that of MODEL with `width` channels in the first stage, or where `width` is None
-    a small stand-in.
+    What is missing of FILES is AlexNet's own. The network is that of MODEL with `width` channels in
+    the first stage, or where `width` is None a small stand-in.
     """
     tree = ROOT / f"AlexNet-{framework}"
     shutil.copytree(tree, target, ignore=shutil.ignore_patterns("__pycache__"))
+    (target / "models" / "alexnet.py").unlink()
+    (target / "metric.py").rename(target / OWN_METRIC)
+    shutil.copyfile(target / OWN_METRIC, target / "metric.py")
     own = {name: file for name, file in files.items() if width is not None or name != MODEL}
     for name, file in own.items():
         shutil.copyfile(file, target / name)
-    (target / "models" / "alexnet.py").unlink()
     stand_in = HOMEWORK / "stand_in" / f"for_{framework}.py"
     network = stand_in.read_text() if width is None else NETWORK.format(width=width)
-    (target / "models" / "__init__.py").write_text(network + READ)
+    (target / "models" / "__init__.py").write_text(network + (READ if "loop.py" in own else ""))
     train = target / "train.py"
-    train.write_text(adapt(train.read_text()))
+    train.write_text(adapt(train.read_text(), "loop.py" in own))
     return Side(framework, target, own_files=tuple(own))
 
 
-def adapt(text: str) -> str:
-    """Return the text of a train.py that takes its loss, step and evaluation from loop.py."""
-    head, main, tail = text.rpartition('\n\nif __name__ == "__main__":')
-    if LOSS not in head or not main:
-        raise RuntimeError(f"train.py has no {LOSS!r}, or no main block: homework/trees.py is old")
-    return head.replace(LOSS, "loop.make_loss(args.label_smoothing)") + ADAPTED + main + tail
+def adapt(text: str, with_loop: bool) -> str:
+    """Return the text of a train.py that counts by AlexNet's own metric as it trains.
+
+    `with_loop`: and takes its loss, step and evaluation from loop.py.
+    """
+    text = exchange(text, "\nimport metric\n", f"\nimport {Path(OWN_METRIC).stem} as metric\n")
+    if not with_loop:
+        return text
+    text = exchange(text, LOSS, "loop.make_loss(args.label_smoothing)")
+    return exchange(text, MAIN, ADAPTED + MAIN)
+
+
+def exchange(text: str, old: str, new: str) -> str:
+    """Return a train.py's text with `old`, which stands there once, exchanged for `new`."""
+    if text.count(old) != 1:
+        raise RuntimeError(f"train.py has not one {old!r}: homework/trees.py is out of date")
+    return text.replace(old, new)

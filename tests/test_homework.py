@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 
 import pytest
@@ -147,14 +148,45 @@ def test_what_is_no_work_of_the_students_has_no_points(grade, tmp_path, name):
 
 
 @pytest.mark.seldom
-def test_a_file_that_cannot_be_read_costs_nothing_where_it_is_not_needed(grade, tmp_path):
+@pytest.mark.parametrize(
+    ("written", "passed"),
+    [
+        ({"models/resnet.py"}, {"forward", "init"}),
+        ({"models/resnet.py", "loop.py"}, {"forward", "init", "loss", "backward"}),
+        ({"metric.py", "loop.py"}, {"metric", "loss"}),
+        ({"loop.py", "optim.py"}, {"loss", "lr", "optimizer"}),
+        (set(trees.FILES) - {"metric.py"}, set(POINTS) - {"metric"}),
+    ],
+)
+def test_what_is_not_written_yet_costs_nothing_elsewhere(grade, tmp_path, written, passed):
     folder = write_port(tmp_path / "port")
-    with open(folder / "optim.py", "a") as file:
-        file.write("\n\nunknown_name\n")
-    status, found, _ = grade(folder)
-    lost = {name for name, one in found.items() if one["verdict"] != "passed"}
-    assert status == 1 and lost == {"lr", "optimizer", "training"}
-    assert "NameError" in found["lr"]["cause"] and "optim.py:" in found["lr"]["where"]
+    for name in set(trees.FILES) - written:
+        shutil.copyfile(trees.STARTER / name, folder / name)
+    status, found, text = grade(folder)
+    assert status == 1
+    assert {name for name, one in found.items() if one["verdict"] == "passed"} == passed, text
+
+
+@pytest.mark.seldom
+@pytest.mark.parametrize(
+    ("file", "line", "lost"),
+    [
+        ("optim.py", "unknown_name", {"lr", "optimizer", "training"}),
+        ("loop.py", "unknown_name", {"metric", "loss", "backward", "lr", "optimizer", "training"}),
+        ("metric.py", "def (", {"metric"}),
+        ("models/resnet.py", "unknown_name", {"forward", "init", "backward", "training"}),
+    ],
+)
+def test_a_file_that_cannot_be_read_costs_nothing_elsewhere(grade, tmp_path, file, line, lost):
+    folder = write_port(tmp_path / "port")
+    with open(folder / file, "a") as stream:
+        stream.write(f"\n\n{line}\n")
+    status, found, text = grade(folder)
+    assert status == 1
+    assert {name for name, one in found.items() if one["verdict"] != "passed"} == lost, text
+    for name in lost:
+        assert "unknown_name" in found[name]["cause"] or "no Python" in found[name]["cause"]
+        assert f"{file}:" in found[name]["where"]
 
 
 @pytest.mark.parametrize(
