@@ -123,10 +123,7 @@ class Grader:
         if verdict.verdict == ALIGNED:
             grade.verdict, grade.points = PASSED, grade.of
             return grade
-        first = next(
-            (one for one in NEEDS.get(name, ()) if one in earlier and earlier[one].points == 0),
-            None,
-        )
+        first = waits_for(name, earlier)
         if first is not None:
             grade.verdict, grade.hint = WAITS, hints.WAITS.format(first=first)
             return grade
@@ -203,6 +200,15 @@ class Grader:
             "optimizer": training_checks.check_optimizer,
         }
         return checks[name](given)
+
+
+def waits_for(name: str, earlier: dict[str, Grade]) -> str | None:
+    """Return the first checkpoint that has to be passed before this one says anything new."""
+    lost = [one for one in NEEDS.get(name, ()) if one in earlier and not earlier[one].points]
+    backward = earlier.get("backward")
+    if name in ALONE and backward is not None and backward.place is not None:
+        lost.append("backward")  # a step that spoils its gradients spoils what is made of them
+    return next(iter(lost), None)
 
 
 def all_paired(rehearsals: Rehearsals) -> bool:

@@ -61,7 +61,7 @@ WRONG = {
     "gradients not cleared": (edit(LOOP, CLEAR, ""), "optimizer", ["gradient"], ("training",)),
     "schedule not stepped": (edit(LOOP, MOVE, ""), "lr", ["never changes"], ()),
     "schedule stepped before the optimizer": (edit(LOOP, MOVE, "") + edit(LOOP, STEP, MOVE + STEP), "lr", ["one step early"], ()),
-    "gradients scaled": (edit(LOOP, "    loss.backward()", "    (2 * loss).backward()"), "backward", ["2 times"], ("training",)),
+    "gradients scaled": (edit(LOOP, "    loss.backward()", "    (2 * loss).backward()"), "backward", ["2 times"], ("lr", "optimizer", "training")),
     # optimizer and schedule
     "no weight decay": (edit(OPTIM, "        weight_decay=args.weight_decay,\n", ""), "optimizer", ["weight decay"], ("training",)),
     "everything decays": (edit(OPTIM, ', "weight_decay": 0.0}', "}"), "optimizer", ["weight decay", "bn1"], ("training",)),
@@ -85,9 +85,11 @@ FORBIDDEN = {
 # Several mistakes in one port, each of which costs its own checkpoint.
 TOGETHER = [
     ("Linear's inputs and outputs exchanged", "top-5 is top-4", "no label smoothing", "the rate is not scaled", "no weight decay"),
+    ("no ReLU after the sum", "ties", "loss summed", "schedule not stepped", "normalizations left out"),
+]  # fmt: skip
+SELDOM_TOGETHER = [
     ("momentum of batch normalization", "blocks start with all they have", "measured in training mode"),
     ("stride on the second convolution", "fractions", "the optimizer takes a number", "everything decays"),
-    ("no ReLU after the sum", "ties", "loss summed", "schedule not stepped", "normalizations left out"),
 ]  # fmt: skip
 
 # Right ports in another spelling: they have all points.
