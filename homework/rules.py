@@ -31,11 +31,19 @@ def breach(path: Path) -> Breach | None:
         return Breach(f"it is no Python: {error.msg}", error.lineno or 1)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
-    found = [one for node in ast.walk(tree) if (one := _look(node)) is not None]
+    names = {
+        one.asname or "paddle"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for one in node.names
+        if one.name == "paddle" or (one.name.startswith("paddle.") and not one.asname)
+    }
+    found = [one for node in ast.walk(tree) if (one := _look(node, names)) is not None]
     return min(found, key=lambda one: one.line, default=None)
 
 
-def _look(node: ast.AST) -> Breach | None:
+def _look(node: ast.AST, paddles: set[str]) -> Breach | None:
+    """Return the rule that a node breaks; `paddles` are the names under which Paddle is known."""
     named = ""
     if isinstance(node, ast.Import):
         named = next((one.name for one in node.names if not _may_import(one.name)), "")
@@ -48,7 +56,7 @@ def _look(node: ast.AST) -> Breach | None:
         return Breach(f"it uses {node.id}, which this homework may not", node.lineno)
     if isinstance(node, ast.Attribute):
         hidden = node.attr.startswith("__") and node.attr not in DUNDERS
-        shut = isinstance(node.value, ast.Name) and node.value.id == "paddle"
+        shut = isinstance(node.value, ast.Name) and node.value.id in paddles
         if hidden or (shut and node.attr in WITHIN_PADDLE):
             told = ast.unparse(node)
             return Breach(f"it uses {told}, which this homework may not", node.lineno)

@@ -78,6 +78,7 @@ WRONG = {
 # Ports that are no work of the student's, or break a rule: edits, words of the cause.
 FORBIDDEN = {
     "the library's network": (edit(MODEL, "from paddle import nn\n", "from paddle import nn\nfrom paddle.vision.models import resnet18\n"), ["models/resnet.py:", "paddle.vision.models.resnet18"]),
+    "the library's network by another name": (edit(MODEL, "from paddle import nn\n", "import paddle as p\nfrom paddle import nn\n\nresnet18 = p.vision.models.resnet18\n"), ["models/resnet.py:", "uses p.vision"]),
     "the other framework": (edit(MODEL, "import math\n", "import math\nimport torch\n"), ["imports torch"]),
     "a module by its name": (edit(MODEL, "import math\n", 'import math\n\ntorch = __import__("torch")\n'), ["uses __import__"]),
 }  # fmt: skip

@@ -490,7 +490,8 @@ def name_rates(
         )
     if len(changes[0]) and np.array_equal(*changes):
         at = int(changes[0][0])
-        factors = torch[at] / torch[at - 1], paddle[at] / paddle[at - 1]
+        with np.errstate(divide="ignore"):  # a warm-up may begin at 0
+            factors = torch[at] / torch[at - 1], paddle[at] / paddle[at - 1]
         told = f"at step {at} it is multiplied by {factors[0]:.6g} and {factors[1]:.6g}"
         return (
             f"the schedule's factor (gamma), warm-up or end: {told}",
