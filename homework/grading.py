@@ -148,7 +148,8 @@ class Grader:
             place = next(filter(None, told), None) or self.find_layer(verdict.where)
             if grade.name == "init":  # a layer's start is drawn there, whatever the layer
                 place = self.find_line(r"def init_weights\b") or place
-            grade.hint = hints.hint(grade.name, f"{verdict.where}: {verdict.cause}")
+            where = verdict.where.partition(" (")[0]  # not under which settings of the optimizer
+            grade.hint = hints.hint(grade.name, f"{where}: {verdict.cause}")
         grade.where = self.shown(place or USES[grade.name][0])
 
     def find_layer(self, path: str) -> str | None:

@@ -11,8 +11,10 @@ from common import errors
 from common.paths import ROOT
 from homework import check, rules, start, trees
 from homework.plan import POINTS, Drawn
+from tests.helpers import run
 from tests.homework_port import port, write_port
 from tests.planted_homework import FORBIDDEN, SELDOM_TOGETHER, SPELLINGS, TOGETHER, WRONG
+from tests.test_mirror import imported
 from tools import probes
 
 SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
@@ -237,3 +239,44 @@ def blocks(language: str) -> list[str]:
     """Return the commands of the chapter, and what it says that they print."""
     text = (ROOT / "docs" / language / "11-homework.md").read_text()
     return re.findall(r"^```(?:bash|text)\n(.*?)^```$", text, re.M | re.S)
+
+
+GIVEN_IS_TORCHVISIONS = """
+import sys
+import torch
+from torchvision.models import resnet18
+sys.path.insert(0, sys.argv[1])
+from models.resnet import ResNet18
+
+own, other = ResNet18(), resnet18()
+assert sum(value.numel() for value in own.parameters()) == 11_689_512
+values = [
+    torch.rand_like(value) if value.is_floating_point() else value
+    for value in other.state_dict().values()
+]
+other.load_state_dict(dict(zip(other.state_dict(), values)))
+own.load_state_dict(dict(zip(own.state_dict(), values)))
+images = torch.randn(2, 3, 96, 75)
+assert torch.equal(own.eval()(images), other.eval()(images))
+"""
+
+
+@pytest.mark.seldom
+def test_the_given_network_is_torchvisions():
+    done = run(sys.executable, "-c", GIVEN_IS_TORCHVISIONS, trees.GIVEN)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "forbidden"),
+    [
+        ("*.py", {"torch", "paddle"}),
+        ("ResNet-torch/**/*.py", {"paddle"}),
+        ("starter/**/*.py", {"torch"}),
+    ],
+)
+def test_no_framework_where_it_does_not_belong(files, forbidden):
+    found = list((ROOT / "homework").glob(files))
+    assert len(found) >= len(trees.FILES)
+    for path in found:
+        assert not set(imported(path)) & forbidden, path
