@@ -94,12 +94,12 @@ HINTS = [
         r"",
         "this parameter is the first on the way back: what comes right after its layer?",
     ),
+    ("lr", r"never changes", "who moves the schedule on? and does the optimizer know of it?"),
     (
         "lr",
         r"not attached|was given a number",
         "which of the two is made first in Paddle, and what takes what?",
     ),
-    ("lr", r"not stepped|never changes", "who moves the schedule on, and when?"),
     ("lr", r"at every step", "the recipe states its rate for a number of GPUs"),
     ("lr", r"early|late", "in which order do the two step() calls stand?"),
     ("lr", r"alone|group", "what does a rate in a group mean in Paddle: a rate, or a factor?"),
@@ -110,7 +110,8 @@ HINTS = [
         "write the first five rates down by hand: where does the warm-up start and end?",
     ),
     ("lr", r"", "print the rate of each step in both frameworks, side by side"),
-    ("optimizer", r"backward", "are the gradients of the step before still there?"),
+    ("optimizer", r"does not move", "was every parameter given to the optimizer?"),
+    ("optimizer", r"the gradient of", "are the gradients of the step before still there?"),
     ("optimizer", r"Nesterov", "args says whether: is it passed on?"),
     (
         "optimizer",
@@ -118,7 +119,6 @@ HINTS = [
         "which class of paddle.optimizer is SGD with momentum? what is its default?",
     ),
     ("optimizer", r"decay", "which parameters decay, and which do not? look at both groups"),
-    ("optimizer", r"does not move", "was every parameter given to the optimizer?"),
     ("optimizer", r"", "compare the optimizer's arguments one by one with the torch file"),
     (
         "training",

@@ -9,7 +9,7 @@ import pytest
 
 from common import errors
 from common.paths import ROOT
-from homework import check, rules, start, trees
+from homework import check, hints, rules, start, trees
 from homework.plan import POINTS, Drawn
 from tests.helpers import run
 from tests.homework_port import port, write_port
@@ -239,6 +239,25 @@ def blocks(language: str) -> list[str]:
     """Return the commands of the chapter, and what it says that they print."""
     text = (ROOT / "docs" / language / "11-homework.md").read_text()
     return re.findall(r"^```(?:bash|text)\n(.*?)^```$", text, re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "cause", "words"),
+    [
+        ("lr", "the rate never changes: the schedule is not stepped, or not attached", "moves"),
+        ("lr", "the schedule is not attached (the optimizer was given a number)", "made first"),
+        ("optimizer", "fc.bias, step 2: the gradient of fc.bias differs by 2", "step before"),
+        ("optimizer", "weight decay of fc.bias: 0 in PyTorch, 0.1 in PaddlePaddle", "decay"),
+        ("optimizer", "bn1.weight does not move in PaddlePaddle", "every parameter"),
+        ("forward", "conv1: the bias is gained: has no counterpart", "no bias"),
+    ],
+)
+def test_a_hint_fits_the_cause(checkpoint, cause, words):
+    assert words in hints.hint(checkpoint, cause)
+
+
+def test_each_checkpoint_has_a_hint_for_whatever_comes():
+    assert all(hints.hint(name, "something new") for name in POINTS)
 
 
 GIVEN_IS_TORCHVISIONS = """
