@@ -13,7 +13,6 @@ HOMEWORK = ROOT / "homework"
 GIVEN, STARTER = HOMEWORK / "ResNet-torch", HOMEWORK / "starter"
 MODEL = "models/resnet.py"
 FILES = (MODEL, "metric.py", "loop.py", "optim.py")  # in the order in which they are written
-
 OWN_METRIC = "alexnet_metric.py"
 MAIN = '\n\nif __name__ == "__main__":'
 LOSS = "nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)"
@@ -25,6 +24,10 @@ from models.resnet import ResNet18
 def AlexNet(num_classes: int = 1000, dropout: float = 0.5):
     return ResNet18(num_classes, width={width})
 '''
+NAMED = """
+
+MODELS = {"alexnet": AlexNet}  # where the tree knows its networks by name
+"""
 READ = """
 
 import loop  # noqa: E402, so that a mistake in it shows as soon as the tree is read
@@ -51,7 +54,6 @@ def assemble(framework: str, target: Path, files: dict[str, Path], width: int | 
     """
     tree = ROOT / f"AlexNet-{framework}"
     shutil.copytree(tree, target, ignore=shutil.ignore_patterns("__pycache__"))
-    (target / "models" / "alexnet.py").unlink()
     (target / "metric.py").rename(target / OWN_METRIC)
     shutil.copyfile(target / OWN_METRIC, target / "metric.py")
     own = {name: file for name, file in files.items() if width is not None or name != MODEL}
@@ -59,7 +61,8 @@ def assemble(framework: str, target: Path, files: dict[str, Path], width: int | 
         shutil.copyfile(file, target / name)
     stand_in = HOMEWORK / "stand_in" / f"for_{framework}.py"
     network = stand_in.read_text() if width is None else NETWORK.format(width=width)
-    (target / "models" / "__init__.py").write_text(network + (READ if "loop.py" in own else ""))
+    package = network + NAMED + (READ if "loop.py" in own else "")
+    (target / "models" / "__init__.py").write_text(package)
     train = target / "train.py"
     train.write_text(adapt(train.read_text(), "loop.py" in own))
     return Side(framework, target, own_files=tuple(own))
