@@ -13,7 +13,11 @@ HOMEWORK = ROOT / "homework"
 GIVEN, STARTER = HOMEWORK / "ResNet-torch", HOMEWORK / "starter"
 MODEL = "models/resnet.py"
 FILES = (MODEL, "metric.py", "loop.py", "optim.py")  # in the order in which they are written
-OWN_METRIC = "alexnet_metric.py"
+OWN_METRIC, OWN_OPTIM = "alexnet_metric.py", "alexnet_optim.py"
+OPTIM = """
+
+from optim import build, current_lr, scale_lr  # noqa: E402, F811, those of the homework
+"""
 MAIN = '\n\nif __name__ == "__main__":'
 LOSS = "nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)"
 NETWORK = '''"""The network of the homework, by the name that the rest of the tree knows."""
@@ -54,8 +58,8 @@ def assemble(framework: str, target: Path, files: dict[str, Path], width: int | 
     """
     tree = ROOT / f"AlexNet-{framework}"
     shutil.copytree(tree, target, ignore=shutil.ignore_patterns("__pycache__"))
-    (target / "metric.py").rename(target / OWN_METRIC)
-    shutil.copyfile(target / OWN_METRIC, target / "metric.py")
+    shutil.copyfile(target / "metric.py", target / OWN_METRIC)
+    (target / OWN_OPTIM).write_text((target / "optim.py").read_text() + OPTIM)
     own = {name: file for name, file in files.items() if width is not None or name != MODEL}
     for name, file in own.items():
         shutil.copyfile(file, target / name)
@@ -71,8 +75,10 @@ def assemble(framework: str, target: Path, files: dict[str, Path], width: int | 
 def adapt(text: str, with_loop: bool) -> str:
     """Return the text of a train.py that counts by AlexNet's own metric as it trains.
 
-    `with_loop`: and takes its loss, step and evaluation from loop.py.
+    What it needs of optim.py beyond the homework's three functions is AlexNet's too. `with_loop`:
+    and it takes its loss, step and evaluation from loop.py.
     """
+    text = exchange(text, "\nimport optim\n", f"\nimport {Path(OWN_OPTIM).stem} as optim\n")
     text = exchange(text, "\nimport metric\n", f"\nimport {Path(OWN_METRIC).stem} as metric\n")
     if not with_loop:
         return text
