@@ -1,0 +1,194 @@
+"""Rewrites of single calls, on PyTorch's code and on what a converter made of it.
+
+Each takes a Source and its Names, notes edits in the source, and yields a Finding for each place.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+
+from tools import convert_tables as tables
+from tools.convert_source import BY_HAND, DONE, Finding, Names, Source, arguments, chains, parents
+from tools.convert_tables import HELPERS
+
+Rewrite = Callable[[Source, Names], Iterator[Finding]]
+IN_PLACE = ("add_", "sub_", "mul_", "div_")
+
+
+def calls(source: Source) -> Iterator[ast.Call]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call):
+            yield node
+
+
+def is_method(call: ast.Call, *names: str) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in names
+
+
+def renames(source: Source, names: Names, only: set[str] | None = None) -> Iterator[Finding]:
+    """Exchange names of PyTorch that Paddle has under another name, `only` these where given."""
+    for node, full in chains(source.tree, names, "torch"):
+        yield from _rename(source, node, full, only)
+    for node, full in chains(source.tree, names, "torchvision"):
+        yield from _rename(source, node, full, only)
+
+
+def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> Iterator[Finding]:
+    """Exchange a name; of torch.distributed.ReduceOp.MAX the beginning is enough."""
+    tail = ""
+    while isinstance(node, ast.Attribute) and full not in tables.RENAMES:
+        tail, full, node = f".{node.attr}{tail}", full.rpartition(".")[0], node.value
+    if full in tables.RENAMES and (only is None or full in only or full + tail in only):
+        target = tables.RENAMES[full] + tail
+        if source.replace(node, tables.RENAMES[full]):
+            yield Finding(source.file, node.lineno, f"{full}{tail}", f"is {target}", DONE, "names")
+
+
+def sgd(source: Source, names: Names) -> Iterator[Finding]:
+    """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
+    for node, full in chains(source.tree, names, "torch.optim.SGD"):
+        call = _call_of(source, node)
+        if call is None:  # in an annotation, say
+            if source.replace(node, "paddle.optimizer.Momentum"):
+                yield Finding(source.file, node.lineno, full, "is Momentum", DONE, "optimizer")
+            continue
+        found = arguments(call, tables.SGD.split())
+        trouble = _sgd_trouble(found)
+        if trouble:
+            fix = "write it by hand with paddle.optimizer.Momentum"
+            yield Finding(source.file, node.lineno, f"SGD {trouble}", fix, BY_HAND, "optimizer")
+            continue
+        words = {key: source.code(value) for key, value in found.items()}
+        given = [
+            f"learning_rate={words.get('lr', '0.001')}",
+            f"parameters={words['params']}",
+            f"weight_decay={words.get('weight_decay', '0.0')}",
+        ]
+        kind = "SGD"
+        if "momentum" in words and not _is_zero(found["momentum"]):
+            kind = "Momentum"
+            given.append(f"momentum={words['momentum']}")
+            if "nesterov" in words:
+                given.append(f"use_nesterov={words['nesterov']}")
+        if source.replace(call, f"paddle.optimizer.{kind}({', '.join(given)})"):
+            what = "torch.optim.SGD" + (" with momentum" if kind == "Momentum" else "")
+            fix = f"is paddle.optimizer.{kind}"
+            yield Finding(source.file, node.lineno, what, fix, DONE, "optimizer")
+
+
+def _call_of(source: Source, node: ast.AST) -> ast.Call | None:
+    return next((call for call in calls(source) if call.func is node), None)
+
+
+def _is_zero(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 0
+
+
+def _sgd_trouble(found: dict[str, ast.expr] | None) -> str | None:
+    if found is None or "params" not in found:
+        return "takes its arguments from a list or dict"
+    for name in ("dampening", "maximize"):
+        value = found.get(name)
+        if value is not None and not (isinstance(value, ast.Constant) and not value.value):
+            return f"has {name}, which Paddle's has not"
+    if isinstance(found["params"], (ast.List, ast.ListComp)):
+        return "has groups, whose learning_rate multiplies the optimizer's in Paddle"
+    return None
+
+
+def scaler(source: Source, names: Names) -> Iterator[Finding]:
+    """The scaler of losses in half precision has other names for its arguments."""
+    for title in tables.SCALERS:
+        for node, full in chains(source.tree, names, title):
+            call = _call_of(source, node)
+            if call is None:
+                done = source.replace(node, "paddle.amp.GradScaler")
+            else:
+                order = list(tables.SCALER)[title.startswith("torch.cuda") :]
+                found = arguments(call, order)
+                if found is None or not found.keys() <= tables.SCALER.keys():
+                    fix = "write it by hand with paddle.amp.GradScaler"
+                    yield Finding(source.file, node.lineno, full, fix, BY_HAND, "scaler")
+                    continue
+                given = [
+                    f"{tables.SCALER[key]}={source.code(value)}"
+                    for key, value in found.items()
+                    if tables.SCALER[key]
+                ]
+                done = source.replace(call, f"paddle.amp.GradScaler({', '.join(given)})")
+            if done:
+                fix = "is paddle.amp.GradScaler"
+                yield Finding(source.file, node.lineno, full, fix, DONE, "scaler")
+
+
+def param_groups(source: Source, names: Names) -> Iterator[Finding]:
+    """optimizer.param_groups[0]["lr"] is read by get_lr() and written by set_lr()."""
+    up = parents(source.tree)
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Attribute) and node.attr == "param_groups"):
+            continue
+        group, place = up.get(id(node)), "optimizer"
+        rate = up.get(id(group))
+        whole = up.get(id(rate))
+        optimizer = source.code(node.value)
+        if not (_is_item(group, node) and _is_item(rate, group, "lr")):
+            fix = f"read the rate by {optimizer}.get_lr(), write it by {optimizer}.set_lr(rate)"
+            yield Finding(source.file, node.lineno, "param_groups", fix, BY_HAND, place)
+            continue
+        if isinstance(rate.ctx, ast.Load):
+            done = source.replace(rate, f"{optimizer}.get_lr()")
+            fix = "is get_lr()"
+        elif isinstance(whole, ast.Assign) and len(whole.targets) == 1:
+            done = source.replace(whole, f"{optimizer}.set_lr({source.code(whole.value)})")
+            fix = "is set_lr()"
+        else:
+            fix = f"write the rate by {optimizer}.set_lr(rate)"
+            yield Finding(source.file, node.lineno, "param_groups", fix, BY_HAND, place)
+            continue
+        if done:
+            yield Finding(source.file, node.lineno, 'param_groups[0]["lr"]', fix, DONE, place)
+
+
+def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
+    """Say whether `node` is of[0], or of[key]."""
+    if not (isinstance(node, ast.Subscript) and node.value is of):
+        return False
+    wanted = 0 if key is None else key
+    return isinstance(node.slice, ast.Constant) and node.slice.value == wanted
+
+
+def in_place(source: Source, names: Names) -> Iterator[Finding]:
+    """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
+    for call in calls(source):
+        if not is_method(call, *IN_PLACE) or _is_helper(call.func.value, names):
+            continue
+        found = arguments(call, ("other",))
+        if found is None or not found.keys() <= {"other", "alpha"} or "other" not in found:
+            continue
+        if names.full(call.func.value) in ("torch", "paddle"):
+            continue
+        tail = f", alpha={source.code(found['alpha'])}" if "alpha" in found else ""
+        target, other = source.code(call.func.value), source.code(found["other"])
+        words = f'{HELPERS}.in_place({target}, "{call.func.attr}", {other}{tail})'
+        if source.replace(call, words):
+            what = f".{call.func.attr}() of what may be a number"
+            yield Finding(source.file, call.lineno, what, "goes by a helper", DONE, "in place")
+
+
+def _is_helper(node: ast.AST, names: Names) -> bool:
+    return (names.full(node) or "").startswith(HELPERS)
+
+
+def division(source: Source, names: Names) -> Iterator[Finding]:
+    """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
+    for call in calls(source):
+        if not (is_method(call, "div") and len(call.args) == 1 and not call.keywords):
+            continue
+        if names.full(call.func.value) in ("torch", "paddle"):
+            continue
+        left, right = source.code(call.func.value), source.code(call.args[0])
+        if not isinstance(call.args[0], (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
+            right = f"({right})"
+        if isinstance(call.func.value, (ast.BinOp, ast.UnaryOp, ast.IfExp)):
+            left = f"({left})"
+        if source.replace(call, f"({left} / {right})"):
+            yield Finding(source.file, call.lineno, ".div()", "is /", DONE, "division")

@@ -1,0 +1,90 @@
+"""What of PyTorch is what of PaddlePaddle 3.3, for what the converters do not know."""
+
+HELPERS = "paddle_helpers"  # the module that is written beside the converted code
+
+# The same call with the same arguments.
+RENAMES = {
+    "torch.optim.Optimizer": "paddle.optimizer.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler": "paddle.optimizer.lr.LRScheduler",
+    "torch.optim.lr_scheduler._LRScheduler": "paddle.optimizer.lr.LRScheduler",
+    "torch.utils.data.DataLoader": "paddle.io.DataLoader",
+    "torch.utils.data.Dataset": "paddle.io.Dataset",
+    "torch.device": "paddle.device",
+    "torch.dtype": "paddle.dtype",
+    "torch.Tensor": "paddle.Tensor",
+    "torch.autocast": "paddle.autocast",
+    "torch.amp.autocast": "paddle.autocast",
+    "torch.compile": "paddle.jit.to_static",
+    "torch.bfloat16": "paddle.bfloat16",
+    "torch.flatten": "paddle.flatten",
+    "torch.isnan": "paddle.isnan",
+    "torch.cuda.is_bf16_supported": "paddle.cuda.is_bf16_supported",
+    "torch.cuda.synchronize": "paddle.device.synchronize",
+    "torch.set_default_dtype": "paddle.set_default_dtype",
+    "torch.__version__": "paddle.__version__",
+    "torch.nn.ModuleDict": "paddle.nn.LayerDict",
+    "torch.nn.ParameterDict": "paddle.nn.ParameterDict",
+    "torch.nn.ParameterList": "paddle.nn.ParameterList",
+    "torch.nn.init.kaiming_uniform_": "paddle.nn.init.kaiming_uniform_",
+    "torch.nn.init.uniform_": "paddle.nn.init.uniform_",
+    "torch.nn.utils.clip_grad_norm_": "paddle.nn.utils.clip_grad_norm_",
+    "torch.distributed.destroy_process_group": "paddle.distributed.destroy_process_group",
+    "torch.distributed.is_initialized": "paddle.distributed.is_initialized",
+    "torch.distributed.get_rank": "paddle.distributed.get_rank",
+    "torch.distributed.get_world_size": "paddle.distributed.get_world_size",
+    "torch.distributed.all_reduce": "paddle.distributed.all_reduce",
+    "torch.distributed.ReduceOp": "paddle.distributed.ReduceOp",
+    "torch.distributed.barrier": "paddle.distributed.barrier",
+    "torch.distributed.all_gather_object": f"{HELPERS}.all_gather_object",
+    "torch.nn.functional.batch_norm": f"{HELPERS}.batch_norm",
+    "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
+    # Layouts in memory: Paddle has none to choose, and the converters drop what used them.
+    "torch.contiguous_format": "None",
+    "torch.preserve_format": "None",
+    "torch.channels_last": "None",
+}
+RENAMES |= {  # torchvision's functions on one picture
+    f"torchvision.transforms.functional.{name}": f"paddle.vision.transforms.{name}"
+    for name in ("crop", "center_crop", "resize", "hflip", "vflip", "to_tensor", "normalize", "pad")
+}
+SCHEDULES = (
+    *("StepLR", "MultiStepLR", "ExponentialLR", "LambdaLR", "CosineAnnealingLR", "LinearLR"),
+    "SequentialLR",
+)
+RENAMES |= {f"torch.optim.lr_scheduler.{name}": f"{HELPERS}.{name}" for name in SCHEDULES}
+
+# Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
+# None: it has none, and the argument may go.
+SGD = "params lr momentum dampening weight_decay nesterov maximize foreach differentiable fused"
+SCALER = {
+    "device": None,
+    "init_scale": "init_loss_scaling",
+    "growth_factor": "incr_ratio",
+    "backoff_factor": "decr_ratio",
+    "growth_interval": "incr_every_n_steps",
+    "enabled": "enable",
+}
+SCALERS = ("torch.amp.GradScaler", "torch.cuda.amp.GradScaler")
+
+# What to do where no rule knows better: by the beginning of the name, the longest first.
+ADVICE = {
+    "torch.onnx.export": "export by paddle.onnx.export(model, path, input_spec) (needs paddle2onnx)",
+    "torch.export": "export by paddle.jit.save(model, path, input_spec) and paddle.jit.load",
+    "torch.jit": "export by paddle.jit.to_static and paddle.jit.save",
+    "torch.utils.tensorboard": "log by visualdl.LogWriter(logdir); its add_scalar(tag, value, step) "
+    "is the same, and it has no flush()",
+    "torch.load": "load by paddle.load(path), and convert the file by --pretrained",
+    "torch.hub": "fetch the file, convert it by --pretrained, and load it by paddle.load",
+    "torch.optim": "use the optimizer of that name in paddle.optimizer; its arguments are "
+    "learning_rate and parameters",
+    "torch.strided": "Paddle's tensors are all dense; drop the test",
+    "torch.sparse": "see paddle.sparse",
+    "torch": "look it up in Paddle's API mapping from PyTorch, or write it with what there is",
+}
+
+
+def advice(name: str) -> str:
+    """Return what to do about a name of PyTorch that stands in converted code."""
+    while name not in ADVICE and "." in name:
+        name = name.rpartition(".")[0]
+    return ADVICE.get(name, ADVICE["torch"])
