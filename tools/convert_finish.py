@@ -42,6 +42,7 @@ RULES = {
     "schedule state": places.schedule_state,
     "endings": places.endings,
     "ranks": places.ranks,
+    "annotations": places.annotations,
 }
 AT_THE_START = ("paddle", tables.HELPERS)  # what a finished file may need to import
 
@@ -92,6 +93,9 @@ def finish(
     add_imports(found, file)
     source = Source(file, found.text)
     names = Names(source.tree)
+    for rule in rules.values():  # what they cannot do, on the lines where it stands now
+        told = rule(Source(file, found.text), names)
+        found.findings += [one for one in told if one.kind != DONE]
     found.findings += left_names(source, names)
     found.findings += words_of_torch(source, names, own_modules)
     if marked:
@@ -108,8 +112,7 @@ def _source(file: str, text: str | None) -> Source | None:
 
 
 def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
-    """Apply a rule until it changes nothing; what it tells without a change is kept once."""
-    told: list[Finding] = []
+    """Apply a rule until it changes nothing, and keep what it says it has done."""
     for _ in range(ROUNDS):
         source = Source(file, found.text)
         told = list(rule(source, Names(source.tree)))
@@ -117,8 +120,6 @@ def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
         if not source.edits:
             break
         found.text = source.edited()
-    found.findings += [one for one in told if one.kind != DONE]
-
 
 def add_imports(found: Finished, file: str) -> None:
     """Import what the rules have brought, where the file does not."""

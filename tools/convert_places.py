@@ -120,14 +120,9 @@ def pairs(source: Source, names: Names) -> Iterator[Finding]:
                 continue
             axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
             words = f"{source.code(first.func.value)}, {source.code(axis[0])}" if axis else ""
-            if words and _put_tuple(source, node, f"paddle.compat.{kind}({words})"):
+            if words and source.replace(node, f"paddle.compat.{kind}({words})"):
                 what, fix = f"a pair of {kind} and arg{kind}", f"is paddle.compat.{kind}"
                 yield Finding(source.file, node.lineno, what, fix, DONE, "pairs")
-
-
-def _put_tuple(source: Source, node: ast.Tuple, text: str) -> bool:
-    """Exchange a tuple, whose brackets may or may not be part of its text."""
-    return source.replace(node, text)
 
 
 def kinds(source: Source, names: Names) -> Iterator[Finding]:
@@ -228,3 +223,30 @@ def native(source: Source, names: Names) -> Iterator[Finding]:
             if source.replace(node, "from x2paddle_native import torch2paddle"):
                 what, fix = "X2Paddle's emulated methods", "do not replace Paddle's own"
                 yield Finding(source.file, node.lineno, what, fix, DONE, "native")
+
+
+def annotations(source: Source, names: Names) -> Iterator[Finding]:
+    """`paddle.device | None` is an error as it is read: paddle.device is no class."""
+    future = any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in source.tree.body
+    )
+    for note in () if future else notes(source.tree):
+        unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
+        if any(names.full(end) == "paddle.device" for one in unions for end in sides(one)):
+            line = source.first_line_for_imports()
+            source.insert_line(line, "from __future__ import annotations")
+            what, fix = "paddle.device in a union", "annotations are not evaluated"
+            yield Finding(source.file, note.lineno, what, fix, DONE, "annotations")
+            return
+
+
+def sides(node: ast.BinOp) -> tuple[ast.expr, ast.expr]:
+    return node.left, node.right
+
+
+def notes(tree: ast.AST) -> Iterator[ast.expr]:
+    """Yield the annotations of a file."""
+    for node in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            if isinstance(getattr(node, name, None), ast.expr):
+                yield getattr(node, name)

@@ -26,10 +26,9 @@ def is_method(call: ast.Call, *names: str) -> bool:
 
 def renames(source: Source, names: Names, only: set[str] | None = None) -> Iterator[Finding]:
     """Exchange names of PyTorch that Paddle has under another name, `only` these where given."""
-    for node, full in chains(source.tree, names, "torch"):
-        yield from _rename(source, node, full, only)
-    for node, full in chains(source.tree, names, "torchvision"):
-        yield from _rename(source, node, full, only)
+    for head in ("torch", "torchvision", "paddle"):
+        for node, full in chains(source.tree, names, head):
+            yield from _rename(source, node, full, only)
 
 
 def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> Iterator[Finding]:

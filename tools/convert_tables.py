@@ -12,8 +12,9 @@ RENAMES = {
     "torch.device": "paddle.device",
     "torch.dtype": "paddle.dtype",
     "torch.Tensor": "paddle.Tensor",
-    "torch.autocast": "paddle.autocast",
-    "torch.amp.autocast": "paddle.autocast",
+    "torch.autocast": f"{HELPERS}.autocast",
+    "torch.amp.autocast": f"{HELPERS}.autocast",
+    "paddle.autocast": f"{HELPERS}.autocast",  # as PaConvert writes it
     "torch.compile": "paddle.jit.to_static",
     "torch.bfloat16": "paddle.bfloat16",
     "torch.flatten": "paddle.flatten",
