@@ -28,12 +28,14 @@ ROUNDS = 20  # nested calls are rewritten from the outside, one level a round
 RULES = {
     "docstring": places.docstring,
     "paths": places.paths,
-    "native": places.native,
     "learning rate": places.silent_rates,
     "optimizer": rewrites.sgd,
+    "native": places.native,
     "groups": rewrites.param_groups,
     "scaler": rewrites.scaler,
     "names": rewrites.renames,
+    "files": rewrites.files,
+    "trust": places.unpickled,
     "in place": rewrites.in_place,
     "division": rewrites.division,
     "pairs": places.pairs,
@@ -43,7 +45,9 @@ RULES = {
     "endings": places.endings,
     "ranks": places.ranks,
     "annotations": places.annotations,
+    "imports": places.imports,
 }
+NAMES = sorted([*RULES, "lost names", "initialization", "layout"])
 AT_THE_START = ("paddle", tables.HELPERS)  # what a finished file may need to import
 
 
@@ -85,11 +89,11 @@ def finish(
     rules = {name: rule for name, rule in RULES.items() if name not in leave}
     if not draws_itself and "initialization" not in leave:
         rules["initialization"] = places.initialization
-    for rule in rules.values():
-        _apply(found, file, rule)
     if "lost names" not in leave:
         known = set(own_modules)
         _apply(found, file, lambda source, names: places.lost_names(source, names, whole, known))
+    for rule in rules.values():
+        _apply(found, file, rule)
     add_imports(found, file)
     source = Source(file, found.text)
     names = Names(source.tree)

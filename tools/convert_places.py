@@ -218,11 +218,32 @@ def initialization(source: Source, names: Names) -> Iterator[Finding]:
 
 def native(source: Source, names: Names) -> Iterator[Finding]:
     """X2Paddle's emulations of methods that Paddle has do not go over these."""
+    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "x2paddle":
-            if source.replace(node, "from x2paddle_native import torch2paddle"):
-                what, fix = "X2Paddle's emulated methods", "do not replace Paddle's own"
-                yield Finding(source.file, node.lineno, what, fix, DONE, "native")
+        if not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("x2paddle")):
+            continue
+        if node.module == "x2paddle_native":
+            continue
+        lines = ["from x2paddle_native import torch2paddle"]
+        if node.module != "x2paddle":
+            given = [(alias.asname or alias.name, alias.name) for alias in node.names]
+            lines += [f"{own} = torch2paddle.{name}" for own, name in given if own in used]
+        if source.replace(node, "\n".join(lines)):
+            what, fix = "X2Paddle's emulated methods", "do not replace Paddle's own"
+            yield Finding(source.file, node.lineno, what, fix, DONE, "native")
+
+
+def imports(source: Source, names: Names) -> Iterator[Finding]:
+    """An import that stands there twice stands there once."""
+    seen = set()
+    for node in source.tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            text = source.code(node)
+            start, end = source.span(node)
+            if text in seen and source.put(start, end + 1, ""):
+                what, fix = f"{text}, twice", "stands there once"
+                yield Finding(source.file, node.lineno, what, fix, DONE, "imports")
+            seen.add(text)
 
 
 def annotations(source: Source, names: Names) -> Iterator[Finding]:
@@ -250,3 +271,11 @@ def notes(tree: ast.AST) -> Iterator[ast.expr]:
         for name in ("annotation", "returns"):
             if isinstance(getattr(node, name, None), ast.expr):
                 yield getattr(node, name)
+
+
+def unpickled(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
+    for call in calls(source):
+        if names.full(call.func) == "paddle.load":
+            fix = "load only files that you trust: it unpickles them"
+            yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")

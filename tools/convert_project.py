@@ -81,10 +81,10 @@ def parse() -> argparse.Namespace:
         "--leave",
         action="append",
         default=[],
-        choices=sorted([*convert_finish.RULES, "initialization", "lost names"]),
+        choices=convert_finish.NAMES,
         metavar="RULE",
         help="leave a rule out, to see what the converter wrote; may be repeated: "
-        + ", ".join(convert_finish.RULES),
+        + ", ".join(convert_finish.NAMES),
     )
     parser.add_argument(
         "--verify",
@@ -148,9 +148,10 @@ def convert(args: argparse.Namespace, folder: Path) -> convert_files.Project:
     if tree:
         for name in convert_files.INSTRUMENTS:
             (staged / name).unlink()
-    conversion = convert_run.convert(args.converter, staged, folder / "out")
+    leave = set(args.leave)
+    conversion = convert_run.convert(args.converter, staged, folder / "out", leave)
     args.seconds = conversion.seconds
-    return convert_files.finish(before, conversion, set(args.leave), tree, args.converter)
+    return convert_files.finish(before, conversion, leave, tree, args.converter)
 
 
 def put(folder: Path, target: Path) -> None:

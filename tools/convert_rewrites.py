@@ -44,7 +44,12 @@ def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> 
 
 def sgd(source: Source, names: Names) -> Iterator[Finding]:
     """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
-    for node, full in chains(source.tree, names, "torch.optim.SGD"):
+    for title in tables.SGDS:
+        yield from _sgd(source, names, title)
+
+
+def _sgd(source: Source, names: Names, title: str) -> Iterator[Finding]:
+    for node, full in chains(source.tree, names, title):
         call = _call_of(source, node)
         if call is None:  # in an annotation, say
             if source.replace(node, "paddle.optimizer.Momentum"):
@@ -69,7 +74,7 @@ def sgd(source: Source, names: Names) -> Iterator[Finding]:
             if "nesterov" in words:
                 given.append(f"use_nesterov={words['nesterov']}")
         if source.replace(call, f"paddle.optimizer.{kind}({', '.join(given)})"):
-            what = "torch.optim.SGD" + (" with momentum" if kind == "Momentum" else "")
+            what = full + (" with momentum" if kind == "Momentum" else "")
             fix = f"is paddle.optimizer.{kind}"
             yield Finding(source.file, node.lineno, what, fix, DONE, "optimizer")
 
@@ -191,3 +196,36 @@ def division(source: Source, names: Names) -> Iterator[Finding]:
             left = f"({left})"
         if source.replace(call, f"({left} / {right})"):
             yield Finding(source.file, call.lineno, ".div()", "is /", DONE, "division")
+
+
+def files(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.load and paddle.save take the name of a file as text, and no map_location."""
+    for call in calls(source):
+        full = names.full(call.func) or ""
+        if full in ("torch.load", "paddle.load"):
+            found = arguments(call, ("f", "map_location", "pickle_module"))
+            given = next((found[key] for key in ("f", "path") if found and key in found), None)
+            if given is None or source.code(call) == f"paddle.load({_as_text(source, given)})":
+                continue
+            done = source.replace(call, f"paddle.load({_as_text(source, given)})")
+        elif full in ("torch.save", "paddle.save"):
+            found = arguments(call, ("obj", "path" if full == "paddle.save" else "f"))
+            given = next((found[key] for key in ("f", "path") if found and key in found), None)
+            if given is None or "obj" not in found:
+                continue
+            words = f"paddle.save({source.code(found['obj'])}, {_as_text(source, given)})"
+            if source.code(call) == words:
+                continue
+            done = source.replace(call, words)
+        else:
+            continue
+        if done:
+            yield Finding(source.file, call.lineno, full, "takes a name as text", DONE, "files")
+
+
+def _as_text(source: Source, node: ast.expr) -> str:
+    """Return the code of a file's name as text; a buffer would have to be one by its name."""
+    code = source.code(node)
+    is_text = isinstance(node, (ast.Constant, ast.JoinedStr)) or code.startswith("str(")
+    is_buffer = isinstance(node, ast.Name) and node.id in ("f", "file", "buffer", "stream")
+    return code if is_text or is_buffer else f"str({code})"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from common.errors import UserError
 from tools import convert_environments, convert_rewrites
+from tools import convert_tables as tables
 from tools.convert_source import DONE, Finding, Names, Source, python_files, read_text
-from tools.convert_tables import HELPERS
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
 REFUSED = re.compile(
@@ -55,14 +55,24 @@ def stage(project: Path, folder: Path) -> Path:
     return folder
 
 
-def convert(converter: str, staged: Path, target: Path) -> Conversion:
-    """Convert the project `staged` into `target`, which is made. Raises UserError on a failure."""
+def convert(
+    converter: str, staged: Path, target: Path, leave: set[str] = frozenset()
+) -> Conversion:
+    """Convert the project `staged` into `target`, which is made. Raises UserError on a failure.
+
+    `leave` names what is not exchanged before X2Paddle sees it.
+    """
     python = convert_environments.python(converter)
+    staged, target = staged.resolve(), target.resolve()
     start = time.perf_counter()
     if converter == "paconvert":
         _run("PaConvert", python, "-m", "paconvert.main", "-i", staged, "-o", target, "--no_format")
         return Conversion(target, time.perf_counter() - start)
     conversion = Conversion(target, 0.0)
+    wrong = [names for rule, names in tables.BEFORE_X2PADDLE.items() if rule not in leave]
+    for path in python_files(staged):
+        file = str(path.relative_to(staged))
+        conversion.findings += make_acceptable(staged, file, set().union(*wrong))
     for _ in range(TRIES):
         shutil.rmtree(target, ignore_errors=True)
         said = _run(
@@ -110,14 +120,15 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     source = Source(file, read_text(path))
     names = Names(source.tree)
     found = list(convert_rewrites.renames(source, names, unknown))
-    if unknown & set(convert_rewrites.tables.SCALERS):
+    if unknown & set(tables.SCALERS):
         found += convert_rewrites.scaler(source, names)
     if not source.edits:
         return []
     source = Source(file, source.edited())
     used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    for name in (HELPERS, "paddle"):
-        if name in used:
+    imported = Names(source.tree).imported
+    for name in (tables.HELPERS, "paddle"):
+        if name in used - imported.keys():
             source.insert_line(source.first_line_for_imports(), f"import {name}")
     text = drop_unused(Source(file, source.edited()))
     path.write_text(text)
@@ -139,8 +150,8 @@ def drop_unused(source: Source) -> str:
             if (alias.asname or alias.name.partition(".")[0]) in used or alias.name == "*"
         ]
         if len(kept) < len(node.names):
-            new = ast.copy_location(_with(node, kept), node) if kept else ast.Pass()
-            source.replace(node, ast.unparse(new))
+            empty = "" if node in source.tree.body else "pass"
+            source.replace(node, ast.unparse(_with(node, kept)) if kept else empty)
     return source.edited()
 
 

@@ -16,7 +16,6 @@ RENAMES = {
     "torch.amp.autocast": f"{HELPERS}.autocast",
     "paddle.autocast": f"{HELPERS}.autocast",  # as PaConvert writes it
     "torch.compile": "paddle.jit.to_static",
-    "torch.bfloat16": "paddle.bfloat16",
     "torch.flatten": "paddle.flatten",
     "torch.isnan": "paddle.isnan",
     "torch.cuda.is_bf16_supported": "paddle.cuda.is_bf16_supported",
@@ -38,11 +37,19 @@ RENAMES = {
     "torch.distributed.barrier": "paddle.distributed.barrier",
     "torch.distributed.all_gather_object": f"{HELPERS}.all_gather_object",
     "torch.nn.functional.batch_norm": f"{HELPERS}.batch_norm",
+    "torch.nn.parallel.DistributedDataParallel": "paddle.DataParallel",
+    "torch.nn.DataParallel": "paddle.DataParallel",
+    "torch.utils.tensorboard.SummaryWriter": f"{HELPERS}.SummaryWriter",
     "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
     # Layouts in memory: Paddle has none to choose, and the converters drop what used them.
     "torch.contiguous_format": "None",
     "torch.preserve_format": "None",
     "torch.channels_last": "None",
+}
+RENAMES |= {
+    f"torch.{name}": f"paddle.{name}"
+    for name in ("bfloat16", "float16", "float32", "float64", "uint8", "int8", "int16", "int32")
+    + ("int64", "bool", "no_grad", "is_tensor", "stack", "zeros", "ones", "from_numpy")
 }
 RENAMES |= {  # torchvision's functions on one picture
     f"torchvision.transforms.functional.{name}": f"paddle.vision.transforms.{name}"
@@ -50,13 +57,26 @@ RENAMES |= {  # torchvision's functions on one picture
 }
 SCHEDULES = (
     *("StepLR", "MultiStepLR", "ExponentialLR", "LambdaLR", "CosineAnnealingLR", "LinearLR"),
-    "SequentialLR",
+    *("SequentialLR", "ReduceLROnPlateau"),
 )
 RENAMES |= {f"torch.optim.lr_scheduler.{name}": f"{HELPERS}.{name}" for name in SCHEDULES}
+
+# What X2Paddle converts in silence to something else, so that it is exchanged before: by rule.
+BEFORE_X2PADDLE = {
+    # Every schedule begins at the rate 0.01, whatever the optimizer's is.
+    "learning rate": {
+        f"torch.optim.lr_scheduler.{name}"
+        for name in ("CosineAnnealingLR", "MultiStepLR", "ReduceLROnPlateau")
+    },
+    # Linear keeps its weights turned, and so all that reads their shape or loads them is wrong.
+    "layout": {"torch.nn.Linear"},
+}
+RENAMES["torch.nn.Linear"] = "paddle.compat.nn.Linear"
 
 # Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
 # None: it has none, and the argument may go.
 SGD = "params lr momentum dampening weight_decay nesterov maximize foreach differentiable fused"
+SGDS = ("torch.optim.SGD", "x2paddle.torch2paddle.Momentum")
 SCALER = {
     "device": None,
     "init_scale": "init_loss_scaling",
@@ -72,8 +92,6 @@ ADVICE = {
     "torch.onnx.export": "export by paddle.onnx.export(model, path, input_spec) (needs paddle2onnx)",
     "torch.export": "export by paddle.jit.save(model, path, input_spec) and paddle.jit.load",
     "torch.jit": "export by paddle.jit.to_static and paddle.jit.save",
-    "torch.utils.tensorboard": "log by visualdl.LogWriter(logdir); its add_scalar(tag, value, step) "
-    "is the same, and it has no flush()",
     "torch.load": "load by paddle.load(path), and convert the file by --pretrained",
     "torch.hub": "fetch the file, convert it by --pretrained, and load it by paddle.load",
     "torch.optim": "use the optimizer of that name in paddle.optimizer; its arguments are "
