@@ -18,6 +18,7 @@ from tools.convert_source import (
     chains,
     docstrings,
     is_docstring,
+    parents,
 )
 from tools.convert_tables import HELPERS
 
@@ -123,6 +124,29 @@ def pairs(source: Source, names: Names) -> Iterator[Finding]:
             if words and source.replace(node, f"paddle.compat.{kind}({words})"):
                 what, fix = f"a pair of {kind} and arg{kind}", f"is paddle.compat.{kind}"
                 yield Finding(source.file, node.lineno, what, fix, DONE, "pairs")
+
+
+def extremes(source: Source, names: Names) -> Iterator[Finding]:
+    """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
+    up = parents(source.tree)
+    for call in calls(source):
+        if not is_method(call, "max", "min") or names.full(call.func.value) in ("torch", "paddle"):
+            continue
+        named = [word for word in call.keywords if word.arg == "dim"]
+        user = up.get(id(call))
+        is_pair = isinstance(user, ast.Subscript) or (
+            isinstance(user, ast.Attribute) and user.attr in ("values", "indices")
+        )
+        if isinstance(user, ast.Assign) and isinstance(user.targets[0], ast.Tuple):
+            is_pair = len(user.targets[0].elts) == 2
+        if named or (is_pair and call.args and not call.keywords):
+            given = [source.code(one) for one in call.args]
+            given += [f"{word.arg}={source.code(word.value)}" for word in call.keywords]
+            words = ", ".join([source.code(call.func.value), *given])
+            if source.replace(call, f"paddle.compat.{call.func.attr}({words})"):
+                what = f".{call.func.attr}() along an axis"
+                fix = f"is paddle.compat.{call.func.attr}, values and indices"
+                yield Finding(source.file, call.lineno, what, fix, DONE, "pairs")
 
 
 def kinds(source: Source, names: Names) -> Iterator[Finding]:

@@ -229,3 +229,55 @@ def _as_text(source: Source, node: ast.expr) -> str:
     is_text = isinstance(node, (ast.Constant, ast.JoinedStr)) or code.startswith("str(")
     is_buffer = isinstance(node, ast.Name) and node.id in ("f", "file", "buffer", "stream")
     return code if is_text or is_buffer else f"str({code})"
+
+
+def loaders(source: Source, names: Names) -> Iterator[Finding]:
+    """X2Paddle's DataLoader knows fewer arguments than Paddle's own."""
+    for node, full in chains(source.tree, names, "x2paddle.torch2paddle.DataLoader"):
+        call = _call_of(source, node)
+        given = {word.arg for word in call.keywords} if call else set()
+        if not given <= tables.LOADER | tables.LOADER_WITHOUT:
+            fix = "write it by hand with paddle.io.DataLoader"
+            yield Finding(source.file, node.lineno, full, fix, BY_HAND, "loaders")
+            continue
+        dropped = [word for word in call.keywords if word.arg in tables.LOADER_WITHOUT] if call else []
+        if dropped:
+            kept = [source.code(one) for one in call.args]
+            kept += [f"{w.arg}={source.code(w.value)}" for w in call.keywords if w not in dropped]
+            done = source.replace(call, f"paddle.io.DataLoader({', '.join(kept)})")
+        else:
+            done = source.replace(node, "paddle.io.DataLoader")
+        if done:
+            fix = "is paddle.io.DataLoader"
+            yield Finding(source.file, node.lineno, full, fix, DONE, "loaders")
+
+
+def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
+    """Paddle's tensors have one layout in memory, and .to() takes none."""
+    for call in calls(source):
+        if not is_method(call, "to", "contiguous", "clone"):
+            continue
+        if not any(word.arg == "memory_format" for word in call.keywords):
+            continue
+        kept = [source.code(one) for one in call.args]
+        kept += [
+            f"{word.arg}={source.code(word.value)}" if word.arg else f"**{source.code(word.value)}"
+            for word in call.keywords
+            if word.arg != "memory_format"
+        ]
+        target = source.code(call.func.value)
+        plain = kept or call.func.attr != "to"
+        words = f"{target}.{call.func.attr}({', '.join(kept)})" if plain else target
+        if source.replace(call, words):
+            what, fix = "memory_format", "dropped: there is one layout"
+            yield Finding(source.file, call.lineno, what, fix, DONE, "layouts")
+
+
+def created(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.to_tensor takes no device; paddle.tensor does."""
+    for node, full in chains(source.tree, names, "paddle.to_tensor"):
+        call = _call_of(source, node)
+        if call and any(word.arg == "device" for word in call.keywords):
+            if source.replace(node, "paddle.tensor"):
+                what = f"{full} with a device"
+                yield Finding(source.file, node.lineno, what, "is paddle.tensor", DONE, "names")

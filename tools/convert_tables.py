@@ -85,6 +85,9 @@ SCALER = {
     "growth_interval": "incr_every_n_steps",
     "enabled": "enable",
 }
+LOADER = set("dataset batch_size shuffle batch_sampler num_workers collate_fn drop_last".split())
+LOADER |= {"timeout", "worker_init_fn", "prefetch_factor"}
+LOADER_WITHOUT = {"persistent_workers", "pin_memory", "pin_memory_device", "generator"}  # speed alone
 SCALERS = ("torch.amp.GradScaler", "torch.cuda.amp.GradScaler")
 
 # What to do where no rule knows better: by the beginning of the name, the longest first.
