@@ -50,9 +50,7 @@ class Project:
     counts: Counts = field(default_factory=Counts)
 
 
-def finish(
-    staged: Path, conversion: Conversion, leave: set[str], is_tree: bool, converter: str
-) -> Project:
+def finish(staged: Path, conversion: Conversion, leave: set[str], is_tree: bool) -> Project:
     """Finish every file of a conversion, in its folder. `staged` holds the files before it."""
     project = Project(conversion.folder, list(conversion.findings))
     texts = {path: read_text(path) for path in python_files(staged)}
@@ -79,7 +77,7 @@ def finish(
     if is_tree:
         for name in INSTRUMENTS:
             shutil.copy(ROOT / "AlexNet-paddle" / name, conversion.folder / name)
-    _add_helpers(conversion.folder, converter)
+    _add_helpers(conversion.folder)
     project.findings += shell_paths(conversion.folder)
     project.findings += convert_installed.check(conversion.folder)
     return project
@@ -105,12 +103,12 @@ def _copy_others(staged: Path, target: Path) -> None:
             shutil.copy(path, other)
 
 
-def _add_helpers(folder: Path, converter: str) -> None:
+def _add_helpers(folder: Path) -> None:
     texts = [read_text(path) for path in python_files(folder)]
     if any(convert_tables.HELPERS in text for text in texts):
         name = f"{convert_tables.HELPERS}.py"
         shutil.copy(TEMPLATES / f"{name}.txt", folder / name)
-    if converter == "x2paddle":
+    if any("x2paddle_native" in text for text in texts):
         shutil.copy(TEMPLATES / "x2paddle_native.py.txt", folder / "x2paddle_native.py")
 
 

@@ -30,6 +30,7 @@ RULES = {
     "paths": places.paths,
     "learning rate": places.silent_rates,
     "optimizer": rewrites.sgd,
+    "emulations": places.emulations,
     "loaders": rewrites.loaders,
     "native": places.native,
     "groups": rewrites.param_groups,

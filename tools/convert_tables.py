@@ -73,6 +73,14 @@ BEFORE_X2PADDLE = {
 }
 RENAMES["torch.nn.Linear"] = "paddle.compat.nn.Linear"
 
+# X2Paddle's emulations, by their last name, and what Paddle has itself.
+EMULATIONS = {
+    "create_tensor": "paddle.Tensor",  # in annotations
+    "device_count": "paddle.device.cuda.device_count",
+    "set_cuda_device": "paddle.cuda.set_device",
+    "init_process_group": "paddle.distributed.init_parallel_env",
+}
+
 # Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
 # None: it has none, and the argument may go.
 SGD = "params lr momentum dampening weight_decay nesterov maximize foreach differentiable fused"
