@@ -9,6 +9,7 @@ from pathlib import Path
 
 from common.paths import ROOT
 from tools import convert_finish, convert_installed, convert_tables
+from tools.convert_places import WEIGHTS
 from tools.convert_run import Conversion
 from tools.convert_source import (
     BY_HAND,
@@ -95,9 +96,12 @@ def not_written(file: str, unknown: list[str]) -> Finding:
 
 def _copy_others(staged: Path, target: Path) -> None:
     """Copy what is no Python and the converter has not copied, weights of torch's left out."""
+    for path in sorted(target.rglob("*")):
+        if path.suffix in WEIGHTS:
+            path.unlink()
     for path in sorted(staged.rglob("*")):
         other = target / path.relative_to(staged)
-        weights = path.suffix in (".pth", ".pt", ".ckpt")
+        weights = path.suffix in WEIGHTS
         if path.is_file() and path.suffix != ".py" and not weights and not other.exists():
             other.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, other)
@@ -124,13 +128,19 @@ def shell_paths(folder: Path) -> list[Finding]:
             found.append(Finding(file, 1, what, fix, LOOK, "shell"))
             continue
         for number, line in enumerate(lines):
-            new = line if "://" in line else SHELL_PATH.sub(".pdparams", line)
+            new = with_endings(line)
             if new != line:
                 lines[number] = new
                 what, fix = "a file of weights", "ends in .pdparams"
                 found.append(Finding(file, number + 1, what, fix, DONE, "shell"))
         path.write_text("\n".join(lines))
     return found
+
+
+def with_endings(line: str) -> str:
+    """Return a line of a shell script with Paddle's endings, addresses on the web left out."""
+    words = re.split(r"(\s+)", line)
+    return "".join(w if "://" in w else SHELL_PATH.sub(".pdparams", w) for w in words)
 
 
 def plain(text: str) -> list[str]:

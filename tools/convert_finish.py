@@ -50,6 +50,9 @@ RULES = {
     "endings": places.endings,
     "ranks": places.ranks,
     "annotations": places.annotations,
+    "datasets": places.datasets,
+    "libraries": places.libraries,
+    "rates": places.set_rates,
     "imports": places.imports,
 }
 NAMES = sorted([*RULES, "lost names", "initialization", "layout"])

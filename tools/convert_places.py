@@ -324,3 +324,33 @@ def unpickled(source: Source, names: Names) -> Iterator[Finding]:
         if names.full(call.func) == "paddle.load":
             fix = "load only files that you trust: it unpickles them"
             yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
+
+
+def datasets(source: Source, names: Names) -> Iterator[Finding]:
+    """Paddle's loader asks for its own base class."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ClassDef) or node.bases or node.keywords:
+            continue
+        methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+        if {"__getitem__", "__len__"} <= methods:
+            start = source.span(node)[0] + len("class ") + len(node.name.encode())
+            if source.put(start, start, "(paddle.io.Dataset)"):
+                what, fix = f"{node.name} has no base class", "derives from paddle.io.Dataset"
+                yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
+
+
+def libraries(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.vision's networks have weights and names of layers of their own."""
+    for node, full in chains(source.tree, names, "paddle.vision.models"):
+        fix = "carry torchvision's weights over by tools/transfer_weights.py with both models named"
+        yield Finding(source.file, node.lineno, full, fix, LOOK, "libraries")
+
+
+def set_rates(source: Source, names: Names) -> Iterator[Finding]:
+    """set_lr beside a schedule is an error in Paddle."""
+    if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
+        return
+    for call in calls(source):
+        if is_method(call, "set_lr"):
+            fix = "write the rate before the schedule is made, or into the schedule's base_lr"
+            yield Finding(source.file, call.lineno, "set_lr beside a schedule", fix, BY_HAND, "rates")

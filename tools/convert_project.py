@@ -20,7 +20,7 @@ from common import errors
 from common.args import Parser
 from common.errors import UserError
 from common.run_folder import write_result
-from tools import convert_check, convert_files, convert_finish, convert_run, convert_verify
+from tools import convert_check, convert_files, convert_finish, convert_run, convert_verify, models
 from tools import convert_weights as weights
 from tools.convert_environments import TITLES
 from tools.convert_source import BY_HAND, DONE, LOOK, Finding
@@ -76,6 +76,9 @@ def parse() -> argparse.Namespace:
         "--model",
         metavar="MODULE:CALLABLE",
         help="the network of the weights, within the project (found by its layers' names)",
+    )
+    parser.add_argument(
+        "--model-args", type=models.json_object, metavar="JSON", help="its arguments, as an object"
     )
     parser.add_argument(
         "--leave",

@@ -51,6 +51,9 @@ RENAMES |= {
     for name in ("bfloat16", "float16", "float32", "float64", "uint8", "int8", "int16", "int32")
     + ("int64", "bool", "no_grad", "is_tensor", "stack", "zeros", "ones", "from_numpy")
 }
+RENAMES |= {
+    f"torch.{name}": f"paddle.nn.functional.{name}" for name in ("relu", "softmax", "log_softmax")
+}
 RENAMES |= {  # torchvision's functions on one picture
     f"torchvision.transforms.functional.{name}": f"paddle.vision.transforms.{name}"
     for name in ("crop", "center_crop", "resize", "hflip", "vflip", "to_tensor", "normalize", "pad")
