@@ -133,6 +133,7 @@ def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
             break
         found.text = source.edited()
 
+
 def add_imports(found: Finished, file: str) -> None:
     """Import what the rules have brought, where the file does not."""
     source = Source(file, found.text)

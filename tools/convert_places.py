@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from tools import convert_tables as tables
-from tools.convert_rewrites import calls, is_method
+from tools.convert_rewrites import calls, is_method, of_module
 from tools.convert_source import (
     BY_HAND,
     DONE,
@@ -130,7 +130,7 @@ def extremes(source: Source, names: Names) -> Iterator[Finding]:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
     up = parents(source.tree)
     for call in calls(source):
-        if not is_method(call, "max", "min") or names.full(call.func.value) in ("torch", "paddle"):
+        if not is_method(call, "max", "min") or of_module(call, names):
             continue
         named = [word for word in call.keywords if word.arg == "dim"]
         user = up.get(id(call))
@@ -294,7 +294,8 @@ def imports(source: Source, names: Names) -> Iterator[Finding]:
 def annotations(source: Source, names: Names) -> Iterator[Finding]:
     """`paddle.device | None` is an error as it is read: paddle.device is no class."""
     future = any(
-        isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in source.tree.body
+        isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for node in source.tree.body
     )
     for note in () if future else notes(source.tree):
         unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
@@ -353,4 +354,6 @@ def set_rates(source: Source, names: Names) -> Iterator[Finding]:
     for call in calls(source):
         if is_method(call, "set_lr"):
             fix = "write the rate before the schedule is made, or into the schedule's base_lr"
-            yield Finding(source.file, call.lineno, "set_lr beside a schedule", fix, BY_HAND, "rates")
+            yield Finding(
+                source.file, call.lineno, "set_lr beside a schedule", fix, BY_HAND, "rates"
+            )

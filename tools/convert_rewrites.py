@@ -24,6 +24,15 @@ def is_method(call: ast.Call, *names: str) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in names
 
 
+def of_module(call: ast.Call, names: Names) -> bool:
+    """Say whether what is called belongs to a module, as np.max, and is no method of a tensor."""
+    root = call.func
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    own = {*names.imported, "torch", "paddle", HELPERS}
+    return isinstance(root, ast.Name) and root.id in own
+
+
 def renames(source: Source, names: Names, only: set[str] | None = None) -> Iterator[Finding]:
     """Exchange names of PyTorch that Paddle has under another name, `only` these where given."""
     for head in ("torch", "torchvision", "paddle"):
@@ -163,12 +172,10 @@ def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
 def in_place(source: Source, names: Names) -> Iterator[Finding]:
     """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
     for call in calls(source):
-        if not is_method(call, *IN_PLACE) or _is_helper(call.func.value, names):
+        if not is_method(call, *IN_PLACE) or of_module(call, names):
             continue
         found = arguments(call, ("other",))
         if found is None or not found.keys() <= {"other", "alpha"} or "other" not in found:
-            continue
-        if names.full(call.func.value) in ("torch", "paddle"):
             continue
         tail = f", alpha={source.code(found['alpha'])}" if "alpha" in found else ""
         target, other = source.code(call.func.value), source.code(found["other"])
@@ -178,16 +185,12 @@ def in_place(source: Source, names: Names) -> Iterator[Finding]:
             yield Finding(source.file, call.lineno, what, "goes by a helper", DONE, "in place")
 
 
-def _is_helper(node: ast.AST, names: Names) -> bool:
-    return (names.full(node) or "").startswith(HELPERS)
-
-
 def division(source: Source, names: Names) -> Iterator[Finding]:
     """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
     for call in calls(source):
         if not (is_method(call, "div") and len(call.args) == 1 and not call.keywords):
             continue
-        if names.full(call.func.value) in ("torch", "paddle"):
+        if of_module(call, names):
             continue
         left, right = source.code(call.func.value), source.code(call.args[0])
         if not isinstance(call.args[0], (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
@@ -240,7 +243,9 @@ def loaders(source: Source, names: Names) -> Iterator[Finding]:
             fix = "write it by hand with paddle.io.DataLoader"
             yield Finding(source.file, node.lineno, full, fix, BY_HAND, "loaders")
             continue
-        dropped = [word for word in call.keywords if word.arg in tables.LOADER_WITHOUT] if call else []
+        dropped = (
+            [word for word in call.keywords if word.arg in tables.LOADER_WITHOUT] if call else []
+        )
         if dropped:
             kept = [source.code(one) for one in call.args]
             kept += [f"{w.arg}={source.code(w.value)}" for w in call.keywords if w not in dropped]

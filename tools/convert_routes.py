@@ -32,7 +32,9 @@ def main() -> int:
     found = {route: run(python, route, args) for route in args.route or ROUTES}
     for route, one in found.items():
         verdict = "aligned" if one["relative"] < MOST else "diverged"
-        print(f"{route}: {verdict}, largest relative difference {one['relative']:.1e}; {one['file']}")
+        print(
+            f"{route}: {verdict}, largest relative difference {one['relative']:.1e}; {one['file']}"
+        )
     if args.json:
         write_result(args.json, found)
     return 0 if all(one["relative"] < MOST for one in found.values()) else 1
@@ -75,7 +77,9 @@ def run(python: Path, route: str, args: argparse.Namespace) -> dict:
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         last = (lines or ["it gave no reason"])[-1]
-        raise UserError(f"X2Paddle's route {route} failed: {last.partition('UserError: ')[2] or last}")
+        raise UserError(
+            f"X2Paddle's route {route} failed: {last.partition('UserError: ')[2] or last}"
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -98,7 +98,12 @@ SCALER = {
 }
 LOADER = set("dataset batch_size shuffle batch_sampler num_workers collate_fn drop_last".split())
 LOADER |= {"timeout", "worker_init_fn", "prefetch_factor"}
-LOADER_WITHOUT = {"persistent_workers", "pin_memory", "pin_memory_device", "generator"}  # speed alone
+LOADER_WITHOUT = {
+    "persistent_workers",
+    "pin_memory",
+    "pin_memory_device",
+    "generator",
+}  # speed alone
 SCALERS = ("torch.amp.GradScaler", "torch.cuda.amp.GradScaler")
 
 # What to do where no rule knows better: by the beginning of the name, the longest first.

@@ -77,7 +77,9 @@ def convert_one(
             map=None,
         )
         try:
-            source, networks = transfer_weights.look(request, sides, "torch", "paddle", folder / "look")
+            source, networks = transfer_weights.look(
+                request, sides, "torch", "paddle", folder / "look"
+            )
             source = transfer_weights.with_twins(source, networks["torch"])
             rows = transfer_weights.plan(request, source, networks["torch"], networks["paddle"])
             result = transfer_weights.carry(rows, source, networks["paddle"])
