@@ -22,7 +22,8 @@ def rewritten(text, **settings):
 
 CASES = {
     "SGD with momentum": (
-        "import paddle\n>>>>>>o = torch.optim.SGD(p(), lr=r, momentum=m, weight_decay=w, nesterov=n)",
+        "import paddle\n>>>>>>o = torch.optim.SGD(p(), lr=r, momentum=m, weight_decay=w, "
+        "nesterov=n)",
         "paddle.optimizer.Momentum(learning_rate=r, parameters=p(), weight_decay=w, momentum=m, "
         "use_nesterov=n)",
     ),

@@ -194,7 +194,7 @@ def test_an_environment_that_was_broken_off_is_made_anew(tmp_path, monkeypatch):
 
 def test_x2paddle_asks_for_its_python(monkeypatch):
     monkeypatch.setattr(convert_environments.sys, "version_info", (3, 13, 0))
-    with pytest.raises(convert_environments.UserError, match="3.10 and 3.11"):
+    with pytest.raises(convert_environments.UserError, match=r"3\.10 and 3\.11"):
         convert_environments.python("x2paddle")
 
 

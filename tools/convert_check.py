@@ -129,10 +129,11 @@ def bitwise(look: Look) -> Iterator[Finding]:
             if look.is_tensor(node.left) or look.is_tensor(node.right):
                 fix = f"write torch.{words[type(node.op)]}(a, b) where both are masks"
                 yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
-        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
-            if look.is_tensor(node.operand):
-                fix = "write torch.logical_not(a) where it is a mask"
-                yield look.told(node, "a bitwise operator on a tensor", fix, "bitwise")
+            continue
+        inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
+        if inverts and look.is_tensor(node.operand):
+            fix = "write torch.logical_not(a) where it is a mask"
+            yield look.told(node, "a bitwise operator on a tensor", fix, "bitwise")
 
 
 def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
@@ -141,10 +142,11 @@ def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 def datasets(look: Look) -> Iterator[Finding]:
     for node in ast.walk(look.tree):
-        if isinstance(node, ast.ClassDef) and {"__getitem__", "__len__"} <= methods(node).keys():
-            if not node.bases:
-                fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
-                yield look.told(node, "a data set without its base class", fix, "datasets")
+        if not isinstance(node, ast.ClassDef) or node.bases:
+            continue
+        if {"__getitem__", "__len__"} <= methods(node).keys():
+            fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
+            yield look.told(node, "a data set without its base class", fix, "datasets")
 
 
 def downloads(look: Look) -> Iterator[Finding]:
@@ -225,9 +227,9 @@ def _moves(tree: ast.AST) -> bool:
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node):
             for one in ast.walk(methods(node)["__getitem__"]):
-                if isinstance(one, ast.Call) and isinstance(one.func, ast.Attribute):
-                    if one.func.attr in MOVES:
-                        return True
+                func = getattr(one, "func", None)
+                if isinstance(func, ast.Attribute) and func.attr in MOVES:
+                    return True
     return False
 
 

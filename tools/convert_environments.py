@@ -70,10 +70,10 @@ def _wanted(converter: str) -> str:
 def _locked(folder: Path) -> Iterator[None]:
     """Within, no other process makes this environment."""
     try:
-        lock = open(folder.with_name(folder.name + ".lock"), "w")
+        lock = open(folder.with_name(folder.name + ".lock"), "w")  # noqa: SIM115, closed below
     except OSError as error:
         raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
-    with lock:
+    with lock:  # until it is closed
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

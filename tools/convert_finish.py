@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tools import convert_places as places
 from tools import convert_rewrites as rewrites
 from tools import convert_tables as tables
+from tools import convert_x2paddle
 from tools.convert_source import (
     BY_HAND,
     DONE,
@@ -28,11 +29,11 @@ ROUNDS = 20  # nested calls are rewritten from the outside, one level a round
 RULES = {
     "docstring": places.docstring,
     "paths": places.paths,
-    "learning rate": places.silent_rates,
+    "learning rate": convert_x2paddle.silent_rates,
     "optimizer": rewrites.sgd,
-    "emulations": places.emulations,
+    "emulations": convert_x2paddle.emulations,
     "loaders": rewrites.loaders,
-    "native": places.native,
+    "native": convert_x2paddle.native,
     "groups": rewrites.param_groups,
     "scaler": rewrites.scaler,
     "names": rewrites.renames,

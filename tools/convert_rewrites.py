@@ -282,7 +282,8 @@ def created(source: Source, names: Names) -> Iterator[Finding]:
     """paddle.to_tensor takes no device; paddle.tensor does."""
     for node, full in chains(source.tree, names, "paddle.to_tensor"):
         call = _call_of(source, node)
-        if call and any(word.arg == "device" for word in call.keywords):
-            if source.replace(node, "paddle.tensor"):
-                what = f"{full} with a device"
-                yield Finding(source.file, node.lineno, what, "is paddle.tensor", DONE, "names")
+        if call is None or all(word.arg != "device" for word in call.keywords):
+            continue
+        if source.replace(node, "paddle.tensor"):
+            what = f"{full} with a device"
+            yield Finding(source.file, node.lineno, what, "is paddle.tensor", DONE, "names")

@@ -68,8 +68,16 @@ def run(python: Path, route: str, args: argparse.Namespace) -> dict:
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [str(python), "-W", "ignore", str(SCRIPT), route, str(default_tree("torch"))]
-        + [str(args.weights.resolve()), str(target)],
+        [
+            str(python),
+            "-W",
+            "ignore",
+            str(SCRIPT),
+            route,
+            str(default_tree("torch")),
+            str(args.weights.resolve()),
+            str(target),
+        ],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

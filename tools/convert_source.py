@@ -1,4 +1,4 @@
-"""Python source that is looked at as a tree and changed as text: what is not changed stays as it is."""
+"""Python source, looked at as a tree and changed as text: what is not changed stays as it is."""
 
 import ast
 import re

@@ -11,7 +11,6 @@ import argparse
 import csv
 import io
 import json
-import os
 import statistics
 import subprocess
 import sys

@@ -48,8 +48,24 @@ RENAMES = {
 }
 RENAMES |= {
     f"torch.{name}": f"paddle.{name}"
-    for name in ("bfloat16", "float16", "float32", "float64", "uint8", "int8", "int16", "int32")
-    + ("int64", "bool", "no_grad", "is_tensor", "stack", "zeros", "ones", "from_numpy")
+    for name in (
+        "bfloat16",
+        "float16",
+        "float32",
+        "float64",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "bool",
+        "no_grad",
+        "is_tensor",
+        "stack",
+        "zeros",
+        "ones",
+        "from_numpy",
+    )
 }
 RENAMES |= {
     f"torch.{name}": f"paddle.nn.functional.{name}" for name in ("relu", "softmax", "log_softmax")
@@ -96,8 +112,8 @@ SCALER = {
     "growth_interval": "incr_every_n_steps",
     "enabled": "enable",
 }
-LOADER = set("dataset batch_size shuffle batch_sampler num_workers collate_fn drop_last".split())
-LOADER |= {"timeout", "worker_init_fn", "prefetch_factor"}
+LOADER = {"dataset", "batch_size", "shuffle", "batch_sampler", "num_workers", "collate_fn"}
+LOADER |= {"drop_last", "timeout", "worker_init_fn", "prefetch_factor"}
 LOADER_WITHOUT = {
     "persistent_workers",
     "pin_memory",
@@ -108,7 +124,7 @@ SCALERS = ("torch.amp.GradScaler", "torch.cuda.amp.GradScaler")
 
 # What to do where no rule knows better: by the beginning of the name, the longest first.
 ADVICE = {
-    "torch.onnx.export": "export by paddle.onnx.export(model, path, input_spec) (needs paddle2onnx)",
+    "torch.onnx": "export by paddle.onnx.export(model, path, input_spec), with paddle2onnx",
     "torch.export": "export by paddle.jit.save(model, path, input_spec) and paddle.jit.load",
     "torch.jit": "export by paddle.jit.to_static and paddle.jit.save",
     "torch.load": "load by paddle.load(path), and convert the file by --pretrained",

@@ -60,8 +60,17 @@ def ask(
     with scratch() as folder:
         file = folder / "found.json"
         done = subprocess.run(
-            [sys.executable, str(ROOT / "tools" / f"{tool}.py"), *options, "--json", str(file)]
-            + ["--torch-tree", str(source.resolve()), "--paddle-tree", str(target.resolve())],
+            [
+                sys.executable,
+                str(ROOT / "tools" / f"{tool}.py"),
+                *options,
+                "--json",
+                str(file),
+                "--torch-tree",
+                str(source.resolve()),
+                "--paddle-tree",
+                str(target.resolve()),
+            ],
             capture_output=True,
             text=True,
             env=settings(converter),
