@@ -8,8 +8,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.convert_files import SHELL, with_endings
+from tools.convert_files import with_endings
 from tools.convert_places import notes
+from tools.convert_run import SHELL
 from tools.convert_source import Finding, Names, Source, parents, python_files, read_text
 
 ELEMENTWISE = (ast.BitAnd, ast.BitOr, ast.BitXor)

@@ -10,7 +10,7 @@ from pathlib import Path
 from common.paths import ROOT
 from tools import convert_finish, convert_installed, convert_tables
 from tools.convert_places import WEIGHTS
-from tools.convert_run import Conversion
+from tools.convert_run import LEFT_OUT, SHELL, Conversion
 from tools.convert_source import (
     BY_HAND,
     DONE,
@@ -26,7 +26,7 @@ TEMPLATES = Path(__file__).parent / "converted"
 # The files by which the tools look at a tree. They are no part of what is converted: a converted
 # copy of AlexNet-torch has those of AlexNet-paddle.
 INSTRUMENTS = ("probe.py", "rehearsal.py", "layers.py")
-SHELL = (".sh", ".bash", ".zsh")
+LARGEST = 10_000_000  # bytes; a larger file is data, and stays where it is
 SHELL_PATH = re.compile(r"(?<=[\w/}\"'*.-])\.(?:pth|pt|ckpt)\b(?![\w./-])")
 DRAWS = re.compile(r"nn\.init\b|\.weight\.data\b|\binit\.\w+_\(")
 
@@ -51,8 +51,13 @@ class Project:
     counts: Counts = field(default_factory=Counts)
 
 
-def finish(staged: Path, conversion: Conversion, leave: set[str], is_tree: bool) -> Project:
-    """Finish every file of a conversion, in its folder. `staged` holds the files before it."""
+def finish(
+    source: Path, staged: Path, conversion: Conversion, leave: set[str], is_tree: bool
+) -> Project:
+    """Finish every file of a conversion, in its folder.
+
+    `source` is the user's project, `staged` holds its Python files as they were.
+    """
     project = Project(conversion.folder, list(conversion.findings))
     texts = {path: read_text(path) for path in python_files(staged)}
     draws_itself = any(DRAWS.search(text) for text in texts.values())
@@ -74,7 +79,7 @@ def finish(staged: Path, conversion: Conversion, leave: set[str], is_tree: bool)
         project.counts.by_machine += changed(original, made)
         project.counts.by_rules += changed(made, done.text)
         target.write_text(done.text)
-    _copy_others(staged, conversion.folder)
+    project.findings += _copy_others(source, conversion.folder)
     if is_tree:
         for name in INSTRUMENTS:
             shutil.copy(ROOT / "AlexNet-paddle" / name, conversion.folder / name)
@@ -94,17 +99,27 @@ def not_written(file: str, unknown: list[str]) -> Finding:
     return Finding(file, 1, what, fix, BY_HAND, "not written")
 
 
-def _copy_others(staged: Path, target: Path) -> None:
-    """Copy what is no Python and the converter has not copied, weights of torch's left out."""
+def _copy_others(source: Path, target: Path) -> list[Finding]:
+    """Copy what is no Python; weights of torch's are left out, and so is data, which is told."""
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()
-    for path in sorted(staged.rglob("*")):
-        other = target / path.relative_to(staged)
-        weights = path.suffix in WEIGHTS
-        if path.is_file() and path.suffix != ".py" and not weights and not other.exists():
-            other.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, other)
+    large = []
+
+    def unwanted(folder: str, names: list[str]) -> set[str]:
+        left = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
+        out = set(left(folder, names))
+        for name in set(names) - out:
+            path = Path(folder) / name
+            if path.is_file() and path.stat().st_size > LARGEST:
+                large.append(str(path.relative_to(source)))
+                out.add(name)
+        return out
+
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=unwanted, dirs_exist_ok=True)
+    what, fix = "not copied: over 10 MB", "copy it where the converted project needs it"
+    return [Finding(name, 1, what, fix, LOOK, "data") for name in sorted(large)]
 
 
 def _add_helpers(folder: Path) -> None:

@@ -154,7 +154,7 @@ def convert(args: argparse.Namespace, folder: Path) -> convert_files.Project:
     leave = set(args.leave)
     conversion = convert_run.convert(args.converter, staged, folder / "out", leave)
     args.seconds = conversion.seconds
-    return convert_files.finish(before, conversion, leave, tree)
+    return convert_files.finish(args.source, before, conversion, leave, tree)
 
 
 def put(folder: Path, target: Path) -> None:

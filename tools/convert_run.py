@@ -18,6 +18,7 @@ LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_check
 REFUSED = re.compile(
     r"Can not convert the file (.+)\.\nThe unsupported packages or operators are: \[(.*)\]\."
 )
+SHELL = (".sh", ".bash", ".zsh")
 TRIES = 4  # a rewrite of what X2Paddle refuses may bring to light what it refuses next
 
 
@@ -32,7 +33,7 @@ class Conversion:
 
 
 def stage(project: Path, folder: Path) -> Path:
-    """Copy a project, or a single file, into `folder`, which is made; leave out what is no source.
+    """Copy the Python files and shell scripts of a project, or a single file, into `folder`.
 
     Raises UserError at a Python file that is no Python.
     """
@@ -40,7 +41,7 @@ def stage(project: Path, folder: Path) -> Path:
         folder.mkdir(parents=True)
         shutil.copy(project, folder / project.name)
     else:
-        shutil.copytree(project, folder, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        shutil.copytree(project, folder, ignore=no_source)
     for path in python_files(folder):
         name = path.relative_to(folder)
         try:
@@ -53,6 +54,13 @@ def stage(project: Path, folder: Path) -> Path:
                 f"3 ({reason}); mend the file, or take it out of the folder"
             ) from error
     return folder
+
+
+def no_source(folder: str, names: list[str]) -> set[str]:
+    """Return what of a folder is not looked at: data, weights, environments."""
+    files = {name for name in names if (Path(folder) / name).is_file()}
+    data = {name for name in files if not name.endswith((".py", *SHELL))}
+    return data | shutil.ignore_patterns(*LEFT_OUT)(folder, names)
 
 
 def convert(

@@ -55,7 +55,7 @@ class Row:
 def main() -> int:
     args = parse()
     source = default_tree("torch")
-    with scratch(near=ROOT) as folder:
+    with scratch() as folder:
         trees = {"hand": default_tree("paddle")}
         rows = {"hand": by_hand(source, args.steps)}
         for converter in TITLES:
@@ -179,10 +179,11 @@ def page(rows: list[Row], args: argparse.Namespace) -> str:
         "`AlexNet-torch`, without the files by which the tools look at it (`probe.py`, "
         "`rehearsal.py`, `layers.py`, which a converted copy takes from `AlexNet-paddle`). Lines "
         "are statements of Python: comments and layout do not count. *Converter* is what it "
-        "changed, *rules* what `tools/convert_project.py` changed after (and, for X2Paddle, "
-        "before) it, *by hand* what it leaves: a line for each place, and the hand port's lines of "
-        "a file that was not written. *Forward* and *training* are the largest relative "
-        f"differences from the original, in float64, over all layers and {args.steps} steps.",
+        "changed (X2Paddle: with what is exchanged before, so that it takes the file), *rules* "
+        "what `tools/convert_project.py` changed after it, *by hand* what it leaves: a line for "
+        "each place, and the hand port's lines of a file that was not written. *Forward* and "
+        "*training* are the largest relative differences from the original, in float64, over all "
+        f"layers and {args.steps} steps.",
         "",
         "```",
         "python tools/convert_table.py",
