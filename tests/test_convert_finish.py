@@ -66,6 +66,10 @@ CASES = {
         "import paddle\ns = torch.amp.GradScaler(d, enabled=e)",
         "paddle.amp.GradScaler(enable=e)",
     ),
+    "fan in": (
+        "import paddle\npaddle.nn.init.kaiming_uniform_(w, a=1)",
+        "paddle_helpers.kaiming_uniform_(w, a=1)",
+    ),
     "layout": ("x = x.to(d, memory_format=l)", "x = x.to(d)"),
     "device": ("import paddle\npaddle.to_tensor(1, device=d)", "paddle.tensor(1, device=d)"),
     "X2Paddle's momentum": (

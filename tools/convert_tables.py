@@ -25,7 +25,13 @@ RENAMES = {
     "torch.nn.ModuleDict": "paddle.nn.LayerDict",
     "torch.nn.ParameterDict": "paddle.nn.ParameterDict",
     "torch.nn.ParameterList": "paddle.nn.ParameterList",
-    "torch.nn.init.kaiming_uniform_": "paddle.nn.init.kaiming_uniform_",
+    # paddle.nn.init takes fan_in from the wrong side of a weight that lies as in PyTorch.
+    "torch.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
+    "torch.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
+    "paddle.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
+    "paddle.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
+    "torch.nn.init.xavier_uniform_": "paddle.nn.init.xavier_uniform_",
+    "torch.nn.init.xavier_normal_": "paddle.nn.init.xavier_normal_",
     "torch.nn.init.uniform_": "paddle.nn.init.uniform_",
     "torch.nn.utils.clip_grad_norm_": "paddle.nn.utils.clip_grad_norm_",
     "torch.distributed.destroy_process_group": "paddle.distributed.destroy_process_group",
@@ -86,6 +92,12 @@ BEFORE_X2PADDLE = {
     "learning rate": {
         f"torch.optim.lr_scheduler.{name}"
         for name in ("CosineAnnealingLR", "MultiStepLR", "ReduceLROnPlateau")
+    },
+    # Xavier's uniform and normal distributions take each other's places.
+    "initialization": {
+        f"torch.nn.init.{kind}_{shape}_"
+        for kind in ("xavier", "kaiming")
+        for shape in ("uniform", "normal")
     },
     # Linear keeps its weights turned, and so all that reads their shape or loads them is wrong.
     "layout": {"torch.nn.Linear"},
