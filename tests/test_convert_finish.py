@@ -53,6 +53,10 @@ CASES = {
     "a pair that is unpacked": ("_, t = x.max(1)", "_, t = paddle.compat.max(x, 1)"),
     "kind": ("isinstance(x, paddle.ByteTensor)", "x.dtype == paddle.uint8"),
     "schedule": ("scheduler.load_state_dict(c)", "scheduler.set_state_dict(c)"),
+    "optimizer's state": (
+        "optimizer.load_state_dict(c['o'])",
+        "paddle_helpers.load_optimizer_state(optimizer, c['o'])",
+    ),
     "base rate": (
         "import paddle\ns = paddle.optimizer.lr.StepDecay(step_size=2, learning_rate=o.get_lr())",
         "learning_rate=paddle_helpers.base_lr(o)",

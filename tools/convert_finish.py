@@ -47,6 +47,7 @@ RULES = {
     "extremes": places.extremes,
     "kinds": places.kinds,
     "schedule": places.base_rates,
+    "optimizer state": rewrites.optimizer_states,
     "schedule state": places.schedule_state,
     "endings": places.endings,
     "ranks": places.ranks,

@@ -287,3 +287,18 @@ def created(source: Source, names: Names) -> Iterator[Finding]:
         if source.replace(node, "paddle.tensor"):
             what = f"{full} with a device"
             yield Finding(source.file, node.lineno, what, "is paddle.tensor", DONE, "names")
+
+
+def optimizer_states(source: Source, names: Names) -> Iterator[Finding]:
+    """What an optimizer keeps is named, in Paddle, by how many layers a process has made."""
+    for call in calls(source):
+        if not is_method(call, "state_dict", "load_state_dict", "set_state_dict"):
+            continue
+        owner = source.code(call.func.value)
+        if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, names):
+            continue
+        given = ", ".join([owner, *(source.code(one) for one in call.args)])
+        name = "optimizer_state" if call.func.attr == "state_dict" else "load_optimizer_state"
+        if source.replace(call, f"{HELPERS}.{name}({given})"):
+            what, fix = f"{owner}.{call.func.attr}", "is named by the parameters' numbers"
+            yield Finding(source.file, call.lineno, what, fix, DONE, "optimizer state")
