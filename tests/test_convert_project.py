@@ -1,7 +1,7 @@
 """tools/convert_project.py from end to end, with the real converters in their own environments.
 
-PaConvert's is made at first use (seconds). X2Paddle's is made by hand where it is wanted, since it
-takes a minute: bash scripts/... or any call with --with x2paddle; its tests are left out without.
+PaConvert's is made at first use (seconds). X2Paddle's takes longer and needs Python 3.10 or 3.11:
+its tests are left out where no call with --with x2paddle has made it.
 """
 
 import json
