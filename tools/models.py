@@ -22,12 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     group.add_argument("--num-classes", type=int, metavar="N", help="passed on as num_classes=N")
     group.add_argument(
-        "--model-args", type=_object, metavar="JSON", help='more arguments, as {"name": value}'
+        "--model-args", type=json_object, metavar="JSON", help='more arguments, as {"name": value}'
     )
     for framework in FRAMEWORKS:
         group.add_argument(
             f"--{framework}-args",
-            type=_object,
+            type=json_object,
             metavar="JSON",
             help=f"arguments for {framework}'s network alone",
         )
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -1,0 +1,219 @@
+"""What converters leave is finished, told on small sources: no converter runs here."""
+
+import ast
+
+import pytest
+
+from tools import convert_finish, convert_run
+from tools.convert_files import changed, with_endings
+from tools.convert_source import BY_HAND, DONE, LOOK, Source
+
+
+def finish(text, original=None, **settings):
+    return convert_finish.finish("a.py", text, original, **settings)
+
+
+def rewritten(text, **settings):
+    """Return what the rules make of text, parsed and printed anew."""
+    done = finish(text, **settings)
+    ast.parse(done.text)
+    return ast.unparse(ast.parse(done.text))
+
+
+CASES = {
+    "SGD with momentum": (
+        "import paddle\n>>>>>>o = torch.optim.SGD(p(), lr=r, momentum=m, weight_decay=w, "
+        "nesterov=n)",
+        "paddle.optimizer.Momentum(learning_rate=r, parameters=p(), weight_decay=w, momentum=m, "
+        "use_nesterov=n)",
+    ),
+    "SGD without": (
+        "import paddle\no = torch.optim.SGD(p(), 0.1)",
+        "paddle.optimizer.SGD(learning_rate=0.1, parameters=p(), weight_decay=0.0)",
+    ),
+    "a rate that is read": (
+        "def f(optimizer):\n    return optimizer.param_groups[0]['lr']",
+        "return optimizer.get_lr()",
+    ),
+    "a rate that is set": (
+        "def f(self):\n    self.optimizer.param_groups[0]['lr'] = 2 * x",
+        "self.optimizer.set_lr(2 * x)",
+    ),
+    "in place": ("a.mul_(0.5)", "paddle_helpers.in_place(a, 'mul_', 0.5)"),
+    "in place, in a chain": (
+        "a.mul_(d).add_(p, alpha=1 - d)",
+        "paddle_helpers.in_place(paddle_helpers.in_place(a, 'mul_', d), 'add_', p, alpha=1 - d)",
+    ),
+    "division": ("y = (x + 1).div(255)", "y = (x + 1) / 255"),
+    "a pair": (
+        "h = x.max(axis=1), x.argmax(axis=1)",
+        "h = paddle.compat.max(x, 1)",
+    ),
+    "a pair by dim": ("h = x.max(dim=1)", "h = paddle.compat.max(x, dim=1)"),
+    "a pair that is unpacked": ("_, t = x.max(1)", "_, t = paddle.compat.max(x, 1)"),
+    "kind": ("isinstance(x, paddle.ByteTensor)", "x.dtype == paddle.uint8"),
+    "schedule": ("scheduler.load_state_dict(c)", "scheduler.set_state_dict(c)"),
+    "optimizer's state": (
+        "optimizer.load_state_dict(c['o'])",
+        "paddle_helpers.load_optimizer_state(optimizer, c['o'])",
+    ),
+    "base rate": (
+        "import paddle\ns = paddle.optimizer.lr.StepDecay(step_size=2, learning_rate=o.get_lr())",
+        "learning_rate=paddle_helpers.base_lr(o)",
+    ),
+    "a file of weights": ("path = 'out/net.pth'", "path = 'out/net.pdparams'"),
+    "loading": (
+        "import paddle\nw = torch.load(path, map_location='cpu', weights_only=True)",
+        "w = paddle.load(str(path))",
+    ),
+    "scaler": (
+        "import paddle\ns = torch.amp.GradScaler(d, enabled=e)",
+        "paddle.amp.GradScaler(enable=e)",
+    ),
+    "fan in": (
+        "import paddle\npaddle.nn.init.kaiming_uniform_(w, a=1)",
+        "paddle_helpers.kaiming_uniform_(w, a=1)",
+    ),
+    "layout": ("x = x.to(d, memory_format=l)", "x = x.to(d)"),
+    "device": ("import paddle\npaddle.to_tensor(1, device=d)", "paddle.tensor(1, device=d)"),
+    "X2Paddle's momentum": (
+        "from x2paddle.torch2paddle import Momentum\nMomentum(p, lr=1, momentum=m, fused=True)",
+        "paddle.optimizer.Momentum(learning_rate=1, parameters=p, weight_decay=0.0, momentum=m)",
+    ),
+    "X2Paddle's rate": (
+        "from x2paddle import torch2paddle\ntorch2paddle.CosineAnnealingDecay(o, 5)",
+        "paddle_helpers.CosineAnnealingLR(o, 5)",
+    ),
+    "X2Paddle's methods": (
+        "from x2paddle import torch2paddle\ntorch2paddle.concat(a)",
+        "from x2paddle_native import torch2paddle",
+    ),
+    "data set": (
+        "class A:\n    def __len__(self):\n        return 1\n\n    def __getitem__(self, i):\n"
+        "        return i",
+        "class A(paddle.io.Dataset):",
+    ),
+    "a folder of this machine": (
+        "import sys\nsys.path.append('/home/me/out')",
+        "__file__",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rule(case):
+    before, after = CASES[case]
+    assert after in rewritten(before)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rules_change_nothing_twice(case):
+    once = finish(CASES[case][0]).text
+    again = finish(once)
+    assert again.text == once
+    assert not [one for one in again.findings if one.kind == DONE]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = {'a': 1}\nx.div\nmax(1, 2)\nx.max()\n",
+        '"""Reads net.pth."""\nsay("load it from net.pth first")\n',
+        "import paddle\npaddle.max(x, axis=1)\nisinstance(x, paddle.Tensor)\n",
+        "url = 'http://a.b/net.pth'\n",
+    ],
+)
+def test_what_is_right_stays(text):
+    assert finish(text).text == text
+
+
+def test_marks_go_and_empty_blocks_hold_pass():
+    text = "try:\nexcept ImportError as error:\n>>>>>>    raise A(error)\n"
+    done = finish(text)
+    assert done.text == "try:\n    pass\nexcept ImportError as error:\n    raise A(error)\n"
+    assert {one.rule for one in done.findings} == {"blocks", "marks"}
+
+
+def test_marks_in_a_docstring_go():
+    assert finish('"""A.\n>>>>>>torch.x is mentioned.\n"""\n').text == (
+        '"""A.\ntorch.x is mentioned.\n"""\n'
+    )
+
+
+def test_docstring_stands_first_again():
+    text = 'import paddle\n"""Says what this is."""\nimport os\npaddle.zeros(os.x)\n'
+    assert ast.get_docstring(ast.parse(finish(text).text)) == "Says what this is."
+
+
+def test_a_name_that_lost_its_import_is_found_in_the_original():
+    original = "from torch.utils.data import DataLoader\ndef f(a: DataLoader | int): pass\n"
+    text = "import paddle\ndef f(a: (DataLoader | int)): pass\n"
+    assert "paddle.io.DataLoader" in rewritten(text, original=original)
+
+
+def test_layers_start_as_torch_where_the_project_draws_none():
+    text = "import paddle\npaddle.compat.nn.Linear(2, 3)\n"
+    assert "paddle_helpers.Linear(2, 3)" in rewritten(text, draws_itself=False)
+    assert "paddle_helpers" not in rewritten(text, draws_itself=True)
+
+
+def test_a_rule_can_be_left_out():
+    text = "from x2paddle import torch2paddle\ntorch2paddle.CosineAnnealingDecay(o, 5)\n"
+    done = finish(text, leave={"learning rate"})
+    assert "torch2paddle.CosineAnnealingDecay" in done.text
+
+
+def test_what_no_rule_knows_is_told_with_line_and_fix():
+    text = (
+        "import paddle\n\n>>>>>>p = torch.export.export(m)\n"
+        "parse('torch')\no = torch.optim.SGD(p, 0.1, 0.9, dampening=0.5)\n"
+    )
+    left = [one for one in finish(text).findings if one.kind == BY_HAND]
+    assert {(one.line, one.what.split()[0]) for one in left} >= {
+        (3, "torch.export.export"),
+        (4, "the"),
+        (5, "SGD"),
+    }
+    assert all(one.fix for one in left)
+
+
+def test_an_unpickled_file_is_told_of():
+    found = finish("import paddle\npaddle.load('a.pdparams')\n").findings
+    assert [one.kind for one in found] == [LOOK]
+
+
+def test_a_file_that_is_no_python_is_told_of():
+    done = finish("x = = 1\n")
+    assert [(one.kind, one.rule, one.line) for one in done.findings] == [(BY_HAND, "syntax", 1)]
+
+
+def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text(
+        "import torch\nfrom torch.optim.lr_scheduler import StepLR\n\n\ndef f(x, o):\n"
+        "    StepLR(o, 3)\n    return torch.flatten(x, 1)\n"
+    )
+    names = {"torch.flatten", "torch.optim.lr_scheduler.StepLR"}
+    found = convert_run.make_acceptable(tmp_path, "a.py", names)
+    assert len(found) == 2
+    text = path.read_text()
+    assert "torch" not in text.replace("paddle.flatten", "")
+    assert "paddle.flatten(x, 1)" in text and "paddle_helpers.StepLR(o, 3)" in text
+    assert not convert_run.make_acceptable(tmp_path, "a.py", names)
+
+
+def test_endings_in_shell_scripts():
+    line = "python a.py --w w/net.pth # of https://a.b/net.pth, my.pth.tar"
+    assert with_endings(line) == (
+        "python a.py --w w/net.pdparams # of https://a.b/net.pth, my.pth.tar"
+    )
+
+
+def test_layout_and_comments_are_no_changed_lines():
+    assert changed("f(a,\n  'b')  # why\nx = 1\n", '"""Z."""\nf(a, "b")\nx = 2\n') == 2
+
+
+def test_source_counts_bytes():
+    source = Source("a.py", "x = 'é'; y = a.b\n")
+    source.replace(source.tree.body[1].value, "c")
+    assert source.edited() == "x = 'é'; y = c\n"

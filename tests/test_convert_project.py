@@ -1,0 +1,225 @@
+"""tools/convert_project.py from end to end, with the real converters in their own environments.
+
+PaConvert's is made at first use (seconds). X2Paddle's takes longer and needs Python 3.10 or 3.11:
+its tests are left out where no call with --with x2paddle has made it.
+"""
+
+import json
+import os
+import shutil
+import sys
+
+import pytest
+
+from common.paths import ROOT
+from tests.helpers import assert_user_error, run
+from tools import convert_environments, convert_verify
+
+TOOL = ROOT / "tools" / "convert_project.py"
+TORCH = ROOT / "AlexNet-torch"
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(6, 6)
+        self.hidden = nn.Linear(6, 6)
+        self.out = nn.Linear(6, 3)
+
+    def forward(self, words):
+        return self.out(torch.relu(self.hidden(self.embed(words))))
+"""
+# Makes weights, or says what the network gives with them.
+MAKE = """
+import torch
+from net import Net
+torch.manual_seed(0)
+net = Net()
+torch.save(net.state_dict(), "w.ckpt")
+torch.save({"model": net.state_dict(), "epoch": 3}, "sub/w.pt")
+print(net(torch.tensor([[0, 1, 5]])).tolist())
+"""
+USE = """
+import sys
+import paddle
+from net import Net
+net = Net()
+net.set_state_dict(paddle.load(sys.argv[1]))
+print(net(paddle.to_tensor([[0, 1, 5]])).tolist())
+"""
+x2paddle = pytest.mark.skipif(
+    not convert_environments.is_made("x2paddle"),
+    reason="X2Paddle's environment is not made (tools/convert_project.py ... --with x2paddle)",
+)
+
+
+def convert(*arguments):
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return run(sys.executable, TOOL, *arguments, PYTHONPATH=path)
+
+
+def converted_tree(folder, *options):
+    done = convert(TORCH, folder / "tree", "--json", folder / "found.json", *options)
+    assert done.returncode == 1, done.stderr  # something is left: export.py has no counterpart
+    return folder / "tree", json.loads((folder / "found.json").read_text()), done.stdout
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    return converted_tree(tmp_path_factory.mktemp("paconvert"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A torch project with weights, a script, and a file that is no source."""
+    folder = tmp_path / "project"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "net.py").write_text(NET)
+    (folder / "run.sh").write_text("python net.py --weights w.ckpt\n")
+    (folder / "notes.txt").write_text("stays\n")
+    done = run(sys.executable, "-c", f"import os; os.chdir({str(folder)!r})\n{MAKE}",
+               PYTHONPATH=str(folder))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_every_file_is_python_and_what_is_left_is_told(tree):
+    folder, found, said = tree
+    for path in folder.rglob("*.py"):
+        compile(path.read_text(), path, "exec")
+        assert ">>>>>>" not in path.read_text()
+    left = [one for one in found["findings"] if one["kind"] == "by hand"]
+    assert {one["file"] for one in left} <= {
+        *("export.py", "checkpoint.py", "predict.py", "train.py")
+    }
+    for one in left:
+        assert f"{one['file']}:{one['line']}: " in said and one["fix"] in said
+    assert found["counts"]["not_written"] == 0
+
+
+def test_optimizer_and_schedule(tree):
+    text = " ".join((tree[0] / "optim.py").read_text().split())
+    assert "paddle.optimizer.Momentum(" in text and "get_lr()" in text
+    assert "paddle_helpers.SequentialLR(" in text and "torch.optim" not in text
+
+
+def test_no_path_of_this_machine(tree):
+    for path in tree[0].rglob("*.py"):
+        assert str(tree[0].parent) not in path.read_text()
+
+
+def test_training_is_that_of_the_original(tree):
+    check = convert_verify.training(TORCH, tree[0], "paconvert", steps=2)
+    assert check.aligned, check.said
+    assert check.float64 < 1e-12
+
+
+def test_project_with_weights(project, tmp_path):
+    folder, expected = project
+    done = convert(folder, tmp_path / "out", "--pretrained", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert names >= {"net.py", "run.sh", "notes.txt", "w.pdparams", "sub/w.pdparams"}
+    assert not [name for name in names if name.endswith((".pt", ".ckpt"))]
+    assert "w.pdparams" in (out / "run.sh").read_text()
+    for weights in ("w.pdparams", "sub/w.pdparams"):
+        done = run(sys.executable, "-W", "ignore", "-c", USE, out / weights, PYTHONPATH=str(out))
+        assert json.loads(done.stdout.splitlines()[-1]) == [
+            [pytest.approx(row, abs=1e-6) for row in word] for word in expected
+        ]
+
+
+def test_single_file(project, tmp_path):
+    done = convert(project[0] / "net.py", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").glob("*.py")} >= {"net.py"}
+
+
+def test_check_converts_nothing(project):
+    folder, _ = project
+    before = sorted(folder.rglob("*"))
+    done = convert(folder, "--check")
+    assert done.returncode == 1 and "run.sh:1: " in done.stdout
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_wrong_usage(project, tmp_path):
+    folder, _ = project
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    (tmp_path / "a.txt").touch()
+    for words, arguments in (
+        ("no such file", (tmp_path / "none", tmp_path / "out")),
+        ("no .py file", (tmp_path / "a.txt", tmp_path / "out")),
+        ("--force", (folder, tmp_path / "full")),
+        ("another folder", (folder, folder / "out")),
+        ("OUT", (folder,)),
+        ("--verify", (folder, tmp_path / "out", "--verify")),
+        ("--with", (folder, tmp_path / "out", "--with", "hope")),
+    ):
+        assert_user_error(convert(*arguments), words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_python_2_is_named(project, tmp_path):
+    (project[0] / "old.py").write_text("print 'a'\n")
+    assert_user_error(convert(project[0], tmp_path / "out"), "old.py:1")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_file_of_weights_is_named(project, tmp_path):
+    bad = tmp_path / "bad.pth"
+    bad.write_bytes(b"no weights")
+    assert_user_error(convert(project[0], tmp_path / "out", "--pretrained", bad), "bad.pth")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_environment_that_was_broken_off_is_made_anew(tmp_path, monkeypatch):
+    folder = tmp_path / ".venv-convert"
+    monkeypatch.setattr(convert_environments, "ROOT", tmp_path)
+
+    def fails(*command):
+        folder.mkdir(exist_ok=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convert_environments, "_run", fails)
+    with pytest.raises(KeyboardInterrupt):
+        convert_environments.python("paconvert")
+    assert not folder.exists() and not convert_environments.is_made("paconvert")
+
+
+def test_x2paddle_asks_for_its_python(monkeypatch):
+    monkeypatch.setattr(convert_environments.sys, "version_info", (3, 13, 0))
+    with pytest.raises(convert_environments.UserError, match=r"3\.10 and 3\.11"):
+        convert_environments.python("x2paddle")
+
+
+@x2paddle
+def test_x2paddle_weights_are_turned_by_type(project, tmp_path):
+    folder, expected = project
+    done = convert(folder, tmp_path / "out", "--with", "x2paddle", "--leave", "layout",
+                   "--pretrained", folder / "w.ckpt")  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    out = tmp_path / "out"
+    assert "compat" not in (out / "net.py").read_text()
+    python = convert_environments.python("x2paddle")
+    done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found == [[pytest.approx(row, abs=1e-6) for row in word] for word in expected]
+
+
+@x2paddle
+def test_x2paddle_has_the_rate_of_the_optimizer(tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(TORCH / "optim.py", tmp_path / "in")
+    done = convert(tmp_path / "in", tmp_path / "raw", "--with", "x2paddle", "--leave",
+                   "learning rate")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "learning_rate=0.01" in (tmp_path / "raw" / "optim.py").read_text()
+    done = convert(tmp_path / "in", tmp_path / "out", "--with", "x2paddle")
+    assert done.returncode == 0, done.stderr
+    assert "0.01)" not in (tmp_path / "out" / "optim.py").read_text()

@@ -1,0 +1,243 @@
+"""Before a conversion: what in a PyTorch project the converters are known to stumble over.
+
+Found in the tree of the source, with line and fix. What is a tensor is told from how it is made: by
+torch, by a method of a tensor, by an annotation.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.convert_files import with_endings
+from tools.convert_places import notes
+from tools.convert_run import SHELL
+from tools.convert_source import Finding, Names, Source, parents, python_files, read_text
+
+ELEMENTWISE = (ast.BitAnd, ast.BitOr, ast.BitXor)
+ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+LOADS = (
+    *("torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"),
+    *("torch.hub.download_url_to_file", "urllib.request.urlretrieve", "wget.download"),
+)
+BOARDS = ("torch.utils.tensorboard", "tensorboardX", "tensorboard")
+NO_TENSORS = {"item", "tolist", "numpy", "size", "dim", "numel", "type", "data_ptr", "stride"}
+MOVES = {"cuda", "to"}
+
+
+def check(folder: Path) -> list[Finding]:
+    """Return what to mend in a project before it is converted, by file and line."""
+    sources = [Source(str(path.relative_to(folder)), read_text(path))
+               for path in python_files(folder)]  # fmt: skip
+    found = []
+    for source in sources:
+        look = Look(source)
+        for rule in (boards, bitwise, datasets, downloads, numbers, samples, casts):
+            found += rule(look)
+    found += workers(sources)
+    found += shell(folder)
+    unique = {(one.file, one.line, one.what): one for one in found}
+    return sorted(unique.values(), key=lambda one: (one.file, one.line, one.rule))
+
+
+class Look:
+    """A file with what is known of its names."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.tree = source.tree
+        self.names = Names(source.tree)
+        self.up = parents(source.tree)
+        self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
+        self.tensors = self._tensors()
+
+    def _tensors(self) -> dict[ast.AST, set[str]]:
+        """Return, by function (or module), the names that hold tensors: twice, for loops."""
+        found: dict[ast.AST, set[str]] = {}
+        scopes = [self.tree, *(n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef))]
+        for scope in scopes:
+            own = found[scope] = set()
+            if isinstance(scope, ast.FunctionDef):
+                for arg in [*scope.args.args, *scope.args.kwonlyargs]:
+                    if arg.annotation and self.names.full(arg.annotation) == "torch.Tensor":
+                        own.add(arg.arg)
+                if scope.name == "forward":  # of a network: what comes in is a tensor
+                    own |= {arg.arg for arg in scope.args.args[1:2]}
+            for _ in range(2):
+                for node in ast.walk(scope):
+                    if isinstance(node, ast.Assign) and self.is_tensor(node.value, own):
+                        for target in node.targets:
+                            own |= {n.id for n in ast.walk(target) if isinstance(n, ast.Name)}
+        return found
+
+    def scope(self, node: ast.AST) -> set[str]:
+        while node is not self.tree and not isinstance(node, ast.FunctionDef):
+            node = self.up[id(node)]
+        return self.tensors.get(node, set())
+
+    def is_tensor(self, node: ast.AST, known: set[str] | None = None) -> bool:
+        """Say whether an expression is surely a tensor."""
+        known = self.scope(node) if known is None else known
+        if isinstance(node, ast.Name):
+            return node.id in known
+        if isinstance(node, ast.Call):
+            full = self.names.full(node.func) or ""
+            if full.startswith("torch."):
+                last = full.rpartition(".")[2]
+                one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
+                return one_level and last[0].islower() and last not in _NOT_TENSORS
+            method = isinstance(node.func, ast.Attribute) and node.func.attr not in NO_TENSORS
+            return method and self.is_tensor(node.func.value, known)
+        if isinstance(node, ast.Subscript):
+            return self.is_tensor(node.value, known)
+        if isinstance(node, ast.BinOp):
+            return self.is_tensor(node.left, known) or self.is_tensor(node.right, known)
+        if isinstance(node, ast.UnaryOp):
+            return not isinstance(node.op, ast.Not) and self.is_tensor(node.operand, known)
+        if isinstance(node, ast.Compare):
+            return any(self.is_tensor(one, known) for one in (node.left, *node.comparators))
+        return False
+
+    def is_mask(self, node: ast.AST) -> bool:
+        """Say whether an expression is a comparison of tensors."""
+        ordered = isinstance(node, ast.Compare) and isinstance(node.ops[0], ORDER)
+        return ordered and self.is_tensor(node)
+
+    def told(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
+        return Finding(self.source.file, node.lineno, what, fix, rule=rule)
+
+
+_NOT_TENSORS = {"device", "no_grad", "load", "save", "manual_seed", "is_tensor", "set_grad_enabled",
+                "compile", "autocast", "set_num_threads", "finfo", "iinfo", "is_grad_enabled",
+                "enable_grad", "set_default_dtype", "get_default_dtype"}  # fmt: skip
+
+
+def boards(look: Look) -> Iterator[Finding]:
+    for node in ast.walk(look.tree):
+        modules = [getattr(node, "module", None)] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        if any(module and module.startswith(BOARDS) for module in modules):
+            fix = "log by visualdl.LogWriter, or take the board out before the conversion"
+            yield look.told(node, "TensorBoard", fix, "boards")
+
+
+def bitwise(look: Look) -> Iterator[Finding]:
+    words = {ast.BitAnd: "logical_and", ast.BitOr: "logical_or", ast.BitXor: "logical_xor"}
+    for node in ast.walk(look.tree):
+        if id(node) in look.in_notes:
+            continue
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ELEMENTWISE):
+            if look.is_tensor(node.left) or look.is_tensor(node.right):
+                fix = f"write torch.{words[type(node.op)]}(a, b) where both are masks"
+                yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
+            continue
+        inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
+        if inverts and look.is_tensor(node.operand):
+            fix = "write torch.logical_not(a) where it is a mask"
+            yield look.told(node, "a bitwise operator on a tensor", fix, "bitwise")
+
+
+def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {one.name: one for one in node.body if isinstance(one, ast.FunctionDef)}
+
+
+def datasets(look: Look) -> Iterator[Finding]:
+    for node in ast.walk(look.tree):
+        if not isinstance(node, ast.ClassDef) or node.bases:
+            continue
+        if {"__getitem__", "__len__"} <= methods(node).keys():
+            fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
+            yield look.told(node, "a data set without its base class", fix, "datasets")
+
+
+def downloads(look: Look) -> Iterator[Finding]:
+    fix = "fetch the file beforehand and convert it by --pretrained"
+    for node in ast.walk(look.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        full = look.names.full(node.func) or ""
+        given = {word.arg: word.value for word in node.keywords}
+        wanted = [given[name] for name in ("pretrained", "weights") if name in given]
+        asked = any(not (isinstance(v, ast.Constant) and not v.value) for v in wanted)
+        if full in LOADS or (full.startswith("torchvision.models.") and asked):
+            yield look.told(node, f"{full}() fetches weights", fix, "downloads")
+
+
+def numbers(look: Look) -> Iterator[Finding]:
+    for node in ast.walk(look.tree):
+        if not isinstance(node, ast.Compare):
+            continue
+        ends = [node.left, *node.comparators]
+        plain = [end for end in ends if isinstance(_value(end), ast.Constant)]
+        if any(isinstance(_value(end).value, (int, float)) for end in plain) and any(
+            look.is_tensor(end) for end in ends
+        ):
+            fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
+            yield look.told(node, "a tensor compared with a number", fix, "numbers")
+
+
+def _value(node: ast.AST) -> ast.AST:
+    return node.operand if isinstance(node, ast.UnaryOp) else node
+
+
+def samples(look: Look) -> Iterator[Finding]:
+    """Tensors that __getitem__ returns go through Paddle's workers one by one."""
+    for node in ast.walk(look.tree):
+        if not isinstance(node, ast.ClassDef) or "__getitem__" not in methods(node):
+            continue
+        for one in ast.walk(methods(node)["__getitem__"]):
+            if isinstance(one, ast.Return) and one.value is not None:
+                parts = one.value.elts if isinstance(one.value, ast.Tuple) else [one.value]
+                if any(look.is_tensor(part) for part in parts):
+                    fix = "return NumPy arrays and numbers; the loader makes the tensors"
+                    yield look.told(one, "__getitem__ returns a tensor", fix, "samples")
+
+
+def casts(look: Look) -> Iterator[Finding]:
+    """Arithmetic and means of masks, and masks of bytes: Paddle wants the type said."""
+    arithmetic = (ast.Sub, ast.Mult, ast.Div)
+    for node in ast.walk(look.tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, arithmetic):
+            if look.is_mask(node.left) or look.is_mask(node.right):
+                fix = "write (a == b).float(), or .long(), before the arithmetic"
+                yield look.told(node, "arithmetic with a comparison", fix, "casts")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr == "byte" and look.is_tensor(node.func.value):
+                fix = "write .bool(): a mask of bytes is taken for indices"
+                yield look.told(node, "a mask of bytes", fix, "casts")
+            elif node.func.attr == "mean" and look.is_mask(node.func.value):
+                fix = "write (a == b).float().mean(): the mean of a mask is a mask in Paddle"
+                yield look.told(node, "the mean of a comparison", fix, "casts")
+
+
+def workers(sources: list[Source]) -> Iterator[Finding]:
+    """Workers of a loader, where the data set puts its tensors on a GPU."""
+    on_gpu = any(_moves(source.tree) for source in sources)
+    for source in sources if on_gpu else ():
+        names = Names(source.tree)
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Call) and (names.full(node.func) or "").endswith("DataLoader"):
+                count = next((w.value for w in node.keywords if w.arg == "num_workers"), None)
+                if count is not None and not (isinstance(count, ast.Constant) and not count.value):
+                    fix = "move batches to the GPU in the training loop, or set num_workers=0"
+                    what = "num_workers with tensors on a GPU in the data set"
+                    yield Finding(source.file, node.lineno, what, fix, rule="workers")
+
+
+def _moves(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node):
+            for one in ast.walk(methods(node)["__getitem__"]):
+                func = getattr(one, "func", None)
+                if isinstance(func, ast.Attribute) and func.attr in MOVES:
+                    return True
+    return False
+
+
+def shell(folder: Path) -> Iterator[Finding]:
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in SHELL):
+        file = str(path.relative_to(folder))
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+            if with_endings(line) != line:
+                fix = "ends in .pdparams after the conversion, which exchanges it"
+                yield Finding(file, number, "a file of weights", fix, rule="shell")

@@ -1,0 +1,156 @@
+"""What of PyTorch is what of PaddlePaddle 3.3, for what the converters do not know."""
+
+HELPERS = "paddle_helpers"  # the module that is written beside the converted code
+
+# The same call with the same arguments.
+RENAMES = {
+    "torch.optim.Optimizer": "paddle.optimizer.Optimizer",
+    "torch.optim.lr_scheduler.LRScheduler": "paddle.optimizer.lr.LRScheduler",
+    "torch.optim.lr_scheduler._LRScheduler": "paddle.optimizer.lr.LRScheduler",
+    "torch.utils.data.DataLoader": "paddle.io.DataLoader",
+    "torch.utils.data.Dataset": "paddle.io.Dataset",
+    "torch.device": "paddle.device",
+    "torch.dtype": "paddle.dtype",
+    "torch.Tensor": "paddle.Tensor",
+    "torch.autocast": f"{HELPERS}.autocast",
+    "torch.amp.autocast": f"{HELPERS}.autocast",
+    "paddle.autocast": f"{HELPERS}.autocast",  # as PaConvert writes it
+    "torch.compile": "paddle.jit.to_static",
+    "torch.flatten": "paddle.flatten",
+    "torch.isnan": "paddle.isnan",
+    "torch.cuda.is_bf16_supported": "paddle.cuda.is_bf16_supported",
+    "torch.cuda.synchronize": "paddle.device.synchronize",
+    "torch.set_default_dtype": "paddle.set_default_dtype",
+    "torch.__version__": "paddle.__version__",
+    "torch.nn.ModuleDict": "paddle.nn.LayerDict",
+    "torch.nn.ParameterDict": "paddle.nn.ParameterDict",
+    "torch.nn.ParameterList": "paddle.nn.ParameterList",
+    # paddle.nn.init takes fan_in from the wrong side of a weight that lies as in PyTorch.
+    "torch.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
+    "torch.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
+    "paddle.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
+    "paddle.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
+    "torch.nn.init.xavier_uniform_": "paddle.nn.init.xavier_uniform_",
+    "torch.nn.init.xavier_normal_": "paddle.nn.init.xavier_normal_",
+    "torch.nn.init.uniform_": "paddle.nn.init.uniform_",
+    "torch.nn.utils.clip_grad_norm_": "paddle.nn.utils.clip_grad_norm_",
+    "torch.distributed.destroy_process_group": "paddle.distributed.destroy_process_group",
+    "torch.distributed.is_initialized": "paddle.distributed.is_initialized",
+    "torch.distributed.get_rank": "paddle.distributed.get_rank",
+    "torch.distributed.get_world_size": "paddle.distributed.get_world_size",
+    "torch.distributed.all_reduce": "paddle.distributed.all_reduce",
+    "torch.distributed.ReduceOp": "paddle.distributed.ReduceOp",
+    "torch.distributed.barrier": "paddle.distributed.barrier",
+    "torch.distributed.all_gather_object": f"{HELPERS}.all_gather_object",
+    "torch.nn.functional.batch_norm": f"{HELPERS}.batch_norm",
+    "torch.nn.parallel.DistributedDataParallel": "paddle.DataParallel",
+    "torch.nn.DataParallel": "paddle.DataParallel",
+    "torch.utils.tensorboard.SummaryWriter": f"{HELPERS}.SummaryWriter",
+    "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
+    # Layouts in memory: Paddle has none to choose, and the converters drop what used them.
+    "torch.contiguous_format": "None",
+    "torch.preserve_format": "None",
+    "torch.channels_last": "None",
+}
+RENAMES |= {
+    f"torch.{name}": f"paddle.{name}"
+    for name in (
+        "bfloat16",
+        "float16",
+        "float32",
+        "float64",
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "bool",
+        "no_grad",
+        "is_tensor",
+        "stack",
+        "zeros",
+        "ones",
+        "from_numpy",
+    )
+}
+RENAMES |= {
+    f"torch.{name}": f"paddle.nn.functional.{name}" for name in ("relu", "softmax", "log_softmax")
+}
+RENAMES |= {  # torchvision's functions on one picture
+    f"torchvision.transforms.functional.{name}": f"paddle.vision.transforms.{name}"
+    for name in ("crop", "center_crop", "resize", "hflip", "vflip", "to_tensor", "normalize", "pad")
+}
+SCHEDULES = (
+    *("StepLR", "MultiStepLR", "ExponentialLR", "LambdaLR", "CosineAnnealingLR", "LinearLR"),
+    *("SequentialLR", "ReduceLROnPlateau"),
+)
+RENAMES |= {f"torch.optim.lr_scheduler.{name}": f"{HELPERS}.{name}" for name in SCHEDULES}
+
+# What X2Paddle converts in silence to something else, so that it is exchanged before: by rule.
+BEFORE_X2PADDLE = {
+    # Every schedule begins at the rate 0.01, whatever the optimizer's is.
+    "learning rate": {
+        f"torch.optim.lr_scheduler.{name}"
+        for name in ("CosineAnnealingLR", "MultiStepLR", "ReduceLROnPlateau")
+    },
+    # Xavier's uniform and normal distributions take each other's places.
+    "initialization": {
+        f"torch.nn.init.{kind}_{shape}_"
+        for kind in ("xavier", "kaiming")
+        for shape in ("uniform", "normal")
+    },
+    # Linear keeps its weights turned, and so all that reads their shape or loads them is wrong.
+    "layout": {"torch.nn.Linear"},
+}
+RENAMES["torch.nn.Linear"] = "paddle.compat.nn.Linear"
+
+# X2Paddle's emulations, by their last name, and what Paddle has itself.
+EMULATIONS = {
+    "create_tensor": "paddle.Tensor",  # in annotations
+    "device_count": "paddle.device.cuda.device_count",
+    "set_cuda_device": "paddle.cuda.set_device",
+    "init_process_group": "paddle.distributed.init_parallel_env",
+}
+
+# Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
+# None: it has none, and the argument may go.
+SGD = "params lr momentum dampening weight_decay nesterov maximize foreach differentiable fused"
+SGDS = ("torch.optim.SGD", "x2paddle.torch2paddle.Momentum")
+SCALER = {
+    "device": None,
+    "init_scale": "init_loss_scaling",
+    "growth_factor": "incr_ratio",
+    "backoff_factor": "decr_ratio",
+    "growth_interval": "incr_every_n_steps",
+    "enabled": "enable",
+}
+LOADER = {"dataset", "batch_size", "shuffle", "batch_sampler", "num_workers", "collate_fn"}
+LOADER |= {"drop_last", "timeout", "worker_init_fn", "prefetch_factor"}
+LOADER_WITHOUT = {
+    "persistent_workers",
+    "pin_memory",
+    "pin_memory_device",
+    "generator",
+}  # speed alone
+SCALERS = ("torch.amp.GradScaler", "torch.cuda.amp.GradScaler")
+
+# What to do where no rule knows better: by the beginning of the name, the longest first.
+ADVICE = {
+    "torch.onnx": "export by paddle.onnx.export(model, path, input_spec), with paddle2onnx",
+    "torch.export": "export by paddle.jit.save(model, path, input_spec) and paddle.jit.load",
+    "torch.jit": "export by paddle.jit.to_static and paddle.jit.save",
+    "torch.load": "load by paddle.load(path), and convert the file by --pretrained",
+    "torch.hub": "fetch the file, convert it by --pretrained, and load it by paddle.load",
+    "torch.optim": "use the optimizer of that name in paddle.optimizer; its arguments are "
+    "learning_rate and parameters",
+    "torch.strided": "Paddle's tensors are all dense; drop the test",
+    "torch.sparse": "see paddle.sparse",
+    "torch": "look it up in Paddle's API mapping from PyTorch, or write it with what there is",
+}
+
+
+def advice(name: str) -> str:
+    """Return what to do about a name of PyTorch that stands in converted code."""
+    while name not in ADVICE and "." in name:
+        name = name.rpartition(".")[0]
+    return ADVICE.get(name, ADVICE["torch"])
