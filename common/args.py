@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from common import checkpoints, errors
+from common import checkpoints, errors, networks
 from common.checkpoints import SUFFIX
 from common.paths import RUNS_DIR
 from common.public_data import SIZES
 from common.recipes import RECIPES
 
-SMALLEST_IMAGE = 63  # pixels; below it AlexNet's last pooling has nothing left to pool
+SMALLEST_IMAGE = min(networks.SMALLEST.values())  # pixels
 LARGEST_IMAGE = 4096
 LARGEST_SEED = 2**63 - 1
 
@@ -219,6 +219,11 @@ def get_args_parser(framework: str) -> Parser:
 
     model = parser.add_argument_group("model")
     model.add_argument(
+        "--model",
+        choices=sorted(networks.SMALLEST),
+        help="alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012 (recipe)",
+    )
+    model.add_argument(
         "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"
     )
     model.add_argument(
@@ -318,7 +323,10 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
         _fill_in(args, _stored_arguments(parser, args, framework))
     if args.recipe is None:
         args.recipe = _default_recipe(args)
-    _fill_in(args, dataclasses.asdict(RECIPES[args.recipe]))
+    recipe = dataclasses.asdict(RECIPES[args.recipe])
+    _fill_in(args, {"model": recipe["model"]})
+    recipe["image_size"] = max(recipe["image_size"], networks.SMALLEST[args.model])
+    _fill_in(args, recipe)
     if args.fast:
         _fill_in(args, FAST[framework])
     _fill_in(args, DEFAULTS)
@@ -438,6 +446,12 @@ def _check_together(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(
             f"the recipe {args.recipe} needs pictures: name their folder by --data-path, or a "
             "public data set by --dataset"
+        )
+    smallest = networks.SMALLEST[args.model]
+    if args.image_size < smallest:
+        parser.error(
+            f"--image-size {args.image_size}: {args.model} takes pictures of {smallest} pixels or "
+            "more"
         )
     if args.warmup_epochs >= args.epochs:
         parser.error(

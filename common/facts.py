@@ -85,15 +85,16 @@ def of_weights(
     args: argparse.Namespace,
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    usual: int = USUAL_SIZE,
 ) -> Facts:
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 
     `classes` are those that the file itself names; the image size is in the run's args.json beside
-    it. A size that nothing tells is the usual one, and the user is told.
+    it. A size that nothing tells is the `usual` one, and the user is told.
     """
     size = args.image_size or run_image_size(weights)
     if size is None:
-        size = USUAL_SIZE
+        size = usual
         note = f"{weights} does not tell its image size: {size} pixels are taken (--image-size)"
         print(f"note: {note}", file=sys.stderr)
     return Facts(size, mean, std, read_classes(args.classes) if args.classes else classes)

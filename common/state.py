@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from common import pickles
+from common import networks, pickles
 from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -105,9 +105,10 @@ def check(path: Path, found: Shapes, expected: Shapes) -> None:
     for names, trouble in ((missing, "lacks"), (unknown, "has, unknown to the model,")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(
-                f"{path}: the file {trouble} {names[0]}{more}; it holds another network's weights"
-            )
+            model = networks.of_weights(found)
+            another = model not in (None, networks.of_weights(expected))
+            whose = f"those of --model {model}" if another else "another network's weights"
+            raise UserError(f"{path}: the file {trouble} {names[0]}{more}; it holds {whose}")
     for name, shape in expected.items():
         if found[name] != shape:
             why = "was it trained with another network?"
