@@ -5,6 +5,7 @@ from collections.abc import Iterable
 # Pixels of the smallest picture; below it the last pooling has nothing left to pool.
 SMALLEST = {"alexnet": 63, "alexnet-paper": 67}
 USUAL = {"alexnet": 224, "alexnet-paper": 227}  # pixels, of the published training
+FILES = {"alexnet": "models/alexnet.py", "alexnet-paper": "models/alexnet_paper.py"}
 # The second convolution, which lies elsewhere in each: its weight tells them apart.
 _OWN_KEY = {"alexnet": "features.3.weight", "alexnet-paper": "features.4.weight"}
 
