@@ -56,10 +56,10 @@ def test_a_fault_of_the_response_normalization_is_caught_and_named(call, name):
 
 
 def test_the_response_normalization_alone_is_aligned(monkeypatch, capsys):
-    options = ["--input-shape", "2,7,5,4"]
+    options = ["--input-shape", "2,8,5,4"]
     for framework in ("torch", "paddle"):
         file = ROOT / f"AlexNet-{framework}" / "models" / "alexnet_paper.py"
-        options += [f"--{framework}-model", f"{file}:response_norm"]
+        options += [f"--{framework}-model", f"{file}:ResponseNorm"]
     monkeypatch.setattr(sys, "argv", ["tool", *options])
     assert compare_forward.main() == 0
     assert "LocalResponseNorm" in capsys.readouterr().out

@@ -3,7 +3,7 @@
 https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks
 The paper trained it on two GPUs with half of each layer's kernels on either, which speak to each
 other in some layers alone; here that is one network with convolutions in two groups. The halves on
-two devices: two_devices.py.
+two devices: alexnet_two_devices.py.
 """
 
 import torch
@@ -26,11 +26,11 @@ class AlexNetPaper(nn.Module):
         self.features = nn.Sequential(  # shapes for H = W = 227
             nn.Conv2d(3, 96, kernel_size=11, stride=4),  # [N, 96, 55, 55]
             nn.ReLU(),
-            response_norm(),
+            ResponseNorm(),
             nn.MaxPool2d(kernel_size=3, stride=2),  # [N, 96, 27, 27], windows overlap
             nn.Conv2d(96, 256, kernel_size=5, padding=2, groups=2),  # [N, 256, 27, 27]
             nn.ReLU(),
-            response_norm(),
+            ResponseNorm(),
             nn.MaxPool2d(kernel_size=3, stride=2),  # [N, 256, 13, 13]
             nn.Conv2d(256, 384, kernel_size=3, padding=1),  # [N, 384, 13, 13], from both halves
             nn.ReLU(),
@@ -60,13 +60,22 @@ class AlexNetPaper(nn.Module):
         return self.classifier(x)  # [N, num_classes]
 
 
-def response_norm() -> nn.LocalResponseNorm:
-    """Return local response normalization with the paper's constants (section 3.3).
+class ResponseNorm(nn.LocalResponseNorm):
+    """Local response normalization with the paper's constants (section 3.3), each half by itself.
 
-    b_i = a_i / (2 + 1e-4 * sum of a_j^2 over the 5 channels around i)^0.75. PyTorch takes the mean
-    over the 5 in place of the sum, so its alpha is 5 times the paper's.
+    b_i = a_i / (2 + 1e-4 * sum of a_j^2 over the 5 channels around i)^0.75: what lies on the other
+    GPU is not there to be summed. The framework takes the mean over the 5 in place of the sum, so
+    its alpha is 5 times the paper's.
     """
-    return nn.LocalResponseNorm(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+
+    def __init__(self, groups: int = 2) -> None:
+        super().__init__(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+        self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        _, c, h, w = x.shape
+        halves = x.reshape(-1, c // self.groups, h, w)  # [2 N, C / 2, H, W]
+        return super().forward(halves).reshape(-1, c, h, w)  # [N, C, H, W]
 
 
 def init_weights(layer: nn.Module, bias: float) -> None:
