@@ -72,6 +72,7 @@ class ResponseNorm(nn.LocalResponseNorm):
         super().__init__(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
         self.groups = groups
 
+    @paddle.jit.not_to_static  # which would ask for the shape as it runs
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         _, c, h, w = x.shape
         halves = x.reshape([-1, c // self.groups, h, w])  # [2 N, C / 2, H, W]
