@@ -4,6 +4,7 @@ Nothing is drawn here: the crop and the flip are given, so that both trees make 
 Parameters and order are those of torchvision's references/classification/presets.py.
 """
 
+import numpy as np
 import paddle
 from paddle.vision.transforms import functional as F
 from PIL.Image import Image
@@ -40,6 +41,11 @@ def normalize(picture: Image) -> paddle.Tensor:
     """Turn bytes [H, W, 3] into numbers [3, H, W], of mean 0 and deviation 1 on ImageNet."""
     image = F.to_tensor(picture)  # [3, H, W], 0 to 1
     return F.normalize(image, MEAN, STD)
+
+
+def add_colour(image: paddle.Tensor, shift: np.ndarray) -> paddle.Tensor:
+    """Add `shift` [3], of R, G, B on a scale of 0 to 1, to a normalized picture [3, S, S]."""
+    return image + paddle.to_tensor(shift / np.float32(STD))[:, None, None]
 
 
 def normalize_bytes(images: paddle.Tensor) -> paddle.Tensor:

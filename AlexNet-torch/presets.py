@@ -4,6 +4,7 @@ Nothing is drawn here: the crop and the flip are given, so that both trees make 
 Parameters and order are those of torchvision's references/classification/presets.py.
 """
 
+import numpy as np
 import torch
 from PIL.Image import Image
 from torchvision.transforms import functional as F
@@ -40,6 +41,11 @@ def normalize(picture: Image) -> torch.Tensor:
     """Turn bytes [H, W, 3] into numbers [3, H, W], of mean 0 and deviation 1 on ImageNet."""
     image = F.to_tensor(picture)  # [3, H, W], 0 to 1
     return F.normalize(image, MEAN, STD)
+
+
+def add_colour(image: torch.Tensor, shift: np.ndarray) -> torch.Tensor:
+    """Add `shift` [3], of R, G, B on a scale of 0 to 1, to a normalized picture [3, S, S]."""
+    return image + torch.from_numpy(shift / np.float32(STD))[:, None, None]
 
 
 def normalize_bytes(images: torch.Tensor) -> torch.Tensor:

@@ -154,6 +154,13 @@ def get_args_parser(framework: str) -> Parser:
         help="read pictures from a copy that is decoded and small, in DIR (none named: in "
         ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
     )
+    data.add_argument(
+        "--colour-noise",
+        type=_real(0, 10),
+        metavar="STD",
+        help="of the multiples of the training set's principal colours that are added to a "
+        "picture; the paper: 0.1 (recipe)",
+    )
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(

@@ -35,6 +35,7 @@ class Purpose(enum.IntEnum):
     WEIGHTS = 6
     MASK = 7
     PROJECTION = 8
+    COLOUR = 9
 
 
 class Crop(NamedTuple):
@@ -135,6 +136,13 @@ def _central_crop(width: int, height: int, aspect: Aspect) -> Crop:
 def flip(seed: int, epoch: int, index: int) -> bool:
     """Draw whether the picture is mirrored left to right: yes in one case of two."""
     return bool(uniform(seed, Purpose.FLIP, epoch, index, 1)[0] < 0.5)
+
+
+def colour(seed: int, epoch: int, index: int) -> np.ndarray:
+    """Draw three numbers of the normal distribution N(0, 1), by Box and Muller: [3], float64."""
+    u = uniform(seed, Purpose.COLOUR, epoch, index, 6)
+    radius = np.sqrt(-2 * np.log(1 - u[:3]))  # 1 - u is never 0
+    return radius * np.cos(2 * np.pi * u[3:])
 
 
 def dropout_seed(seed: int, epoch: int, step: int) -> int:

@@ -23,6 +23,7 @@ class Recipe:
     momentum: float = 0.9
     dropout: float = 0.5
     model: str = "alexnet"
+    colour_noise: float = 0.0
 
 
 RECIPES = {
@@ -74,5 +75,6 @@ RECIPES = {
         weight_decay=5e-4,
         schedule="step",
         lr_step_size=23,
+        colour_noise=0.1,
     ),
 }

@@ -8,7 +8,7 @@ import paddle
 from paddle.io import DataLoader, Dataset
 
 import presets
-from common import cache, draws
+from common import cache, colour, draws
 from common.batches import (
     EpochBatches,
     Failure,
@@ -33,6 +33,7 @@ class FolderDataset(Dataset):
         self.index = index
         self.args = args
         self.train = train
+        self.noise = colour.of_run(index, args) if train else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -49,6 +50,8 @@ class FolderDataset(Dataset):
             crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
             flip = draws.flip(args.seed, epoch, index)
             image = presets.train_preset(picture, crop, flip, args.image_size)
+            if self.noise:
+                image = presets.add_colour(image, self.noise.draw(epoch, index))
         else:
             image = presets.eval_preset(picture, args.resize_size, args.image_size)
         return image.numpy(), self.index.labels[index]

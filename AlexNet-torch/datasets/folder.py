@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import presets
-from common import cache, draws
+from common import cache, colour, draws
 from common.batches import (
     EpochBatches,
     Failure,
@@ -31,6 +31,7 @@ class FolderDataset(Dataset):
         self.index = index
         self.args = args
         self.train = train
+        self.noise = colour.of_run(index, args) if train else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -47,6 +48,8 @@ class FolderDataset(Dataset):
             crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
             flip = draws.flip(args.seed, epoch, index)
             image = presets.train_preset(picture, crop, flip, args.image_size)
+            if self.noise:
+                image = presets.add_colour(image, self.noise.draw(epoch, index))
         else:
             image = presets.eval_preset(picture, args.resize_size, args.image_size)
         return image, self.index.labels[index]
