@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 import boards
 import checkpoint
+import crops
 import distributed
 import metric
 import optim
@@ -327,7 +328,7 @@ def evaluate(
     predicted, probability = [], []
     bar = progress_bar(loader, "evaluating")
     for images, labels in read_batches(loader, epoch=0, device=device):  # [N, 3, S, S], [N]
-        logits = model(images)  # [N, C]
+        logits = crops.classify(model, images)  # [N, C]
         loss_sum += criterion(logits, labels) * len(labels)
         correct1 += metric.count_correct(logits, labels, k=1)
         correct5 += metric.count_correct(logits, labels, k=5)

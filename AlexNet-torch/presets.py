@@ -4,6 +4,8 @@ Nothing is drawn here: the crop and the flip are given, so that both trees make 
 Parameters and order are those of torchvision's references/classification/presets.py.
 """
 
+import itertools
+
 import numpy as np
 import torch
 from PIL.Image import Image
@@ -35,6 +37,22 @@ def eval_preset(picture: Image, resize_size: int, image_size: int) -> torch.Tens
     picture = F.resize(picture, resize_size)
     picture = F.center_crop(picture, image_size)
     return normalize(picture)
+
+
+def ten_crop_preset(picture: Image, resize_size: int, image_size: int) -> torch.Tensor:
+    """Cut the corners and the centre out of evaluation's square, and out of its mirror image.
+
+    Section 4.1 of the paper. Returns [10, 3, image_size, image_size], float32, each normalized.
+    """
+    picture = F.resize(picture, resize_size)
+    picture = F.center_crop(picture, resize_size)
+    edges = (0, resize_size - image_size)
+    crops = []
+    for side in (picture, F.hflip(picture)):
+        for top, left in itertools.product(edges, edges):
+            crops.append(F.crop(side, top, left, image_size, image_size))
+        crops.append(F.center_crop(side, image_size))
+    return torch.stack([normalize(crop) for crop in crops])
 
 
 def normalize(picture: Image) -> torch.Tensor:

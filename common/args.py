@@ -23,7 +23,7 @@ DEFAULTS = {
     **{"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False},
     **{"accumulate": 1, "clip_grad": 0.0, "label_smoothing": 0.0, "ema": 0.0},
     **{"amp": "off", "compile": False, "channels_last": False, "deterministic": False},
-    **{"fast": False, "split_batch": False},
+    **{"fast": False, "split_batch": False, "eval_crops": 1},
     **{"save_every": "15m", "keep": 2, "tensorboard": False, "visualdl": False},
 }
 # What --fast means beside its loader, unless given otherwise.
@@ -31,8 +31,13 @@ FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto
 # What may change when a run is resumed; all else is part of what the run is.
 CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
 CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
-CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto"}
-KEPT = {"data_path", "verify_data", "skip_bad"}  # of these, what stays as it was unless given anew
+CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
+KEPT = {
+    "data_path",
+    "verify_data",
+    "skip_bad",
+    "eval_crops",
+}  # of these, what stays as it was unless given anew
 AUTO = "auto"  # of --resume
 
 
@@ -153,6 +158,13 @@ def get_args_parser(framework: str) -> Parser:
         metavar="DIR",
         help="read pictures from a copy that is decoded and small, in DIR (none named: in "
         ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
+    )
+    data.add_argument(
+        "--eval-crops",
+        type=int,
+        choices=[1, 10],
+        help="evaluation looks at the centre alone; or at the corners too and at all five "
+        "mirrored, and averages the probabilities, as the paper does (1)",
     )
     data.add_argument(
         "--colour-noise",

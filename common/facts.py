@@ -44,6 +44,7 @@ class Facts:
             fast=False,
             cache=None,
             channels_last=False,
+            eval_crops=1,
         )
 
 

@@ -39,7 +39,10 @@ class FolderDataset(Dataset):
         return len(self.index)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, int] | Failure:
-        """Return image [3, S, S], float32, and label; a Failure where the picture is unreadable."""
+        """Return image [3, S, S], float32, and label; a Failure where the picture is unreadable.
+
+        With --eval-crops 10, evaluation has [10, 3, S, S].
+        """
         return attempt(self.load, key)
 
     def load(self, key: Key) -> tuple[np.ndarray, int]:
@@ -52,6 +55,8 @@ class FolderDataset(Dataset):
             image = presets.train_preset(picture, crop, flip, args.image_size)
             if self.noise:
                 image = presets.add_colour(image, self.noise.draw(epoch, index))
+        elif args.eval_crops > 1:
+            image = presets.ten_crop_preset(picture, args.resize_size, args.image_size)
         else:
             image = presets.eval_preset(picture, args.resize_size, args.image_size)
         return image.numpy(), self.index.labels[index]
@@ -71,7 +76,8 @@ def make_loader(
 ) -> DataLoader | ThreadLoader:
     """Return the loader of one split: `train` is shuffled and augmented.
 
-    Of several processes, each loads its own part. With --fast or --cache it is one of bytes.
+    Of several processes, each loads its own part. With --fast or --cache it is one of bytes, but
+    not of ten crops.
     """
     length, place = len(index), {"rank": rank, "world_size": world_size}
     if train:
@@ -84,8 +90,8 @@ def make_loader(
             **place,
         )
     else:
-        batches = PartBatches(length, args.batch_size, **place)
-    if args.fast or args.cache:
+        batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), **place)
+    if (args.fast or args.cache) and (train or args.eval_crops == 1):
         prepared = cache.open_split(index, args.cache, args.resize_size) if args.cache else None
         return ThreadLoader(BytePictures(index, args, train, prepared), batches, args.workers)
     return DataLoader(
