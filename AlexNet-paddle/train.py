@@ -116,6 +116,7 @@ def main() -> None:
         with average.in_place():
             evaluation = evaluate(model, criterion, val_loader, device, world_size)
         row |= evaluation.results
+        optim.end_epoch(scheduler, error=100 - row["val_top1"])
         row["seconds"] = time.perf_counter() - start
 
         is_best = progress.end_epoch(row["val_top1"])

@@ -202,13 +202,19 @@ def get_args_parser(framework: str) -> Parser:
         "--weight-decay", type=_real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
     )
     recipe.add_argument(
-        "--schedule", choices=["step", "cosine"], help="of the learning rate (recipe)"
+        "--schedule", choices=["step", "cosine", "plateau"], help="of the learning rate (recipe)"
     )
     recipe.add_argument(
         "--lr-step-size", type=whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
     )
     recipe.add_argument(
-        "--lr-gamma", type=_real(0, 1), metavar="G", help="step: factor of each stair (recipe)"
+        "--lr-gamma", type=_real(0, 1), metavar="G", help="factor of each stair (recipe)"
+    )
+    recipe.add_argument(
+        "--lr-patience",
+        type=whole(0),
+        metavar="EPOCHS",
+        help="plateau: a stair after more epochs than these without a smaller val error (recipe)",
     )
     recipe.add_argument(
         "--warmup-epochs",
@@ -415,7 +421,7 @@ def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) 
     stored = _read_stored(parser, args.resume)
     if stored.get("framework") != framework:
         parser.error(f"--resume {args.resume}: a run of {stored.get('framework')}")
-    longer = {"epochs"} if stored.get("schedule") == "step" else set()  # cosine ends with the run
+    longer = set() if stored.get("schedule") == "cosine" else {"epochs"}  # cosine ends with the run
     for name, value in vars(args).items():
         fixed = name not in CHANGEABLE | longer
         if fixed and value is not None and value != stored.get(name):
@@ -476,6 +482,11 @@ def _check_together(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(
             f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"
         )
+    if args.schedule == "plateau":
+        if args.warmup_epochs:
+            parser.error("--schedule plateau has no warm-up: give --warmup-epochs 0")
+        if args.lr_gamma == 1:
+            parser.error("--schedule plateau needs a --lr-gamma below 1")
     if args.amp == "fp16" and args.device == "cpu":
         parser.error("--amp fp16 is for GPUs: on a processor use bf16 (torch), or none")
     if args.framework == "paddle":

@@ -18,8 +18,9 @@ MOST_CLASSES = 20  # named on the card
 # Arguments that say how the weights came about; the rest says where and on what they ran.
 RECIPE = (
     "recipe", "model", "image_size", "batch_size", "epochs", "lr", "gpus", "schedule",
-    "lr_step_size", "lr_gamma", "warmup_epochs", "momentum", "nesterov", "weight_decay", "dropout",
-    "accumulate", "clip_grad", "label_smoothing", "colour_noise", "ema", "amp", "seed", "weights",
+    "lr_step_size", "lr_gamma", "lr_patience", "warmup_epochs", "momentum", "nesterov",
+    "weight_decay", "dropout", "accumulate", "clip_grad", "label_smoothing", "colour_noise", "ema",
+    "amp", "seed", "weights",
 )  # fmt: skip
 OTHER = {"torch": "paddle", "paddle": "torch"}
 

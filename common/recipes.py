@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Recipe:
     """Hyperparameters of one training. `lr` is meant for `gpus` GPUs of `batch_size` pictures each.
 
-    `lr_step_size` and `warmup_epochs` count epochs; `image_size` is in pixels.
+    `lr_step_size`, `lr_patience` and `warmup_epochs` count epochs; `image_size` is in pixels.
     """
 
     image_size: int
@@ -16,9 +16,10 @@ class Recipe:
     lr: float
     gpus: int
     weight_decay: float
-    schedule: str  # step or cosine
+    schedule: str  # step, cosine or plateau
     lr_step_size: int = 30
     lr_gamma: float = 0.1
+    lr_patience: int = 5
     warmup_epochs: float = 0.0
     momentum: float = 0.9
     dropout: float = 0.5

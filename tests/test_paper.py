@@ -5,7 +5,9 @@ import pytest
 
 from common import networks
 from common.args import parse
-from tests.helpers import FRAMEWORKS, assert_user_error, run_probe, run_train
+from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_probe, run_train
+from tests.mains import run_mains
+from tests.trees import SMALL_PAPER, copy_tree
 
 SHAPES = {
     "features.0": (96, 3, 11, 11),
@@ -90,3 +92,31 @@ def test_the_recipe_takes_the_papers_network_and_pictures(tmp_path):
 def test_pictures_that_are_too_small_are_a_users_mistake():
     done = run_train("torch", "--model", "alexnet-paper", "--image-size", 64)
     assert_user_error(done, "--image-size 64", "67 pixels")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_run_is_resumed_and_used_without_saying_the_model_again(
+    framework, small_folder, tmp_path
+):
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL_PAPER)
+    folder, suffix = tmp_path / "run", SUFFIX[framework]
+    data = ["--data-path", small_folder, "--workers", 0]
+    given = ["--recipe", "paper", "--image-size", 67, "--batch-size", 6, "--lr", 1e-4]
+    given += ["--schedule", "plateau", "--output-dir", folder]
+    weights = folder / f"best{suffix}"
+    native = {"torch": "pt2", "paddle": "inference"}[framework]
+    trained, resumed, said, exported, other = run_mains(
+        tree,
+        tmp_path,
+        ("train", [*data, *given, "--epochs", 1]),
+        ("train", [*data, "--resume", folder / f"last{suffix}", "--epochs", 2]),
+        ("predict", [small_folder / "val", "--weights", weights]),
+        ("export", ["--weights", weights, "--format", native, "--data-path", small_folder]),
+        ("train", [*data, "--eval-only", "--weights", weights]),
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "model: alexnet-paper, 3 classes, 67 pixels" in trained.stdout
+    assert resumed.returncode == 0 and "epoch 2/2" in resumed.stdout, resumed.stderr
+    assert said.returncode == 0 and exported.returncode == 0, said.stderr + exported.stderr
+    assert "note:" not in said.stderr  # the run tells its image size
+    assert_user_error(other, "those of --model alexnet-paper")
