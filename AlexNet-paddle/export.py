@@ -62,8 +62,7 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, Facts]:
     model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
     model.eval()
-    usual = networks.USUAL[name]
-    known = facts.of_weights(path, classes, args, presets.MEAN, presets.STD, usual)
+    known = facts.of_weights(path, classes, args, presets.MEAN, presets.STD, name)
     facts.check_count(known, (1, outputs), path)
     return model, known
 

@@ -212,10 +212,12 @@ def report_describe(
 ) -> dict:
     """The network is run where `input_shape` is given and its layers have other names than these.
 
-    The tree's own has as many classes as the one in the .safetensors file `fitted_to`.
+    The tree's own is the one in the .safetensors file `fitted_to`, with as many classes.
     """
     if fitted_to and model is None:
-        model = {"arguments": {"num_classes": state.count_classes(Path(fitted_to)) or 1000}}
+        name, classes = state.which_network(Path(fitted_to))
+        args.model = name or args.model
+        model = {"arguments": {"num_classes": classes or 1000}}
     network = make_empty(args, device, model)
     found = layers.describe(network)
     names = {key["layer"] for key in found["keys"] if not key["tied"]}

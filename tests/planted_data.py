@@ -14,7 +14,9 @@ TRAIN_RESIZE = "picture = F.resize(picture, (image_size, image_size))"
 FLIP = "    if flip:\n        picture = F.hflip(picture)\n"
 DRAW_CROP = "draws.random_crop(args.seed, epoch, index, picture.width, picture.height)"
 DRAW_FLIP = "draws.flip(args.seed, epoch, index)"
-PARTS = "PartBatches(length, args.batch_size, **place)"  # of the evaluation
+PARTS = (
+    "PartBatches(length, max(args.batch_size // args.eval_crops, 1), **place)"  # of the evaluation
+)
 INTERPOLATE = """x = F.to_tensor(picture)[None]
     scale = resize_size / min(picture.size)
     x = paddle.nn.functional.interpolate(x, size=[int(s * scale + 1e-9) for s in x.shape[2:]], mode="bilinear")

@@ -1,13 +1,17 @@
 """The paper's network: its layers, its start, and its response normalization."""
 
+import sys
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from common import networks
+from common import networks, pickles
 from common.args import parse
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_probe, run_train
 from tests.mains import run_mains
 from tests.trees import SMALL_PAPER, copy_tree
+from tools import transfer_weights
 
 SHAPES = {
     "features.0": (96, 3, 11, 11),
@@ -105,13 +109,14 @@ def test_a_run_is_resumed_and_used_without_saying_the_model_again(
     given += ["--schedule", "plateau", "--output-dir", folder]
     weights = folder / f"best{suffix}"
     native = {"torch": "pt2", "paddle": "inference"}[framework]
-    trained, resumed, said, exported, other = run_mains(
+    trained, resumed, said, exported, small, other = run_mains(
         tree,
         tmp_path,
         ("train", [*data, *given, "--epochs", 1]),
         ("train", [*data, "--resume", folder / f"last{suffix}", "--epochs", 2]),
         ("predict", [small_folder / "val", "--weights", weights]),
         ("export", ["--weights", weights, "--format", native, "--data-path", small_folder]),
+        ("predict", [small_folder / "val", "--weights", weights, "--image-size", 64]),
         ("train", [*data, "--eval-only", "--weights", weights]),
     )
     assert trained.returncode == 0, trained.stderr
@@ -119,4 +124,16 @@ def test_a_run_is_resumed_and_used_without_saying_the_model_again(
     assert resumed.returncode == 0 and "epoch 2/2" in resumed.stdout, resumed.stderr
     assert said.returncode == 0 and exported.returncode == 0, said.stderr + exported.stderr
     assert "note:" not in said.stderr  # the run tells its image size
+    assert_user_error(small, "--image-size 64", "alexnet-paper", "67 pixels")
     assert_user_error(other, "those of --model alexnet-paper")
+
+
+def test_weights_are_transferred_without_naming_the_network(tmp_path, monkeypatch, capsys):
+    arrays = {f"{name}.weight": np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
+    arrays |= {f"{name}.bias": np.ones(shape[0], np.float32) for name, shape in SHAPES.items()}
+    arrays["classifier.3.weight"][1, 2] = 3.0
+    source, target = tmp_path / "paper.safetensors", tmp_path / "paper.pdparams"
+    save_file(arrays, source)
+    monkeypatch.setattr(sys, "argv", ["transfer_weights.py", str(source), str(target)])
+    assert transfer_weights.main() == 0, capsys.readouterr().out
+    assert pickles.read(target)["classifier.3.weight"][2, 1] == 3.0  # Paddle's [in, out]
