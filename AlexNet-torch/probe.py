@@ -215,9 +215,8 @@ def report_describe(
     The tree's own is the one in the .safetensors file `fitted_to`, with as many classes.
     """
     if fitted_to and model is None:
-        name, classes = state.which_network(Path(fitted_to))
-        args.model = name or args.model
-        model = {"arguments": {"num_classes": classes or 1000}}
+        args.model = state.which_network(Path(fitted_to)) or args.model
+        model = {"arguments": {"num_classes": state.count_classes(Path(fitted_to)) or 1000}}
     network = make_empty(args, device, model)
     found = layers.describe(network)
     names = {key["layer"] for key in found["keys"] if not key["tied"]}

@@ -160,6 +160,12 @@ def get_args_parser(framework: str) -> Parser:
         ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
     )
     data.add_argument(
+        "--train-crop",
+        choices=["resized", "shifted"],
+        help="training crops: of any size from 8 %% of the area on, as torchvision's; or of one "
+        "size at a drawn place, as the paper's (recipe)",
+    )
+    data.add_argument(
         "--eval-crops",
         type=int,
         choices=[1, 10],

@@ -79,6 +79,9 @@ class BytePictures:
         """Return the part that is drawn of a picture, [H, W, 3]."""
 
         def draw(width: int, height: int) -> Crop:
+            if self.args.train_crop == "shifted":
+                share = self.args.image_size / self.args.resize_size
+                return draws.shifted_crop(self.args.seed, epoch, index, width, height, share)
             return draws.random_crop(self.args.seed, epoch, index, width, height)
 
         pixels = self.prepared and self.prepared.pixels(index)

@@ -87,7 +87,7 @@ def of_weights(
     args: argparse.Namespace,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    model: str,
+    model: str = "alexnet",
 ) -> Facts:
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 

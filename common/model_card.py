@@ -19,8 +19,8 @@ MOST_CLASSES = 20  # named on the card
 RECIPE = (
     "recipe", "model", "image_size", "batch_size", "epochs", "lr", "gpus", "schedule",
     "lr_step_size", "lr_gamma", "lr_patience", "warmup_epochs", "momentum", "nesterov",
-    "weight_decay", "dropout", "accumulate", "clip_grad", "label_smoothing", "colour_noise", "ema",
-    "amp", "seed", "weights",
+    "weight_decay", "dropout", "accumulate", "clip_grad", "label_smoothing", "train_crop",
+    "colour_noise", "ema", "amp", "seed", "weights",
 )  # fmt: skip
 OTHER = {"torch": "paddle", "paddle": "torch"}
 

@@ -25,6 +25,7 @@ class Recipe:
     dropout: float = 0.5
     model: str = "alexnet"
     colour_noise: float = 0.0
+    train_crop: str = "resized"
 
 
 RECIPES = {
@@ -77,5 +78,6 @@ RECIPES = {
         schedule="step",
         lr_step_size=23,
         colour_noise=0.1,
+        train_crop="shifted",
     ),
 }

@@ -47,18 +47,26 @@ def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
         ) from error
 
 
-def which_network(path: Path) -> tuple[str | None, int | None]:
-    """Return the name of the AlexNet in a .safetensors file, and how many classes it tells apart.
+def count_classes(path: Path) -> int | None:
+    """Return how many classes the AlexNet in a .safetensors file tells apart, None if it has none.
 
-    None and None where it holds none. Raises UserError on a bad file.
+    Raises UserError on a bad file.
     """
     found = read_neutral(path, lambda path: safe_open(path, framework="numpy"))
     with found as file:
-        keys = list(file.keys())
-        shape = file.get_slice(LAST_BIAS).get_shape() if LAST_BIAS in keys else []
-    if len(shape) != 1:
-        return None, None
-    return networks.of_weights(keys), shape[0]
+        if LAST_BIAS not in file.keys():  # noqa: SIM118 (the file is no dict)
+            return None
+        shape = file.get_slice(LAST_BIAS).get_shape()
+    return shape[0] if len(shape) == 1 else None
+
+
+def which_network(path: Path) -> str | None:
+    """Return the name of the AlexNet in a .safetensors file, None if it has none.
+
+    Raises UserError on a bad file.
+    """
+    with read_neutral(path, lambda path: safe_open(path, framework="numpy")) as file:
+        return networks.of_weights(file.keys())
 
 
 def is_plain_zip(path: Path) -> bool:

@@ -195,7 +195,7 @@ class Safetensors(Kind):
         ]
 
     def read(self) -> None:
-        state.which_network(self.path)
+        state.count_classes(self.path)
         for array in state.read_neutral(self.path, load_file).values():
             array.tobytes()
 

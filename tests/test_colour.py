@@ -100,6 +100,7 @@ def test_both_trees_add_it_to_the_same_pixels(small_folder, index, tmp_path):
 @pytest.mark.skipif(byte_pictures.cv2 is None, reason="needs OpenCV")
 def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
     values = {"image_size": 64, "resize_size": 73, "seed": 5, "channels_last": True}
+    values |= {"train_crop": "shifted"}
     plain, noisy = (
         BytePictures(index, argparse.Namespace(**values, colour_noise=noise), True, None)
         for noise in (0.0, NOISE)

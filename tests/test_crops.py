@@ -3,21 +3,24 @@
 import numpy as np
 import pytest
 
+from common import draws
 from common.folder import index_split
 from common.pictures import read_rgb
 from tests.helpers import FRAMEWORKS, SUFFIX, run_probe
 from tests.mains import run_mains
 
 SIZE = 64
-TEN = {"epochs": 1, "splits": ["val"]}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PART = {"epochs": 1, "splits": ["train", "val"]}
 
 
 @pytest.fixture(scope="module")
 def streams(small_folder, tmp_path_factory):
     options = ["--data-path", small_folder, "--recipe", "sample", "--image-size", SIZE]
     options += ["--batch-size", 30, "--workers", 0, "--eval-crops", 10]
+    options += ["--train-crop", "shifted", "--seed", 3]
     return {
-        framework: run_probe(framework, tmp_path_factory.mktemp(framework), *options, stream=TEN)[
+        framework: run_probe(framework, tmp_path_factory.mktemp(framework), *options, stream=PART)[
             "stream"
         ]
         for framework in FRAMEWORKS
@@ -38,9 +41,23 @@ def test_the_crops_are_torchvisions_ten(streams, small_folder):
     paths = index_split(small_folder, "val").paths
     for images, path in zip(streams["paddle"]["val_images"], paths, strict=True):
         square = F.center_crop(F.resize(read_rgb(path), 73), 73)
-        mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        expected = [F.normalize(F.to_tensor(c), mean, std) for c in F.ten_crop(square, SIZE)]
+        expected = [F.normalize(F.to_tensor(c), MEAN, STD) for c in F.ten_crop(square, SIZE)]
         assert np.abs(images - np.stack(expected)).max() < 1e-6
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_shifted_crops_have_one_size(streams, small_folder, framework):
+    from torchvision.transforms import functional as F
+
+    images, index = streams[framework]["train_images"], index_split(small_folder, "train")
+    for image, number in zip(images, draws.order(3, 0, len(index)), strict=True):
+        picture = read_rgb(index.paths[number])
+        crop = draws.shifted_crop(3, 0, number, *picture.size, SIZE / 73)
+        assert crop.height == crop.width == round(90 * SIZE / 73)
+        expected = F.resized_crop(picture, *crop, (SIZE, SIZE))
+        expected = F.hflip(expected) if draws.flip(3, 0, number) else expected
+        expected = F.normalize(F.to_tensor(expected), MEAN, STD).numpy()
+        assert np.abs(image - expected).max() < 1e-6
 
 
 MODEL = {

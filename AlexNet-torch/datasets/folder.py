@@ -48,7 +48,11 @@ class FolderDataset(Dataset):
         args = self.args
         picture = read_rgb(self.index.paths[index])
         if self.train:
-            crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
+            if args.train_crop == "shifted":
+                share = args.image_size / args.resize_size
+                crop = draws.shifted_crop(args.seed, epoch, index, *picture.size, share)
+            else:
+                crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
             flip = draws.flip(args.seed, epoch, index)
             image = presets.train_preset(picture, crop, flip, args.image_size)
             if self.noise:
