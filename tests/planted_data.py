@@ -235,13 +235,13 @@ DATA_FAULTS = {
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", area=(0.5, 1.0))")),
         "epoch 0, sample",
-        ["area 0.5", "area=[0.5, 1.0]", at(FOLDER, "crop = ")],
+        ["area 0.5", "area=[0.5, 1.0]", at(FOLDER, "crop = draws.random_crop")],
     ),
     "crop aspect": (
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", aspect=(1.0, 1.0))")),
         "epoch 0, sample",
-        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", at(FOLDER, "crop = ")],
+        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", at(FOLDER, "crop = draws.random_crop")],
     ),
     "crop missing": (
         "train_data",
@@ -270,7 +270,7 @@ DATA_FAULTS = {
         "train_data",
         folder(("(args.seed, epoch, index", "(args.seed, 0, index")),
         "epoch 1, sample",
-        ["in every epoch", "epoch is not passed on", at(FOLDER, "crop = ")],
+        ["in every epoch", "epoch is not passed on", at(FOLDER, "crop = draws.random_crop")],
     ),
     "the same order in every epoch": (
         "train_data",
