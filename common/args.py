@@ -32,12 +32,8 @@ FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto
 CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
 CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
 CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
-KEPT = {
-    "data_path",
-    "verify_data",
-    "skip_bad",
-    "eval_crops",
-}  # of these, what stays as it was unless given anew
+# Of these, what stays as it was unless given anew.
+KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
 AUTO = "auto"  # of --resume
 
 
