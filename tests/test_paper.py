@@ -8,9 +8,16 @@ from safetensors.numpy import save_file
 
 from common import networks, pickles
 from common.args import parse
-from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_probe, run_train
+from tests.helpers import (
+    FRAMEWORKS,
+    SMALL_PAPER,
+    SUFFIX,
+    assert_user_error,
+    run_probe,
+    run_train,
+)
 from tests.mains import run_mains
-from tests.trees import SMALL_PAPER, copy_tree
+from tests.trees import copy_tree
 from tools import transfer_weights
 
 SHAPES = {

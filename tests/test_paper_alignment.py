@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from tests.trees import SMALL_PAPER, copy_tree
+from tests.helpers import SMALL_PAPER
+from tests.trees import copy_tree
 from tools import align, compare_forward, probes
 
 PAPER = ["--model", "alexnet-paper"]

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import FRAMEWORKS, run
-from tests.trees import SMALL_PAPER, copy_tree
+from tests.helpers import FRAMEWORKS, SMALL_PAPER, run
+from tests.trees import copy_tree
 from tools.distributed_check import environments
 
 SMALL = [*SMALL_PAPER, ("models/alexnet_two_devices.py", "4096", "32")]

@@ -12,7 +12,6 @@ Edits = list[tuple[str, str, str]]  # file, old text, new text
 # Hidden layers of 32 units in place of 4,096, so that a test takes seconds; classifier.4 stays
 # square.
 SMALL: Edits = [("models/alexnet.py", "4096", "32")]
-SMALL_PAPER: Edits = [("models/alexnet_paper.py", "4096", "32")]
 
 
 def copy_tree(framework: str, target: Path, edits: Edits) -> Path:
