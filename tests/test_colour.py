@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from common import byte_pictures, colour, draws
+from common import colour, draws
 from common.byte_pictures import BytePictures
 from common.folder import index_split
 from common.pictures import read_rgb
@@ -97,10 +97,10 @@ def test_both_trees_add_it_to_the_same_pixels(small_folder, index, tmp_path):
                 assert np.abs(own - shift).max() < 1e-6
 
 
-@pytest.mark.skipif(byte_pictures.cv2 is None, reason="needs OpenCV")
 def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
     values = {"image_size": 64, "resize_size": 73, "seed": 5, "channels_last": True}
     values |= {"train_crop": "shifted"}
+    pytest.importorskip("cv2")
     plain, noisy = (
         BytePictures(index, argparse.Namespace(**values, colour_noise=noise), True, None)
         for noise in (0.0, NOISE)

@@ -67,7 +67,7 @@ def test_the_response_normalization_alone_is_aligned(monkeypatch, capsys):
 
 
 def test_the_papers_network_is_aligned(call):
-    checkpoints = "init,forward,loss,backward,lr,optimizer,training,resume"
+    checkpoints = "init,forward,loss,backward,lr,optimizer,training,resume,inference"
     status, found, text = call(align, [], *PAPER, "--only", checkpoints, "--steps", 3)
     assert status == 0 and found["aligned"], text
     verdicts = {one["name"]: one for one in found["checkpoints"]}

@@ -33,6 +33,7 @@ class Side:
     model: dict[str, Any] | None = None
     options: list[str] = field(default_factory=list)  # of train.py
     environment: dict[str, str] = field(default_factory=dict)  # more than this process's own
+    own_files: tuple[str, ...] = ()  # of the tree, those that its user writes; none named: all
 
     @property
     def python(self) -> str:
@@ -108,6 +109,11 @@ class Side:
 
 
 def _last_line(text: str) -> str:
+    """Return the line that says what went wrong: the first of an exception, or the last of all."""
+    _, traceback, end = text.rpartition("Traceback (most recent call last)")
+    raised = re.search(r"^(?:\[rank\d+\]: *)?((?:\w+\.)*\w*Error: *\S.{19,})$", end, re.MULTILINE)
+    if traceback and raised:
+        return raised[1]
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
 
