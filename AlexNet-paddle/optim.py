@@ -11,10 +11,20 @@ from paddle.optimizer.lr import (
     CosineAnnealingDecay,
     LinearWarmup,
     LRScheduler,
+    ReduceOnPlateau,
     StepDecay,
 )
 
 WARMUP_START = 0.01  # share of the learning rate at the first step of the warm-up
+
+
+class Plateau(ReduceOnPlateau):
+    """Multiplies the rate where the validation error has not been smaller for some epochs."""
+
+    def step(self, error: float | None = None) -> None:
+        """Look at the error of an epoch; without one, as after each training step, do nothing."""
+        if error is not None:
+            super().step(error)
 
 
 def scale_lr(args: argparse.Namespace, world_size: int) -> float:
@@ -36,6 +46,9 @@ def build(
     warmup_steps = round(args.warmup_epochs * steps_per_epoch)
     if args.schedule == "step":
         scheduler = StepDecay(lr, args.lr_step_size * steps_per_epoch, args.lr_gamma)
+    elif args.schedule == "plateau":
+        rule = {"factor": args.lr_gamma, "patience": args.lr_patience, "threshold": 0.0}
+        scheduler = Plateau(lr, **rule)
     else:
         scheduler = CosineAnnealingDecay(lr, max(steps - warmup_steps, 1))
     if warmup_steps:
@@ -48,6 +61,12 @@ def build(
         use_nesterov=args.nesterov,
     )
     return optimizer, scheduler
+
+
+def end_epoch(scheduler: LRScheduler, error: float) -> None:
+    """Tell the schedule the validation error of an epoch, in per cent; only a plateau heeds it."""
+    if isinstance(scheduler, Plateau):
+        scheduler.step(error)
 
 
 def current_lr(optimizer: Momentum) -> float:

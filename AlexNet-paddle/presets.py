@@ -4,6 +4,9 @@ Nothing is drawn here: the crop and the flip are given, so that both trees make 
 Parameters and order are those of torchvision's references/classification/presets.py.
 """
 
+import itertools
+
+import numpy as np
 import paddle
 from paddle.vision.transforms import functional as F
 from PIL.Image import Image
@@ -36,10 +39,31 @@ def eval_preset(picture: Image, resize_size: int, image_size: int) -> paddle.Ten
     return normalize(picture)
 
 
+def ten_crop_preset(picture: Image, resize_size: int, image_size: int) -> paddle.Tensor:
+    """Cut the corners and the centre out of evaluation's square, and out of its mirror image.
+
+    Section 4.1 of the paper. Returns [10, 3, image_size, image_size], float32, each normalized.
+    """
+    picture = F.resize(picture, resize_size)
+    picture = F.center_crop(picture, resize_size)
+    edges = (0, resize_size - image_size)
+    crops = []
+    for side in (picture, F.hflip(picture)):
+        for top, left in itertools.product(edges, edges):
+            crops.append(F.crop(side, top, left, image_size, image_size))
+        crops.append(F.center_crop(side, image_size))
+    return paddle.stack([normalize(crop) for crop in crops])
+
+
 def normalize(picture: Image) -> paddle.Tensor:
     """Turn bytes [H, W, 3] into numbers [3, H, W], of mean 0 and deviation 1 on ImageNet."""
     image = F.to_tensor(picture)  # [3, H, W], 0 to 1
     return F.normalize(image, MEAN, STD)
+
+
+def add_colour(image: paddle.Tensor, shift: np.ndarray) -> paddle.Tensor:
+    """Add `shift` [3], of R, G, B on a scale of 0 to 1, to a normalized picture [3, S, S]."""
+    return image + paddle.to_tensor(shift / np.float32(STD))[:, None, None]
 
 
 def normalize_bytes(images: paddle.Tensor) -> paddle.Tensor:

@@ -51,7 +51,7 @@ import metric
 import optim
 from common import draws, errors, serving, state, streams
 from common.args import parse
-from models import AlexNet
+from models import MODELS
 
 
 def answer(request: dict, out_dir: Path) -> None:
@@ -82,9 +82,9 @@ def choose_device(name: str) -> str:
     return train.choose_device(name)
 
 
-def make_model(args, device, num_classes: int) -> AlexNet:
+def make_model(args, device, num_classes: int) -> nn.Layer:
     paddle.seed(draws.weights_seed(args.seed))
-    model = AlexNet(num_classes=num_classes, dropout=args.dropout)
+    model = MODELS[args.model](num_classes=num_classes, dropout=args.dropout)
     if args.weights:
         checkpoint.load_weights(args.weights, model)
     return model
@@ -175,9 +175,10 @@ def report_describe(
 ) -> dict:
     """The network is run where `input_shape` is given and its layers have other names than these.
 
-    The tree's own has as many classes as the one in the .safetensors file `fitted_to`.
+    The tree's own is the one in the .safetensors file `fitted_to`, with as many classes.
     """
     if fitted_to and model is None:
+        args.model = state.which_network(Path(fitted_to)) or args.model
         model = {"arguments": {"num_classes": state.count_classes(Path(fitted_to)) or 1000}}
     network = make_empty(args, device, model)
     found = layers.describe(network)

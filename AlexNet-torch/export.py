@@ -17,12 +17,12 @@ from torch import nn
 
 import checkpoint
 import presets
-from common import errors, exports, facts, folder, onnx_models, sample, state
+from common import errors, exports, facts, folder, networks, onnx_models, sample, state
 from common.exports import Exported
 from common.facts import Facts
 from common.use_args import parse_export
 from datasets.folder import make_loader, read_batches
-from models import AlexNet
+from models import MODELS
 
 FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}  # by name, with the ending of the output
 
@@ -45,17 +45,18 @@ def main() -> int:
     return 0
 
 
-def load_model(path: Path, args: argparse.Namespace) -> tuple[AlexNet, Facts]:
+def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, Facts]:
     """Return the model of a weights file in eval mode, and what else is known of it.
 
     Raises UserError where the file is damaged or of another network, or the names do not fit it.
     """
     weights, classes = checkpoint.read_weights(path)
     outputs = state.count_outputs(path, weights)
-    model = AlexNet(num_classes=outputs)
+    name = networks.of_weights(weights) or "alexnet"  # what is missing is told next
+    model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
     model.eval()
-    known = facts.of_weights(path, classes, args, presets.MEAN, presets.STD)
+    known = facts.of_weights(path, classes, args, presets.MEAN, presets.STD, name)
     facts.check_count(known, (1, outputs), path)
     return model, known
 

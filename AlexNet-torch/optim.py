@@ -11,11 +11,21 @@ from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LinearLR,
     LRScheduler,
+    ReduceLROnPlateau,
     SequentialLR,
     StepLR,
 )
 
 WARMUP_START = 0.01  # share of the learning rate at the first step of the warm-up
+
+
+class Plateau(ReduceLROnPlateau):
+    """Multiplies the rate where the validation error has not been smaller for some epochs."""
+
+    def step(self, error: float | None = None) -> None:
+        """Look at the error of an epoch; without one, as after each training step, do nothing."""
+        if error is not None:
+            super().step(error)
 
 
 def scale_lr(args: argparse.Namespace, world_size: int) -> float:
@@ -44,12 +54,21 @@ def build(
     warmup_steps = round(args.warmup_epochs * steps_per_epoch)
     if args.schedule == "step":
         scheduler = StepLR(optimizer, args.lr_step_size * steps_per_epoch, args.lr_gamma)
+    elif args.schedule == "plateau":
+        rule = {"factor": args.lr_gamma, "patience": args.lr_patience, "threshold": 0.0}
+        scheduler = Plateau(optimizer, **rule)
     else:
         scheduler = CosineAnnealingLR(optimizer, max(steps - warmup_steps, 1))
     if warmup_steps:
         warmup = LinearLR(optimizer, WARMUP_START, total_iters=warmup_steps)
         scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[warmup_steps])
     return optimizer, scheduler
+
+
+def end_epoch(scheduler: LRScheduler, error: float) -> None:
+    """Tell the schedule the validation error of an epoch, in per cent; only a plateau heeds it."""
+    if isinstance(scheduler, Plateau):
+        scheduler.step(error)
 
 
 def current_lr(optimizer: SGD) -> float:

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 import boards
 import checkpoint
+import crops
 import distributed
 import metric
 import optim
@@ -48,7 +49,7 @@ from common.stopping import Stop
 from common.timing import Waiting
 from datasets.folder import make_loader, read_batches
 from ema import Average
-from models import AlexNet
+from models import MODELS
 
 REFRESH = 10  # batches between two looks at the running loss: each look waits for the device
 LAYOUT = {False: torch.contiguous_format, True: torch.channels_last}
@@ -71,7 +72,7 @@ def main() -> None:
     train_loader, val_loader, classes = load_data(args, rank, world_size)
 
     torch.manual_seed(draws.weights_seed(args.seed))
-    model = AlexNet(num_classes=len(classes), dropout=args.dropout).to(device)
+    model = MODELS[args.model](num_classes=len(classes), dropout=args.dropout).to(device)
     model = model.to(memory_format=LAYOUT[args.channels_last])
     criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     weights = args.weights or (args.resume if args.eval_only else None)
@@ -110,7 +111,8 @@ def main() -> None:
     network = distributed.wrap(network, device, world_size)
     print(f"run folder: {run.path}")
     print(f"data: {len(train_loader.dataset)} train, {len(val_loader.dataset)} val pictures")
-    print(f"model: {len(classes)} classes, {args.image_size} pixels, on {device} x {world_size}")
+    print(f"model: {args.model}, {len(classes)} classes, {args.image_size} pixels")
+    print(f"device: {device} x {world_size}")
     lr = optim.scale_lr(args, world_size)
     print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {lr:g} here")
 
@@ -125,6 +127,7 @@ def main() -> None:
         with average.in_place():
             evaluation = evaluate(model, criterion, val_loader, device, world_size)
         row |= evaluation.results
+        optim.end_epoch(scheduler, error=100 - row["val_top1"])
         row["seconds"] = time.perf_counter() - start
 
         is_best = progress.end_epoch(row["val_top1"])
@@ -340,7 +343,7 @@ def evaluate(
     bar = progress_bar(loader, "evaluating")
     for images, labels in read_batches(loader, epoch=0, device=device):  # [N, 3, S, S], [N]
         images, labels = images.to(device), labels.to(device)
-        logits = model(images)  # [N, C]
+        logits = crops.classify(model, images)  # [N, C]
         loss_sum += criterion(logits, labels) * len(labels)
         correct1 += metric.count_correct(logits, labels, k=1)
         correct5 += metric.count_correct(logits, labels, k=5)

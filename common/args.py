@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from common import checkpoints, errors
+from common import checkpoints, errors, networks
 from common.checkpoints import SUFFIX
 from common.paths import RUNS_DIR
 from common.public_data import SIZES
 from common.recipes import RECIPES
 
-SMALLEST_IMAGE = 63  # pixels; below it AlexNet's last pooling has nothing left to pool
+SMALLEST_IMAGE = min(networks.SMALLEST.values())  # pixels
 LARGEST_IMAGE = 4096
 LARGEST_SEED = 2**63 - 1
 
@@ -23,7 +23,7 @@ DEFAULTS = {
     **{"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False},
     **{"accumulate": 1, "clip_grad": 0.0, "label_smoothing": 0.0, "ema": 0.0},
     **{"amp": "off", "compile": False, "channels_last": False, "deterministic": False},
-    **{"fast": False, "split_batch": False},
+    **{"fast": False, "split_batch": False, "eval_crops": 1},
     **{"save_every": "15m", "keep": 2, "tensorboard": False, "visualdl": False},
 }
 # What --fast means beside its loader, unless given otherwise.
@@ -31,8 +31,9 @@ FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto
 # What may change when a run is resumed; all else is part of what the run is.
 CHANGEABLE = {"data_path", "workers", "device", "output_dir", "resume", "weights", "eval_only"}
 CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
-CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto"}
-KEPT = {"data_path", "verify_data", "skip_bad"}  # of these, what stays as it was unless given anew
+CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
+# Of these, what stays as it was unless given anew.
+KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
 AUTO = "auto"  # of --resume
 
 
@@ -154,6 +155,26 @@ def get_args_parser(framework: str) -> Parser:
         help="read pictures from a copy that is decoded and small, in DIR (none named: in "
         ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
     )
+    data.add_argument(
+        "--train-crop",
+        choices=["resized", "shifted"],
+        help="training crops: of any size from 8 %% of the area on, as torchvision's; or of one "
+        "size at a drawn place, as the paper's (recipe)",
+    )
+    data.add_argument(
+        "--eval-crops",
+        type=int,
+        choices=[1, 10],
+        help="evaluation looks at the centre alone; or at the corners too and at all five "
+        "mirrored, and averages the probabilities, as the paper does (1)",
+    )
+    data.add_argument(
+        "--colour-noise",
+        type=_real(0, 10),
+        metavar="STD",
+        help="of the multiples of the training set's principal colours that are added to a "
+        "picture; the paper: 0.1 (recipe)",
+    )
 
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
@@ -183,13 +204,19 @@ def get_args_parser(framework: str) -> Parser:
         "--weight-decay", type=_real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
     )
     recipe.add_argument(
-        "--schedule", choices=["step", "cosine"], help="of the learning rate (recipe)"
+        "--schedule", choices=["step", "cosine", "plateau"], help="of the learning rate (recipe)"
     )
     recipe.add_argument(
         "--lr-step-size", type=whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
     )
     recipe.add_argument(
-        "--lr-gamma", type=_real(0, 1), metavar="G", help="step: factor of each stair (recipe)"
+        "--lr-gamma", type=_real(0, 1), metavar="G", help="factor of each stair (recipe)"
+    )
+    recipe.add_argument(
+        "--lr-patience",
+        type=whole(0),
+        metavar="EPOCHS",
+        help="plateau: a stair after more epochs than these without a smaller val error (recipe)",
     )
     recipe.add_argument(
         "--warmup-epochs",
@@ -218,6 +245,11 @@ def get_args_parser(framework: str) -> Parser:
     recipe.add_argument("--dropout", type=_real(0, 0.99), metavar="P", help="rate (recipe)")
 
     model = parser.add_argument_group("model")
+    model.add_argument(
+        "--model",
+        choices=sorted(networks.SMALLEST),
+        help="alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012 (recipe)",
+    )
     model.add_argument(
         "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"
     )
@@ -318,7 +350,10 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
         _fill_in(args, _stored_arguments(parser, args, framework))
     if args.recipe is None:
         args.recipe = _default_recipe(args)
-    _fill_in(args, dataclasses.asdict(RECIPES[args.recipe]))
+    recipe = dataclasses.asdict(RECIPES[args.recipe])
+    _fill_in(args, {"model": recipe["model"]})
+    recipe["image_size"] = max(recipe["image_size"], networks.SMALLEST[args.model])
+    _fill_in(args, recipe)
     if args.fast:
         _fill_in(args, FAST[framework])
     _fill_in(args, DEFAULTS)
@@ -388,7 +423,7 @@ def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) 
     stored = _read_stored(parser, args.resume)
     if stored.get("framework") != framework:
         parser.error(f"--resume {args.resume}: a run of {stored.get('framework')}")
-    longer = {"epochs"} if stored.get("schedule") == "step" else set()  # cosine ends with the run
+    longer = set() if stored.get("schedule") == "cosine" else {"epochs"}  # cosine ends with the run
     for name, value in vars(args).items():
         fixed = name not in CHANGEABLE | longer
         if fixed and value is not None and value != stored.get(name):
@@ -439,10 +474,21 @@ def _check_together(parser: Parser, args: argparse.Namespace) -> None:
             f"the recipe {args.recipe} needs pictures: name their folder by --data-path, or a "
             "public data set by --dataset"
         )
+    smallest = networks.SMALLEST[args.model]
+    if args.image_size < smallest:
+        parser.error(
+            f"--image-size {args.image_size}: {args.model} takes pictures of {smallest} pixels or "
+            "more"
+        )
     if args.warmup_epochs >= args.epochs:
         parser.error(
             f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"
         )
+    if args.schedule == "plateau":
+        if args.warmup_epochs:
+            parser.error("--schedule plateau has no warm-up: give --warmup-epochs 0")
+        if args.lr_gamma == 1:
+            parser.error("--schedule plateau needs a --lr-gamma below 1")
     if args.amp == "fp16" and args.device == "cpu":
         parser.error("--amp fp16 is for GPUs: on a processor use bf16 (torch), or none")
     if args.framework == "paddle":

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from common import draws
+from common import colour, draws
 from common.batches import Key
 from common.cache import Prepared
 from common.draws import Crop
@@ -56,6 +56,7 @@ class BytePictures:
         self.args = args
         self.train = train
         self.prepared = prepared
+        self.noise = colour.of_run(index, args) if train else None
         size = args.image_size
         self.shape = (size, size, 3) if args.channels_last else (3, size, size)
 
@@ -72,6 +73,8 @@ class BytePictures:
             pixels = resize(self.cut_out(epoch, index), self.args.image_size)
             if draws.flip(self.args.seed, epoch, index):
                 pixels = opencv().flip(pixels, 1)
+            if self.noise:
+                pixels = add_colour(pixels, self.noise.draw(epoch, index))
         else:
             picture = shorter_side(self.whole(index), self.args.resize_size)
             pixels = np.asarray(centre(picture, self.args.image_size))
@@ -85,6 +88,9 @@ class BytePictures:
         """Return the part that is drawn of a picture, [H, W, 3]."""
 
         def draw(width: int, height: int) -> Crop:
+            if self.args.train_crop == "shifted":
+                share = self.args.image_size / self.args.resize_size
+                return draws.shifted_crop(self.args.seed, epoch, index, width, height, share)
             return draws.random_crop(self.args.seed, epoch, index, width, height)
 
         pixels = self.prepared and self.prepared.pixels(index)
@@ -98,6 +104,11 @@ class BytePictures:
         """Return a picture, that of the prepared copy where there is one."""
         pixels = self.prepared and self.prepared.pixels(index)
         return read_rgb(self.index.paths[index]) if pixels is None else Image.fromarray(pixels)
+
+
+def add_colour(pixels: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Add `shift` [3], on a scale of 0 to 1, to every pixel of [H, W, 3], to the nearest byte."""
+    return opencv().add(pixels, (*(255 * shift.astype(np.float64)).tolist(), 0.0))
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -35,6 +35,7 @@ class Purpose(enum.IntEnum):
     WEIGHTS = 6
     MASK = 7
     PROJECTION = 8
+    COLOUR = 9
 
 
 class Crop(NamedTuple):
@@ -132,9 +133,29 @@ def _central_crop(width: int, height: int, aspect: Aspect) -> Crop:
     return Crop((height - h) // 2, (width - w) // 2, h, w)
 
 
+def shifted_crop(seed: int, epoch: int, index: int, width: int, height: int, share: float) -> Crop:
+    """Draw a square box of `share` of the shorter side, anywhere in the picture's central square.
+
+    The paper's (section 4.1) is 224 pixels out of the central 256 of a picture that has 256 on its
+    shorter side: cut out first and then resized, it is the same box.
+    """
+    square = min(width, height)
+    side = max(round(share * square), 1)
+    u_top, u_left = uniform(seed, Purpose.CROP, epoch, index, 2).tolist()
+    top, left = (int(u * (square - side + 1)) for u in (u_top, u_left))
+    return Crop((height - square) // 2 + top, (width - square) // 2 + left, side, side)
+
+
 def flip(seed: int, epoch: int, index: int) -> bool:
     """Draw whether the picture is mirrored left to right: yes in one case of two."""
     return bool(uniform(seed, Purpose.FLIP, epoch, index, 1)[0] < 0.5)
+
+
+def colour(seed: int, epoch: int, index: int) -> np.ndarray:
+    """Draw three numbers of the normal distribution N(0, 1), by Box and Muller: [3], float64."""
+    u = uniform(seed, Purpose.COLOUR, epoch, index, 6)
+    radius = np.sqrt(-2 * np.log(1 - u[:3]))  # 1 - u is never 0
+    return radius * np.cos(2 * np.pi * u[3:])
 
 
 def dropout_seed(seed: int, epoch: int, step: int) -> int:

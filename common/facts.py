@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import networks
 from common.args import LARGEST_IMAGE, SMALLEST_IMAGE, resize_size
 from common.errors import UserError
 
@@ -44,6 +45,7 @@ class Facts:
             fast=False,
             cache=None,
             channels_last=False,
+            eval_crops=1,
         )
 
 
@@ -85,17 +87,24 @@ def of_weights(
     args: argparse.Namespace,
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    model: str = "alexnet",
 ) -> Facts:
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 
     `classes` are those that the file itself names; the image size is in the run's args.json beside
-    it. A size that nothing tells is the usual one, and the user is told.
+    it. A size that nothing tells is that of the `model`'s published training, and the user is told.
+    Raises UserError where the size is too small for it.
     """
     size = args.image_size or run_image_size(weights)
     if size is None:
-        size = USUAL_SIZE
+        size = networks.USUAL[model]
         note = f"{weights} does not tell its image size: {size} pixels are taken (--image-size)"
         print(f"note: {note}", file=sys.stderr)
+    if size < networks.SMALLEST[model]:
+        raise UserError(
+            f"--image-size {size}: {weights} holds {model}, which takes pictures of "
+            f"{networks.SMALLEST[model]} pixels or more"
+        )
     return Facts(size, mean, std, read_classes(args.classes) if args.classes else classes)
 
 

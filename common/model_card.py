@@ -17,9 +17,10 @@ NAME = "model_card.md"
 MOST_CLASSES = 20  # named on the card
 # Arguments that say how the weights came about; the rest says where and on what they ran.
 RECIPE = (
-    "recipe", "image_size", "batch_size", "epochs", "lr", "gpus", "schedule", "lr_step_size",
-    "lr_gamma", "warmup_epochs", "momentum", "nesterov", "weight_decay", "dropout", "accumulate",
-    "clip_grad", "label_smoothing", "ema", "amp", "seed", "weights",
+    "recipe", "model", "image_size", "batch_size", "epochs", "lr", "gpus", "schedule",
+    "lr_step_size", "lr_gamma", "lr_patience", "warmup_epochs", "momentum", "nesterov",
+    "weight_decay", "dropout", "accumulate", "clip_grad", "label_smoothing", "train_crop",
+    "colour_noise", "ema", "amp", "seed", "weights",
 )  # fmt: skip
 OTHER = {"torch": "paddle", "paddle": "torch"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from common import pickles
+from common import networks, pickles
 from common.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -60,6 +60,15 @@ def count_classes(path: Path) -> int | None:
     return shape[0] if len(shape) == 1 else None
 
 
+def which_network(path: Path) -> str | None:
+    """Return the name of the AlexNet in a .safetensors file, None if it has none.
+
+    Raises UserError on a bad file.
+    """
+    with read_neutral(path, lambda path: safe_open(path, framework="numpy")) as file:
+        return networks.of_weights(file.keys())
+
+
 def is_plain_zip(path: Path) -> bool:
     """Say whether a file is a zip that holds its contents as they are, such as torch's.
 
@@ -105,9 +114,10 @@ def check(path: Path, found: Shapes, expected: Shapes) -> None:
     for names, trouble in ((missing, "lacks"), (unknown, "has, unknown to the model,")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(
-                f"{path}: the file {trouble} {names[0]}{more}; it holds another network's weights"
-            )
+            model = networks.of_weights(found)
+            another = model not in (None, networks.of_weights(expected))
+            whose = f"those of --model {model}" if another else "another network's weights"
+            raise UserError(f"{path}: the file {trouble} {names[0]}{more}; it holds {whose}")
     for name, shape in expected.items():
         if found[name] != shape:
             why = "was it trained with another network?"

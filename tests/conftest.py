@@ -1,6 +1,10 @@
+import os
+import sys
+
 import pytest
 
-from tests.helpers import FRAMEWORKS, make_folder
+from common.paths import ROOT
+from tests.helpers import FRAMEWORKS, make_folder, run
 from tests.mains import run_mains
 from tests.trees import SMALL, copy_tree
 
@@ -54,3 +58,16 @@ def small_run(request, small_folder, tmp_path_factory):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return framework, tree, place / "run"
+
+
+@pytest.fixture(scope="session")
+def run_in_tree():
+    """A function that runs a program, a text, in a process that has one tree on its path."""
+
+    def call(framework, program, **environment):
+        path = os.pathsep.join([str(ROOT / f"AlexNet-{framework}"), str(ROOT)])
+        done = run(sys.executable, "-c", program, PYTHONPATH=path, **environment)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return call

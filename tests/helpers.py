@@ -15,6 +15,8 @@ from common.paths import ROOT
 FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
 TIMEOUT = 300  # seconds after which a process counts as hanging
+# Hidden layers of 32 units in the paper's network, for tests.trees.copy_tree.
+SMALL_PAPER = [("models/alexnet_paper.py", "4096", "32")]
 
 
 def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> Path:

@@ -14,7 +14,9 @@ TRAIN_RESIZE = "picture = F.resize(picture, (image_size, image_size))"
 FLIP = "    if flip:\n        picture = F.hflip(picture)\n"
 DRAW_CROP = "draws.random_crop(args.seed, epoch, index, picture.width, picture.height)"
 DRAW_FLIP = "draws.flip(args.seed, epoch, index)"
-PARTS = "PartBatches(length, args.batch_size, **place)"  # of the evaluation
+PARTS = (
+    "PartBatches(length, max(args.batch_size // args.eval_crops, 1), **place)"  # of the evaluation
+)
 INTERPOLATE = """x = F.to_tensor(picture)[None]
     scale = resize_size / min(picture.size)
     x = paddle.nn.functional.interpolate(x, size=[int(s * scale + 1e-9) for s in x.shape[2:]], mode="bilinear")
@@ -233,13 +235,13 @@ DATA_FAULTS = {
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", area=(0.5, 1.0))")),
         "epoch 0, sample",
-        ["area 0.5", "area=[0.5, 1.0]", at(FOLDER, "crop = ")],
+        ["area 0.5", "area=[0.5, 1.0]", at(FOLDER, "crop = draws.random_crop")],
     ),
     "crop aspect": (
         "train_data",
         folder((DRAW_CROP, DRAW_CROP[:-1] + ", aspect=(1.0, 1.0))")),
         "epoch 0, sample",
-        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", at(FOLDER, "crop = ")],
+        ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", at(FOLDER, "crop = draws.random_crop")],
     ),
     "crop missing": (
         "train_data",
@@ -268,7 +270,7 @@ DATA_FAULTS = {
         "train_data",
         folder(("(args.seed, epoch, index", "(args.seed, 0, index")),
         "epoch 1, sample",
-        ["in every epoch", "epoch is not passed on", at(FOLDER, "crop = ")],
+        ["in every epoch", "epoch is not passed on", at(FOLDER, "crop = draws.random_crop")],
     ),
     "the same order in every epoch": (
         "train_data",

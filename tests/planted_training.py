@@ -8,7 +8,9 @@ TRAIN, OPTIM, MODEL, CHECKPOINT, METRIC = (
     "metric.py",
 )
 DISTRIBUTED, FOLDER = "distributed.py", "datasets/folder.py"
-PARTS = "        batches = PartBatches(length, args.batch_size, **place)\n"
+PARTS = (
+    "        batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), **place)\n"
+)
 FORWARD = "        x = self.avgpool(x)"
 LOSS = "nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)"
 STEP = "        scaler.step(optimizer)\n"

@@ -24,6 +24,7 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 def settings(**others):
     values = {"image_size": SIZE, "resize_size": 73, "seed": SEED, "channels_last": True}
+    values |= {"colour_noise": 0.0, "train_crop": "resized"}
     return argparse.Namespace(**values | others)
 
 

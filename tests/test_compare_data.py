@@ -97,7 +97,7 @@ def test_a_fault_of_torchs_copy_is_mended_there(pictures, tmp_path, copy):
     tree = copy("torch", edits)
     found = check_data(sides(torch_tree=tree), tmp_path / "scratch", pictures)
     assert "lanczos in PyTorch, bilinear in PaddlePaddle" in found.cause
-    assert "AlexNet-torch/presets.py:34" in found.fix
+    assert "AlexNet-torch/presets.py:37" in found.fix
 
 
 def test_a_tree_that_crashes_is_told_in_its_own_words(pictures, tmp_path, copy):

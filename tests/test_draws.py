@@ -71,3 +71,17 @@ def test_seeds_for_the_frameworks_differ_by_step():
     assert len(seeds) == 1000
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert draws.weights_seed(0) != draws.weights_seed(1)
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 375), (256, 256), (90, 400), (1, 3)])
+def test_a_shifted_crop_lies_anywhere_in_the_central_square(width, height):
+    square, share = min(width, height), 224 / 256
+    crops = [draws.shifted_crop(1, 0, index, width, height, share) for index in range(2000)]
+    side = max(round(share * square), 1)
+    assert {(crop.height, crop.width) for crop in crops} == {(side, side)}
+    for first, places in (
+        ((height - square) // 2, {crop.top for crop in crops}),
+        ((width - square) // 2, {crop.left for crop in crops}),
+    ):
+        assert places == set(range(first, first + square - side + 1))
+    assert len(set(crops)) > len({crop.top for crop in crops}) or square == side

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import errors, sample
+from common import errors, networks, sample
 from common.args import LARGEST_SEED, Parser, whole
 from common.errors import UserError
 from common.recipes import RECIPES
@@ -27,6 +27,7 @@ from tools import (
     forward,
     forward_report,
     inference_check,
+    models,
     resume_check,
     small_checks,
     training_checks,
@@ -34,7 +35,7 @@ from tools import (
 )
 from tools.data_streams import Pictures
 from tools.probes import FRAMEWORKS, Side, default_tree, kept_running, scratch
-from tools.rehearsals import Rehearsals
+from tools.rehearsals import IMAGE_SIZE, Rehearsals
 from tools.verdicts import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
 
 STEPS = 6  # more than an epoch of the pictures that are drawn for it
@@ -68,6 +69,7 @@ def parse() -> argparse.Namespace:
         description="Check every step of a port, from the weights' start to the training.",
         epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
     )
+    models.add_model(parser)
     parser.add_argument("--only", type=names, metavar="NAMES", help="these alone, with commas")
     parser.add_argument("--skip", type=names, default=[], metavar="NAMES", help="all but these")
     for framework in FRAMEWORKS:
@@ -131,7 +133,10 @@ def choose(only: list[str] | None, skip: list[str]) -> dict[str, str | None]:
 
 def run(args: argparse.Namespace, folder: Path, chosen: dict[str, str | None]) -> list[Verdict]:
     """Run the chosen checkpoints in order, and say on standard error how far it is."""
-    sides = {name: Side(name, getattr(args, f"{name}_tree")) for name in FRAMEWORKS}
+    options = ["--model", args.model]
+    sides = {
+        name: Side(name, getattr(args, f"{name}_tree"), options=options) for name in FRAMEWORKS
+    }
     checks = make_checks(args, sides, folder)
     verdicts: list[Verdict] = []
     for number, name in enumerate(CHECKPOINTS, 1):
@@ -159,7 +164,15 @@ def make_checks(
     args: argparse.Namespace, sides: dict[str, Side], folder: Path
 ) -> dict[str, Callable[[], Verdict]]:
     """Return the function of each checkpoint; each starts from a common state of its own."""
-    rehearsals = Rehearsals(sides, folder / "rehearsals", args.seed, args.weights)
+    smallest = networks.SMALLEST[args.model]
+    rehearsals = Rehearsals(
+        sides,
+        folder / "rehearsals",
+        args.seed,
+        args.weights,
+        image_size=max(IMAGE_SIZE, smallest),
+        model=args.model,
+    )
 
     def rehearsed(check: Callable[[Rehearsals], Verdict]) -> Callable[[], Verdict]:
         def prepared() -> Verdict:
@@ -193,7 +206,8 @@ def make_checks(
 def pictures(args: argparse.Namespace, target: Path) -> Pictures:
     """Return the pictures for data and train_data: some of --data-path, or of the sample."""
     recipe = RECIPES["imagenet" if args.data_path else "sample"]
-    size, batch_size = args.image_size or recipe.image_size, args.batch_size or recipe.batch_size
+    size = args.image_size or max(recipe.image_size, networks.SMALLEST[args.model])
+    batch_size = args.batch_size or recipe.batch_size
     source = args.data_path or sample.ensure()
     chosen = data_streams.choose(source, target, PICTURES, batch_size)
     return Pictures(chosen, size, batch_size, args.seed, workers=0)  # workers: compare_data.py

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from common import errors, sample
+from common import errors, networks, sample
 from common.args import LARGEST_SEED, Parser, whole
 from common.errors import UserError
 from common.run_folder import package_versions, write_result
-from tools import align_report, training_checks, training_report
+from tools import align_report, models, training_checks, training_report
 from tools.probes import FRAMEWORKS, NAMES, Side, default_tree, kept_running, scratch
-from tools.rehearsals import Rehearsals
+from tools.rehearsals import IMAGE_SIZE, Rehearsals
 from tools.verdicts import ALIGNED, DIVERGED, Verdict
 
 STEPS = 10
@@ -36,8 +36,9 @@ def main() -> int:
             args.seed,
             args.weights,
             data_path,
-            args.image_size,
+            args.image_size or max(IMAGE_SIZE, networks.SMALLEST[args.model]),
             args.batch_size,
+            args.model,
         )
         rehearsals.folder.mkdir()
         rehearsals.prepare()
@@ -55,6 +56,7 @@ def parse() -> argparse.Namespace:
         allow_abbrev=False,
         description="Compare the training of two trees step by step.",
     )
+    models.add_model(parser)
     parser.add_argument(
         "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"({STEPS})"
     )
@@ -70,7 +72,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--drawn", action="store_true", help="drawn numbers, not pictures")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
     parser.add_argument(
-        "--image-size", type=whole(63, 4096), default=64, metavar="PIXELS", help="(64)"
+        "--image-size",
+        type=whole(63, 4096),
+        metavar="PIXELS",
+        help=f"({IMAGE_SIZE}, or as small as --model can)",
     )
     parser.add_argument("--batch-size", type=whole(1), default=8, metavar="N", help="(8)")
     parser.add_argument("--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="(0)")

@@ -110,7 +110,10 @@ def compare(
     """
     arrays = inputs.arrays()
     files = read_files(sides, folder / "read", weights, own_weights)
-    sides = {name: replace(side, options=PAPERS_DROPOUT) for name, side in sides.items()}
+    sides = {
+        name: replace(side, options=[*side.options, *PAPERS_DROPOUT])
+        for name, side in sides.items()
+    }
     sides = fit_classes(sides, files)
     networks = describe(sides, folder / "describe", next(iter(arrays.values())), inputs.dtype)
     match = matching.match(networks["torch"], networks["paddle"], given_pairs)

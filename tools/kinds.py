@@ -48,7 +48,7 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "LayerNorm": ("eps",),
     "GroupNorm": ("eps", "num_groups"),
     "InstanceNorm": ("eps", "momentum"),
-    "LocalResponseNorm": ("size", "alpha", "beta", "k"),
+    "LocalResponseNorm": ("size", "alpha", "beta", "k", "groups"),
     "Dropout": ("p", "mode"),
     "LeakyReLU": ("negative_slope",),
     "ELU": ("alpha",),
@@ -63,7 +63,7 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
 _SPATIAL = {  # a number for each axis
     *("kernel_size", "stride", "padding", "dilation", "output_size", "output_padding"),
 }
-_DEFAULTS = {"dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
+_DEFAULTS = {"groups": 1, "dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
 
 
 ACTIVATIONS = {

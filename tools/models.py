@@ -5,15 +5,27 @@ import json
 from pathlib import Path
 from typing import Any
 
+from common import networks
 from common.errors import UserError
 from tools.probes import FRAMEWORKS, Side, default_tree
 
 IMAGE_SHAPE = [1, 3, 224, 224]
 
 
+def add_model(parser: argparse._ActionsContainer) -> None:
+    """Add the option that says which of this repository's networks it is."""
+    parser.add_argument(
+        "--model",
+        choices=sorted(networks.SMALLEST),
+        default="alexnet",
+        help="this repository's own network (alexnet)",
+    )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options in groups of their own."""
     group = parser.add_argument_group("networks (without these: this repository's AlexNet)")
+    add_model(group)
     for framework in FRAMEWORKS:
         group.add_argument(
             f"--{framework}-model",
@@ -106,5 +118,5 @@ def sides(args: argparse.Namespace) -> dict[str, Side]:
         if not name and arguments:
             model = {"arguments": arguments}
         tree = getattr(args, f"{framework}_tree") or default_tree(framework)
-        found[framework] = Side(framework, tree, model)
+        found[framework] = Side(framework, tree, model, ["--model", args.model])
     return found

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from common import sample, summaries
+from common import networks, sample, summaries
 from common.errors import UserError
 from common.recipes import RECIPES
 from tools import forward, forward_weights, matching, records, tensors
@@ -47,6 +47,7 @@ class Rehearsals:
     data_path: Path | None = None  # none: a few pictures, drawn here
     image_size: int = IMAGE_SIZE
     batch_size: int = BATCH
+    model: str = "alexnet"  # of --model
     networks: dict[str, Network] = field(default_factory=dict)
     match: Match = field(default_factory=Match)
     files: dict[tuple[str, str], Path] = field(default_factory=dict)  # weights by side and dtype
@@ -63,7 +64,8 @@ class Rehearsals:
         sides = {}
         for name, side in self.sides.items():
             model = {"arguments": {"num_classes": classes}}
-            sides[name] = Side(name, side.tree, model, ["--dropout", "0.5"])
+            options = ["--model", self.model, "--dropout", "0.5"]
+            sides[name] = Side(name, side.tree, model, options)
         example = np.zeros([1, 3, self.image_size, self.image_size], np.float32)
         self.networks = forward.describe(sides, self.folder / "networks", example, "float32")
         self.match = matching.match(self.networks["torch"], self.networks["paddle"])
@@ -86,10 +88,16 @@ class Rehearsals:
         tensors.write(file, arrays)
         return file.resolve()
 
+    @property
+    def model_files(self) -> tuple[str, ...]:
+        """The file of a tree that holds the network."""
+        return (networks.FILES[self.model],)
+
     def options(self, framework: str, *more: str, weights: str | None) -> list[str]:
         """Return the options of train.py; `weights` is a dtype, or None for random ones."""
         found = [*OPTIONS, "--data-path", str(self.data_path), "--seed", str(self.seed)]
         found += ["--image-size", str(self.image_size), "--batch-size", str(self.batch_size)]
+        found += ["--model", self.model]
         for name in ("lr", "momentum", "weight_decay"):
             found += [f"--{name.replace('_', '-')}", exact(getattr(RECIPE, name))]
         found += ["--weights", str(self.files[framework, weights])] if weights else []

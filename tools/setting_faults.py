@@ -29,6 +29,8 @@ def explained(side: str, kind: str, pairs: dict[str, tuple[Any, Any]]) -> tuple[
     words, change = [], []
     for name, (left, right) in pairs.items():
         words.append(f"{_setting_name(name, kind)} {left} in PyTorch, {right} in PaddlePaddle")
+        if (kind, name) == ("LocalResponseNorm", "alpha"):
+            words[-1] += " (both take the mean over size channels where the paper has the sum)"
         change.append(kinds.spell(side, name, left if side == "paddle" else right))
     return "; ".join(words), f"set {', '.join(change)}"
 

@@ -14,7 +14,7 @@ SEEDS = 3
 VALUES = 20_000  # of each parameter and seed
 CHANCE = 1e-6  # a test that so rarely fails by chance, divided by the number of parameters
 INIT = ("init_weights", "__init__")
-MODELS, TRAIN = ("models/alexnet.py",), ("train.py",)
+TRAIN = ("train.py",)
 SMALL = 100_000  # elements of the parameters at which the learning rate is read off
 
 
@@ -48,7 +48,8 @@ def check_init(rehearsals: Rehearsals) -> Verdict:
             cause = f"{torch} is {_describe(left)} in PyTorch, {_describe(right)} in PaddlePaddle"
             what = "draw weights and biases from the same distribution"
             lines = r"Uniform|Normal|Constant|Kaiming|Xavier|init\.|initializer", "init_weights"
-            fix = sources.fix(rehearsals.sides, what, *lines, within=INIT, files=MODELS)
+            files = rehearsals.model_files
+            fix = sources.fix(rehearsals.sides, what, *lines, within=INIT, files=files)
             verdict.diverge(torch.rpartition(".")[0], cause, fix)
         elif np.ptp(right) > 0 and all(
             np.array_equal(drawn["paddle"][paddle][0], a) for a in drawn["paddle"][paddle][1:]

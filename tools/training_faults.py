@@ -11,7 +11,6 @@ from tools.verdicts import Verdict
 DATA_FIX = "tools/compare_data.py names the sample and the cause"
 LARGEST = 2_000_000  # elements of a gradient that is looked at in full
 TRAIN = ("train.py",)
-MODELS = ("models/alexnet.py",)
 CUT = r"stop_gradient|detach\(|no_grad|requires_grad"
 
 
@@ -133,7 +132,7 @@ def explain_gradient(
             f"compare what {layer} and the layers right after it do in the backward pass",
             *(CUT, r"register_hook|PyLayer|clip"),
             within=("forward", "train_step"),
-            files=(*MODELS, *TRAIN),
+            files=(*rehearsals.model_files, *TRAIN),
         ),
     )
 
@@ -163,7 +162,7 @@ def _without_gradient(
                     "the network's forward and where its parameters are set up",
                     CUT,
                     within=("forward", "__init__", "build"),
-                    files=(*MODELS, *TRAIN),
+                    files=(*rehearsals.model_files, *TRAIN),
                 ),
             )
     return None

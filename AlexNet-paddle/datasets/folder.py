@@ -8,7 +8,7 @@ import paddle
 from paddle.io import DataLoader, Dataset
 
 import presets
-from common import cache, draws
+from common import cache, colour, draws
 from common.batches import (
     EpochBatches,
     Failure,
@@ -33,12 +33,16 @@ class FolderDataset(Dataset):
         self.index = index
         self.args = args
         self.train = train
+        self.noise = colour.of_run(index, args) if train else None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, key: Key) -> tuple[np.ndarray, int] | Failure:
-        """Return image [3, S, S], float32, and label; a Failure where the picture is unreadable."""
+        """Return image [3, S, S], float32, and label; a Failure where the picture is unreadable.
+
+        With --eval-crops 10, evaluation has [10, 3, S, S].
+        """
         return attempt(self.load, key)
 
     def load(self, key: Key) -> tuple[np.ndarray, int]:
@@ -46,9 +50,17 @@ class FolderDataset(Dataset):
         args = self.args
         picture = read_rgb(self.index.paths[index])
         if self.train:
-            crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
+            if args.train_crop == "shifted":
+                share = args.image_size / args.resize_size
+                crop = draws.shifted_crop(args.seed, epoch, index, *picture.size, share)
+            else:
+                crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
             flip = draws.flip(args.seed, epoch, index)
             image = presets.train_preset(picture, crop, flip, args.image_size)
+            if self.noise:
+                image = presets.add_colour(image, self.noise.draw(epoch, index))
+        elif args.eval_crops > 1:
+            image = presets.ten_crop_preset(picture, args.resize_size, args.image_size)
         else:
             image = presets.eval_preset(picture, args.resize_size, args.image_size)
         return image.numpy(), self.index.labels[index]
@@ -68,7 +80,8 @@ def make_loader(
 ) -> DataLoader | ThreadLoader:
     """Return the loader of one split: `train` is shuffled and augmented.
 
-    Of several processes, each loads its own part. With --fast or --cache it is one of bytes.
+    Of several processes, each loads its own part. With --fast or --cache it is one of bytes, but
+    not of ten crops.
     """
     length, place = len(index), {"rank": rank, "world_size": world_size}
     if train:
@@ -81,8 +94,8 @@ def make_loader(
             **place,
         )
     else:
-        batches = PartBatches(length, args.batch_size, **place)
-    if args.fast or args.cache:
+        batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), **place)
+    if (args.fast or args.cache) and (train or args.eval_crops == 1):
         prepared = cache.open_split(index, args.cache, args.resize_size) if args.cache else None
         return ThreadLoader(BytePictures(index, args, train, prepared), batches, args.workers)
     return DataLoader(

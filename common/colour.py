@@ -1,0 +1,146 @@
+"""The paper's colour noise: multiples of the principal components of the training set's pixels.
+
+    python -m common.colour --data-path DIR        # look at the components of DIR/train
+
+Section 4.1 of the paper: to every pixel of a picture [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
+where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance matrix of R, G and B over
+the training set, and each a is drawn anew from N(0, 0.1) whenever the picture is used. The paper
+does not say on which scale pixels are; here it is 0 to 1, as in other implementations.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from common import draws, errors, sample, whole_folders
+from common.args import Parser
+from common.errors import UserError
+from common.folder import FolderIndex, index_data
+from common.parallel import on_all_cores
+from common.paths import CACHE_DIR
+from common.pictures import read_rgb
+from common.run_folder import replace_whole
+
+
+class Components(NamedTuple):
+    """Of pixels R, G, B on a scale of 0 to 1; the largest component first."""
+
+    values: np.ndarray  # [3], float64, variances
+    vectors: np.ndarray  # [3, 3], float64, one in each row
+
+
+class Noise:
+    """What is added to the pictures of one split, whichever tree asks."""
+
+    def __init__(self, components: Components, seed: int, std: float) -> None:
+        self.components = components
+        self.seed = seed
+        self.std = std
+
+    def draw(self, epoch: int, index: int) -> np.ndarray:
+        """Return what is added to R, G, B of every pixel of a picture: [3], float32, of 0 to 1."""
+        multiples = self.std * draws.colour(self.seed, epoch, index) * self.components.values
+        return (multiples @ self.components.vectors).astype(np.float32)
+
+
+def of_run(index: FolderIndex, args: argparse.Namespace) -> Noise | None:
+    """Return the noise of --colour-noise for the training pictures `index`; None where it is 0."""
+    if not args.colour_noise:
+        return None
+    return Noise(find(index), args.seed, args.colour_noise)
+
+
+def find(index: FolderIndex) -> Components:
+    """Return the components of a split's pictures: those that are stored, else computed and stored.
+
+    Raises UserError at an unreadable picture, and where nothing can be stored.
+    """
+    file = cache_file(index)
+    try:
+        with whole_folders.locked(file):  # of several processes one computes
+            found = _read(file, len(index))
+            if found is None:
+                found = compute(index)
+                with replace_whole(file) as partial:
+                    partial.write_text(_as_json(found, index))
+    except OSError as error:
+        raise UserError(
+            f"{file.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
+            "out --colour-noise"
+        ) from error
+    return found
+
+
+def cache_file(index: FolderIndex) -> Path:
+    """Return where the components of a split are stored."""
+    name = hashlib.sha256(os.fsencode(index.folder().resolve())).hexdigest()[:32]
+    return CACHE_DIR / "colour" / f"{name}.json"
+
+
+def compute(index: FolderIndex) -> Components:
+    """Return the components of all pixels of the pictures.
+
+    The sums are of whole numbers below 2^53, so they are exact in any order.
+    """
+
+    def sums(number: int) -> tuple[int, np.ndarray, np.ndarray]:
+        pixels = np.asarray(read_rgb(index.paths[number]), np.float64).reshape(-1, 3)
+        return len(pixels), pixels.sum(axis=0), pixels.T @ pixels
+
+    count, total, products = 0, np.zeros(3, object), np.zeros([3, 3], object)
+    for own_count, own_total, own_products in on_all_cores(sums, len(index), "colours"):
+        count += own_count
+        total += own_total.astype(int)  # Python's whole numbers, of any size
+        products += own_products.astype(int)
+    spread = count * products - np.outer(total, total)
+    covariance = (spread / (255 * count) ** 2).astype(np.float64)
+    values, columns = np.linalg.eigh(covariance)
+    vectors = columns.T[::-1]  # the largest first
+    largest = np.abs(vectors).argmax(axis=1)
+    return Components(values[::-1], vectors * np.sign(vectors[range(3), largest])[:, None])
+
+
+def _as_json(found: Components, index: FolderIndex) -> str:
+    arrays = {"eigenvalues": found.values.tolist(), "eigenvectors": found.vectors.tolist()}
+    told = {"folder": str(index.folder()), "pictures": len(index)}
+    return json.dumps(told | arrays, indent=2) + "\n"
+
+
+def _read(file: Path, pictures: int) -> Components | None:
+    """Return what is stored of as many pictures; None where nothing is, or it is damaged."""
+    try:
+        stored = json.loads(file.read_text())
+        found = Components(np.array(stored["eigenvalues"]), np.array(stored["eigenvectors"]))
+        shapes = found.values.shape, found.vectors.shape
+        whole = shapes == ((3,), (3, 3)) and np.isfinite(found.vectors).all()
+        return found if whole and stored["pictures"] == pictures else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def main() -> None:
+    parser = Parser(
+        prog="common.colour",
+        allow_abbrev=False,
+        description="Compute the principal components of a training set's colours, and store them.",
+    )
+    parser.add_argument(
+        "--data-path", type=Path, metavar="DIR", help="the image folder; none: the embedded sample"
+    )
+    args = parser.parse_args()
+    if args.data_path is not None and not args.data_path.is_dir():
+        parser.error(f"--data-path {args.data_path}: there is no such folder")
+    index, _ = index_data((args.data_path or sample.ensure()).resolve())
+    found = find(index)
+    print(f"{len(index)} pictures, R G B from 0 to 1; stored in {cache_file(index)}")
+    for value, vector in zip(found.values, found.vectors, strict=True):
+        print(f"eigenvalue {value:.6f}  eigenvector {' '.join(f'{x:+.4f}' for x in vector)}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

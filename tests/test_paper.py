@@ -1,0 +1,146 @@
+"""The paper's network: its layers, its start, and its response normalization."""
+
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from common import networks, pickles
+from common.args import parse
+from tests.helpers import (
+    FRAMEWORKS,
+    SMALL_PAPER,
+    SUFFIX,
+    assert_user_error,
+    run_probe,
+    run_train,
+)
+from tests.mains import run_mains
+from tests.trees import copy_tree
+from tools import transfer_weights
+
+SHAPES = {
+    "features.0": (96, 3, 11, 11),
+    "features.4": (256, 48, 5, 5),
+    "features.8": (384, 256, 3, 3),
+    "features.10": (384, 192, 3, 3),
+    "features.12": (256, 192, 3, 3),
+    "classifier.0": (4096, 9216),
+    "classifier.3": (4096, 4096),
+    "classifier.6": (1000, 4096),
+}
+POSITIVE = {"features.4", "features.10", "features.12", "classifier.0", "classifier.3"}
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def weights(request, tmp_path_factory):
+    out_dir = tmp_path_factory.mktemp(request.param)
+    return run_probe(request.param, out_dir, "--model", "alexnet-paper", weights={})["weights"]
+
+
+def test_the_network_has_the_papers_shapes_and_number_of_parameters(weights):
+    found = {name: array.shape for name, array in weights.items()}
+    biases = {f"{name}.bias": shape[:1] for name, shape in SHAPES.items()}
+    assert found == {f"{name}.weight": shape for name, shape in SHAPES.items()} | biases
+    assert sum(array.size for array in weights.values()) == 60_965_224
+    assert networks.of_weights(weights) == "alexnet-paper"
+
+
+def test_weights_are_normal_and_biases_0_or_1(weights):
+    for name in SHAPES:
+        weight = np.sort(weights[f"{name}.weight"].ravel().astype(np.float64)) / 0.01
+        assert np.all(weights[f"{name}.bias"] == (name in POSITIVE)), name
+        # Quantiles of the normal distribution at 2.5, 16, 50, 84 and 97.5 per cent.
+        places = (np.array([0.02275, 0.15866, 0.5, 0.84134, 0.97725]) * weight.size).astype(int)
+        assert np.abs(weight[places] - [-2, -1, 0, 1, 2]).max() < 10 / weight.size**0.5, name
+
+
+def papers_norm(a: np.ndarray) -> np.ndarray:
+    """The formula of section 3.3 on what one GPU holds, a [N, C, H, W]."""
+    k, n, alpha, beta = 2, 5, 1e-4, 0.75
+    channels = a.shape[1]
+    b = np.empty_like(a)
+    for i in range(channels):
+        first, last = max(0, i - n // 2), min(channels - 1, i + n // 2)
+        total = (a[:, first : last + 1] ** 2).sum(axis=1)
+        b[:, i] = a[:, i] / (k + alpha * total) ** beta
+    return b
+
+
+NORM = {
+    "torch": "import torch as f; given = f.from_numpy(a)",
+    "paddle": "import paddle as f; given = f.to_tensor(a)",
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_response_normalization_is_that_of_the_paper(framework, tmp_path, run_in_tree):
+    """Large numbers, so that the sum counts: with alpha as it stands the result is 20 times off."""
+    a = 100 * np.random.Generator(np.random.Philox(0)).standard_normal([2, 12, 3, 4])
+    np.save(tmp_path / "a.npy", a)
+    run_in_tree(
+        framework,
+        f"""
+import numpy as np
+from models.alexnet_paper import ResponseNorm
+a = np.load({str(tmp_path / "a.npy")!r})
+{NORM[framework]}
+np.save({str(tmp_path / "b.npy")!r}, ResponseNorm()(given).numpy())
+""",
+    )
+    halves = np.concatenate([papers_norm(half) for half in np.split(a, 2, axis=1)], axis=1)
+    np.testing.assert_allclose(np.load(tmp_path / "b.npy"), halves, rtol=1e-7)
+
+
+def test_the_recipe_takes_the_papers_network_and_pictures(tmp_path):
+    args = parse("torch", ["--recipe", "paper", "--data-path", str(tmp_path)])
+    assert (args.model, args.image_size, args.batch_size) == ("alexnet-paper", 227, 128)
+    assert (args.lr, args.momentum, args.weight_decay) == (0.01, 0.9, 5e-4)
+    assert parse("torch", ["--model", "alexnet-paper"]).image_size == 67  # the sample's are smaller
+
+
+def test_pictures_that_are_too_small_are_a_users_mistake():
+    done = run_train("torch", "--model", "alexnet-paper", "--image-size", 64)
+    assert_user_error(done, "--image-size 64", "67 pixels")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_run_is_resumed_and_used_without_saying_the_model_again(
+    framework, small_folder, tmp_path
+):
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL_PAPER)
+    folder, suffix = tmp_path / "run", SUFFIX[framework]
+    data = ["--data-path", small_folder, "--workers", 0]
+    given = ["--recipe", "paper", "--image-size", 67, "--batch-size", 6, "--lr", 1e-4]
+    given += ["--schedule", "plateau", "--output-dir", folder]
+    weights = folder / f"best{suffix}"
+    native = {"torch": "pt2", "paddle": "inference"}[framework]
+    trained, resumed, said, exported, small, other = run_mains(
+        tree,
+        tmp_path,
+        ("train", [*data, *given, "--epochs", 1]),
+        ("train", [*data, "--resume", folder / f"last{suffix}", "--epochs", 2]),
+        ("predict", [small_folder / "val", "--weights", weights]),
+        ("export", ["--weights", weights, "--format", native, "--data-path", small_folder]),
+        ("predict", [small_folder / "val", "--weights", weights, "--image-size", 64]),
+        ("train", [*data, "--eval-only", "--weights", weights]),
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "model: alexnet-paper, 3 classes, 67 pixels" in trained.stdout
+    assert resumed.returncode == 0 and "epoch 2/2" in resumed.stdout, resumed.stderr
+    assert said.returncode == 0 and exported.returncode == 0, said.stderr + exported.stderr
+    assert "note:" not in said.stderr  # the run tells its image size
+    assert_user_error(small, "--image-size 64", "alexnet-paper", "67 pixels")
+    assert_user_error(other, "those of --model alexnet-paper")
+
+
+def test_weights_are_transferred_without_naming_the_network(tmp_path, monkeypatch, capsys):
+    arrays = {f"{name}.weight": np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
+    arrays |= {f"{name}.bias": np.ones(shape[0], np.float32) for name, shape in SHAPES.items()}
+    arrays["classifier.3.weight"][1, 2] = 3.0
+    source, target = tmp_path / "paper.safetensors", tmp_path / "paper.pdparams"
+    save_file(arrays, source)
+    monkeypatch.setattr(sys, "argv", ["transfer_weights.py", str(source), str(target)])
+    assert transfer_weights.main() == 0, capsys.readouterr().out
+    assert pickles.read(target)["classifier.3.weight"][2, 1] == 3.0  # Paddle's [in, out]

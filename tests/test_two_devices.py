@@ -1,0 +1,120 @@
+"""The paper's network, half on either device: what the grouped network is, in float64.
+
+Two processes stand for the two devices; each holds its half alone.
+"""
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from common.paths import ROOT
+from tests.helpers import FRAMEWORKS, SMALL_PAPER, run
+from tests.trees import copy_tree
+from tools.distributed_check import environments
+
+SMALL = [*SMALL_PAPER, ("models/alexnet_two_devices.py", "4096", "32")]
+SMALL += [("models/alexnet_two_devices.py", "2048", "16")]
+PROGRAM = {
+    "torch": """
+import numpy as np
+import torch
+import distributed
+from models.alexnet_paper import AlexNetPaper
+from models.alexnet_two_devices import AlexNetTwoDevices, half_of
+from torch import nn
+
+torch.set_default_dtype(torch.float64)
+rank, world_size = distributed.start(torch.device("cpu"))
+torch.manual_seed(5)
+whole = AlexNetPaper(num_classes=6, dropout=0.0)
+weights = {name: 5 * value for name, value in whole.state_dict().items()}
+whole.load_state_dict(weights)
+half = AlexNetTwoDevices(num_classes=6, dropout=0.0)
+half.load_state_dict(half_of(weights, rank))
+images, labels = torch.randn(4, 3, 67, 67), torch.tensor([0, 1, 5, 3])
+
+def gradients(model):
+    return {name: value.grad for name, value in model.named_parameters()}
+
+def trained(model):
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+    for step in range(3):
+        optimizer.zero_grad()
+        logits = model(images)
+        nn.functional.cross_entropy(logits, labels).backward()
+        yield logits.detach(), gradients(model)
+        optimizer.step()
+
+def numbers(tensors):
+    return {name: np.array(value) for name, value in tensors.items()}
+""",
+    "paddle": """
+import numpy as np
+import paddle
+import distributed
+from models.alexnet_paper import AlexNetPaper
+from models.alexnet_two_devices import AlexNetTwoDevices, half_of
+from paddle import nn
+
+paddle.set_device("cpu")
+paddle.set_default_dtype("float64")
+rank, world_size = distributed.start("cpu")
+paddle.seed(5)
+whole = AlexNetPaper(num_classes=6, dropout=0.0)
+weights = {name: 5 * value for name, value in whole.state_dict().items()}
+whole.set_state_dict(weights)
+half = AlexNetTwoDevices(num_classes=6, dropout=0.0)
+half.set_state_dict(half_of(weights, rank))
+images, labels = paddle.randn([4, 3, 67, 67]), paddle.to_tensor([0, 1, 5, 3])
+
+def gradients(model):
+    return {name: value.grad for name, value in model.named_parameters()}
+
+def trained(model):
+    optimizer = paddle.optimizer.Momentum(0.01, 0.9, model.parameters(), weight_decay=5e-4)
+    for step in range(3):
+        optimizer.clear_grad()
+        logits = model(images)
+        nn.functional.cross_entropy(logits, labels).backward()
+        yield logits.detach(), gradients(model)
+        optimizer.step()
+
+def numbers(tensors):
+    return {name: value.numpy() for name, value in tensors.items()}
+""",
+}
+CHECK = """
+assert world_size == 2
+assert sum(v.size for v in numbers(half.state_dict()).values()) * 2 == sum(
+    v.size for v in numbers(whole.state_dict()).values()
+)
+for (own, own_gradients), (logits, whole_gradients) in zip(
+    trained(half), trained(whole), strict=True
+):
+    np.testing.assert_allclose(np.array(own), np.array(logits), rtol=1e-9, atol=1e-12)
+    expected, found = numbers(half_of(whole_gradients, rank)), numbers(own_gradients)
+    for name, value in expected.items():
+        size = np.abs(value).max()
+        assert size > 0 and np.abs(found[name] - value).max() < 1e-11 * size, name
+distributed.end()
+print("the same on", rank)
+"""
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_two_devices_are_the_grouped_network(framework, tmp_path):
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
+    file = tmp_path / "program.py"
+    file.write_text(PROGRAM[framework] + CHECK)
+    path = os.pathsep.join([str(tree), str(ROOT)])
+
+    def one(environment):
+        return run(sys.executable, file, PYTHONPATH=path, **environment)
+
+    places = environments(framework)
+    with ThreadPoolExecutor(len(places)) as pool:
+        done = list(pool.map(one, places))
+    for rank, process in enumerate(done):
+        assert f"the same on {rank}" in process.stdout, process.stderr
