@@ -5,7 +5,6 @@ the navigation follows the files; each page links to its twin in the other langu
 """
 
 import html
-import os
 import posixpath
 import re
 from pathlib import Path
@@ -85,7 +84,9 @@ def highlighted_file(path: str, code: str) -> str:
     except ClassNotFound:
         lexer = get_lexer_for_filename("file.txt")
     formatter = HtmlFormatter(cssclass="highlight", linenos="inline")
-    return f'<div data-search-exclude markdown="0">{one_line(highlight(code, lexer, formatter))}</div>'
+    return (
+        f'<div data-search-exclude markdown="0">{one_line(highlight(code, lexer, formatter))}</div>'
+    )
 
 
 def one_line(text: str) -> str:
@@ -94,14 +95,16 @@ def one_line(text: str) -> str:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the trees' code where a page names it, and let links to source files go to their pages."""
+    """Put the trees' code where a page names it; let links to source files go to their pages."""
     source = page.file.src_uri
     if source.startswith("source/"):
         return markdown
     markdown = sources.CODE_LINE.sub(side_by_side, markdown)
 
     def to_page(match: re.Match) -> str:
-        path = posixpath.normpath(posixpath.join(f"docs/{posixpath.dirname(source)}", linked(match)))
+        path = posixpath.normpath(
+            posixpath.join(f"docs/{posixpath.dirname(source)}", linked(match))
+        )
         if files.get_file_from_path(source_page(path)) is None:
             return match[0]
         return f"]({posixpath.relpath(source_page(path), posixpath.dirname(source))})"
@@ -118,14 +121,14 @@ def side_by_side(match: re.Match) -> str:
             f'<div class="m-head">{html.escape(one.file)}:{one.line}</div>'
             for one in (torch, paddle)
         ]
-        marked = iter(highlighted(torch.lines)), iter(highlighted(paddle.lines))
-        for row in sources.align(torch.lines, paddle.lines):
-            left = "" if row.torch is None else next(marked[0])
-            right = "" if row.paddle is None else next(marked[1])
-            kind = "m-same" if row.same else "m-other"
-            empty = ["", " m-none"]
-            cells.append(f'<div class="m-torch {kind}{empty[row.torch is None]}">{left}</div>')
-            cells.append(f'<div class="m-paddle {kind}{empty[row.paddle is None]}">{right}</div>')
+        lines = {"torch": highlighted(torch.lines), "paddle": highlighted(paddle.lines)}
+        for block in sources.align(torch.lines, paddle.lines):
+            kind = "m-same" if block.same else "m-other"
+            for side in ("torch", "paddle"):
+                start, end = getattr(block, side)
+                text = "".join(f"<span>{line}</span>" for line in lines[side][start:end])
+                empty = "" if text else " m-none"
+                cells.append(f'<div class="m-{side} {kind}{empty}">{text}</div>')
         blocks.append(f'<div class="mirror highlight" data-search-exclude>{"".join(cells)}</div>')
     return "\n\n".join(blocks)
 
@@ -140,19 +143,19 @@ def on_page_context(context: dict, page: Page, config: MkDocsConfig, nav: Naviga
     """Let the language button lead to the same page in the other language."""
     own = config.theme["language"]
     here = page.url if not page.file.src_uri.startswith("source/") else "index.html"
-    depth = "../" * page.url.count("/")
     config.extra["alternate"] = [
         {"name": name, "lang": code, "link": here if code == own else f"../{code}/{here}"}
         for code, name in LANGUAGES.items()
     ]
-    context["depth"] = depth
     return context
 
 
 def on_post_build(config: MkDocsConfig) -> None:
     """Leave a first page that leads to the languages, above both."""
     top = Path(config.site_dir).parent
-    links = "".join(f'<p><a href="{code}/index.html">{name}</a></p>' for code, name in LANGUAGES.items())
+    links = "".join(
+        f'<p><a href="{code}/index.html">{name}</a></p>' for code, name in LANGUAGES.items()
+    )
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>AlexNet, twice</title>'
@@ -160,4 +163,3 @@ def on_post_build(config: MkDocsConfig) -> None:
         f' : "en/index.html")</script></head><body>{links}</body></html>\n'
     )
     (top / "index.html").write_text(text)
-    os.utime(top)

@@ -30,11 +30,11 @@ class Source(NamedTuple):
     lines: list[str]
 
 
-class Row(NamedTuple):
-    """Lines that stand beside each other; None where the other side has more."""
+class Block(NamedTuple):
+    """Lines that stand beside each other: numbers of the first and the one past the last."""
 
-    torch: str | None
-    paddle: str | None
+    torch: tuple[int, int]
+    paddle: tuple[int, int]
     same: bool
 
 
@@ -90,21 +90,13 @@ def find_pair(file: str, name: str) -> tuple[Source, Source]:
     return torch, paddle
 
 
-def align(torch: list[str], paddle: list[str]) -> list[Row]:
-    """Set two texts beside each other, equal lines in one row."""
-    rows = []
+def align(torch: list[str], paddle: list[str]) -> list[Block]:
+    """Set two texts beside each other, equal lines in one block."""
     matcher = difflib.SequenceMatcher(None, torch, paddle, autojunk=False)
-    for tag, start, end, other_start, other_end in matcher.get_opcodes():
-        one, two = torch[start:end], paddle[other_start:other_end]
-        for number in range(max(len(one), len(two))):
-            rows.append(
-                Row(
-                    one[number] if number < len(one) else None,
-                    two[number] if number < len(two) else None,
-                    tag == "equal",
-                )
-            )
-    return rows
+    return [
+        Block((start, end), (other_start, other_end), tag == "equal")
+        for tag, start, end, other_start, other_end in matcher.get_opcodes()
+    ]
 
 
 def pages(language: str) -> list[Path]:
