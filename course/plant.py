@@ -4,7 +4,8 @@
     python -m course.plant loss exercises/loss
     python -m course.plant loss exercises/loss --solution
 
-DIR comes to hold AlexNet-torch, which is right, and AlexNet-paddle, which has one fault. Both have hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
+DIR comes to hold AlexNet-torch, which is right, and AlexNet-paddle, which has one fault. Both have
+hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
 """
 
 import argparse
@@ -49,7 +50,12 @@ def edits_of(fault: str) -> tuple[Edits, Edits]:
 
 
 def plant(name: str, folder: Path) -> None:
-    """Write both trees of an exercise into `folder`. Raises UserError where it holds some."""
+    """Write both trees of an exercise into `folder`; those that are right may be there already.
+
+    Raises UserError where the folder holds anything else.
+    """
+    if name == "right" and all((folder / f"AlexNet-{one}").is_dir() for one in ("torch", "paddle")):
+        return
     if folder.exists() and any(folder.iterdir()):
         raise errors.UserError(f"{folder}: is not empty; name a new folder, or delete this one")
     paddle, torch = edits_of(EXERCISES[name])
