@@ -52,7 +52,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in list(files):
         if file.src_uri.startswith(f"{language}/"):
             file.dest_uri = file.dest_uri.removeprefix(f"{language}/")
-    for path in sorted({path for page in sources.pages(language) for path in outside(page)}):
+    pages = [*sources.pages(language), *(ROOT / "docs/results").glob("*.md")]
+    for path in sorted({path for page in pages for path in outside(page)}):
         code = (ROOT / path).read_text()
         content = f"# {path}\n\n{highlighted_file(path, code)}\n"
         files.append(File.generated(config, source_page(path), content=content))
