@@ -26,6 +26,8 @@ WORDS = {
     "en": {"home": "Home", "course": "Course", "more": "Look up", "results": "Results"},
     "zh": {"home": "首页", "course": "课程", "more": "查阅", "results": "结果"},
 }
+CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+BROKEN_LINE = re.compile(f"(?<={CHINESE})\n(?={CHINESE})")  # a browser would show a space there
 OUTSIDE = re.compile(r"\]\((?:\.\./)+(?!images/|results/|notebooks/)(?P<path>[\w./-]+)\)")
 
 
@@ -100,6 +102,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = page.file.src_uri
     if source.startswith("source/"):
         return markdown
+    markdown = BROKEN_LINE.sub("", markdown)
     markdown = sources.CODE_LINE.sub(side_by_side, markdown)
 
     def to_page(match: re.Match) -> str:
