@@ -2,7 +2,7 @@
 
     python -m course.house docs/images/house.png
 
-The files are those on the disk; their first lines in the trees' docstrings are not needed.
+The files are those on the disk.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def draw(path: Path) -> None:
         axes.text(
             left + 2.1, height - 0.5, f"AlexNet-{name}/", ha="center", va="center", weight="bold"
         )
-        for row, file in enumerate(own[: height - 1] if height > 1 else own):
-            axes.text(left + 0.4, height - 1.3 - row * (height - 1) / height, file, fontsize=9)
+        for row, file in enumerate(own):
+            axes.text(left + 0.4, height - 1.4 - row * (height - 1.6) / height, file, fontsize=9)
     axes.text(5, height / 2, "=", ha="center", va="center", fontsize=26, color="#444444")
     draw_block(axes, (0, -2.3, 10, 2.1), COLORS["common"])
     title = "common/: written once, needs no framework"
