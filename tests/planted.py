@@ -31,7 +31,8 @@ def features(framework, upto, code):
     rest = "\n        ".join(
         ["", f"x = self.features[:{upto}](x)", "f, n = self.features, self.norm", code]
     )
-    norm = f"nn.BatchNorm2{'D' if framework == 'paddle' else 'd'}(64)"
+    # A layer that nothing uses gets no gradient, and several processes then refuse to train.
+    norm = f"nn.BatchNorm2{'D' if framework == 'paddle' else 'd'}(64)" if "n." in code else None
     return [
         (
             MODEL,

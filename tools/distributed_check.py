@@ -16,6 +16,10 @@ BATCH = 9  # pictures of each process; of the last step of an epoch one alone
 STEPS = 2  # an epoch of the pictures drawn here
 SAME = 1e-9  # relative, float64; measured: 1e-15
 EVALUATION = 1e-6  # it sums in float32
+RUNNING = (
+    "compared with the running statistics in use: by those of its batch, each process would "
+    "normalize its own part alone, and two would not be one with the whole batch"
+)
 # A rate that two processes scale to what one process has, with and without the rule.
 RATE = {1: ["--lr", exact(0.01), "--gpus", "1"], PROCESSES: ["--lr", exact(0.01), "--gpus", "2"]}
 
@@ -24,11 +28,15 @@ def check_distributed(rehearsals: Rehearsals, steps: int = STEPS) -> Verdict:
     """Compare, in each tree by itself, two processes with one that has the whole batch."""
     verdict = Verdict("distributed", float64=0.0)
     trees = {framework: rehearsals.sides[framework].tree for framework in FRAMEWORKS}
-    whole = ask(rehearsals, [Side(*one) for one in trees.items()], 1, steps)
+    alone = [Side(*one) for one in trees.items()]
+    whole, training = ask(rehearsals, alone, 1, steps), True
+    if any(one["training"]["buffers"] for one in whole):
+        whole, training = ask(rehearsals, alone, 1, steps, training=False), False
+        verdict.why = RUNNING
     for one, (framework, tree) in zip(whole, trees.items(), strict=True):
         places = environments(framework)
         sides = [Side(framework, tree, environment=place) for place in places]
-        several = ask(rehearsals, sides, PROCESSES, steps)
+        several = ask(rehearsals, sides, PROCESSES, steps, training)
         _check_training(verdict, rehearsals, framework, one, several)
         _check_evaluation(verdict, rehearsals, framework, one, several)
     return verdict
@@ -65,24 +73,30 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
-def ask(rehearsals: Rehearsals, sides: list[Side], processes: int, steps: int) -> list[dict]:
+def ask(
+    rehearsals: Rehearsals, sides: list[Side], processes: int, steps: int, training: bool = True
+) -> list[dict]:
     """Have these sides train and evaluate at the same time; return the reports of each.
 
-    Each is one of so many `processes`. The reports are by part: training and evaluate.
+    Each is one of so many `processes`; `training` is the network's mode at the steps. The reports
+    are by part: training and evaluate.
     """
     rehearsals.asked += 1
     folders = [rehearsals.folder / f"{rehearsals.asked}-distributed-{n}" for n in range(len(sides))]
-    requests = [_request(rehearsals, side.framework, processes, steps) for side in sides]
+    requests = [_request(rehearsals, side.framework, processes, steps, training) for side in sides]
     return ask_both(sides, folders, requests)
 
 
-def _request(rehearsals: Rehearsals, framework: str, processes: int, steps: int) -> dict:
+def _request(
+    rehearsals: Rehearsals, framework: str, processes: int, steps: int, training: bool
+) -> dict:
     batch = ["--batch-size", str(BATCH * PROCESSES // processes), *RATE[processes]]
     long = ["--epochs", "100", "--schedule", "step", "--warmup-epochs", "0"]
     return {
         "training": {
             "options": rehearsals.options(framework, *long, *batch, weights="float64"),
             **{"steps": steps, "dtype": "float64", "kinds": ["gradient", "after"]},
+            "training": training,
         },
         "evaluate": {"options": rehearsals.options(framework, *batch, weights="float32")},
     }

@@ -11,7 +11,9 @@ from tools.verdicts import NOT_RUN, Verdict
 
 BATCHES = (3, 1, 8)  # the first is the one that is looked at first
 EXPORT = ("export.py",)
-ABSENT = "not installed"
+# What an error says that is no fault of the port: a package that is missing, or an operation that
+# the export of a tree cannot write. The other formats are compared all the same.
+ABSENT, UNKNOWN = "not installed", "does not know"
 
 
 def check_inference(rehearsals: Rehearsals) -> Verdict:
@@ -29,8 +31,8 @@ def check_inference(rehearsals: Rehearsals) -> Verdict:
             cells = _check_format(verdict, rehearsals, side, reports[side], row)
             table.append([f"{NAMES[side]}, {row['format']}", *cells])
     verdict.details.append({"title": "Largest difference over the largest logit", "table": table})
-    if all(cell == ABSENT for row in table[1:] for cell in row[1:]):
-        verdict.verdict, verdict.why = NOT_RUN, reports["torch"]["formats"][0]["error"]
+    if all(cell in (ABSENT, UNKNOWN) for row in table[1:] for cell in row[1:]):
+        verdict.verdict = NOT_RUN
     return verdict
 
 
@@ -45,8 +47,11 @@ def _check_format(
         tree = rehearsals.sides[side].tree
         return at(sources.find_line(tree, patterns, within, EXPORT), what)
 
-    if row["error"] and ABSENT in row["error"]:  # a package: no fault of the port
-        return [ABSENT] * len(BATCHES)
+    if row["error"] and "dropout" not in row["error"]:  # which tells of train mode
+        for lacking in (ABSENT, UNKNOWN):
+            if lacking in row["error"]:
+                verdict.why = f"{where} is not compared: {row['error']}"
+                return [lacking] * len(BATCHES)
     if row["error"]:
         cause = f"the network cannot be exported: {row['error']}"
         fix = line("export the network for any batch", "export|to_static|save")

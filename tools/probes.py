@@ -108,6 +108,11 @@ class Side:
 
 
 def _last_line(text: str) -> str:
+    """Return the line that says what went wrong: the first of an exception, or the last of all."""
+    _, traceback, end = text.rpartition("Traceback (most recent call last)")
+    raised = re.search(r"^(?:\[rank\d+\]: *)?((?:\w+\.)*\w*Error: *\S.{19,})$", end, re.MULTILINE)
+    if traceback and raised:
+        return raised[1]
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else ""
 

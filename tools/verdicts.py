@@ -17,7 +17,8 @@ class Verdict:
 
     `float64` and `float32` are the largest relative difference seen, or None where there is none to
     tell. Where it diverged, `where` is the first place (a layer, a parameter, a sample, a step),
-    `cause` what is wrong there, `fix` what to change. `why` is the reason of not run and error.
+    `cause` what is wrong there, `fix` what to change. `why` is the reason of not run
+    and error, and of what an aligned one left out.
     `details` is for the page: a list of blocks, each {"title", and "text", "table" (rows of cells,
     the first one the head) or "png" (bytes)}.
     """
