@@ -75,16 +75,18 @@ def solution(name: str, folder: Path) -> str:
         if not path.is_file():
             raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
         right = right_text(name, file)
-        lines += difflib.unified_diff(
-            path.read_text().splitlines(),
-            right.splitlines(),
-            "yours",
-            f"right: {file}",
-            "",
-            "",
-            1,
-            "",
+        difference = list(
+            difflib.unified_diff(
+                path.read_text().splitlines(),
+                right.splitlines(),
+                "yours",
+                f"right: {file}",
+                lineterm="",
+                n=1,
+            )
         )
+        # Where a part begins stands in the text around it, not in numbers.
+        lines += ["..." if line.startswith("@@") else line for line in difference]
     return "\n".join(lines) or "your tree is right"
 
 

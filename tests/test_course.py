@@ -203,3 +203,14 @@ def test_the_doctor_finds_a_pair_that_does_not_fit(tmp_path):
     assert "MISSING   torch: torchvision 0.1 is not what pyproject.toml asks for" in done.stdout
     assert "MISSING   torch and torchvision fit each other: no" in done.stdout
     assert "nms does not exist" in done.stdout
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_chapter_8_shows_each_solution(language, tmp_path):
+    text = (ROOT / "docs" / language / "08-finding-the-fault.md").read_text()
+    shown = re.findall(r"^```diff\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
+    names = [name for name in plant.EXERCISES if name != "right"]
+    assert len(shown) == len(names)
+    for name, diff in zip(names, shown, strict=True):
+        plant.plant(name, tmp_path / name)
+        assert diff == plant.solution(name, tmp_path / name).rstrip(), name
