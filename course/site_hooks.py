@@ -5,10 +5,12 @@ the navigation follows the files; each page links to its twin in the other langu
 """
 
 import html
+import logging
 import posixpath
 import re
 from pathlib import Path
 
+import jieba
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation
@@ -18,7 +20,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer, get_lexer_for_filename
 from pygments.util import ClassNotFound
 
-from common.paths import ROOT
+from common.paths import CACHE_DIR, ROOT
 from course import sources
 
 LANGUAGES = {"en": "English", "zh": "简体中文"}
@@ -27,12 +29,15 @@ WORDS = {
     "zh": {"home": "首页", "course": "课程", "more": "查阅", "results": "结果"},
 }
 CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
-BROKEN_LINE = re.compile(f"(?<={CHINESE})\n(?={CHINESE})")  # a browser would show a space there
+BROKEN_LINE = re.compile(f"(?<={CHINESE})\n *(?={CHINESE})")  # a browser would show a space there
 OUTSIDE = re.compile(r"\]\((?:\.\./)+(?!images/|results/|notebooks/)(?P<path>[\w./-]+)\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the pages: chapters by number, then those to look something up in, then results."""
+    jieba.setLogLevel(logging.WARNING)
+    CACHE_DIR.mkdir(exist_ok=True)
+    jieba.dt.tmp_dir = str(CACHE_DIR)  # it keeps its dictionary in the system's folder otherwise
     language = config.theme["language"]
     words = WORDS[language]
     names = [path.name for path in sources.pages(language) if path.name != "index.md"]
