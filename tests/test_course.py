@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from course import architecture, notebooks, plant, sources
+from course import architecture, house, notebooks, plant, sources
 from tests.helpers import assert_user_error, run, run_probe
 from tests.trees import SMALL
 
@@ -66,6 +66,13 @@ def test_the_trees_network_is_counted(framework, tmp_path):
 
 def test_the_architecture_is_drawn():
     assert architecture.draw("paper")[:4] == b"\x89PNG"
+
+
+def test_the_house_is_drawn_of_what_is_there(tmp_path):
+    house.draw(tmp_path / "house.png")
+    assert (tmp_path / "house.png").read_bytes()[:4] == b"\x89PNG"
+    assert house.files("AlexNet-torch")[0] == "train.py"
+    assert {"optim.py", "models/alexnet.py"} < set(house.files("AlexNet-paddle"))
 
 
 @pytest.mark.parametrize("name", plant.EXERCISES)
