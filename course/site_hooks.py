@@ -91,7 +91,7 @@ def highlighted_file(path: str, code: str) -> str:
         lexer = get_lexer_for_filename(path)
     except ClassNotFound:
         lexer = get_lexer_for_filename("file.txt")
-    formatter = HtmlFormatter(cssclass="highlight", linenos="inline")
+    formatter = HtmlFormatter(cssclass="highlight", linenos="inline", wrapcode=True)
     return (
         f'<div data-search-exclude markdown="0">{one_line(highlight(code, lexer, formatter))}</div>'
     )

@@ -1,6 +1,7 @@
 """The rest of the course: the counted network, exercises, notebooks, the site, the doctor."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import pytest
 
 from common.paths import ROOT
 from course import architecture, house, notebooks, plant, sources
-from tests.helpers import assert_user_error, run, run_probe
+from tests.helpers import assert_user_error, run
 from tests.trees import SMALL
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -54,13 +55,16 @@ def test_the_papers_network_is_counted():
 
 @pytest.mark.parametrize("framework", ["torch", "paddle"])
 def test_the_trees_network_is_counted(framework, tmp_path):
-    weights = run_probe(framework, tmp_path, weights={})["weights"]
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"arguments": [], "describe": {}}))
+    done = run(sys.executable, ROOT / f"AlexNet-{framework}" / "probe.py", request, tmp_path)
+    assert done.returncode == 0, done.stderr
+    keys = json.loads((tmp_path / "describe.json").read_text())["keys"]
     counted = architecture.count(architecture.TREES, 224)
     for one in counted:
-        own = sum(value.size for name, value in weights.items()
-                  if name.rpartition(".")[0] == one.layer.name)  # fmt: skip
+        own = sum(math.prod(key["shape"]) for key in keys if key["layer"] == one.layer.name)
         assert own == one.parameters, one.layer.name
-    assert architecture.parameters(counted) == sum(value.size for value in weights.values())
+    assert architecture.parameters(counted) == sum(math.prod(key["shape"]) for key in keys)
     assert architecture.parameters(counted) == 61_100_840
 
 
