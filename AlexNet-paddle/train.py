@@ -55,7 +55,6 @@ class Evaluation(NamedTuple):
 @distributed.membership()
 def main() -> None:
     errors.speak_once(distributed.own_rank())
-    memory.keep_freed()
     args = parse("paddle")
     device = choose_device(args.device)
     set_arithmetic(args, device)
@@ -93,7 +92,9 @@ def main() -> None:
     def agree(values: list[int]) -> list[int]:
         return distributed.highest(values, device, world_size)
 
-    keeper = Keeper(args, run, Stop(), progress, steps_per_epoch, write, agree)
+    keeper = Keeper(
+        *(args, run, Stop(), progress, steps_per_epoch, write, agree), alone=world_size == 1
+    )
     board = boards.open_board(run.path, args.visualdl and run.writes)
     network = compile_network(model, args, device) if args.compile else model
     network = distributed.wrap(network, device, world_size)
@@ -242,7 +243,7 @@ def train_one_epoch(
             *(model, criterion, optimizer, scheduler, images, labels),
             *(scaler, args, weight, is_last),
         )
-
+        memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         loss_sum += loss * count
         correct += metric.count_correct(logits, labels, k=1) * (count > 0)
         seen += count

@@ -64,7 +64,6 @@ class Evaluation(NamedTuple):
 @distributed.membership()
 def main() -> None:
     errors.speak_once(distributed.own_rank())
-    memory.keep_freed()
     args = parse("torch")
     device = choose_device(args.device)
     set_arithmetic(args, device)
@@ -103,7 +102,9 @@ def main() -> None:
     def agree(values: list[int]) -> list[int]:
         return distributed.highest(values, device, world_size)
 
-    keeper = Keeper(args, run, Stop(), progress, steps_per_epoch, write, agree)
+    keeper = Keeper(
+        *(args, run, Stop(), progress, steps_per_epoch, write, agree), alone=world_size == 1
+    )
     board = boards.open_board(run.path, args.tensorboard and run.writes)
     network = compile_network(model, args, device) if args.compile else model
     network = distributed.wrap(network, device, world_size)
@@ -254,7 +255,7 @@ def train_one_epoch(
             *(model, criterion, optimizer, scheduler, images, labels),
             *(scaler, args, weight, is_last),
         )
-
+        memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         loss_sum += loss * count
         correct += metric.count_correct(logits, labels, k=1) * (count > 0)
         seen += count

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from benchmarks import rates
 from benchmarks.window import Window, add_arguments, leave
-from common import errors
+from common import errors, memory
 from common.args import Parser
 from common.paths import ROOT
 
@@ -37,6 +37,7 @@ def run(train: ModuleType, window: Window, args: argparse.Namespace) -> dict[str
     if args.framework == "torch":
         window.settle = settle_torch
     if args.read_only:
+        memory.keep_freed()  # as train.py does after its first step
         loader, _, _ = train.load_data(train.parse(args.framework))
         for _ in window.watch(train.read_batches(loader, epoch=0)):
             pass

@@ -7,6 +7,8 @@ nearest (from half the size on, over all of them too).
 """
 
 import argparse
+from functools import cache
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -20,10 +22,22 @@ from common.folder import FolderIndex
 from common.pictures import read_crop, read_rgb
 from common.resizing import centre, shorter_side
 
-try:
-    import cv2
-except ImportError:  # an extra: see pyproject.toml
-    cv2 = None
+
+@cache
+def opencv() -> ModuleType:
+    """Return OpenCV, which takes 15 MB: imported only where it is used.
+
+    Raises UserError where it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError:  # an extra: see pyproject.toml
+        raise UserError(
+            "--fast and --cache need OpenCV: install it by "
+            ".venv/bin/python -m pip install --editable '.[fast]', or leave them out"
+        ) from None
+    cv2.setNumThreads(1)  # the loader has threads of its own
+    return cv2
 
 
 class BytePictures:
@@ -37,12 +51,7 @@ class BytePictures:
         self, index: FolderIndex, args: argparse.Namespace, train: bool, prepared: Prepared | None
     ) -> None:
         """Raises UserError where OpenCV is not installed."""
-        if cv2 is None:
-            raise UserError(
-                "--fast and --cache need OpenCV: install it by "
-                ".venv/bin/python -m pip install --editable '.[fast]', or leave them out"
-            )
-        cv2.setNumThreads(1)  # the loader has threads of its own
+        opencv()  # that it is missing is said before the training
         self.index = index
         self.args = args
         self.train = train
@@ -62,14 +71,14 @@ class BytePictures:
         if self.train:
             pixels = resize(self.cut_out(epoch, index), self.args.image_size)
             if draws.flip(self.args.seed, epoch, index):
-                pixels = cv2.flip(pixels, 1)
+                pixels = opencv().flip(pixels, 1)
         else:
             picture = shorter_side(self.whole(index), self.args.resize_size)
             pixels = np.asarray(centre(picture, self.args.image_size))
         if self.args.channels_last:
             out[:] = pixels
         else:
-            cv2.split(pixels, list(out))  # into the three planes
+            opencv().split(pixels, list(out))  # into the three planes
         return self.index.labels[index]
 
     def cut_out(self, epoch: int, index: int) -> np.ndarray:
@@ -94,5 +103,6 @@ class BytePictures:
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
     """Resize [H, W, 3] to [size, size, 3], both bytes."""
     shrinks = max(pixels.shape[:2]) >= 2 * size
+    cv2 = opencv()
     kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return cv2.resize(pixels, (size, size), interpolation=kind)

@@ -5,11 +5,14 @@ CRC is the CRC-32 of its bytes, so that a file can be told to be intact before i
 the newest of them and `best` that of the best epoch, under names that stay.
 """
 
+import errno
 import os
 import re
+import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from common.errors import FULL, UserError
@@ -17,6 +20,7 @@ from common.run_folder import link_or_copy
 from common.state import reason
 
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
+LITTLE = 1 << 20  # bytes: a disk with less is full
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{8})\.\w+")
 
 
@@ -40,6 +44,8 @@ def write(
         _sync_folder(folder)
     except Exception as error:  # writers in C++ have error types of their own
         text, number = reason(error)
+        if shutil.disk_usage(folder).free < LITTLE:  # torch's writer does not say why it failed
+            text, number = os.strerror(errno.ENOSPC), errno.ENOSPC
         before = next((path for _, path in found(folder, suffix)), None)
         kept = f"{before.name} is intact" if before else "there is none before it"
         what = "free some space" if number in FULL else "look at the disk and its rights"
@@ -48,7 +54,8 @@ def write(
             f"{what}, then go on by --resume auto"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that has become read-only
+            partial.unlink(missing_ok=True)
     others = [(other, old) for other, old in found(folder, suffix) if old != path]
     # The end of an epoch takes the place of its last step, of which it is the same state.
     replaced = [old for other, old in others if other == step]

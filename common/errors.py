@@ -9,6 +9,7 @@ from pathlib import Path
 
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
 
@@ -42,11 +43,12 @@ def run(main: Callable[[], int | None]) -> None:
             "large), a smaller --image-size, or fewer --workers"
         )
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in FULL + NOT_WRITABLE:
             raise
+        what = "free some space" if error.errno in FULL else "look at the disk and its rights"
         fail(
-            f"{error.filename or 'the disk'}: cannot be written ({error.strerror}); free some "
-            "space, then go on by --resume auto"
+            f"{error.filename or 'the disk'}: cannot be written ({error.strerror}); {what}, then "
+            "go on by --resume auto"
         )
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)

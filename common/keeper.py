@@ -11,6 +11,8 @@ from common.progress import Progress
 from common.run_folder import RunFolder
 from common.stopping import Stop
 
+LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: each waits for all
+
 
 class Keeper:
     """Saves a run every so many steps or minutes, after each epoch, and when it is told to stop."""
@@ -24,11 +26,12 @@ class Keeper:
         steps_per_epoch: int,
         write: Callable[[Path, Progress], None],
         agree: Callable[[list[int]], list[int]],
+        alone: bool,
     ) -> None:
         """`progress` is where the run begins, and `write` writes a checkpoint to a path.
 
         `agree` gives the largest of each number over all processes, so that they stop at the same
-        step, and save it.
+        step, and save it. `alone`: there is one process.
         """
         self.args = args
         self.run = run
@@ -39,20 +42,41 @@ class Keeper:
         self.steps = 0  # since the last checkpoint
         self.saved_at = time.monotonic()
         self.stopped_by = 0  # a signal, to any of the processes
+        self.alone = alone
+        self.gap = self.ahead = 1  # steps from one look to the next, and of these those to come
+        self.looked_at = self.saved_at
         if run.writes:
             checkpoints.begin(run.path, SUFFIX[args.framework], self._number(progress))
 
     def is_due(self) -> bool:
         """Say, after each step, whether a checkpoint is to be written now."""
         self.steps += 1
+        self.ahead -= 1
+        if self.ahead > 0:
+            return False
+        due = gap = 0
+        if self.run.writes:  # clocks differ: the process that writes decides
+            due, gap = int(self._steps_or_minutes_are_over()), self._steps_to_look()
+        self.stopped_by, due, self.gap = self.agree([self.stop.signal, due, gap])
+        self.ahead, self.looked_at = self.gap, time.monotonic()
+        return bool(due or self.stopped_by)
+
+    def _steps_or_minutes_are_over(self) -> bool:
         every = self.args.save_every
         if every.endswith("m"):
-            due = time.monotonic() - self.saved_at >= 60 * int(every[:-1])
-        else:
-            due = self.steps >= int(every)
-        due = due and self.run.writes  # clocks differ: the process that writes decides
-        self.stopped_by, due = self.agree([self.stop.signal, int(due)])
-        return bool(due or self.stopped_by)
+            return time.monotonic() - self.saved_at >= 60 * int(every[:-1])
+        return self.steps >= int(every)
+
+    def _steps_to_look(self) -> int:
+        """Return after how many steps to look again: about a second's, where others are asked."""
+        if self.alone:
+            return 1
+        seconds = max(time.monotonic() - self.looked_at, 1e-9)
+        steps = min(int(self.gap * LOOK_EVERY / seconds), 2 * self.gap)
+        if not self.args.save_every.endswith("m"):
+            every = int(self.args.save_every)
+            steps = min(steps, every - self.steps % every)
+        return max(steps, 1)
 
     def save(self, progress: Progress, is_best: bool = False) -> None:
         """Write a checkpoint; then end the process if a signal has asked for it."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common import processor
-from common.errors import UserError
+from common.errors import FULL, UserError
 from common.paths import RUNS_DIR
 
 PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow")
@@ -50,9 +50,10 @@ class RunFolder:
                 )
             write_json(self.path / "args.json", describe_run(args))
         except OSError as error:
+            full = error.errno in FULL
+            what = "free some space" if full else "name a folder that you may write to"
             raise UserError(
-                f"--output-dir {self.path}: cannot be written ({error.strerror}); name a folder "
-                "that you may write to"
+                f"--output-dir {self.path}: cannot be written ({error.strerror}); {what}"
             ) from error
 
     def _is_own(self) -> bool:

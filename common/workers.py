@@ -1,23 +1,51 @@
-"""What a loader's process does when the one that has started it is gone."""
+"""What a loader's processes do with signals, and when the one that has started them is gone.
+
+A signal to end reaches a whole group of processes: Ctrl-C, torchrun, Paddle's launcher, a batch
+system. The trainer finishes its step and saves, for which it needs its workers; but both frameworks
+have SIGTERM kill those at once.
+"""
 
 import os
+import signal
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 EVERY = 1.0  # seconds
+ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Within, no signal to end reaches this thread, nor ever a process or thread begun meanwhile.
+
+    One that comes meanwhile reaches this process afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent(worker: int) -> None:
-    """End this process as soon as its parent has ended, be it by kill -9: a worker_init_fn.
+    """End this process when its parent says so or has ended, be it by kill -9: a worker_init_fn.
 
-    `worker` is its number in the loader; it is not needed. torch's workers watch their parent by
-    themselves; those of Paddle 3.3.1 wait for ever for what to load next.
+    `worker` is its number in the loader; it is not needed. Signals to end that others send are
+    passed over. Of Paddle 3.3.1, workers would else wait for ever for what to load next, and
+    batches that nobody has taken would stay in memory as files.
     """
     parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # in every thread, for sigtimedwait to see
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(EVERY)
-        os._exit(1)
+            told = signal.sigtimedwait(ENDING, EVERY)
+            if told and told.si_pid == parent:
+                break
+        for batch in Path("/dev/shm").glob(f"paddle_{os.getpid()}_*"):
+            batch.unlink(missing_ok=True)
+        os._exit(0)  # else the frameworks take it for a failure
 
     threading.Thread(target=watch, daemon=True).start()

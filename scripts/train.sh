@@ -96,22 +96,34 @@ if [ "$framework" = torch ]; then
         where=(--nnodes "$nodes" --node-rank "$node_rank")
         where+=(--master-addr "${master%:*}" --master-port "${master##*:}")
     fi
-    exec "$python" -m torch.distributed.run --nproc-per-node "$processes" "${where[@]}" \
+    # torchrun, but for how it ends after a signal: the status of one, in place of a traceback.
+    torchrun='
+import sys
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.run import main
+try:
+    main()
+except SignalException as end:
+    sys.exit(128 + end.sigval)
+'
+    exec "$python" -c "$torchrun" --nproc-per-node "$processes" "${where[@]}" \
         "$train" ${options[@]+"${options[@]}"}
 fi
 
-# Paddle's launcher writes what each process says to a folder, and shows that of the first.
+# Paddle's launcher writes what each process says to a folder, and shows that of the first. It is in
+# a session of its own: told twice to end, by Ctrl-C and from here, it would give no time to save.
 logs=$(mktemp -d)
-launcher=
+launcher= stopped=
 trap 'rm -rf "$logs"' EXIT
 for signal in INT TERM; do
-    trap '[ -z "$launcher" ] || kill -s '"$signal"' "$launcher" 2>/dev/null || true' "$signal"
+    trap 'stopped='"$signal"'
+        [ -z "$launcher" ] || kill -s '"$signal"' "$launcher" 2>/dev/null || true' "$signal"
 done
 where=()
 if [ "$nodes" -gt 1 ]; then
     where=(--nnodes "$nodes" --rank "$node_rank" --master "$master")
 fi
-"$python" -m paddle.distributed.launch --nproc_per_node "$processes" --log_dir "$logs" \
+setsid "$python" -m paddle.distributed.launch --nproc_per_node "$processes" --log_dir "$logs" \
     ${where[@]+"${where[@]}"} "$train" ${options[@]+"${options[@]}"} &
 launcher=$!
 status=0
@@ -126,7 +138,9 @@ if [ "$status" -ne 0 ]; then
     grep -hs '^stopped by ' "$logs/workerlog.0" >&2 ||
         grep -hs 'error: ' "$logs"/workerlog.[1-9]* | sort -u >&2 ||
         grep -qs 'error: ' "$logs/workerlog.0" ||
+        [ -n "$stopped" ] ||
         echo "train.sh: error: a process of this job has ended (exit status $status), and the" \
             "others with it; start the job again with --resume auto" >&2
+    case $stopped in INT) status=130 ;; TERM) status=143 ;; esac
 fi
 exit "$status"

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -189,7 +190,8 @@ def test_a_damaged_picture_ends_the_reading_with_its_name(train, workers, tmp_pa
 
 
 def test_opencv_is_asked_for_where_it_is_missing(train, monkeypatch):
-    monkeypatch.setattr(byte_pictures, "cv2", None)
+    monkeypatch.setitem(sys.modules, "cv2", None)  # importing it fails
+    monkeypatch.setattr(byte_pictures, "opencv", byte_pictures.opencv.__wrapped__)
     with pytest.raises(UserError, match="need OpenCV: install it by"):
         BytePictures(train, settings(), True, None)
 

@@ -1,5 +1,6 @@
 """A run that ends before its time goes on as if it had not: exactly, from what is intact."""
 
+import os
 import shutil
 import signal
 import time
@@ -36,13 +37,14 @@ def test_killed_runs_end_with_the_same_bits(trainings):
 
 
 def test_a_signal_ends_it_when_the_step_is_saved(trainings):
+    """One to the whole group, as terminals and batch systems send it: the loader's process too."""
     number = {"torch": signal.SIGTERM, "paddle": signal.SIGINT}[trainings.framework]
     run = trainings.place / "stopped"
     output = trainings.place / "output"
     output.write_text("")
     process = trainings.start(run)
     trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
-    process.send_signal(number)
+    os.killpg(process.pid, number)
     assert process.wait(TIMEOUT) == 128 + number, output.read_text()
     told = [line for line in output.read_text().splitlines() if line.startswith("stopped by")]
     assert len(told) == 1 and signal.Signals(number).name in told[0]
@@ -54,7 +56,7 @@ def test_a_signal_ends_it_when_the_step_is_saved(trainings):
 
 
 def test_the_workers_of_a_killed_run_end(trainings):
-    """A loader's processes would hold gigabytes for ever."""
+    """A loader's processes would hold gigabytes for ever, and so would batches in shared memory."""
     run = trainings.place / "killed"
     process = trainings.start(run)
     trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
@@ -66,6 +68,7 @@ def test_the_workers_of_a_killed_run_end(trainings):
         assert time.monotonic() < limit, workers
         time.sleep(0.1)
     assert workers
+    assert not [one for one in workers if any(Path("/dev/shm").glob(f"paddle_{one}_*"))]
 
 
 def children(number):
@@ -173,8 +176,30 @@ def test_what_cannot_be_written_leaves_the_one_before(tmp_path, error, words):
     assert checkpoints.is_intact(before)
 
 
-def keeper(path, save_every, stop=0, keep=2):
-    """A keeper of a run of ten steps an epoch that writes its step; alone in its job."""
+def test_a_full_disk_is_told_whatever_the_writer_says(tmp_path, monkeypatch):
+    """As torch's does, in C++: unexpected pos 64 vs 48."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4096))
+    with pytest.raises(UserError, match=r"\(No space left on device\).*free some space"):
+        save = raise_error(RuntimeError("unexpected pos 64 vs 48"))
+        checkpoints.write(tmp_path, 2, ".pth", save, keep=1, best=False)
+
+
+def test_a_disk_that_becomes_read_only_is_told(tmp_path, monkeypatch):
+    """Nothing can be removed from it either."""
+    before = checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
+
+    def unlink(path, missing_ok=False):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(UserError, match="Read-only file system") as caught:
+        save = raise_error(OSError(30, "Read-only file system"))
+        checkpoints.write(tmp_path, 2, ".pth", save, keep=1, best=False)
+    assert f"{before.name} is intact" in str(caught.value) and "its rights" in str(caught.value)
+
+
+def keeper(path, save_every, stop=0, keep=2, alone=True):
+    """A keeper of a run of ten steps an epoch that writes its step; the first of its job."""
     args = Namespace(save_every=save_every, framework="torch", keep=keep)
     run = SimpleNamespace(path=path, writes=True)
     stops = SimpleNamespace(signal=stop, leave=lambda number, told: left.append((number, told)))
@@ -183,7 +208,14 @@ def keeper(path, save_every, stop=0, keep=2):
     def write(partial, progress):
         partial.write_text(str(progress.step))
 
-    made = Keeper(args, run, stops, Progress(), 10, write, lambda values: values)
+    def agree(values):
+        asked.append(values)
+        return [max(value, other) for value, other in zip(values, others, strict=False)]
+
+    others = [0, 0, 0]  # what the other processes want
+    asked = []
+    made = Keeper(args, run, stops, Progress(), 10, write, agree, alone)
+    made.asked, made.others = asked, others
     return made, stops, left
 
 
@@ -206,6 +238,34 @@ def test_saved_every_so_many_minutes(tmp_path, monkeypatch):
         if due[-1]:
             made.save(Progress(step=step))
     assert due == [False, False, True, False, False, True, False]
+
+
+@pytest.mark.parametrize(("save_every", "due"), [("70", [69, 139]), ("1m", [60])])
+def test_several_processes_ask_each_other_about_once_a_second(
+    tmp_path, monkeypatch, save_every, due
+):
+    """A hundred steps a second would else wait for each other, and for the device, at each."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    made, _, _ = keeper(tmp_path, save_every, alone=False)
+    found = []
+    for step in range(6300):
+        now += 0.01
+        if made.is_due():
+            made.save(Progress(step=step + 1))
+            found.append(step if save_every == "70" else now // 1)
+    assert found[: len(due)] == due and len(found) == (90 if save_every == "70" else 1)
+    assert 60 < len(made.asked) < 200
+    made.others[0] = signal.SIGTERM  # another process is told to stop
+    steps = next(step for step in range(200) if made.is_due())
+    assert steps <= 100 and made.stopped_by == signal.SIGTERM
+
+
+def test_a_process_that_is_alone_looks_at_every_step(tmp_path):
+    made, stops, _ = keeper(tmp_path, "1000")
+    assert not any(made.is_due() for _ in range(20))
+    stops.signal = signal.SIGINT
+    assert made.is_due()
 
 
 def test_a_signal_in_the_evaluation_ends_the_run_after_it(tmp_path):

@@ -67,3 +67,15 @@ def test_a_new_run_takes_up_no_folder_of_another_one(tmp_path):
     with pytest.raises(UserError, match="holds another run"):
         run_folder(tmp_path / "run")
     assert run.read_metrics() == [{"epoch": 1}]
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_what_would_help(tmp_path, monkeypatch):
+    for number, words in ((28, "No space left.*free some space"), (30, "that you may write to")):
+        error = OSError(number, os.strerror(number))
+
+        def write_json(path, value, error=error):
+            raise error
+
+        monkeypatch.setattr("common.run_folder.write_json", write_json)
+        with pytest.raises(UserError, match=words):
+            run_folder(tmp_path / f"run-{number}")

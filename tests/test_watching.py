@@ -183,6 +183,8 @@ def test_time_is_split_between_the_loader_and_the_loop(monkeypatch):
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "smaller --batch-size"),
         (MemoryError("std::bad_alloc"), 2, "smaller --batch-size"),
         (OSError(28, "No space left on device", "x.jsonl"), 2, "x.jsonl: cannot be written (No"),
+        (OSError(30, "Read-only file system", "x.jsonl"), 2, "x.jsonl: cannot be written (Read"),
+        (PermissionError(13, "Permission denied", "x.png"), 2, "look at the disk and its rights"),
         (errors.RunError("it\ncannot go on"), 1, "error: it cannot go on"),
     ],
 )

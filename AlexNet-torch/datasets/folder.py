@@ -22,6 +22,7 @@ from common.byte_pictures import BytePictures
 from common.folder import FolderIndex
 from common.pictures import read_rgb
 from common.threads import ThreadLoader
+from common.workers import end_with_parent, signals_held
 
 
 class FolderDataset(Dataset):
@@ -88,6 +89,7 @@ def make_loader(
         batch_sampler=batches,
         num_workers=args.workers,
         collate_fn=collate,
+        worker_init_fn=end_with_parent,
         persistent_workers=args.workers > 0,
     )
 
@@ -105,7 +107,9 @@ def read_batches(
     Raises UserError at an unreadable picture.
     """
     loader.batch_sampler.epoch, loader.batch_sampler.first = epoch, first
-    for images, labels, failure in loader:
+    with signals_held():  # the loader's processes and threads are begun here
+        batches = iter(loader)
+    for images, labels, failure in batches:
         raise_failure(Failure(*failure))
         if isinstance(loader, ThreadLoader):
             images, labels = torch.from_numpy(images).to(device), torch.from_numpy(labels)
