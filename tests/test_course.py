@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from course import architecture, house, notebooks, plant, sources
+from course import architecture, house, notebooks, pictures, plant, sources
 from tests.helpers import assert_user_error, run
 from tests.trees import SMALL
 
@@ -77,6 +77,20 @@ def test_the_house_is_drawn_of_what_is_there(tmp_path):
     assert (tmp_path / "house.png").read_bytes()[:4] == b"\x89PNG"
     assert house.files("AlexNet-torch")[0] == "train.py"
     assert {"optim.py", "models/alexnet.py"} < set(house.files("AlexNet-paddle"))
+
+
+def test_a_picture_of_a_chapter_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pictures", str(tmp_path), "--only", "softmax-twice"])
+    pictures.main()
+    assert [path.name for path in tmp_path.iterdir()] == ["softmax-twice.png"]
+
+
+def test_both_trees_draw_the_same_rates():
+    torch, paddle = (
+        pictures.read_rates(name, ["--recipe", "sample"]) for name in ("torch", "paddle")
+    )
+    assert len(torch) == pictures.STEPS * pictures.SAMPLE_EPOCHS
+    assert abs(torch - paddle).max() < 1e-9
 
 
 @pytest.mark.parametrize("name", plant.EXERCISES)

@@ -37,7 +37,7 @@ def desk(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "with_long"), pairs())
+@pytest.mark.parametrize(("name", "with_long"), list(pairs()))
 def test_the_commands_of_a_page(name, with_long, desk):
     for command in commands.commands(PAGES[name]):
         if command.is_long and not with_long:
