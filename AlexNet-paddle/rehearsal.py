@@ -355,8 +355,13 @@ def record_loss(out_dir: Path, options: list[str], cases: list[str]) -> dict[str
 
 
 def record_evaluation(out_dir: Path, options: list[str], cases: list[str]) -> dict[str, Any]:
-    """Give the tree's own evaluate() batches of logits [N, C] in place of pictures."""
-    evaluate, found = train.evaluate, []
+    """Give the tree's own evaluate() batches of logits [N, C] in place of pictures.
+
+    It is given a network in training mode; the mode in which it runs it is noted.
+    """
+    evaluate, found, network = train.evaluate, [], nn.Identity()
+    modes = set()
+    network.register_forward_post_hook(lambda layer, *rest: modes.add(layer.training))
     for file in cases:
         with np.load(file) as case:
             logits, labels, sizes = case["logits"], case["labels"], case["sizes"].tolist()
@@ -369,9 +374,10 @@ def record_evaluation(out_dir: Path, options: list[str], cases: list[str]) -> di
         with replaced(
             train, read_batches=lambda loader, epoch, first=0, device=None, own=batches: iter(own)
         ):
-            results = evaluate(nn.Identity(), nn.CrossEntropyLoss(), loader, "cpu")
+            network.train()
+            results = evaluate(network, nn.CrossEntropyLoss(), loader, "cpu")
         found.append({name: float(value) for name, value in results.results.items()})
-    return {"cases": found}
+    return {"cases": found, "mode": "train" if True in modes else "eval"}
 
 
 class Touch(nn.Layer):

@@ -35,6 +35,7 @@ FAULTS = {
         "metric", ["val_top1"]),
     "top-5 is top-4": (edit(TRAIN, "k=5", "k=4"), "metric", ["val_top5"]),
     "ties count": (edit(METRIC, "(logits == score) & (classes >= labels.unsqueeze(1))", "logits == score"), "metric", ["ties counted as correct"]),
+    "measured in training mode": (edit(TRAIN, "    model.eval()\n    loss_sum", "    loss_sum"), "metric", ["train mode in PaddlePaddle", "model.eval()", "train.py:"]),
     "graph cut": (edit(MODEL, FORWARD, "        x = self.avgpool(x).detach()"), "backward", ["no gradient", "features.10.bias", "detach"]),
     "a layer frozen": (edit(MODEL, "        self.apply(init_weights)", "        self.apply(init_weights)\n        self.features[3].weight.stop_gradient = True"), "backward", ["features.3.weight", "no gradient", "stop_gradient"]),
     "gradient scaled": (edit(TRAIN, "scaler.scale(loss * weight)", "scaler.scale(2 * loss * weight)"), "backward", ["2 times PyTorch's"]),

@@ -98,6 +98,25 @@ def test_the_momentum_of_batch_normalization_shows_in_training(check, momentum):
         assert "9 times as much" in verdict["cause"] and "1 minus PyTorch's" in verdict["fix"]
 
 
+def test_a_constant_that_paddle_keeps_as_float32_is_no_fault(check):
+    """The mean over 3 x 3: Paddle multiplies the gradients by 1 / 9, rounded to float32."""
+
+    def edits(layer):
+        return [
+            (MODEL, "stride=4, padding=2", "stride=2, padding=5"),
+            (MODEL, f"{layer}((6, 6))", f"{layer}((1, 1))"),
+            (MODEL, "nn.Linear(256 * 6 * 6, 4096)", "nn.Linear(256, 4096)"),
+        ]
+
+    options = ["--only", "backward,training", "--steps", 2]
+    status, found, text = check(
+        edits("AdaptiveAvgPool2D"), *options, torch_edits=edits("AdaptiveAvgPool2d")
+    )
+    assert status == 0 and found["aligned"], text
+    verdict = found["checkpoints"][CHECKPOINTS.index("backward")]
+    assert 1e-9 < verdict["float64"] < 6e-8  # it is there
+
+
 def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
     status, found, text = check([], "--report", tmp_path / "report", "--steps", 4)
     assert status == 0, text

@@ -33,6 +33,7 @@ class Side:
     model: dict[str, Any] | None = None
     options: list[str] = field(default_factory=list)  # of train.py
     environment: dict[str, str] = field(default_factory=dict)  # more than this process's own
+    own_files: tuple[str, ...] = ()  # of the tree, those that its user writes; none named: all
 
     @property
     def python(self) -> str:

@@ -111,11 +111,14 @@ def loss_cases(folder: Path) -> list[str]:
     return files
 
 
-def check_loss(rehearsals: Rehearsals) -> Verdict:
-    """Compare the loss and its gradient at given logits, in float64."""
+def check_loss(rehearsals: Rehearsals, *more: str, tolerance: float = 1e-9) -> Verdict:
+    """Compare the loss and its gradient at given logits, in float64.
+
+    `more` are options of train.py. Relative differences of up to `tolerance` are no fault.
+    """
     verdict = Verdict("loss", float64=0.0)
     files = loss_cases(rehearsals.folder)
-    reports = rehearsals.ask("loss", weights=None, cases=files)
+    reports = rehearsals.ask("loss", *more, weights=None, cases=files)
     for number, file in enumerate(files):
         with np.load(file) as case:
             logits, labels = case["logits"], case["labels"]
@@ -132,7 +135,7 @@ def check_loss(rehearsals: Rehearsals) -> Verdict:
                 return verdict
             apart = np.abs(left - right).max() / max(np.abs(left).max(), 1e-12)
             verdict.float64 = max(verdict.float64, float(apart))
-            if not apart <= 1e-9:
+            if not apart <= tolerance:
                 names = {
                     side: name_loss(logits, labels, reports[side]["cases"][number]["loss"])
                     for side in FRAMEWORKS
@@ -244,6 +247,15 @@ def check_metric(rehearsals: Rehearsals) -> Verdict:
                 rehearsals.sides, FIX_METRIC, *lines, within=METRIC, files=("train.py", "metric.py")
             )
             verdict.diverge(where, told, fix)
+    modes = [reports[side]["mode"] for side in FRAMEWORKS]
+    if modes[0] != modes[1]:
+        told = f"the network is measured in {modes[0]} mode in PyTorch, in {modes[1]} mode in "
+        told += "PaddlePaddle"
+        what = "call model.eval() before the first batch"
+        fix = sources.fix(
+            rehearsals.sides, what, r"\.eval\(|\.train\(", r"for ", within=METRIC[1:], files=TRAIN
+        )
+        verdict.diverge("evaluate", told, fix)
     return verdict
 
 
@@ -478,7 +490,8 @@ def name_rates(
         )
     if len(changes[0]) and np.array_equal(*changes):
         at = int(changes[0][0])
-        factors = torch[at] / torch[at - 1], paddle[at] / paddle[at - 1]
+        with np.errstate(divide="ignore"):  # a warm-up may begin at 0
+            factors = torch[at] / torch[at - 1], paddle[at] / paddle[at - 1]
         told = f"at step {at} it is multiplied by {factors[0]:.6g} and {factors[1]:.6g}"
         return (
             f"the schedule's factor (gamma), warm-up or end: {told}",

@@ -19,18 +19,27 @@ def fix(
 
     `patterns`, `within` and `files` are those of find_line.
     """
-    return at(find_line(sides[to_mend(sides)].tree, patterns, within, files), what)
+    side = sides[to_mend(sides)]
+    return at(find_line(side.tree, patterns, within, files, only=side.own_files), what)
 
 
 def find_line(
-    tree: Path, patterns: Words, within: Words = (), files: Words = (), without: Words = ()
+    tree: Path,
+    patterns: Words,
+    within: Words = (),
+    files: Words = (),
+    without: Words = (),
+    only: Words = (),
 ) -> str | None:
     """Return FILE:LINE of the first line of code in a tree that a pattern matches.
 
     The functions named in `within` are searched first, in their order, and then all; `files` are
-    the first ones to look into, `without` are left out.
+    the first ones to look into, `without` are left out; where `only` names files, all others are.
     """
     sources = _sources(tree, files, without)
+    if only:
+        named = {tree / name for name in only}
+        sources = {file: source for file, source in sources.items() if file in named}
     for function in (*within, None):
         for pattern in patterns:
             for file, (lines, functions) in sources.items():

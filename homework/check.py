@@ -1,0 +1,117 @@
+"""Grade a port of the homework: which checkpoints are passed, and where the first mistake is.
+
+    python -m homework.check DIR
+    python -m homework.check DIR --only forward,init
+    python -m homework.check DIR --seed 7 --json grade.json
+
+Exit status: 0 all passed, 1 not yet, 2 wrong usage.
+"""
+
+import argparse
+import secrets
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from common import errors
+from common.args import Parser, whole
+from common.run_folder import package_versions, write_result
+from homework import plan
+from homework.grading import Grader
+from homework.plan import PASSED, POINTS, Drawn, Grade
+from tools.probes import Side, kept_running, scratch
+
+LARGEST_SEED = 1_000_000
+
+
+def main(given: dict[int | None, Side] | None = None) -> int:
+    """Grade; `given` holds torch sides that have been made before, by width."""
+    args = parse()
+    port = plan.read(args.port)
+    chosen = args.only or list(POINTS)
+    drawn = Drawn.of(secrets.randbelow(LARGEST_SEED) if args.seed is None else args.seed)
+    print(f"{args.port} against homework/ResNet-torch, --seed {drawn.seed}", flush=True)
+    grades = []
+    with scratch() as folder, kept_running():
+        for grade in Grader(port, drawn, folder, given).grade(chosen, tell):
+            grades.append(grade)
+            print(as_text(grade), flush=True)
+    points, of = sum(grade.points for grade in grades), sum(grade.of for grade in grades)
+    print(f"points: {points} of {of}")
+    if args.json:
+        write_result(args.json, as_json(grades, drawn))
+    return 0 if all(grade.verdict == PASSED for grade in grades) else 1
+
+
+def parse() -> argparse.Namespace:
+    parser = Parser(
+        prog="python -m homework.check",
+        allow_abbrev=False,
+        description="Grade a port of ResNet-18 that python -m homework.start began.",
+        epilog="The checkpoints and their points: "
+        + ", ".join(f"{name} {points}" for name, points in POINTS.items())
+        + ".",
+    )
+    parser.add_argument("port", type=Path, metavar="DIR", help="the folder of your port")
+    parser.add_argument("--only", type=names, metavar="NAMES", help="these alone, with commas")
+    parser.add_argument(
+        "--seed",
+        type=whole(0, LARGEST_SEED),
+        metavar="N",
+        help="of weights, pictures and sizes, to repeat a grading (another one each time)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    args = parser.parse_args()
+    if not args.port.is_dir():
+        parser.error(f"{args.port}: there is no such folder; python -m homework.start makes it")
+    return args
+
+
+def names(text: str) -> list[str]:
+    """Return the checkpoints of a list with commas, in the order of grading."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in found if name not in POINTS]
+    if unknown or not found:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown) or 'nothing'}: no checkpoint; they are {', '.join(POINTS)}"
+        )
+    return [name for name in POINTS if name in found]
+
+
+def tell(text: str) -> None:
+    """Say on a terminal what takes a while."""
+    if sys.stderr.isatty():
+        print(f"  {text} ...", end="\r", file=sys.stderr, flush=True)
+
+
+def as_text(grade: Grade) -> str:
+    """Return the lines of one checkpoint."""
+    lines = [f"{grade.name:10} {grade.points:3} of {grade.of:2}  {grade.verdict}"]
+    if grade.verdict == PASSED and grade.float64 is not None:
+        lines[0] += f", within {grade.float64:.1e}"
+    cause = ": ".join(part for part in (grade.place, grade.cause) if part)
+    for title, text in (
+        ("", cause),
+        ("look at ", grade.where),
+        ("hint: ", grade.hint),
+        ("", grade.note),
+    ):
+        if text:
+            lines.append(f"           {title}{text}")
+    return "\n".join(lines)
+
+
+def as_json(grades: list[Grade], drawn: Drawn) -> dict:
+    """Return the result ready for JSON."""
+    return {
+        "passed": all(grade.verdict == PASSED for grade in grades),
+        "points": sum(grade.points for grade in grades),
+        "of": sum(grade.of for grade in grades),
+        "checkpoints": [asdict(grade) for grade in grades],
+        "drawn": asdict(drawn),
+        "versions": package_versions(),
+    }
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,241 @@
+"""Grade a port of the homework, checkpoint by checkpoint, by the project's own tools.
+
+The student's files are run on weights, pictures and sizes that are drawn anew from a seed, against
+the torch files of this repository (never a copy that the student holds).
+"""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common.errors import UserError
+from homework import extra_checks, hints, trees
+from homework.plan import ALONE, MODEL, NEEDS, PASSED, POINTS, USES, WAITS, Drawn, Grade, Port
+from tools import kinds, small_checks, training_checks
+from tools.probes import NAMES, Side
+from tools.rehearsals import Rehearsals
+from tools.verdicts import ALIGNED, ERROR, Verdict
+
+STEPS = 4
+PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")
+SMALL = "graded on a small network that stands for yours, which is not yet that of the torch file"
+
+
+class Grader:
+    """Grades one port; `given` holds the torch sides that have been made, by width."""
+
+    def __init__(
+        self, port: Port, drawn: Drawn, folder: Path, given: dict[int | None, Side] | None = None
+    ) -> None:
+        self.port, self.drawn, self.folder = port, drawn, folder
+        self.given = {} if given is None else given
+        self.made: dict[tuple, Rehearsals] = {}  # by files and width
+        self.lacks_partners = False  # the student's network has other parameters than the torch one
+
+    def grade(self, chosen: list[str], tell: Callable[[str], None] = lambda text: None):
+        """Yield the grade of each of the chosen checkpoints."""
+        found: dict[str, Grade] = {}
+        for name in chosen:
+            tell(name)
+            start = time.perf_counter()
+            found[name] = grade = self.grade_one(name, found)
+            grade.seconds = round(time.perf_counter() - start, 1)
+            yield grade
+
+    def rehearsals_for(self, name: str) -> Rehearsals | None:
+        """Return what a checkpoint is graded on; None where a file that it needs cannot be run.
+
+        That is the student's network or, where it cannot serve, a small one. Raises UserError where
+        nothing can be graded, by no fault of the student's.
+        """
+        while not any(file in self.port.broken for file in USES[name]):
+            files, width = self.choose(name)
+            try:
+                if (files, width) not in self.made:
+                    self.made[files, width] = self.assemble(files, width)
+            except UserError as error:
+                file, cause = self.blame(error, width)
+                if file is None or file in self.port.broken:
+                    raise
+                self.port.broken[file] = cause
+                continue
+            found = self.made[files, width]
+            if name not in ALONE or width is None or all_paired(found):
+                return found
+            self.lacks_partners = True
+        return None
+
+    def choose(self, name: str) -> tuple[tuple[str, ...], int | None]:
+        """Return the student's files to grade with, and the width; None: with a small network."""
+        files = self.port.files(name)
+        if MODEL in files and not (name in ALONE and self.lacks_partners):
+            return files, self.drawn.width
+        return tuple(file for file in files if file != MODEL), None
+
+    def assemble(self, files: tuple[str, ...], width: int | None) -> Rehearsals:
+        """Put the trees together and prepare what all checkpoints begin with."""
+        place = self.folder / str(len(list(self.folder.iterdir())))
+        if width not in self.given:
+            own = {name: trees.GIVEN / name for name in trees.FILES}
+            target = self.folder / f"given-{width}"
+            self.given[width] = trees.assemble("torch", target, own, width)
+        own = {name: self.port.folder / name for name in files}
+        sides = {
+            "torch": self.given[width],
+            "paddle": trees.assemble("paddle", place / "port", own, width),
+        }
+        (place / "rehearsals").mkdir()
+        size = self.drawn.training_size
+        found = Rehearsals(sides, place / "rehearsals", self.drawn.seed, image_size=size)
+        found.prepare()
+        return found
+
+    def blame(self, error: UserError, width: int | None) -> tuple[str | None, tuple[str, int]]:
+        """Return the student's file that an error is about, and what it says and where."""
+        text = str(error)
+        if NAMES["torch"] in text.partition(":")[0]:
+            return None, ("", 0)
+        where = self.find_place(text)
+        if where is None:  # the network is what is made here
+            return (None if width is None else MODEL), (said(text), 1)
+        name, _, line = where.rpartition(":")
+        return name, (said(text), int(line))
+
+    def find_place(self, text: str) -> str | None:
+        """Return FILE:LINE of the last place in a text that is in one of the student's files."""
+        for file, line in reversed(PLACE.findall(text)):
+            name = next((name for name in trees.FILES if file.endswith(f"/port/{name}")), None)
+            if name is not None:
+                return f"{name}:{line}"
+        return None
+
+    def grade_one(self, name: str, earlier: dict[str, Grade]) -> Grade:
+        """Return the grade of one checkpoint."""
+        grade = Grade(name, POINTS[name])
+        verdict = self.run(name)
+        if verdict is None:
+            self.tell_broken(grade)
+            return grade
+        if self.choose(name)[1] is None:
+            grade.note = SMALL
+        grade.float64 = verdict.float64
+        if verdict.verdict == ALIGNED:
+            grade.verdict, grade.points = PASSED, grade.of
+            return grade
+        first = waits_for(name, earlier)
+        if first is not None:
+            grade.verdict, grade.hint = WAITS, hints.WAITS.format(first=first)
+            return grade
+        self.explain(grade, verdict)
+        return grade
+
+    def tell_broken(self, grade: Grade) -> None:
+        """Say that a file which a checkpoint needs cannot be run."""
+        name = next(file for file in USES[grade.name] if file in self.port.broken)
+        grade.cause, line = self.port.broken[name]
+        grade.where = self.shown(f"{name}:{line}")
+        grade.hint = hint_for_error(grade.cause)
+
+    def explain(self, grade: Grade, verdict: Verdict) -> None:
+        """Say what is wrong, where, and what to think about; never what to write."""
+        if verdict.verdict == ERROR:
+            grade.cause = said(verdict.why)
+            place, grade.hint = self.find_place(verdict.why), hint_for_error(grade.cause)
+        else:
+            grade.place, grade.cause = verdict.where, without_paths(verdict.cause)
+            told = (self.find_place(text) for text in (verdict.fix, verdict.cause))
+            place = next(filter(None, told), None) or self.find_layer(verdict.where)
+            if grade.name == "init":  # a layer's start is drawn there, whatever the layer
+                place = self.find_line(r"def init_weights\b") or place
+            where = verdict.where.partition(" (")[0]  # not under which settings of the optimizer
+            grade.hint = hints.hint(grade.name, f"{where}: {verdict.cause}")
+        grade.where = self.shown(place or USES[grade.name][0])
+
+    def find_layer(self, path: str) -> str | None:
+        """Return FILE:LINE where the student gives a value to the attribute that holds a layer."""
+        names = re.findall(r"[A-Za-z_]\w*", path.partition(",")[0])
+        found = (self.find_line(rf"\s*self\.{name}\s*=") for name in reversed(names))
+        return next((place for place in found if place), None)
+
+    def find_line(self, pattern: str) -> str | None:
+        """Return FILE:LINE of the first line of the student's network that a pattern begins."""
+        lines = (self.port.folder / MODEL).read_text(errors="replace").splitlines()
+        found = (number for number, line in enumerate(lines, 1) if re.match(pattern, line))
+        return next((f"{MODEL}:{number}" for number in found), None)
+
+    def shown(self, place: str) -> str:
+        """Return FILE:LINE in the student's folder."""
+        return str(self.port.folder / place)
+
+    def run(self, name: str) -> Verdict | None:
+        """Run one checkpoint; an error of the student's code is a verdict too.
+
+        One in a file that the checkpoint is not about costs nothing: it is run without that file.
+        None where a file that it is about cannot be run.
+        """
+        while (given := self.rehearsals_for(name)) is not None:
+            try:
+                return self.check(name, given)
+            except UserError as error:
+                if NAMES["torch"] in str(error).partition(":")[0]:
+                    raise
+                file = (self.find_place(str(error)) or "").partition(":")[0]
+                if not file or file in USES[name] or file in self.port.spared:
+                    return Verdict(name, ERROR, why=str(error))
+                self.port.spared.add(file)
+        return None
+
+    def check(self, name: str, given: Rehearsals) -> Verdict:
+        """Run the tool of a checkpoint."""
+        if name == "forward":
+            return extra_checks.check_forward(given, self.drawn)
+        if name == "training":
+            return training_checks.check_training(given, STEPS)[0]
+        checks: dict[str, Callable[[Rehearsals], Verdict]] = {
+            "init": small_checks.check_init,
+            "metric": small_checks.check_metric,
+            "loss": extra_checks.check_loss,
+            "backward": training_checks.check_backward,
+            "lr": small_checks.check_lr,
+            "optimizer": training_checks.check_optimizer,
+        }
+        return checks[name](given)
+
+
+def waits_for(name: str, earlier: dict[str, Grade]) -> str | None:
+    """Return the first checkpoint that has to be passed before this one says anything new."""
+    lost = [one for one in NEEDS.get(name, ()) if one in earlier and not earlier[one].points]
+    backward = earlier.get("backward")
+    if name in ALONE and backward is not None and backward.place is not None:
+        lost.append("backward")  # a step that spoils its gradients spoils what is made of them
+    return next(iter(lost), None)
+
+
+def all_paired(rehearsals: Rehearsals) -> bool:
+    """Say whether every tensor of both networks has a partner of its shape."""
+    keys = rehearsals.match.keys
+    partners = {"torch": set(keys), "paddle": set(keys.values())}
+    return all(
+        key.key in partners[side] or key.role == kinds.COUNTER
+        for side, network in rehearsals.networks.items()
+        for key in network.keys.values()
+    )
+
+
+def without_paths(text: str) -> str:
+    """Return a text in which a file of the copy that is run has the student's name for it."""
+    return re.sub(r"[^\s()]*/port/(?=\S+\.py)", "", text)
+
+
+def hint_for_error(cause: str) -> str:
+    """Return the hint for what Python, or a rule, says."""
+    if cause.startswith("NotImplementedError"):
+        return hints.EMPTY
+    return hints.RULE if cause.startswith(("it imports", "it uses")) else hints.CRASH
+
+
+def said(text: str) -> str:
+    """Return what a framework said, without who said it and where."""
+    text = re.sub(r"^PaddlePaddle could not run \S+: ", "", text)
+    return re.sub(r" \(\S+\.py:\d+\)", "", text)

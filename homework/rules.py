@@ -1,0 +1,68 @@
+"""What a homework may not do, read off its text: it is parsed here and not run."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.errors import UserError
+
+MODULES = {
+    *("paddle", "numpy", "math", "argparse", "typing", "collections", "functools", "itertools"),
+    *("dataclasses", "__future__", "models", "metric", "loop", "optim"),
+}
+WITHIN_PADDLE = {"vision", "hub", "utils", "base", "jit", "static"}
+NAMES = {"eval", "exec", "compile", "open", "globals", "vars", "breakpoint", "__import__"}
+DUNDERS = {"__init__", "__class__", "__name__", "__doc__"}
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that a file breaks, and the line."""
+
+    cause: str
+    line: int
+
+
+def breach(path: Path) -> Breach | None:
+    """Return the first rule that a file breaks, or None. Raises UserError where it is no text."""
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        return Breach(f"it is no Python: {error.msg}", error.lineno or 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    names = {
+        one.asname or "paddle"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for one in node.names
+        if one.name == "paddle" or (one.name.startswith("paddle.") and not one.asname)
+    }
+    found = [one for node in ast.walk(tree) if (one := _look(node, names)) is not None]
+    return min(found, key=lambda one: one.line, default=None)
+
+
+def _look(node: ast.AST, paddles: set[str]) -> Breach | None:
+    """Return the rule that a node breaks; `paddles` are the names under which Paddle is known."""
+    named = ""
+    if isinstance(node, ast.Import):
+        named = next((one.name for one in node.names if not _may_import(one.name)), "")
+    elif isinstance(node, ast.ImportFrom):
+        names = [f"{node.module or ''}.{one.name}" for one in node.names]
+        named = next((name for name in names if node.level or not _may_import(name)), "")
+    if named:
+        return Breach(f"it imports {named}, which this homework may not use", node.lineno)
+    if isinstance(node, ast.Name) and node.id in NAMES:
+        return Breach(f"it uses {node.id}, which this homework may not", node.lineno)
+    if isinstance(node, ast.Attribute):
+        hidden = node.attr.startswith("__") and node.attr not in DUNDERS
+        shut = isinstance(node.value, ast.Name) and node.value.id in paddles
+        if hidden or (shut and node.attr in WITHIN_PADDLE):
+            told = ast.unparse(node)
+            return Breach(f"it uses {told}, which this homework may not", node.lineno)
+    return None
+
+
+def _may_import(name: str) -> bool:
+    first, _, rest = name.partition(".")
+    return first in MODULES and not (first == "paddle" and rest.split(".")[0] in WITHIN_PADDLE)
