@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ from common.paths import ROOT
 from course import commands, sources
 
 PAGES = {page.name: page for page in sources.pages("en")}
-WRITTEN = ("runs", "exercises", "reports", "site")  # by the commands: not the clone's own
+# What commands write, and what must be the clone's own or not be there at all: see `desk`.
+LEFT_OUT = ("runs", "exercises", "reports", "site", "scripts", ".venv")
 
 
 def pairs():
@@ -27,14 +29,23 @@ def pairs():
 
 @pytest.fixture
 def desk(tmp_path):
-    """A folder that looks like the clone; what is written there stays out of it."""
+    """A folder that looks like the clone; what is written there stays out of it.
+
+    It has neither scripts/ nor .venv, whose set-up would begin anew at another place.
+    """
     for path in ROOT.iterdir():
-        if path.name not in WRITTEN:
+        if path.name not in LEFT_OUT:
             (tmp_path / path.name).symlink_to(path)
-    if not (tmp_path / ".venv").exists():
-        (tmp_path / ".venv" / "bin").mkdir(parents=True)
-        (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     return tmp_path
+
+
+def in_the_clone(code):
+    """Return a command that calls the clone's own scripts."""
+    return code.replace("bash scripts/", f"bash {shlex.quote(str(ROOT))}/scripts/")
 
 
 @pytest.mark.parametrize(("name", "with_long"), list(pairs()))
@@ -43,7 +54,7 @@ def test_the_commands_of_a_page(name, with_long, desk):
         if command.is_long and not with_long:
             continue
         done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", command.code],
+            ["bash", "-e", "-o", "pipefail", "-c", in_the_clone(command.code)],
             cwd=desk,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
