@@ -154,6 +154,7 @@ def imported(path):
         ("AlexNet-paddle", {"torch", "torchvision"}),
         ("common", {"torch", "torchvision", "paddle"}),
         ("tools", {"torch", "torchvision", "paddle"}),
+        ("course", {"torch", "torchvision", "paddle"}),
     ],
 )
 def test_no_framework_where_it_does_not_belong(folder, forbidden):

@@ -67,7 +67,7 @@ def test_a_rate_that_is_none_is_refused(value, capsys):
     assert left.value.code == 2 and "no number above 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("page", ["scale.md", "scale.zh-CN.md"])
+@pytest.mark.parametrize("page", ["en/scale.md", "zh/scale.md"])
 def test_the_tables_of_the_page_are_what_its_commands_print(page):
     text = (ROOT / "docs" / page).read_text()
     found = re.findall(r"python -m benchmarks\.paper (.+)\n```\n\n((?:\|.*\n)+)", text)
@@ -83,7 +83,7 @@ def test_the_pages_name_the_measured_decode_rate():
         for row in rows
         if (row["axis"], row["framework"]) == ("reading", "torch")
     ]
-    for page in ("scale.md", "scale.zh-CN.md"):
+    for page in ("en/scale.md", "zh/scale.md"):
         text = (ROOT / "docs" / page).read_text()
         assert set(re.findall(r"--decode-rate (\S+)", text)) == {f"{rate:.0f}"}
 

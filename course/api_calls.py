@@ -1,0 +1,206 @@
+"""Every call of a framework that the trees make, read from their own text.
+
+    python -m course.api_calls            # the calls of both trees, with their places
+
+A call counts by its full name where it begins at the framework (`nn.Conv2d` is torch.nn.Conv2d),
+and by its class where it is a method of a tensor, a layer, an optimizer, a schedule or a scaler
+(`Tensor.detach`), as far as the text tells. docs/en/api-mapping.md has a row for each;
+tests/test_course_api.py holds it to that.
+"""
+
+import argparse
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+from common import errors
+from common.paths import ROOT
+
+FRAMEWORKS = {"torch": ("torch", "torchvision"), "paddle": ("paddle",)}
+# Classes whose methods are looked for, the likelier first.
+CLASSES = {
+    "torch": {
+        "Tensor": "torch.Tensor",
+        "Module": "torch.nn.Module",
+        "DistributedDataParallel": "torch.nn.parallel.DistributedDataParallel",
+        "Optimizer": "torch.optim.Optimizer",
+        "LRScheduler": "torch.optim.lr_scheduler.LRScheduler",
+        "GradScaler": "torch.amp.GradScaler",
+    },
+    "paddle": {
+        "Tensor": "paddle.Tensor",
+        "Layer": "paddle.nn.Layer",
+        "DataParallel": "paddle.DataParallel",
+        "Optimizer": "paddle.optimizer.Optimizer",
+        "LRScheduler": "paddle.optimizer.lr.LRScheduler",
+        "GradScaler": "paddle.amp.GradScaler",
+    },
+}
+# What a variable is by the name that it has throughout the trees, where nothing else tells.
+NAMED = {
+    "optimizer": "Optimizer",
+    "scheduler": "LRScheduler",
+    "scaler": "GradScaler",
+    "model": "Module",
+    "network": "Module",
+    "layer": "Module",
+    "self": "Module",
+    "loss": "Tensor",
+    "logits": "Tensor",
+    "images": "Tensor",
+    "labels": "Tensor",
+}
+PLAIN = (str, bytes, list, dict, set, tuple, Path, re.Match, type(open(__file__)))  # noqa: SIM115
+Places = dict[str, list[str]]  # call -> FILE:LINE
+
+
+def calls(framework: str) -> Places:
+    """Return every call of its framework that a tree makes."""
+    found = defaultdict(list)
+    tree = ROOT / f"AlexNet-{framework}"
+    for path in sorted(tree.rglob("*.py")):
+        reader = Reader(framework, ast.parse(path.read_text()))
+        for name, line in reader.found:
+            found[name].append(f"{path.relative_to(tree)}:{line}")
+    return dict(sorted(found.items()))
+
+
+class Reader(ast.NodeVisitor):
+    """Notes the framework's calls of one file as (name, line)."""
+
+    def __init__(self, framework: str, module: ast.Module) -> None:
+        self.framework = framework
+        self.imported: dict[str, str] = {}
+        self.types: list[dict[str, str]] = [{}]
+        self.found: list[tuple[str, int]] = []
+        for node in ast.walk(module):
+            self.note_imports(node)
+        self.own = {
+            node.name
+            for node in ast.walk(module)
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        }
+        self.visit(module)
+
+    def note_imports(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                self.imported[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                self.imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+
+    def is_framework(self, name: str | None) -> bool:
+        return bool(name) and name.split(".")[0] in FRAMEWORKS[self.framework]
+
+    def full_name(self, node: ast.expr) -> str | None:
+        """Return the dotted name of an expression that begins at an import; else None."""
+        if isinstance(node, ast.Name):
+            return self.imported.get(node.id)
+        if isinstance(node, ast.Attribute):
+            before = self.full_name(node.value)
+            return before and f"{before}.{node.attr}"
+        return None
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for base in node.bases:
+            if self.is_framework(self.full_name(base)):
+                self.note(self.full_name(base), base.lineno)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        known = {one.arg: self.type_of_annotation(one.annotation) for one in arguments}
+        self.types.append({name: kind for name, kind in known.items() if kind})
+        self.generic_visit(node)
+        self.types.pop()
+
+    def type_of_annotation(self, annotation: ast.expr | None) -> str | None:
+        """Return the class that an annotation names; "other" for one that is no framework's."""
+        if annotation is None:
+            return None
+        name = self.full_name(annotation)
+        if not self.is_framework(name):
+            return "other"
+        own = CLASSES[self.framework]
+        return next((kind for kind, full in own.items() if full == name), None)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.generic_visit(node)
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
+            name = self.full_name(node.value.func)
+            if name and not self.is_framework(name):
+                self.types[-1][target.id] = "other"
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name = self.full_name(node.func)
+        if self.is_framework(name):
+            self.note(name, node.lineno)
+        elif name is None and isinstance(node.func, ast.Attribute):
+            kind = self.type_of_method(node.func)
+            if kind:
+                self.note(f"{kind}.{node.func.attr}", node.lineno)
+        self.generic_visit(node)
+
+    def note(self, name: str, line: int) -> None:
+        self.found.append((name, line))
+
+    def type_of_method(self, method: ast.Attribute) -> str | None:
+        """Return the framework's class of which this is a method; None where it is none's."""
+        methods = methods_of(self.framework)
+        receiver, name = method.value, method.attr
+        if isinstance(receiver, ast.Name):
+            known = next(
+                (one[receiver.id] for one in reversed(self.types) if receiver.id in one), ""
+            )
+            kind = known or NAMED.get(receiver.id, "")
+            if kind == "Module" and self.framework == "paddle":
+                kind = "Layer"
+            if kind and kind != "other" and name in methods[kind]:
+                return kind
+            if kind == "other" or receiver.id == "np":
+                return None
+        begin = receiver
+        while isinstance(begin, (ast.Attribute, ast.Call, ast.Subscript)):
+            begin = begin.func if isinstance(begin, ast.Call) else begin.value
+        root = self.full_name(begin) if isinstance(begin, ast.Name) else None
+        if isinstance(begin, ast.Constant) or (root and not self.is_framework(root)):
+            return None
+        if name in self.own or any(hasattr(cls, name) for cls in PLAIN):
+            return None
+        return next((kind for kind in methods if name in methods[kind]), None)
+
+
+@cache
+def methods_of(framework: str) -> dict[str, set[str]]:
+    """Return the names that the framework's classes have, asked of it in its own process."""
+    classes = CLASSES[framework]
+    program = f"import json, {framework}\n" + (
+        f"print(json.dumps([dir(one) for one in ({', '.join(classes.values())})]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    lists = json.loads(done.stdout.splitlines()[-1])
+    return {kind: set(names) for kind, names in zip(classes, lists, strict=True)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="List the framework calls that the trees make.")
+    parser.parse_args()
+    for framework in FRAMEWORKS:
+        print(f"{framework}:")
+        for name, places in calls(framework).items():
+            print(f"  {name}  {', '.join(places)}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,276 @@
+"""AlexNet layer by layer: shapes, parameters, operations, counted and drawn. No framework needed.
+
+    python -m course.architecture                          # print the tables as Markdown
+    python -m course.architecture --draw docs/images       # and write the pictures there
+
+Two networks: that of the paper (2012), whose layers 2, 4 and 5 are halved over two GPUs, and the
+one that both trees train ("One weird trick", 2014). tests/test_course_architecture.py holds the
+second to the trees' own code.
+"""
+
+import argparse
+import io
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common import errors, plots
+from common.run_folder import replace_whole
+
+CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer as a paper states it. `size` is the kernel's width; `groups` the halves it has."""
+
+    name: str
+    kind: str  # conv, pool, linear; ReLU, LRN and dropout change no shape and have no parameters
+    outputs: int = 0
+    size: int = 0
+    stride: int = 1
+    padding: int = 0
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a layer makes of one picture. `operations` are multiplications with an addition each."""
+
+    layer: Layer
+    shape: tuple[int, ...]  # of the output, without the batch: channels, height, width
+    parameters: int
+    operations: int
+
+    @property
+    def neurons(self) -> int:
+        """How many numbers the layer gives; pooling only passes on what neurons gave."""
+        return 0 if self.layer.kind == "pool" else math.prod(self.shape)
+
+
+PAPER = (  # section 3.5; its sizes need pictures of 227 pixels
+    Layer("conv1", "conv", 96, 11, 4),
+    Layer("pool1", "pool", 0, 3, 2),
+    Layer("conv2", "conv", 256, 5, 1, 2, groups=2),
+    Layer("pool2", "pool", 0, 3, 2),
+    Layer("conv3", "conv", 384, 3, 1, 1),
+    Layer("conv4", "conv", 384, 3, 1, 1, groups=2),
+    Layer("conv5", "conv", 256, 3, 1, 1, groups=2),
+    Layer("pool5", "pool", 0, 3, 2),
+    Layer("fc6", "linear", 4096),
+    Layer("fc7", "linear", 4096),
+    Layer("fc8", "linear", CLASSES),
+)
+TREES = (
+    Layer("features.0", "conv", 64, 11, 4, 2),
+    Layer("features.2", "pool", 0, 3, 2),
+    Layer("features.3", "conv", 192, 5, 1, 2),
+    Layer("features.5", "pool", 0, 3, 2),
+    Layer("features.6", "conv", 384, 3, 1, 1),
+    Layer("features.8", "conv", 256, 3, 1, 1),
+    Layer("features.10", "conv", 256, 3, 1, 1),
+    Layer("features.12", "pool", 0, 3, 2),
+    Layer("classifier.1", "linear", 4096),
+    Layer("classifier.4", "linear", 4096),
+    Layer("classifier.6", "linear", CLASSES),
+)
+NETWORKS = {
+    "paper": ("the paper's network, two GPUs", PAPER, 227),
+    "trees": ("the network of the trees", TREES, 224),
+}
+COLORS = {"input": "#8d99ae", "conv": "#2a9d8f", "pool": "#e9c46a", "linear": "#e76f51"}
+
+
+def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
+    """Follow a picture of [3, pixels, pixels] through the layers.
+
+    Raises UserError where a picture is too small for a layer.
+    """
+    shape: tuple[int, ...] = (3, pixels, pixels)
+    found = []
+    for layer in layers:
+        if layer.kind == "linear":
+            inputs = math.prod(shape)
+            shape, each = (layer.outputs,), inputs
+        else:
+            channels, width = shape[0], shape[1]
+            width = (width + 2 * layer.padding - layer.size) // layer.stride + 1
+            if width < 1:
+                raise errors.UserError(f"{pixels} pixels are too few for {layer.name}; take more")
+            each = channels // layer.groups * layer.size**2
+            shape = (layer.outputs or channels, width, width)
+        has_weights = layer.kind != "pool"
+        parameters = layer.outputs * (each + 1) if has_weights else 0
+        operations = math.prod(shape) * each if has_weights else 0
+        found.append(Counted(layer, shape, parameters, operations))
+    return found
+
+
+def table(counted: list[Counted], pixels: int) -> str:
+    """Return the layers as a Markdown table, with their sums."""
+    lines = [
+        "| layer | kernel, stride, padding | output | neurons | parameters | multiply-adds |",
+        "|---|---|---|--:|--:|--:|",
+        f"| input | | 3 x {pixels} x {pixels} | | | |",
+    ]
+    for one in counted:
+        layer = one.layer
+        halves = ", in 2 halves" if layer.groups == 2 else ""
+        window = f"{layer.size} x {layer.size}, {layer.stride}, {layer.padding}{halves}"
+        lines.append(
+            f"| {layer.name} | {window if layer.size else ''} | {' x '.join(map(str, one.shape))} "
+            f"| {one.neurons or '':{',' if one.neurons else ''}} "
+            f"| {one.parameters or '':{',' if one.parameters else ''}} "
+            f"| {one.operations or '':{',' if one.operations else ''}} |"
+        )
+    lines.append(f"| **sum** | | | {neurons(counted):,} | {parameters(counted):,} "
+                 f"| {operations(counted):,} |")  # fmt: skip
+    return "\n".join(lines)
+
+
+def neurons(counted: list[Counted]) -> int:
+    return sum(one.neurons for one in counted)
+
+
+def parameters(counted: list[Counted]) -> int:
+    return sum(one.parameters for one in counted)
+
+
+def operations(counted: list[Counted]) -> int:
+    return sum(one.operations for one in counted)
+
+
+def claims() -> str:
+    """Return what sources say of the paper's network beside what is counted, as Markdown."""
+    paper = count(PAPER, 227)
+    unpadded = count(PAPER[:1], 224)[0].shape[1]
+    one_gpu = count(tuple(replace(layer, groups=1) for layer in PAPER), 227)
+    caption = (253_440, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000)
+    rows = [
+        ("60 million parameters", "abstract", f"{parameters(paper):,}", "right, rounded"),
+        (
+            "650,000 neurons",
+            "abstract",
+            f"{neurons(paper):,}",
+            f"wrong: rounded it is 660,000; the numbers of figure 2 add up to {sum(caption):,}",
+        ),
+        (
+            f"neurons, layer by layer: {', '.join(f'{number:,}' for number in caption)}",
+            "caption of figure 2",
+            ", ".join(f"{one.neurons:,}" for one in paper if one.neurons),
+            "the first is wrong: 55 x 55 x 96 is 290,400, and 253,440 is 55 x 48 x 96",
+        ),
+        (
+            "input 224 x 224",
+            "figure 2, section 3.5",
+            f"conv1 makes {unpadded} x {unpadded} of 224 pixels, and 55 x 55 of 227",
+            "does not fit 55 x 55 without a padding that the paper does not state",
+        ),
+        (
+            "input 150,528 neurons",
+            "caption of figure 2",
+            f"3 x 224 x 224 = {3 * 224 * 224:,}; 3 x 227 x 227 = {3 * 227 * 227:,}",
+            "right for 224 pixels",
+        ),
+        (
+            "62.4 million parameters",
+            "many summaries",
+            f"{parameters(one_gpu):,} without the halves, {parameters(paper):,} with them",
+            "right for one GPU's network, which is not the paper's",
+        ),
+    ]
+    lines = ["| said | where | counted | verdict |", "|---|---|---|---|"]
+    return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
+
+
+def draw(name: str) -> bytes:
+    """Return a PNG: each layer's output as a slab, its share of parameters and operations below."""
+    title, layers, pixels = NETWORKS[name]
+    counted = count(layers, pixels)
+    figure = plots.new_figure(12.5, 6.6)
+    figure.suptitle(
+        f"AlexNet, {title}: {parameters(counted):,} parameters, "
+        f"{operations(counted) / 1e6:,.0f} million multiply-adds"
+    )
+    slabs, bars = figure.subplots(2, 1, height_ratios=(3, 2))
+    draw_slabs(slabs, counted, pixels)
+    draw_shares(bars, counted)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
+    """Draw outputs as boxes: as high as they are wide in pixels, as thick as they have channels."""
+    from matplotlib.patches import Polygon
+
+    shapes = [("input", "input", (3, pixels, pixels), "")]
+    for one in counted:
+        layer = one.layer
+        window = f"{layer.size} x {layer.size}" + (f" / {layer.stride}" if layer.stride > 1 else "")
+        shapes.append((layer.name, layer.kind, one.shape, window if layer.size else ""))
+    for place, (name, kind, shape, window) in enumerate(shapes):
+        wide = len(shape) == 3
+        height = math.sqrt(shape[1] / pixels) * 3 if wide else shape[0] / 4096 * 2.4 + 0.3
+        depth = 0.12 + shape[0] / 4096 * 4 if wide else 0.12
+        x, lean = place - depth / 2, height * 0.16 if wide else 0.06
+        low, high = -height / 2, height / 2
+        color = COLORS[kind]
+        faces = (
+            [(x, low), (x + depth, low), (x + depth, high), (x, high)],
+            [
+                (x, high),
+                (x + depth, high),
+                (x + depth + lean, high + lean),
+                (x + lean, high + lean),
+            ],
+            [
+                *((x + depth, low), (x + depth, high)),
+                *((x + depth + lean, high + lean), (x + depth + lean, low + lean)),
+            ],
+        )
+        for face, alpha in zip(faces, (0.95, 0.75, 0.55), strict=True):
+            axes.add_patch(Polygon(face, facecolor=color, edgecolor="white", alpha=alpha, lw=0.8))
+        label = f"{name}\n{' x '.join(map(str, shape))}\n{window}"
+        axes.text(place, -2.1, label, ha="center", va="top", fontsize=8)
+    axes.set_xlim(-0.6, len(shapes) - 0.2)
+    axes.set_ylim(-3.2, 2.2)
+    axes.set_axis_off()
+
+
+def draw_shares(axes, counted: list[Counted]) -> None:
+    """Draw each layer's share of all parameters and of all multiply-adds, in per cent."""
+    own = [one for one in counted if one.parameters]
+    for side, (label, color, sum_of, value) in enumerate(
+        (
+            ("parameters", "#264653", parameters(counted), lambda one: one.parameters),
+            ("multiply-adds", "#f4a261", operations(counted), lambda one: one.operations),
+        )
+    ):
+        shares = [100 * value(one) / sum_of for one in own]
+        places = [place + 0.4 * side for place in range(len(own))]
+        bars = axes.bar(places, shares, width=0.38, color=color, label=f"share of all {label} (%)")
+        axes.bar_label(bars, [f"{share:.1f}" for share in shares], fontsize=8)
+    axes.set_xticks([place + 0.2 for place in range(len(own))], [one.layer.name for one in own])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Count and draw AlexNet layer by layer.")
+    parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
+    parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")
+    args = parser.parse_args()
+    for name, (title, layers, pixels) in NETWORKS.items():
+        if args.only in (None, name):
+            print(f"{title[0].upper()}{title[1:]}:\n\n{table(count(layers, pixels), pixels)}\n")
+        if args.draw:
+            args.draw.mkdir(parents=True, exist_ok=True)
+            with replace_whole(args.draw / f"architecture-{name}.png") as partial:
+                partial.write_bytes(draw(name))
+    if args.only in (None, "claims"):
+        print(f"What sources say of the paper's network:\n\n{claims()}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

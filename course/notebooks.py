@@ -1,0 +1,62 @@
+"""Run a notebook from top to bottom, each cell in order in one new process. Jupyter is not needed.
+
+    python -m course.notebooks docs/notebooks/03-forward.ipynb ...
+
+Exit status 1 where a cell raises; its number and the error are shown. Notebooks are plain Python:
+no lines that begin with % or !.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from common import errors
+
+PROGRAM = """
+import json, sys
+cells = json.load(open(sys.argv[1], encoding="utf-8"))["cells"]
+names = {"__name__": "__main__"}
+for number, cell in enumerate(cells):
+    if cell["cell_type"] == "code":
+        exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
+"""
+
+
+def run(path: Path) -> subprocess.CompletedProcess:
+    """Run a notebook in the folder that it lies in, as Jupyter does.
+
+    Raises UserError where there is none.
+    """
+    if not path.is_file():
+        raise errors.UserError(f"{path}: no such notebook; name a file that ends in .ipynb")
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, path.resolve()],
+        cwd=path.parent,
+        capture_output=True,
+        text=True,
+    )
+
+
+def is_clean(path: Path) -> bool:
+    """Say whether a notebook is kept without outputs, which would differ from run to run."""
+    cells = json.loads(path.read_text())["cells"]
+    return not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Run notebooks from top to bottom.")
+    parser.add_argument("notebooks", nargs="+", type=Path, metavar="FILE")
+    status = 0
+    for path in parser.parse_args().notebooks:
+        done = run(path)
+        print(done.stdout, end="")
+        if done.returncode:
+            print(f"{path}: {done.stderr}", file=sys.stderr)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,145 @@
+"""Draw the pictures of chapters 3, 5 and 6 from what the trees do.
+
+    python -m course.pictures docs/images
+    python -m course.pictures docs/images --only learning-rates
+
+The forward pass is compared on small copies of the trees: see course/plant.py.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from common import errors, plots
+from common.paths import ROOT
+from common.run_folder import replace_whole
+from course import plant
+
+COLORS = {"torch": "#ee4c2c", "paddle": "#2f6bff", "float64": "#14632b", "float32": "#e0a100"}
+EPOCHS, STEPS = 90, 4  # of the drawn schedules: epochs, and steps of an epoch
+SAMPLE_EPOCHS = 7
+LEAST = 1e-17  # what is drawn for no difference at all
+
+
+def compare(tool: str, *options: object) -> dict:
+    """Run a tool on small copies of the trees; return what it writes for programs."""
+    with tempfile.TemporaryDirectory() as name:
+        desk = Path(name)
+        plant.plant("right", desk / "trees")
+        trees = ["--torch-tree", desk / "trees/AlexNet-torch"]
+        trees += ["--paddle-tree", desk / "trees/AlexNet-paddle"]
+        run(ROOT / "tools" / tool, *trees, *options, "--json", desk / "found.json")
+        return json.loads((desk / "found.json").read_text())
+
+
+def run(script: Path, *options: object) -> None:
+    """Run a script of the project. Raises UserError where it fails."""
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, options)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise errors.UserError(f"{script.name}: {done.stderr or done.stdout}; mend that first")
+
+
+def draw_forward(axes) -> None:
+    """Draw the difference of each layer's output, in both kinds of numbers."""
+    found = compare("compare_forward.py", "--image-size", 96, "--second-image-size", 0)
+    layers = found["inputs"][0]["layers"]
+    for name in ("float64", "float32"):
+        values = [max(layer[name]["relative"], LEAST) for layer in layers]
+        axes.semilogy(range(len(layers)), values, "o-", color=COLORS[name], label=name)
+    axes.axhspan(1e-7, 1, color="#b3261e", alpha=0.08)
+    axes.text(0, 3e-2, "faults, in float64", color="#b3261e")
+    names = [layer["name"] for layer in layers]
+    axes.set_xticks(range(len(layers)), names, rotation=60, ha="right", fontsize=8)
+    axes.set_ylim(1e-16, 1)
+    axes.set_ylabel("largest relative difference")
+    axes.legend()
+
+
+def draw_softmax(axes) -> None:
+    """Draw the loss of 10 classes as the right one's logit grows, with one softmax and with two."""
+    logit = np.linspace(-6, 14, 200)
+    once = probability(logit)
+    rest = (1 - once) / 9  # of each other class
+    twice = np.exp(once) / (np.exp(once) + 9 * np.exp(rest))
+    axes.plot(logit, -np.log(once), color=COLORS["float64"], label="cross entropy of logits")
+    axes.plot(logit, -np.log(twice), color="#b3261e", label="softmax twice")
+    axes.axhline(np.log(10), color="#888888", linestyle=":", label="log(10): it knows nothing")
+    axes.set_xlabel("logit of the right class, the other nine at 0")
+    axes.set_ylabel("loss")
+    axes.legend()
+
+
+def probability(logit: np.ndarray) -> np.ndarray:
+    """Return the softmax of the right class of 10, whose other logits are 0."""
+    return np.exp(logit) / (np.exp(logit) + 9)
+
+
+def draw_rates(axes) -> None:
+    """Draw the learning rate that each tree's optimizer uses, for two recipes."""
+    recipes = {
+        "imagenet": ["--recipe", "imagenet", "--data-path", ROOT, "--epochs", EPOCHS],
+        "sample": ["--recipe", "sample", "--epochs", SAMPLE_EPOCHS],
+    }
+    right = axes.twiny()
+    for own, (name, options) in zip((axes, right), recipes.items(), strict=True):
+        for framework, style, width in (("torch", "-", 4), ("paddle", "--", 1.6)):
+            rates = read_rates(framework, options)
+            epochs = np.arange(len(rates)) / STEPS
+            label = f"{name}, {framework}"
+            color = COLORS[framework]
+            own.plot(epochs, rates, style, color=color, linewidth=width, alpha=0.7, label=label)
+        own.set_xlabel(f"epoch of recipe {name}")
+    axes.set_ylabel("learning rate of one process")
+    axes.set_yscale("log")
+    handles = [line for one in (axes, right) for line in one.get_lines()]
+    axes.legend(handles=handles)
+
+
+def read_rates(framework: str, options: list) -> np.ndarray:
+    """Return the learning rate of a tree at each step, as its optimizer has it."""
+    with tempfile.TemporaryDirectory() as name:
+        request = Path(name) / "request.json"
+        part = {"arguments": list(map(str, options)), "schedule": {"steps_per_epoch": STEPS}}
+        request.write_text(json.dumps(part))
+        run(ROOT / f"AlexNet-{framework}" / "probe.py", request, name)
+        with np.load(Path(name) / "schedule.npz") as arrays:
+            return arrays["lr"]
+
+
+PICTURES: dict[str, Callable] = {
+    "forward-layers": draw_forward,
+    "softmax-twice": draw_softmax,
+    "learning-rates": draw_rates,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw the pictures of chapters 3, 5 and 6.")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("--only", choices=PICTURES, help="this one alone")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in PICTURES.items():
+        if args.only in (None, name):
+            figure = plots.new_figure(9, 4)
+            axes = figure.subplots()
+            draw(axes)
+            axes.grid(alpha=0.3)
+            with replace_whole(args.folder / f"{name}.png") as partial:
+                figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    errors.run(main)

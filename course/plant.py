@@ -1,0 +1,130 @@
+"""Plant a fault in a copy of the Paddle tree, as an exercise in finding it: chapter 8.
+
+    python -m course.plant                      # the exercises
+    python -m course.plant loss exercises/loss
+    python -m course.plant loss exercises/loss --solution
+
+DIR comes to hold AlexNet-torch, which is right, and AlexNet-paddle, which has one fault. Both have
+hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
+"""
+
+import argparse
+import difflib
+from pathlib import Path
+
+from common import errors
+from common.paths import ROOT
+from common.trees import SMALL, Edits, copy_tree
+from tests import planted, planted_data, planted_training
+
+# By the checkpoint at which it shows: a fault of the list in tests/planted*.py.
+EXERCISES = {
+    "right": "",  # none
+    "init": "the framework's own start",
+    "forward": "square linear not transposed",
+    "data": "channels reversed as decoded",
+    "metric": "metric averaged over batches",
+    "loss": "softmax twice",
+    "backward": "graph cut",
+    "lr": "schedule not attached",
+    "optimizer": "ten times the decay",
+    "train_data": "flip of another probability",
+    "training": "momentum of batch normalization",
+    "resume": "resume loses the velocity",
+    "distributed": "gradients averaged twice",
+    "inference": "exported in train mode",
+}
+
+
+def edits_of(fault: str) -> tuple[Edits, Edits]:
+    """Return the edits that make up a fault: of the Paddle tree and of the torch tree."""
+    if not fault:
+        return [], []
+    if fault in planted.FAULTS:
+        return planted.FAULTS[fault][:2]
+    if fault in planted_data.DATA_FAULTS:
+        return planted_data.DATA_FAULTS[fault][1], []
+    if fault in planted_training.FAULTS:
+        return planted_training.FAULTS[fault][0], []
+    return planted_training.PAIRS[fault][:2]
+
+
+def plant(name: str, folder: Path) -> None:
+    """Write both trees of an exercise into `folder`; those that are right may be there already.
+
+    Raises UserError where the folder holds anything else.
+    """
+    if name == "right" and all((folder / f"AlexNet-{one}").is_dir() for one in ("torch", "paddle")):
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise errors.UserError(f"{folder}: is not empty; name a new folder, or delete this one")
+    paddle, torch = edits_of(EXERCISES[name])
+    copy_tree("paddle", folder / "AlexNet-paddle", [*paddle, *SMALL])
+    copy_tree("torch", folder / "AlexNet-torch", [*torch, *SMALL])
+
+
+def solution(name: str, folder: Path) -> str:
+    """Return what differs between the faulty tree and a right one, as a diff.
+
+    Raises UserError where `folder` holds no exercise, or another one.
+    """
+    changed = {file for file, _, _ in edits_of(EXERCISES[name])[0]}
+    lines = []
+    for file in sorted(changed):
+        path = folder / "AlexNet-paddle" / file
+        if not path.is_file():
+            raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
+        right = right_text(name, file)
+        difference = list(
+            difflib.unified_diff(
+                path.read_text().splitlines(),
+                right.splitlines(),
+                "yours",
+                f"right: {file}",
+                lineterm="",
+                n=1,
+            )
+        )
+        # Where a part begins stands in the text around it, not in numbers.
+        lines += ["..." if line.startswith("@@") else line for line in difference]
+    return "\n".join(lines) or "your tree is right"
+
+
+def right_text(name: str, file: str) -> str:
+    """Return a file of the Paddle tree as it should be: with what torch's copy has as well."""
+    text = (ROOT / "AlexNet-paddle" / file).read_text()
+    if name == "training":  # torch has gained a layer, which Paddle needs too, with its own default
+        conv = planted.CONV1
+        text = text.replace(conv, conv + " nn.BatchNorm2D(64, momentum=0.9),")
+    for _, old, new in SMALL:
+        text = text.replace(old, new)
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m course.plant", description="Plant a fault in a copy of the Paddle tree."
+    )
+    parser.add_argument("name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise")
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="a new folder")
+    parser.add_argument("--solution", action="store_true", help="show what is wrong in DIR")
+    args = parser.parse_args()
+    if args.name is None:
+        print("exercises: " + ", ".join(EXERCISES))
+        return
+    if args.folder is None:
+        raise errors.UserError(f"{args.name}: name a new folder for it too")
+    if args.solution:
+        print(solution(args.name, args.folder))
+        return
+    plant(args.name, args.folder)
+    trees = f"--torch-tree {args.folder}/AlexNet-torch --paddle-tree {args.folder}/AlexNet-paddle"
+    if args.name == "right":
+        print(f"two small trees without a fault are in {args.folder}; options: {trees}")
+        return
+    print(f"planted in {args.folder}/AlexNet-paddle; look for it by:")
+    print(f"  .venv/bin/python tools/align.py {trees} --only {args.name}")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,174 @@
+"""What MkDocs does beyond its own as the site is built: see its documentation, *hooks*.
+
+The code that chapters name is put side by side; source files that a page links to become pages;
+the navigation follows the files; each page links to its twin in the other language.
+"""
+
+import html
+import logging
+import posixpath
+import re
+from pathlib import Path
+
+import jieba
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
+from mkdocs.structure.pages import Page
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer, get_lexer_for_filename
+from pygments.util import ClassNotFound
+
+from common.paths import CACHE_DIR, ROOT
+from course import sources
+
+LANGUAGES = {"en": "English", "zh": "简体中文"}
+WORDS = {
+    "en": {"home": "Home", "course": "Course", "more": "Look up", "results": "Results"},
+    "zh": {"home": "首页", "course": "课程", "more": "查阅", "results": "结果"},
+}
+CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+BROKEN_LINE = re.compile(f"(?<={CHINESE})\n *(?={CHINESE})")  # a browser would show a space there
+OUTSIDE = re.compile(r"\]\((?:\.\./)+(?!images/|results/|notebooks/)(?P<path>[\w./-]+)\)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List the pages: chapters by number, then those to look something up in, then results."""
+    jieba.setLogLevel(logging.WARNING)
+    CACHE_DIR.mkdir(exist_ok=True)
+    jieba.dt.tmp_dir = str(CACHE_DIR)  # it keeps its dictionary in the system's folder otherwise
+    language = config.theme["language"]
+    words = WORDS[language]
+    names = [path.name for path in sources.pages(language) if path.name != "index.md"]
+    chapters = [f"{language}/{name}" for name in names if name[0].isdigit()]
+    others = [f"{language}/{name}" for name in names if not name[0].isdigit()]
+    results = [f"results/{path.name}" for path in sorted((ROOT / "docs/results").glob("*.md"))]
+    config.nav = [
+        {words["home"]: f"{language}/index.md"},
+        {words["course"]: chapters},
+        {words["more"]: others},
+        {words["results"]: results},
+    ]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Let the pages of the language lie at the top, and add the source files that they link to."""
+    language = config.theme["language"]
+    for file in list(files):
+        if file.src_uri.startswith(f"{language}/"):
+            file.dest_uri = file.dest_uri.removeprefix(f"{language}/")
+    pages = [*sources.pages(language), *(ROOT / "docs/results").glob("*.md")]
+    for path in sorted({path for page in pages for path in outside(page)}):
+        code = (ROOT / path).read_text()
+        content = f"# {path}\n\n{highlighted_file(path, code)}\n"
+        files.append(File.generated(config, source_page(path), content=content))
+    return files
+
+
+def outside(page: Path) -> list[str]:
+    """Return the files of the repository, but of docs/, that a page links to."""
+    found = []
+    for match in OUTSIDE.finditer(page.read_text()):
+        path = posixpath.normpath(posixpath.join(f"docs/{page.parent.name}", linked(match)))
+        if (ROOT / path).is_file() and not path.startswith("docs/"):
+            found.append(path)
+    return found
+
+
+def linked(match: re.Match) -> str:
+    return match[0][2:-1]
+
+
+def source_page(path: str) -> str:
+    return f"source/{path}.md"
+
+
+def highlighted_file(path: str, code: str) -> str:
+    """Return a whole file as HTML, its lines numbered."""
+    try:
+        lexer = get_lexer_for_filename(path)
+    except ClassNotFound:
+        lexer = get_lexer_for_filename("file.txt")
+    formatter = HtmlFormatter(cssclass="highlight", linenos="inline", wrapcode=True)
+    return (
+        f'<div data-search-exclude markdown="0">{one_line(highlight(code, lexer, formatter))}</div>'
+    )
+
+
+def one_line(text: str) -> str:
+    """Return HTML on one line, so that Markdown takes it as it is."""
+    return text.rstrip("\n").replace("\n", "&#10;")
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the trees' code where a page names it; let links to source files go to their pages."""
+    source = page.file.src_uri
+    if source.startswith("source/"):
+        return markdown
+    markdown = BROKEN_LINE.sub("", markdown)
+    markdown = sources.CODE_LINE.sub(side_by_side, markdown)
+
+    def to_page(match: re.Match) -> str:
+        path = posixpath.normpath(
+            posixpath.join(f"docs/{posixpath.dirname(source)}", linked(match))
+        )
+        if files.get_file_from_path(source_page(path)) is None:
+            return match[0]
+        return f"]({posixpath.relpath(source_page(path), posixpath.dirname(source))})"
+
+    return OUTSIDE.sub(to_page, markdown)
+
+
+def side_by_side(match: re.Match) -> str:
+    """Return the functions that a code line names as HTML, the trees beside each other."""
+    blocks = []
+    for name in sources.names_in(match):
+        torch, paddle = sources.find_pair(match["torch"], name)
+        cells = [
+            f'<div class="m-head">{html.escape(one.file)}:{one.line}</div>'
+            for one in (torch, paddle)
+        ]
+        lines = {"torch": highlighted(torch.lines), "paddle": highlighted(paddle.lines)}
+        for block in sources.align(torch.lines, paddle.lines):
+            kind = "m-same" if block.same else "m-other"
+            for side in ("torch", "paddle"):
+                start, end = getattr(block, side)
+                text = "".join(f"<span>{line}</span>" for line in lines[side][start:end])
+                empty = "" if text else " m-none"
+                cells.append(f'<div class="m-{side} {kind}{empty}">{text}</div>')
+        blocks.append(f'<div class="mirror highlight" data-search-exclude>{"".join(cells)}</div>')
+    return "\n\n".join(blocks)
+
+
+def highlighted(lines: list[str]) -> list[str]:
+    """Return each line of Python as HTML; an empty one keeps its height."""
+    text = highlight("\n".join(lines), PythonLexer(stripnl=False), HtmlFormatter(nowrap=True))
+    return [line or "&nbsp;" for line in text.split("\n")[: len(lines)]]
+
+
+def on_page_context(context: dict, page: Page, config: MkDocsConfig, nav: Navigation) -> dict:
+    """Let the language button lead to the same page in the other language."""
+    own = config.theme["language"]
+    here = page.url if not page.file.src_uri.startswith("source/") else "index.html"
+    config.extra["alternate"] = [
+        {"name": name, "lang": code, "link": here if code == own else f"../{code}/{here}"}
+        for code, name in LANGUAGES.items()
+    ]
+    return context
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Leave a first page that leads to the languages, above both."""
+    top = Path(config.site_dir).parent
+    links = "".join(
+        f'<p><a href="{code}/index.html">{name}</a></p>' for code, name in LANGUAGES.items()
+    )
+    text = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width"><title>AlexNet, twice</title>'
+        '<script>location.replace((navigator.language || "").startsWith("zh") ? "zh/index.html"'
+        f' : "en/index.html")</script></head><body>{links}</body></html>\n'
+    )
+    (top / "index.html").write_text(text)

@@ -1,0 +1,105 @@
+"""The trees' own code for the chapters: found by name, set side by side, never copied.
+
+A chapter names code by a line of its own, which a reader of the plain file can follow as links:
+
+    [torch](../../AlexNet-torch/optim.py) | [Paddle](../../AlexNet-paddle/optim.py): `build`
+
+course/site_hooks.py puts the two functions in its place as the site is built.
+"""
+
+import ast
+import difflib
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from common.errors import UserError
+from common.paths import ROOT
+
+TREES = ("AlexNet-torch", "AlexNet-paddle")
+CODE_LINE = re.compile(
+    r"^\[torch\]\(\.\./\.\./AlexNet-torch/(?P<torch>\S+)\) \| "
+    r"\[Paddle\]\(\.\./\.\./AlexNet-paddle/(?P<paddle>\S+)\): (?P<names>`.+`)$",
+    re.MULTILINE,
+)
+
+
+class Source(NamedTuple):
+    file: str  # from the root of the repository
+    line: int  # of the first line, from 1
+    lines: list[str]
+
+
+class Block(NamedTuple):
+    """Lines that stand beside each other: numbers of the first and the one past the last."""
+
+    torch: tuple[int, int]
+    paddle: tuple[int, int]
+    same: bool
+
+
+def named_code(text: str) -> list[tuple[str, str]]:
+    """Return (file within the trees, name) of all code that a chapter names.
+
+    Raises UserError where the two sides name different files.
+    """
+    found = []
+    for match in CODE_LINE.finditer(text):
+        if match["torch"] != match["paddle"]:
+            raise UserError(f"{match[0]}: two different files; name the same one in both trees")
+        found += [(match["torch"], name) for name in names_in(match)]
+    return found
+
+
+def names_in(match: re.Match) -> list[str]:
+    """Return the names that a code line gives."""
+    return re.findall(r"`([^`]+)`", match["names"])
+
+
+def find(file: str, name: str) -> Source:
+    """Return a function, a class or CLASS.METHOD of a file, its decorators included.
+
+    Raises UserError where there is no such file or name.
+    """
+    path = ROOT / file
+    if not path.is_file():
+        raise UserError(f"{file}: no such file; correct the chapter that names it")
+    text = path.read_text()
+    body = ast.parse(text).body
+    for part in name.split("."):
+        node = next((one for one in body if name_of(one) == part), None)
+        if node is None:
+            raise UserError(f"{file}: has no {name}; correct the chapter that names it")
+        body = getattr(node, "body", [])
+    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+    return Source(file, first, text.splitlines()[first - 1 : node.end_lineno])
+
+
+def name_of(node: ast.stmt) -> str | None:
+    """Return the name that a statement defines, if it defines one."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return node.name
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return None
+
+
+def find_pair(file: str, name: str) -> tuple[Source, Source]:
+    """Return what `name` is in torch's and in Paddle's tree."""
+    torch, paddle = (find(f"{tree}/{file}", name) for tree in TREES)
+    return torch, paddle
+
+
+def align(torch: list[str], paddle: list[str]) -> list[Block]:
+    """Set two texts beside each other, equal lines in one block."""
+    matcher = difflib.SequenceMatcher(None, torch, paddle, autojunk=False)
+    return [
+        Block((start, end), (other_start, other_end), tag == "equal")
+        for tag, start, end, other_start, other_end in matcher.get_opcodes()
+    ]
+
+
+def pages(language: str) -> list[Path]:
+    """Return the pages of the course in a language, en or zh, chapters first."""
+    folder = ROOT / "docs" / language
+    return sorted(folder.glob("*.md"), key=lambda path: (not path.name[0].isdigit(), path.name))

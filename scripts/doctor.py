@@ -1,0 +1,89 @@
+"""The part of scripts/doctor.sh that looks into .venv: packages against their pins, and imports."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+from pip._vendor.packaging.requirements import Requirement
+
+PROJECT = "alexnet-reproduction"
+NEEDED = ("", "torch", "paddle", "export", "fast", "dev")  # what scripts/setup.sh installs
+EXTRAS = {
+    "boards": "--tensorboard and --visualdl",
+    "docs": "scripts/docs.sh, which installs it itself",
+}
+# What to run to see that a framework works, and not only that it is there.
+TRIALS = {
+    "torch and torchvision fit each other": "import torch, torchvision; torch.ones(2).sum().item()",
+    "paddle computes": "import paddle; paddle.ones([2]).sum().item()",
+}
+GPUS = {
+    "torch": "import torch; print(torch.cuda.device_count())",
+    "paddle": "import paddle; print(paddle.device.cuda.device_count())",
+}
+
+
+def main() -> int:
+    is_well = True
+    try:
+        requirements = [Requirement(text) for text in metadata.requires(PROJECT) or ()]
+    except metadata.PackageNotFoundError:
+        print(f"MISSING   {PROJECT} in .venv: delete .venv, then bash scripts/setup.sh")
+        return 1
+    for extra in (*NEEDED, *EXTRAS):
+        wrong, right = [], []
+        for one in requirements_of(requirements, extra):
+            found = installed(one.name)
+            is_right = found is not None and one.specifier.contains(found, prereleases=True)
+            (right if is_right else wrong).append(f"{one.name} {found or 'none'}")
+        title = extra or "common"
+        if right:
+            print(f"ok        {title}: {', '.join(right)}")
+        if wrong and extra in EXTRAS:
+            print(f"optional  {title}: {', '.join(wrong)}; for {EXTRAS[extra]}: "
+                  f".venv/bin/python -m pip install --editable '.[{extra}]'")  # fmt: skip
+        elif wrong:
+            print(f"MISSING   {title}: {', '.join(wrong)} is not what pyproject.toml asks for: "
+                  "delete .venv, then bash scripts/setup.sh")  # fmt: skip
+            is_well = False
+    for title, program in TRIALS.items():
+        done = run(program)
+        if done.returncode == 0:
+            print(f"ok        {title}")
+        else:
+            lines = done.stderr.strip().splitlines() or ["no word"]
+            print(f"MISSING   {title}: no ({lines[-1]}): delete .venv, then bash scripts/setup.sh")
+            is_well = False
+    for name, program in GPUS.items():
+        count = run(program).stdout.strip().splitlines()[-1:] or ["0"]
+        print(f"ok        GPUs that {name} can use: {count[0]}")
+    return 0 if is_well else 1
+
+
+def requirements_of(requirements: list[Requirement], extra: str) -> list[Requirement]:
+    """Return those of an extra alone; "" stands for what is needed without any."""
+    found = []
+    for one in requirements:
+        plain = one.marker is None or one.marker.evaluate({"extra": ""})
+        asked = one.marker is not None and one.marker.evaluate({"extra": extra})
+        if plain if extra == "" else (asked and not plain):
+            found.append(one)
+    return found
+
+
+def installed(name: str) -> str | None:
+    """Return the version of a package, None where it is not there; a GPU build counts as well."""
+    for package in (name, f"{name}-gpu"):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def run(program: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
