@@ -157,6 +157,8 @@ class Reader(ast.NodeVisitor):
         """Return the framework's class of which this is a method; None where it is none's."""
         methods = methods_of(self.framework)
         receiver, name = method.value, method.attr
+        if isinstance(receiver, ast.Name) and receiver.id in self.own:
+            return None  # a class or function of the file
         if isinstance(receiver, ast.Name):
             known = next(
                 (one[receiver.id] for one in reversed(self.types) if receiver.id in one), ""
