@@ -67,13 +67,20 @@ def draw_roof(axes, height: float) -> None:
     axes.add_patch(
         Polygon(corners, facecolor=COLORS["tools"], alpha=0.25, edgecolor=COLORS["tools"])
     )
-    axes.text(5, height + 2.6, "tools/", ha="center", va="center", weight="bold")
+    axes.text(5, height + 2.9, "tools/", ha="center", va="center", weight="bold")
     names = [
-        name for name in files("tools") if name.startswith(("compare", "transfer", "align.py"))
+        name
+        for name in files("tools")
+        if name.startswith(("compare", "transfer", "align.py", "convert_project"))
     ]
-    lines = [" · ".join(names[:2]), " · ".join(names[2:4]), " · ".join(names[4:])]
+    lines = [
+        " · ".join(names[:2]),
+        " · ".join(names[2:4]),
+        " · ".join(names[4:6]),
+        " · ".join(names[6:]),
+    ]
     for row, line in enumerate(lines):
-        axes.text(5, height + 1.9 - 0.6 * row, line, ha="center", va="center", fontsize=8.5)
+        axes.text(5, height + 2.2 - 0.55 * row, line, ha="center", va="center", fontsize=8.5)
 
 
 def draw_block(axes, place: tuple[float, float, float, float], color: str) -> None:
