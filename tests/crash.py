@@ -149,6 +149,8 @@ def crash(trainings: Trainings, kills: int, seed: int = 0) -> Found:
             elif strike(trainings, process, run, at_write, draw):
                 break
             differences += finished(trainings, process, run)
+            if differences:  # the next runs would tell the same
+                return tell(trainings, kill, during, start, differences)
             number += 1
             run = trainings.place / f"run-{number}"
         left = [path.name for path in run.glob(".*") if "partial" in path.name]
@@ -157,6 +159,13 @@ def crash(trainings: Trainings, kills: int, seed: int = 0) -> Found:
     process = trainings.start(run)
     process.wait(TIMEOUT)
     differences += finished(trainings, process, run)
+    return tell(trainings, kills, during, start, differences)
+
+
+def tell(
+    trainings: Trainings, kills: int, during: int, start: float, differences: list[str]
+) -> Found:
+    """Print what differs; return what was found of so many kills since `start`."""
     for one in differences:
         print(f"different: {one}")
     seconds = round(time.monotonic() - start, 1)
