@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,9 @@ QUICK_RESULTS = CACHE_DIR / "speed"
 # Of the user's environment, what would change the speed of one side and not of the other.
 SPEED_SETTINGS = ("OMP_", "MKL_", "KMP_", "GOMP_", "OPENBLAS_", "FLAGS_", "ONEDNN_", "DNNL_")
 INTERVAL = 0.01  # seconds between two looks at the memory
+# Paddle's loader, as installed, hangs once in some hundred starts.
+TRIES, PATIENCE, QUICK_PATIENCE = 3, 900.0, 80.0  # seconds
+_patience = PATIENCE
 
 Figures = dict[str, float]  # what one run of a contender gave, by the figure's name
 Contender = Callable[[], Figures]
@@ -190,15 +194,34 @@ def run_json(command: Sequence[object], **settings: str) -> dict:
     Raises UserError, with the command's own last words, where it fails or prints none.
     """
     words = [str(word) for word in command]
-    done = subprocess.run(
-        words, capture_output=True, text=True, env=clean_environment(**settings), check=False
-    )
+    for _ in range(TRIES):
+        done = _run(words, clean_environment(**settings))
+        if done is not None:
+            break
+        print(f"{' '.join(words)}: hangs; begun anew", file=sys.stderr, flush=True)
+    else:
+        raise UserError(f"{' '.join(words)}: hangs, {TRIES} times out of {TRIES}")
     found = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not found:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         reason = said[-1] if said else "it says nothing"
         raise UserError(f"{' '.join(words)}: status {done.returncode}, no figures; {reason}")
     return json.loads(found[-1])
+
+
+def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess | None:
+    """Run a command to its end; None where it had to be killed, with all that it started."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            output, errors = process.communicate(timeout=_patience)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return None
+        except BaseException:  # Ctrl-C: it is for the whole group, which is no longer this one
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
 def watch(command: Sequence[object]) -> Spent:
@@ -251,7 +274,9 @@ def parser(name: str, description: str | None, repeats: int) -> Parser:
 
 def parse(made: Parser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse, and fill in what depends on --quick."""
+    global _patience
     args = made.parse_args(argv)
+    _patience = QUICK_PATIENCE if args.quick else PATIENCE
     args.repeats = args.repeats or (1 if args.quick else args.usual_repeats)
     args.output_dir = args.output_dir or (QUICK_RESULTS if args.quick else RESULTS)
     return args

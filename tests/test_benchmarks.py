@@ -254,3 +254,11 @@ def test_the_step_is_timed_for_variants_that_there_are_in_one_process(framework)
     found = variants.known(framework, step.DTYPES[framework], in_one_process=True)
     assert found.keys() == step.DTYPES[framework].keys()
     assert not any("--split-batch" in options for options in found.values())
+
+
+def test_a_contender_that_hangs_is_begun_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "_patience", 2.0)
+    seen = tmp_path / "seen"
+    once = f"if [ -e {seen} ]; then echo '{{\"images_per_s\": 7}}'; else touch {seen}; sleep 60; fi"
+    assert measure.run_json(["sh", "-c", once]) == {"images_per_s": 7}
+    assert "hangs; begun anew" in capsys.readouterr().err

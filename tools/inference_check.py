@@ -41,6 +41,14 @@ def _check_format(
 ) -> list[str]:
     """Compare one exported model; return a cell for each batch."""
     where = f"{NAMES[side]}, {row['format']}"
+    own = f"{report['folder']}/"  # of no use to anybody in a message
+    row = {
+        **row,
+        "error": row["error"] and row["error"].replace(own, ""),
+        "batches": {
+            size: error and error.replace(own, "") for size, error in row["batches"].items()
+        },
+    }
 
     def line(what: str, *patterns: str) -> str:
         within = ("write_onnx" if row["format"] == "onnx" else "write_native", "example", "export")
