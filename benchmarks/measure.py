@@ -169,17 +169,19 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
         above = [line.most - line.median for line in shown]
         names = [line.contender for line in shown]
         bars = axes.barh(names, medians, xerr=[below, above], capsize=3, color="tab:cyan")
-        axes.bar_label(bars, [_label(line) for line in shown], label_type="center")
+        axes.bar_label(bars, [_label(line) for line in shown], padding=4)
         axes.set_xlabel(f"{figure[0]} ({figure[1]})")
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.3 * max(line.most for line in shown))  # room for the words
         axes.grid(alpha=0.3, axis="x")
     with replace_whole(path) as partial:
         drawing.savefig(partial, format="png", dpi=110)
 
 
 def _label(line: Line) -> str:
-    ratio = f", {line.ratio:.2f} x the peer" if line.ratio is not None else ""
-    return f"{line.median:.3g}{ratio}"
+    compared = line.ratio is not None and line.unit != "%"
+    ratio = f", {line.ratio:.2f} x the peer" if compared else ""
+    median = f"{line.median:,.0f}" if line.median >= 1000 else f"{line.median:.3g}"
+    return f"{median}{ratio}"
 
 
 def clean_environment(**settings: str) -> dict[str, str]:

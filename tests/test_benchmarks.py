@@ -262,3 +262,21 @@ def test_a_contender_that_hangs_is_begun_anew(tmp_path, monkeypatch, capsys):
     once = f"if [ -e {seen} ]; then echo '{{\"images_per_s\": 7}}'; else touch {seen}; sleep 60; fi"
     assert measure.run_json(["sh", "-c", once]) == {"images_per_s": 7}
     assert "hangs; begun anew" in capsys.readouterr().err
+
+
+def test_the_limit_is_that_of_the_best_rates_of_a_dtype():
+    def figures(gflops, copied):
+        return {"images_per_s": 50.0, "product_gflops": gflops, "copy_gb_per_s": copied}
+
+    rounds = {
+        "slow": [figures(200.0, 40.0), figures(210.0, 20.0)],
+        "quick": [figures(500.0, 30.0)],
+        "other": [figures(900.0, 30.0)],
+    }
+    kinds = {"slow": ("float32", 128), "quick": ("float32", 128), "other": ("bfloat16", 128)}
+    held = step.hold_to_best(rounds, kinds)
+    layers = limits.alexnet(224, 1000)
+    limit = 128 / limits.step_seconds(layers, 128, 500e9, 40e9, 4)
+    assert [one["limit_images_per_s"] for one in held["slow"]] == pytest.approx([limit] * 2)
+    assert held["quick"][0]["limit_share"] == pytest.approx(100 * 50 / limit)
+    assert held["other"][0]["limit_images_per_s"] > limit
