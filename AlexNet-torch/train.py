@@ -27,6 +27,7 @@ import crops
 import distributed
 import metric
 import optim
+import products
 from common import (
     draws,
     errors,
@@ -74,6 +75,7 @@ def main() -> None:
     torch.manual_seed(draws.weights_seed(args.seed))
     model = MODELS[args.model](num_classes=len(classes), dropout=args.dropout).to(device)
     model = model.to(memory_format=LAYOUT[args.channels_last])
+    products.use_onednn(model)
     criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     weights = args.weights or (args.resume if args.eval_only else None)
     if weights:

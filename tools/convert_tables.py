@@ -47,6 +47,8 @@ RENAMES = {
     "torch.nn.DataParallel": "paddle.DataParallel",
     "torch.utils.tensorboard.SummaryWriter": f"{HELPERS}.SummaryWriter",
     "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
+    "torch.backends.mkldnn.is_available": f"{HELPERS}.has_operators_of_onednn",
+    "torch.compiler.is_compiling": f"{HELPERS}.is_compiling",
     # Layouts in memory: Paddle has none to choose, and the converters drop what used them.
     "torch.contiguous_format": "None",
     "torch.preserve_format": "None",
