@@ -1,4 +1,4 @@
-"""The Linear layers of the torch tree by oneDNN: the same numbers, to rounding, where it is meant."""
+"""The torch tree's Linear layers by oneDNN: the same numbers, to rounding, where it is meant."""
 
 import json
 
