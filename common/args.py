@@ -79,7 +79,8 @@ def whole(smallest: int, largest: int = 1_000_000):
     return _number(int, smallest, largest, "whole number")
 
 
-def _real(smallest: float, largest: float):
+def real(smallest: float, largest: float):
+    """Return an argparse type for a number within [smallest, largest]."""
     return _number(float, smallest, largest)
 
 
@@ -170,7 +171,7 @@ def get_args_parser(framework: str) -> Parser:
     )
     data.add_argument(
         "--colour-noise",
-        type=_real(0, 10),
+        type=real(0, 10),
         metavar="STD",
         help="of the multiples of the training set's principal colours that are added to a "
         "picture; the paper: 0.1 (recipe)",
@@ -189,19 +190,19 @@ def get_args_parser(framework: str) -> Parser:
     )
     recipe.add_argument(
         "--lr",
-        type=_real(0, 1e3),
+        type=real(0, 1e3),
         metavar="RATE",
         help="learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)",
     )
     recipe.add_argument(
         "--gpus", type=whole(1), metavar="N", help="GPUs that --lr is meant for (recipe)"
     )
-    recipe.add_argument("--momentum", type=_real(0, 1), metavar="M", help="of SGD (recipe)")
+    recipe.add_argument("--momentum", type=real(0, 1), metavar="M", help="of SGD (recipe)")
     recipe.add_argument(
         "--nesterov", action="store_true", default=None, help="Nesterov's momentum (off)"
     )
     recipe.add_argument(
-        "--weight-decay", type=_real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
+        "--weight-decay", type=real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
     )
     recipe.add_argument(
         "--schedule", choices=["step", "cosine", "plateau"], help="of the learning rate (recipe)"
@@ -210,7 +211,7 @@ def get_args_parser(framework: str) -> Parser:
         "--lr-step-size", type=whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
     )
     recipe.add_argument(
-        "--lr-gamma", type=_real(0, 1), metavar="G", help="factor of each stair (recipe)"
+        "--lr-gamma", type=real(0, 1), metavar="G", help="factor of each stair (recipe)"
     )
     recipe.add_argument(
         "--lr-patience",
@@ -220,7 +221,7 @@ def get_args_parser(framework: str) -> Parser:
     )
     recipe.add_argument(
         "--warmup-epochs",
-        type=_real(0, 1e6),
+        type=real(0, 1e6),
         metavar="EPOCHS",
         help="epochs, or a fraction, in which the rate climbs from a hundredth (recipe)",
     )
@@ -229,20 +230,20 @@ def get_args_parser(framework: str) -> Parser:
     )
     recipe.add_argument(
         "--clip-grad",
-        type=_real(0, 1e9),
+        type=real(0, 1e9),
         metavar="NORM",
         help="scale the gradients of a step down to this norm where theirs is larger; 0: no (0)",
     )
     recipe.add_argument(
-        "--label-smoothing", type=_real(0, 1), metavar="S", help="of the cross entropy (0)"
+        "--label-smoothing", type=real(0, 1), metavar="S", help="of the cross entropy (0)"
     )
     recipe.add_argument(
         "--ema",
-        type=_real(0, 1),
+        type=real(0, 1),
         metavar="DECAY",
         help="evaluate a moving average of the weights, of this decay a step; 0: no (0)",
     )
-    recipe.add_argument("--dropout", type=_real(0, 0.99), metavar="P", help="rate (recipe)")
+    recipe.add_argument("--dropout", type=real(0, 0.99), metavar="P", help="rate (recipe)")
 
     model = parser.add_argument_group("model")
     model.add_argument(

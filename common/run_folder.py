@@ -98,24 +98,25 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict]:
         """Return the metrics of all epochs so far. Raises UserError on a damaged line."""
-        if not self.metrics_file.exists():
-            return []
-        rows = []
-        lines = self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines()
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                whole = isinstance(row["epoch"], int)
-            except (ValueError, KeyError, TypeError, RecursionError):
-                whole = False
-            if not whole and number == len(lines):
-                break  # a run that was killed may have left half a line
-            if not whole:
-                raise UserError(
-                    f"{self.metrics_file}, line {number}: not the metrics of an epoch; delete it"
-                )
-            rows.append(row)
-        return rows
+        return read_metrics(self.metrics_file) if self.metrics_file.exists() else []
+
+
+def read_metrics(file: Path) -> list[dict]:
+    """Return the lines of a metrics.jsonl. Raises UserError on a damaged one."""
+    rows = []
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            whole = isinstance(row["epoch"], int)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            whole = False
+        if not whole and number == len(lines):
+            break  # a run that was killed may have left half a line
+        if not whole:
+            raise UserError(f"{file}, line {number}: not the metrics of an epoch; delete it")
+        rows.append(row)
+    return rows
 
 
 def _default_path(args: argparse.Namespace) -> Path:

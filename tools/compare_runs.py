@@ -1,194 +1,279 @@
-"""Compare the logs of finished runs: loss and accuracy over each other, and whether they agree.
+"""Do finished runs agree? Two sets of them, by a test of equivalence with its margin stated.
 
-    python tools/compare_runs.py runs/torch-sample-A runs/paddle-sample-B
-    python tools/compare_runs.py runs/t0,runs/t1,runs/t2 runs/p0,runs/p1,runs/p2 --report out
+    python tools/compare_runs.py runs/t0,runs/t1,runs/t2 runs/p0,runs/p1,runs/p2
+    python tools/compare_runs.py --a runs/torch-* --b runs/paddle-* --report out
+    python tools/compare_runs.py --a output/*/AlexNet/train.log --against 56.522
 
-Several runs of each side, joined by commas, tell seed noise: the last accuracies are then compared
-by Welch's t-test. Exit status: 0 within seed noise, or one run each; 1 beyond it; 2 wrong usage.
+A run is a run folder or a log: of this project, PaddleClas, timm, torchvision's reference or
+AlexNet-Prod (tools/run_logs.py), or its result as a plain number. Exit status: 0 they agree; 1 that
+is not shown: they differ, or the runs are too few to decide; 2 wrong usage or bad input.
 """
 
 import argparse
-import io
-import json
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from common import errors, plots
-from common.args import Parser
-from common.errors import UserError
+from common import errors
+from common.args import Parser, real
+from common.errors import UserError, show
 from common.run_folder import write_result
-from tools import align_report
-from tools.verdicts import ALIGNED, DIVERGED, Verdict
+from tools import equivalence, runs_report
+from tools.equivalence import EQUIVALENT, Outcome
+from tools.run_logs import ACCURACIES, METRICS, RunLog, read_log
 
-METRICS = ("train_loss", "val_loss", "val_top1", "val_top5")
-CHANCE = 0.05  # below it, the difference is beyond seed noise
-COLORS = ("#b3261e", "#1f4e9c")
+MARGIN = 0.15  # points: what the official guide accepts on ImageNet
+POWERS = (0.8, 0.9)
+FINAL, BEST = "final", "best"
+EPILOG = """
+Equivalent: the 90 % interval of the difference of the means lies inside the margin. Different: it
+does not, and the 95 % interval excludes 0. Undecided: the runs are too few to say. State the
+margin before you look. 0.15 points is for the 50,000 pictures of ImageNet; on a small set it is
+less than chance: of 10,000 pictures (CIFAR-10) an accuracy of 90 % has itself a standard error of
+0.3 points, and of 400 pictures one is 0.25 points. Give a wider --margin there. The best epoch of
+a run is a lucky one: compare the final ones where you can.
+"""
 
 
 @dataclass(frozen=True)
-class Runs:
-    """The runs of one side: what they are, and their metrics, one array [runs, epochs] each."""
+class Run:
+    """One run as it was given, and its value, that of `epoch`; `end` is its last epoch.
+
+    Of a plain number the value is all there is.
+    """
+
+    given: str
+    value: float
+    epoch: int | None = None
+    end: int | None = None
+    log: RunLog | None = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """The runs of one side."""
 
     name: str
-    folders: list[Path]
-    metrics: dict[str, np.ndarray]
+    runs: list[Run]
 
     @property
-    def epochs(self) -> int:
-        return self.metrics[METRICS[0]].shape[1]
+    def values(self) -> np.ndarray:
+        """Return the values that are compared, an array [runs]."""
+        return np.array([run.value for run in self.runs])
 
 
 def main() -> int:
     args = parse()
-    sides = [read(text) for text in args.runs]
-    verdict = Verdict("runs")
-    found = compare(*sides, verdict)
-    verdict.details = blocks(*sides)
-    print(as_text(*sides, found))
+    sides = name_sides([[read_run(text, args) for text in side] for side in args.runs])
+    for side in sides if args.epoch in (FINAL, BEST) else ():
+        check_alike(side)
+    left = sides[0].values if args.against is None else args.against
+    outcome = equivalence.compare(left, sides[-1].values, args.margin, args.level)
+    found = as_json(args, sides, outcome)
+    print("\n".join(runs_report.as_lines(found)))
     if args.json:
         write_result(args.json, found)
     if args.report:
-        page = {"aligned": found["within_noise"] is not False, "first_divergence": None}
-        page["versions"] = {}
-        print(f"look at: {align_report.write_page(args.report, page, [verdict])}")
-    return 1 if found["within_noise"] is False else 0
+        logs = {side.name: [run.log for run in side.runs if run.log] for side in sides}
+        print(f"look at: {runs_report.write_page(args.report, found, logs)}")
+    return 0 if outcome.verdict == EQUIVALENT else 1
 
 
 def parse() -> argparse.Namespace:
     parser = Parser(
-        prog="compare_runs.py", allow_abbrev=False, description="Compare the logs of finished runs."
+        prog="compare_runs.py",
+        allow_abbrev=False,
+        description="Say whether two sets of finished runs agree, and how many runs that takes.",
+        epilog=EPILOG,
     )
-    parser.add_argument("runs", nargs=2, metavar="RUN[,RUN...]", help="run folders of each side")
+    group = parser.add_argument_group(
+        "runs: folders, logs or plain numbers (accuracies in per cent)"
+    )
+    group.add_argument("sides", nargs="*", metavar="RUN[,RUN...]", help="the runs of each side")
+    for side in ("a", "b"):
+        group.add_argument(
+            f"--{side}", nargs="+", metavar="RUN", help=f"the runs of side {side}, by themselves"
+        )
+    group.add_argument(
+        "--against",
+        type=real(0, 1e6),
+        metavar="VALUE",
+        help="a published value, in place of side b",
+    )
+    group = parser.add_argument_group("what is compared")
+    group.add_argument("--metric", choices=METRICS, default="val_top1", help="(val_top1)")
+    group.add_argument(
+        "--epoch", type=_epoch, default=FINAL, help="final, best or a number, from 1 (final)"
+    )
+    group.add_argument(
+        "--ema", action="store_true", help="the moving average of the weights, if logged apart"
+    )
+    group.add_argument(
+        "--margin",
+        type=real(1e-9, 1e6),
+        metavar="POINTS",
+        help=f"how far apart they may be and agree ({MARGIN}, of accuracies; a loss needs its own)",
+    )
+    group.add_argument(
+        "--level",
+        type=real(1e-6, 0.25),
+        default=0.05,
+        metavar="P",
+        help="how often a claim may be false (0.05)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.runs = _sides(parser, args)
+    if args.margin is None and args.metric not in ACCURACIES:
+        parser.error(f"--metric {args.metric} needs a --margin; {MARGIN} points is of accuracies")
+    args.margin = args.margin or MARGIN
+    return args
 
 
-def read(text: str) -> Runs:
-    """Read the runs of one side. Raises UserError where one is no run or differs in length."""
-    folders = [Path(part) for part in text.split(",") if part]
-    if not folders:
-        raise UserError("no run folder between the commas")
-    rows = [_read_metrics(folder) for folder in folders]
-    if len({len(own) for own in rows}) > 1:
-        counts = ", ".join(f"{f} has {len(own)}" for f, own in zip(folders, rows, strict=True))
-        raise UserError(f"the runs of one side have unlike numbers of epochs: {counts}")
-    metrics = {
-        name: np.array([[row.get(name, np.nan) for row in own] for own in rows], np.float64)
-        for name in METRICS
-    }
-    return Runs(_name(folders[0]), folders, metrics)
+def _epoch(text: str) -> str | int:
+    """An argparse type for final, best or the number of an epoch."""
+    if text in (FINAL, BEST):
+        return text
+    if not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither final, best nor a number")
+    return int(text)
 
 
-def _read_metrics(folder: Path) -> list[dict[str, Any]]:
-    file = folder / "metrics.jsonl"
-    try:
-        rows = [json.loads(line) for line in file.read_text().splitlines()]
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); name a run folder") from error
-    except ValueError as error:
-        raise UserError(f"{file}: a line is no JSON ({error}); the log is damaged") from error
+def _sides(parser: Parser, args: argparse.Namespace) -> list[list[str]]:
+    """Return the runs of each side as they were given: of two, or of one and a value."""
+    by_place = [[part for part in text.split(",") if part] for text in args.sides]
+    by_name = [runs for runs in (args.a, args.b) if runs]
+    if by_place and by_name:
+        parser.error("name the runs of both sides by --a and --b, or of none")
+    sides = by_place or by_name
+    if len(sides) != (2 if args.against is None else 1):
+        parser.error("give the runs of two sides, or of one and --against VALUE")
+    if not all(sides):
+        parser.error("no run between the commas")
+    files = [Path(text).resolve() for side in sides for text in side if os.path.exists(text)]
+    for file in files:
+        if files.count(file) > 1:
+            parser.error(f"{show(file)} is named twice; a run counts once")
+    return sides
+
+
+def read_run(given: str, args: argparse.Namespace) -> Run:
+    """Read one run: a log, or a number. Raises UserError where it is neither."""
+    if not os.path.exists(given):
+        try:
+            return Run(given, real(0, 100 if args.metric in ACCURACIES else 1e6)(given))
+        except argparse.ArgumentTypeError:
+            pass  # a name, then
+    return measure(given, read_log(Path(given)), args.metric, args.epoch, args.ema)
+
+
+def measure(given: str, log: RunLog, metric: str, when: str | int, ema: bool = False) -> Run:
+    """Return the run with its value at the epoch asked for. Raises UserError where it has none."""
+    values = _told(log, metric, ema)
+    if not isinstance(when, int):
+        _check_ended(log, values)
+        when = _best(values, metric) if when == BEST else max(values)
+    if when not in values:
+        raise UserError(f"{show(log.file)}: does not tell {metric} of epoch {when}")
+    value = values[when]
+    if not np.isfinite(value):
+        raise UserError(
+            f"{show(log.file)}: {metric} of epoch {when} is {value}; a run that broke down cannot "
+            "be compared"
+        )
+    return Run(given, value, when, max(values), log)
+
+
+def _best(values: dict[int, float], metric: str) -> int:
+    """Return the epoch of the highest accuracy or the lowest loss."""
+    finite = {epoch: value for epoch, value in values.items() if np.isfinite(value)} or values
+    choose = max if metric in ACCURACIES else min
+    return choose(finite, key=lambda epoch: finite[epoch])
+
+
+def _check_ended(log: RunLog, values: dict[int, float]) -> None:
+    """Raise UserError where the log says that more epochs were to come."""
+    last = max(values)
+    step = min(np.diff([0, *sorted(values)]))  # not each epoch need be evaluated
+    if log.planned and last + step <= log.planned:
+        raise UserError(
+            f"{show(log.file)}: stopped at epoch {last} of {log.planned}; let it end, or compare "
+            f"all runs at an epoch that they have, as by --epoch {last}"
+        )
+
+
+def _told(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
+    """Return the value of each epoch that has one. Raises UserError where none has."""
+    rows = log.average if ema else log.epochs
     if not rows:
-        raise UserError(f"{file}: no epoch is finished yet")
-    return rows
-
-
-def _name(folder: Path) -> str:
-    """Return the framework of a run, or the folder's name."""
-    try:
-        return json.loads((folder / "args.json").read_text())["arguments"]["framework"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return folder.name
-
-
-def compare(left: Runs, right: Runs, verdict: Verdict) -> dict[str, Any]:
-    """Compare the last epoch of both sides; return what was found, ready for JSON.
-
-    `within_noise` is None where a side has one run alone.
-    """
-    found: dict[str, Any] = {"runs": [[str(f) for f in side.folders] for side in (left, right)]}
-    found["epochs"] = [left.epochs, right.epochs]
-    within = None
-    found["metrics"] = {}
-    for name in METRICS:
-        last = [side.metrics[name][:, -1] for side in (left, right)]
-        row = {"means": [float(a.mean()) for a in last]}
-        row["difference"] = row["means"][1] - row["means"][0]
-        if min(len(a) for a in last) > 1:
-            row["deviations"] = [float(a.std(ddof=1)) for a in last]
-            row["chance"] = _chance(*last)
-            if name == "val_top1":
-                within = row["chance"] >= CHANCE
-        found["metrics"][name] = row
-    found["within_noise"] = within
-    if within is False:
-        row = found["metrics"]["val_top1"]
-        cause = (
-            f"val_top1 {row['means'][0]:.4g} against {row['means'][1]:.4g}: by seeds alone this "
+        what = "no evaluation of a moving average; leave --ema out"
+        if not ema:
+            what = "evaluations of a moving average alone; give --ema"
+        raise UserError(f"{show(log.file)}: holds {what}")
+    values = {epoch: row[metric] for epoch, row in rows.items() if metric in row}
+    if not values:
+        known = [name for name in METRICS if any(name in row for row in rows.values())]
+        raise UserError(
+            f"{show(log.file)}: a log of {log.format} that does not tell {metric}; it tells "
+            f"{', '.join(known) or 'nothing that is compared here'}"
         )
-        cause += f"far apart once in {1 / max(row['chance'], 1e-12):.3g}"
-        verdict.diverge(
-            "the last epoch", cause, "bash scripts/align.sh names the step that differs"
+    return values
+
+
+def name_sides(runs: list[list[Run]]) -> list[Side]:
+    """Name each side by what made its first run, and tell them apart."""
+    letters = "ab"[: len(runs)]
+    names = [
+        side[0].log.name if side[0].log else letter
+        for side, letter in zip(runs, letters, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({letter})" for name, letter in zip(names, letters, strict=True)]
+    return [Side(name, side) for name, side in zip(names, runs, strict=True)]
+
+
+def check_alike(side: Side) -> None:
+    """Raise UserError where the runs of a side ended at unlike epochs."""
+    ends = {run.given: run.end for run in side.runs if run.log}
+    if len(set(ends.values())) > 1:
+        told = ", ".join(f"{show(given)} at {epoch}" for given, epoch in ends.items())
+        raise UserError(
+            f"the runs of one side end at unlike epochs: {told}; compare them at an epoch that all "
+            f"have, as by --epoch {min(ends.values())}"
         )
-    assert verdict.verdict in (ALIGNED, DIVERGED)
-    return found
 
 
-def _chance(left: np.ndarray, right: np.ndarray) -> float:
-    """Return how likely runs of one kind are as far apart as these are."""
-    if np.ptp(left) == np.ptp(right) == 0:
-        return 1.0 if left[0] == right[0] else 0.0
-    return float(stats.ttest_ind(left, right, equal_var=False).pvalue)
+def as_json(args: argparse.Namespace, sides: list[Side], outcome: Outcome) -> dict[str, Any]:
+    """Return what was found, ready for JSON; `runs_needed` is by the power, null where unknown."""
+    deviations = [equivalence.deviation(side.values) for side in sides]
+    needed = {str(power): None for power in POWERS}
+    if None not in deviations:
+        for power in POWERS:
+            needed[str(power)] = equivalence.runs_needed(deviations, args.margin, power, args.level)
+    return {
+        "aligned": outcome.verdict == EQUIVALENT,
+        **asdict(outcome),
+        "metric": args.metric,
+        "epoch": args.epoch,
+        "margin": args.margin,
+        "level": args.level,
+        "against": args.against,
+        "means": [float(side.values.mean()) for side in sides],
+        "deviations": deviations,
+        "runs_needed": needed,
+        "sides": [
+            {"name": side.name, "runs": [_describe(run) for run in side.runs]} for side in sides
+        ],
+    }
 
 
-def as_text(left: Runs, right: Runs, found: dict[str, Any]) -> str:
-    """Return the losses and accuracies of both sides, epoch by epoch, and what they say."""
-    head = f"{'epoch':>5}"
-    for name in METRICS:
-        head += f"  {name:>12}{'':12}{'difference':>12}"
-    lines = [f"{left.name} ({len(left.folders)}) and {right.name} ({len(right.folders)})", head]
-    for epoch in range(min(left.epochs, right.epochs)):
-        line = f"{epoch + 1:5}"
-        for name in METRICS:
-            pair = [side.metrics[name][:, epoch].mean() for side in (left, right)]
-            line += f"  {pair[0]:12.4f}{pair[1]:12.4f}{pair[1] - pair[0]:12.4f}"
-        lines.append(line)
-    if left.epochs != right.epochs:
-        lines.append(f"epochs: {left.epochs} and {right.epochs}")
-    row = found["metrics"]["val_top1"]
-    if found["within_noise"] is None:
-        lines.append("one run alone of a side: give several, with commas, to tell seed noise")
-    else:
-        word = "within" if found["within_noise"] else "beyond"
-        lines.append(
-            f"val_top1 {row['means'][0]:.4g} ± {row['deviations'][0]:.2g} and "
-            f"{row['means'][1]:.4g} ± {row['deviations'][1]:.2g}: {word} seed noise "
-            f"(chance {row['chance']:.3g})"
-        )
-    return "\n".join(lines)
-
-
-def blocks(left: Runs, right: Runs) -> list[dict[str, Any]]:
-    """Return the plot for the page: a thin line for each run, a thick one for the mean."""
-    figure = plots.new_figure(10, 6)
-    for axes, name in zip(figure.subplots(2, 2).flat, METRICS, strict=True):
-        for side, color in zip((left, right), COLORS, strict=True):
-            values = side.metrics[name]
-            epochs = np.arange(1, side.epochs + 1)
-            axes.plot(epochs, values.T, color=color, alpha=0.3, linewidth=0.8)
-            axes.plot(epochs, values.mean(axis=0), color=color, label=side.name)
-        axes.set_title(name)
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(color="#eee")
-        axes.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return [{"title": "Loss and accuracy", "png": buffer.getvalue()}]
+def _describe(run: Run) -> dict[str, Any]:
+    form = run.log.format if run.log else "number"
+    return {"run": run.given, "format": form, "epoch": run.epoch, "value": run.value}
 
 
 if __name__ == "__main__":
