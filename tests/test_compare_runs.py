@@ -164,8 +164,7 @@ def test_sides_of_one_name_are_told_apart(tmp_path, call):
     sides = write_run(tmp_path / "a", "torch", [80.0]), write_run(tmp_path / "b", "torch", [80.5])
     _, _, text = call(*sides, "--report", tmp_path / "report")
     assert "torch (b) - torch (a): +0.500" in text
-    odd = tmp_path / (IMAGE.replace("/", "") + ".log")
-    odd.write_text(logs.timm([50.0]))
+    odd = write_run(tmp_path / "odd-run", IMAGE, [50.0])
     call("--a", odd, "--b", sides[0], "--report", tmp_path / "odd")
     assert_text(tmp_path / "odd" / "runs.html", IMAGE)
 

@@ -87,7 +87,6 @@ def test_the_log_in_a_run_folder_is_found(tmp_path):
         (folder / name).write_text(getattr(logs, form)(TOP1))
         log = read_log(folder)
         assert log.file == folder / name and curve(log) == dict(enumerate(TOP1, 1))
-        assert log.name == form
 
 
 def test_the_arguments_beside_our_own_log_name_it_and_its_end(tmp_path):
@@ -96,7 +95,7 @@ def test_the_arguments_beside_our_own_log_name_it_and_its_end(tmp_path):
         json.dumps({"arguments": {"framework": "paddle", "epochs": 90}})
     )
     log = read_log(tmp_path)
-    assert (log.name, log.planned) == ("paddle", 90)
+    assert (log.framework, log.planned) == ("paddle", 90)
     (tmp_path / "args.json").write_text('{"arguments": 3}')
     assert read_log(tmp_path).planned is None
 

@@ -23,7 +23,6 @@ ABOUT = {
     "training": "some steps of training, the same units dropped",
     "resume": "a run that stopped within an epoch and went on, against one that did not stop",
     "distributed": "two processes against one",
-    "runs": "the logs of finished runs",
     "inference": "the exported model against the live one",
 }
 MORE_STYLE = """

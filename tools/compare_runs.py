@@ -225,11 +225,12 @@ def _told(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
 
 
 def name_sides(runs: list[list[Run]]) -> list[Side]:
-    """Name each side by what made its first run, and tell them apart."""
+    """Name each side by what made its first run, and tell the two apart."""
     letters = "ab"[: len(runs)]
+    firsts = [side[0].log for side in runs]
     names = [
-        side[0].log.name if side[0].log else letter
-        for side, letter in zip(runs, letters, strict=True)
+        (log.framework or log.format) if log else letter
+        for log, letter in zip(firsts, letters, strict=True)
     ]
     if len(set(names)) < len(names):
         names = [f"{name} ({letter})" for name, letter in zip(names, letters, strict=True)]

@@ -63,12 +63,12 @@ class RunLog:
     """One run. `epochs` holds the metrics of each epoch, from 1; 0 is a model only evaluated.
 
     `average` holds the same of a moving average of the weights, where it was evaluated apart.
-    `planned` is how many epochs were to be, where the log says so.
+    `planned` is how many epochs were to be, and `framework` what trained, where the log says so.
     """
 
     file: Path
     format: str = ""
-    name: str = ""
+    framework: str | None = None
     epochs: Epochs = field(default_factory=dict)
     average: Epochs = field(default_factory=dict)
     planned: int | None = None
@@ -87,7 +87,7 @@ def read_log(path: Path) -> RunLog:
         text = file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
         raise UserError(f"{show(file)}: cannot be read ({error.strerror})") from error
-    log = RunLog(file, name=show(path.resolve().name))
+    log = RunLog(file)
     _reader(file, text)(log, text)
     _check(log)
     return log
@@ -123,17 +123,18 @@ def _reader(file: Path, text: str) -> Callable[[RunLog, str], None]:
 
 
 def _check(log: RunLog) -> None:
-    if not log.epochs and not log.average:
+    """Raise UserError where there is no epoch, or an accuracy that cannot be."""
+    rows = [*log.epochs.items(), *log.average.items()]
+    if not rows:
         raise UserError(f"{show(log.file)}: no epoch is finished yet")
-    for epochs in (log.epochs, log.average):
-        for epoch, row in epochs.items():
-            for name in ACCURACIES:
-                value = row.get(name, 0.0)
-                if not (0 <= value <= 100 or math.isnan(value)):
-                    raise UserError(
-                        f"{show(log.file)}: {name} of epoch {epoch} is {value:g} per cent; the log "
-                        f"is damaged, or not one of {log.format}"
-                    )
+    for epoch, row in rows:
+        for name in ACCURACIES:
+            value = row.get(name, 0.0)
+            if not (0 <= value <= 100 or math.isnan(value)):
+                raise UserError(
+                    f"{show(log.file)}: {name} of epoch {epoch} is {value:g} per cent; the log is "
+                    f"damaged, or not one of {log.format}"
+                )
 
 
 def read_own(log: RunLog, text: str) -> None:
@@ -147,7 +148,7 @@ def read_own(log: RunLog, text: str) -> None:
         log.epochs[row["epoch"]] = {name: float(value) for name, value in values.items()}
     try:
         arguments = json.loads((log.file.parent / "args.json").read_text())["arguments"]
-        log.name = show(arguments["framework"])
+        log.framework = show(arguments["framework"])
         log.planned = int(arguments["epochs"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # a log that was copied alone
