@@ -98,13 +98,16 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict]:
         """Return the metrics of all epochs so far. Raises UserError on a damaged line."""
-        return read_metrics(self.metrics_file) if self.metrics_file.exists() else []
+        file = self.metrics_file
+        if not file.exists():
+            return []
+        return parse_metrics(file.read_text(encoding="utf-8", errors="replace"), file)
 
 
-def read_metrics(file: Path) -> list[dict]:
-    """Return the lines of a metrics.jsonl. Raises UserError on a damaged one."""
+def parse_metrics(text: str, file: Path) -> list[dict]:
+    """Return the lines of a metrics.jsonl, the text of `file`. Raises UserError on a damaged one."""
     rows = []
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = text.splitlines()
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)

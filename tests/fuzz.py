@@ -33,6 +33,8 @@ from common import args as arguments
 from common import pickles, pictures, sample, state
 from common.errors import UserError
 from common.paths import ROOT
+from tests import logs
+from tools.run_logs import read_log
 
 SECONDS = 5  # for one input
 MEMORY = 1 << 30  # bytes that all inputs of a process may take beyond what it has at its start
@@ -336,6 +338,41 @@ class ArgsJson(Kind):
         assert args.recipe in arguments.RECIPES
 
 
+class RunLogs(Kind):
+    suffix = ".log"
+
+    def __init__(self, folder: Path) -> None:
+        from tools.compare_runs import measure
+
+        self.measure = measure
+        super().__init__(folder)
+
+    def make_valid(self) -> list[bytes]:
+        top1, average = [10.5, 56.522], [9.0, 57.25]
+        made = [write(top1) for write in (logs.own, logs.timm, logs.alexnet_prod)]
+        made += [write(top1, average=average) for write in (logs.paddleclas, logs.torchvision)]
+        return [text.encode() for text in made]
+
+    def make_hostile(self) -> list[bytes]:
+        many = b"9" * 100_000
+        return [
+            b'{"epoch":' * 50_000,
+            b'{"epoch": 1, "val_top1": ' + many[:1000] + b"}\n",
+            b'{"epoch": ' + many[:1000] + b', "val_top1": 5.5}\n',
+            b"epoch,eval_top1\n" + many + b",1\n",
+            b"Epoch: [" + many + b"]\nTest:  Acc@1 56.522 Acc@5 79.066\n",
+            b"[Eval][Epoch 1][Avg]top1: " + many + b".00000\n",
+        ]
+
+    def read(self) -> None:
+        log = read_log(self.path)
+        for rows in (log.epochs, log.average):
+            for row in rows.values():
+                assert all(type(value) is float for value in row.values())
+        with contextlib.suppress(UserError):
+            self.measure("run", log, "val_top1", "best")
+
+
 def parse(argv: list[str]) -> argparse.Namespace:
     return arguments.parse("torch", argv)
 
@@ -346,6 +383,7 @@ KINDS: dict[str, type[Kind]] = {
     "pth": Pth,
     "pictures": Pictures,
     "args": ArgsJson,
+    "logs": RunLogs,
 }
 
 

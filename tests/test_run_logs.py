@@ -96,8 +96,13 @@ def test_the_arguments_beside_our_own_log_name_it_and_its_end(tmp_path):
     )
     log = read_log(tmp_path)
     assert (log.framework, log.planned) == ("paddle", 90)
-    (tmp_path / "args.json").write_text('{"arguments": 3}')
-    assert read_log(tmp_path).planned is None
+    for damaged in (
+        '{"arguments": 3}',
+        '{"arguments": {"framework": 1, "epochs": 1e999}}',
+        "[" * 9999,
+    ):
+        (tmp_path / "args.json").write_text(damaged)
+        assert read_log(tmp_path).planned is None
 
 
 @pytest.mark.parametrize("form", ["PaddleClas", "torchvision's reference"])
@@ -179,8 +184,8 @@ def test_a_log_that_is_cut_off_anywhere_gives_right_numbers_or_an_error(read, fo
         (b"\x80\x02PK\x00\x01" * 50, "no log of a known form"),
         ('{"epoch": 1, "val', "no epoch is finished"),
         ('{"epoch": 1, "val\n' + logs.own([1.0]), "line 1: not the metrics of an epoch"),
-        ('{"epoch": 1, "val_top1": "good"}\n', "epoch 1 holds no numbers"),
-        ('{"epoch": 1, "val_top1": true}\n', "epoch 1 holds no numbers"),
+        ('{"epoch": 1, "val_top1": "good"}\n', "epoch 1 holds what is no number"),
+        ('{"epoch": 1, "val_top1": true}\n', "epoch 1 holds what is no number"),
         (logs.own([101.0]), "val_top1 of epoch 1 is 101 per cent"),
         (logs.timm([1.0]).rstrip(), "its last line was cut off"),
         (logs.timm([1.0, 2.0]).replace("2.0", "two"), "line 3: not the numbers of an epoch"),

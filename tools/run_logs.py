@@ -30,7 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError, show
-from common.run_folder import read_metrics
+from common.run_folder import parse_metrics
 
 ACCURACIES = ("val_top1", "val_top5")
 METRICS = ("train_loss", "val_loss", *ACCURACIES)
@@ -45,11 +45,11 @@ OWN_START = re.compile(r'\{\s*"epoch"\s*:')
 CLAS_TRAIN = re.compile(r"\[Train\]\[Epoch (\d{1,6})/(\d{1,6})\]\[Avg\](.*)")
 CLAS_EVAL = re.compile(r"\[Eval\]\[Epoch (\d{1,6})\]\[Avg\](.*)")
 CLAS_BEST = re.compile(r"\[Eval\]\[Epoch (\d{1,6})\]\[best metric: ")
-CLAS_NUMBER = re.compile(r"(\w+): (nan|inf|\d+\.\d{5})(?![\d.])")
+CLAS_NUMBER = re.compile(r"\b(\w{1,40}): (nan|inf|\d{1,9}\.\d{5})(?![\d.])")
 
 VISION_ARGUMENTS = re.compile(r"^Namespace\(.*\bepochs=(\d{1,6})")
 VISION_EPOCH = re.compile(r"Epoch: \[(\d{1,6})\]")
-PROD_EPOCH = re.compile(r"\[Epoch (\d{1,6}), iter: \d+\] top1: \d+\.\d+(%?)")
+PROD_EPOCH = re.compile(r"\[Epoch (\d{1,6}), iter: \d+\] top1: \d{1,9}\.\d{1,9}(%?)")
 VISION_EVAL = re.compile(
     r"(?:Test:\s+(?P<average>EMA\s+)?|(?P<old>\*)\s+)"
     r"Acc@1\s+(?P<top1>\d+\.\d{3}),?\s+Acc@5\s+(?P<top5>\d+\.\d{3})(?!\S)"
@@ -140,18 +140,29 @@ def _check(log: RunLog) -> None:
 def read_own(log: RunLog, text: str) -> None:
     """Read this project's metrics.jsonl, and the args.json beside it."""
     log.format = "this project"
-    for row in read_metrics(log.file):
-        values = {name: row[name] for name in METRICS if name in row}
-        if not all(type(value) in (int, float) for value in values.values()):
-            raise UserError(f"{show(log.file)}: epoch {row['epoch']} holds no numbers; delete it")
-        log.begin(row["epoch"])
-        log.epochs[row["epoch"]] = {name: float(value) for name, value in values.items()}
+    for row in parse_metrics(text, log.file):
+        epoch = row["epoch"]
+        try:
+            values = {name: _number(row[name]) for name in METRICS if name in row}
+        except (TypeError, OverflowError) as error:
+            raise UserError(
+                f"{show(log.file)}: epoch {epoch} holds what is no number; delete it"
+            ) from error
+        log.begin(epoch)
+        log.epochs[epoch] = values
     try:
         arguments = json.loads((log.file.parent / "args.json").read_text())["arguments"]
         log.framework = show(arguments["framework"])
         log.planned = int(arguments["epochs"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         pass  # a log that was copied alone
+
+
+def _number(value: object) -> float:
+    """Return a number of JSON. Raises TypeError for all else, OverflowError for one too large."""
+    if type(value) not in (int, float):
+        raise TypeError(value)
+    return float(value)
 
 
 def read_timm(log: RunLog, text: str) -> None:
