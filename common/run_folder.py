@@ -105,7 +105,7 @@ class RunFolder:
 
 
 def parse_metrics(text: str, file: Path) -> list[dict]:
-    """Return the lines of a metrics.jsonl, the text of `file`. Raises UserError on a damaged one."""
+    """Return the lines of a metrics.jsonl, `text` of `file`. Raises UserError on a damaged one."""
     rows = []
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):

@@ -107,6 +107,8 @@ def test_runs_that_are_all_alike():
     assert outcome.agreement == pytest.approx((0.078, 0.078))
     assert equivalence.compare(one, one, MARGIN, LEVEL).verdict == EQUIVALENT
     assert equivalence.compare(one, other, 0.05, LEVEL).verdict == DIFFERENT
+    rounded = np.full(3, 0.1)  # of which NumPy says a deviation of 1.7e-17
+    assert rounded.std(ddof=1) > 0 and equivalence.deviation(rounded) == 0
     varied = equivalence.compare(one, np.array([56.4, 56.7]), MARGIN, LEVEL)
     assert varied.verdict == UNDECIDED and np.isfinite(varied.agreement).all()
 
