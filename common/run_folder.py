@@ -187,6 +187,21 @@ def write_result(path: Path, value: dict) -> None:
         raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
 
 
+def write_report(folder: Path, name: str, page: str) -> Path:
+    """Write the page that a tool was asked for by --report DIR; return its path.
+
+    Raises UserError where it cannot be.
+    """
+    path = folder / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replace_whole(path) as partial:
+            write_text(partial, page)
+    except OSError as error:
+        raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
+    return path
+
+
 @contextmanager
 def replace_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.

@@ -4,8 +4,7 @@ import html
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.run_folder import replace_whole, write_text
+from common.run_folder import write_report
 from tools.data_report import block
 from tools.forward_report import STYLE
 from tools.verdicts import ALIGNED, DIVERGED, ERROR, Verdict
@@ -63,14 +62,7 @@ def _figure(value: float | None) -> str:
 
 def write_page(folder: Path, found: dict[str, Any], verdicts: list[Verdict]) -> Path:
     """Write one HTML file that opens from the disk by itself; return its path. Raises UserError."""
-    path = folder / "align.html"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replace_whole(path) as partial:
-            write_text(partial, _page(found, verdicts))
-    except OSError as error:
-        raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
-    return path
+    return write_report(folder, "align.html", _page(found, verdicts))
 
 
 def _page(found: dict[str, Any], verdicts: list[Verdict]) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common import plots
-from common.errors import UserError, show
-from common.run_folder import replace_whole, write_text
+from common.errors import show
+from common.run_folder import write_report
 from tools import layerwise
 from tools.findings import Cause
 from tools.forward import Result
@@ -189,14 +189,7 @@ def _summary(found: Result) -> str:
 
 def write_page(folder: Path, found: Result) -> Path:
     """Write the result as one HTML file by itself; return its path. Raises UserError."""
-    path = folder / "forward.html"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replace_whole(path) as partial:
-            write_text(partial, _page(found))
-    except OSError as error:
-        raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
-    return path
+    return write_report(folder, "forward.html", _page(found))
 
 
 def _page(found: Result) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from common import plots
-from common.errors import UserError
-from common.run_folder import replace_whole, write_text
+from common.run_folder import write_report
 from tools.data_report import block
 from tools.equivalence import DIFFERENT, EQUIVALENT, MOST
 from tools.forward_report import STYLE
@@ -39,18 +38,16 @@ def as_lines(found: dict[str, Any]) -> list[str]:
 
 def _needed(found: dict[str, Any]) -> str:
     few, many = (count or f"over {MOST}" for count in found["runs_needed"].values())
-    told = (
-        f"to show agreement at this spread, if they are the same: {few} runs a side for a chance "
-    )
-    told += f"of 80 %, {many} for 90 %"
+    told = f"to show agreement at this spread, if they are the same: {few} runs a side "
+    told += f"for a chance of 80 %, {many} for 90 %"
     if min(len(side["runs"]) for side in found["sides"]) < ROUGH:
         told += " (roughly: few runs tell little of the spread)"
     return told
 
 
 def _which(found: dict[str, Any]) -> str:
-    epochs = {run["epoch"] for side in found["sides"] for run in side["runs"]} - {None}
-    told = " and ".join(str(epoch) for epoch in sorted(epochs))
+    epochs = sorted({run["epoch"] for side in found["sides"] for run in side["runs"]} - {None})
+    told = " and ".join(map(str, epochs)) if len(epochs) < 3 else f"{epochs[0]} to {epochs[-1]}"
     if not epochs:
         return "as given"
     if found["epoch"] == "best":
@@ -115,14 +112,7 @@ def _why(found: dict[str, Any]) -> str:
 
 def write_page(folder: Path, found: dict[str, Any], logs: Logs) -> Path:
     """Write one HTML file that opens from the disk by itself; return its path. Raises UserError."""
-    path = folder / "runs.html"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replace_whole(path) as partial:
-            write_text(partial, _page(found, logs))
-    except OSError as error:
-        raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
-    return path
+    return write_report(folder, "runs.html", _page(found, logs))
 
 
 def _page(found: dict[str, Any], logs: Logs) -> str:
