@@ -101,7 +101,7 @@ def parse() -> argparse.Namespace:
         "--against",
         type=real(0, 1e6),
         metavar="VALUE",
-        help="a published value, in place of side b",
+        help="a published value, taken as exact, in place of side b",
     )
     group = parser.add_argument_group("what is compared")
     group.add_argument("--metric", choices=METRICS, default="val_top1", help="(val_top1)")
