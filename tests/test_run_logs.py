@@ -134,6 +134,9 @@ def test_a_second_evaluation_of_paddleclas_without_training_between(read):
     again = [line for line in logs.paddleclas([21], start=2).splitlines() if "[Eval]" in line]
     log = read("\n".join(kept + again) + "\n")
     assert curve(log) == {1: 10, 2: 21} and log.average == {}
+    resumed = logs.paddleclas([10, 20]) + logs.paddleclas([21], start=2)
+    log = read(resumed[: resumed.rindex("[Eval][Epoch 2][best")] + "\n")
+    assert curve(log) == {1: 10, 2: 21} and log.average == {}  # it was trained before
 
 
 @pytest.mark.parametrize(
