@@ -142,7 +142,7 @@ def test_a_second_evaluation_of_paddleclas_without_training_between(read):
 @pytest.mark.parametrize(
     "text",
     [
-        "Test:  Acc@1 56.522 Acc@5 79.066\n",
+        "Namespace(epochs=90, test_only=True)\nTest:  Acc@1 56.522 Acc@5 79.066\n",
         "[2021/08/13] root INFO: [Eval][Epoch 0][Avg]loss: 1.91000, top1: 0.1, top5: 0.2\n"
         "[2021/08/13] root INFO: [Eval][Epoch 0][Avg]loss: 1.90000, top1: 0.56522, top5: 0.79066\n",
     ],
