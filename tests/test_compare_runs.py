@@ -147,6 +147,9 @@ def test_the_epoch_that_is_compared(tmp_path, call):
     )
     _, found, text = call(",".join(one), ",".join(two), "--epoch", 2)
     assert found["means"] == pytest.approx([57.01, 55]) and "val_top1 of epoch 2\n" in text
+    longer = write_run(tmp_path / "longer", "paddle", [10, 55, 56, 57])
+    _, found, _ = call(f"{two[0]},{longer}", ",".join(one), "--epoch", 2)
+    assert found["means"] == pytest.approx([55, 57.01])
     _, found, _ = call(*one, "--metric", "val_loss", "--margin", 0.1, "--epoch", "best")
     assert found["means"] == pytest.approx([0.7, 0.7])  # the lowest
 
