@@ -22,7 +22,8 @@ COLOURS = {
     "torch_bit": TORCH,
     "paddle_bit": PADDLE,
 }
-FLOOR = 1e-17  # what lies below is drawn there: a logarithm has no 0
+FLOOR = 1e-17  # a largest difference of 0 is drawn there: it has no logarithm
+TOP = 10.0  # and one that is infinite there
 
 
 def draw(path: Path, pairs: Sequence["Pair"], made_with: str) -> None:
@@ -65,24 +66,24 @@ def draw_differences(axes: "Axes", pairs: Sequence["Pair"]) -> None:
     where a threshold is first passed."""
     for pair in pairs:
         steps = np.arange(1, len(pair.difference) + 1)
-        seen = np.clip(pair.difference, FLOOR, 10)
         colour = COLOURS[pair.name]
-        axes.semilogy(steps, seen, color=colour, linewidth=0.7, alpha=0.3)
+        seen = np.minimum(pair.difference, TOP)
+        shown = np.where(seen > 0, seen, np.nan)  # equal by chance: a gap
+        axes.semilogy(steps, shown, color=colour, linewidth=0.7, alpha=0.3)
         parted = parting.first_above(pair.difference, parting.PARTED)
         told = f"parted at step {parted}" if parted else f"not parted in {len(steps)} steps"
-        largest = np.maximum.accumulate(seen)
+        largest = np.maximum(np.maximum.accumulate(seen), FLOOR)
         axes.semilogy(steps, largest, color=colour, linewidth=1.8, label=f"{pair.title}: {told}")
         if parted:
             axes.plot(parted, largest[parted - 1], "o", color=colour)
     axes.axhline(parting.PARTED, color="tab:red", linewidth=1)
     axes.annotate(
         "1 %: parted",
-        (1, parting.PARTED),
+        (0, parting.PARTED),
         xycoords=("axes fraction", "data"),
-        ha="right",
         va="bottom",
         color="tab:red",
-        xytext=(-4, 2),
+        xytext=(4, 2),
         textcoords="offset points",
     )
     axes.set_xlabel("step")

@@ -117,6 +117,12 @@ def parse() -> argparse.Namespace:
         help=f"in float64, which takes three times as long ({FLOAT64_STEPS}, or --steps if fewer)",
     )
     parser.add_argument(
+        "--control-steps",
+        type=whole(2, 1000),
+        metavar="N",
+        help="of each framework against itself, in float32 (as many as --steps)",
+    )
+    parser.add_argument(
         "--batch-size", type=whole(1), default=BATCH, metavar="N", help=f"pictures ({BATCH})"
     )
     parser.add_argument(
@@ -148,8 +154,12 @@ def parse() -> argparse.Namespace:
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     if args.float64_steps is None:
         args.float64_steps = min(FLOAT64_STEPS, args.steps)
-    if args.float64_steps > args.steps:
-        parser.error(f"--float64-steps {args.float64_steps} is more than --steps {args.steps}")
+    if args.control_steps is None:
+        args.control_steps = args.steps
+    for name in ("float64_steps", "control_steps"):
+        if getattr(args, name) > args.steps:
+            option = f"--{name.replace('_', '-')} {getattr(args, name)}"
+            parser.error(f"{option} is more than --steps {args.steps}")
     args.recipe = args.recipe or (args.dataset if args.dataset in RECIPES else "sample")
     recipe = RECIPES[args.recipe]
     smallest = networks.SMALLEST[recipe.model]
@@ -196,8 +206,8 @@ def train_all(
     if batches is None:
         raise UserError("the trees read other batches; tools/compare_data.py tells which and why")
     losses = {}
-    for weights, dtype in DTYPE.items():
-        steps = args.float64_steps if dtype == "float64" else args.steps
+    all_steps = (args.steps, args.float64_steps, args.control_steps)
+    for (weights, dtype), steps in zip(DTYPE.items(), all_steps, strict=True):
         with progress(rehearsals, weights, steps, "logits-*.npy"):
             reports = rehearsals.ask(
                 "training",
@@ -286,7 +296,7 @@ def hold_together(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
             f"{name}_bit",
             f"{NAMES[name]} and itself, one bit of one weight changed, float32",
             "float32",
-            losses[name, "float32"],
+            losses[name, "float32"][: len(losses[name, FLIPPED])],
             losses[name, FLIPPED],
         )
         for name in FRAMEWORKS
@@ -345,8 +355,8 @@ def write_page(path: Path, args: argparse.Namespace, data: str, paragraphs: list
     given = f"--dataset {args.dataset}" if args.dataset else ""
     given = "--data-path DIR" if args.data_path else given  # whose folder it was is nobody's matter
     command = f"python -m experiments.curves {given} --recipe {args.recipe} --steps {args.steps}"
-    command += f" --float64-steps {args.float64_steps} --batch-size {args.batch_size}"
-    command += f" --image-size {args.image_size} --seed {args.seed}"
+    command += f" --float64-steps {args.float64_steps} --control-steps {args.control_steps}"
+    command += f" --batch-size {args.batch_size} --image-size {args.image_size} --seed {args.seed}"
     text = [
         "# Two loss curves from one start: where they part",
         "Both frameworks train from the same weights on the same batches with the same units "

@@ -7,7 +7,7 @@ import numpy as np
 PARTED = 0.01  # two losses that differ by more than this are two curves, to the eye
 THRESHOLDS = (1e-6, 1e-3, PARTED)
 FEW = 20  # steps; a slope through fewer says nothing
-CLEAN = 0.7  # of the variance of the logarithms, what a straight line must explain
+CLEAN = 0.9  # of the variance of the logarithms, what a straight line must explain
 ABOVE_ROUNDING = 8  # last bits of the dtype; below it a difference is of steps, not of sizes
 
 
