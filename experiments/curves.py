@@ -78,7 +78,7 @@ def main() -> int:
     by_name = {pair.name: pair.difference for pair in pairs}
     is_fault = parting.is_fault(by_name["float32"], by_name["float64"])
     verdict = (
-        "They part in float64 no later than in float32: that is no rounding but a fault; "
+        "In float64 they differ as early as in float32: that is no rounding but a fault; "
         "tools/compare_training.py tells where it is."
         if is_fault
         else "Where they part, rounding parts them: float64 stays together for longer."

@@ -163,7 +163,7 @@ def test_another_rate_parts_them_in_float64_at_once(call, tmp_path):
     edit = ("optim.py", "return args.lr * world_size", "return 1.1 * args.lr * world_size")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, text = call(tmp_path / "out", paddle=tree)
-    assert status == 1 and "not rounding but a fault" in text, text
+    assert status == 1 and "no rounding but a fault" in text, text
     difference = [float(row["difference_float64"]) for row in read(tmp_path / "out" / "curves.csv")]
     assert difference[0] < 1e-12 and min(difference[2:]) > 1e-6, difference
 
