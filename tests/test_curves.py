@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common import array_files
 from common.paths import ROOT
 from experiments import curve_plot, curves, parting
 from tests.helpers import assert_user_error, make_folder, run
@@ -174,6 +175,17 @@ def test_trees_that_read_other_batches_are_not_compared(call, tmp_path):
     with pytest.raises(curves.UserError, match=r"other batches.*compare_data"):
         call(tmp_path / "out", paddle=tree)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_arrays_of_files_are_read_when_they_are_asked_for(tmp_path):
+    arrays = array_files.ArrayFiles(tmp_path, "images", 3)
+    for number in range(3):
+        np.save(tmp_path / f"images-{number}.npy", np.full(2 + number, number))
+    assert len(arrays) == 3 and [len(array) for array in arrays] == [2, 3, 4]
+    np.save(tmp_path / "images-1.npy", np.zeros(9))
+    assert arrays[1].shape == (9,) and arrays[-1].tolist() == [2, 2, 2, 2]
+    with pytest.raises(IndexError):
+        arrays[3]
 
 
 def test_one_bit_of_one_weight_is_changed(tmp_path):
