@@ -227,7 +227,11 @@ def ask_both(
         return reports
 
     with ThreadPoolExecutor(len(sides)) as pool:
-        return list(pool.map(ask, sides, folders, requests))
+        waiting = [
+            pool.submit(ask, side, own, request)
+            for side, own, request in zip(sides, folders, requests, strict=True)
+        ]
+        return [result.result() for result in waiting]
 
 
 def default_tree(framework: str) -> Path:
