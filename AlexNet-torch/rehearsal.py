@@ -23,6 +23,7 @@ import optim
 import presets
 import train
 from common import keeper, state, summaries
+from common.array_files import ArrayFiles
 from common.facts import Facts
 
 # What the optimizers of this framework keep, by the names that Paddle has for it.
@@ -299,9 +300,9 @@ def load_batches(files: dict[str, str] | None) -> Batches | None:
     if files is None:
         return None
     if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
-        steps, folder = range(int(files["steps"])), Path(files["folder"])
-        images = [np.load(folder / f"images-{step}.npy") for step in steps]
-        return repeated(images, [np.load(folder / f"labels-{step}.npy") for step in steps])
+        folder, steps = Path(files["folder"]), int(files["steps"])
+        images, labels = (ArrayFiles(folder, name, steps) for name in ("images", "labels"))
+        return repeated(images, labels)
     return repeated(np.load(files["images"]), np.load(files["labels"]))
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from common.errors import UserError
 from tests.trees import copy_tree
 from tools import probes, records
 from tools.probes import Side
@@ -121,3 +122,27 @@ def test_a_side_that_has_not_changed_is_not_run_again(tmp_path, monkeypatch):
         reports.append(rehearsals.ask("loss", cases=[]))
     assert asked == [("torch", "loss"), ("paddle", "loss"), ("paddle", "loss")]
     assert reports[1]["torch"]["cases"] == reports[0]["torch"]["cases"]
+
+
+def test_a_side_that_has_answered_is_told_of_though_the_other_fails(tmp_path):
+    class Fails:
+        framework = "paddle"
+
+        def ask(self, folder, **parts):
+            raise UserError("it fails")
+
+    class Answers(Fails):
+        framework = "torch"
+
+        def ask(self, folder, **parts):
+            return parts
+
+    told = []
+    with pytest.raises(UserError, match="it fails"):
+        probes.ask_both(
+            [Fails(), Answers()],
+            tmp_path,
+            [{"training": {}}] * 2,
+            lambda side, folder: told.append((side.framework, folder)),
+        )
+    assert told == [("torch", tmp_path / "torch")]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -210,13 +210,25 @@ def kept_running() -> Iterator[None]:
 
 
 def ask_both(
-    sides: list[Side], folder: Path | list[Path], requests: list[dict]
+    sides: list[Side],
+    folder: Path | list[Path],
+    requests: list[dict],
+    answered: Callable[[Side, Path], None] = lambda side, folder: None,
 ) -> list[dict[str, Any]]:
-    """Ask several sides at the same time, each in its own folder within `folder`, or in these."""
+    """Ask several sides at the same time, each in its own folder within `folder`, or in these.
+
+    `answered` is called of each one as soon as it has answered, whatever becomes of the others.
+    """
     folders = folder if isinstance(folder, list) else [folder / side.framework for side in sides]
+
+    def ask(side: Side, own: Path, request: dict) -> dict[str, Any]:
+        reports = side.ask(own, **request)
+        answered(side, own)
+        return reports
+
     with ThreadPoolExecutor(len(sides)) as pool:
         waiting = [
-            pool.submit(side.ask, own, **request)
+            pool.submit(ask, side, own, request)
             for side, own, request in zip(sides, folders, requests, strict=True)
         ]
         return [result.result() for result in waiting]

@@ -128,13 +128,16 @@ class Rehearsals:
                     found[name]["folder"] = str(kept)
                     continue
             requests[name] = {part: own}
+
+        def keep(side: Side, own: Path) -> None:
+            if side.framework in keys:
+                records.keep(keys[side.framework], own)
+
         if requests:
             asked = [self.sides[name] for name in requests]
-            reports = ask_both(asked, folder, list(requests.values()))
+            reports = ask_both(asked, folder, list(requests.values()), keep)
             for name, report in zip(requests, reports, strict=True):
                 found[name] = {**report[part], "folder": str(folder / name)}
-                if name in keys:
-                    records.keep(keys[name], folder / name)
         return {name: found[name] for name in FRAMEWORKS}
 
     def shared_batches(self, steps: int, *more: str) -> dict[str, str] | None:

@@ -1,0 +1,380 @@
+"""The loss curves of both frameworks from the same start on the same stream: where do they part?
+
+    python -m experiments.curves                              # the embedded sample
+    python -m experiments.curves --dataset cifar10 --steps 400
+
+Each tree's own main() trains from the same weights on the same batches with the same units dropped,
+in float32 and in float64, in one thread. So that one can see what parting means, each framework
+also trains once more in float32 from weights of which one differs in its last bit: what parts a
+framework from itself is rounding, and no fault.
+
+The rate is that of the recipe, scaled by the square root of the batch, and constant: PaddlePaddle
+keeps it as float32, in which a schedule's rates are other ones than in float64. Hyperparameters are
+rounded to float32 for the same reason.
+
+Writes curves.csv (every loss), curves.png and curves.md. What has been trained is kept and not
+trained again. Exit status: 0; 1 where they part in float64 too, so by more than rounding; 2 wrong
+usage or bad input.
+"""
+
+import argparse
+import csv
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from common import errors, folder, networks, processor, public_data
+from common.args import LARGEST_IMAGE, LARGEST_SEED, Parser, whole
+from common.errors import UserError
+from common.paths import RUNS_DIR
+from common.recipes import RECIPES, Recipe
+from common.run_folder import package_versions, replace_whole
+from experiments import curve_plot, parting
+from tools import tensors
+from tools.probes import FRAMEWORKS, NAMES, Side, default_tree, scratch
+from tools.rehearsals import Rehearsals, exact
+
+STEPS, FLOAT64_STEPS = 400, 150  # float64 takes three times as long
+BATCH = 32
+FLIPPED = "float32, one bit"  # weights of which one differs in its last bit
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # the same sums in the same order
+DTYPE = {"float32": "float32", "float64": "float64", FLIPPED: "float32"}  # of each pair of series
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two series of losses that are held against each other."""
+
+    name: str  # of its column
+    title: str
+    dtype: str
+    own: np.ndarray  # [steps], float64
+    theirs: np.ndarray  # [steps], float64
+    difference: np.ndarray = field(init=False)  # relative, [steps]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "difference", parting.relative(self.own, self.theirs))
+
+
+def main() -> int:
+    args = parse()
+    data_path = public_data.locate(args)
+    pictures, _ = folder.index_data(data_path)
+    make_folder(args.output)
+    with scratch() as place:
+        losses = train_all(args, data_path, place)
+    pairs = hold_together(losses)
+    write_losses(args.output / "curves.csv", losses, pairs)
+    recipe = f"recipe {args.recipe}, {args.image_size} pixels, batch {args.batch_size}"
+    curve_plot.draw(args.output / "curves.png", pairs, recipe)
+    table = "\n".join(as_table(pairs))
+    print(table)
+    by_name = {pair.name: pair.difference for pair in pairs}
+    is_fault = parting.is_fault(by_name["float32"], by_name["float64"])
+    verdict = (
+        "In float64 they differ as early as in float32: that is no rounding but a fault; "
+        "tools/compare_training.py tells where it is."
+        if is_fault
+        else "Where they part, rounding parts them: float64 stays together for longer."
+    )
+    told = f"{len(pictures):,} pictures of {len(pictures.classes)} classes to train on"
+    write_page(args.output / "curves.md", args, told, [table, verdict])
+    print(verdict)
+    print(f"look at: {args.output / 'curves.png'}, {args.output / 'curves.md'}")
+    return int(is_fault)
+
+
+def parse() -> argparse.Namespace:
+    parser = Parser(
+        prog="experiments.curves",
+        allow_abbrev=False,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument(
+        "--data-path", type=Path, metavar="DIR", help="pictures, DIR/train and DIR/val (the sample)"
+    )
+    data.add_argument(
+        "--dataset", choices=sorted(public_data.SIZES), help="a public data set, fetched once"
+    )
+    parser.add_argument(
+        "--recipe", choices=sorted(RECIPES), help="hyperparameters (that of the data, or sample)"
+    )
+    parser.add_argument(
+        "--steps", type=whole(2, 1000), default=STEPS, metavar="N", help=f"in float32 ({STEPS})"
+    )
+    parser.add_argument(
+        "--float64-steps",
+        type=whole(2, 1000),
+        metavar="N",
+        help=f"in float64, which takes three times as long ({FLOAT64_STEPS}, or --steps if fewer)",
+    )
+    parser.add_argument(
+        "--control-steps",
+        type=whole(2, 1000),
+        metavar="N",
+        help="of each framework against itself, in float32 (as many as --steps)",
+    )
+    parser.add_argument(
+        "--batch-size", type=whole(1), default=BATCH, metavar="N", help=f"pictures ({BATCH})"
+    )
+    parser.add_argument(
+        "--image-size",
+        type=whole(min(networks.SMALLEST.values()), LARGEST_IMAGE),
+        metavar="PIXELS",
+        help="(recipe)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole(0, LARGEST_SEED),
+        default=0,
+        metavar="N",
+        help="of weights, order, crops and dropout (0)",
+    )
+    for framework in FRAMEWORKS:
+        parser.add_argument(
+            f"--{framework}-tree",
+            type=Path,
+            default=default_tree(framework),
+            metavar="DIR",
+            help=f"a changed copy of AlexNet-{framework}",
+        )
+    parser.add_argument(
+        "--output", type=Path, default=RUNS_DIR / "curves", metavar="DIR", help="(runs/curves)"
+    )
+    args = parser.parse_args()
+    if args.data_path is not None and not args.data_path.is_dir():
+        parser.error(f"--data-path {args.data_path}: there is no such folder")
+    if args.float64_steps is None:
+        args.float64_steps = min(FLOAT64_STEPS, args.steps)
+    if args.control_steps is None:
+        args.control_steps = args.steps
+    for name in ("float64_steps", "control_steps"):
+        if getattr(args, name) > args.steps:
+            option = f"--{name.replace('_', '-')} {getattr(args, name)}"
+            parser.error(f"{option} is more than --steps {args.steps}")
+    args.recipe = args.recipe or (args.dataset if args.dataset in RECIPES else "sample")
+    recipe = RECIPES[args.recipe]
+    smallest = networks.SMALLEST[recipe.model]
+    args.image_size = args.image_size or recipe.image_size
+    if args.image_size < smallest:
+        parser.error(f"--image-size {args.image_size}: {recipe.model} needs {smallest} or more")
+    return args
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of the results. Raises UserError where it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {path}: cannot be made ({error.strerror})") from error
+
+
+def train_all(
+    args: argparse.Namespace, data_path: Path, place: Path
+) -> dict[tuple[str, str], np.ndarray]:
+    """Train every series, or find it as it was trained before.
+
+    Returns the loss of each step, [steps], by framework and by float32, float64 or FLIPPED. Raises
+    UserError where a tree cannot be run, and where the two read other batches.
+    """
+    recipe = RECIPES[args.recipe]
+    rehearsals = Rehearsals(
+        {name: Side(name, tree(args, name), environment=ONE_THREAD) for name in FRAMEWORKS},
+        place / "rehearsals",
+        args.seed,
+        None,
+        data_path,
+        args.image_size,
+        args.batch_size,
+        recipe.model,
+    )
+    rehearsals.folder.mkdir()
+    options = options_of(args.recipe, recipe, args.batch_size, args.steps)
+    print("the same weights for both ...", flush=True)
+    rehearsals.prepare()
+    flip_last_bit(rehearsals)
+    with progress(rehearsals, "reading batches", args.steps, "images-*.npy"):
+        batches = rehearsals.shared_batches(args.steps, *options)
+    if batches is None:
+        raise UserError("the trees read other batches; tools/compare_data.py tells which and why")
+    losses = {}
+    all_steps = (args.steps, args.float64_steps, args.control_steps)
+    for (weights, dtype), steps in zip(DTYPE.items(), all_steps, strict=True):
+        with progress(rehearsals, weights, steps, "logits-*.npy"):
+            reports = rehearsals.ask(
+                "training",
+                *options,
+                weights=weights,
+                steps=steps,
+                dtype=dtype,
+                seed=args.seed,
+                batches=batches,
+                kinds=[],
+            )
+        for name, report in reports.items():
+            losses[name, weights] = np.array([row["loss"] for row in report["rows"]])
+    return losses
+
+
+def tree(args: argparse.Namespace, framework: str) -> Path:
+    return getattr(args, f"{framework}_tree")
+
+
+def options_of(name: str, recipe: Recipe, batch_size: int, steps: int) -> list[str]:
+    """Return the options of train.py: the recipe at a constant rate, for batches of this size."""
+    # By the square root of the batch: "One weird trick", https://arxiv.org/abs/1404.5997
+    rate = recipe.lr / recipe.gpus * (batch_size / recipe.batch_size) ** 0.5
+    return [
+        *("--recipe", name, "--dropout", str(recipe.dropout), "--lr", exact(rate)),
+        *("--momentum", exact(recipe.momentum), "--weight-decay", exact(recipe.weight_decay)),
+        *("--gpus", "1", "--schedule", "step", "--lr-step-size", str(steps + 1)),
+        *("--warmup-epochs", "0", "--epochs", str(steps + 1)),  # a step is at most an epoch
+    ]
+
+
+def flip_last_bit(rehearsals: Rehearsals) -> None:
+    """Write the float32 weights of each side again, with another last bit in the very first one."""
+    for name in FRAMEWORKS:
+        source = rehearsals.files[name, "float32"]
+        target = source.with_name(f"{source.stem}-flipped.safetensors")
+        if not target.exists():  # both may have the same file
+            weights = tensors.read(source)
+            first = next(iter(weights))
+            array = np.array(weights[first].array)
+            array.view(np.uint32).reshape(-1)[0] ^= 1
+            tensors.write(target, weights | {first: tensors.from_array(array)})
+        rehearsals.files[name, FLIPPED] = target
+
+
+@contextmanager
+def progress(rehearsals: Rehearsals, what: str, steps: int, files: str) -> Iterator[None]:
+    """Show how far both sides are with what is asked within: each step leaves a file of that name.
+
+    One line at the end; a bar while it goes on, where a person looks.
+    """
+    start, over = time.perf_counter(), threading.Event()
+    asked = f"{rehearsals.asked + 1}-*"
+    bar = tqdm(total=steps * len(FRAMEWORKS), desc=what, unit="step", disable=None, leave=False)
+
+    def watch() -> None:
+        while not over.wait(1.0):
+            bar.update(sum(1 for _ in rehearsals.folder.glob(f"{asked}/*/{files}")) - bar.n)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        bar.close()
+    print(f"{what}: {steps} steps, {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def hold_together(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
+    """Return the pairs that say something: both frameworks, and each with its own changed start."""
+    both = [
+        Pair(
+            dtype,
+            f"{NAMES['torch']} and {NAMES['paddle']}, {dtype}",
+            dtype,
+            losses["torch", dtype],
+            losses["paddle", dtype],
+        )
+        for dtype in ("float32", "float64")
+    ]
+    alone = [
+        Pair(
+            f"{name}_bit",
+            f"{NAMES[name]} and itself, one bit of one weight changed, float32",
+            "float32",
+            losses[name, "float32"][: len(losses[name, FLIPPED])],
+            losses[name, FLIPPED],
+        )
+        for name in FRAMEWORKS
+    ]
+    return both + alone
+
+
+def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: list[Pair]) -> None:
+    """Write a row for each step: every loss with all its digits, and every relative difference."""
+    columns = {
+        f"{name}_{weights.replace(FLIPPED, 'bit')}": values
+        for (name, weights), values in losses.items()
+    }
+    columns |= {f"difference_{pair.name}": pair.difference for pair in pairs}
+    steps = max(len(values) for values in columns.values())
+    with replace_whole(path) as partial, open(partial, "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", *columns])
+        for step in range(steps):
+            cells = [cell(name, values, step) for name, values in columns.items()]
+            writer.writerow([step + 1, *cells])
+
+
+def cell(column: str, values: np.ndarray, step: int) -> str:
+    """Return what the table holds of a step: nothing where the series is over."""
+    if step >= len(values):
+        return ""
+    value = values[step].item()
+    return f"{value:.3g}" if column.startswith("difference") else repr(value)
+
+
+def as_table(pairs: list[Pair]) -> list[str]:
+    """Return a table: the step where each pair parts, and how fast."""
+    heads = ["difference of the losses above 1e-6", "1e-3", "1 %: parted", "largest", "doubles"]
+    lines = [f"| held against each other | {' | '.join(heads)} |", "|---|--:|--:|--:|--:|--:|"]
+    for pair in pairs:
+        steps = len(pair.difference)
+        cells = []
+        for threshold in parting.THRESHOLDS:
+            step = parting.first_above(pair.difference, threshold)
+            cells.append(f"not in {steps} steps" if step is None else f"step {step}")
+        cells.append(f"{pair.difference.max():.1e}")
+        grown = parting.growth(pair.difference, pair.dtype)
+        cells.append(f"every {grown.doubling:.0f} steps" if grown else "")
+        lines.append(f"| {pair.title} | {' | '.join(cells)} |")
+    return lines
+
+
+def write_page(path: Path, args: argparse.Namespace, data: str, paragraphs: list[str]) -> None:
+    """Write the table with what made it; `data` says which pictures."""
+    recipe = RECIPES[args.recipe]
+    options = options_of(args.recipe, recipe, args.batch_size, args.steps)
+    rate = float(options[options.index("--lr") + 1])
+    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
+    _, model, _ = processor.describe()
+    given = f"--dataset {args.dataset}" if args.dataset else ""
+    given = "--data-path DIR" if args.data_path else given  # whose folder it was is nobody's matter
+    command = f"python -m experiments.curves {given} --recipe {args.recipe} --steps {args.steps}"
+    command += f" --float64-steps {args.float64_steps} --control-steps {args.control_steps}"
+    command += f" --batch-size {args.batch_size} --image-size {args.image_size} --seed {args.seed}"
+    text = [
+        "# Two loss curves from one start: where they part",
+        "Both frameworks train from the same weights on the same batches with the same units "
+        "dropped. They have parted at the first step at which their losses differ by more than "
+        f"{parting.PARTED:.0%}. *Doubles*: in how many steps the difference does, where a line "
+        "through its logarithm, from above the rounding of one loss to the parting, explains "
+        f"{parting.CLEAN:.0%} of it or more.",
+        *paragraphs,
+        "Every loss: [`curves.csv`](curves.csv).\n\n![Both loss curves, and their difference over "
+        "the steps](curves.png)",
+        f"```\n{' '.join(command.split())}\n```",
+        f"{data}. Learning rate {rate:g}, constant; momentum {recipe.momentum:g}, weight decay "
+        f"{recipe.weight_decay:g}, dropout {recipe.dropout:g}. {versions}; {model}, "
+        f"{processor.available_cores()} cores, one thread for each framework.",
+    ]
+    with replace_whole(path) as partial:
+        partial.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    errors.run(main)

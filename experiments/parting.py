@@ -1,0 +1,80 @@
+"""When two series of losses part, and how fast: pure functions of numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PARTED = 0.01  # two losses that differ by more than this are two curves, to the eye
+THRESHOLDS = (1e-6, 1e-3, PARTED)
+FEW = 20  # steps; a slope through fewer says nothing
+CLEAN = 0.9  # of the variance of the logarithms, what a straight line must explain
+ABOVE_ROUNDING = 8  # last bits of the dtype; below it a difference is of steps, not of sizes
+
+
+def relative(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
+    """Return |own - theirs| / |own| of each step, [steps], float64.
+
+    Infinite where one of them alone is no finite number; 0 where neither is, and of two zeros.
+    """
+    own, theirs = np.asarray(own, np.float64), np.asarray(theirs, np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.abs(own - theirs) / np.abs(own)
+    apart[own == theirs] = 0.0
+    finite = np.isfinite(own), np.isfinite(theirs)
+    apart[finite[0] != finite[1]] = np.inf
+    apart[~finite[0] & ~finite[1]] = 0.0
+    return apart
+
+
+def first_above(difference: np.ndarray, threshold: float) -> int | None:
+    """Return the first step, counted from 1, whose difference exceeds `threshold`; None: none."""
+    above = np.asarray(difference) > threshold
+    return int(above.argmax()) + 1 if above.any() else None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """An exponential that was fitted to a difference."""
+
+    doubling: float  # steps in which it doubles
+    first: int  # step from which it was fitted, counted from 1
+    last: int  # and up to which
+    explained: float  # share of the variance of the logarithms, R squared
+
+
+def growth(difference: np.ndarray, dtype: str) -> Growth | None:
+    """Fit a straight line to the logarithm of a difference, from above the rounding to the parting.
+
+    None where there is no clean growth: too few steps, a line that falls, or one that explains
+    less than CLEAN of the variance.
+    """
+    difference = np.asarray(difference)
+    first = first_above(difference, ABOVE_ROUNDING * np.finfo(dtype).eps)
+    if first is None:
+        return None
+    last = first_above(difference, PARTED) or len(difference)
+    steps = np.arange(first, last + 1)
+    seen = difference[first - 1 : last]
+    usable = (seen > 0) & np.isfinite(seen)  # two losses may meet by chance
+    if usable.sum() < FEW:
+        return None
+    steps, logs = steps[usable], np.log2(seen[usable])
+    slope, start = np.polyfit(steps, logs, 1)
+    rest = logs - (slope * steps + start)
+    explained = 1 - rest.var() / logs.var() if logs.var() else 0.0
+    if slope <= 0 or explained < CLEAN:
+        return None
+    return Growth(float(1 / slope), first, last, float(explained))
+
+
+def is_fault(float32: np.ndarray, float64: np.ndarray) -> bool:
+    """Say whether the difference in float64 is more than rounding.
+
+    Rounding is 2**29 times as small in float64, so a threshold that is passed there no later than
+    in float32 is passed for another reason.
+    """
+    for threshold in THRESHOLDS:
+        exact, rounded = first_above(float64, threshold), first_above(float32, threshold)
+        if exact is not None and (rounded is None or exact <= rounded):
+            return True
+    return False
