@@ -70,7 +70,7 @@ def main() -> None:
         checkpoint.load_weights(weights, model, args.finetune)
     if args.eval_only:
         evaluation = evaluate(model, criterion, val_loader, device, world_size)
-        print(describe(evaluation.results))
+        print(describe(evaluation.results, digits=6))  # one of 50,000 pictures is 0.002
         return
 
     steps_per_epoch = train_loader.batch_sampler.steps
@@ -365,9 +365,9 @@ def progress_bar(loader: DataLoader, title: str, done: int = 0) -> tqdm:
     return tqdm(total=total, initial=done, desc=title, unit=" images", leave=False, disable=quiet)
 
 
-def describe(row: dict[str, float]) -> str:
+def describe(row: dict[str, float], digits: int = 4) -> str:
     """Return the metrics of one epoch as a line for people."""
-    return "  ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "epoch")
+    return "  ".join(f"{name} {value:.{digits}g}" for name, value in row.items() if name != "epoch")
 
 
 if __name__ == "__main__":

@@ -13,35 +13,18 @@ that you have from elsewhere may be put by hand. DIR is written whole or not at 
 """
 
 import argparse
-import http.client
-import os
 import shutil
-import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from common import errors
+from downloads import File, download  # first: it says so where torchvision is missing
+from PIL.Image import Image
+from torchvision import datasets
+
+from common import archives, errors, public_data, whole_folders
 from common.errors import UserError
 from common.paths import DATA_DIR
-
-if not sys.stderr.isatty():
-    os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's bar; read as tqdm is imported
-
-try:
-    from PIL.Image import Image
-    from torchvision import datasets
-    from torchvision.datasets import utils
-
-    from common import archives, public_data, whole_folders
-except ImportError as missing:
-    errors.fail(
-        f"fetching a data set needs torchvision ({missing}); install the project's extra 'torch', "
-        "or name a Python that has it by TORCH_PYTHON"
-    )
-
-STALLED = 60  # seconds without a byte after which a server counts as gone
 
 
 class Picture(NamedTuple):
@@ -49,15 +32,6 @@ class Picture(NamedTuple):
     class_name: str
     file_name: str
     source: Path | Image  # a file to be moved, or pixels to be written
-
-
-class File(NamedTuple):
-    url: str
-    md5: str
-
-    @property
-    def name(self) -> str:
-        return self.url.rpartition("/")[2]
 
 
 def files_of(name: str) -> list[File]:
@@ -100,7 +74,7 @@ def fetch(name: str, folder: Path) -> None:
     def fill(partial: Path) -> None:
         downloads = folder.parent / ".downloads" / name
         for file in files_of(name):
-            download(name, file, downloads)
+            download(name, file, downloads, files_of(name))
         unpack(name, downloads, partial / ".unpacked")
         lay_out(pictures_of(name, partial / ".unpacked"), partial)
         shutil.rmtree(partial / ".unpacked")
@@ -112,36 +86,6 @@ def fetch(name: str, folder: Path) -> None:
             f"{name} cannot be written to {folder} ({error}); free some disk space, or allow "
             "writing there"
         ) from error
-
-
-def download(name: str, file: File, downloads: Path) -> None:
-    """Have `file` in the folder `downloads`, its checksum right. Raises UserError."""
-    target = downloads / file.name
-    if target.exists():
-        if not utils.check_integrity(target, file.md5):
-            raise UserError(
-                f"{target}: its MD5 is not {file.md5}, it is damaged or another file; replace it, "
-                "or delete it to have it downloaded"
-            )
-        return
-    coming = downloads / ".coming"
-    try:
-        utils.download_url(file.url, coming, file.name, file.md5)
-        os.replace(coming / file.name, target)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        lacking = [one.name for one in files_of(name) if not (downloads / one.name).exists()]
-        raise UserError(
-            f"{name}: {file.url} cannot be downloaded ({_reason(error)}); try again, or put "
-            f"{' and '.join(lacking)} into {downloads} by hand"
-        ) from error
-    finally:
-        shutil.rmtree(coming, ignore_errors=True)
-
-
-def _reason(error: Exception) -> str:
-    if type(error) is RuntimeError:  # all that torchvision says of a wrong checksum
-        return "what came does not have the right checksum"
-    return str(getattr(error, "reason", error)) or type(error).__name__
 
 
 def unpack(name: str, downloads: Path, root: Path) -> None:
@@ -172,7 +116,6 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(public_data.SIZES))
     parser.add_argument("--output", type=Path, metavar="DIR", help="the folder (data/<name>)")
     args = parser.parse_args()
-    socket.setdefaulttimeout(STALLED)
     fetch(args.name, (args.output or DATA_DIR / args.name).resolve())
 
 

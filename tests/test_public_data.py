@@ -1,63 +1,23 @@
 """Public data sets: fetched and checked, laid out whole or not at all, the same for both trees."""
 
 import json
-import multiprocessing
-import os
-import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from common import folder, public_data
-from common.paths import ROOT
 from tests import fake_archives
-from tests.helpers import FRAMEWORKS, TIMEOUT, assert_user_error, run, run_train_changed
+from tests.forked import CLOSED, run_alone, run_fetching, run_forked
+from tests.helpers import FRAMEWORKS, assert_user_error, run_train_changed
 
-CLOSED = "http://127.0.0.1:9/"  # nobody answers there
 TINY = ["--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0]
 
 
-def fetch(name, base, patch, output, by=None):
+def fetch(name, base, patch, output, by=run_forked):
     """Run scripts/fetch_dataset.py with other addresses and checksums in torchvision's classes."""
-    program = f"""
-import sys
-sys.path.insert(0, {str(ROOT / "scripts")!r})
-import fetch_dataset
-BASE = {base!r}
-{patch}
-sys.argv = ["fetch_dataset.py", {name!r}, "--output", {str(output)!r}]
-fetch_dataset.errors.run(fetch_dataset.main)
-"""
-    return (by or run_forked)(program, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")
-
-
-def run_alone(program, **environment):
-    return run(sys.executable, "-c", program, **environment)
-
-
-def run_forked(program, **environment):
-    """Run a program in a process that has imported torchvision, which takes seconds, by a fork."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torchvision.datasets"])
-    with tempfile.TemporaryDirectory() as folder:
-        said = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = context.Process(target=run_here, args=(program, said, environment))
-        process.start()
-        process.join(TIMEOUT)
-        assert process.exitcode is not None, "it hangs"
-        texts = [path.read_text() for path in said]
-    return subprocess.CompletedProcess(program, process.exitcode, *texts)
-
-
-def run_here(program, said, environment):
-    os.environ.update(environment)
-    for number, path in enumerate(said, 1):
-        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    exec(program, {"__name__": "program"})
+    return run_fetching("fetch_dataset", [name, "--output", output], base, patch, by)
 
 
 @pytest.fixture(params=sorted(fake_archives.WRITERS))

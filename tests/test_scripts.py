@@ -53,6 +53,11 @@ def test_train_names_the_mistake(options, words):
     assert_user_error(bash("train.sh", *options), words)
 
 
+def test_evaluate_published_hands_its_options_on():
+    done = bash("evaluate_published.sh", "--data-path", "/nowhere", "--frameworks", "torch")
+    assert_user_error(done, "/nowhere/val: there is no such folder")
+
+
 @pytest.mark.parametrize("options", [["--help"], ["--framework", "paddle", "-h"]])
 def test_train_shows_grouped_help(options):
     done = bash("train.sh", *options)

@@ -1,0 +1,33 @@
+"""Fetching through torchvision, in a process of its own: the one that asks may be Paddle's."""
+
+import os
+import subprocess
+import sys
+
+from common.errors import BAD_INPUT, UserError
+from common.paths import ROOT
+
+
+def run(what: str, script: str, *words: object) -> None:
+    """Run a script of `scripts/` that fetches `what`, by TORCH_PYTHON where that is set.
+
+    Raises UserError where it fails. Leaves with exit status 2 where it has said in one line what to
+    mend.
+    """
+    python = os.environ.get("TORCH_PYTHON") or sys.executable
+    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    try:
+        done = subprocess.run(
+            [python, str(ROOT / "scripts" / script), *map(str, words)],
+            env=os.environ | {"PYTHONPATH": search},
+            check=False,
+        )
+    except OSError as error:
+        raise UserError(
+            f"TORCH_PYTHON={python}: cannot be run ({error.strerror}); name the Python that has "
+            "torchvision"
+        ) from error
+    if done.returncode == BAD_INPUT:
+        sys.exit(BAD_INPUT)
+    if done.returncode:
+        raise UserError(f"{what} was not fetched (reason above)")

@@ -1,0 +1,44 @@
+"""Fetch the weights that torchvision publishes for AlexNet, AlexNet_Weights.IMAGENET1K_V1.
+
+python scripts/fetch_weights.py FOLDER
+
+The file's name ends with the first digits of its SHA-256, against which it is checked. One that you
+have from elsewhere may be put into FOLDER by hand.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from downloads import File, download  # first: it says so where torchvision is missing
+from torchvision.models import AlexNet_Weights
+
+from common import errors, whole_folders
+from common.errors import UserError
+
+
+def published() -> File:
+    """Return the file as torchvision states it."""
+    url = AlexNet_Weights.IMAGENET1K_V1.url
+    return File(url, re.search(r"-([0-9a-f]{8,})\.pth$", url)[1], "sha256")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="fetch_weights.py", description="Fetch torchvision's published weights of AlexNet."
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the file is kept")
+    folder = parser.parse_args().folder.resolve()
+    file = published()
+    try:
+        with whole_folders.locked(folder / file.name):
+            download("the weights", file, folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); allow writing there, or name a file "
+            "that you have by --weights"
+        ) from error
+
+
+if __name__ == "__main__":
+    errors.run(main)
