@@ -5,41 +5,12 @@ python scripts/collect_runs.py docs/results/sample.csv runs/*-sample-*
 
 import argparse
 import csv
-import json
 import statistics
 from pathlib import Path
 
 from common import errors
 from common.run_folder import replace_whole
-
-COLUMNS = (
-    "framework", "recipe", "seed", "epochs", "val_top1", "val_top5", "val_loss", "images_per_s",
-    "seconds", "processor", "cores", "versions",
-)  # fmt: skip
-
-
-def read_run(folder: Path) -> dict:
-    """Return the line of one run: its last epoch's accuracy, the sum of its epochs' seconds.
-
-    Raises UserError where the folder holds no finished run.
-    """
-    try:
-        described = json.loads((folder / "args.json").read_text())
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        arguments, last = described["arguments"], rows[-1]
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        raise errors.UserError(f"{folder}: no run with args.json and metrics.jsonl") from error
-    if last["epoch"] != arguments["epochs"]:
-        raise errors.UserError(f"{folder}: stopped at epoch {last['epoch']}; resume it first")
-    return {
-        **{name: arguments[name] for name in ("framework", "recipe", "seed", "epochs")},
-        **{name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")},
-        "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
-        "seconds": round(sum(row["seconds"] for row in rows), 1),
-        "processor": described["machine"]["processor"],
-        "cores": described["machine"]["cores"],
-        "versions": " ".join(f"{name}={v}" for name, v in described["versions"].items()),
-    }
+from experiments.collected import COLUMNS, read_run
 
 
 def main() -> None:

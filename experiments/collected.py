@@ -1,0 +1,37 @@
+"""What a finished run came to, from its folder: one line of a table of results."""
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+
+COLUMNS = (
+    "framework", "recipe", "seed", "epochs", "val_top1", "val_top5", "val_loss", "images_per_s",
+    "seconds", "processor", "cores", "versions",
+)  # fmt: skip
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return the line of one run: its last epoch's accuracy, the sum of its epochs' seconds.
+
+    Raises UserError where the folder holds no finished run.
+    """
+    try:
+        described = json.loads((folder / "args.json").read_text())
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        arguments, last = described["arguments"], rows[-1]
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        raise UserError(f"{folder}: no run with args.json and metrics.jsonl") from error
+    if last["epoch"] != arguments["epochs"]:
+        raise UserError(f"{folder}: stopped at epoch {last['epoch']}; resume it first")
+    return {
+        **{name: arguments[name] for name in ("framework", "recipe", "seed", "epochs")},
+        **{name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")},
+        "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
+        "seconds": round(sum(row["seconds"] for row in rows), 1),
+        "processor": described["machine"]["processor"],
+        "cores": described["machine"]["cores"],
+        "versions": " ".join(f"{name}={v}" for name, v in described["versions"].items()),
+    }

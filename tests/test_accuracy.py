@@ -1,0 +1,165 @@
+"""experiments.accuracy: a table of trainings that grows, and its page."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from experiments import accuracy
+from tests.helpers import assert_user_error, run
+
+TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
+
+
+def command(table, *options, more=()):
+    given = ["--table", table, *options, *(["--", *more] if more else [])]
+    return run(sys.executable, "-m", "experiments.accuracy", *given)
+
+
+def rows_of(table):
+    with open(table, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Made-up trainings: (call of the command, what was trained, exit statuses, table)."""
+    asked, status = [], {}
+
+    def train(framework, seed, folder, args):
+        asked.append((framework, seed))
+        if (framework, seed) in status:
+            return status[framework, seed]
+        folder.mkdir(parents=True)
+        told = {"framework": framework, "recipe": args.recipe, "seed": seed, "epochs": 1}
+        machine = {"processor": "P", "cores": 2}
+        (folder / "args.json").write_text(
+            json.dumps({"arguments": told, "machine": machine, "versions": {"python": "3.11"}})
+        )
+        top1 = {"torch": 80, "paddle": 79}[framework] + seed
+        measured = {
+            "val_top1": top1,
+            "val_top5": 99,
+            "val_loss": 1,
+            "images_per_s": 5,
+            "seconds": 90,
+        }
+        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, **measured}) + "\n")
+        return 0
+
+    monkeypatch.setattr(accuracy, "train", train)
+
+    def call(*options):
+        given = ["--table", tmp_path / "a.csv", "--runs", tmp_path / "runs", "--recipe", "sample"]
+        monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, [*given, *options])])
+        return accuracy.main()
+
+    return call, asked, status, tmp_path / "a.csv"
+
+
+def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(trained, capsys):
+    call, asked, _, table = trained
+    assert call("--seeds", 0, 1) == 0
+    assert asked == [("torch", 0), ("paddle", 0), ("torch", 1), ("paddle", 1)]
+    assert call("--seeds", 0, 1, 2) == 0
+    assert asked[4:] == [("torch", 2), ("paddle", 2)]
+    assert capsys.readouterr().out.count("is in a.csv") == 4
+    rows = rows_of(table)
+    assert [(row["framework"], row["seed"]) for row in rows] == [
+        (framework, str(seed)) for framework in ("paddle", "torch") for seed in (0, 1, 2)
+    ]
+    assert rows[0]["command"] == (
+        "bash scripts/train.sh --framework paddle --recipe sample --seed 0"
+    )
+    page = table.with_suffix(".md").read_text()
+    assert "| sample |  | PaddlePaddle | 0 1 2 | 80.00 ± 1.00 | 99.00 ± 0.00 | 1 | 5 | 2 |" in page
+    # Welch: -1 ± t(0.975, 4) sqrt(2/3) = 2.776 * 0.816
+    assert "is -1.00 points, 95 % interval -3.27 to +1.27 (Welch); 0 is in it" in page
+    assert "bash scripts/train.sh --framework torch --recipe sample --seed SEED" in page
+    assert "| torchvision, `AlexNet_Weights.IMAGENET1K_V1` | 56.522 | 79.066 |" in page
+
+
+def test_other_options_are_another_set(trained):
+    call, asked, _, table = trained
+    for more in ([], ["--", "--fast", "--epochs", 1]):
+        assert call("--frameworks", "torch", "--seeds", 0, *more) == 0
+    assert asked == [("torch", 0)] * 2
+    assert [row["options"] for row in rows_of(table)] == ["", "--fast --epochs 1"]
+    page = table.with_suffix(".md").read_text()
+    assert "| sample | `--fast --epochs 1` | PyTorch | 0 | 80.00 | 99.00 |" in page
+    assert "points" not in page  # nothing to hold against one framework alone
+
+
+@pytest.mark.parametrize(("ended", "status"), [(130, 130), (143, 130), (1, None)])
+def test_what_was_done_before_an_end_is_kept(trained, ended, status):
+    call, _, states, table = trained
+    states["paddle", 0] = ended
+    if status is None:
+        with pytest.raises(accuracy.RunError, match="exit status 1"):
+            call()
+    else:
+        assert call() == status
+    assert [row["framework"] for row in rows_of(table)] == ["torch"]
+
+
+# In the place of bash: a training that saves when it is told to end.
+TRAINING = """#!/bin/sh
+trap 'kill $!; sleep 0.3; echo saved; exit 143' INT TERM
+sleep 60 &
+echo begun
+wait
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_training_is_waited_for(number, tmp_path):
+    (tmp_path / "bash").write_text(TRAINING)
+    (tmp_path / "bash").chmod(0o755)
+    words = [sys.executable, "-m", "experiments.accuracy", "--recipe", "sample"]
+    process = subprocess.Popen(
+        [*words, "--table", tmp_path / "a.csv", "--runs", tmp_path / "runs"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        start_new_session=True,
+    )
+    said = [process.stdout.readline() for _ in range(2)]  # the command, and what it says first
+    assert said[1] == "begun\n"
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    rest = process.communicate(timeout=60)[0]
+    assert rest.splitlines() == ["saved", "stopped; the same command goes on from here"]
+    assert process.returncode == 130
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
+    table = tmp_path / "a.csv"
+    options = ["--recipe", "sample", "--frameworks", "torch", "--seeds", 3]
+    data = ["--data-path", small_folder, "--runs", tmp_path / "runs"]
+    done = command(table, *options, *data, more=TINY)
+    assert done.returncode == 0, done.stderr
+    (row,) = rows_of(table)
+    assert (row["framework"], row["seed"], row["epochs"]) == ("torch", "3", "1")
+    metrics = (tmp_path / "runs").glob("*/metrics.jsonl")
+    (last,) = [json.loads(line) for path in metrics for line in path.read_text().splitlines()]
+    assert float(row["val_top1"]) == round(last["val_top1"], 4)
+    assert "--data-path DIR" in row["command"]  # no path of this machine
+
+
+def test_wrong_usage(tmp_path):
+    assert_user_error(command(tmp_path / "a.csv"), "--recipe names what to train by")
+    done = command(tmp_path / "none" / "a.csv", "--recipe", "sample")
+    assert_user_error(done, "there is no folder")
+    assert_user_error(command(tmp_path / "a.txt", "--recipe", "sample"), "ends in .csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    done = command(tmp_path / "other.csv", "--recipe", "sample")
+    assert_user_error(done, "not a table of this command")
+    both = ["--recipe", "sample", "--data-path", tmp_path, "--dataset", "cifar10"]
+    assert_user_error(command(tmp_path / "a.csv", *both), "not allowed with")
