@@ -16,7 +16,7 @@ from benchmarks import limits, measure, photos, step, variants
 from benchmarks.measure import Figure, Line
 from benchmarks.window import Window
 from common.errors import UserError
-from tests.helpers import assert_user_error, run
+from tests.helpers import assert_user_error, run, run_warm
 
 
 def benchmark(name, *options):
@@ -100,7 +100,7 @@ with FlopCounterMode(display=False) as counter:
     model(torch.zeros(1, 3, 128, 128)).sum().backward()
 print(counter.get_total_flops())
 """
-    done = run(sys.executable, "-c", program)
+    done = run_warm("torch", "-c", program)
     assert int(done.stdout) == limits.flops(limits.alexnet(128, 10)), done.stderr
 
 

@@ -25,8 +25,8 @@ from common import errors, pickles
 from common.errors import UserError
 from common.paths import ROOT
 from tests import pairs
-from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run
-from tools import probes, tensors, transfer_weights
+from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run, run_warm
+from tools import tensors, transfer_weights
 from tools.tensors import Tensor
 
 TOOL = ROOT / "tools" / "transfer_weights.py"
@@ -46,10 +46,7 @@ SHAPES = {
 BITS = {"F64": np.uint64, "F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def frameworks():
-    with probes.kept_running():
-        yield
+pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 def transfer(*options):
@@ -197,13 +194,13 @@ def test_layers_of_many_kinds_compute_the_same_with_what_arrived(tmp_path):
     pair += ["--input-dtype", "int64"]
     source, target = tmp_path / "a.pth", tmp_path / "b.pdparams"
     outputs = {name: tmp_path / f"{name}.npy" for name in FRAMEWORKS}
-    done = run(sys.executable, "-c", RUN_TORCH, tmp_path, "draw", source, outputs["torch"])
+    done = run_warm("torch", "-c", RUN_TORCH, tmp_path, "draw", source, outputs["torch"])
     assert done.returncode == 0, done.stderr
     rows = {row["source"]: row for row in carried(source, target, *pair)}
     turned = [name for name, row in rows.items() if row["action"] == "transposed"]
     assert turned == ["block.square.weight"]
     assert rows["batch.num_batches_tracked"]["action"].startswith("left out")
-    done = run(sys.executable, "-c", RUN_PADDLE, tmp_path, target, outputs["paddle"])
+    done = run_warm("paddle", "-c", RUN_PADDLE, tmp_path, target, outputs["paddle"])
     assert done.returncode == 0, done.stderr
     torch, paddle = (np.load(file) for file in outputs.values())
     assert torch.std() > 1e-3
@@ -373,7 +370,7 @@ paddle.save(model.state_dict(), sys.argv[1] + "/plain.pdparams", protocol=2)
 def test_the_model_of_a_checkpoint_is_taken(tmp_path, pair, framework):
     """Beside it lie the same weights alone, in the oldest form that the framework writes."""
     tree = ROOT / f"AlexNet-{framework}"
-    done = run(sys.executable, "-c", CHECKPOINT[framework], tmp_path, PYTHONPATH=str(tree))
+    done = run_warm(framework, "-c", CHECKPOINT[framework], tmp_path, PYTHONPATH=str(tree))
     assert done.returncode == 0, done.stderr
     found = []
     for stem in ("last", "plain"):
