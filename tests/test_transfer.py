@@ -644,6 +644,10 @@ def test_what_may_not_be_read_or_written_is_named(tmp_path, monkeypatch):
             transfer_weights.check_paths(source, target, force=False)
 
 
+# Limits and signals reach what the tool itself starts, and not a process that another forks.
+OWN_PROBES = {f"{framework.upper()}_PYTHON": sys.executable for framework in FRAMEWORKS}
+
+
 @pytest.mark.parametrize("target", ["b.pth", "b.pdparams", "b.safetensors"])
 def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
     """A limit on the size of files stands for it: writing fails half-way just so."""
@@ -657,7 +661,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
     limit = source.stat().st_size // 1024 + 1 if target == "b.pth" else 200
     script = f'ulimit -f {limit}; exec "$@"'
     tool = [sys.executable, TOOL, source, tmp_path / target, *pair, "--num-classes", 9999]
-    done = run("bash", "-c", script, "bash", *tool)
+    done = run("bash", "-c", script, "bash", *tool, **OWN_PROBES)
     assert_user_error(done, target, "cannot be written (File too large)")
     assert left_behind(tmp_path, source) == set()
 
@@ -692,7 +696,12 @@ def net():
 def test_a_stopped_run_leaves_nothing_behind(tmp_path, number, status):
     source, pair = spoil(tmp_path), pairs.write(tmp_path, torch=SLOW)
     command = [sys.executable, TOOL, source, tmp_path / "b.pdparams", *pair]
-    process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | OWN_PROBES,
+    )
     started = tmp_path / "started"
     deadline = time.monotonic() + 60
     while not (started.exists() and started.read_text()) and time.monotonic() < deadline:

@@ -5,6 +5,7 @@ one of them once and forks itself for each process that is wanted. `interpreter(
 program that stands for Python: it hands its words, folder, environment and standard streams to the
 server, waits, and ends as the process did. Where the environment holds other settings than the
 server's, which libraries read as they are imported, it starts Python itself.
+Limits (ulimit), masks and the like are the server's: what is tested with them runs as ever.
 """
 
 import atexit
