@@ -3,23 +3,18 @@
 They are measured between the steps of a training, in its process, with its threads and its dtype.
 """
 
-import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from benchmarks import limits
-from benchmarks.window import Window
 from common import processor
 
 # Rows, columns, length of the sums. The best of them counts.
 SHAPES = [(1024, 1024, 1024), (2048, 2048, 2048), (2048, 4096, 2048), (4096, 1024, 4096)]
 TIMES = 2  # of each shape in a row
-IMAGE_SIZE, CLASSES = 224, 1000  # of the training that the limit is for
 COPIED = 128 * 2**20  # bytes, many times what a cache holds
-ITEMSIZE = {"float32": 4, "bfloat16": 2}
 
 
 class Rates:
@@ -42,22 +37,15 @@ class Rates:
         self.flops_per_s.append(max(rates))
         self.bytes_per_s.append(copy_rate())
 
-    def figures(self, window: Window) -> dict[str, float]:
-        """Return the rates, and which share of their limit a step reached in the median.
+    def figures(self) -> dict[str, float]:
+        """Return the rates.
 
         The best of the window counts: other work on the machine slows a rate down, never up, and a
         limit from a slow one would flatter the step.
         """
-        layers = limits.alexnet(IMAGE_SIZE, CLASSES)
-        batch = window.images // window.steps
-        rates = max(self.flops_per_s), max(self.bytes_per_s)
-        least = limits.step_seconds(layers, batch, *rates, ITEMSIZE[self.dtype])
         return {
-            "gflop_per_image": limits.flops(layers) / 1e9,
-            "product_gflops": rates[0] / 1e9,
-            "copy_gb_per_s": rates[1] / 1e9,
-            "limit_images_per_s": batch / least,
-            "limit_share": 100 * least / statistics.median(window.computed),
+            "product_gflops": max(self.flops_per_s) / 1e9,
+            "copy_gb_per_s": max(self.bytes_per_s) / 1e9,
         }
 
 

@@ -48,7 +48,7 @@ def run(train: ModuleType, window: Window, args: argparse.Namespace) -> dict[str
     measured = rates.Rates(args.framework, args.rates)
     window.between = measured.measure
     run_main(train, window, args.made_up)
-    return window.figures() | measured.figures(window)
+    return window.figures() | measured.figures()
 
 
 def get_parser() -> Parser:

@@ -5,7 +5,7 @@
 The limit: operations for each picture, counted from the layers' shapes, over the best rate of
 matrix products of the same dtype, and bytes over the bandwidth of memory (benchmarks/limits.py).
 Both rates are measured in the training's own process, between its steps: step, rates, step, rates.
-Of the steps the median counts, of the rates the best that any contender of the dtype reached: a
+Of the steps all count, of the rates the best that any contender of the dtype reached: a
 framework's products may lack the kernels that its convolutions have.
 The step is that of train.py itself, 224 pixels and 1,000 classes.
 
@@ -21,7 +21,6 @@ import argparse
 
 from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Figure, Figures
-from benchmarks.rates import CLASSES, IMAGE_SIZE, ITEMSIZE
 from common import errors
 from common.args import whole
 from common.paths import DATA_DIR
@@ -40,6 +39,8 @@ DTYPES = {
     "paddle": {"exact": "float32", "fast": "float32"},
 }
 RATES = ("product_gflops", "copy_gb_per_s")
+ITEMSIZE = {"float32": 4, "bfloat16": 2}
+IMAGE_SIZE, CLASSES = 224, 1000
 BATCH = {"torch": 128, "paddle": 64}
 WARM_STEPS, STEPS = 2, 5
 
@@ -61,7 +62,7 @@ def main() -> None:
             told = f"{framework} {name} ({dtype})"
             kinds[told] = (dtype, batch)
             contenders[told] = variants.tree(
-                framework, window, [*given, "--workers", 0, *options], [one.name for one in FIGURES]
+                framework, window, [*given, "--workers", 0, *options], ("images_per_s", *RATES)
             )
     rounds = hold_to_best(measure.interleave(contenders, args.repeats), kinds)
     title = "The training step, and the limit of this machine"
@@ -73,7 +74,8 @@ def hold_to_best(
 ) -> dict[str, list[Figures]]:
     """Return the rounds with the limit of the best rates that any contender of a dtype reached.
 
-    `kinds` has dtype and batch size of each contender.
+    A round has `images_per_s` and the rates; the limit, the share of it and the operations it is
+    counted from are added. `kinds` has dtype and batch size of each contender.
     """
     layers = limits.alexnet(IMAGE_SIZE, CLASSES)
     held = {}
@@ -81,8 +83,9 @@ def hold_to_best(
         alike = [one for other in kinds if kinds[other][0] == dtype for one in rounds[other]]
         rates = [1e9 * max(one[key] for one in alike) for key in RATES]
         limit = batch / limits.step_seconds(layers, batch, *rates, ITEMSIZE[dtype])
+        counted = {"limit_images_per_s": limit, "gflop_per_image": limits.flops(layers) / 1e9}
         held[name] = [
-            one | {"limit_images_per_s": limit, "limit_share": 100 * one["images_per_s"] / limit}
+            one | counted | {"limit_share": 100 * one["images_per_s"] / limit}
             for one in rounds[name]
         ]
     return held

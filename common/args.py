@@ -469,18 +469,22 @@ def _as_given(action: argparse.Action, value: object) -> object:
     return value
 
 
+def refuse_too_small(parser: Parser, image_size: int, model: str) -> None:
+    """Tell the user where the network cannot take pictures of this size."""
+    smallest = networks.SMALLEST[model]
+    if image_size < smallest:
+        parser.error(
+            f"--image-size {image_size}: {model} takes pictures of {smallest} pixels or more"
+        )
+
+
 def _check_together(parser: Parser, args: argparse.Namespace) -> None:
     if args.data_path is None and not args.dataset and args.recipe != "sample":
         parser.error(
             f"the recipe {args.recipe} needs pictures: name their folder by --data-path, or a "
             "public data set by --dataset"
         )
-    smallest = networks.SMALLEST[args.model]
-    if args.image_size < smallest:
-        parser.error(
-            f"--image-size {args.image_size}: {args.model} takes pictures of {smallest} pixels or "
-            "more"
-        )
+    refuse_too_small(parser, args.image_size, args.model)
     if args.warmup_epochs >= args.epochs:
         parser.error(
             f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"

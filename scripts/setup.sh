@@ -17,6 +17,15 @@ fail() {
     exit 2
 }
 
+case ${1:-} in
+    "") ;;
+    -h | --help)
+        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+        exit
+        ;;
+    *) fail "no option $1; usage: bash scripts/setup.sh" ;;
+esac
+
 # What is installed is up to date when none of these has changed since.
 wanted() {
     echo "$root"

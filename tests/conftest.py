@@ -1,12 +1,16 @@
+import json
 import os
 import sys
 
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import FRAMEWORKS, make_folder, run
+from common.processor import available_cores
+from tests import warm
+from tests.helpers import FRAMEWORKS, make_folder, run_warm
 from tests.mains import run_mains
 from tests.trees import SMALL, copy_tree
+from tools import probes
 
 
 def pytest_addoption(parser):
@@ -18,6 +22,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Two files at a time, or a file whose tests run both frameworks at a time, share the cores.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(available_cores() // 2, 1)))
+    warm.environment |= os.environ
     config.addinivalue_line(
         "markers", "seldom: takes long, or is one fault of many; runs with --all-faults only"
     )
@@ -66,8 +73,54 @@ def run_in_tree():
 
     def call(framework, program, **environment):
         path = os.pathsep.join([str(ROOT / f"AlexNet-{framework}"), str(ROOT)])
-        done = run(sys.executable, "-c", program, PYTHONPATH=path, **environment)
+        done = run_warm(framework, "-c", program, PYTHONPATH=path, **environment)
         assert done.returncode == 0, done.stderr
         return done
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def warm_probes():
+    """The tools' probes have their framework imported as they start (tests/warm.py)."""
+    with pytest.MonkeyPatch.context() as patch:
+        for framework in FRAMEWORKS:
+            name = f"{framework.upper()}_PYTHON"
+            if name not in os.environ:
+                patch.setenv(name, str(warm.interpreter(framework)))
+        yield
+
+
+@pytest.fixture(scope="module")
+def kept_probes(warm_probes):
+    """And they start once for all tests of a file, as far as the trees are the same."""
+    with probes.kept_running():
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_trees(tmp_path_factory):
+    """Copies of both trees with small hidden layers, by framework; to be read only."""
+    place = tmp_path_factory.mktemp("trees")
+    return {name: copy_tree(name, place / f"AlexNet-{name}", SMALL) for name in FRAMEWORKS}
+
+
+@pytest.fixture
+def on_small_trees(tmp_path, small_trees, monkeypatch, capsys):
+    """A function that runs a tool on small copies of both trees, with edits in them.
+
+    It returns exit status, JSON and text.
+    """
+
+    def call(tool, paddle, *options, torch=()):
+        torch_tree = small_trees["torch"]
+        if torch:
+            torch_tree = copy_tree("torch", tmp_path / "AlexNet-torch", [*torch, *SMALL])
+        paddle_tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [*paddle, *SMALL])
+        file = tmp_path / "found.json"
+        given = ["--torch-tree", torch_tree, "--paddle-tree", paddle_tree, "--json", file]
+        monkeypatch.setattr(sys, "argv", ["tool", *map(str, [*given, *options])])
+        status = tool.main()
+        return status, json.loads(file.read_text()), capsys.readouterr().out
 
     return call

@@ -1,7 +1,8 @@
 """Plant every known fault in a copy of a tree, align, and write down what is caught and named.
 
     python -m tests.fault_matrix                       # all; resumes where it was stopped
-    python -m tests.fault_matrix --only "no momentum" stride --fresh
+    python -m tests.fault_matrix --fresh               # all again, from the first
+    python -m tests.fault_matrix --only "no momentum" stride      # these again
 
 Writes docs/results/faults.csv and faults.png; `row` is a number of the list below, or empty for a
 fault that is not in it. A fault counts as caught if its checkpoint is the
@@ -32,7 +33,7 @@ from common.paths import ROOT
 from common.run_folder import replace_whole
 from tests.helpers import make_folder
 from tests.odd_pictures import write_odd_pictures
-from tests.planted import CONTROLS, FAULTS
+from tests.planted import CONTROLS, FAULTS, PAPER_FAULTS
 from tests.planted_data import DATA_FAULTS, SPELLINGS
 from tests.planted_training import FAULTS as TRAINING_FAULTS
 from tests.planted_training import PAIRS, SAME
@@ -43,6 +44,7 @@ from tools.verdicts import CHECKPOINTS
 RESULTS = ROOT / "docs" / "results" / "faults"
 SEEDS = range(5)
 STEPS = 4
+PAPER = ("--model", "alexnet-paper", "--image-size", "67")
 
 
 # The faults that porting guides and issue threads know, by number, and which of these are which.
@@ -146,7 +148,10 @@ def cases() -> list[Case]:
         (name, paddle, torch, checkpoint, tuple(words))
         for name, (paddle, torch, checkpoint, words) in PAIRS.items()
     ]
-    return [Case(*fault, row=ROWS.get(fault[0], "")) for fault in faults] + controls()
+    found = [Case(*fault, row=ROWS.get(fault[0], "")) for fault in faults]
+    for name, (edits, where, words) in PAPER_FAULTS.items():
+        found.append(Case(name, edits, (), "forward", (where, *words), options=PAPER))
+    return found + controls()
 
 
 def controls() -> list[Case]:
@@ -174,6 +179,7 @@ def controls() -> list[Case]:
     for workers in (0, 1, 2):
         options = ("--workers", str(workers), "--epochs", "2")
         found.append(Case(f"{workers} workers", row="f", tool=compare_data, options=options))
+    found.append(Case("the paper's network", options=PAPER))
     found += [Case(name, row="g", tool=compare_libraries) for name in LIBRARIES]
     return found
 
@@ -200,7 +206,7 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> tupl
         torch_tree = copy_tree("torch", folder / "AlexNet-torch", [*case.torch, *SMALL])
     tree = copy_tree("paddle", folder / "AlexNet-paddle", [*case.paddle, *SMALL])
     file = folder / "found.json"
-    options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file, *case.options]
+    options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file]
     if case.tool in (align, compare_data):
         options += ["--data-path", pictures, "--image-size", "64", "--batch-size", "5"]
     if case.tool is align:
@@ -208,7 +214,7 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> tupl
     if case.checkpoint:
         upto = CHECKPOINTS[: CHECKPOINTS.index(case.checkpoint) + 1]
         options += ["--only", ",".join(upto)]
-    call(case.tool, options, case.threads)
+    call(case.tool, [*options, *case.options], case.threads)
     found = json.loads(file.read_text())
     if "checkpoints" not in found:  # of compare_forward
         return ("" if found["aligned"] else "forward"), json.dumps(found.get("causes", ""))
@@ -342,12 +348,17 @@ def run_named(name: str, *places: Path) -> Outcome:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Plant every known fault and align.")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone")
-    parser.add_argument("--fresh", action="store_true", help="do not take up an earlier table")
+    parser.add_argument("--fresh", action="store_true", help="run again what the table has already")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="cases at a time (2)")
     args = parser.parse_args()
     chosen = [case for case in cases() if not args.only or case.name in args.only]
-    outcomes = {} if args.fresh else read(RESULTS.with_suffix(".csv"))
-    left = [case for case in chosen if args.only or case.name not in outcomes]
+    if unknown := set(args.only or []) - {case.name for case in chosen}:
+        parser.error(f"no case {', '.join(sorted(unknown))}")
+    outcomes = read(RESULTS.with_suffix(".csv"))
+    if args.fresh or args.only:
+        for case in chosen:
+            outcomes.pop(case.name, None)
+    left = [case for case in chosen if case.name not in outcomes]
     pool = ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), start_worker)
     with tempfile.TemporaryDirectory() as place, pool:
         torch_tree = copy_tree("torch", Path(place) / "trees" / "AlexNet-torch", SMALL)

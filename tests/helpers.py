@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,11 @@ from PIL import Image
 
 from common import sample
 from common.paths import ROOT
+from tests import warm
 
 FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
 TIMEOUT = 300  # seconds after which a process counts as hanging
-# Hidden layers of 32 units in the paper's network, for tests.trees.copy_tree.
-SMALL_PAPER = [("models/alexnet_paper.py", "4096", "32")]
 
 
 def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> Path:
@@ -44,6 +42,18 @@ def run(*command: object, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+def run_warm(framework: str, *words: object, **environment: str) -> subprocess.CompletedProcess:
+    """Run a Python that has the framework imported already: -c PROGRAM, -m MODULE or a file."""
+    return run(warm.interpreter(framework), *words, **environment)
+
+
+def framework_of(tree: Path) -> str:
+    """Return the framework of a tree or a copy of one, AlexNet-torch or AlexNet-paddle by name."""
+    name = tree.name.rpartition("-")[2]
+    assert name in FRAMEWORKS, tree
+    return name
+
+
 def one_thread() -> dict[str, str]:
     """Return the environment of a process that computes in one thread, so the same each time."""
     return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -54,14 +64,13 @@ def run_train(
 ) -> subprocess.CompletedProcess:
     """Run train.py of one tree, or of a copy of it."""
     tree = tree or ROOT / f"AlexNet-{framework}"
-    return run(sys.executable, tree / "train.py", *options, **environment)
+    return run_warm(framework, tree / "train.py", *options, **environment)
 
 
 def run_train_changed(
-    framework: str, change: str, *options: object, **environment: str
+    framework: str, change: str, *options: object, tree: Path, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run train.py of one tree in a process in which the Python text `change` has run before."""
-    tree = ROOT / f"AlexNet-{framework}"
+    """Run train.py of a tree in a process in which the Python text `change` has run before."""
     program = f"""
 import runpy, sys
 sys.path.insert(0, {str(tree)!r})
@@ -69,7 +78,7 @@ sys.path.insert(0, {str(tree)!r})
 sys.argv = ["train.py", *{[str(option) for option in options]!r}]
 runpy.run_path({str(tree / "train.py")!r}, run_name="__main__")
 """
-    return run(sys.executable, "-c", program, **environment)
+    return run_warm(framework, "-c", program, **environment)
 
 
 def run_probe(
@@ -80,7 +89,7 @@ def run_probe(
     request = out_dir / "request.json"
     request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
     script = (tree or ROOT / f"AlexNet-{framework}") / "probe.py"
-    done = run(sys.executable, script, request, out_dir)
+    done = run_warm(framework, script, request, out_dir)
     assert done.returncode == 0, done.stderr
     recorded = {}
     for part in parts:

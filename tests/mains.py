@@ -14,7 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from common import errors
-from tests.helpers import run
+from tests.helpers import framework_of, run_warm
 
 Command = tuple[str, Sequence[object]]  # a module of the tree, such as predict, and its arguments
 
@@ -25,7 +25,7 @@ def run_mains(tree: Path, folder: Path, *commands: Command) -> list[subprocess.C
     request.write_text(
         json.dumps([[name, [str(word) for word in words]] for name, words in commands])
     )
-    done = run(sys.executable, "-m", "tests.mains", tree, request, answer)
+    done = run_warm(framework_of(tree), "-m", "tests.mains", tree, request, answer)
     assert done.returncode == 0, done.stderr
     return [
         subprocess.CompletedProcess([name, *words], *found)

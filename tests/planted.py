@@ -1,6 +1,7 @@
 """Faults, and correct ports, to be made of a tree by editing its text; a line for each."""
 
 MODEL, LOAD = "models/alexnet.py", "checkpoint.py"
+PAPER = "models/alexnet_paper.py"
 CONV1 = "nn.Conv2D(3, 64, kernel_size=11, stride=4, padding=2),"
 POOL1 = "nn.MaxPool2D(kernel_size=3, stride=2),  # [N, 64, 27, 27]"
 DROPOUT2 = "nn.Dropout(dropout),\n            nn.Linear(4096, 4096),"
@@ -207,6 +208,14 @@ FAULTS = {
     ),
     "loaded as float16": ([(LOAD, LOADED, "    weights = {k: v.astype('float16').astype('float32') for k, v in weights.items()}\n" + LOADED)], [], "features.0", ["rounded to float16"]),
     "a coarser format within": (model("        x = self.avgpool(x)", "        x = self.avgpool(x).astype('float16').astype(x.dtype)"), [], "classifier.0", ["avgpool"]),
+}  # fmt: skip
+
+# Of the paper's network. name: (edits of the Paddle tree, where, words of the cause or the fix)
+PAPER_FAULTS = {
+    "response normalization: the paper's alpha as it stands": ([(PAPER, "alpha=5 * 1e-4", "alpha=1e-4")], "features.2", ["where the paper has the sum", "alpha=0.0005"]),
+    "response normalization: size": ([(PAPER, "(size=5", "(size=3")], "features.2", ["size=5"]),
+    "response normalization: beta": ([(PAPER, "beta=0.75", "beta=0.5")], "features.2", ["beta=0.75"]),
+    "response normalization: k": ([(PAPER, "k=2.0", "k=1.0")], "features.2", ["k=2.0"]),
 }  # fmt: skip
 
 # Another spelling of the same network: renamed layers, functions in place of layers.

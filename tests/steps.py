@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.helpers import run
+from tests.helpers import framework_of, run_warm
 from tests.mains import run_one
 
 NOTED = ("loss", "logits", "labels", "moved", "weight", "dtype", "channels_last")
@@ -27,7 +27,7 @@ def run_steps(tree: Path, folder: Path, *commands: list) -> list[dict]:
     folder.mkdir(parents=True, exist_ok=True)
     request = folder / "request.json"
     request.write_text(json.dumps([[str(word) for word in words] for words in commands]))
-    done = run(sys.executable, "-m", "tests.steps", tree, request, folder)
+    done = run_warm(framework_of(tree), "-m", "tests.steps", tree, request, folder)
     assert done.returncode == 0, done.stderr
     found = []
     for number in range(len(commands)):

@@ -1,6 +1,5 @@
 """tools/align.py: faults of the training are caught at their checkpoint; the trees are aligned."""
 
-import json
 import sys
 
 import pytest
@@ -8,8 +7,8 @@ import pytest
 from common.paths import ROOT
 from tests.helpers import assert_user_error, run
 from tests.planted_training import FAULTS, MODEL, PAIRS, SAME
-from tests.trees import SMALL, chosen, copy_tree
-from tools import align, distributed_check, probes
+from tests.trees import chosen
+from tools import align, compare_training, distributed_check, probes
 from tools.rehearsals import Rehearsals
 from tools.verdicts import CHECKPOINTS
 
@@ -22,31 +21,15 @@ OFTEN = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def processes():
-    with probes.kept_running():
-        yield
-
-
-@pytest.fixture(scope="module")
-def small_torch(tmp_path_factory):
-    return copy_tree("torch", tmp_path_factory.mktemp("trees") / "AlexNet-torch", SMALL)
+pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture
-def check(tmp_path, small_torch, monkeypatch, capsys):
+def check(on_small_trees):
     """Align small copies of both trees; return exit status, JSON and text."""
 
     def call(edits, *options, torch_edits=()):
-        torch_tree = small_torch
-        if torch_edits:
-            torch_tree = copy_tree("torch", tmp_path / "AlexNet-torch", [*torch_edits, *SMALL])
-        tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", edits + SMALL)
-        file = tmp_path / "found.json"
-        argv = ["align.py", "--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in [*argv, *options]])
-        status = align.main()
-        return status, json.loads(file.read_text()), capsys.readouterr().out
+        return on_small_trees(align, edits, *options, torch=torch_edits)
 
     return call
 
@@ -132,12 +115,9 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
     assert all(name in page for name in CHECKPOINTS) and "http" not in page
 
 
-def test_two_processes_train_as_one_does_over_ten_steps(tmp_path, small_torch):
+def test_two_processes_train_as_one_does_over_ten_steps(tmp_path, small_trees):
     """Every second step has two pictures, one for each process."""
-    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", SMALL)
-    sides = {
-        name: probes.Side(name, one) for name, one in (("torch", small_torch), ("paddle", tree))
-    }
+    sides = {name: probes.Side(name, tree) for name, tree in small_trees.items()}
     rehearsals = Rehearsals(sides, tmp_path / "rehearsals")
     rehearsals.folder.mkdir()
     rehearsals.prepare()
@@ -179,3 +159,20 @@ def test_mistakes_are_one_line_and_exit_status_2(tmp_path):
     assert_user_error(run(*tool, "--only", "backwards"), "backwards", "no checkpoint")
     assert_user_error(run(*tool, "--weights", tmp_path / "no.pth"), "no such file")
     assert_user_error(run(*tool, "--data-path", tmp_path / "no"), "no such folder")
+
+
+@pytest.mark.parametrize("tool", [align, compare_training])
+def test_pictures_that_a_network_cannot_take_are_a_mistake(tool, monkeypatch, capsys):
+    options = ["--model", "alexnet-paper", "--image-size", "66"]
+    monkeypatch.setattr(sys, "argv", ["tool", *options])
+    with pytest.raises(SystemExit, match="2"):
+        tool.main()
+    assert "alexnet-paper takes pictures of 67 pixels or more" in capsys.readouterr().err
+
+
+def test_the_training_is_rehearsed_at_the_size_that_is_named(check):
+    """A port that takes no other: nothing adapts what the classifier is given to 6 x 6."""
+    paddle = [(MODEL, "        x = self.avgpool(x)\n", ""), (MODEL, "256 * 6 * 6", "256 * 2 * 2")]
+    options = ["--only", "loss,backward", "--image-size", 97]
+    status, found, text = check(paddle, *options, torch_edits=paddle)
+    assert status == 0 and found["aligned"], text

@@ -33,10 +33,20 @@ def cache(monkeypatch, tmp_path):
     return tmp_path / "cache" / "verified"
 
 
-def train(framework, tmp_path, change, *options):
-    """Run train.py with a cache of its own, after a change of Python text."""
-    own_cache = f"from common import verify\nverify.CACHE_DIR = __import__('pathlib').Path({str(tmp_path / 'cache')!r})\n"  # noqa: E501
-    return run_train_changed(framework, own_cache + change, *TINY, *options)
+@pytest.fixture
+def train(small_trees, tmp_path):
+    """A function that runs train.py with a cache of its own, after a change of Python text."""
+    own_cache = f"""
+import pathlib
+from common import verify
+verify.CACHE_DIR = pathlib.Path({str(tmp_path / "cache")!r})
+"""
+
+    def call(framework, change, *options):
+        tree = small_trees[framework]
+        return run_train_changed(framework, own_cache + change, *TINY, *options, tree=tree)
+
+    return call
 
 
 def png(width, height, pixels=b""):
@@ -213,7 +223,7 @@ def test_odd_names_are_read_and_named_on_one_line(data, name):
     assert show(path).isprintable()
 
 
-def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path):
+def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path, train):
     bad = [data / "train" / "checks" / "line\nbreak\udcff.jpg", data / "val" / "bars" / "0.jpg"]
     (data / "train" / "checks" / "2.jpg").rename(bad[0])
     spoil(bad[0], "truncated")
@@ -222,7 +232,7 @@ def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path):
     for framework, workers in (("torch", 0), ("torch", 2), ("paddle", 2)):
         out = tmp_path / f"{framework}-{workers}"
         options = ["--data-path", data, "--skip-bad", 2, "--workers", workers, "--output-dir", out]
-        done = train(framework, tmp_path, "", *options)
+        done = train(framework, "", *options)
         assert done.returncode == 0, done.stderr
         assert "left out: 2 bad pictures" in done.stdout
         assert "data: 17 train, 11 val pictures" in done.stdout
@@ -236,22 +246,22 @@ def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path):
+def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
     bad = [data / "train" / "checks" / "1.jpg", data / "val" / "cross" / "1.jpg"]
     for path in bad:
         spoil(path, "truncated")
     options = ["--data-path", data, "--output-dir", tmp_path / "run"]
-    done = train(framework, tmp_path, "", *options, "--skip-bad", 1)
+    done = train(framework, "", *options, "--skip-bad", 1)
     assert_user_error(done, "2 bad pictures are more than --skip-bad 1", str(bad[0]))
     assert all(f"bad picture: {path}: " in done.stdout for path in bad)
-    done = train(framework, tmp_path, "", *options, "--verify-data")
+    done = train(framework, "", *options, "--verify-data")
     assert_user_error(done, "2 bad pictures", "--skip-bad 2")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_picture_that_vanishes_is_named(framework, workers, data, tmp_path):
+def test_a_picture_that_vanishes_is_named(framework, workers, data, tmp_path, train):
     change = """
 import os
 from common import folder
@@ -263,7 +273,7 @@ def index_data(*given, **named):
 folder.index_data = index_data
 """
     options = ["--data-path", data, "--workers", workers, "--output-dir", tmp_path / "run"]
-    done = train(framework, tmp_path, change, *options)
+    done = train(framework, change, *options)
     assert_user_error(done, str(data / "train" / "bars" / "3.jpg"), "No such file")
 
 

@@ -31,10 +31,7 @@ RESNETS = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def processes():
-    with probes.kept_running():
-        yield
+pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture

@@ -9,19 +9,9 @@ from common.paths import ROOT
 from tests.helpers import assert_user_error, make_folder, run
 from tests.planted_training import FAULTS
 from tests.trees import SMALL, copy_tree
-from tools import compare_training, probes
+from tools import compare_training
 
-
-@pytest.fixture(scope="module", autouse=True)
-def processes():
-    with probes.kept_running():
-        yield
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory):
-    place = tmp_path_factory.mktemp("trees")
-    return {name: copy_tree(name, place / f"AlexNet-{name}", SMALL) for name in probes.FRAMEWORKS}
+pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +21,11 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture
-def call(tmp_path, trees, monkeypatch, capsys):
+def call(tmp_path, small_trees, monkeypatch, capsys):
     def run_tool(*options, paddle=None):
         file = tmp_path / "found.json"
-        argv = ["compare_training.py", "--torch-tree", trees["torch"], "--json", file]
-        argv += ["--paddle-tree", paddle or trees["paddle"], *options]
+        argv = ["compare_training.py", "--torch-tree", small_trees["torch"], "--json", file]
+        argv += ["--paddle-tree", paddle or small_trees["paddle"], *options]
         monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
         status = compare_training.main()
         return status, json.loads(file.read_text()), capsys.readouterr().out
@@ -73,7 +63,7 @@ def test_a_parameter_is_watched_on_drawn_numbers(call):
         assert list(torch) == pytest.approx(list(paddle), rel=1e-9)
 
 
-def test_other_pictures_are_a_matter_of_the_data(call, pictures, trees, tmp_path):
+def test_other_pictures_are_a_matter_of_the_data(call, pictures, tmp_path):
     edit = ("presets.py", "STD = (0.229,", "STD = (0.23,")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, found, text = call("--data-path", pictures, "--steps", 3, paddle=tree)

@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from common.paths import ROOT
+from common.trees import SMALL
 from course import architecture, house, notebooks, pictures, plant, sources
 from tests.helpers import assert_user_error, run
-from tests.trees import SMALL
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 BY_DOCS = os.environ.get("DOCS_PYTHON", sys.executable)

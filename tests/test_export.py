@@ -120,7 +120,7 @@ def refused(exported, small_run, small_folder, tmp_path_factory):
         "torch": "    torch.nn.init.zeros_(model.features[0].bias)\n",
         "paddle": "    nn.initializer.Constant(0.0)(model.features[0].bias)\n",
     }[framework]
-    spoilt = shutil.copytree(tree, place / "spoilt")
+    spoilt = shutil.copytree(tree, place / "spoilt" / tree.name)
     text = (spoilt / "export.py").read_text()
     where = text.index("\n\n\n", text.index("write(model, path, known)\n"))
     (spoilt / "export.py").write_text(text[:where] + "\n" + change + text[where:])

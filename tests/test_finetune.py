@@ -9,7 +9,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from common import pickles
-from common.paths import ROOT
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_train
 from tests.mains import run_mains
 
@@ -27,7 +26,9 @@ def digests(path):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_the_last_layer_is_new_and_the_others_are_the_files(framework, small_folder, tmp_path):
+def test_the_last_layer_is_new_and_the_others_are_the_files(
+    framework, small_folder, small_trees, tmp_path
+):
     data = shutil.copytree(small_folder, tmp_path / "two")
     for split in ("train", "val"):
         shutil.rmtree(data / split / "bars")
@@ -37,7 +38,7 @@ def test_the_last_layer_is_new_and_the_others_are_the_files(framework, small_fol
     save_file({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)}, other)
     options = [*TINY, "--data-path", data, "--weights", first / last, "--lr", 0]
     made, refused, tuned, measured, foreign = run_mains(
-        ROOT / f"AlexNet-{framework}",
+        small_trees[framework],
         tmp_path,
         ("train", [*TINY, "--data-path", small_folder, "--output-dir", first]),
         ("train", options),

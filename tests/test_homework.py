@@ -15,21 +15,19 @@ from tests.helpers import run
 from tests.homework_port import port, write_port
 from tests.planted_homework import FORBIDDEN, SELDOM_TOGETHER, SPELLINGS, TOGETHER, WRONG
 from tests.test_mirror import imported
-from tools import probes
 
 SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory):
-    """The torch sides, and processes that answer for all tests of this file."""
+def given(tmp_path_factory, kept_probes):
+    """The torch sides."""
     folder = tmp_path_factory.mktemp("given")
     files = {name: trees.GIVEN / name for name in trees.FILES}
-    with probes.kept_running():
-        yield {
-            width: trees.assemble("torch", folder / str(width), files, width)
-            for width in (Drawn.of(SEED).width, None)
-        }
+    return {
+        width: trees.assemble("torch", folder / str(width), files, width)
+        for width in (Drawn.of(SEED).width, None)
+    }
 
 
 @pytest.fixture

@@ -2,19 +2,19 @@
 
 import itertools
 import shutil
-import sys
 
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import FRAMEWORKS, assert_user_error, run
+from tests.helpers import FRAMEWORKS, assert_user_error, run_train
 from tests.mains import run_mains
+from tests.trees import SMALL, copy_tree
 
 CASES = [("train", "truncated"), ("val", "text")]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_damaged_picture_is_named(framework, small_folder, tmp_path):
+def test_a_damaged_picture_is_named(framework, small_folder, small_trees, tmp_path):
     damaged, commands = [], []
     for workers, (split, content) in itertools.product((0, 2), CASES):
         place = tmp_path / f"{split}-{workers}"
@@ -28,7 +28,7 @@ def test_a_damaged_picture_is_named(framework, small_folder, tmp_path):
             "--output-dir", place / "run",
         ]  # fmt: skip
         commands.append(("train", options))
-    runs = run_mains(ROOT / f"AlexNet-{framework}", tmp_path, *commands)
+    runs = run_mains(small_trees[framework], tmp_path, *commands)
     for picture, done in zip(damaged, runs, strict=True):
         assert_user_error(done, str(picture), "cannot be read as a picture")
 
@@ -36,15 +36,12 @@ def test_a_damaged_picture_is_named(framework, small_folder, tmp_path):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path):
     """A fault in a tree's own preset: the traceback is shown, and nothing hangs."""
-    tree = shutil.copytree(ROOT / f"AlexNet-{framework}", tmp_path / "tree")
-    preset = (tree / "presets.py").read_text()
-    (tree / "presets.py").write_text(
-        preset.replace("def normalize(picture: Image)", "def normalize_(picture: Image)")
-    )
+    edit = ("presets.py", "def normalize(picture: Image)", "def normalize_(picture: Image)")
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", [edit, *SMALL])
     for workers in (0, 1):
-        done = run(
-            sys.executable, tree / "train.py", "--data-path", small_folder, "--epochs", 1,
-            "--image-size", 63, "--workers", workers, "--output-dir", tmp_path / f"{workers}",
+        done = run_train(
+            framework, "--data-path", small_folder, "--epochs", 1, "--image-size", 63,
+            "--workers", workers, "--output-dir", tmp_path / f"{workers}", tree=tree,
         )  # fmt: skip
         assert done.returncode == 1
         assert "name 'normalize' is not defined" in done.stderr

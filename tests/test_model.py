@@ -1,13 +1,12 @@
 """Both networks hold the same parameters, drawn from the same distribution."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import FRAMEWORKS, run, run_probe
+from tests.helpers import FRAMEWORKS, run_probe, run_warm
 
 KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
     "features.0.weight": (64, 3, 11, 11),
@@ -75,5 +74,5 @@ images = torch.rand(2, 3, 224, 224)
 assert torch.equal(ours(images), theirs(images))
 """
     path = str(ROOT / "AlexNet-torch")
-    done = run(sys.executable, "-c", script, tmp_path / "alexnet.pth", PYTHONPATH=path)
+    done = run_warm("torch", "-c", script, tmp_path / "alexnet.pth", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr

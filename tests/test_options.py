@@ -153,10 +153,10 @@ def test_what_a_processor_cannot_do_is_told(framework, amp, small_folder, tmp_pa
 @pytest.mark.parametrize(
     "framework", ["paddle", pytest.param("torch", marks=pytest.mark.seldom)]
 )  # torch.compile takes a minute or more
-def test_compile_trains_as_without(framework, small_folder, tmp_path):
+def test_compile_trains_as_without(framework, small_folder, small_trees, tmp_path):
     if framework == "torch" and not shutil.which("g++"):
         pytest.skip("torch.compile needs a C++ compiler")
-    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
+    tree = small_trees[framework]
     options = [*PLAIN, "--data-path", small_folder, "--batch-size", 6]
     losses = []
     for more in ([], ["--compile"]):
@@ -167,10 +167,11 @@ def test_compile_trains_as_without(framework, small_folder, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-def test_compile_without_a_compiler_is_a_line(small_folder, tmp_path):
+def test_compile_without_a_compiler_is_a_line(small_folder, small_trees, tmp_path):
     done = run_train(
         "torch", *PLAIN, "--data-path", small_folder, "--compile", "--output-dir", tmp_path / "run",
-        CXX="/no/compiler", TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
+        tree=small_trees["torch"], CXX="/no/compiler",
+        TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
     )  # fmt: skip
     assert_user_error(done, "--compile", "C++ compiler", "leave --compile out")
 

@@ -10,14 +10,13 @@ from common import networks, pickles
 from common.args import parse
 from tests.helpers import (
     FRAMEWORKS,
-    SMALL_PAPER,
     SUFFIX,
     assert_user_error,
     run_probe,
     run_train,
 )
 from tests.mains import run_mains
-from tests.trees import copy_tree
+from tests.trees import SMALL, copy_tree
 from tools import transfer_weights
 
 SHAPES = {
@@ -109,7 +108,7 @@ def test_pictures_that_are_too_small_are_a_users_mistake():
 def test_a_run_is_resumed_and_used_without_saying_the_model_again(
     framework, small_folder, tmp_path
 ):
-    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL_PAPER)
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
     folder, suffix = tmp_path / "run", SUFFIX[framework]
     data = ["--data-path", small_folder, "--workers", 0]
     given = ["--recipe", "paper", "--image-size", 67, "--batch-size", 6, "--lr", 1e-4]

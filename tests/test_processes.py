@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from common import checkpoints
 from common.batches import EpochBatches, PartBatches
 from common.paths import ROOT
 from tests.crash import arrays, metrics
-from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, run
+from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, run_train
 from tests.trees import SMALL, copy_tree
 
 OPTIONS = [
@@ -74,6 +75,12 @@ class Job:
         assert process.returncode == 0 and "Traceback" not in text, text
         return text
 
+    def run_alone(self, *options):
+        given = ["--data-path", self.pictures, *OPTIONS, *options]
+        done = run_train(self.framework, *given, tree=self.tree)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
 
 def trainers(job):
     """Return the numbers of the processes that train, by their command lines."""
@@ -112,7 +119,7 @@ def test_a_rank_that_is_killed_ends_the_job_which_goes_on_the_same(job):
     process = job.start(2, *options, broken)
     wait_for(lambda: any(broken.glob("checkpoint-*")), "no checkpoint is written")
     os.kill(trainers(job)[1], signal.SIGKILL)
-    status = process.wait(60)
+    status = process.wait(TIMEOUT)
     assert status not in (0, None)
     told = [line for line in job.output.read_text().splitlines() if "error: " in line]
     assert "of this job has ended" in told[-1] and "--resume auto" in told[-1]
@@ -133,7 +140,7 @@ def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
     process = job.start(2, "--batch-size", 3, "--output-dir", run, "--workers", 1)
     wait_for(lambda: any(run.glob("checkpoint-*")), "no checkpoint is written")
     process.send_signal(number)
-    assert process.wait(60) == 128 + number, job.output.read_text()
+    assert process.wait(TIMEOUT) == 128 + number, job.output.read_text()
     told = [line for line in job.output.read_text().splitlines() if "stopped by SIG" in line]
     newest = checkpoints.newest(run, SUFFIX[job.framework])
     assert told and set(told) == {told[0]} and told[0].endswith(f"go on by --resume {newest}")
@@ -147,7 +154,7 @@ def test_a_mistake_of_any_process_is_told(job, tmp_path):
     (data / "val" / "bars" / "1.jpg").write_text("no picture")
     weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
     process = job.start(2, "--eval-only", "--weights", weights, "--data-path", data)
-    assert process.wait(60) != 0
+    assert process.wait(TIMEOUT) != 0
     text = job.output.read_text()
     assert (
         "1.jpg: cannot be read as a picture" in text and "Traceback" not in text.split("1.jpg")[0]
@@ -158,9 +165,9 @@ def test_each_picture_is_counted_once(job):
     """The same weights measure the same, however many processes share the 13 pictures."""
     weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
     row = metrics(job.place / "whole")[-1]  # of two processes
+    options = ["--eval-only", "--weights", weights, "--batch-size", 2]
     found = []
-    for processes in (1, 3):
-        text = job.run(processes, "--eval-only", "--weights", weights, "--batch-size", 2)
+    for text in (job.run_alone(*options), job.run(3, *options)):
         line = next(line for line in text.splitlines() if "val_loss" in line)
         found.append(line[line.index("val_loss") :])
     assert found[0] == found[1]
@@ -202,8 +209,8 @@ def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumula
 def test_a_batch_that_is_split_is_that_of_one_process(job):
     """The same pictures, learning rate and weights as one process has, but for rounding."""
     options = ["--batch-size", 4, "--dropout", 0, "--split-batch", "--output-dir"]
-    for processes in (1, 2):
-        text = job.run(processes, *options, job.place / f"split-{processes}")
+    for processes, run in ((1, job.run_alone), (2, partial(job.run, 2))):
+        text = run(*options, job.place / f"split-{processes}")
         assert "lr: 0.007 for 1 GPUs in the recipe, 0.007 here" in text
     one, two = (metrics(job.place / f"split-{processes}") for processes in (1, 2))
     np.testing.assert_allclose(one, two, rtol=1e-4)
@@ -217,5 +224,5 @@ def test_a_batch_that_cannot_be_split_is_told(job):
 
 def test_another_number_of_processes_cannot_go_on(job):
     last = job.place / "whole" / f"last{SUFFIX[job.framework]}"
-    done = run(sys.executable, job.tree / "train.py", "--resume", last)
+    done = run_train(job.framework, "--resume", last, tree=job.tree)
     assert done.returncode == 2 and "made by 2 processes, and this run has 1" in done.stderr

@@ -140,14 +140,20 @@ Imagenette._ARCHIVES = {{"320px": (BASE + "x.tgz", {digest!r})}}
     assert not list(tmp_path.rglob("evil.txt"))
 
 
-def train(framework, data_dir, *options, **environment):
-    """Run train.py with another place for data sets."""
-    change = f"""
+@pytest.fixture
+def train(small_trees):
+    """A function that runs train.py with another place for data sets."""
+
+    def call(framework, data_dir, *options, **environment):
+        change = f"""
 import pathlib
 from common import public_data
 public_data.DATA_DIR = pathlib.Path({str(data_dir)!r})
 """
-    return run_train_changed(framework, change, *options, **environment)
+        tree = small_trees[framework]
+        return run_train_changed(framework, change, *options, tree=tree, **environment)
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +167,7 @@ def cifar10(tmp_path_factory):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_both_trees_train_on_it(framework, cifar10, tmp_path):
+def test_both_trees_train_on_it(framework, cifar10, tmp_path, train):
     out = tmp_path / "run"
     done = train(framework, cifar10, "--dataset", "cifar10", *TINY, "--output-dir", out)
     assert done.returncode == 0, done.stderr
@@ -171,7 +177,7 @@ def test_both_trees_train_on_it(framework, cifar10, tmp_path):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_training_without_a_network_ends_in_one_line(framework, tmp_path):
+def test_training_without_a_network_ends_in_one_line(framework, tmp_path, train):
     options = ["--dataset", "flowers102", *TINY, "--output-dir", tmp_path / "run"]
     proxy = {name: CLOSED for name in ("http_proxy", "https_proxy", "no_proxy")}
     proxy["no_proxy"] = ""
@@ -181,7 +187,7 @@ def test_training_without_a_network_ends_in_one_line(framework, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_missing_torch_is_named(tmp_path):
+def test_a_missing_torch_is_named(tmp_path, train):
     done = train("paddle", tmp_path, "--dataset", "cifar10", TORCH_PYTHON="/nowhere/python")
     assert_user_error(done, "TORCH_PYTHON=/nowhere/python: cannot be run")
     without = tmp_path / "python"

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from common.errors import UserError
-from tests.trees import copy_tree
+from tests.trees import SMALL, copy_tree
 from tools import probes, records
 from tools.probes import Side
+from tools.rehearsals import Rehearsals
 
 
 @pytest.fixture
@@ -96,10 +97,7 @@ def test_what_is_too_large_is_not_kept(side, written, monkeypatch):
     assert records.find("one") is None
 
 
-def test_a_side_that_has_not_changed_is_not_run_again(tmp_path, monkeypatch):
-    from tests.trees import SMALL
-    from tools.rehearsals import Rehearsals
-
+def test_a_side_that_has_not_changed_is_not_run_again(tmp_path, monkeypatch, warm_probes):
     monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
     asked = []
     ask = Side.ask

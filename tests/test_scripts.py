@@ -66,6 +66,16 @@ def test_train_shows_grouped_help(options):
         assert group in done.stdout
 
 
+@pytest.mark.parametrize("name", ["setup.sh", "doctor.sh", "docs.sh"])
+def test_a_script_without_options_shows_help_and_does_no_more(clone, name):
+    script = clone / "scripts" / name
+    done = run("bash", script, "--help", PIP_NO_INDEX="1")
+    assert done.returncode == 0 and f"bash scripts/{name}" in done.stdout, done.stderr
+    assert "#" not in done.stdout
+    assert_user_error(run("bash", script, "--halp", PIP_NO_INDEX="1"), "no option --halp")
+    assert not list(clone.glob(".venv*"))
+
+
 def test_setup_does_nothing_when_nothing_changed():
     done = bash("setup.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

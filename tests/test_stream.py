@@ -1,14 +1,13 @@
 """Both trees give the same pictures in the same order, whatever the number of workers."""
 
 import shutil
-import sys
 
 import numpy as np
 import pytest
 
 from common import draws
 from common.pictures import read_rgb
-from tests.helpers import FRAMEWORKS, make_folder, run, run_probe
+from tests.helpers import FRAMEWORKS, make_folder, run_probe, run_warm
 from tests.odd_pictures import write_odd_pictures
 
 SIZE, SEED, BATCH = 64, 5, 4
@@ -48,8 +47,7 @@ def streams(odd_folder, tmp_path_factory):
 @pytest.fixture(scope="module")
 def reference(odd_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("reference") / "reference.npz"
-    command = [sys.executable, "-m", "tests.torchvision_reference", odd_folder, SIZE, SEED, out]
-    done = run(*command)
+    done = run_warm("torch", "-m", "tests.torchvision_reference", odd_folder, SIZE, SEED, out)
     assert done.returncode == 0, done.stderr
     return dict(np.load(out))
 

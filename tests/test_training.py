@@ -19,12 +19,11 @@ from tests.helpers import (
     SUFFIX,
     assert_user_error,
     read_metrics,
+    run,
     run_probe,
     run_train,
 )
 from tests.mains import run_mains
-from tests.trees import SMALL as NARROW
-from tests.trees import copy_tree
 
 # Small pictures, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
@@ -56,7 +55,8 @@ def straight(request, small_folder, tmp_path_factory):
     framework = request.param
     out = tmp_path_factory.mktemp("runs") / framework
     options = ["--data-path", small_folder, *SMALL, "--epochs", 2, "--seed", 4]
-    done = run_train(framework, *options, "--output-dir", out)
+    script = ROOT / f"AlexNet-{framework}" / "train.py"
+    done = run(sys.executable, script, *options, "--output-dir", out)  # all as a user has it
     assert done.returncode == 0, done.stderr
     (out / "stdout").write_text(done.stdout)
     assert "Warning" not in done.stderr  # of the framework, about the tree's own code
@@ -107,14 +107,14 @@ def test_output_is_quiet_and_says_both_learning_rates(small_folder, straight):
     assert text.count("epoch 2/2:") == 1
 
 
-def test_a_resumed_run_ends_with_the_same_weights(straight, tmp_path):
+def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_path):
     framework, _out, options = straight
     first = tmp_path / "first"
     short = ["--epochs", 1, "--warmup-epochs", 0, "--schedule", "step", "--output-dir", first]
     long = [*options, "--warmup-epochs", 0, "--schedule", "step"]
     checkpoint, whole = first / f"last{SUFFIX[framework]}", tmp_path / "whole"
     runs = run_mains(
-        copy_tree(framework, tmp_path / "tree", NARROW),
+        small_trees[framework],
         tmp_path,
         ("train", [*options, *short]),
         ("train", ["--resume", checkpoint, "--epochs", 2]),
@@ -186,20 +186,19 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path)
         assert_user_error(done, str(tmp_path / name))
 
 
-def test_the_first_twenty_losses_agree(small_folder, tmp_path):
+def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     """From the same weights, on the same files, with dropout 0."""
     options = ["--data-path", small_folder, *SMALL, "--epochs", 20, "--lr", 0.02, "--dropout", 0]
     options += ["--workers", 0]
-    trees = {name: copy_tree(name, tmp_path / f"AlexNet-{name}", NARROW) for name in FRAMEWORKS}
     request = {"weights": {"num_classes": 3}}
-    made = run_probe("torch", tmp_path / "weights", tree=trees["torch"], **request)
+    made = run_probe("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
     weights = tmp_path / "weights.safetensors"
     arrays = made["weights"]
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, weights)
     options += ["--weights", weights]
     steps = {
         name: run_probe(name, tmp_path / name, *options, tree=tree, steps={"steps": 20})
-        for name, tree in trees.items()
+        for name, tree in small_trees.items()
     }
     torch, paddle = steps["torch"]["steps"], steps["paddle"]["steps"]
     assert torch["loss"].shape == paddle["loss"].shape == (20,)
@@ -209,11 +208,11 @@ def test_the_first_twenty_losses_agree(small_folder, tmp_path):
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_terminal_shows_a_bar(small_folder, tmp_path, framework):
+def test_a_terminal_shows_a_bar(small_folder, small_trees, tmp_path, framework):
     leader, follower = os.openpty()
     rows_columns = struct.pack("HHHH", 40, 160, 0, 0)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, rows_columns)
-    command = [sys.executable, ROOT / f"AlexNet-{framework}" / "train.py", "--data-path"]
+    command = [sys.executable, small_trees[framework] / "train.py", "--data-path"]
     command += [small_folder, *SMALL, "--epochs", "1", "--output-dir", tmp_path / "run"]
     with subprocess.Popen(
         [str(word) for word in command],

@@ -25,8 +25,8 @@ from common import errors, pickles
 from common.errors import UserError
 from common.paths import ROOT
 from tests import pairs
-from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run
-from tools import probes, tensors, transfer_weights
+from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run, run_warm
+from tools import tensors, transfer_weights
 from tools.tensors import Tensor
 
 TOOL = ROOT / "tools" / "transfer_weights.py"
@@ -46,10 +46,7 @@ SHAPES = {
 BITS = {"F64": np.uint64, "F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def frameworks():
-    with probes.kept_running():
-        yield
+pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 def transfer(*options):
@@ -197,13 +194,13 @@ def test_layers_of_many_kinds_compute_the_same_with_what_arrived(tmp_path):
     pair += ["--input-dtype", "int64"]
     source, target = tmp_path / "a.pth", tmp_path / "b.pdparams"
     outputs = {name: tmp_path / f"{name}.npy" for name in FRAMEWORKS}
-    done = run(sys.executable, "-c", RUN_TORCH, tmp_path, "draw", source, outputs["torch"])
+    done = run_warm("torch", "-c", RUN_TORCH, tmp_path, "draw", source, outputs["torch"])
     assert done.returncode == 0, done.stderr
     rows = {row["source"]: row for row in carried(source, target, *pair)}
     turned = [name for name, row in rows.items() if row["action"] == "transposed"]
     assert turned == ["block.square.weight"]
     assert rows["batch.num_batches_tracked"]["action"].startswith("left out")
-    done = run(sys.executable, "-c", RUN_PADDLE, tmp_path, target, outputs["paddle"])
+    done = run_warm("paddle", "-c", RUN_PADDLE, tmp_path, target, outputs["paddle"])
     assert done.returncode == 0, done.stderr
     torch, paddle = (np.load(file) for file in outputs.values())
     assert torch.std() > 1e-3
@@ -373,7 +370,7 @@ paddle.save(model.state_dict(), sys.argv[1] + "/plain.pdparams", protocol=2)
 def test_the_model_of_a_checkpoint_is_taken(tmp_path, pair, framework):
     """Beside it lie the same weights alone, in the oldest form that the framework writes."""
     tree = ROOT / f"AlexNet-{framework}"
-    done = run(sys.executable, "-c", CHECKPOINT[framework], tmp_path, PYTHONPATH=str(tree))
+    done = run_warm(framework, "-c", CHECKPOINT[framework], tmp_path, PYTHONPATH=str(tree))
     assert done.returncode == 0, done.stderr
     found = []
     for stem in ("last", "plain"):
@@ -647,6 +644,10 @@ def test_what_may_not_be_read_or_written_is_named(tmp_path, monkeypatch):
             transfer_weights.check_paths(source, target, force=False)
 
 
+# Limits and signals reach what the tool itself starts, and not a process that another forks.
+OWN_PROBES = {f"{framework.upper()}_PYTHON": sys.executable for framework in FRAMEWORKS}
+
+
 @pytest.mark.parametrize("target", ["b.pth", "b.pdparams", "b.safetensors"])
 def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
     """A limit on the size of files stands for it: writing fails half-way just so."""
@@ -660,7 +661,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
     limit = source.stat().st_size // 1024 + 1 if target == "b.pth" else 200
     script = f'ulimit -f {limit}; exec "$@"'
     tool = [sys.executable, TOOL, source, tmp_path / target, *pair, "--num-classes", 9999]
-    done = run("bash", "-c", script, "bash", *tool)
+    done = run("bash", "-c", script, "bash", *tool, **OWN_PROBES)
     assert_user_error(done, target, "cannot be written (File too large)")
     assert left_behind(tmp_path, source) == set()
 
@@ -695,7 +696,12 @@ def net():
 def test_a_stopped_run_leaves_nothing_behind(tmp_path, number, status):
     source, pair = spoil(tmp_path), pairs.write(tmp_path, torch=SLOW)
     command = [sys.executable, TOOL, source, tmp_path / "b.pdparams", *pair]
-    process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | OWN_PROBES,
+    )
     started = tmp_path / "started"
     deadline = time.monotonic() + 60
     while not (started.exists() and started.read_text()) and time.monotonic() < deadline:

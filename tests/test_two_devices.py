@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import FRAMEWORKS, SMALL_PAPER, run
-from tests.trees import copy_tree
+from tests.helpers import FRAMEWORKS, run
+from tests.trees import SMALL, copy_tree
 from tools.distributed_check import environments
 
-SMALL = [*SMALL_PAPER, ("models/alexnet_two_devices.py", "4096", "32")]
-SMALL += [("models/alexnet_two_devices.py", "2048", "16")]
+HALVES = "models/alexnet_two_devices.py"
+SMALL_HALVES = [*SMALL, (HALVES, "4096", "32"), (HALVES, "2048", "16")]
 PROGRAM = {
     "torch": """
 import numpy as np
@@ -105,7 +105,7 @@ print("the same on", rank)
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_two_devices_are_the_grouped_network(framework, tmp_path):
-    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL_HALVES)
     file = tmp_path / "program.py"
     file.write_text(PROGRAM[framework] + CHECK)
     path = os.pathsep.join([str(tree), str(ROOT)])

@@ -2,9 +2,14 @@
 
 import pytest
 
-from common.trees import SMALL, Edits, copy_tree
+from common import trees
+from common.trees import Edits, copy_tree
 
 __all__ = ["SMALL", "Edits", "chosen", "copy_tree"]
+
+
+# Hidden layers of 32 units in the paper's network too.
+SMALL: Edits = [*trees.SMALL, ("models/alexnet_paper.py", "4096", "32")]
 
 
 def chosen(faults: dict, often: set[str]) -> list:

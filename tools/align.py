@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common import errors, networks, sample
-from common.args import LARGEST_SEED, Parser, whole
+from common.args import LARGEST_SEED, Parser, refuse_too_small, whole
 from common.errors import UserError
 from common.recipes import RECIPES
 from common.run_folder import package_versions, write_result
@@ -87,7 +87,10 @@ def parse() -> argparse.Namespace:
         help="pictures for data and train_data (the sample)",
     )
     parser.add_argument(
-        "--image-size", type=whole(63, 4096), metavar="PIXELS", help="of those pictures (recipe)"
+        "--image-size",
+        type=whole(63, 4096),
+        metavar="PIXELS",
+        help=f"of those pictures (recipe), and of the training's ({IMAGE_SIZE})",
     )
     parser.add_argument(
         "--batch-size", type=whole(1), metavar="N", help="of their loaders (recipe)"
@@ -104,6 +107,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--weights {args.weights}: there is no such file")
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
+    if args.image_size is not None:
+        refuse_too_small(parser, args.image_size, args.model)
     return args
 
 
@@ -170,7 +175,7 @@ def make_checks(
         folder / "rehearsals",
         args.seed,
         args.weights,
-        image_size=max(IMAGE_SIZE, smallest),
+        image_size=args.image_size or max(IMAGE_SIZE, smallest),
         model=args.model,
     )
 

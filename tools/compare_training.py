@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common import errors, networks, sample
-from common.args import LARGEST_SEED, Parser, whole
+from common.args import LARGEST_SEED, Parser, refuse_too_small, whole
 from common.errors import UserError
 from common.run_folder import package_versions, write_result
 from tools import align_report, models, training_checks, training_report
@@ -93,6 +93,8 @@ def parse() -> argparse.Namespace:
         path = getattr(args, option)
         if path is not None and not path.exists():
             parser.error(f"--{option.replace('_', '-')} {path}: there is no such path")
+    if args.image_size is not None:
+        refuse_too_small(parser, args.image_size, args.model)
     return args
 
 
