@@ -8,6 +8,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+no_options "${BASH_SOURCE[0]}" "$@"
 venv=$root/.venv
 stamp=$venv/.complete
 needed_gb=8

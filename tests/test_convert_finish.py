@@ -4,13 +4,13 @@ import ast
 
 import pytest
 
-from tools import convert_finish, convert_run
-from tools.convert_files import changed, with_endings
-from tools.convert_source import BY_HAND, DONE, LOOK, Source
+from tools.convert import finishing, running
+from tools.convert.files import changed, with_endings
+from tools.convert.source import BY_HAND, DONE, LOOK, Source
 
 
 def finish(text, original=None, **settings):
-    return convert_finish.finish("a.py", text, original, **settings)
+    return finishing.finish("a.py", text, original, **settings)
 
 
 def rewritten(text, **settings):
@@ -194,12 +194,12 @@ def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
         "    StepLR(o, 3)\n    return torch.flatten(x, 1)\n"
     )
     names = {"torch.flatten", "torch.optim.lr_scheduler.StepLR"}
-    found = convert_run.make_acceptable(tmp_path, "a.py", names)
+    found = running.make_acceptable(tmp_path, "a.py", names)
     assert len(found) == 2
     text = path.read_text()
     assert "torch" not in text.replace("paddle.flatten", "")
     assert "paddle.flatten(x, 1)" in text and "paddle_helpers.StepLR(o, 3)" in text
-    assert not convert_run.make_acceptable(tmp_path, "a.py", names)
+    assert not running.make_acceptable(tmp_path, "a.py", names)
 
 
 def test_endings_in_shell_scripts():

@@ -1,7 +1,7 @@
 """tools/convert_project.py from end to end, with the real converters in their own environments.
 
-PaConvert's is made at first use (seconds). X2Paddle's takes longer and needs Python 3.10 or 3.11:
-its tests are left out where no call with --with x2paddle has made it.
+Both are made at first use: PaConvert's in seconds; X2Paddle's, which borrows the installed
+frameworks, in half a minute. It needs Python 3.10 or 3.11; elsewhere its tests are left out.
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 
 from common.paths import ROOT
 from tests.helpers import assert_user_error, run
-from tools import convert_environments, convert_verify
+from tools.convert import environments, verify
 
 TOOL = ROOT / "tools" / "convert_project.py"
 TORCH = ROOT / "AlexNet-torch"
@@ -51,8 +51,8 @@ net.set_state_dict(paddle.load(sys.argv[1]))
 print(net(paddle.to_tensor([[0, 1, 5]])).tolist())
 """
 x2paddle = pytest.mark.skipif(
-    not convert_environments.is_made("x2paddle"),
-    reason="X2Paddle's environment is not made (tools/convert_project.py ... --with x2paddle)",
+    sys.version_info[:2] not in environments.X2PADDLE_PYTHONS,
+    reason="X2Paddle runs on Python 3.10 and 3.11",
 )
 
 
@@ -112,7 +112,7 @@ def test_no_path_of_this_machine(tree):
 
 
 def test_training_is_that_of_the_original(tree):
-    check = convert_verify.training(TORCH, tree[0], "paconvert", steps=2)
+    check = verify.training(TORCH, tree[0], "paconvert", steps=2)
     assert check.aligned, check.said
     assert check.float64 < 1e-12
 
@@ -180,22 +180,22 @@ def test_a_damaged_file_of_weights_is_named(project, tmp_path):
 
 def test_an_environment_that_was_broken_off_is_made_anew(tmp_path, monkeypatch):
     folder = tmp_path / ".venv-convert"
-    monkeypatch.setattr(convert_environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
 
     def fails(*command):
         folder.mkdir(exist_ok=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert_environments, "_run", fails)
+    monkeypatch.setattr(environments, "_run", fails)
     with pytest.raises(KeyboardInterrupt):
-        convert_environments.python("paconvert")
-    assert not folder.exists() and not convert_environments.is_made("paconvert")
+        environments.python("paconvert")
+    assert not folder.exists() and not environments.is_made("paconvert")
 
 
 def test_x2paddle_asks_for_its_python(monkeypatch):
-    monkeypatch.setattr(convert_environments.sys, "version_info", (3, 13, 0))
-    with pytest.raises(convert_environments.UserError, match=r"3\.10 and 3\.11"):
-        convert_environments.python("x2paddle")
+    monkeypatch.setattr(environments.sys, "version_info", (3, 13, 0))
+    with pytest.raises(environments.UserError, match=r"3\.10 and 3\.11"):
+        environments.python("x2paddle")
 
 
 @x2paddle
@@ -206,7 +206,7 @@ def test_x2paddle_weights_are_turned_by_type(project, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out"
     assert "compat" not in (out / "net.py").read_text()
-    python = convert_environments.python("x2paddle")
+    python = environments.python("x2paddle")
     done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == [[pytest.approx(row, abs=1e-6) for row in word] for word in expected]

@@ -61,6 +61,22 @@ def test_train_shows_grouped_help(options):
         assert group in done.stdout
 
 
+@pytest.mark.parametrize(
+    "script",
+    sorted(path.name for path in (ROOT / "scripts").glob("*.sh") if path.name != "help.sh"),
+)
+def test_help_needs_no_setup(clone, script):
+    done = run("bash", clone / "scripts" / script, "--help", PYTHON="/nowhere/python")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"bash scripts/{script}" in done.stdout
+    assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize("script", ["docs.sh", "doctor.sh", "setup.sh"])
+def test_what_takes_no_options_says_so(script):
+    assert_user_error(bash(script, "--fast"), f"no option --fast; usage: bash scripts/{script}")
+
+
 def test_setup_does_nothing_when_nothing_changed():
     done = bash("setup.sh")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

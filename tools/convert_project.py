@@ -20,10 +20,10 @@ from common import errors
 from common.args import Parser
 from common.errors import UserError
 from common.run_folder import write_result
-from tools import convert_check, convert_files, convert_finish, convert_run, convert_verify, models
-from tools import convert_weights as weights
-from tools.convert_environments import TITLES
-from tools.convert_source import BY_HAND, DONE, LOOK, Finding
+from tools import models
+from tools.convert import checks, files, finishing, running, verify, weights
+from tools.convert.environments import TITLES
+from tools.convert.source import BY_HAND, DONE, LOOK, Finding
 from tools.probes import scratch
 
 LEFT = 1
@@ -44,7 +44,7 @@ def main() -> int:
     tell(args, project)
     left = any(finding.kind == BY_HAND for finding in project.findings)
     if args.verify:
-        aligned = convert_verify.verify(args.source, args.target, args.converter, args.steps)
+        aligned = verify.verify(args.source, args.target, args.converter, args.steps)
         return LEFT if left or not aligned else 0
     return LEFT if left else 0
 
@@ -53,8 +53,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_project.py",
         allow_abbrev=False,
-        description="Convert a PyTorch project to PaddlePaddle, and finish what is left.",
-        epilog="Exit status: 0 all done, 1 something is left to do by hand, 2 wrong usage.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, metavar="IN", help="a folder, or one .py file")
     parser.add_argument("target", type=Path, nargs="?", metavar="OUT", help="a new folder")
@@ -84,10 +84,10 @@ def parse() -> argparse.Namespace:
         "--leave",
         action="append",
         default=[],
-        choices=convert_finish.NAMES,
+        choices=finishing.NAMES,
         metavar="RULE",
         help="leave a rule out, to see what the converter wrote; may be repeated: "
-        + ", ".join(convert_finish.NAMES),
+        + ", ".join(finishing.NAMES),
     )
     parser.add_argument(
         "--verify",
@@ -113,7 +113,7 @@ def parse() -> argparse.Namespace:
 
 def is_tree(folder: Path) -> bool:
     """Say whether a folder is a copy of AlexNet-torch, at which the tools can look."""
-    return all((folder / name).is_file() for name in convert_files.INSTRUMENTS)
+    return all((folder / name).is_file() for name in files.INSTRUMENTS)
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -133,8 +133,8 @@ def check_target(source: Path, target: Path, force: bool) -> None:
 def check(args: argparse.Namespace) -> int:
     """Tell of what the converters are known to stumble over."""
     with scratch() as folder:
-        staged = convert_run.stage(args.source, folder / "in")
-        found = convert_check.check(staged)
+        staged = running.stage(args.source, folder / "in")
+        found = checks.check(staged)
     for finding in found:
         print(finding)
     print(f"{len(found)} places to look at before the conversion")
@@ -143,18 +143,18 @@ def check(args: argparse.Namespace) -> int:
     return LEFT if found else 0
 
 
-def convert(args: argparse.Namespace, folder: Path) -> convert_files.Project:
+def convert(args: argparse.Namespace, folder: Path) -> files.Project:
     """Convert and finish in `folder`. Raises UserError where the converter fails."""
-    staged = convert_run.stage(args.source, folder / "in")
-    before = convert_run.stage(args.source, folder / "before")
+    staged = running.stage(args.source, folder / "in")
+    before = running.stage(args.source, folder / "before")
     tree = is_tree(args.source)
     if tree:
-        for name in convert_files.INSTRUMENTS:
+        for name in files.INSTRUMENTS:
             (staged / name).unlink()
     leave = set(args.leave)
-    conversion = convert_run.convert(args.converter, staged, folder / "out", leave)
+    conversion = running.convert(args.converter, staged, folder / "out", leave)
     args.seconds = conversion.seconds
-    return convert_files.finish(args.source, before, conversion, leave, tree)
+    return files.finish(args.source, before, conversion, leave, tree)
 
 
 def put(folder: Path, target: Path) -> None:
@@ -164,7 +164,7 @@ def put(folder: Path, target: Path) -> None:
     os.replace(folder, target)
 
 
-def tell(args: argparse.Namespace, project: convert_files.Project) -> None:
+def tell(args: argparse.Namespace, project: files.Project) -> None:
     """Print what was done and what is left."""
     kinds: dict[str, list[Finding]] = {DONE: [], LOOK: [], BY_HAND: []}
     for finding in sorted(project.findings, key=lambda one: (one.file, one.line)):

@@ -18,17 +18,17 @@ from common.args import Parser
 from common.errors import UserError
 from common.paths import ROOT
 from common.run_folder import write_result
-from tools import convert_environments
+from tools.convert import environments
 from tools.probes import default_tree
 
-SCRIPT = Path(__file__).parent / "converted" / "x2paddle_route.py.txt"
+SCRIPT = Path(__file__).parent / "convert" / "shipped" / "x2paddle_route.py.txt"
 ROUTES = ("trace", "onnx")
 MOST = 1e-5  # relative, in float32: live AlexNets of both frameworks differ by 1e-6 (docs/results)
 
 
 def main() -> int:
     args = parse()
-    python = convert_environments.python("x2paddle")
+    python = environments.python("x2paddle")
     found = {route: run(python, route, args) for route in args.route or ROUTES}
     for route, one in found.items():
         verdict = "aligned" if one["relative"] < MOST else "diverged"
@@ -44,7 +44,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_routes.py",
         allow_abbrev=False,
-        description="Carry AlexNet to Paddle's inference format by X2Paddle.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help=".pth or .safetensors")
     parser.add_argument("target", type=Path, metavar="OUT", help="a folder")

@@ -6,9 +6,9 @@ Each takes a Source and its Names, notes edits in the source, and yields a Findi
 import ast
 from collections.abc import Callable, Iterator
 
-from tools import convert_tables as tables
-from tools.convert_source import BY_HAND, DONE, Finding, Names, Source, arguments, chains, parents
-from tools.convert_tables import HELPERS
+from tools.convert import tables
+from tools.convert.source import BY_HAND, DONE, Finding, Names, Source, arguments, chains, parents
+from tools.convert.tables import HELPERS
 
 Rewrite = Callable[[Source, Names], Iterator[Finding]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")

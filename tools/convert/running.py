@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError
-from tools import convert_environments, convert_rewrites
-from tools import convert_tables as tables
-from tools.convert_source import DONE, Finding, Names, Source, python_files, read_text
+from tools.convert import environments, rewrites, tables
+from tools.convert.source import DONE, Finding, Names, Source, python_files, read_text
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
 REFUSED = re.compile(
@@ -70,7 +69,7 @@ def convert(
 
     `leave` names what is not exchanged before X2Paddle sees it.
     """
-    python = convert_environments.python(converter)
+    python = environments.python(converter)
     staged, target = staged.resolve(), target.resolve()
     start = time.perf_counter()
     if converter == "paconvert":
@@ -127,9 +126,9 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     path = staged / file
     source = Source(file, read_text(path))
     names = Names(source.tree)
-    found = list(convert_rewrites.renames(source, names, unknown))
+    found = list(rewrites.renames(source, names, unknown))
     if unknown & set(tables.SCALERS):
-        found += convert_rewrites.scaler(source, names)
+        found += rewrites.scaler(source, names)
     if not source.edits:
         return []
     source = Source(file, source.edited())

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tools import convert_tables as tables
-from tools.convert_rewrites import calls, is_method, of_module
-from tools.convert_source import (
+from tools.convert import tables
+from tools.convert.rewrites import calls, is_method, of_module
+from tools.convert.source import (
     BY_HAND,
     DONE,
     LOOK,
@@ -20,7 +20,7 @@ from tools.convert_source import (
     is_docstring,
     parents,
 )
-from tools.convert_tables import HELPERS
+from tools.convert.tables import HELPERS
 
 WEIGHTS = (".pth", ".pt", ".ckpt")
 TENSOR_KINDS = {

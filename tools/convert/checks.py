@@ -8,10 +8,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.convert_files import with_endings
-from tools.convert_places import notes
-from tools.convert_run import SHELL
-from tools.convert_source import Finding, Names, Source, parents, python_files, read_text
+from tools.convert.files import with_endings
+from tools.convert.places import notes
+from tools.convert.running import SHELL
+from tools.convert.source import Finding, Names, Source, parents, python_files, read_text
 
 ELEMENTWISE = (ast.BitAnd, ast.BitOr, ast.BitXor)
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)

@@ -16,9 +16,10 @@ from types import SimpleNamespace
 
 from common.errors import UserError
 from common.paths import ROOT
-from tools import convert_files, transfer_weights
-from tools.convert_places import WEIGHTS
-from tools.convert_source import BY_HAND, DONE, Finding, Source, python_files, read_text
+from tools import transfer_weights
+from tools.convert.files import INSTRUMENTS
+from tools.convert.places import WEIGHTS
+from tools.convert.source import BY_HAND, DONE, Finding, Source, python_files, read_text
 from tools.models import IMAGE_SHAPE
 from tools.probes import FRAMEWORKS, Side, default_tree, scratch
 from tools.tensors import Tensors
@@ -117,7 +118,7 @@ def sides_of(
     Raises NotConverted where the converter has not written its file.
     """
     places = {"torch": own, "paddle": project}
-    if all((own / name).is_file() for name in convert_files.INSTRUMENTS) and not args.model:
+    if all((own / name).is_file() for name in INSTRUMENTS) and not args.model:
         return {name: Side(name, places[name]) for name in FRAMEWORKS}
     root = own if own.is_dir() else own.parent
     model = args.model or find_model(own, keys(staged, folder / "keys"))
