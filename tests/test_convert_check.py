@@ -9,6 +9,9 @@ FOUND = {
     "boards": "from torch.utils.tensorboard import SummaryWriter",
     "bitwise": "def f(a: torch.Tensor):\n    return (a > b) & (a < c)",
     "bitwise, not": "x = torch.isnan(y)\nz = ~x",
+    "bitwise, of self": "class A(Dataset):\n    def __init__(self):\n"
+    "        self.a = torch.ones(2)\n"
+    "    def f(self, i):\n        a = self.a[i]\n        return (a > b) & c",
     "datasets": "class A:\n    def __len__(self): pass\n    def __getitem__(self, i): pass",
     "downloads": "torch.hub.load_state_dict_from_url(u)",
     "downloads, model": "import torchvision\ntorchvision.models.alexnet(pretrained=True)",
@@ -27,6 +30,9 @@ RIGHT = {
     "        return i, 1\n",
     "numbers": "x = torch.zeros(3)\nx.size(0) > 1\nx.item() == 2\nlen(x) > 1\n",
     "models": "import torchvision\ntorchvision.models.alexnet(weights=None)\n",
+    "of another class": "class A(Dataset):\n    def __init__(self):\n"
+    "        self.a = torch.ones(2)\n"
+    "class B(Dataset):\n    def f(self):\n        return self.a & 1, self.a > 1\n",
     "no workers": "DataLoader(a, num_workers=2)\n",
 }
 

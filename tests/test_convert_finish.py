@@ -39,6 +39,14 @@ CASES = {
         "def f(self):\n    self.optimizer.param_groups[0]['lr'] = 2 * x",
         "self.optimizer.set_lr(2 * x)",
     ),
+    "a rate of each group": (
+        "def f(o):\n    for g in o.param_groups:\n        g['lr'] = max(g['lr'], x)",
+        "o.set_lr(max(o.get_lr(), x))",
+    ),
+    "a rate that is multiplied": (
+        "def f(o):\n    for group in o.param_groups:\n        group['lr'] *= 0.1",
+        "o.set_lr(o.get_lr() * 0.1)",
+    ),
     "in place": ("a.mul_(0.5)", "paddle_helpers.in_place(a, 'mul_', 0.5)"),
     "in place, in a chain": (
         "a.mul_(d).add_(p, alpha=1 - d)",
@@ -175,6 +183,20 @@ def test_what_no_rule_knows_is_told_with_line_and_fix():
         (5, "SGD"),
     }
     assert all(one.fix for one in left)
+
+
+@pytest.mark.parametrize(
+    "body", ["g['momentum'] = 0.5", "g['lr'] = g['initial_lr']", "g['lr'] = 1; x += 1", "f(g)"]
+)
+def test_what_else_is_done_to_groups_is_told(body):
+    done = finish(f"import paddle\nfor g in o.param_groups:\n    {body}\n")
+    assert body.partition(";")[0] in done.text
+    assert [one.what for one in done.findings if one.kind == BY_HAND] == ["param_groups"]
+
+
+def test_a_download_of_weights_is_told_of():
+    found = finish("import paddle\npaddle.hub.load_state_dict_from_url(url)\n").findings
+    assert [(one.kind, one.rule) for one in found] == [(BY_HAND, "downloads")]
 
 
 def test_an_unpickled_file_is_told_of():

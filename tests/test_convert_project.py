@@ -7,12 +7,16 @@ frameworks, in half a minute. It needs Python 3.10 or 3.11; elsewhere its tests 
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import assert_user_error, run
+from tests.helpers import TIMEOUT, assert_user_error, run
 from tools.convert import environments, verify
 
 TOOL = ROOT / "tools" / "convert_project.py"
@@ -39,7 +43,7 @@ from net import Net
 torch.manual_seed(0)
 net = Net()
 torch.save(net.state_dict(), "w.ckpt")
-torch.save({"model": net.state_dict(), "epoch": 3}, "sub/w.pt")
+torch.save({"state_dict": net.state_dict(), "epoch": 3}, "sub/w.pt")
 print(net(torch.tensor([[0, 1, 5]])).tolist())
 """
 USE = """
@@ -133,6 +137,15 @@ def test_project_with_weights(project, tmp_path):
         ]
 
 
+def test_weights_of_the_project_keep_their_place(project, tmp_path):
+    folder, _ = project
+    shutil.copy(folder / "sub" / "w.pt", folder / "sub" / "w.pth")
+    done = convert(folder, tmp_path / "out", "--pretrained", folder / "sub")
+    assert done.returncode == 1
+    assert "w.pth:1: not converted: sub/w.pdparams is what another file" in done.stdout
+    assert (tmp_path / "out" / "sub" / "w.pdparams").is_file()
+
+
 def test_single_file(project, tmp_path):
     done = convert(project[0] / "net.py", tmp_path / "out")
     assert done.returncode == 0, done.stderr
@@ -152,8 +165,12 @@ def test_wrong_usage(project, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     (tmp_path / "a.txt").touch()
+    (tmp_path / "empty").mkdir()
     for words, arguments in (
         ("no such file", (tmp_path / "none", tmp_path / "out")),
+        ("holds no Python", (tmp_path / "empty", tmp_path / "out")),
+        ("holds no Python", (tmp_path / "empty", "--check")),
+        ("you are in it", (folder, Path.home(), "--force")),
         ("no .py file", (tmp_path / "a.txt", tmp_path / "out")),
         ("--force", (folder, tmp_path / "full")),
         ("another folder", (folder, folder / "out")),
@@ -169,6 +186,40 @@ def test_a_file_of_python_2_is_named(project, tmp_path):
     (project[0] / "old.py").write_text("print 'a'\n")
     assert_user_error(convert(project[0], tmp_path / "out"), "old.py:1")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_linked_folder_is_not_followed(project, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "old.py").write_text("print 'a'\n")
+    (project[0] / "data").symlink_to(tmp_path / "data")
+    (project[0] / "gone").symlink_to(tmp_path / "gone")
+    done = convert(project[0], tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "data:1: not copied: a link to another folder" in done.stdout
+    assert not (tmp_path / "out" / "data").exists()
+
+
+@pytest.mark.parametrize("of", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_nothing_is_left(project, tmp_path, of):
+    """What is there before stays as it was, and no scratch folder stands beside it."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, TOOL, project[0], tmp_path / "out", "--force", "--pretrained", project[0]],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list(tmp_path.glob(".tools-*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(of)
+    _, said = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + of, said
+    assert b"Traceback" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "project"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
 
 def test_a_damaged_file_of_weights_is_named(project, tmp_path):

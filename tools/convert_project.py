@@ -12,12 +12,12 @@ found a difference), 2 wrong usage or bad input.
 
 import argparse
 import os
-import shutil
+import signal
 import sys
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.args import Parser, whole
 from common.errors import UserError
 from common.run_folder import write_result
 from tools import models
@@ -40,7 +40,7 @@ def main() -> int:
         project = convert(args, folder)
         if args.pretrained:
             project.findings += weights.convert(args, project.folder)
-        put(project.folder, args.target)
+        put(project.folder, args.target, folder / "replaced")
     tell(args, project)
     left = any(finding.kind == BY_HAND for finding in project.findings)
     if args.verify:
@@ -94,7 +94,9 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="hold a converted copy of AlexNet-torch to the original: forward and training",
     )
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of --verify (20)")
+    parser.add_argument(
+        "--steps", type=whole(1, 1000), default=20, metavar="N", help="of --verify (20)"
+    )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     args = parser.parse_args()
@@ -125,6 +127,8 @@ def check_target(source: Path, target: Path, force: bool) -> None:
         raise UserError(f"{target} is a file; name a folder")
     if target.is_dir() and any(target.iterdir()) and not force:
         raise UserError(f"{target} exists; name another folder, or replace it by --force")
+    if any(other in (place, *place.parents) for place in (Path.cwd(), Path.home().resolve())):
+        raise UserError(f"{target}: you are in it, or at home; name another folder")
     near = next(parent for parent in other.parents if parent.exists())
     if not os.access(near, os.W_OK):
         raise UserError(f"{near}: cannot be written to; name a folder that can")
@@ -157,10 +161,10 @@ def convert(args: argparse.Namespace, folder: Path) -> files.Project:
     return files.finish(args.source, before, conversion, leave, tree)
 
 
-def put(folder: Path, target: Path) -> None:
-    """Give the finished project its name."""
+def put(folder: Path, target: Path, aside: Path) -> None:
+    """Give the finished project its name; what had it goes to `aside`, and with that folder."""
     if target.exists():
-        shutil.rmtree(target)
+        os.replace(target, aside)
     os.replace(folder, target)
 
 
@@ -197,4 +201,5 @@ def tell(args: argparse.Namespace, project: files.Project) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scratch files go then, too
     errors.run(main)

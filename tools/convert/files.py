@@ -10,7 +10,7 @@ from pathlib import Path
 from common.paths import ROOT
 from tools.convert import finishing, installed, tables
 from tools.convert.places import WEIGHTS
-from tools.convert.running import LEFT_OUT, SHELL, Conversion
+from tools.convert.running import LEFT_OUT, SHELL, Conversion, copy, is_linked
 from tools.convert.source import (
     BY_HAND,
     DONE,
@@ -104,22 +104,23 @@ def _copy_others(source: Path, target: Path) -> list[Finding]:
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()
-    large = []
+    left = []
 
     def unwanted(folder: str, names: list[str]) -> set[str]:
-        left = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
-        out = set(left(folder, names))
+        known = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
+        out = set(known(folder, names))
         for name in set(names) - out:
             path = Path(folder) / name
-            if path.is_file() and path.stat().st_size > LARGEST:
-                large.append(str(path.relative_to(source)))
+            if is_linked(path) or (path.is_file() and path.stat().st_size > LARGEST):
+                why = "a link to another folder" if is_linked(path) else "over 10 MB"
+                left.append((str(path.relative_to(source)), why))
                 out.add(name)
         return out
 
     if source.is_dir():
-        shutil.copytree(source, target, ignore=unwanted, dirs_exist_ok=True)
-    what, fix = "not copied: over 10 MB", "copy it where the converted project needs it"
-    return [Finding(name, 1, what, fix, LOOK, "data") for name in sorted(large)]
+        copy(source, target, unwanted)
+    fix = "copy it where the converted project needs it"
+    return [Finding(name, 1, f"not copied: {why}", fix, LOOK, "data") for name, why in sorted(left)]
 
 
 def _add_helpers(folder: Path) -> None:

@@ -36,6 +36,7 @@ RULES = {
     "names": rewrites.renames,
     "files": rewrites.files,
     "trust": places.unpickled,
+    "downloads": places.downloads,
     "in place": rewrites.in_place,
     "division": rewrites.division,
     "created": rewrites.created,

@@ -274,6 +274,16 @@ def unpickled(source: Source, names: Names) -> Iterator[Finding]:
             yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
 
 
+def downloads(source: Source, names: Names) -> Iterator[Finding]:
+    """What is fetched is still a file of PyTorch's."""
+    for call in calls(source):
+        full = names.full(call.func) or ""
+        if full.startswith("paddle.hub.load"):
+            fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
+            what = f"{full}() fetches a file of PyTorch's"
+            yield Finding(source.file, call.lineno, what, fix, BY_HAND, "downloads")
+
+
 def datasets(source: Source, names: Names) -> Iterator[Finding]:
     """Paddle's loader asks for its own base class."""
     for node in ast.walk(source.tree):
