@@ -65,6 +65,10 @@ CASES = {
         "optimizer.load_state_dict(c['o'])",
         "paddle_helpers.load_optimizer_state(optimizer, c['o'])",
     ),
+    "a class of a schedule": (
+        "import paddle\nclass A(paddle.optimizer.lr.ReduceOnPlateau): pass",
+        "class A(paddle_helpers.ReduceLROnPlateau):",
+    ),
     "base rate": (
         "import paddle\ns = paddle.optimizer.lr.StepDecay(step_size=2, learning_rate=o.get_lr())",
         "learning_rate=paddle_helpers.base_lr(o)",
@@ -192,6 +196,11 @@ def test_what_else_is_done_to_groups_is_told(body):
     done = finish(f"import paddle\nfor g in o.param_groups:\n    {body}\n")
     assert body.partition(";")[0] in done.text
     assert [one.what for one in done.findings if one.kind == BY_HAND] == ["param_groups"]
+
+
+def test_a_class_of_another_schedule_is_told_of():
+    found = finish("import paddle\nclass A(paddle.optimizer.lr.StepDecay):\n    pass\n").findings
+    assert [(one.kind, one.rule) for one in found] == [(BY_HAND, "derived")]
 
 
 def test_a_download_of_weights_is_told_of():

@@ -51,6 +51,7 @@ RULES = {
     "ranks": places.ranks,
     "annotations": places.annotations,
     "datasets": places.datasets,
+    "derived": places.derived,
     "libraries": places.libraries,
     "rates": places.set_rates,
     "imports": places.imports,

@@ -297,6 +297,20 @@ def datasets(source: Source, names: Names) -> Iterator[Finding]:
                 yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
 
 
+def derived(source: Source, names: Names) -> Iterator[Finding]:
+    """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
+    for node in ast.walk(source.tree):
+        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+            full = names.full(base) or ""
+            if full == "paddle.optimizer.lr.ReduceOnPlateau":
+                source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
+                fix = "is a helper, which takes the optimizer"
+                yield Finding(source.file, node.lineno, full, fix, DONE, "derived")
+            elif full.startswith("paddle.optimizer.lr."):
+                fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
+                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "derived")
+
+
 def libraries(source: Source, names: Names) -> Iterator[Finding]:
     """paddle.vision's networks have weights and names of layers of their own."""
     for node, full in chains(source.tree, names, "paddle.vision.models"):
