@@ -116,6 +116,8 @@ EMULATIONS = {
     "device_count": "paddle.device.cuda.device_count",
     "set_cuda_device": "paddle.cuda.set_device",
     "init_process_group": "paddle.distributed.init_parallel_env",
+    "normal_init_": "paddle.nn.init.normal_",
+    "constant_init_": "paddle.nn.init.constant_",
 }
 
 # Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
