@@ -16,7 +16,6 @@ in the system's cache. Writes scale.csv and scale.png:
                                   of train.py in between, on all cores: the least of three
 """
 
-import argparse
 import csv
 import json
 import os
@@ -30,6 +29,7 @@ from PIL import Image
 
 from benchmarks.variants import LAUNCH
 from common import processor, sample
+from common.args import Parser
 from common.paths import ROOT
 from common.plots import new_figure
 from common.run_folder import replace_whole
@@ -126,7 +126,7 @@ Path("found.json").write_text(json.dumps(found))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__.splitlines()[0])
+    parser = Parser(prog="benchmarks.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few and small, to see that it runs")
     parser.add_argument("--only", nargs="+", choices=AXES, default=list(AXES), metavar="AXIS")
     parser.add_argument("--output", type=Path, help="folder (docs/results; .cache/scale if quick)")

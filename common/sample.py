@@ -9,7 +9,6 @@ only whole numbers and the operations that IEEE 754 rounds exactly (+ - * / sqrt
 or exponential, whose last bit differs between machines; and no chroma subsampling in the JPEG.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -244,7 +243,9 @@ def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 12
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="common.sample", description="Draw the embedded sample.")
+    from common.args import Parser  # here, since it asks this module where the sample is
+
+    parser = Parser(prog="common.sample", description="Draw the embedded sample.")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="only make this PNG")

@@ -20,6 +20,7 @@ COUNTS = ("epoch", "step", "correct", "seen", "world_size")
 MEASURES = ("loss_sum", "best_top1", "lr")
 # What a checkpoint to go on from holds.
 CHECKPOINT = ("model", "optimizer", "scheduler", "scaler", "ema", *COUNTS, *MEASURES)
+ENTRIES = ("model", "state_dict", "model_state_dict")  # under which checkpoints keep their weights
 HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
 LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
 
@@ -144,9 +145,11 @@ def with_own_head(path: Path, weights: dict, own: dict) -> dict:
 def model_entry(path: Path, contents: Any) -> dict:
     """Return the weights of a file: those that a train.py checkpoint was evaluated with, or all.
 
-    Where a run keeps a moving average of the weights, that is what was evaluated.
+    Where a run keeps a moving average of the weights, that is what was evaluated. Other projects'
+    checkpoints are read too, where their weights have one of the usual names.
     """
-    weights = contents.get("model", contents) if isinstance(contents, dict) else None
+    entries = [name for name in ENTRIES if isinstance(contents, dict) and name in contents]
+    weights = contents[entries[0]] if entries else contents
     if not isinstance(weights, dict):
         raise UserError(f"{path}: holds no weights by name; give a state dict or a checkpoint")
     average = contents.get("ema") if "model" in contents else None

@@ -8,7 +8,6 @@ and by its class where it is a method of a tensor, a layer, an optimizer, a sche
 tests/test_course_api.py holds it to that.
 """
 
-import argparse
 import ast
 import json
 import re
@@ -19,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from common import errors
+from common.args import Parser
 from common.paths import ROOT
 
 FRAMEWORKS = {"torch": ("torch", "torchvision"), "paddle": ("paddle",)}
@@ -196,7 +196,7 @@ def methods_of(framework: str) -> dict[str, set[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="List the framework calls that the trees make.")
+    parser = Parser(description="List the framework calls that the trees make.")
     parser.parse_args()
     for framework in FRAMEWORKS:
         print(f"{framework}:")

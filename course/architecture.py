@@ -8,13 +8,13 @@ one that both trees train ("One weird trick", 2014). tests/test_course_architect
 second to the trees' own code.
 """
 
-import argparse
 import io
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common import errors, plots
+from common.args import Parser
 from common.run_folder import replace_whole
 
 CLASSES = 1000
@@ -257,7 +257,7 @@ def draw_shares(axes, counted: list[Counted]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Count and draw AlexNet layer by layer.")
+    parser = Parser(description="Count and draw AlexNet layer by layer.")
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
     parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")
     args = parser.parse_args()

@@ -5,10 +5,10 @@
 The files are those on the disk.
 """
 
-import argparse
 from pathlib import Path
 
 from common import errors, plots
+from common.args import Parser
 from common.paths import ROOT
 from common.run_folder import replace_whole
 
@@ -94,7 +94,7 @@ def draw_block(axes, place: tuple[float, float, float, float], color: str) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the folders of the project as a house.")
+    parser = Parser(description="Draw the folders of the project as a house.")
     parser.add_argument("path", type=Path, metavar="FILE.png")
     draw(parser.parse_args().path)
 

@@ -6,13 +6,13 @@ Exit status 1 where a cell raises; its number and the error are shown. Notebooks
 no lines that begin with % or !.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 from common import errors
+from common.args import Parser
 
 PROGRAM = """
 import json, sys
@@ -46,7 +46,7 @@ def is_clean(path: Path) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Run notebooks from top to bottom.")
+    parser = Parser(description="Run notebooks from top to bottom.")
     parser.add_argument("notebooks", nargs="+", type=Path, metavar="FILE")
     status = 0
     for path in parser.parse_args().notebooks:

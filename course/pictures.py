@@ -6,7 +6,6 @@
 The forward pass is compared on small copies of the trees: see course/plant.py.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from common import errors, plots
+from common.args import Parser
 from common.paths import ROOT
 from common.run_folder import replace_whole
 from course import plant
@@ -126,7 +126,7 @@ PICTURES: dict[str, Callable] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the pictures of chapters 3, 5 and 6.")
+    parser = Parser(description="Draw the pictures of chapters 3, 5 and 6.")
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")
     args = parser.parse_args()

@@ -8,11 +8,11 @@ DIR comes to hold AlexNet-torch, which is right, and AlexNet-paddle, which has o
 hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
 """
 
-import argparse
 import difflib
 from pathlib import Path
 
 from common import errors
+from common.args import Parser
 from common.paths import ROOT
 from common.trees import SMALL, Edits, copy_tree
 from tests import planted, planted_data, planted_training
@@ -102,7 +102,7 @@ def right_text(name: str, file: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m course.plant", description="Plant a fault in a copy of the Paddle tree."
     )
     parser.add_argument("name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise")

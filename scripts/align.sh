@@ -2,8 +2,13 @@
 # Check every step of the port, from a fresh clone; sets up on first use.
 #
 #   bash scripts/align.sh [any option of tools/align.py]
+#   bash scripts/align.sh --paddle-tree my-copy --report reports/mine
+#
+# Exit 0: aligned; 1: diverged; 2: wrong usage or bad input.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+help_before_setup "${BASH_SOURCE[0]}" "$@"
 bash "$root/scripts/setup.sh"
 exec "$root/.venv/bin/python" "$root/tools/align.py" "$@"

@@ -3,18 +3,18 @@
 python scripts/collect_runs.py docs/results/sample.csv runs/*-sample-*
 """
 
-import argparse
 import csv
 import statistics
 from pathlib import Path
 
 from common import errors
+from common.args import Parser
 from common.run_folder import replace_whole
 from experiments.collected import COLUMNS, read_run
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Collect finished runs into a CSV table.")
+    parser = Parser(description="Collect finished runs into a CSV table.")
     parser.add_argument("table", type=Path, help="the CSV file to write")
     parser.add_argument("runs", type=Path, nargs="+", help="run folders")
     args = parser.parse_args()

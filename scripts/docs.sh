@@ -8,19 +8,9 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+no_options "${BASH_SOURCE[0]}" "$@"
 cd "$root"
-
-case ${1:-} in
-    "") ;;
-    -h | --help)
-        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-        exit
-        ;;
-    *)
-        echo "docs.sh: error: no option $1; usage: bash scripts/docs.sh" >&2
-        exit 2
-        ;;
-esac
 
 python=${DOCS_PYTHON:-}
 if [ -z "$python" ]; then

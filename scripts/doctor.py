@@ -57,7 +57,24 @@ def main() -> int:
     for name, program in GPUS.items():
         count = run(program).stdout.strip().splitlines()[-1:] or ["0"]
         print(f"ok        GPUs that {name} can use: {count[0]}")
+    if is_well:
+        tell_of_converters()
     return 0 if is_well else 1
+
+
+def tell_of_converters() -> None:
+    from tools.convert import environments  # here, since it needs what is looked for above
+
+    for converter, folder in environments.FOLDERS.items():
+        title = environments.TITLES[converter]
+        if environments.is_made(converter):
+            print(f"ok        {title}: {folder}")
+        elif converter == "x2paddle" and sys.version_info[:2] not in environments.X2PADDLE_PYTHONS:
+            print(
+                f"optional  {title}: needs Python 3.10 or 3.11 in .venv, which PaConvert does not"
+            )
+        else:
+            print(f"optional  {title}: tools/convert_project.py makes {folder} at first use")
 
 
 def requirements_of(requirements: list[Requirement], extra: str) -> list[Requirement]:

@@ -7,6 +7,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+no_options "${BASH_SOURCE[0]}" "$@"
 missing=0
 
 ok() { printf 'ok        %s\n' "$*"; }
@@ -15,18 +17,6 @@ absent() {
     missing=1
 }
 optional() { printf 'optional  %s\n' "$*"; }
-
-case ${1:-} in
-    "") ;;
-    -h | --help)
-        sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-        exit
-        ;;
-    *)
-        echo "doctor.sh: error: no option $1; usage: bash scripts/doctor.sh" >&2
-        exit 2
-        ;;
-esac
 
 system=$(uname -s)
 if [ "$system" = Linux ]; then ok "$system $(uname -m), $(nproc) cores"; else

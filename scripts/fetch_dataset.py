@@ -12,7 +12,6 @@ that you have from elsewhere may be put by hand. DIR is written whole or not at 
     flowers102   train: the 2,040 pictures of its train and val splits; val: the 6,149 of its test
 """
 
-import argparse
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from PIL.Image import Image
 from torchvision import datasets
 
 from common import archives, errors, public_data, whole_folders
+from common.args import Parser
 from common.errors import UserError
 from common.paths import DATA_DIR
 
@@ -110,7 +110,7 @@ def lay_out(pictures: Iterator[Picture], folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fetch_dataset.py", description="Fetch a public data set as an image folder."
     )
     parser.add_argument("name", choices=sorted(public_data.SIZES))

@@ -6,7 +6,6 @@ The file's name ends with the first digits of its SHA-256, against which it is c
 have from elsewhere may be put into FOLDER by hand.
 """
 
-import argparse
 import re
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from downloads import File, download  # first: it says so where torchvision is m
 from torchvision.models import AlexNet_Weights
 
 from common import errors, whole_folders
+from common.args import Parser
 from common.errors import UserError
 
 
@@ -24,7 +24,7 @@ def published() -> File:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fetch_weights.py", description="Fetch torchvision's published weights of AlexNet."
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the file is kept")

@@ -7,7 +7,6 @@ DIR/.partial, where a call that was interrupted goes on. torchvision.datasets.Im
 same layout, but unpacks whatever names an archive holds and takes a half-made folder for whole.
 """
 
-import argparse
 import hashlib
 import io
 import os
@@ -21,7 +20,7 @@ from scipy.io import loadmat
 from tqdm import tqdm
 
 from common import archives, errors, whole_folders
-from common.args import whole
+from common.args import Parser, whole
 from common.errors import UserError, show
 from common.run_folder import replace_whole
 
@@ -189,12 +188,14 @@ def read_md5s(file: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="prepare_imagenet.py",
         description="Lay the official ImageNet archives out as an image folder.",
     )
-    parser.add_argument("archives", type=Path, help=f"the folder with {', '.join(MD5)}")
-    parser.add_argument("output", type=Path, help="where train and val are to be")
+    parser.add_argument(
+        "archives", type=Path, metavar="ARCHIVES", help=f"the folder with {', '.join(MD5)}"
+    )
+    parser.add_argument("output", type=Path, metavar="DIR", help="where train and val are to be")
     parser.add_argument(
         "--md5",
         type=Path,
@@ -207,7 +208,7 @@ def main() -> None:
         nargs=2,
         metavar=("TRAIN", "VAL"),
         default=PICTURES,
-        help="how many pictures such archives hold (%(default)s)",
+        help=f"how many pictures such archives hold ({PICTURES[0]} {PICTURES[1]})",
     )
     args = parser.parse_args()
     md5 = read_md5s(args.md5) if args.md5 else MD5

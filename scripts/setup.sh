@@ -8,6 +8,8 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+no_options "${BASH_SOURCE[0]}" "$@"
 venv=$root/.venv
 stamp=$venv/.complete
 needed_gb=8
@@ -16,15 +18,6 @@ fail() {
     echo "setup.sh: error: $*" >&2
     exit 2
 }
-
-case ${1:-} in
-    "") ;;
-    -h | --help)
-        sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-        exit
-        ;;
-    *) fail "no option $1; usage: bash scripts/setup.sh" ;;
-esac
 
 # What is installed is up to date when none of these has changed since.
 wanted() {

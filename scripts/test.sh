@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# Run every test; sets up on first use. Options go to pytest: bash scripts/test.sh -k presets
+# Run every test; sets up on first use.
+#
+#   bash scripts/test.sh                          a fault or two of each kind is planted
+#   bash scripts/test.sh --all-faults             every fault, and what takes long: hours
+#   bash scripts/test.sh tests/test_optim.py -k momentum      any option of pytest
+#
 # Two files of tests run at a time; -n 0 runs one after the other, which -s and --pdb need.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+case ${1:-} in
+    -h | --help)
+        show_head "${BASH_SOURCE[0]}"
+        exit
+        ;;
+esac
 bash "$root/scripts/setup.sh"
 cd "$root"
 exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

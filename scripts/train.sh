@@ -7,6 +7,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
 
 usage() {
     echo "train.sh: error: $*; usage: bash scripts/train.sh --framework {torch,paddle}" \
@@ -36,11 +37,15 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+help_before_setup "${BASH_SOURCE[0]}" ${options[@]+"${options[@]}"}
 case $framework in
     torch | paddle) ;;
     "")
         case " ${options[*]-} " in
-            *" --help "* | *" -h "*) framework=torch ;; # the options are the same in both
+            *" --help "* | *" -h "*)
+                show_head "${BASH_SOURCE[0]}" # what this script alone knows
+                framework=torch # the options are the same in both
+                ;;
             *) usage "name the framework" ;;
         esac
         ;;

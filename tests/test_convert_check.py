@@ -2,13 +2,16 @@
 
 import pytest
 
-from tools import convert_check
+from tools.convert import checks
 
 HEAD = "import torch\nfrom torch.utils.data import DataLoader, Dataset\n"
 FOUND = {
     "boards": "from torch.utils.tensorboard import SummaryWriter",
     "bitwise": "def f(a: torch.Tensor):\n    return (a > b) & (a < c)",
     "bitwise, not": "x = torch.isnan(y)\nz = ~x",
+    "bitwise, of self": "class A(Dataset):\n    def __init__(self):\n"
+    "        self.a = torch.ones(2)\n"
+    "    def f(self, i):\n        a = self.a[i]\n        return (a > b) & c",
     "datasets": "class A:\n    def __len__(self): pass\n    def __getitem__(self, i): pass",
     "downloads": "torch.hub.load_state_dict_from_url(u)",
     "downloads, model": "import torchvision\ntorchvision.models.alexnet(pretrained=True)",
@@ -27,13 +30,16 @@ RIGHT = {
     "        return i, 1\n",
     "numbers": "x = torch.zeros(3)\nx.size(0) > 1\nx.item() == 2\nlen(x) > 1\n",
     "models": "import torchvision\ntorchvision.models.alexnet(weights=None)\n",
+    "of another class": "class A(Dataset):\n    def __init__(self):\n"
+    "        self.a = torch.ones(2)\n"
+    "class B(Dataset):\n    def f(self):\n        return self.a & 1, self.a > 1\n",
     "no workers": "DataLoader(a, num_workers=2)\n",
 }
 
 
 def rules(tmp_path, text):
     (tmp_path / "a.py").write_text(HEAD + text + "\n")
-    return convert_check.check(tmp_path)
+    return checks.check(tmp_path)
 
 
 @pytest.mark.parametrize("case", FOUND)
@@ -50,4 +56,4 @@ def test_what_is_right_is_not_told_of(tmp_path, case):
 
 def test_weights_in_shell_scripts(tmp_path):
     (tmp_path / "run.sh").write_text("# see https://a.b/net.pth\npython a.py weights/net.ckpt\n")
-    assert [(one.file, one.line) for one in convert_check.check(tmp_path)] == [("run.sh", 2)]
+    assert [(one.file, one.line) for one in checks.check(tmp_path)] == [("run.sh", 2)]

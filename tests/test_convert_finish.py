@@ -4,13 +4,13 @@ import ast
 
 import pytest
 
-from tools import convert_finish, convert_run
-from tools.convert_files import changed, with_endings
-from tools.convert_source import BY_HAND, DONE, LOOK, Source
+from tools.convert import finishing, running
+from tools.convert.files import changed, with_endings
+from tools.convert.source import BY_HAND, DONE, LOOK, Source
 
 
 def finish(text, original=None, **settings):
-    return convert_finish.finish("a.py", text, original, **settings)
+    return finishing.finish("a.py", text, original, **settings)
 
 
 def rewritten(text, **settings):
@@ -39,6 +39,14 @@ CASES = {
         "def f(self):\n    self.optimizer.param_groups[0]['lr'] = 2 * x",
         "self.optimizer.set_lr(2 * x)",
     ),
+    "a rate of each group": (
+        "def f(o):\n    for g in o.param_groups:\n        g['lr'] = max(g['lr'], x)",
+        "o.set_lr(max(o.get_lr(), x))",
+    ),
+    "a rate that is multiplied": (
+        "def f(o):\n    for group in o.param_groups:\n        group['lr'] *= 0.1",
+        "o.set_lr(o.get_lr() * 0.1)",
+    ),
     "in place": ("a.mul_(0.5)", "paddle_helpers.in_place(a, 'mul_', 0.5)"),
     "in place, in a chain": (
         "a.mul_(d).add_(p, alpha=1 - d)",
@@ -56,6 +64,10 @@ CASES = {
     "optimizer's state": (
         "optimizer.load_state_dict(c['o'])",
         "paddle_helpers.load_optimizer_state(optimizer, c['o'])",
+    ),
+    "a class of a schedule": (
+        "import paddle\nclass A(paddle.optimizer.lr.ReduceOnPlateau): pass",
+        "class A(paddle_helpers.ReduceLROnPlateau):",
     ),
     "base rate": (
         "import paddle\ns = paddle.optimizer.lr.StepDecay(step_size=2, learning_rate=o.get_lr())",
@@ -177,6 +189,25 @@ def test_what_no_rule_knows_is_told_with_line_and_fix():
     assert all(one.fix for one in left)
 
 
+@pytest.mark.parametrize(
+    "body", ["g['momentum'] = 0.5", "g['lr'] = g['initial_lr']", "g['lr'] = 1; x += 1", "f(g)"]
+)
+def test_what_else_is_done_to_groups_is_told(body):
+    done = finish(f"import paddle\nfor g in o.param_groups:\n    {body}\n")
+    assert body.partition(";")[0] in done.text
+    assert [one.what for one in done.findings if one.kind == BY_HAND] == ["param_groups"]
+
+
+def test_a_class_of_another_schedule_is_told_of():
+    found = finish("import paddle\nclass A(paddle.optimizer.lr.StepDecay):\n    pass\n").findings
+    assert [(one.kind, one.rule) for one in found] == [(BY_HAND, "derived")]
+
+
+def test_a_download_of_weights_is_told_of():
+    found = finish("import paddle\npaddle.hub.load_state_dict_from_url(url)\n").findings
+    assert [(one.kind, one.rule) for one in found] == [(BY_HAND, "downloads")]
+
+
 def test_an_unpickled_file_is_told_of():
     found = finish("import paddle\npaddle.load('a.pdparams')\n").findings
     assert [one.kind for one in found] == [LOOK]
@@ -194,12 +225,12 @@ def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
         "    StepLR(o, 3)\n    return torch.flatten(x, 1)\n"
     )
     names = {"torch.flatten", "torch.optim.lr_scheduler.StepLR"}
-    found = convert_run.make_acceptable(tmp_path, "a.py", names)
+    found = running.make_acceptable(tmp_path, "a.py", names)
     assert len(found) == 2
     text = path.read_text()
     assert "torch" not in text.replace("paddle.flatten", "")
     assert "paddle.flatten(x, 1)" in text and "paddle_helpers.StepLR(o, 3)" in text
-    assert not convert_run.make_acceptable(tmp_path, "a.py", names)
+    assert not running.make_acceptable(tmp_path, "a.py", names)
 
 
 def test_endings_in_shell_scripts():

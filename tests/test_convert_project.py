@@ -1,19 +1,23 @@
 """tools/convert_project.py from end to end, with the real converters in their own environments.
 
-PaConvert's is made at first use (seconds). X2Paddle's takes longer and needs Python 3.10 or 3.11:
-its tests are left out where no call with --with x2paddle has made it.
+Both are made at first use: PaConvert's in seconds; X2Paddle's, which borrows the installed
+frameworks, in half a minute. It needs Python 3.10 or 3.11; elsewhere its tests are left out.
 """
 
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import assert_user_error, run
-from tools import convert_environments, convert_verify
+from tests.helpers import TIMEOUT, assert_user_error, run
+from tools.convert import environments, verify
 
 TOOL = ROOT / "tools" / "convert_project.py"
 TORCH = ROOT / "AlexNet-torch"
@@ -39,7 +43,7 @@ from net import Net
 torch.manual_seed(0)
 net = Net()
 torch.save(net.state_dict(), "w.ckpt")
-torch.save({"model": net.state_dict(), "epoch": 3}, "sub/w.pt")
+torch.save({"state_dict": net.state_dict(), "epoch": 3}, "sub/w.pt")
 print(net(torch.tensor([[0, 1, 5]])).tolist())
 """
 USE = """
@@ -51,8 +55,8 @@ net.set_state_dict(paddle.load(sys.argv[1]))
 print(net(paddle.to_tensor([[0, 1, 5]])).tolist())
 """
 x2paddle = pytest.mark.skipif(
-    not convert_environments.is_made("x2paddle"),
-    reason="X2Paddle's environment is not made (tools/convert_project.py ... --with x2paddle)",
+    sys.version_info[:2] not in environments.X2PADDLE_PYTHONS,
+    reason="X2Paddle runs on Python 3.10 and 3.11",
 )
 
 
@@ -112,7 +116,7 @@ def test_no_path_of_this_machine(tree):
 
 
 def test_training_is_that_of_the_original(tree):
-    check = convert_verify.training(TORCH, tree[0], "paconvert", steps=2)
+    check = verify.training(TORCH, tree[0], "paconvert", steps=2)
     assert check.aligned, check.said
     assert check.float64 < 1e-12
 
@@ -131,6 +135,15 @@ def test_project_with_weights(project, tmp_path):
         assert json.loads(done.stdout.splitlines()[-1]) == [
             [pytest.approx(row, abs=1e-6) for row in word] for word in expected
         ]
+
+
+def test_weights_of_the_project_keep_their_place(project, tmp_path):
+    folder, _ = project
+    shutil.copy(folder / "sub" / "w.pt", folder / "sub" / "w.pth")
+    done = convert(folder, tmp_path / "out", "--pretrained", folder / "sub")
+    assert done.returncode == 1
+    assert "w.pth:1: not converted: sub/w.pdparams is what another file" in done.stdout
+    assert (tmp_path / "out" / "sub" / "w.pdparams").is_file()
 
 
 def test_single_file(project, tmp_path):
@@ -152,8 +165,12 @@ def test_wrong_usage(project, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").touch()
     (tmp_path / "a.txt").touch()
+    (tmp_path / "empty").mkdir()
     for words, arguments in (
         ("no such file", (tmp_path / "none", tmp_path / "out")),
+        ("holds no Python", (tmp_path / "empty", tmp_path / "out")),
+        ("holds no Python", (tmp_path / "empty", "--check")),
+        ("you are in it", (folder, Path.home(), "--force")),
         ("no .py file", (tmp_path / "a.txt", tmp_path / "out")),
         ("--force", (folder, tmp_path / "full")),
         ("another folder", (folder, folder / "out")),
@@ -171,6 +188,40 @@ def test_a_file_of_python_2_is_named(project, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_linked_folder_is_not_followed(project, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "old.py").write_text("print 'a'\n")
+    (project[0] / "data").symlink_to(tmp_path / "data")
+    (project[0] / "gone").symlink_to(tmp_path / "gone")
+    done = convert(project[0], tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "data:1: not copied: a link to another folder" in done.stdout
+    assert not (tmp_path / "out" / "data").exists()
+
+
+@pytest.mark.parametrize("of", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_nothing_is_left(project, tmp_path, of):
+    """What is there before stays as it was, and no scratch folder stands beside it."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, TOOL, project[0], tmp_path / "out", "--force", "--pretrained", project[0]],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list(tmp_path.glob(".tools-*")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(of)
+    _, said = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 128 + of, said
+    assert b"Traceback" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "project"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
+
+
 def test_a_damaged_file_of_weights_is_named(project, tmp_path):
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"no weights")
@@ -180,22 +231,22 @@ def test_a_damaged_file_of_weights_is_named(project, tmp_path):
 
 def test_an_environment_that_was_broken_off_is_made_anew(tmp_path, monkeypatch):
     folder = tmp_path / ".venv-convert"
-    monkeypatch.setattr(convert_environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
 
     def fails(*command):
         folder.mkdir(exist_ok=True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert_environments, "_run", fails)
+    monkeypatch.setattr(environments, "_run", fails)
     with pytest.raises(KeyboardInterrupt):
-        convert_environments.python("paconvert")
-    assert not folder.exists() and not convert_environments.is_made("paconvert")
+        environments.python("paconvert")
+    assert not folder.exists() and not environments.is_made("paconvert")
 
 
 def test_x2paddle_asks_for_its_python(monkeypatch):
-    monkeypatch.setattr(convert_environments.sys, "version_info", (3, 13, 0))
-    with pytest.raises(convert_environments.UserError, match=r"3\.10 and 3\.11"):
-        convert_environments.python("x2paddle")
+    monkeypatch.setattr(environments.sys, "version_info", (3, 13, 0))
+    with pytest.raises(environments.UserError, match=r"3\.10 and 3\.11"):
+        environments.python("x2paddle")
 
 
 @x2paddle
@@ -206,10 +257,37 @@ def test_x2paddle_weights_are_turned_by_type(project, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out"
     assert "compat" not in (out / "net.py").read_text()
-    python = convert_environments.python("x2paddle")
+    python = environments.python("x2paddle")
     done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == [[pytest.approx(row, abs=1e-6) for row in word] for word in expected]
+
+
+@x2paddle
+@pytest.mark.seldom
+def test_routes_without_source(tmp_path):
+    """A traced network and ONNX; a file that is no AlexNet's is named, and nothing is written."""
+    tool = ROOT / "tools" / "convert_routes.py"
+    make = (
+        "import torch; from models import AlexNet; "
+        f"torch.save(AlexNet(num_classes=10).state_dict(), {str(tmp_path / 'w.pth')!r}); "
+        f"torch.save({{'a': torch.ones(2)}}, {str(tmp_path / 'bad.pth')!r})"
+    )
+    path = os.pathsep.join([str(TORCH), str(ROOT)])
+    done = run(sys.executable, "-c", make, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    done = run(sys.executable, tool, tmp_path / "w.pth", out, "--json", tmp_path / "found.json",
+               PYTHONPATH=path)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    for route in ("trace", "onnx"):
+        assert f"{route}: aligned" in done.stdout and found[route]["relative"] < 1e-5
+        assert list(out.glob(f"{route}/inference_model/model.pdiparams"))
+        assert Path(found[route]["file"]).is_relative_to(out)
+    done = run(sys.executable, tool, tmp_path / "bad.pth", tmp_path / "none", PYTHONPATH=path)
+    assert_user_error(done, "bad.pth")
+    assert not list((tmp_path / "none").iterdir())
 
 
 @x2paddle

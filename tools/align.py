@@ -66,7 +66,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="align.py",
         allow_abbrev=False,
-        description="Check every step of a port, from the weights' start to the training.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
     )
     models.add_model(parser)

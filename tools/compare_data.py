@@ -65,7 +65,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_data.py",
         allow_abbrev=False,
-        description="Compare what the two trees' loaders give, sample by sample.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("pictures")
     group.add_argument(

@@ -56,7 +56,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_forward.py",
         allow_abbrev=False,
-        description="Compare the forward pass of two networks, layer by layer.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("weights (without these: drawn from the seed)")
     group.add_argument("--weights", type=Path, metavar="FILE", help="of either framework, for both")

@@ -54,7 +54,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_training.py",
         allow_abbrev=False,
-        description="Compare the training of two trees step by step.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     models.add_model(parser)
     parser.add_argument(

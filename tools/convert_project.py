@@ -12,18 +12,18 @@ found a difference), 2 wrong usage or bad input.
 
 import argparse
 import os
-import shutil
+import signal
 import sys
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.args import Parser, whole
 from common.errors import UserError
 from common.run_folder import write_result
-from tools import convert_check, convert_files, convert_finish, convert_run, convert_verify, models
-from tools import convert_weights as weights
-from tools.convert_environments import TITLES
-from tools.convert_source import BY_HAND, DONE, LOOK, Finding
+from tools import models
+from tools.convert import checks, files, finishing, running, verify, weights
+from tools.convert.environments import TITLES
+from tools.convert.source import BY_HAND, DONE, LOOK, Finding
 from tools.probes import scratch
 
 LEFT = 1
@@ -40,11 +40,11 @@ def main() -> int:
         project = convert(args, folder)
         if args.pretrained:
             project.findings += weights.convert(args, project.folder)
-        put(project.folder, args.target)
+        put(project.folder, args.target, folder / "replaced")
     tell(args, project)
     left = any(finding.kind == BY_HAND for finding in project.findings)
     if args.verify:
-        aligned = convert_verify.verify(args.source, args.target, args.converter, args.steps)
+        aligned = verify.verify(args.source, args.target, args.converter, args.steps)
         return LEFT if left or not aligned else 0
     return LEFT if left else 0
 
@@ -53,8 +53,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_project.py",
         allow_abbrev=False,
-        description="Convert a PyTorch project to PaddlePaddle, and finish what is left.",
-        epilog="Exit status: 0 all done, 1 something is left to do by hand, 2 wrong usage.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, metavar="IN", help="a folder, or one .py file")
     parser.add_argument("target", type=Path, nargs="?", metavar="OUT", help="a new folder")
@@ -84,17 +84,19 @@ def parse() -> argparse.Namespace:
         "--leave",
         action="append",
         default=[],
-        choices=convert_finish.NAMES,
+        choices=finishing.NAMES,
         metavar="RULE",
         help="leave a rule out, to see what the converter wrote; may be repeated: "
-        + ", ".join(convert_finish.NAMES),
+        + ", ".join(finishing.NAMES),
     )
     parser.add_argument(
         "--verify",
         action="store_true",
         help="hold a converted copy of AlexNet-torch to the original: forward and training",
     )
-    parser.add_argument("--steps", type=int, default=20, metavar="N", help="of --verify (20)")
+    parser.add_argument(
+        "--steps", type=whole(1, 1000), default=20, metavar="N", help="of --verify (20)"
+    )
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     args = parser.parse_args()
@@ -113,7 +115,7 @@ def parse() -> argparse.Namespace:
 
 def is_tree(folder: Path) -> bool:
     """Say whether a folder is a copy of AlexNet-torch, at which the tools can look."""
-    return all((folder / name).is_file() for name in convert_files.INSTRUMENTS)
+    return all((folder / name).is_file() for name in files.INSTRUMENTS)
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -125,6 +127,8 @@ def check_target(source: Path, target: Path, force: bool) -> None:
         raise UserError(f"{target} is a file; name a folder")
     if target.is_dir() and any(target.iterdir()) and not force:
         raise UserError(f"{target} exists; name another folder, or replace it by --force")
+    if any(other in (place, *place.parents) for place in (Path.cwd(), Path.home().resolve())):
+        raise UserError(f"{target}: you are in it, or at home; name another folder")
     near = next(parent for parent in other.parents if parent.exists())
     if not os.access(near, os.W_OK):
         raise UserError(f"{near}: cannot be written to; name a folder that can")
@@ -133,8 +137,8 @@ def check_target(source: Path, target: Path, force: bool) -> None:
 def check(args: argparse.Namespace) -> int:
     """Tell of what the converters are known to stumble over."""
     with scratch() as folder:
-        staged = convert_run.stage(args.source, folder / "in")
-        found = convert_check.check(staged)
+        staged = running.stage(args.source, folder / "in")
+        found = checks.check(staged)
     for finding in found:
         print(finding)
     print(f"{len(found)} places to look at before the conversion")
@@ -143,28 +147,28 @@ def check(args: argparse.Namespace) -> int:
     return LEFT if found else 0
 
 
-def convert(args: argparse.Namespace, folder: Path) -> convert_files.Project:
+def convert(args: argparse.Namespace, folder: Path) -> files.Project:
     """Convert and finish in `folder`. Raises UserError where the converter fails."""
-    staged = convert_run.stage(args.source, folder / "in")
-    before = convert_run.stage(args.source, folder / "before")
+    staged = running.stage(args.source, folder / "in")
+    before = running.stage(args.source, folder / "before")
     tree = is_tree(args.source)
     if tree:
-        for name in convert_files.INSTRUMENTS:
+        for name in files.INSTRUMENTS:
             (staged / name).unlink()
     leave = set(args.leave)
-    conversion = convert_run.convert(args.converter, staged, folder / "out", leave)
+    conversion = running.convert(args.converter, staged, folder / "out", leave)
     args.seconds = conversion.seconds
-    return convert_files.finish(args.source, before, conversion, leave, tree)
+    return files.finish(args.source, before, conversion, leave, tree)
 
 
-def put(folder: Path, target: Path) -> None:
-    """Give the finished project its name."""
+def put(folder: Path, target: Path, aside: Path) -> None:
+    """Give the finished project its name; what had it goes to `aside`, and with that folder."""
     if target.exists():
-        shutil.rmtree(target)
+        os.replace(target, aside)
     os.replace(folder, target)
 
 
-def tell(args: argparse.Namespace, project: convert_files.Project) -> None:
+def tell(args: argparse.Namespace, project: files.Project) -> None:
     """Print what was done and what is left."""
     kinds: dict[str, list[Finding]] = {DONE: [], LOOK: [], BY_HAND: []}
     for finding in sorted(project.findings, key=lambda one: (one.file, one.line)):
@@ -197,4 +201,5 @@ def tell(args: argparse.Namespace, project: convert_files.Project) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scratch files go then, too
     errors.run(main)

@@ -9,8 +9,9 @@ float32. Exit status: 0 aligned, 1 diverged, 2 wrong usage or bad input.
 import argparse
 import json
 import os
-import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from common import errors
@@ -18,17 +19,17 @@ from common.args import Parser
 from common.errors import UserError
 from common.paths import ROOT
 from common.run_folder import write_result
-from tools import convert_environments
-from tools.probes import default_tree
+from tools.convert import environments
+from tools.probes import default_tree, scratch
 
-SCRIPT = Path(__file__).parent / "converted" / "x2paddle_route.py.txt"
+SCRIPT = Path(__file__).parent / "convert" / "shipped" / "x2paddle_route.py.txt"
 ROUTES = ("trace", "onnx")
 MOST = 1e-5  # relative, in float32: live AlexNets of both frameworks differ by 1e-6 (docs/results)
 
 
 def main() -> int:
     args = parse()
-    python = convert_environments.python("x2paddle")
+    python = environments.python("x2paddle")
     found = {route: run(python, route, args) for route in args.route or ROUTES}
     for route, one in found.items():
         verdict = "aligned" if one["relative"] < MOST else "diverged"
@@ -44,7 +45,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_routes.py",
         allow_abbrev=False,
-        description="Carry AlexNet to Paddle's inference format by X2Paddle.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help=".pth or .safetensors")
     parser.add_argument("target", type=Path, metavar="OUT", help="a folder")
@@ -63,10 +65,23 @@ def parse() -> argparse.Namespace:
 
 
 def run(python: Path, route: str, args: argparse.Namespace) -> dict:
-    """Run one route; return the file and the differences. Raises UserError where it fails."""
+    """Run one route; return the file and the differences. Raises UserError where it fails.
+
+    OUT/route is whole, or what it was before.
+    """
     target = (args.target / route).resolve()
-    shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(near=target.parent) as folder:
+        made = folder.resolve() / route
+        found = run_in_environment(python, route, args, made)
+        if target.exists():
+            os.replace(target, folder / "replaced")
+        os.replace(made, target)
+    return found | {"file": found["file"].replace(str(made), str(target))}
+
+
+def run_in_environment(python: Path, route: str, args: argparse.Namespace, target: Path) -> dict:
+    """Run a route in X2Paddle's environment, into the folder `target`, which is made."""
     done = subprocess.run(
         [
             str(python),
@@ -92,4 +107,5 @@ def run(python: Path, route: str, args: argparse.Namespace) -> dict:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scratch files go then, too
     errors.run(main)

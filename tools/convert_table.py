@@ -4,7 +4,7 @@
 
 Converts AlexNet-torch by each converter, finishes it, holds the result and the hand port to the
 original by compare_forward and compare_training, and times the training step of each in turn.
-Writes docs/results/convert.csv and convert.md.
+Writes docs/results/convert.csv and convert.md. Exit status: 0 done, 2 wrong usage.
 """
 
 import argparse
@@ -22,13 +22,14 @@ from common.args import Parser, whole
 from common.errors import UserError
 from common.paths import ROOT
 from common.run_folder import package_versions, replace_whole
-from tools import convert_files, convert_verify
-from tools.convert_environments import TITLES
-from tools.convert_source import BY_HAND, python_files, read_text
+from tools.convert import verify
+from tools.convert.environments import TITLES
+from tools.convert.files import INSTRUMENTS, changed, plain
+from tools.convert.source import BY_HAND, python_files, read_text
 from tools.probes import default_tree, scratch
 
 RESULTS = ROOT / "docs" / "results" / "convert"  # .csv and .md
-TIMER = Path(__file__).parent / "converted" / "time_steps.py.txt"
+TIMER = Path(__file__).parent / "convert" / "shipped" / "time_steps.py.txt"
 BATCH = 16
 
 
@@ -70,7 +71,10 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = Parser(
-        prog="convert_table.py", allow_abbrev=False, description=__doc__.splitlines()[0]
+        prog="convert_table.py",
+        allow_abbrev=False,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--steps", type=whole(1, 1000), default=20, metavar="N", help="(20)")
     parser.add_argument(
@@ -87,12 +91,12 @@ def by_hand(source: Path, steps: int) -> Row:
     """Count and check AlexNet-paddle, in which every changed line was written by hand."""
     port = default_tree("paddle")
     files = [path.relative_to(source) for path in python_files(source)]
-    files = [file for file in files if str(file) not in convert_files.INSTRUMENTS]
+    files = [file for file in files if str(file) not in INSTRUMENTS]
     texts = [(read_text(source / file), read_text(port / file)) for file in files]
-    changed = sum(convert_files.changed(*pair) for pair in texts)
-    lines = sum(len(convert_files.plain(text)) for text, _ in texts)
+    lines_changed = sum(changed(*pair) for pair in texts)
+    lines = sum(len(plain(text)) for text, _ in texts)
     return Row(
-        *("by hand (`AlexNet-paddle`)", len(files), 0, lines, 0, 0, changed, 0, None),
+        *("by hand (`AlexNet-paddle`)", len(files), 0, lines, 0, 0, lines_changed, 0, None),
         *checked(source, port, "paconvert", steps),
     )
 
@@ -112,7 +116,7 @@ def by_converter(converter: str, source: Path, target: Path, steps: int) -> Row:
         [str(word) for word in [*command, "--with", converter]],
         capture_output=True,
         text=True,
-        env=convert_verify.settings("paconvert"),
+        env=verify.settings("paconvert"),
     )
     if done.returncode not in (0, 1):
         raise UserError(f"{TITLES[converter]}: {done.stderr.strip()}")
@@ -121,7 +125,7 @@ def by_converter(converter: str, source: Path, target: Path, steps: int) -> Row:
     port = default_tree("paddle")
     unwritten = [one["file"] for one in left if one["rule"] == "not written"]
     places = {(one["file"], one["line"]) for one in left if one["rule"] != "not written"}
-    to_write = sum(len(convert_files.plain(read_text(port / name))) for name in unwritten)
+    to_write = sum(len(plain(read_text(port / name))) for name in unwritten)
     return Row(
         f"{TITLES[converter]}, finished",
         *(counts["files"], counts["not_written"], counts["lines"]),
@@ -132,8 +136,8 @@ def by_converter(converter: str, source: Path, target: Path, steps: int) -> Row:
 
 
 def checked(source: Path, tree: Path, converter: str, steps: int) -> tuple:
-    forward = convert_verify.forward(source, tree, converter)
-    training = convert_verify.training(source, tree, converter, steps)
+    forward = verify.forward(source, tree, converter)
+    training = verify.training(source, tree, converter, steps)
     aligned = "aligned" if forward.aligned and training.aligned else "diverged"
     return aligned, forward.float64, training.float64, training.float32
 
@@ -143,7 +147,7 @@ def speeds(trees: dict[str, Path], rounds: int, steps: int) -> dict[str, float]:
     found: dict[str, list[float]] = {way: [] for way in trees}
     for _ in range(rounds):
         for way, tree in trees.items():
-            own = convert_verify.settings("x2paddle" if way == "x2paddle" else "paconvert")
+            own = verify.settings("x2paddle" if way == "x2paddle" else "paconvert")
             python = own.get("PADDLE_PYTHON") or sys.executable
             done = subprocess.run(
                 [python, "-W", "ignore", str(TIMER), str(tree), str(BATCH), str(steps)],

@@ -8,10 +8,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.convert_files import with_endings
-from tools.convert_places import notes
-from tools.convert_run import SHELL
-from tools.convert_source import Finding, Names, Source, parents, python_files, read_text
+from tools.convert.files import with_endings
+from tools.convert.places import notes
+from tools.convert.running import SHELL
+from tools.convert.source import Finding, Names, Source, parents, python_files, read_text
 
 ELEMENTWISE = (ast.BitAnd, ast.BitOr, ast.BitXor)
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
@@ -48,6 +48,8 @@ class Look:
         self.names = Names(source.tree)
         self.up = parents(source.tree)
         self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
+        self.tensors: dict[ast.AST, set[str]] = {}
+        self.tensors = self._tensors()  # twice: methods use what other methods assign to self
         self.tensors = self._tensors()
 
     def _tensors(self) -> dict[ast.AST, set[str]]:
@@ -66,8 +68,15 @@ class Look:
                 for node in ast.walk(scope):
                     if isinstance(node, ast.Assign) and self.is_tensor(node.value, own):
                         for target in node.targets:
-                            own |= {n.id for n in ast.walk(target) if isinstance(n, ast.Name)}
+                            own |= names_in(target)
         return found
+
+    def _of_self(self, node: ast.AST) -> set[str]:
+        """Return what the methods of the class around a node assign to self: "self.x"."""
+        while node is not self.tree and not isinstance(node, ast.ClassDef):
+            node = self.up[id(node)]
+        own = [self.tensors.get(one, set()) for one in ast.walk(node) if one is not self.tree]
+        return {name for names in own for name in names if name.startswith("self.")}
 
     def scope(self, node: ast.AST) -> set[str]:
         while node is not self.tree and not isinstance(node, ast.FunctionDef):
@@ -79,6 +88,9 @@ class Look:
         known = self.scope(node) if known is None else known
         if isinstance(node, ast.Name):
             return node.id in known
+        if isinstance(node, ast.Attribute):
+            name = written(node)
+            return name in known or name in self._of_self(node)
         if isinstance(node, ast.Call):
             full = self.names.full(node.func) or ""
             if full.startswith("torch."):
@@ -104,6 +116,23 @@ class Look:
 
     def told(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
         return Finding(self.source.file, node.lineno, what, fix, rule=rule)
+
+
+def written(node: ast.AST) -> str:
+    """Return self.x as it is written; of other attributes nothing."""
+    own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    return f"self.{node.attr}" if own and node.value.id == "self" else ""
+
+
+def names_in(target: ast.AST) -> set[str]:
+    """Return what an assignment's target names: variables, and attributes of self."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return {name for one in target.elts for name in names_in(one)}
+    if isinstance(target, ast.Starred):
+        return names_in(target.value)
+    if isinstance(target, ast.Subscript):
+        return names_in(target.value)
+    return {target.id} if isinstance(target, ast.Name) else {written(target)} - {""}
 
 
 _NOT_TENSORS = {"device", "no_grad", "load", "save", "manual_seed", "is_tensor", "set_grad_enabled",

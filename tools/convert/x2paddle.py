@@ -3,10 +3,10 @@
 import ast
 from collections.abc import Iterator
 
-from tools import convert_tables as tables
-from tools.convert_rewrites import calls
-from tools.convert_source import BY_HAND, DONE, Finding, Names, Source, chains
-from tools.convert_tables import HELPERS
+from tools.convert import tables
+from tools.convert.rewrites import calls
+from tools.convert.source import BY_HAND, DONE, Finding, Names, Source, chains
+from tools.convert.tables import HELPERS
 
 
 def silent_rates(source: Source, names: Names) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from common.errors import UserError
-from tools.convert_source import BY_HAND, Finding, Names, Source, chains, python_files, read_text
+from tools.convert.source import BY_HAND, Finding, Names, Source, chains, python_files, read_text
 
 ASK = """
 import json, sys

@@ -6,9 +6,9 @@ Each takes a Source and its Names, notes edits in the source, and yields a Findi
 import ast
 from collections.abc import Callable, Iterator
 
-from tools import convert_tables as tables
-from tools.convert_source import BY_HAND, DONE, Finding, Names, Source, arguments, chains, parents
-from tools.convert_tables import HELPERS
+from tools.convert import tables
+from tools.convert.source import BY_HAND, DONE, Finding, Names, Source, arguments, chains, parents
+from tools.convert.tables import HELPERS
 
 Rewrite = Callable[[Source, Names], Iterator[Finding]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
@@ -140,6 +140,12 @@ def param_groups(source: Source, names: Names) -> Iterator[Finding]:
         if not (isinstance(node, ast.Attribute) and node.attr == "param_groups"):
             continue
         group, place = up.get(id(node)), "optimizer"
+        if isinstance(group, ast.For) and group.iter is node:
+            words = _rate_of_all(source, group)
+            if words and source.replace(group, words):
+                what = 'group["lr"] of each of param_groups'
+                yield Finding(source.file, node.lineno, what, "is set_lr()", DONE, place)
+                continue
         rate = up.get(id(group))
         whole = up.get(id(rate))
         optimizer = source.code(node.value)
@@ -159,6 +165,44 @@ def param_groups(source: Source, names: Names) -> Iterator[Finding]:
             continue
         if done:
             yield Finding(source.file, node.lineno, 'param_groups[0]["lr"]', fix, DONE, place)
+
+
+def _rate_of_all(source: Source, loop: ast.For) -> str | None:
+    """Return set_lr() for a loop that gives each group a rate, and does nothing else; or None."""
+    (statement, *more), group = loop.body, loop.target
+    if more or loop.orelse or not isinstance(group, ast.Name):
+        return None
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value = statement.targets[0], statement.value
+    elif isinstance(statement, ast.AugAssign):
+        target = statement.target
+        value = ast.BinOp(
+            ast.parse(source.code(target)).body[0].value, statement.op, statement.value
+        )
+    else:
+        return None
+    optimizer = source.code(loop.iter.value)
+    value = _WithRate(group.id, optimizer).visit(ast.parse(ast.unparse(value)).body[0].value)
+    if any(isinstance(one, ast.Name) and one.id == group.id for one in ast.walk(value)):
+        return None
+    is_rate = isinstance(target, ast.Subscript) and _is_item(target, target.value, "lr")
+    if not is_rate or source.code(target.value) != group.id:
+        return None
+    return f"{optimizer}.set_lr({ast.unparse(value)})"
+
+
+class _WithRate(ast.NodeTransformer):
+    """Put optimizer.get_lr() in the place of group["lr"]."""
+
+    def __init__(self, group: str, optimizer: str) -> None:
+        self.group = group
+        self.rate = ast.parse(f"{optimizer}.get_lr()").body[0].value
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        is_rate = isinstance(node.slice, ast.Constant) and node.slice.value == "lr"
+        if is_rate and isinstance(node.value, ast.Name) and node.value.id == self.group:
+            return self.rate
+        return self.generic_visit(node)
 
 
 def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:

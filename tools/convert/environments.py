@@ -1,7 +1,7 @@
 """The environments that the converters run in: each its own, so that what it needs touches nothing.
 
 They stand beside the project's own, .venv-convert for PaConvert and .venv-convert-x2paddle for
-X2Paddle, and are made at first use from tools/converted/*.txt, whole or not at all.
+X2Paddle, and are made at first use from tools/convert/shipped/*.txt, whole or not at all.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from tools.probes import FRAMEWORKS, NAMES
 
 FOLDERS = {"paconvert": ".venv-convert", "x2paddle": ".venv-convert-x2paddle"}
 TITLES = {"paconvert": "PaConvert", "x2paddle": "X2Paddle"}
-REQUIREMENTS = Path(__file__).parent / "converted"
+REQUIREMENTS = Path(__file__).parent / "shipped"
 STAMP = ".complete"
 X2PADDLE_PYTHONS = ((3, 10), (3, 11))  # it was written for these and older ones
 # Where an interpreter has a framework, and of which Python it is.

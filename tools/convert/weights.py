@@ -16,9 +16,10 @@ from types import SimpleNamespace
 
 from common.errors import UserError
 from common.paths import ROOT
-from tools import convert_files, transfer_weights
-from tools.convert_places import WEIGHTS
-from tools.convert_source import BY_HAND, DONE, Finding, Source, python_files, read_text
+from tools import transfer_weights
+from tools.convert.files import INSTRUMENTS
+from tools.convert.places import WEIGHTS
+from tools.convert.source import BY_HAND, DONE, Finding, Source, python_files, read_text
 from tools.models import IMAGE_SHAPE
 from tools.probes import FRAMEWORKS, Side, default_tree, scratch
 from tools.tensors import Tensors
@@ -33,17 +34,21 @@ def convert(args: argparse.Namespace, target: Path) -> list[Finding]:
 
     Raises UserError where the one file that was named cannot be converted.
     """
-    base = args.pretrained if args.pretrained.is_dir() else args.pretrained.parent
-    files = sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS)
-    if args.pretrained.is_file():
-        files = [args.pretrained]
+    given = args.pretrained.resolve()
+    base = given if given.is_dir() else given.parent
+    files = [given] if given.is_file() else []
+    files += sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS and not files)
     if not files:
         raise UserError(f"--pretrained {args.pretrained} holds no {', '.join(WEIGHTS)}")
-    found = []
+    if args.source.resolve() in (base, *base.parents):
+        base = args.source.resolve()  # the project's own weights keep their places
+    found: list[Finding] = []
     for file in files:
         name = file.relative_to(base).with_suffix(".pdparams")
         try:
-            turned, tensors = convert_one(args, file.resolve(), target.resolve(), target / name)
+            if any(str(name) == one.file for one in found):
+                raise UserError(f"{name} is what another file of that name has become")
+            turned, tensors = convert_one(args, file, target.resolve(), target / name)
         except UserError as error:
             if args.pretrained.is_file() and not isinstance(error, NotConverted):
                 raise
@@ -67,16 +72,16 @@ def convert_one(
         folder = folder.resolve()
         staged = folder / f"{file.stem}.pth"  # by its ending it is torch's
         link(file, staged)
-        sides = sides_of(args, own, project, staged, folder)
-        request = SimpleNamespace(
-            source=staged,
-            target=target,
-            torch_model=(sides["torch"].model or {}).get("name"),
-            input_shape=IMAGE_SHAPE,
-            input_dtype="float32",
-            map=None,
-        )
         try:
+            sides = sides_of(args, own, project, staged, folder)
+            request = SimpleNamespace(
+                source=staged,
+                target=target,
+                torch_model=(sides["torch"].model or {}).get("name"),
+                input_shape=IMAGE_SHAPE,
+                input_dtype="float32",
+                map=None,
+            )
             source, networks = transfer_weights.look(
                 request, sides, "torch", "paddle", folder / "look"
             )
@@ -85,7 +90,7 @@ def convert_one(
             result = transfer_weights.carry(rows, source, networks["paddle"])
             transfer_weights.write(result, target, "paddle", sides, folder / "write")
         except UserError as error:
-            raise UserError(str(error).replace(str(staged), str(file))) from error
+            raise type(error)(str(error).replace(str(staged), str(file))) from error
         turned = sum(row.action.startswith("transposed") for row in rows)
         return turned, len(result)
 
@@ -117,12 +122,15 @@ def sides_of(
     Raises NotConverted where the converter has not written its file.
     """
     places = {"torch": own, "paddle": project}
-    if all((own / name).is_file() for name in convert_files.INSTRUMENTS) and not args.model:
+    if all((own / name).is_file() for name in INSTRUMENTS) and not args.model:
         return {name: Side(name, places[name]) for name in FRAMEWORKS}
     root = own if own.is_dir() else own.parent
     model = args.model or find_model(own, keys(staged, folder / "keys"))
     file = model.rpartition(":")[0].replace(".", "/")
-    if not any((project / one).is_file() for one in (f"{file}.py", f"{file}/__init__.py")):
+    ways = (f"{file}.py", f"{file}/__init__.py")
+    if not file or not any((root / one).is_file() for one in ways):
+        raise UserError(f"--model {model}: is no MODULE:CALLABLE of {args.source}")
+    if not any((project / one).is_file() for one in ways):
         raise NotConverted(f"{file}.py, which has its network, is not there")
     sides = {}
     for name in FRAMEWORKS:

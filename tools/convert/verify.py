@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common.errors import UserError
 from common.paths import ROOT
-from tools import convert_environments
+from tools.convert import environments
 from tools.probes import scratch
 
 
@@ -88,5 +88,5 @@ def settings(converter: str) -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     own = os.environ | {"PYTHONPATH": path}
     if converter == "x2paddle":
-        own["PADDLE_PYTHON"] = str(convert_environments.python("x2paddle"))
+        own["PADDLE_PYTHON"] = str(environments.python("x2paddle"))
     return own

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tools import convert_tables as tables
-from tools.convert_rewrites import calls, is_method, of_module
-from tools.convert_source import (
+from tools.convert import tables
+from tools.convert.rewrites import calls, is_method, of_module
+from tools.convert.source import (
     BY_HAND,
     DONE,
     LOOK,
@@ -20,7 +20,7 @@ from tools.convert_source import (
     is_docstring,
     parents,
 )
-from tools.convert_tables import HELPERS
+from tools.convert.tables import HELPERS
 
 WEIGHTS = (".pth", ".pt", ".ckpt")
 TENSOR_KINDS = {
@@ -274,6 +274,16 @@ def unpickled(source: Source, names: Names) -> Iterator[Finding]:
             yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
 
 
+def downloads(source: Source, names: Names) -> Iterator[Finding]:
+    """What is fetched is still a file of PyTorch's."""
+    for call in calls(source):
+        full = names.full(call.func) or ""
+        if full.startswith("paddle.hub.load"):
+            fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
+            what = f"{full}() fetches a file of PyTorch's"
+            yield Finding(source.file, call.lineno, what, fix, BY_HAND, "downloads")
+
+
 def datasets(source: Source, names: Names) -> Iterator[Finding]:
     """Paddle's loader asks for its own base class."""
     for node in ast.walk(source.tree):
@@ -285,6 +295,20 @@ def datasets(source: Source, names: Names) -> Iterator[Finding]:
             if source.put(start, start, "(paddle.io.Dataset)"):
                 what, fix = f"{node.name} has no base class", "derives from paddle.io.Dataset"
                 yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
+
+
+def derived(source: Source, names: Names) -> Iterator[Finding]:
+    """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
+    for node in ast.walk(source.tree):
+        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+            full = names.full(base) or ""
+            if full == "paddle.optimizer.lr.ReduceOnPlateau":
+                source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
+                fix = "is a helper, which takes the optimizer"
+                yield Finding(source.file, node.lineno, full, fix, DONE, "derived")
+            elif full.startswith("paddle.optimizer.lr."):
+                fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
+                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "derived")
 
 
 def libraries(source: Source, names: Names) -> Iterator[Finding]:

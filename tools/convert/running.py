@@ -6,13 +6,13 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError
-from tools import convert_environments, convert_rewrites
-from tools import convert_tables as tables
-from tools.convert_source import DONE, Finding, Names, Source, python_files, read_text
+from tools.convert import environments, rewrites, tables
+from tools.convert.source import DONE, Finding, Names, Source, python_files, read_text
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
 REFUSED = re.compile(
@@ -35,13 +35,13 @@ class Conversion:
 def stage(project: Path, folder: Path) -> Path:
     """Copy the Python files and shell scripts of a project, or a single file, into `folder`.
 
-    Raises UserError at a Python file that is no Python.
+    Raises UserError at a Python file that is no Python, and where there is none.
     """
     if project.is_file():
         folder.mkdir(parents=True)
-        shutil.copy(project, folder / project.name)
-    else:
-        shutil.copytree(project, folder, ignore=no_source)
+    copy(project, folder, no_source)
+    if not python_files(folder):
+        raise UserError(f"{project}: holds no Python; name a project's folder, or a .py file")
     for path in python_files(folder):
         name = path.relative_to(folder)
         try:
@@ -56,10 +56,36 @@ def stage(project: Path, folder: Path) -> Path:
     return folder
 
 
+def copy(source: Path, folder: Path, unwanted: Callable[[str, list[str]], set[str]]) -> None:
+    """Copy a file into a folder, or a folder's contents without what is unwanted.
+
+    Raises UserError where something cannot be read.
+    """
+    try:
+        if source.is_file():
+            shutil.copy(source, folder / source.name)
+        else:
+            shutil.copytree(
+                source, folder, ignore=unwanted, ignore_dangling_symlinks=True, dirs_exist_ok=True
+            )
+    except shutil.Error as error:  # of all that could not be copied
+        name, _, reason = error.args[0][0]
+        raise UserError(f"{name}: cannot be copied ({reason}); look at its rights") from error
+    except PermissionError as error:
+        reason = f"{error.filename}: cannot be copied ({error.strerror})"
+        raise UserError(f"{reason}; look at its rights") from error
+
+
+def is_linked(path: Path) -> bool:
+    """Say whether a path is a link to a folder: to data, most of the time."""
+    return path.is_symlink() and path.is_dir()
+
+
 def no_source(folder: str, names: list[str]) -> set[str]:
-    """Return what of a folder is not looked at: data, weights, environments."""
-    files = {name for name in names if (Path(folder) / name).is_file()}
-    data = {name for name in files if not name.endswith((".py", *SHELL))}
+    """Return what of a folder is not looked at: data, weights, environments, linked folders."""
+    paths = {name: Path(folder) / name for name in names}
+    data = {n for n, path in paths.items() if path.is_file() and path.suffix not in (".py", *SHELL)}
+    data |= {name for name, path in paths.items() if is_linked(path)}
     return data | shutil.ignore_patterns(*LEFT_OUT)(folder, names)
 
 
@@ -70,7 +96,7 @@ def convert(
 
     `leave` names what is not exchanged before X2Paddle sees it.
     """
-    python = convert_environments.python(converter)
+    python = environments.python(converter)
     staged, target = staged.resolve(), target.resolve()
     start = time.perf_counter()
     if converter == "paconvert":
@@ -127,9 +153,9 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     path = staged / file
     source = Source(file, read_text(path))
     names = Names(source.tree)
-    found = list(convert_rewrites.renames(source, names, unknown))
+    found = list(rewrites.renames(source, names, unknown))
     if unknown & set(tables.SCALERS):
-        found += convert_rewrites.scaler(source, names)
+        found += rewrites.scaler(source, names)
     if not source.edits:
         return []
     source = Source(file, source.edited())

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.paths import ROOT
-from tools import convert_finish, convert_installed, convert_tables
-from tools.convert_places import WEIGHTS
-from tools.convert_run import LEFT_OUT, SHELL, Conversion
-from tools.convert_source import (
+from tools.convert import finishing, installed, tables
+from tools.convert.places import WEIGHTS
+from tools.convert.running import LEFT_OUT, SHELL, Conversion, copy, is_linked
+from tools.convert.source import (
     BY_HAND,
     DONE,
     LOOK,
@@ -22,7 +22,7 @@ from tools.convert_source import (
     without_marks,
 )
 
-TEMPLATES = Path(__file__).parent / "converted"
+TEMPLATES = Path(__file__).parent / "shipped"
 # The files by which the tools look at a tree. They are no part of what is converted: a converted
 # copy of AlexNet-torch has those of AlexNet-paddle.
 INSTRUMENTS = ("probe.py", "rehearsal.py", "layers.py")
@@ -74,7 +74,7 @@ def finish(
             project.counts.not_written += 1
             continue
         made = read_text(target)
-        done = convert_finish.finish(file, made, original, leave, draws_itself, modules)
+        done = finishing.finish(file, made, original, leave, draws_itself, modules)
         project.findings += done.findings
         project.counts.by_machine += changed(original, made)
         project.counts.by_rules += changed(made, done.text)
@@ -85,13 +85,13 @@ def finish(
             shutil.copy(ROOT / "AlexNet-paddle" / name, conversion.folder / name)
     _add_helpers(conversion.folder)
     project.findings += shell_paths(conversion.folder)
-    project.findings += convert_installed.check(conversion.folder)
+    project.findings += installed.check(conversion.folder)
     return project
 
 
 def not_written(file: str, unknown: list[str]) -> Finding:
     told = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
-    advised = {convert_tables.advice(name) for name in unknown}
+    advised = {tables.advice(name) for name in unknown}
     what = f"not converted, because of {told}" if unknown else "not converted"
     fix = "write the file by hand, or convert it by the other converter"
     if len(advised) == 1:
@@ -104,28 +104,29 @@ def _copy_others(source: Path, target: Path) -> list[Finding]:
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()
-    large = []
+    left = []
 
     def unwanted(folder: str, names: list[str]) -> set[str]:
-        left = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
-        out = set(left(folder, names))
+        known = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
+        out = set(known(folder, names))
         for name in set(names) - out:
             path = Path(folder) / name
-            if path.is_file() and path.stat().st_size > LARGEST:
-                large.append(str(path.relative_to(source)))
+            if is_linked(path) or (path.is_file() and path.stat().st_size > LARGEST):
+                why = "a link to another folder" if is_linked(path) else "over 10 MB"
+                left.append((str(path.relative_to(source)), why))
                 out.add(name)
         return out
 
     if source.is_dir():
-        shutil.copytree(source, target, ignore=unwanted, dirs_exist_ok=True)
-    what, fix = "not copied: over 10 MB", "copy it where the converted project needs it"
-    return [Finding(name, 1, what, fix, LOOK, "data") for name in sorted(large)]
+        copy(source, target, unwanted)
+    fix = "copy it where the converted project needs it"
+    return [Finding(name, 1, f"not copied: {why}", fix, LOOK, "data") for name, why in sorted(left)]
 
 
 def _add_helpers(folder: Path) -> None:
     texts = [read_text(path) for path in python_files(folder)]
-    if any(convert_tables.HELPERS in text for text in texts):
-        name = f"{convert_tables.HELPERS}.py"
+    if any(tables.HELPERS in text for text in texts):
+        name = f"{tables.HELPERS}.py"
         shutil.copy(TEMPLATES / f"{name}.txt", folder / name)
     if any("x2paddle_native" in text for text in texts):
         shutil.copy(TEMPLATES / "x2paddle_native.py.txt", folder / "x2paddle_native.py")

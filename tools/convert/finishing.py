@@ -8,11 +8,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tools import convert_places as places
-from tools import convert_rewrites as rewrites
-from tools import convert_tables as tables
-from tools import convert_x2paddle
-from tools.convert_source import (
+from tools.convert import places, rewrites, tables, x2paddle
+from tools.convert.source import (
     BY_HAND,
     DONE,
     Finding,
@@ -29,16 +26,17 @@ ROUNDS = 20  # nested calls are rewritten from the outside, one level a round
 RULES = {
     "docstring": places.docstring,
     "paths": places.paths,
-    "learning rate": convert_x2paddle.silent_rates,
+    "learning rate": x2paddle.silent_rates,
     "optimizer": rewrites.sgd,
-    "emulations": convert_x2paddle.emulations,
+    "emulations": x2paddle.emulations,
     "loaders": rewrites.loaders,
-    "native": convert_x2paddle.native,
+    "native": x2paddle.native,
     "groups": rewrites.param_groups,
     "scaler": rewrites.scaler,
     "names": rewrites.renames,
     "files": rewrites.files,
     "trust": places.unpickled,
+    "downloads": places.downloads,
     "in place": rewrites.in_place,
     "division": rewrites.division,
     "created": rewrites.created,
@@ -53,6 +51,7 @@ RULES = {
     "ranks": places.ranks,
     "annotations": places.annotations,
     "datasets": places.datasets,
+    "derived": places.derived,
     "libraries": places.libraries,
     "rates": places.set_rates,
     "imports": places.imports,

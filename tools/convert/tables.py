@@ -78,6 +78,10 @@ RENAMES |= {
 RENAMES |= {
     f"torch.{name}": f"paddle.nn.functional.{name}" for name in ("relu", "softmax", "log_softmax")
 }
+RENAMES |= {  # of the same arguments in the same order; both take the mean over LRN's channels
+    f"torch.nn.{name}": f"paddle.nn.{name}"
+    for name in ("LocalResponseNorm", "functional.adaptive_avg_pool2d")
+}
 RENAMES |= {  # torchvision's functions on one picture
     f"torchvision.transforms.functional.{name}": f"paddle.vision.transforms.{name}"
     for name in ("crop", "center_crop", "resize", "hflip", "vflip", "to_tensor", "normalize", "pad")
@@ -112,6 +116,8 @@ EMULATIONS = {
     "device_count": "paddle.device.cuda.device_count",
     "set_cuda_device": "paddle.cuda.set_device",
     "init_process_group": "paddle.distributed.init_parallel_env",
+    "normal_init_": "paddle.nn.init.normal_",
+    "constant_init_": "paddle.nn.init.constant_",
 }
 
 # Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;

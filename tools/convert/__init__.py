@@ -1,0 +1,1 @@
+"""What tools/convert_project.py, convert_table.py and convert_routes.py are made of."""
