@@ -3,9 +3,12 @@
 #
 #   bash scripts/evaluate_published.sh --data-path DIR      # the pictures lie in DIR/val/<class>/
 #
-# All options: bash scripts/evaluate_published.sh --help
+# Exit 0: as published (other pictures or weights: both frameworks alike); 1: not; 2: wrong usage or bad
+# input.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/scripts/help.sh"
+help_before_setup "${BASH_SOURCE[0]}" "$@"
 bash "$root/scripts/setup.sh"
 exec "$root/.venv/bin/python" "$root/tools/evaluate_published.py" "$@"
