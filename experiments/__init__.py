@@ -1,0 +1,1 @@
+"""Experiments that train the trees' networks and compare what comes out; no framework here."""
