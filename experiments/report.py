@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "claims", "arm", "framework", "seed", "epochs", "val_error", "train_error", "overfitting",
-    "ten_crop_error", "epochs_to_goal", "seconds", "processor", "versions", "command",
+    "ten_crop_error", "running_train_error", "epochs_to_goal", "seconds", "processor", "versions",
+    "command",
 )  # fmt: skip
 COLOURS = {"torch": "tab:orange", "paddle": "tab:blue", "both": "black"}
 TICKS = (0.125, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32)
@@ -64,10 +65,11 @@ def pairs_of(
 
 
 def write_runs(path: Path, results: Sequence[Result]) -> None:
-    """Write a line for each training."""
+    """Write a line for each training; `running_train_error` is the mean over the last epoch."""
     lines = []
     for one in results:
         line = {name: shown(one.get(name)) for name in COLUMNS}
+        line["running_train_error"] = round(100 - one["rows"][-1]["train_top1"], 3)
         line["claims"] = " ".join(claims_of(one["arm"]))
         if one["epochs_to_goal"] is None:
             line["epochs_to_goal"] = f"more than {one['epochs']}"
