@@ -158,6 +158,7 @@ def test_a_ratio_that_is_known_as_a_bound_only():
     assert verdicts.ratio([(None, None)], most=30) is None
     # A bound that points the other way shows nothing.
     assert verdicts.verdict(Effect(0.5, 0.4, 0.6, 3, 1.0, "more")) == NOT_HERE
+    assert verdicts.verdict(Effect(2.0, 1.9, 2.1, 3, 1.0, "less")) == NOT_HERE
     assert verdicts.verdict(None) == NOT_HERE
 
 
