@@ -16,7 +16,7 @@ FOUR_LAYERS = {"--dropout": 0, "--weight-decay": 0, "--colour-noise": 0}
 FOUR_LAYERS |= {"--schedule": "step", "--lr-step-size": 1000}  # the rate stays as it is
 RELU = {"--model": "four-layers"}
 TANH = {"--model": "four-layers-tanh"}
-RATES = (0.003, 0.01, 0.03, 0.1)
+RATES = (0.003, 0.01, 0.03)
 SEARCH_SEED, SEARCH_EPOCHS = 100, 8  # the seed is none of those that are compared
 
 
