@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from common.checkpoints import SUFFIX
 from common.errors import RunError, UserError
@@ -23,6 +23,7 @@ from experiments.plan import GOAL, Run
 
 # One thread for each training, and no spinning while it waits: they share the cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KMP_BLOCKTIME": "0"}
+PATIENCE = 10.0  # seconds in which what was just killed is gone
 Result = dict[str, Any]  # of one training, as its file has it
 
 
@@ -46,13 +47,14 @@ class Workplace:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"--work {self.folder}: another experiment is at work there, or a training "
-                    "that it left behind; wait for its end, or name another folder"
-                ) from None
+            end = time.monotonic() + PATIENCE
+            while not is_free(lock):
+                if time.monotonic() > end:
+                    raise UserError(
+                        f"--work {self.folder}: another experiment is at work there, or a "
+                        "training that it left behind; wait for its end, or name another folder"
+                    )
+                time.sleep(0.1)
             self.lock = lock.fileno()
             try:
                 yield
@@ -187,6 +189,15 @@ def train_command(run: Run, work: Path, pictures: Path | str) -> list[object]:
 
 class Ended(Exception):
     """The experiment is about to end: nothing is begun any more."""
+
+
+def is_free(lock: IO[str]) -> bool:
+    """Take the lock of an open file, and say whether it was to be had."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def epochs_to(goal: float, errors: Sequence[float]) -> float | None:
