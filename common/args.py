@@ -127,7 +127,8 @@ def get_args_parser(framework: str) -> Parser:
         "--image-size",
         type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
         metavar="PIXELS",
-        help=f"width and height of the network's input, at least {SMALLEST_IMAGE} (recipe)",
+        help="width and height of the network's input; alexnet takes "
+        f"{networks.SMALLEST['alexnet']} or more (recipe)",
     )
     data.add_argument(
         "--workers",
@@ -249,7 +250,8 @@ def get_args_parser(framework: str) -> Parser:
     model.add_argument(
         "--model",
         choices=sorted(networks.SMALLEST),
-        help="alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012 (recipe)",
+        help="alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012; others: "
+        "small networks of experiments/claims.py (recipe)",
     )
     model.add_argument(
         "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"

@@ -9,6 +9,7 @@ import platform
 import shlex
 from pathlib import Path
 
+from common import networks
 from common.folder import FolderIndex
 from common.paths import ROOT, SAMPLE_DIR
 from common.run_folder import package_versions, replace_whole
@@ -53,8 +54,7 @@ def _head(args: argparse.Namespace, val: FolderIndex) -> str:
     framework = {"torch": "PyTorch", "paddle": "PaddlePaddle"}[args.framework]
     return (
         f"# AlexNet, {len(val.classes)} classes, {args.image_size} pixels, {framework}\n\n"
-        'The one-column network of A. Krizhevsky, "One weird trick for parallelizing '
-        'convolutional neural networks", 2014, https://arxiv.org/abs/1404.5997. It takes pictures '
+        f"{networks.ABOUT[args.model]}. It takes pictures "
         f"[N, 3, {args.image_size}, {args.image_size}], RGB, float32, resized, cropped and "
         f"normalized as in `AlexNet-{args.framework}/presets.py`, and gives logits "
         f"[N, {len(val.classes)}].\n"
@@ -95,15 +95,17 @@ def _use(best: Path, args: argparse.Namespace) -> str:
     weights = shlex.quote(str(best.resolve()))
     exported = shlex.quote(str(best.resolve().with_suffix(".onnx")))
     data = f" --data-path {shlex.quote(str(args.data_path))}" if args.data_path else ""
-    measured = f" --image-size {args.image_size}{data}"
+    measured = f" --model {args.model} --image-size {args.image_size}{data}"
     predict, train = f"AlexNet-{framework}/predict.py", f"AlexNet-{framework}/train.py"
+    measure = f".venv/bin/python {train} --eval-only --weights {weights}{measured}\n"
+    head = f"## Use\n\nFrom the folder {ROOT}, with the environment of `scripts/setup.sh`. "
+    if args.model in networks.SMALL:  # the weights alone do not tell which of them it is
+        return f"{head}The results above:\n\n```\n{measure}```\n"
     return (
-        "## Use\n\n"
-        f"From the folder {ROOT}, with the environment of `scripts/setup.sh`. What pictures "
-        "show, and the results above:\n\n"
+        f"{head}What pictures show, and the results above:\n\n"
         "```\n"
         f".venv/bin/python {predict} PICTURE --weights {weights}\n"
-        f".venv/bin/python {train} --eval-only --weights {weights}{measured}\n"
+        f"{measure}"
         "```\n\n"
         "As ONNX, which the other tree and other programs read:\n\n"
         "```\n"

@@ -2,10 +2,26 @@
 
 from collections.abc import Iterable
 
+# The networks of experiments/claims.py: each differs from another in one thing.
+SMALL = {
+    **{"small": 27, "small-no-norm": 27, "small-plain-pooling": 27, "small-half-width": 27},
+    **{"four-layers": 15, "four-layers-tanh": 15},
+}
 # Pixels of the smallest picture; below it the last pooling has nothing left to pool.
-SMALLEST = {"alexnet": 63, "alexnet-paper": 67}
-USUAL = {"alexnet": 224, "alexnet-paper": 227}  # pixels, of the published training
-FILES = {"alexnet": "models/alexnet.py", "alexnet-paper": "models/alexnet_paper.py"}
+SMALLEST = {"alexnet": 63, "alexnet-paper": 67, **SMALL}
+USUAL = {"alexnet": 224, "alexnet-paper": 227, **dict.fromkeys(SMALL, 28)}  # pixels, in training
+FILES = {
+    "alexnet": "models/alexnet.py",
+    "alexnet-paper": "models/alexnet_paper.py",
+    **dict.fromkeys(SMALL, "models/small.py"),
+}
+ABOUT = {
+    "alexnet": 'The one-column network of A. Krizhevsky, "One weird trick for parallelizing '
+    'convolutional neural networks", 2014, https://arxiv.org/abs/1404.5997',
+    "alexnet-paper": 'The network of A. Krizhevsky, I. Sutskever and G. Hinton, "ImageNet '
+    'classification with deep convolutional neural networks", 2012',
+    **{name: f"`{name}` of models/small.py, a network for experiments" for name in SMALL},
+}
 # The second convolution, which lies elsewhere in each: its weight tells them apart.
 _OWN_KEY = {"alexnet": "features.3.weight", "alexnet-paper": "features.4.weight"}
 

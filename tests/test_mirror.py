@@ -160,6 +160,7 @@ def imported(path):
         ("common", {"torch", "torchvision", "paddle"}),
         ("tools", {"torch", "torchvision", "paddle"}),
         ("course", {"torch", "torchvision", "paddle"}),
+        ("experiments", {"torch", "torchvision", "paddle"}),
     ],
 )
 def test_no_framework_where_it_does_not_belong(folder, forbidden):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import model_card
+from common import model_card, networks
 from common.folder import FolderIndex
 from common.paths import ROOT
 from tests.helpers import FRAMEWORKS, SUFFIX, read_metrics
@@ -75,6 +75,7 @@ def test_a_better_epoch_replaces_the_card_and_odd_names_do_not_break_it(small_ru
     odd = "a|b\nc \udcff"
     args = argparse.Namespace(**dict.fromkeys(model_card.RECIPE, 1))
     args.framework, args.data_path, args.epochs = framework, tmp_path / odd, 9
+    args.model = "alexnet"
     index = FolderIndex([odd, *map(str, range(30))], ["x"] * 40, [0] * 40)
     best = tmp_path / f"best{SUFFIX[framework]}"
     for epoch in (3, 4):
@@ -83,3 +84,14 @@ def test_a_better_epoch_replaces_the_card_and_odd_names_do_not_break_it(small_ru
     assert "After epoch 4 of 9" in text and "After epoch 3" not in text
     assert "a\\|b c \\udcff" in text and "and 11 more" in text
     assert [path.name for path in tmp_path.iterdir()] == [model_card.NAME]
+
+
+@pytest.mark.parametrize("model", networks.SMALLEST)
+def test_the_card_names_the_network_and_only_commands_that_know_it(model, tmp_path):
+    args = argparse.Namespace(**dict.fromkeys(model_card.RECIPE, 1))
+    args.framework, args.data_path, args.epochs, args.model = "torch", None, 9, model
+    index = FolderIndex(["a"], ["x"], [0])
+    model_card.write(tmp_path / "best.pth", args, {"epoch": 1, "val_top1": 50.0}, index, index)
+    text = (tmp_path / model_card.NAME).read_text()
+    assert networks.ABOUT[model] in text and f"--model {model} --image-size" in text
+    assert ("predict.py" in text) == (model not in networks.SMALL)

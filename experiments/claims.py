@@ -1,0 +1,223 @@
+"""The paper's claims, one by one, as controlled comparisons on small pictures.
+
+    python -m experiments.claims                                   # CIFAR-10, about 90 minutes
+    python -m experiments.claims --claims dropout --seeds 0        # a part of it
+    python -m experiments.claims --report-only --output docs/results
+
+Each claim is one thing that differs between two trainings of the same network, in both frameworks
+and with several seeds:
+
+    relu      ReLU against tanh: epochs to 25 % training error of a four-layer network
+    norm      local response normalization on and off
+    pooling   pooling windows that overlap (3, stride 2) against plain ones (2, stride 2)
+    dropout   dropout on and off: how much larger the error on val is than that on train
+    colour    colour noise on and off
+    groups    all kernels in two groups against half of them in one
+    crops     evaluation by ten crops against the centre crop alone, of the same weights
+
+Trainings that several claims need are run once. Each has one thread; as many run side by side as
+there are cores. A call that was stopped or killed goes on when it is given again: finished
+trainings are not run again, and the others go on from their checkpoints.
+"""
+
+import argparse
+import signal
+import time
+from pathlib import Path
+
+from common import errors, processor, public_data, sample
+from common.args import LARGEST_SEED, Parser, whole
+from common.paths import RUNS_DIR
+from experiments import report
+from experiments.pictures import choose, described
+from experiments.plan import ARMS, CLAIMS, FRAMEWORKS, Run, runs_of, search_runs
+from experiments.runs import Result, Workplace, perform_all
+
+# Seconds for an epoch of 10,000 + 5,000 pictures, and around the epochs, on one core of an AMD EPYC
+# (Zen 5): the first estimate, until trainings of this call are over.
+SECONDS = {"torch": 7.5, "paddle": 11.5}
+AROUND = 12.0
+USUAL_PICTURES = 10_000 + 5_000
+SAMPLE = "sample"
+
+
+def main() -> None:
+    args = parse()
+    signal.signal(signal.SIGTERM, leave)
+    place = Workplace(args.work, args.work / "pictures")
+    wanted = runs_of(args.claims, args.frameworks, args.seeds, args.epochs)
+    if args.search_rates:
+        wanted = [run for name in args.frameworks for run in search_runs(name, args.epochs)]
+    if not args.report_only:
+        with place.held():
+            choose(data_path(args), place.pictures, {"train": args.train, "val": args.val})
+            train(place, wanted, args)
+    found = [result for run in wanted if (result := place.result(run))]
+    if not found:
+        raise errors.UserError(f"--work {args.work}: no finished training of these claims in it")
+    args.output.mkdir(parents=True, exist_ok=True)
+    if args.search_rates:
+        report.write_runs(args.output / "claims-rates.csv", found)
+    else:
+        report.write(args.output, found, args.claims, described(place.pictures))
+    print(f"look at: {args.output}")
+
+
+def parse() -> argparse.Namespace:
+    parser = Parser(
+        prog="experiments.claims",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what")
+    for option, choices, text in (
+        ("--claims", list(CLAIMS), "these claims alone (all)"),
+        ("--frameworks", list(FRAMEWORKS), "these frameworks alone (both)"),
+    ):
+        what.add_argument(
+            option, nargs="+", choices=choices, default=choices, metavar="NAME", help=text
+        )
+    what.add_argument(
+        "--seeds",
+        nargs="+",
+        type=whole(0, LARGEST_SEED),
+        default=[0, 1, 2],
+        metavar="N",
+        help="a training of each arm with each of them (0 1 2)",
+    )
+    what.add_argument(
+        "--epochs",
+        type=whole(2),
+        metavar="N",
+        help=f"of each training ({ARMS['base'].epochs}, of the four-layer networks "
+        f"{ARMS['relu'].epochs})",
+    )
+    what.add_argument(
+        "--search-rates",
+        action="store_true",
+        help="in place of the claims: the four-layer networks at several learning rates, with a "
+        "seed of their own",
+    )
+    data = parser.add_argument_group("pictures")
+    data.add_argument(
+        "--dataset",
+        choices=[*sorted(public_data.SIZES), SAMPLE],
+        help="a public data set, fetched where it is missing, or the embedded sample (cifar10)",
+    )
+    data.add_argument("--data-path", type=Path, metavar="DIR", help="or a folder of your own")
+    data.add_argument(
+        "--train", type=whole(1), default=10_000, metavar="N", help="training pictures (10,000)"
+    )
+    data.add_argument(
+        "--val", type=whole(1), default=5_000, metavar="N", help="pictures to validate with (5,000)"
+    )
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--budget-minutes",
+        type=whole(1),
+        default=90,
+        metavar="N",
+        help="begin nothing that would not end within N minutes from now; the same command goes "
+        "on with the rest (90)",
+    )
+    run.add_argument(
+        "--jobs",
+        type=whole(1, 256),
+        default=processor.available_cores(),
+        metavar="N",
+        help="trainings side by side, of one thread each (one a core)",
+    )
+    run.add_argument(
+        "--work",
+        type=Path,
+        default=RUNS_DIR / "claims",
+        metavar="DIR",
+        help="where trainings and their results lie (runs/claims)",
+    )
+    run.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where the table, the pages and the plots go (the report in --work)",
+    )
+    run.add_argument(
+        "--report-only", action="store_true", help="train nothing; report what is finished"
+    )
+    args = parser.parse_args()
+    if args.data_path and args.dataset:
+        parser.error("--data-path names pictures of your own and --dataset public ones")
+    if args.data_path and not args.data_path.is_dir():
+        parser.error(f"--data-path {args.data_path}: there is no such folder")
+    args.output = args.output or args.work / "report"
+    return args
+
+
+def leave(number: int, frame: object) -> None:
+    """End as shells expect it of a signal; what runs is asked to save first (Workplace.held)."""
+    raise SystemExit(128 + number)
+
+
+def data_path(args: argparse.Namespace) -> Path:
+    """Return the folder of the pictures, made or fetched where it is missing."""
+    if args.dataset == SAMPLE:
+        return sample.ensure()
+    return args.data_path or public_data.ensure(args.dataset or "cifar10")
+
+
+def train(place: Workplace, wanted: list[Run], args: argparse.Namespace) -> None:
+    """Run what is not finished, within the budget, and say how it goes."""
+    left = [run for run in wanted if place.result(run) is None]
+    clock = Clock(len(wanted), left, args)
+    print(
+        f"{len(wanted)} trainings, {len(left)} to run, {args.jobs} side by side: about "
+        f"{clock.minutes():.0f} minutes, of a budget of {args.budget_minutes}",
+        flush=True,
+    )
+    deadline = time.monotonic() + 60 * args.budget_minutes
+    out = perform_all(place, left, args.jobs, clock.seconds, deadline, clock.note)
+    if out:
+        print(
+            f"the budget is spent: {len(out)} trainings are left ({out[0].name} and on); the same "
+            "command goes on with them",
+            flush=True,
+        )
+
+
+class Clock:
+    """Estimates how long runs take, from what those before them took, and tells of each."""
+
+    def __init__(self, total: int, left: list[Run], args: argparse.Namespace) -> None:
+        self.total = total
+        self.left = list(left)
+        self.jobs = args.jobs
+        self.share = (args.train + args.val) / USUAL_PICTURES
+        self.guessed = self.spent = 0.0  # seconds of the runs that are over
+
+    def guess(self, run: Run) -> float:
+        return AROUND + SECONDS[run.framework] * run.epochs * self.share
+
+    def seconds(self, run: Run) -> float:
+        """Return what a run will take."""
+        return self.guess(run) * (self.spent / self.guessed if self.guessed else 1)
+
+    def minutes(self) -> float:
+        """Return how long all that is left will take."""
+        return sum(map(self.seconds, self.left)) / 60 / min(self.jobs, max(len(self.left), 1))
+
+    def note(self, run: Run, result: Result) -> None:
+        """Take the time of a run that is over, and say what came out."""
+        self.guessed += self.guess(run)
+        self.spent += result["seconds"] + AROUND
+        self.left.remove(run)
+        reached = result["epochs_to_goal"]
+        goal = f", 25 % after {reached:.1f} epochs" if reached is not None else ""
+        print(
+            f"[{self.total - len(self.left)}/{self.total}] {run.arm}, {run.framework}, seed "
+            f"{run.seed}: val error {result['val_error']:.2f} %{goal}, {result['seconds']:.0f} s; "
+            f"about {self.minutes():.0f} minutes left",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,118 @@
+"""What is compared: a claim of the paper is one thing that differs between two trainings."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+FRAMEWORKS = ("torch", "paddle")
+GOAL = 25.0  # per cent of training error, of the paper's figure 1
+
+# Every training: crops of 28 of the 32 pixels, at a drawn place and mirrored or not, unscaled.
+COMMON = {"--recipe": "paper", "--image-size": 28, "--batch-size": 64}
+SMALL = {"--model": "small", "--lr": 0.02, "--schedule": "cosine", "--warmup-epochs": 1}
+PARAMETERS = 446_826  # of `small` with ten classes
+# The paper: "no regularization of any kind", and for either network the rate that makes it fastest.
+# `--search-rates` has tried RATES; its result is docs/results/claims-rates.csv.
+FOUR_LAYERS = {"--dropout": 0, "--weight-decay": 0, "--colour-noise": 0}
+FOUR_LAYERS |= {"--schedule": "step", "--lr-step-size": 1000}  # the rate stays as it is
+RELU = {"--model": "four-layers"}
+TANH = {"--model": "four-layers-tanh"}
+RATES = (0.003, 0.01, 0.03)
+SEARCH_SEED, SEARCH_EPOCHS = 100, 8  # the seed is none of those that are compared
+
+
+class Arm(NamedTuple):
+    """A way to train: options of train.py, epochs, and what is measured after the training."""
+
+    options: dict[str, object]
+    epochs: int
+    then: tuple[str, ...] = ()  # "train_error" in evaluation mode; "ten_crop_error"
+
+
+ARMS = {
+    "base": Arm(SMALL, 18, ("train_error", "ten_crop_error")),
+    "no-norm": Arm(SMALL | {"--model": "small-no-norm"}, 18),
+    "plain-pooling": Arm(SMALL | {"--model": "small-plain-pooling"}, 18),
+    "no-dropout": Arm(SMALL | {"--dropout": 0}, 18, ("train_error",)),
+    "no-colour": Arm(SMALL | {"--colour-noise": 0}, 18),
+    "half-width": Arm(SMALL | {"--model": "small-half-width"}, 18),
+    "relu": Arm(FOUR_LAYERS | RELU | {"--lr": 0.01}, 30),
+    "tanh": Arm(FOUR_LAYERS | TANH | {"--lr": 0.01}, 30),
+}
+
+
+class Claim(NamedTuple):
+    """A claim: `measure` of the arm `without` the idea, against that of the arm `with_` it.
+
+    `measure` is a column of the results, or a pair of them where both arms are one training. The
+    effect is without - with, in points, or for "times" without / with; `paper` has the paper's.
+    """
+
+    with_: str
+    without: str
+    measure: tuple[str, str]  # of the arm with the idea, of the one without
+    kind: str  # "points" or "times"
+    paper: float | None  # None: the paper gives no figure
+
+
+CLAIMS = {
+    "relu": Claim("relu", "tanh", ("epochs_to_goal",) * 2, "times", 6.0),
+    "norm": Claim("base", "no-norm", ("val_error",) * 2, "points", 1.4),
+    "pooling": Claim("base", "plain-pooling", ("val_error",) * 2, "points", 0.4),
+    "dropout": Claim("base", "no-dropout", ("overfitting",) * 2, "points", None),
+    "colour": Claim("base", "no-colour", ("val_error",) * 2, "points", 1.0),
+    "groups": Claim("base", "half-width", ("val_error",) * 2, "points", 1.7),
+    "crops": Claim("base", "base", ("ten_crop_error", "val_error"), "points", 1.5),
+}
+
+
+class Run(NamedTuple):
+    """One training of an arm."""
+
+    arm: str
+    framework: str
+    seed: int
+    options: dict[str, object]
+    epochs: int
+    then: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-{self.framework}-{self.seed}"
+
+
+def runs_of(
+    claims: Iterable[str], frameworks: Iterable[str], seeds: Iterable[int], epochs: int | None
+) -> list[Run]:
+    """Return the trainings that the claims need, each once, a whole seed before the next.
+
+    So what a budget leaves out is a seed of all claims and not a claim. `epochs` replaces the
+    arms' own.
+    """
+    wanted = {arm for claim in claims for arm in (CLAIMS[claim].with_, CLAIMS[claim].without)}
+    return [
+        Run(name, framework, seed, COMMON | arm.options, epochs or arm.epochs, arm.then)
+        for seed in seeds
+        for name, arm in ARMS.items()
+        if name in wanted
+        for framework in frameworks
+    ]
+
+
+def search_runs(framework: str, epochs: int | None) -> list[Run]:
+    """Return the trainings by which the learning rates of the four-layer networks are chosen."""
+    return [
+        Run(
+            f"{name}-{rate:g}",
+            framework,
+            SEARCH_SEED,
+            COMMON | ARMS[name].options | {"--lr": rate},
+            epochs or SEARCH_EPOCHS,
+        )
+        for name in ("relu", "tanh")
+        for rate in RATES
+    ]
+
+
+def claims_of(arm: str) -> list[str]:
+    """Return the claims that an arm serves."""
+    return [name for name, claim in CLAIMS.items() if arm in (claim.with_, claim.without)]
