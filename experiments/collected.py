@@ -8,8 +8,8 @@ from typing import Any
 from common.errors import UserError
 
 COLUMNS = (
-    "framework", "recipe", "seed", "epochs", "val_top1", "val_top5", "val_loss", "images_per_s",
-    "seconds", "processor", "cores", "versions",
+    "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",
+    "images_per_s", "seconds", "processor", "cores", "versions",
 )  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     if last["epoch"] != arguments["epochs"]:
         raise UserError(f"{folder}: stopped at epoch {last['epoch']}; resume it first")
     return {
-        **{name: arguments[name] for name in ("framework", "recipe", "seed", "epochs")},
+        **{name: arguments[name] for name in ("framework", "recipe", "fast", "seed", "epochs")},
         **{name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")},
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "seconds": round(sum(row["seconds"] for row in rows), 1),

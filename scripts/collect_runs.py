@@ -19,17 +19,19 @@ def main() -> None:
     parser.add_argument("runs", type=Path, nargs="+", help="run folders")
     args = parser.parse_args()
     lines = [read_run(folder) for folder in args.runs]
-    lines.sort(key=lambda line: (line["framework"], line["seed"]))
+    lines.sort(key=lambda line: (line["framework"], line["fast"], line["seed"]))
     with replace_whole(args.table) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
-    for framework in dict.fromkeys(line["framework"] for line in lines):
-        top1 = [line["val_top1"] for line in lines if line["framework"] == framework]
-        seconds = [line["seconds"] for line in lines if line["framework"] == framework]
+    for framework, fast in dict.fromkeys((line["framework"], line["fast"]) for line in lines):
+        alike = [line for line in lines if (line["framework"], line["fast"]) == (framework, fast)]
+        top1 = [line["val_top1"] for line in alike]
+        seconds = [line["seconds"] for line in alike]
         spread = statistics.stdev(top1) if len(top1) > 1 else float("nan")
         print(
-            f"{framework}: top-1 {' '.join(f'{value:.2f}' for value in top1)}, mean "
+            f"{framework}{' --fast' if fast else ''}: "
+            f"top-1 {' '.join(f'{value:.2f}' for value in top1)}, mean "
             f"{statistics.mean(top1):.2f}, standard deviation {spread:.2f}, least {min(top1):.2f}; "
             f"{min(seconds):.0f} to {max(seconds):.0f} s"
         )

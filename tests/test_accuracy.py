@@ -36,6 +36,7 @@ def trained(monkeypatch, tmp_path):
             return status[framework, seed]
         folder.mkdir(parents=True)
         told = {"framework": framework, "recipe": args.recipe, "seed": seed, "epochs": 1}
+        told["fast"] = "--fast" in args.more
         machine = {"processor": "P", "cores": 2}
         (folder / "args.json").write_text(
             json.dumps({"arguments": told, "machine": machine, "versions": {"python": "3.11"}})

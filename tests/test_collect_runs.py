@@ -8,10 +8,10 @@ from tests.helpers import assert_user_error, run
 SCRIPT = ROOT / "scripts" / "collect_runs.py"
 
 
-def write_run(folder, framework, seed, top1, epochs=2):
+def write_run(folder, framework, seed, top1, epochs=2, fast=False):
     folder.mkdir()
     described = {
-        "arguments": {"framework": framework, "recipe": "sample", "seed": seed, "epochs": 2},
+        "arguments": dict(framework=framework, recipe="sample", fast=fast, seed=seed, epochs=2),
         "machine": {"processor": "P", "cores": 2},
         "versions": {"python": "3.11"},
     }
@@ -36,7 +36,16 @@ def test_table_and_summary(tmp_path):
         ("paddle", "0"), ("torch", "0"), ("torch", "1"),
     ]  # fmt: skip
     assert lines[1]["seconds"] == "14"
+    assert [line["fast"] for line in lines] == ["False"] * 3
     assert "torch: top-1 98.00 92.00, mean 95.00, standard deviation 4.24" in done.stdout
+
+
+def test_fast_runs_are_a_set_of_their_own(tmp_path):
+    write_run(tmp_path / "a", "torch", 1, 92)
+    write_run(tmp_path / "b", "torch", 0, 98, fast=True)
+    done = run(sys.executable, SCRIPT, tmp_path / "table.csv", tmp_path / "b", tmp_path / "a")
+    said = [line.partition(", mean")[0] for line in done.stdout.splitlines()]
+    assert said == ["torch: top-1 92.00", "torch --fast: top-1 98.00"]
 
 
 def test_an_unfinished_run_is_refused(tmp_path):
