@@ -27,23 +27,23 @@ def files(folder: str) -> list[str]:
 
 
 def draw(path: Path) -> None:
-    """Write the picture as a PNG. Raises UserError where the trees do not mirror each other."""
+    """Write the picture as a PNG: files of both trees side by side, then those of one alone."""
     trees = {name: files(f"AlexNet-{name}") for name in ("torch", "paddle")}
-    if trees["torch"] != trees["paddle"]:
-        raise errors.UserError(
-            "AlexNet-torch and AlexNet-paddle have different files; make them equal"
-        )
+    rows = sorted(set().union(*trees.values()), key=lambda name: (not is_shared(name, trees), name))
+    rows.sort(key=lambda name: name != "train.py")
     figure = plots.new_figure(9, 6.4)
     axes = figure.subplots()
-    height = len(trees["torch"])
+    height = len(rows)
     draw_roof(axes, height)
     for left, (name, own) in zip((0.4, 5.4), trees.items(), strict=True):
         draw_block(axes, (left, 0, 4.2, height), COLORS[name])
         axes.text(
             left + 2.1, height - 0.5, f"AlexNet-{name}/", ha="center", va="center", weight="bold"
         )
-        for row, file in enumerate(own):
-            axes.text(left + 0.4, height - 1.4 - row * (height - 1.6) / height, file, fontsize=9)
+        for row, file in enumerate(rows):
+            if file in own:
+                low = height - 1.4 - row * (height - 1.6) / height
+                axes.text(left + 0.4, low, file, fontsize=9)
     axes.text(5, height / 2, "=", ha="center", va="center", fontsize=26, color="#444444")
     draw_block(axes, (0, -2.3, 10, 2.1), COLORS["common"])
     title = "common/: written once, needs no framework"
@@ -57,6 +57,11 @@ def draw(path: Path) -> None:
     axes.set_axis_off()
     with replace_whole(path) as partial:
         figure.savefig(partial, format="png", dpi=110)
+
+
+def is_shared(name: str, trees: dict[str, list[str]]) -> bool:
+    """Say whether all trees have a file of this name."""
+    return all(name in own for own in trees.values())
 
 
 def draw_roof(axes, height: float) -> None:

@@ -80,6 +80,17 @@ def run_in_tree():
     return call
 
 
+@pytest.fixture(scope="module", autouse=True)
+def same_settings():
+    """A file of tests leaves the environment as it was: else those after it run otherwise."""
+    before = dict(os.environ)
+    yield
+    after = {name: value for name, value in os.environ.items() if name not in warm.FREE}
+    changed = {name for name in after if before.get(name) != after[name]}
+    changed |= {name for name in before if name not in os.environ} - warm.FREE
+    assert not changed
+
+
 @pytest.fixture(scope="module")
 def warm_probes():
     """The tools' probes have their framework imported as they start (tests/warm.py)."""

@@ -50,7 +50,8 @@ class Job:
         self.tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
         self.output = place / "output"
         (place / "scripts").mkdir()
-        shutil.copy(ROOT / "scripts" / "train.sh", place / "scripts")
+        for name in ("train.sh", "help.sh"):
+            shutil.copy(ROOT / "scripts" / name, place / "scripts")
         (place / "scripts" / "setup.sh").write_text("")
         (place / ".venv").symlink_to(sys.prefix)
         (place / "elsewhere").mkdir()
@@ -171,7 +172,7 @@ def test_each_picture_is_counted_once(job):
         line = next(line for line in text.splitlines() if "val_loss" in line)
         found.append(line[line.index("val_loss") :])
     assert found[0] == found[1]
-    assert f"val_loss {row[4]:.4g}  val_top1 {row[5]:.4g}" in found[0]
+    assert f"val_loss {row[4]:.6g}  val_top1 {row[5]:.6g}" in found[0]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
