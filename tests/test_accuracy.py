@@ -110,7 +110,7 @@ def test_what_was_done_before_an_end_is_kept(trained, ended, status):
 # In the place of bash: a training that saves when it is told to end.
 TRAINING = """#!/bin/sh
 trap 'kill $!; sleep 0.3; echo saved; exit 143' INT TERM
-sleep 60 &
+sleep 60 >/dev/null 2>&1 &
 echo begun
 wait
 """
