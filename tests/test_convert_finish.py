@@ -52,6 +52,12 @@ CASES = {
         "a.mul_(d).add_(p, alpha=1 - d)",
         "paddle_helpers.in_place(paddle_helpers.in_place(a, 'mul_', d), 'add_', p, alpha=1 - d)",
     ),
+    "a gradient of its own": (
+        "class F(torch.autograd.Function):\n    def backward(ctx, grad):\n"
+        "        x, = ctx.saved_tensors\n        return grad * x",
+        "class F(paddle.autograd.PyLayer):\n\n    def backward(ctx, grad):\n"
+        "        x, = ctx.saved_tensor()",
+    ),
     "division": ("y = (x + 1).div(255)", "y = (x + 1) / 255"),
     "a pair": (
         "h = x.max(axis=1), x.argmax(axis=1)",
@@ -248,3 +254,12 @@ def test_source_counts_bytes():
     source = Source("a.py", "x = 'é'; y = a.b\n")
     source.replace(source.tree.body[1].value, "c")
     assert source.edited() == "x = 'é'; y = c\n"
+
+
+def test_what_a_context_lacks_is_told():
+    text = "import paddle\nclass F(paddle.autograd.PyLayer):\n    def backward(ctx, grad):\n"
+    text += "        return grad if ctx.needs_input_grad[0] else None"
+    (found,) = [one for one in finish(text).findings if one.kind == BY_HAND]
+    assert (found.line, found.what) == (4, ".needs_input_grad")
+    other = text.replace("paddle.autograd.PyLayer", "Base")
+    assert not [one for one in finish(other).findings if one.rule == "gradients"]

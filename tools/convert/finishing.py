@@ -37,6 +37,7 @@ RULES = {
     "files": rewrites.files,
     "trust": places.unpickled,
     "downloads": places.downloads,
+    "gradients": rewrites.gradients,
     "in place": rewrites.in_place,
     "division": rewrites.division,
     "created": rewrites.created,

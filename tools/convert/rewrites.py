@@ -229,6 +229,24 @@ def in_place(source: Source, names: Names) -> Iterator[Finding]:
             yield Finding(source.file, call.lineno, what, "goes by a helper", DONE, "in place")
 
 
+def gradients(source: Source, names: Names) -> Iterator[Finding]:
+    """In a function with a gradient of its own, Paddle's context is called for what was saved."""
+    for node in ast.walk(source.tree):
+        bases = node.bases if isinstance(node, ast.ClassDef) else []
+        if not any(names.full(base) in tables.FUNCTIONS for base in bases):
+            continue
+        for inner in ast.walk(node):
+            name = getattr(inner, "attr", None)
+            if name == "saved_tensors" and source.replace(
+                inner, f"{source.code(inner.value)}.saved_tensor()"
+            ):
+                fix = "is .saved_tensor()"
+                yield Finding(source.file, inner.lineno, f".{name}", fix, DONE, "gradients")
+            elif name == "needs_input_grad":
+                fix = "Paddle's context has none: return the gradients of all inputs"
+                yield Finding(source.file, inner.lineno, f".{name}", fix, BY_HAND, "gradients")
+
+
 def division(source: Source, names: Names) -> Iterator[Finding]:
     """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
     for call in calls(source):

@@ -49,6 +49,9 @@ RENAMES = {
     "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
     "torch.backends.mkldnn.is_available": f"{HELPERS}.has_operators_of_onednn",
     "torch.compiler.is_compiling": f"{HELPERS}.is_compiling",
+    "torch.ops.mkldnn": f"{HELPERS}.operators_of_onednn",
+    "torch.is_autocast_enabled": f"{HELPERS}.is_autocast_enabled",
+    "torch.autograd.Function": "paddle.autograd.PyLayer",  # with the rule "gradients"
     # Layouts in memory: Paddle has none to choose, and the converters drop what used them.
     "torch.contiguous_format": "None",
     "torch.preserve_format": "None",
@@ -91,6 +94,9 @@ SCHEDULES = (
     *("SequentialLR", "ReduceLROnPlateau"),
 )
 RENAMES |= {f"torch.optim.lr_scheduler.{name}": f"{HELPERS}.{name}" for name in SCHEDULES}
+
+# Classes of which functions with a gradient of their own derive.
+FUNCTIONS = ("torch.autograd.Function", "paddle.autograd.Function", "paddle.autograd.PyLayer")
 
 # What X2Paddle converts in silence to something else, so that it is exchanged before: by rule.
 BEFORE_X2PADDLE = {
