@@ -124,6 +124,7 @@ EMULATIONS = {
     "init_process_group": "paddle.distributed.init_parallel_env",
     "normal_init_": "paddle.nn.init.normal_",
     "constant_init_": "paddle.nn.init.constant_",
+    "Identity": "paddle.nn.Identity",
 }
 
 # Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
