@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.run_folder import replace_whole, write_text
+from experiments.pages import markdown, spread
 from tools import equivalence
 
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
@@ -45,12 +46,13 @@ def write(path: Path, rows: list[Row]) -> None:
         "Top-1 and top-5 on val after the last epoch, mean ± standard deviation over the seeds. "
         "Every training: [accuracy.csv](accuracy.csv).",
         "",
-        f"| {' | '.join(COLUMNS)} |",
-        "|---" * len(COLUMNS) + "|",
     ]
-    for (recipe, options), by_framework in sets.items():
-        for framework, group in by_framework.items():
-            lines.append(_line(recipe, options, framework, group))
+    cells = [
+        _cells(recipe, options, framework, group)
+        for (recipe, options), by_framework in sets.items()
+        for framework, group in by_framework.items()
+    ]
+    lines.append(markdown([COLUMNS, *cells]))
     for (recipe, options), by_framework in sets.items():
         if len(by_framework) == 2:
             lines += ["", _difference(recipe, options, by_framework)]
@@ -68,32 +70,25 @@ def write(path: Path, rows: list[Row]) -> None:
         "ImageNet; published by others, not measured here.",
         "",
     ]
-    lines += ["| what | top-1, % | top-5, % | source |", "|---|---|---|---|"]
-    lines += [f"| {' | '.join(one)} |" for one in PUBLISHED]
+    lines.append(markdown([("what", "top-1, %", "top-5, %", "source"), *PUBLISHED]))
     with replace_whole(path) as partial:
         write_text(partial, "\n".join(lines) + "\n")
 
 
-def _line(recipe: str, options: str, framework: str, group: list[Row]) -> str:
+def _cells(recipe: str, options: str, framework: str, group: list[Row]) -> list[str]:
     cells = [recipe, f"`{options}`" if options else "", NAMES[framework]]
     cells.append(" ".join(sorted((str(row["seed"]) for row in group), key=int)))
-    cells += [spread(values(group, name)) for name in ("val_top1", "val_top5")]
+    cells += [spread(list(values(group, name))) for name in ("val_top1", "val_top5")]
     cells.append(" ".join(dict.fromkeys(str(row["epochs"]) for row in group)))
     cells.append(f"{np.median(values(group, 'images_per_s')):.0f}")
     minutes = values(group, "seconds") / 60
     cells.append(" to ".join(dict.fromkeys(f"{one:.0f}" for one in (min(minutes), max(minutes)))))
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def values(group: list[Row], name: str) -> np.ndarray:
     """Return one number of each training of a set, [trainings]."""
     return np.array([float(row[name]) for row in group])
-
-
-def spread(found: np.ndarray) -> str:
-    """Return mean and standard deviation in words; of one number, that number."""
-    deviation = equivalence.deviation(found)
-    return f"{found.mean():.2f}" + ("" if deviation is None else f" ± {deviation:.2f}")
 
 
 def _difference(recipe: str, options: str, by_framework: dict[str, list[Row]]) -> str:

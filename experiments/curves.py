@@ -37,7 +37,7 @@ from common.recipes import RECIPES, Recipe
 from common.run_folder import package_versions, replace_whole
 from experiments import curve_plot, parting
 from tools import tensors
-from tools.probes import FRAMEWORKS, NAMES, Side, default_tree, scratch
+from tools.probes import FRAMEWORKS, NAMES, Side, add_trees, scratch
 from tools.rehearsals import Rehearsals, exact
 
 STEPS, FLOAT64_STEPS = 400, 150  # float64 takes three times as long
@@ -138,14 +138,7 @@ def parse() -> argparse.Namespace:
         metavar="N",
         help="of weights, order, crops and dropout (0)",
     )
-    for framework in FRAMEWORKS:
-        parser.add_argument(
-            f"--{framework}-tree",
-            type=Path,
-            default=default_tree(framework),
-            metavar="DIR",
-            help=f"a changed copy of AlexNet-{framework}",
-        )
+    add_trees(parser)
     parser.add_argument(
         "--output", type=Path, default=RUNS_DIR / "curves", metavar="DIR", help="(runs/curves)"
     )

@@ -34,7 +34,7 @@ from tools import (
     training_report,
 )
 from tools.data_streams import Pictures
-from tools.probes import FRAMEWORKS, Side, default_tree, kept_running, scratch
+from tools.probes import FRAMEWORKS, Side, add_trees, kept_running, scratch
 from tools.rehearsals import IMAGE_SIZE, Rehearsals
 from tools.verdicts import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
 
@@ -73,14 +73,7 @@ def parse() -> argparse.Namespace:
     models.add_model(parser)
     parser.add_argument("--only", type=names, metavar="NAMES", help="these alone, with commas")
     parser.add_argument("--skip", type=names, default=[], metavar="NAMES", help="all but these")
-    for framework in FRAMEWORKS:
-        parser.add_argument(
-            f"--{framework}-tree",
-            type=Path,
-            default=default_tree(framework),
-            metavar="DIR",
-            help=f"a changed copy of AlexNet-{framework}",
-        )
+    add_trees(parser)
     parser.add_argument(
         "--data-path",
         type=Path,

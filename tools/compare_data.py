@@ -19,7 +19,7 @@ from common.recipes import RECIPES
 from common.run_folder import package_versions, write_result
 from tools import data_checks, data_report, data_streams
 from tools.data_streams import Pictures
-from tools.probes import FRAMEWORKS, Side, default_tree, kept_running, scratch
+from tools.probes import FRAMEWORKS, Side, add_trees, default_tree, kept_running, scratch
 from tools.verdicts import DIVERGED, ERROR
 
 LIMIT = 100  # pictures of each split, unless another number is given
@@ -100,13 +100,7 @@ def parse() -> argparse.Namespace:
         "--workers", type=whole(0, 1024), default=2, metavar="N", help="processes that read (2)"
     )
     group = parser.add_argument_group("trees (without these: this repository's)")
-    for framework in FRAMEWORKS:
-        group.add_argument(
-            f"--{framework}-tree",
-            type=Path,
-            metavar="DIR",
-            help=f"a changed copy of AlexNet-{framework}",
-        )
+    add_trees(group, named_alone=True)
     group = parser.add_argument_group("results")
     group.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     group.add_argument(

@@ -18,7 +18,7 @@ from common.args import LARGEST_SEED, Parser, refuse_too_small, whole
 from common.errors import UserError
 from common.run_folder import package_versions, write_result
 from tools import align_report, models, training_checks, training_report
-from tools.probes import FRAMEWORKS, NAMES, Side, default_tree, kept_running, scratch
+from tools.probes import FRAMEWORKS, NAMES, Side, add_trees, kept_running, scratch
 from tools.rehearsals import IMAGE_SIZE, Rehearsals
 from tools.verdicts import ALIGNED, DIVERGED, Verdict
 
@@ -61,14 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"({STEPS})"
     )
-    for framework in FRAMEWORKS:
-        parser.add_argument(
-            f"--{framework}-tree",
-            type=Path,
-            default=default_tree(framework),
-            metavar="DIR",
-            help=f"a changed copy of AlexNet-{framework}",
-        )
+    add_trees(parser)
     parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (the sample)")
     parser.add_argument("--drawn", action="store_true", help="drawn numbers, not pictures")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")

@@ -24,7 +24,7 @@ from common.args import Parser, whole
 from common.checkpoints import SUFFIX
 from common.errors import BAD_INPUT, UserError
 from common.paths import DATA_DIR, ROOT
-from tools.probes import FRAMEWORKS, NAMES, Side, default_tree, scratch
+from tools.probes import FRAMEWORKS, NAMES, Side, add_trees, scratch
 from tools.transfer_weights import FRAMEWORK
 
 # AlexNet_Weights.IMAGENET1K_V1 of torchvision; the name ends with the first digits of its SHA-256.
@@ -95,14 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help="pictures (32)")
     parser.add_argument("--workers", type=whole(0), metavar="N", help="processes that read (2)")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, gpu or gpu:NUMBER (auto)")
-    for framework in FRAMEWORKS:
-        parser.add_argument(
-            f"--{framework}-tree",
-            type=Path,
-            default=default_tree(framework),
-            metavar="DIR",
-            help=f"a changed copy of AlexNet-{framework}",
-        )
+    add_trees(parser)
     args = parser.parse_args()
     args.frameworks = [name for name in FRAMEWORKS if name in args.frameworks]
     if args.weights and not args.weights.is_file():

@@ -2,12 +2,11 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from common import networks
 from common.errors import UserError
-from tools.probes import FRAMEWORKS, Side, default_tree
+from tools.probes import FRAMEWORKS, Side, add_trees, default_tree
 
 IMAGE_SHAPE = [1, 3, 224, 224]
 
@@ -62,13 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TORCH=PADDLE",
         help="these two layers are partners, whatever their names; may be repeated",
     )
-    for framework in FRAMEWORKS:
-        group.add_argument(
-            f"--{framework}-tree",
-            type=Path,
-            metavar="DIR",
-            help=f"a changed copy of AlexNet-{framework}",
-        )
+    add_trees(group, named_alone=True)
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Ask a tree's probe.py. Each framework runs in a process of its own; the tools run in neither."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -237,6 +238,21 @@ def ask_both(
 def default_tree(framework: str) -> Path:
     """Return this repository's tree of a framework."""
     return ROOT / f"AlexNet-{framework}"
+
+
+def add_trees(parser: argparse._ActionsContainer, named_alone: bool = False) -> None:
+    """Add the options that name changed copies of the trees; without them this repository's.
+
+    With `named_alone` an option that is not given is None, so that one can tell.
+    """
+    for framework in FRAMEWORKS:
+        parser.add_argument(
+            f"--{framework}-tree",
+            type=Path,
+            default=None if named_alone else default_tree(framework),
+            metavar="DIR",
+            help=f"a changed copy of AlexNet-{framework}",
+        )
 
 
 def to_mend(sides: dict[str, Side]) -> str:
