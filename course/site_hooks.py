@@ -29,6 +29,14 @@ WORDS = {
     "zh": {"home": "首页", "course": "课程", "more": "查阅", "results": "结果"},
 }
 CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
+# What the Chinese menu calls the pages of results that stand in English only.
+RESULTS_ZH = {
+    "accuracy": "准确率基线",
+    "convert": "手工移植、PaConvert 与 X2Paddle",
+    "curves": "两条损失曲线在哪一步分开",
+    "libraries": "torchvision 与 paddle.vision 的网络是否相同",
+}
+TWIN = ".zh-CN"  # ends the name of a page of results that stands in Chinese too
 BROKEN_LINE = re.compile(f"(?<={CHINESE})\n *(?={CHINESE})")  # a browser would show a space there
 OUTSIDE = re.compile(r"\]\((?:\.\./)+(?!images/|results/|notebooks/)(?P<path>[\w./-]+)\)")
 
@@ -43,14 +51,28 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     names = [path.name for path in sources.pages(language) if path.name != "index.md"]
     chapters = [f"{language}/{name}" for name in names if name[0].isdigit()]
     others = [f"{language}/{name}" for name in names if not name[0].isdigit()]
-    results = [f"results/{path.name}" for path in sorted((ROOT / "docs/results").glob("*.md"))]
     config.nav = [
         {words["home"]: f"{language}/index.md"},
         {words["course"]: chapters},
         {words["more"]: others},
-        {words["results"]: results},
+        {words["results"]: results(language)},
     ]
     return config
+
+
+def results(language: str) -> list[str | dict[str, str]]:
+    """List the pages of results, each in the language if it stands in it."""
+    entries = []
+    for path in sorted((ROOT / "docs/results").glob("*.md")):
+        if path.stem.endswith(TWIN):
+            continue
+        if language == "en":
+            entries.append(f"results/{path.name}")
+        elif path.with_stem(path.stem + TWIN).exists():
+            entries.append(f"results/{path.stem}{TWIN}.md")
+        else:
+            entries.append({RESULTS_ZH.get(path.stem, path.stem): f"results/{path.name}"})
+    return entries
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -152,9 +174,15 @@ def on_page_context(context: dict, page: Page, config: MkDocsConfig, nav: Naviga
     """Let the language button lead to the same page in the other language."""
     own = config.theme["language"]
     here = page.url if not page.file.src_uri.startswith("source/") else "index.html"
+    links = {code: here if code == own else f"../{code}/{here}" for code in LANGUAGES}
+    english = ROOT / "docs" / page.file.src_uri.replace(f"{TWIN}.md", ".md")
+    if english.with_stem(english.stem + TWIN).exists():
+        folder = "" if own == "zh" else "../zh/"
+        links["zh"] = f"{folder}results/{english.stem}{TWIN}.html"
+        folder = "" if own == "en" else "../en/"
+        links["en"] = f"{folder}results/{english.stem}.html"
     config.extra["alternate"] = [
-        {"name": name, "lang": code, "link": here if code == own else f"../{code}/{here}"}
-        for code, name in LANGUAGES.items()
+        {"name": name, "lang": code, "link": links[code]} for code, name in LANGUAGES.items()
     ]
     return context
 
