@@ -54,16 +54,20 @@ RECIPES = {
         warmup_epochs=0.25,
         dropout=0.1,
     ),
-    # CIFAR-10 as an image folder of 32 x 32 pictures, enlarged.
+    # CIFAR-10 as an image folder of 32 x 32 pictures, enlarged: as many epochs as two processor
+    # cores train in 20 minutes (torch) and 45 (Paddle), and little dropout, since in so few the
+    # training error is no less than the validation error.
     "cifar10": Recipe(
         image_size=64,
         batch_size=128,
-        epochs=30,
-        lr=0.02,
+        epochs=10,
+        lr=0.04,
         gpus=1,
         weight_decay=5e-4,
         schedule="cosine",
-        warmup_epochs=1,
+        warmup_epochs=0.3,
+        dropout=0.2,
+        train_crop="shifted",
     ),
     # Section 5 of the paper. It divides the rate by 10 where the validation error stops to improve,
     # three times over about 90 epochs: here at set epochs, or by --schedule plateau.

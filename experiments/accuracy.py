@@ -6,7 +6,8 @@
 
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
 is. A training whose row is in the table is not run again, and one that was stopped goes on from its
-checkpoint: the same command goes on with the rest. Writes TABLE, a row a training, and beside it a
+checkpoint: the same command goes on with the rest. Calls with other seeds, frameworks or options
+may share a table. Writes TABLE, a row a training, and beside it a
 page (.md) with mean and spread of each set of trainings and what the frameworks differ by.
 """
 
@@ -55,6 +56,7 @@ def main() -> int:
                 return 130
             if status:
                 raise RunError(f"{told}: exit status {status} (reason above)")
+            rows = read_table(args.table)  # another call may have added to it meanwhile
             rows[key] = row(key, folder, args)
             write_table(args.table, rows)
     accuracy_page.write(args.table.with_suffix(".md"), list(rows.values()))
