@@ -58,14 +58,14 @@ RECIPES = {
     # cores train in 20 minutes (torch) and 45 (Paddle), and little dropout, since in so few the
     # training error is no less than the validation error.
     "cifar10": Recipe(
-        image_size=64,
+        image_size=96,
         batch_size=128,
-        epochs=10,
-        lr=0.04,
+        epochs=8,
+        lr=0.03,
         gpus=1,
         weight_decay=5e-4,
         schedule="cosine",
-        warmup_epochs=0.3,
+        warmup_epochs=1,
         dropout=0.2,
         train_crop="shifted",
     ),
