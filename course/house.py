@@ -29,8 +29,10 @@ def files(folder: str) -> list[str]:
 def draw(path: Path) -> None:
     """Write the picture as a PNG: files of both trees side by side, then those of one alone."""
     trees = {name: files(f"AlexNet-{name}") for name in ("torch", "paddle")}
-    rows = sorted(set().union(*trees.values()), key=lambda name: (not is_shared(name, trees), name))
-    rows.sort(key=lambda name: name != "train.py")
+    rows = sorted(
+        set().union(*trees.values()),
+        key=lambda name: (name != "train.py", not is_shared(name, trees), name),
+    )
     figure = plots.new_figure(9, 6.4)
     axes = figure.subplots()
     height = len(rows)

@@ -64,15 +64,19 @@ def results(language: str) -> list[str | dict[str, str]]:
     """List the pages of results, each in the language if it stands in it."""
     entries = []
     for path in sorted((ROOT / "docs/results").glob("*.md")):
-        if path.stem.endswith(TWIN):
+        if path != in_language(path, language):
             continue
-        if language == "en":
-            entries.append(f"results/{path.name}")
-        elif path.with_stem(path.stem + TWIN).exists():
-            entries.append(f"results/{path.stem}{TWIN}.md")
-        else:
-            entries.append({RESULTS_ZH.get(path.stem, path.stem): f"results/{path.name}"})
+        page = f"results/{path.name}"
+        to_name = language == "zh" and not path.stem.endswith(TWIN)
+        entries.append({RESULTS_ZH.get(path.stem, path.stem): page} if to_name else page)
     return entries
+
+
+def in_language(path: Path, language: str) -> Path:
+    """Return the file of a page of results in the language, or in English where it has none."""
+    english = path.with_stem(path.stem.removesuffix(TWIN))
+    chinese = english.with_stem(english.stem + TWIN)
+    return chinese if language == "zh" and chinese.exists() else english
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -174,16 +178,13 @@ def on_page_context(context: dict, page: Page, config: MkDocsConfig, nav: Naviga
     """Let the language button lead to the same page in the other language."""
     own = config.theme["language"]
     here = page.url if not page.file.src_uri.startswith("source/") else "index.html"
-    links = {code: here if code == own else f"../{code}/{here}" for code in LANGUAGES}
-    english = ROOT / "docs" / page.file.src_uri.replace(f"{TWIN}.md", ".md")
-    if english.with_stem(english.stem + TWIN).exists():
-        folder = "" if own == "zh" else "../zh/"
-        links["zh"] = f"{folder}results/{english.stem}{TWIN}.html"
-        folder = "" if own == "en" else "../en/"
-        links["en"] = f"{folder}results/{english.stem}.html"
-    config.extra["alternate"] = [
-        {"name": name, "lang": code, "link": links[code]} for code, name in LANGUAGES.items()
-    ]
+    config.extra["alternate"] = []
+    for code, name in LANGUAGES.items():
+        there = here
+        if page.file.src_uri.startswith("results/"):
+            there = f"results/{in_language(ROOT / 'docs' / page.file.src_uri, code).stem}.html"
+        link = there if code == own else f"../{code}/{there}"
+        config.extra["alternate"].append({"name": name, "lang": code, "link": link})
     return context
 
 

@@ -7,8 +7,8 @@
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
 is. A training whose row is in the table is not run again, and one that was stopped goes on from its
 checkpoint: the same command goes on with the rest. Calls with other seeds, frameworks or options
-may share a table. Writes TABLE, a row a training, and beside it a
-page (.md) with mean and spread of each set of trainings and what the frameworks differ by.
+may share a table. Writes TABLE, a row a training, and beside it a page (.md) with mean and spread
+of each set of trainings and what the frameworks differ by.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from common.paths import ROOT, RUNS_DIR
 from common.public_data import SIZES
 from common.recipes import RECIPES
 from common.run_folder import replace_whole
+from common.whole_folders import locked
 from experiments import accuracy_page
 from experiments.collected import COLUMNS, read_run
 
@@ -56,9 +57,10 @@ def main() -> int:
                 return 130
             if status:
                 raise RunError(f"{told}: exit status {status} (reason above)")
-            rows = read_table(args.table)  # another call may have added to it meanwhile
-            rows[key] = row(key, folder, args)
-            write_table(args.table, rows)
+            with locked(args.table):
+                rows = read_table(args.table)  # another call may have added to it meanwhile
+                rows[key] = row(key, folder, args)
+                write_table(args.table, rows)
     accuracy_page.write(args.table.with_suffix(".md"), list(rows.values()))
     print(f"look at: {args.table} and {args.table.with_suffix('.md')}")
     return 0

@@ -95,6 +95,21 @@ def test_other_options_are_another_set(trained):
     assert "points" not in page  # nothing to hold against one framework alone
 
 
+def test_calls_may_share_a_table(trained, monkeypatch):
+    call, _, _, table = trained
+    train = accuracy.train
+
+    def beside_another(framework, seed, folder, args):
+        if seed == 0:
+            call("--frameworks", "torch", "--seeds", 1)
+        return train(framework, seed, folder, args)
+
+    monkeypatch.setattr(accuracy, "train", beside_another)
+    call("--frameworks", "torch", "--seeds", 0)
+    assert [row["seed"] for row in rows_of(table)] == ["0", "1"]
+    assert "| PyTorch | 0 1 | 80.50 ± 0.71 |" in table.with_suffix(".md").read_text()
+
+
 @pytest.mark.parametrize(("ended", "status"), [(130, 130), (143, 130), (1, None)])
 def test_what_was_done_before_an_end_is_kept(trained, ended, status):
     call, _, states, table = trained
