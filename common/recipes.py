@@ -60,7 +60,7 @@ RECIPES = {
     "cifar10": Recipe(
         image_size=96,
         batch_size=128,
-        epochs=8,
+        epochs=7,
         lr=0.03,
         gpus=1,
         weight_decay=5e-4,
