@@ -35,16 +35,17 @@ def leave_out_bad(
     bad = [one for index in indices for one in index.bad]
     for one in bad:
         print(f"bad picture: {show(one.path)}: {one.reason}")
+    counted = f"{len(bad)} bad picture{'' if len(bad) == 1 else 's'}"
     if len(bad) > most:
         allowed = f" are more than --skip-bad {most}" if most else ""
         raise UserError(
-            f"{len(bad)} bad pictures{allowed} (first {show(bad[0].path)}: {bad[0].reason}); mend "
+            f"{counted}{allowed} (first {show(bad[0].path)}: {bad[0].reason}); mend "
             f"or delete those listed above, or leave them out by --skip-bad {len(bad)}"
         )
     for index in indices:
         _check_classes(index)
     if bad:
-        print(f"left out: {len(bad)} bad pictures")
+        print(f"left out: {counted}")
     return None if train is None else indices[0], indices[-1]
 
 

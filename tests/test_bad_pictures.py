@@ -197,6 +197,7 @@ def test_evaluation_alone_needs_no_train(data, capsys):
     found = index_data(data, need_train=False, strict=False)
     train, val = verify.leave_out_bad(*found, most=1)
     assert train is None and len(val) == 11 and len(val.bad) == 1
+    assert "left out: 1 bad picture\n" in capsys.readouterr().out
 
 
 NAMES = [
