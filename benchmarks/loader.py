@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import measure, variants
 from benchmarks.measure import Contender, Figure
 from common import errors
-from common.args import whole
+from common.command_line import whole
 
 FIGURES = [Figure("images_per_core_s", "images/s and core"), Figure("images_per_s", "images/s")]
 NAMES = [figure.name for figure in FIGURES]

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import plots, processor
-from common.args import Parser, whole
+from common.command_line import Parser, whole
 from common.errors import UserError
 from common.paths import CACHE_DIR, ROOT
 from common.run_folder import package_versions, replace_whole

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from common import errors, whole_folders
-from common.args import Parser, whole
+from common.command_line import Parser, whole
 from common.processor import available_cores
 
 LONG, SHORT = 505, 377  # pixels; with some that stand upright, 488 x 394 on average

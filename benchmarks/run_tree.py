@@ -16,7 +16,7 @@ from types import ModuleType
 from benchmarks import rates
 from benchmarks.window import Window, add_arguments, leave
 from common import errors, memory
-from common.args import Parser
+from common.command_line import Parser
 from common.paths import ROOT
 
 

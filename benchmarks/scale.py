@@ -29,7 +29,7 @@ from PIL import Image
 
 from benchmarks.variants import LAUNCH
 from common import processor, sample
-from common.args import Parser
+from common.command_line import Parser
 from common.paths import ROOT
 from common.plots import new_figure
 from common.run_folder import replace_whole

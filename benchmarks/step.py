@@ -22,7 +22,7 @@ import argparse
 from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Figure, Figures
 from common import errors
-from common.args import whole
+from common.command_line import whole
 from common.paths import DATA_DIR
 
 FIGURES = [

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks import measure, photos, transfer, variants
 from benchmarks.measure import Contender, Figure, Figures
 from common import errors
-from common.args import whole
+from common.command_line import whole
 from common.paths import DATA_DIR, ROOT
 
 FIGURES = [Figure("seconds", "s"), Figure("resident_mb", "MB")]

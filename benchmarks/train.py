@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks import measure, variants
 from benchmarks.measure import Contender, Figure
 from common import errors
-from common.args import whole
+from common.command_line import whole
 
 FIGURES = [
     Figure("images_per_s", "images/s"),

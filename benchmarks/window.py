@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from common import errors
-from common.args import Parser, whole
+from common.command_line import Parser, whole
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
 SHARED_MEMORY = Path("/dev/shm")

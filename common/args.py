@@ -2,14 +2,13 @@
 
 import argparse
 import dataclasses
-import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from common import checkpoints, errors, networks
+from common import checkpoints, networks
 from common.checkpoints import SUFFIX
+from common.command_line import Parser, device, real, whole
 from common.paths import RUNS_DIR
 from common.public_data import SIZES
 from common.recipes import RECIPES
@@ -37,69 +36,12 @@ KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
 AUTO = "auto"  # of --resume
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line on standard error, with exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        errors.fail(f"{message} (see --help)")
-
-    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
-        found, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            self.error(self._unknown_option(unknown[0]))
-        return found
-
-    def _unknown_option(self, given: str) -> str:
-        if not given.startswith("-"):
-            return f"{given!r} belongs to no option"
-        name = given.split("=")[0]
-        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
-        return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _number(kind, smallest, largest, unit="number"):
-    """Return an argparse type for a number within [smallest, largest]."""
-
-    def convert(text: str):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not smallest <= value <= largest:  # NaN fails the comparison too
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no {unit} from {smallest:g} to {largest:g}"
-            )
-        return value
-
-    return convert
-
-
-def whole(smallest: int, largest: int = 1_000_000):
-    """Return an argparse type for a whole number within [smallest, largest]."""
-    return _number(int, smallest, largest, "whole number")
-
-
-def real(smallest: float, largest: float):
-    """Return an argparse type for a number within [smallest, largest]."""
-    return _number(float, smallest, largest)
-
-
 def _save_every(text: str) -> str:
     """An argparse type for steps (500) or minutes (15m)."""
     number = text.removesuffix("m")
     if not number.isdecimal() or int(number) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is neither steps, as 500, nor minutes, as 15m")
     return text
-
-
-def device(text: str) -> str:
-    """An argparse type for auto, cpu, gpu or gpu:NUMBER."""
-    kind, _, number = text.replace("cuda", "gpu").partition(":")
-    known = kind in ("auto", "cpu") and ":" not in text
-    known = known or (kind == "gpu" and (number.isdecimal() or ":" not in text))
-    if not known:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, gpu, gpu:NUMBER")
-    return kind + (f":{number}" if number else "")
 
 
 def get_args_parser(framework: str) -> Parser:
@@ -110,7 +52,12 @@ def get_args_parser(framework: str) -> Parser:
         description=f"Train AlexNet on an image folder with {framework}.",
         epilog="Options that say 'recipe' have the recipe's value unless you give another.",
     )
+    for add in (_add_data, _add_recipe, _add_model, _add_speed, _add_saving, _add_run):
+        add(parser)
+    return parser
 
+
+def _add_data(parser: Parser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data-path",
@@ -178,6 +125,8 @@ def get_args_parser(framework: str) -> Parser:
         "picture; the paper: 0.1 (recipe)",
     )
 
+
+def _add_recipe(parser: Parser) -> None:
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument(
         "--recipe",
@@ -246,6 +195,8 @@ def get_args_parser(framework: str) -> Parser:
     )
     recipe.add_argument("--dropout", type=real(0, 0.99), metavar="P", help="rate (recipe)")
 
+
+def _add_model(parser: Parser) -> None:
     model = parser.add_argument_group("model")
     model.add_argument(
         "--model",
@@ -276,6 +227,8 @@ def get_args_parser(framework: str) -> Parser:
         help="only measure --weights or --resume on val",
     )
 
+
+def _add_speed(parser: Parser) -> None:
     speed = parser.add_argument_group("speed and precision")
     speed.add_argument(
         "--amp",
@@ -300,6 +253,8 @@ def get_args_parser(framework: str) -> Parser:
     ):
         speed.add_argument(f"--{name}", action="store_true", default=None, help=words)
 
+
+def _add_saving(parser: Parser) -> None:
     saving = parser.add_argument_group("checkpoints")
     saving.add_argument(
         "--save-every",
@@ -311,6 +266,8 @@ def get_args_parser(framework: str) -> Parser:
         "--keep", type=whole(1), metavar="N", help="checkpoints that are kept, beside the best (2)"
     )
 
+
+def _add_run(parser: Parser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument(
         "--tensorboard", action="store_true", default=None, help="log for TensorBoard; torch (off)"
@@ -331,7 +288,6 @@ def get_args_parser(framework: str) -> Parser:
         metavar="NAME",
         help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
     )
-    return parser
 
 
 def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:

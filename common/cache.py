@@ -19,7 +19,8 @@ import PIL
 from PIL import Image
 
 from common import errors, whole_folders
-from common.args import AUTO, LARGEST_IMAGE, SMALLEST_IMAGE, Parser, whole
+from common.args import AUTO, LARGEST_IMAGE, SMALLEST_IMAGE
+from common.command_line import Parser, whole
 from common.errors import UserError, show
 from common.folder import FolderIndex, file_key, index_data
 from common.parallel import on_all_cores

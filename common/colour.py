@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common import draws, errors, sample, whole_folders
-from common.args import Parser
+from common.command_line import Parser
 from common.errors import UserError
 from common.folder import FolderIndex, index_data
 from common.parallel import on_all_cores

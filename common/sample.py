@@ -243,7 +243,7 @@ def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 12
 
 
 def main() -> None:
-    from common.args import Parser  # here, since it asks this module where the sample is
+    from common.command_line import Parser  # here, since it asks this module where the sample is
 
     parser = Parser(prog="common.sample", description="Draw the embedded sample.")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")

@@ -4,7 +4,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.args import LARGEST_IMAGE, SMALLEST_IMAGE, Parser, device, whole
+from common.args import LARGEST_IMAGE, SMALLEST_IMAGE
+from common.command_line import Parser, device, whole
 
 
 def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.command_line import Parser
 from common.paths import ROOT
 
 FRAMEWORKS = {"torch": ("torch", "torchvision"), "paddle": ("paddle",)}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common import errors, plots
-from common.args import Parser
+from common.command_line import Parser
 from common.run_folder import replace_whole
 
 CLASSES = 1000

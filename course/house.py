@@ -8,7 +8,7 @@ The files are those on the disk.
 from pathlib import Path
 
 from common import errors, plots
-from common.args import Parser
+from common.command_line import Parser
 from common.paths import ROOT
 from common.run_folder import replace_whole
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.command_line import Parser
 
 PROGRAM = """
 import json, sys

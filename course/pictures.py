@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from common import errors, plots
-from common.args import Parser
+from common.command_line import Parser
 from common.paths import ROOT
 from common.run_folder import replace_whole
 from course import plant

@@ -12,7 +12,7 @@ import difflib
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.command_line import Parser
 from common.paths import ROOT
 from common.trees import SMALL, Edits, copy_tree
 from tests import planted, planted_data, planted_training

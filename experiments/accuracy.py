@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from common import errors
-from common.args import LARGEST_SEED, Parser, whole
+from common.args import LARGEST_SEED
+from common.command_line import Parser, whole
 from common.errors import RunError, UserError
 from common.paths import ROOT, RUNS_DIR
 from common.public_data import SIZES

@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 
 from common import errors, processor, public_data, sample
-from common.args import LARGEST_SEED, Parser, whole
+from common.args import LARGEST_SEED
+from common.command_line import Parser, whole
 from common.paths import RUNS_DIR
 from experiments import report
 from experiments.pictures import choose, described

@@ -30,7 +30,8 @@ import numpy as np
 from tqdm import tqdm
 
 from common import errors, folder, networks, processor, public_data
-from common.args import LARGEST_IMAGE, LARGEST_SEED, Parser, whole
+from common.args import LARGEST_IMAGE, LARGEST_SEED
+from common.command_line import Parser, whole
 from common.errors import UserError
 from common.paths import RUNS_DIR
 from common.recipes import RECIPES, Recipe

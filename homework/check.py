@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from common import errors
-from common.args import Parser, whole
+from common.command_line import Parser, whole
 from common.run_folder import package_versions, write_result
 from homework import plan
 from homework.grading import Grader

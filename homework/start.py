@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.command_line import Parser
 from homework.trees import FILES, STARTER
 
 

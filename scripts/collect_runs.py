@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.command_line import Parser
 from common.run_folder import replace_whole
 from experiments.collected import COLUMNS, read_run
 

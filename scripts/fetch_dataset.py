@@ -22,7 +22,7 @@ from PIL.Image import Image
 from torchvision import datasets
 
 from common import archives, errors, public_data, whole_folders
-from common.args import Parser
+from common.command_line import Parser
 from common.errors import UserError
 from common.paths import DATA_DIR
 

@@ -13,7 +13,7 @@ from downloads import File, download  # first: it says so where torchvision is m
 from torchvision.models import AlexNet_Weights
 
 from common import errors, whole_folders
-from common.args import Parser
+from common.command_line import Parser
 from common.errors import UserError
 
 

@@ -20,7 +20,7 @@ from scipy.io import loadmat
 from tqdm import tqdm
 
 from common import archives, errors, whole_folders
-from common.args import Parser, whole
+from common.command_line import Parser, whole
 from common.errors import UserError, show
 from common.run_folder import replace_whole
 

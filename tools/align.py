@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common import errors, networks, sample
-from common.args import LARGEST_SEED, Parser, refuse_too_small, whole
+from common.args import LARGEST_SEED, refuse_too_small
+from common.command_line import Parser, whole
 from common.errors import UserError
 from common.recipes import RECIPES
 from common.run_folder import package_versions, write_result

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import errors, sample
-from common.args import LARGEST_SEED, SMALLEST_IMAGE, Parser, whole
+from common.args import LARGEST_SEED, SMALLEST_IMAGE
+from common.command_line import Parser, whole
 from common.recipes import RECIPES
 from common.run_folder import package_versions, write_result
 from tools import data_checks, data_report, data_streams

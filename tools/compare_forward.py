@@ -16,7 +16,8 @@ import argparse
 from pathlib import Path
 
 from common import errors
-from common.args import LARGEST_SEED, Parser, whole
+from common.args import LARGEST_SEED
+from common.command_line import Parser, whole
 from common.run_folder import write_result
 from tools import forward, forward_report, models
 from tools.probes import FRAMEWORKS, kept_running, scratch

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from common import errors, processor
-from common.args import Parser
+from common.command_line import Parser
 from common.errors import UserError
 from common.paths import ROOT
 from common.run_folder import package_versions, replace_whole

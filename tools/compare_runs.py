@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from common import errors
-from common.args import Parser, real
+from common.command_line import Parser, real
 from common.errors import UserError, show
 from common.run_folder import write_result
 from tools import equivalence, runs_report

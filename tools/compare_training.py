@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from common import errors, networks, sample
-from common.args import LARGEST_SEED, Parser, refuse_too_small, whole
+from common.args import LARGEST_SEED, refuse_too_small
+from common.command_line import Parser, whole
 from common.errors import UserError
 from common.run_folder import package_versions, write_result
 from tools import align_report, models, training_checks, training_report

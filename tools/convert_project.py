@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from common import errors
-from common.args import Parser, whole
+from common.command_line import Parser, whole
 from common.errors import UserError
 from common.run_folder import write_result
 from tools import models

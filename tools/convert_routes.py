@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from common import errors
-from common.args import Parser
+from common.command_line import Parser
 from common.errors import UserError
 from common.paths import ROOT
 from common.run_folder import write_result

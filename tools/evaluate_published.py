@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import checksums, errors, fetching, folder
-from common.args import Parser, whole
 from common.checkpoints import SUFFIX
+from common.command_line import Parser, whole
 from common.errors import BAD_INPUT, UserError
 from common.paths import DATA_DIR, ROOT
 from tools.probes import FRAMEWORKS, NAMES, Side, add_trees, scratch

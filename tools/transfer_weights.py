@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from common import errors, pickles, state
-from common.args import Parser
+from common.command_line import Parser
 from common.errors import UserError
 from tools import kinds, matching, models, tensors
 from tools.matching import Key, Network
