@@ -53,6 +53,15 @@ find_python() {
     fail "no Python from 3.10 to 3.13 found; install one, or name it: PYTHON=/path/to/python"
 }
 
+# A link may lead to a bigger disk, but not to what another copy of the project still uses.
+check_link() {
+    local owner
+    if [ -L "$venv" ] && owner=$(head -n 1 "$stamp" 2>/dev/null) && [ "$owner" != "$root" ]; then
+        fail "$venv is a link to the environment of $owner, which set-up would empty;" \
+            "remove the link: rm '$venv'"
+    fi
+}
+
 check_disk() {
     local free installed=0
     free=$(df -Pk "$root" | awk 'NR == 2 { print $4 }')
@@ -87,6 +96,7 @@ main() {
     fi
 
     local python
+    check_link
     python=$(find_python)
     check_disk
     echo "setting up $venv with $("$python" --version) (once, a few minutes, $needed_gb GB of disk)"

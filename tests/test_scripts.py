@@ -96,6 +96,17 @@ def test_setup_starts_over_when_the_pins_change(clone):
     assert run("bash", clone / "scripts" / "setup.sh", PYTHON=str(fake)).returncode == 2
 
 
+def test_setup_leaves_the_environment_of_another_folder_alone(clone, tmp_path):
+    other = tmp_path / "other" / ".venv"
+    other.mkdir(parents=True)
+    (other / ".complete").write_text(f"{other.parent}\n1 2\n3 4\npython3\n")
+    (other / "kept").touch()
+    (clone / ".venv").symlink_to(other)
+    done = run("bash", clone / "scripts" / "setup.sh", PYTHON=sys.executable)
+    assert_user_error(done, f"a link to the environment of {other.parent}", "remove the link")
+    assert (other / "kept").exists() and (other / ".complete").exists()
+
+
 @pytest.mark.parametrize("version", ["3.9", "3.14", "2.7"])
 def test_setup_refuses_a_python_out_of_range(clone, tmp_path, version):
     major, minor = version.split(".")
