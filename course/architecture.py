@@ -4,8 +4,8 @@
     python -m course.architecture --draw docs/images       # and write the pictures there
 
 Two networks: that of the paper (2012), whose layers 2, 4 and 5 are halved over two GPUs, and the
-one that both trees train ("One weird trick", 2014). tests/test_course_architecture.py holds the
-second to the trees' own code.
+one that both trees train ("One weird trick", 2014). tests/test_course.py holds the second
+to the trees' own code.
 """
 
 import io
