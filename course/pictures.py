@@ -6,6 +6,7 @@
 The forward pass is compared on small copies of the trees: see course/plant.py.
 """
 
+import argparse
 import csv
 import json
 import os
@@ -178,7 +179,11 @@ HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
 def main() -> None:
-    parser = Parser(description="Draw the pictures of chapters 3, 5, 6, 10 and 11.")
+    parser = Parser(
+        prog="python -m course.pictures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")
     args = parser.parse_args()
