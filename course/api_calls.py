@@ -8,6 +8,7 @@ and by its class where it is a method of a tensor, a layer, an optimizer, a sche
 tests/test_course_api.py holds it to that.
 """
 
+import argparse
 import ast
 import json
 import re
@@ -196,7 +197,11 @@ def methods_of(framework: str) -> dict[str, set[str]]:
 
 
 def main() -> None:
-    parser = Parser(description="List the framework calls that the trees make.")
+    parser = Parser(
+        prog="python -m course.api_calls",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.parse_args()
     for framework in FRAMEWORKS:
         print(f"{framework}:")

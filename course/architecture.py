@@ -4,10 +4,11 @@
     python -m course.architecture --draw docs/images       # and write the pictures there
 
 Two networks: that of the paper (2012), whose layers 2, 4 and 5 are halved over two GPUs, and the
-one that both trees train ("One weird trick", 2014). tests/test_course_architecture.py holds the
-second to the trees' own code.
+one that both trees train ("One weird trick", 2014). tests/test_course.py holds the second
+to the trees' own code.
 """
 
+import argparse
 import io
 import math
 from dataclasses import dataclass, replace
@@ -257,7 +258,11 @@ def draw_shares(axes, counted: list[Counted]) -> None:
 
 
 def main() -> None:
-    parser = Parser(description="Count and draw AlexNet layer by layer.")
+    parser = Parser(
+        prog="python -m course.architecture",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
     parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")
     args = parser.parse_args()

@@ -5,6 +5,7 @@
 The files are those on the disk.
 """
 
+import argparse
 from pathlib import Path
 
 from common import errors, plots
@@ -101,8 +102,12 @@ def draw_block(axes, place: tuple[float, float, float, float], color: str) -> No
 
 
 def main() -> None:
-    parser = Parser(description="Draw the folders of the project as a house.")
-    parser.add_argument("path", type=Path, metavar="FILE.png")
+    parser = Parser(
+        prog="python -m course.house",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", type=Path, metavar="FILE.png", help="to be written")
     draw(parser.parse_args().path)
 
 

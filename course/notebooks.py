@@ -6,6 +6,7 @@ Exit status 1 where a cell raises; its number and the error are shown. Notebooks
 no lines that begin with % or !.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -46,8 +47,14 @@ def is_clean(path: Path) -> bool:
 
 
 def main() -> int:
-    parser = Parser(description="Run notebooks from top to bottom.")
-    parser.add_argument("notebooks", nargs="+", type=Path, metavar="FILE")
+    parser = Parser(
+        prog="python -m course.notebooks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help="to be run in turn"
+    )
     status = 0
     for path in parser.parse_args().notebooks:
         done = run(path)

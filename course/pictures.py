@@ -1,4 +1,4 @@
-"""Draw the pictures of chapters 3, 5 and 6 from what the trees do.
+"""Draw the pictures of chapters 3, 5, 6, 10 and 11 from what the trees and the tools do.
 
     python -m course.pictures docs/images
     python -m course.pictures docs/images --only learning-rates
@@ -6,6 +6,8 @@
 The forward pass is compared on small copies of the trees: see course/plant.py.
 """
 
+import argparse
+import csv
 import json
 import os
 import subprocess
@@ -118,22 +120,77 @@ def read_rates(framework: str, options: list) -> np.ndarray:
             return arrays["lr"]
 
 
+def draw_converters(axes) -> None:
+    """Draw how many lines each way of porting changes, as tools/convert_table.py counted them."""
+    with open(ROOT / "docs/results/convert.csv", newline="") as file:
+        rows = list(csv.DictReader(file))[::-1]  # the first one on top
+    names = [row["way"].replace("`", "") for row in rows]
+    left = np.zeros(len(rows))
+    for column, label, color, place in (
+        ("lines_by_converter", "by the converter", COLORS["float64"], "center"),
+        ("lines_by_rules", "by the rules after it", COLORS["float32"], "center"),
+        ("lines_by_hand", "by hand", "#b3261e", "edge"),
+    ):
+        lines = np.array([int(row[column]) for row in rows])
+        bars = axes.barh(names, lines, left=left, color=color, label=label)
+        texts = [str(n) if n else "" for n in lines]
+        axes.bar_label(
+            bars,
+            texts,
+            label_type=place,
+            color="white" if place == "center" else "black",
+            padding=3,
+        )
+        left += lines
+    axes.set_xlim(0, 1.25 * left.max())  # room for the legend
+    axes.set_xlabel("lines changed")
+    axes.legend()
+
+
+def draw_block(axes) -> None:
+    """Draw a block of the homework's network: two convolutions beside a shortcut."""
+    steps = ("x", "conv1\n3 x 3", "bn1", "ReLU", "conv2\n3 x 3", "bn2", "+", "ReLU", "y")
+    box = {"boxstyle": "round,pad=0.5", "facecolor": "#dcebe6", "edgecolor": COLORS["float64"]}
+    for place, text in enumerate(steps):
+        axes.text(place, 0, text, ha="center", va="center", bbox=box)
+        if place:
+            arrow(axes, (place - 0.72, 0), (place - 0.28, 0))
+    arrow(axes, (0, 0.25), (steps.index("+"), 0.25), bend="arc,angleA=90,angleB=90,armA=42,armB=42")
+    shortcut = "shortcut: x as it is; a convolution of 1 x 1 and bn where size or channels change"
+    axes.text(steps.index("+") / 2, 1, shortcut, ha="center")
+    axes.set_xlim(-0.5, len(steps) - 0.5)
+    axes.set_ylim(-0.4, 1.2)
+    axes.set_axis_off()
+
+
+def arrow(axes, start: tuple[float, float], end: tuple[float, float], bend: str = "arc3") -> None:
+    """Draw an arrow between two points."""
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "connectionstyle": bend})
+
+
 PICTURES: dict[str, Callable] = {
     "forward-layers": draw_forward,
     "softmax-twice": draw_softmax,
     "learning-rates": draw_rates,
+    "converters": draw_converters,
+    "residual-block": draw_block,
 }
+HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
 def main() -> None:
-    parser = Parser(description="Draw the pictures of chapters 3, 5 and 6.")
-    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser = Parser(
+        prog="python -m course.pictures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for name, draw in PICTURES.items():
         if args.only in (None, name):
-            figure = plots.new_figure(9, 4)
+            figure = plots.new_figure(9, HEIGHTS.get(name, 4))
             axes = figure.subplots()
             draw(axes)
             axes.grid(alpha=0.3)

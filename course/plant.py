@@ -8,6 +8,7 @@ DIR comes to hold AlexNet-torch, which is right, and AlexNet-paddle, which has o
 hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
 """
 
+import argparse
 import difflib
 from pathlib import Path
 
@@ -103,9 +104,13 @@ def right_text(name: str, file: str) -> str:
 
 def main() -> None:
     parser = Parser(
-        prog="python -m course.plant", description="Plant a fault in a copy of the Paddle tree."
+        prog="python -m course.plant",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise")
+    parser.add_argument(
+        "name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise (none: list them)"
+    )
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="a new folder")
     parser.add_argument("--solution", action="store_true", help="show what is wrong in DIR")
     args = parser.parse_args()

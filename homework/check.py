@@ -47,7 +47,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="python -m homework.check",
         allow_abbrev=False,
-        description="Grade a port of ResNet-18 that python -m homework.start began.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="The checkpoints and their points: "
         + ", ".join(f"{name} {points}" for name, points in POINTS.items())
         + ".",

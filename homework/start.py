@@ -5,6 +5,7 @@
 Exit status: 0 done, 2 wrong usage.
 """
 
+import argparse
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def main() -> None:
     parser = Parser(
         prog="python -m homework.start",
         allow_abbrev=False,
-        description="Copy the files of the homework, with empty places, to a new folder.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("port", type=Path, metavar="DIR", help="a folder that is not there yet")
     target = parser.parse_args().port

@@ -3,6 +3,7 @@
 python scripts/collect_runs.py docs/results/sample.csv runs/*-sample-*
 """
 
+import argparse
 import csv
 import statistics
 from pathlib import Path
@@ -14,9 +15,9 @@ from experiments.collected import COLUMNS, read_run
 
 
 def main() -> None:
-    parser = Parser(description="Collect finished runs into a CSV table.")
-    parser.add_argument("table", type=Path, help="the CSV file to write")
-    parser.add_argument("runs", type=Path, nargs="+", help="run folders")
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, metavar="FILE.csv", help="the CSV file to write")
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
     args = parser.parse_args()
     lines = [read_run(folder) for folder in args.runs]
     lines.sort(key=lambda line: (line["framework"], line["fast"], line["seed"]))

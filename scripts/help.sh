@@ -5,16 +5,24 @@ show_head() {
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"
 }
 
-# Where a script of a clone that is not set up is asked for help, print its head and end: nobody waits
-# for gigabytes to see the options. Arguments: the script, and its own.
+# Print what setup.sh writes down first as it ends: where .venv belongs, and what it was made of.
+made_of() {
+    echo "$1"
+    cksum <"$1/pyproject.toml"
+    cksum <"$1/scripts/setup.sh"
+}
+
+# Where a script of a clone that is not set up, or no longer is, is asked for help, print its head and
+# end: nobody waits for gigabytes to see the options. Arguments: the script, and its own.
 help_before_setup() {
-    local script=$1
+    local script=$1 root
     shift
     case " $* " in
         *" --help "* | *" -h "*) ;;
         *) return 0 ;;
     esac
-    [ ! -f "$(dirname "$script")/../.venv/.complete" ] || return 0
+    root=$(cd "$(dirname "$script")/.." && pwd -P)
+    [ "$(head -n 3 "$root/.venv/.complete" 2>/dev/null)" != "$(made_of "$root")" ] || return 0
     show_head "$script"
     printf '\nThe same shows every option once the project is set up: bash scripts/setup.sh\n'
     exit 0

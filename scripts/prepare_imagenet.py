@@ -1,12 +1,13 @@
 """Lay the official ImageNet (ILSVRC 2012) archives out as an image folder.
 
-python scripts/prepare_imagenet.py ARCHIVES DIR
+    bash scripts/prepare_imagenet.sh ARCHIVES DIR
 
 DIR/train/<wnid>/* and DIR/val/<wnid>/* appear when each is whole. Until then they grow in
 DIR/.partial, where a call that was interrupted goes on. torchvision.datasets.ImageNet makes the
 same layout, but unpacks whatever names an archive holds and takes a half-made folder for whole.
 """
 
+import argparse
 import hashlib
 import io
 import os
@@ -190,7 +191,8 @@ def read_md5s(file: Path) -> dict[str, str]:
 def main() -> None:
     parser = Parser(
         prog="prepare_imagenet.py",
-        description="Lay the official ImageNet archives out as an image folder.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "archives", type=Path, metavar="ARCHIVES", help=f"the folder with {', '.join(MD5)}"

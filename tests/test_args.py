@@ -1,9 +1,13 @@
+import importlib
 import json
 
 import pytest
 
 from common.args import get_args_parser, parse
+from common.paths import ROOT
 from common.recipes import RECIPES
+
+TOOLS = [path for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text()]
 
 
 def test_no_data_means_the_sample_recipe():
@@ -157,3 +161,12 @@ def test_fast_is_all_that_keeps_accuracy_unless_given_otherwise():
     assert parse("torch", ["--fast", "--amp", "off"]).amp == "off"
     plain = parse("torch", [])
     assert (plain.fast, plain.amp, plain.channels_last) == (False, "off", False)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
+def test_help_of_a_tool_has_an_example_and_the_exit_statuses(tool, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", [tool.name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        importlib.import_module(f"tools.{tool.stem}").main()
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"python tools/{tool.name}" in text and "Exit status" in text

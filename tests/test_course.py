@@ -79,10 +79,11 @@ def test_the_house_is_drawn_of_what_is_there(tmp_path):
     assert {"optim.py", "models/alexnet.py"} < set(house.files("AlexNet-paddle"))
 
 
-def test_a_picture_of_a_chapter_is_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["pictures", str(tmp_path), "--only", "softmax-twice"])
+@pytest.mark.parametrize("name", ["softmax-twice", "converters", "residual-block"])
+def test_a_picture_of_a_chapter_is_drawn(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["pictures", str(tmp_path), "--only", name])
     pictures.main()
-    assert [path.name for path in tmp_path.iterdir()] == ["softmax-twice.png"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{name}.png"]
 
 
 def test_both_trees_draw_the_same_rates():

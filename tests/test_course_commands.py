@@ -85,6 +85,23 @@ def test_the_twin_names_the_same_code_and_pictures(name):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_a_page_shows_stands_below_its_command(language):
+    """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
+    for page in sources.pages(language):
+        shown = re.findall(r"^```text$", page.read_text(), re.MULTILINE)
+        assert len(shown) == sum(bool(one.shown) for one in commands.commands(page)), page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_chapter_has_code_of_both_trees_a_picture_and_a_command(language):
+    for page in sources.pages(language):
+        if page.name[0].isdigit():
+            assert sources.named_code(page.read_text()), page
+            assert re.search(r"!\[[^\]]+\]\(", page.read_text()), page
+            assert commands.commands(page), page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
 def test_code_that_a_page_names_exists_in_both_trees(language):
     for page in sources.pages(language):
         for file, name in sources.named_code(page.read_text()):

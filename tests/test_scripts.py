@@ -77,6 +77,17 @@ def test_help_needs_no_setup(clone, script):
     assert not (clone / ".venv").exists()
 
 
+def test_help_sets_nothing_up_anew(clone):
+    """A .venv that was made elsewhere, or of other pins, is left as it is."""
+    stamp = clone / ".venv" / ".complete"
+    stamp.parent.mkdir()
+    stamp.write_text("/another/clone\n1 2\n3 4\npython3\n")
+    done = run("bash", clone / "scripts" / "align.sh", "--help", PYTHON="/nowhere/python")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "bash scripts/align.sh" in done.stdout
+    assert stamp.exists()
+
+
 @pytest.mark.parametrize("script", ["docs.sh", "doctor.sh", "setup.sh"])
 def test_what_takes_no_options_says_so(script):
     assert_user_error(bash(script, "--fast"), f"no option --fast; usage: bash scripts/{script}")

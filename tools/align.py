@@ -72,8 +72,12 @@ def parse() -> argparse.Namespace:
         epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
     )
     models.add_model(parser)
-    parser.add_argument("--only", type=names, metavar="NAMES", help="these alone, with commas")
-    parser.add_argument("--skip", type=names, default=[], metavar="NAMES", help="all but these")
+    parser.add_argument(
+        "--only", type=names, metavar="NAMES", help="these checkpoints alone, with commas"
+    )
+    parser.add_argument(
+        "--skip", type=names, default=[], metavar="NAMES", help="all checkpoints but these"
+    )
     add_trees(parser)
     parser.add_argument(
         "--data-path",
@@ -85,16 +89,21 @@ def parse() -> argparse.Namespace:
         "--image-size",
         type=whole(63, 4096),
         metavar="PIXELS",
-        help=f"of those pictures (recipe), and of the training's ({IMAGE_SIZE})",
+        help=f"width and height of those pictures (recipe), and of the training's ({IMAGE_SIZE})",
     )
     parser.add_argument(
-        "--batch-size", type=whole(1), metavar="N", help="of their loaders (recipe)"
+        "--batch-size",
+        type=whole(1),
+        metavar="N",
+        help="pictures of a batch of their loaders (recipe)",
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
     parser.add_argument(
         "--steps", type=whole(1, 10_000), default=STEPS, metavar="N", help=f"of training ({STEPS})"
     )
-    parser.add_argument("--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="(0)")
+    parser.add_argument(
+        "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
     args = parser.parse_args()

@@ -71,8 +71,10 @@ def parse() -> argparse.Namespace:
         )
     group = parser.add_argument_group("inputs (without these: drawn from the seed)")
     group.add_argument("--images", type=Path, metavar="DIR", help="pictures, not drawn numbers")
-    group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="(2)")
-    group.add_argument("--image-size", type=whole(1), default=224, metavar="PIXELS", help="(224)")
+    group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="pictures (2)")
+    group.add_argument(
+        "--image-size", type=whole(1), default=224, metavar="PIXELS", help="width and height (224)"
+    )
     group.add_argument(
         "--second-image-size",
         type=whole(0),

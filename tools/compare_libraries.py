@@ -123,7 +123,7 @@ def parse() -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     names = [pair.torch for pair in PAIRS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these alone")
-    parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="(2)")
+    parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="pictures (2)")
     parser.add_argument(
         "--out",
         type=Path,

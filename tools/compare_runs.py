@@ -86,7 +86,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_runs.py",
         allow_abbrev=False,
-        description="Say whether two sets of finished runs agree, and how many runs that takes.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EPILOG,
     )
     group = parser.add_argument_group(

@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
     )
     models.add_model(parser)
     parser.add_argument(
-        "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"({STEPS})"
+        "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"how many ({STEPS})"
     )
     add_trees(parser)
     parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (the sample)")
@@ -70,10 +70,14 @@ def parse() -> argparse.Namespace:
         "--image-size",
         type=whole(63, 4096),
         metavar="PIXELS",
-        help=f"({IMAGE_SIZE}, or as small as --model can)",
+        help=f"width and height of a picture ({IMAGE_SIZE}, or as small as --model can)",
     )
-    parser.add_argument("--batch-size", type=whole(1), default=8, metavar="N", help="(8)")
-    parser.add_argument("--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="(0)")
+    parser.add_argument(
+        "--batch-size", type=whole(1), default=8, metavar="N", help="pictures of a step (8)"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
+    )
     parser.add_argument(
         "--watch",
         action="append",

@@ -76,13 +76,25 @@ def parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--steps", type=whole(1, 1000), default=20, metavar="N", help="(20)")
     parser.add_argument(
-        "--rounds", type=whole(1, 100), default=3, metavar="N", help="of timing (3)"
+        "--steps", type=whole(1, 1000), default=20, metavar="N", help="compared, in training (20)"
     )
-    parser.add_argument("--timed", type=whole(2, 100), default=6, metavar="N", help="steps (6)")
     parser.add_argument(
-        "--output", type=Path, default=RESULTS, metavar="STEM", help="without ending"
+        "--rounds",
+        type=whole(1, 100),
+        default=3,
+        metavar="N",
+        help="in which each way is timed in turn (3)",
+    )
+    parser.add_argument(
+        "--timed", type=whole(2, 100), default=6, metavar="N", help="steps of a round (6)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=RESULTS,
+        metavar="STEM",
+        help="writes STEM.csv and STEM.md (docs/results/convert)",
     )
     return parser.parse_args()
 

@@ -81,7 +81,8 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="evaluate_published.py",
         allow_abbrev=False,
-        description="Evaluate torchvision's published weights of AlexNet in both frameworks.",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--data-path", type=Path, required=True, metavar="DIR", help="DIR/val/<class>/* of ImageNet"

@@ -1,7 +1,8 @@
 """Before a conversion: what in a PyTorch project the converters are known to stumble over.
 
 Found in the tree of the source, with line and fix. What is a tensor is told from how it is made: by
-torch, by a method of a tensor, by an annotation.
+torch, by a method of a tensor, by an annotation, by a loop over a loader, by a network or a loss
+that is given one.
 """
 
 import ast
@@ -21,16 +22,17 @@ LOADS = (
 )
 BOARDS = ("torch.utils.tensorboard", "tensorboardX", "tensorboard")
 NO_TENSORS = {"item", "tolist", "numpy", "size", "dim", "numel", "type", "data_ptr", "stride"}
-MOVES = {"cuda", "to"}
+TO_TENSOR = {"ToTensor", "PILToTensor", "to_tensor", "pil_to_tensor"}  # of torchvision.transforms
 
 
 def check(folder: Path) -> list[Finding]:
     """Return what to mend in a project before it is converted, by file and line."""
     sources = [Source(str(path.relative_to(folder)), read_text(path))
                for path in python_files(folder)]  # fmt: skip
+    to_tensor = any(TO_TENSOR & set(_words(source.tree)) for source in sources)
     found = []
     for source in sources:
-        look = Look(source)
+        look = Look(source, to_tensor)
         for rule in (boards, bitwise, datasets, downloads, numbers, samples, casts):
             found += rule(look)
     found += workers(sources)
@@ -39,14 +41,40 @@ def check(folder: Path) -> list[Finding]:
     return sorted(unique.values(), key=lambda one: (one.file, one.line, one.rule))
 
 
-class Look:
-    """A file with what is known of its names."""
+def _words(tree: ast.AST) -> Iterator[str]:
+    """Yield the names and attributes that a file uses or imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Name, ast.Attribute, ast.alias)):
+            yield last_name(node)
 
-    def __init__(self, source: Source) -> None:
+
+def last_name(node: ast.AST) -> str:
+    """Return the name that a Name, an Attribute or an import ends with; of others nothing."""
+    for field in ("attr", "id", "name"):
+        if isinstance(getattr(node, field, None), str):
+            return getattr(node, field).rpartition(".")[2]
+    return ""
+
+
+class Look:
+    """A file with what is known of its names.
+
+    `to_tensor`: the project turns pictures into tensors, so what is called a transform does.
+    """
+
+    def __init__(self, source: Source, to_tensor: bool) -> None:
         self.source = source
+        self.to_tensor = to_tensor
         self.tree = source.tree
         self.names = Names(source.tree)
         self.up = parents(source.tree)
+        nodes = list(ast.walk(source.tree))
+        self.defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+        self.held = {n.arg for n in nodes if isinstance(n, ast.arg)}
+        self.held |= {
+            n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
+        self.held -= self.defined | self.names.imported.keys()
         self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
         self.tensors: dict[ast.AST, set[str]] = {}
         self.tensors = self._tensors()  # twice: methods use what other methods assign to self
@@ -69,7 +97,41 @@ class Look:
                     if isinstance(node, ast.Assign) and self.is_tensor(node.value, own):
                         for target in node.targets:
                             own |= names_in(target)
+                    elif isinstance(node, (ast.For, ast.comprehension)):
+                        own |= self._of_batches(node)
         return found
+
+    def _of_batches(self, loop: ast.For | ast.comprehension) -> set[str]:
+        """Return the names that a loop over a loader gives to the tensors of a batch."""
+        over, target = loop.iter, loop.target
+        while isinstance(over, ast.Call) and over.args and not self._is_loader(over):
+            counts = last_name(over.func) == "enumerate" and isinstance(target, ast.Tuple)
+            target = target.elts[-1] if counts else target
+            over = over.args[0]  # enumerate(loader), tqdm(loader)
+        return names_in(target) if self._is_loader(over) else set()
+
+    def _is_loader(self, node: ast.AST) -> bool:
+        if isinstance(node, ast.Call):
+            return (self.names.full(node.func) or "").endswith("DataLoader")
+        if isinstance(node, ast.Subscript):  # loaders["train"]
+            return "loader" in last_name(node.value).lower()
+        name = last_name(node).lower()
+        return "loader" in name and not name.endswith("s")
+
+    def _is_network(self, func: ast.AST) -> bool:
+        """Say whether a call is of what a variable or self holds: a network, a loss."""
+        if isinstance(func, ast.Name):
+            return func.id in self.held
+        return bool(written(func)) and func.attr not in self.defined
+
+    def _makes_tensor(self, func: ast.AST) -> bool:
+        """Say whether a call is of a transform that gives a tensor."""
+        full = self.names.full(func.func if isinstance(func, ast.Call) else func) or ""
+        if full.startswith("torchvision.transforms."):
+            last = full.rpartition(".")[2]
+            return last in TO_TENSOR and isinstance(func, ast.Call) == last[0].isupper()
+        held = func.id in self.held if isinstance(func, ast.Name) else bool(written(func))
+        return self.to_tensor and held and "transform" in last_name(func).lower()
 
     def _of_self(self, node: ast.AST) -> set[str]:
         """Return what the methods of the class around a node assign to self: "self.x"."""
@@ -97,6 +159,10 @@ class Look:
                 last = full.rpartition(".")[2]
                 one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
                 return one_level and last[0].islower() and last not in _NOT_TENSORS
+            if self._makes_tensor(node.func):
+                return True
+            if self._is_network(node.func) and any(self.is_tensor(a, known) for a in node.args):
+                return True
             method = isinstance(node.func, ast.Attribute) and node.func.attr not in NO_TENSORS
             return method and self.is_tensor(node.func.value, known)
         if isinstance(node, ast.Subscript):
@@ -160,6 +226,11 @@ def bitwise(look: Look) -> Iterator[Finding]:
                 fix = f"write torch.{words[type(node.op)]}(a, b) where both are masks"
                 yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
             continue
+        if isinstance(node, ast.AugAssign) and isinstance(node.op, ELEMENTWISE):
+            if look.is_tensor(node.target) or look.is_tensor(node.value):
+                fix = f"write a = torch.{words[type(node.op)]}(a, b) where both are masks"
+                yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
+            continue
         inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
         if inverts and look.is_tensor(node.operand):
             fix = "write torch.logical_not(a) where it is a mask"
@@ -172,7 +243,9 @@ def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 def datasets(look: Look) -> Iterator[Finding]:
     for node in ast.walk(look.tree):
-        if not isinstance(node, ast.ClassDef) or node.bases:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        if any(last_name(base) != "object" for base in node.bases):
             continue
         if {"__getitem__", "__len__"} <= methods(node).keys():
             fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
@@ -187,8 +260,12 @@ def downloads(look: Look) -> Iterator[Finding]:
         full = look.names.full(node.func) or ""
         given = {word.arg: word.value for word in node.keywords}
         wanted = [given[name] for name in ("pretrained", "weights") if name in given]
+        wanted += [
+            arg for arg in node.args if getattr(arg, "value", None) is True
+        ]  # resnet18(True)
         asked = any(not (isinstance(v, ast.Constant) and not v.value) for v in wanted)
-        if full in LOADS or (full.startswith("torchvision.models.") and asked):
+        of_models = full.startswith("torchvision.models.") or full == "timm.create_model"
+        if full in LOADS or (of_models and asked):
             yield look.told(node, f"{full}() fetches weights", fix, "downloads")
 
 
@@ -214,12 +291,28 @@ def samples(look: Look) -> Iterator[Finding]:
     for node in ast.walk(look.tree):
         if not isinstance(node, ast.ClassDef) or "__getitem__" not in methods(node):
             continue
-        for one in ast.walk(methods(node)["__getitem__"]):
-            if isinstance(one, ast.Return) and one.value is not None:
-                parts = one.value.elts if isinstance(one.value, ast.Tuple) else [one.value]
-                if any(look.is_tensor(part) for part in parts):
-                    fix = "return NumPy arrays and numbers; the loader makes the tensors"
-                    yield look.told(one, "__getitem__ returns a tensor", fix, "samples")
+        method = methods(node)["__getitem__"]
+        places = [
+            one
+            for one in ast.walk(method)
+            if isinstance(one, ast.Return)
+            and any(look.is_tensor(part) for part in _parts(one.value))
+        ]
+        if not places and method.returns is not None:  # made elsewhere, and told by the annotation
+            named = {look.names.full(one) for one in ast.walk(method.returns)}
+            places = [method] if "torch.Tensor" in named else []
+        for one in places:
+            fix = "return NumPy arrays and numbers; the loader makes the tensors"
+            yield look.told(one, "__getitem__ returns a tensor", fix, "samples")
+
+
+def _parts(value: ast.AST | None) -> list[ast.AST]:
+    """Return what a tuple, a list or a dict is made of, or a value itself."""
+    if isinstance(value, (ast.Tuple, ast.List)):
+        return [part for one in value.elts for part in _parts(one)]
+    if isinstance(value, ast.Dict):
+        return [part for one in value.values for part in _parts(one)]
+    return [] if value is None else [value]
 
 
 def casts(look: Look) -> Iterator[Finding]:
@@ -254,13 +347,29 @@ def workers(sources: list[Source]) -> Iterator[Finding]:
 
 
 def _moves(tree: ast.AST) -> bool:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node):
-            for one in ast.walk(methods(node)["__getitem__"]):
-                func = getattr(one, "func", None)
-                if isinstance(func, ast.Attribute) and func.attr in MOVES:
-                    return True
-    return False
+    """Say whether a data set of a file puts tensors on a device."""
+    names = Names(tree)
+    return any(
+        isinstance(one, ast.Call) and _moves_by(one, names)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node)
+        for one in ast.walk(node)
+    )
+
+
+def _moves_by(call: ast.Call, names: Names) -> bool:
+    """Say whether a call is x.cuda(), x.to(device), or one of torch's with a device."""
+    given = [word.value for word in call.keywords if word.arg == "device"]
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "cuda":
+        return True
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "to":
+        given += call.args[:1]
+    kinds = [names.full(one) or "" for one in given]
+    return any(
+        not (isinstance(one, ast.Constant) and one.value in ("cpu", None))
+        and not (kind.startswith("torch.") and kind != "torch.device")  # x.to(torch.float32)
+        for one, kind in zip(given, kinds, strict=True)
+    )
 
 
 def shell(folder: Path) -> Iterator[Finding]:
