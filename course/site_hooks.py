@@ -31,7 +31,6 @@ WORDS = {
 CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 # What the Chinese menu calls the pages of results that stand in English only.
 RESULTS_ZH = {
-    "accuracy": "准确率基线",
     "convert": "手工移植、PaConvert 与 X2Paddle",
     "curves": "两条损失曲线在哪一步分开",
     "libraries": "torchvision 与 paddle.vision 的网络是否相同",

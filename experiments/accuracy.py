@@ -7,8 +7,8 @@
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
 is. A training whose row is in the table is not run again, and one that was stopped goes on from its
 checkpoint: the same command goes on with the rest. Calls with other seeds, frameworks or options
-may share a table. Writes TABLE, a row a training, and beside it a page (.md) with mean and spread
-of each set of trainings and what the frameworks differ by.
+may share a table. Writes TABLE, a row a training, and beside it a page in English (.md) and in
+Chinese (.zh-CN.md) with mean and spread of each set of trainings and what the frameworks differ by.
 """
 
 import argparse
@@ -62,8 +62,8 @@ def main() -> int:
                 rows = read_table(args.table)  # another call may have added to it meanwhile
                 rows[key] = row(key, folder, args)
                 write_table(args.table, rows)
-    accuracy_page.write(args.table.with_suffix(".md"), list(rows.values()))
-    print(f"look at: {args.table} and {args.table.with_suffix('.md')}")
+    pages = accuracy_page.write(args.table, list(rows.values()))
+    print(f"look at: {args.table} and {', '.join(map(str, pages))}")
     return 0
 
 

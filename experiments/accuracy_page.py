@@ -1,4 +1,4 @@
-"""The page beside the table of an accuracy baseline: each set of trainings in one line."""
+"""The page beside the table of an accuracy baseline, in English and in Chinese."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,79 +11,116 @@ from experiments.pages import markdown, spread
 from tools import equivalence
 
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
-COLUMNS = (
-    "recipe", "options", "framework", "seeds", "top-1, %", "top-5, %", "epochs", "images/s",
-    "minutes",
-)  # fmt: skip
-# On ImageNet's 50,000 validation pictures unless it says otherwise; none of them measured here.
-PUBLISHED = (
-    ("torchvision, `AlexNet_Weights.IMAGENET1K_V1`", "56.522", "79.066",
-     "https://docs.pytorch.org/vision/stable/models/alexnet.html"),
-    ("PaddleClas, AlexNet", "56.7", "79.2",
-     "https://github.com/PaddlePaddle/PaddleClas"),
-    ("AlexNet-Prod, PaddlePaddle", "56.4", "79.0",
-     "https://github.com/littletomatodonkey/AlexNet-Prod"),
-    ("Caffe, bvlc_alexnet", "57.1", "80.2",
-     "https://github.com/BVLC/caffe/tree/master/models/bvlc_alexnet"),
-    ("the paper, one network, ten crops", "59.3", "81.8",
-     "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-"
-     "networks"),
-    ("the paper, ILSVRC-2010's test set, ten crops", "62.5", "83.0", "the same"),
-)  # fmt: skip
+TWIN = {"en": "", "zh": ".zh-CN"}  # ends the name of a language's page
+TORCHVISION = "https://docs.pytorch.org/vision/stable/models/alexnet.html"
+CAFFE = "https://github.com/BVLC/caffe/tree/master/models/bvlc_alexnet"
+PAPER = (
+    "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-"
+    "networks"
+)
+WORDS = {
+    "en": {
+        "head": (
+            "recipe", "options", "framework", "seeds", "top-1, %", "top-5, %", "epochs", "images/s",
+            "minutes",
+        ),
+        "to": " to ",
+        "between": "; ",
+        "difference": "`{set}`: PaddlePaddle's mean top-1 less PyTorch's is {points:+.2f} points",
+        "interval": ", 95 % interval {low:+.2f} to {high:+.2f} (Welch); {said}.",
+        "chance": "0 is in it: chance explains it",
+        "more": "0 is not in it",
+        "one": "; one seed has no spread.",
+        "machine": "{cores} cores of {processor} ({versions})",
+        # On ImageNet's 50,000 validation pictures unless it says otherwise.
+        "published": (
+            ("what", "top-1, %", "top-5, %", "source"),
+            ("torchvision, `AlexNet_Weights.IMAGENET1K_V1`", "56.522", "79.066", TORCHVISION),
+            ("PaddleClas, AlexNet", "56.7", "79.2", "https://github.com/PaddlePaddle/PaddleClas"),
+            ("AlexNet-Prod, PaddlePaddle", "56.4", "79.0",
+             "https://github.com/littletomatodonkey/AlexNet-Prod"),
+            ("Caffe, bvlc_alexnet", "57.1", "80.2", CAFFE),
+            ("the paper, one network, ten crops", "59.3", "81.8", PAPER),
+            ("the paper, ILSVRC-2010's test set, ten crops", "62.5", "83.0", "the same"),
+        ),
+    },
+    "zh": {
+        "head": (
+            "配方", "选项", "框架", "种子", "top-1（%）", "top-5（%）", "epoch 数", "图片/秒",
+            "分钟",
+        ),
+        "to": " 到 ",
+        "between": "；",
+        "difference": "`{set}`：PaddlePaddle 与 PyTorch 的平均 top-1 之差为 {points:+.2f} 个百分点",
+        "interval": "，95 % 区间 {low:+.2f} 到 {high:+.2f}（Welch 法）；{said}。",
+        "chance": "区间含 0：偶然即可解释",
+        "more": "区间不含 0",
+        "one": "；只有一个种子，没有离散程度可言。",
+        "machine": "{processor} 的 {cores} 个核（{versions}）",
+        "published": (
+            ("什么", "top-1（%）", "top-5（%）", "出处"),
+            ("torchvision，`AlexNet_Weights.IMAGENET1K_V1`", "56.522", "79.066", TORCHVISION),
+            ("PaddleClas，AlexNet", "56.7", "79.2", "https://github.com/PaddlePaddle/PaddleClas"),
+            ("AlexNet-Prod，PaddlePaddle", "56.4", "79.0",
+             "https://github.com/littletomatodonkey/AlexNet-Prod"),
+            ("Caffe，bvlc_alexnet", "57.1", "80.2", CAFFE),
+            ("论文，单个网络，十个裁剪", "59.3", "81.8", PAPER),
+            ("论文，ILSVRC-2010 的测试集，十个裁剪", "62.5", "83.0", "同上"),
+        ),
+    },
+}  # fmt: skip
 
 Row = dict[str, Any]
+Sets = dict[tuple[str, str], dict[str, list[Row]]]  # by (recipe, options), then by framework
 
 
-def write(path: Path, rows: list[Row]) -> None:
-    """Write the page of the trainings in `rows`, whole or not at all."""
-    sets = {}
+def write(path: Path, rows: list[Row]) -> list[Path]:
+    """Write the pages beside the table `path`, each whole or not at all, and return their paths."""
+    pages = []
+    for language, twin in TWIN.items():
+        pages.append(path.with_name(f"{path.stem}{twin}.md"))
+        with replace_whole(pages[-1]) as partial:
+            write_text(partial, page(language, path.stem, rows))
+    return pages
+
+
+def page(language: str, stem: str, rows: list[Row]) -> str:
+    """Return the page of the trainings in `rows`; `stem` is the table's name without its end."""
+    words = WORDS[language]
+    sets: Sets = {}
     for row in rows:
-        sets.setdefault((row["recipe"], row["options"]), {}).setdefault(
-            row["framework"], []
-        ).append(row)
-    lines = ["# Accuracy baseline", ""]
-    lines += [
-        "Top-1 and top-5 on val after the last epoch, mean ± standard deviation over the seeds. "
-        "Every training: [accuracy.csv](accuracy.csv).",
-        "",
-    ]
-    cells = [
-        _cells(recipe, options, framework, group)
+        by_framework = sets.setdefault((row["recipe"], row["options"]), {})
+        by_framework.setdefault(row["framework"], []).append(row)
+    differences = [
+        difference(language, recipe, options, by_framework)
         for (recipe, options), by_framework in sets.items()
-        for framework, group in by_framework.items()
+        if len(by_framework) == len(NAMES)
     ]
-    lines.append(markdown([COLUMNS, *cells]))
+    template = Path(__file__).with_name(f"accuracy.{language}.md").read_text(encoding="utf-8")
+    return template.format(
+        stem=stem,
+        table=table(language, sets),
+        differences="".join(f"{one}\n\n" for one in differences),
+        machines=words["between"].join(machines(language, rows)),
+        commands="\n".join(dict.fromkeys(command(row) for row in rows)),
+        published=markdown(words["published"]),
+    )
+
+
+def table(language: str, sets: Sets) -> str:
+    """Return a line for each set of trainings that differ by the seed alone."""
+    lines = [WORDS[language]["head"]]
     for (recipe, options), by_framework in sets.items():
-        if len(by_framework) == 2:
-            lines += ["", _difference(recipe, options, by_framework)]
-    lines += [
-        "",
-        "images/s: the median epoch's, training alone; minutes: of all epochs, evaluation",
-    ]
-    lines += ["included. On " + "; ".join(_machines(rows)) + ".", "", "The commands:", "", "```"]
-    lines += list(dict.fromkeys(_command(row) for row in rows))
-    lines += [
-        "```",
-        "",
-        "## Published",
-        "",
-        "ImageNet; published by others, not measured here.",
-        "",
-    ]
-    lines.append(markdown([("what", "top-1, %", "top-5, %", "source"), *PUBLISHED]))
-    with replace_whole(path) as partial:
-        write_text(partial, "\n".join(lines) + "\n")
-
-
-def _cells(recipe: str, options: str, framework: str, group: list[Row]) -> list[str]:
-    cells = [recipe, f"`{options}`" if options else "", NAMES[framework]]
-    cells.append(" ".join(sorted((str(row["seed"]) for row in group), key=int)))
-    cells += [spread(list(values(group, name))) for name in ("val_top1", "val_top5")]
-    cells.append(" ".join(dict.fromkeys(str(row["epochs"]) for row in group)))
-    cells.append(f"{np.median(values(group, 'images_per_s')):.0f}")
-    minutes = values(group, "seconds") / 60
-    cells.append(" to ".join(dict.fromkeys(f"{one:.0f}" for one in (min(minutes), max(minutes)))))
-    return cells
+        for framework, group in by_framework.items():
+            seeds = " ".join(sorted((str(row["seed"]) for row in group), key=int))
+            epochs = " ".join(dict.fromkeys(str(row["epochs"]) for row in group))
+            minutes = values(group, "seconds") / 60
+            ends = dict.fromkeys(f"{one:.0f}" for one in (min(minutes), max(minutes)))
+            cells = [recipe, f"`{options}`" if options else "", NAMES[framework], seeds]
+            cells += [spread(list(values(group, name))) for name in ("val_top1", "val_top5")]
+            cells += [epochs, f"{np.median(values(group, 'images_per_s')):.0f}"]
+            lines.append([*cells, WORDS[language]["to"].join(ends)])
+    return markdown(lines)
 
 
 def values(group: list[Row], name: str) -> np.ndarray:
@@ -91,28 +128,24 @@ def values(group: list[Row], name: str) -> np.ndarray:
     return np.array([float(row[name]) for row in group])
 
 
-def _difference(recipe: str, options: str, by_framework: dict[str, list[Row]]) -> str:
+def difference(language: str, recipe: str, options: str, by_framework: dict[str, list[Row]]) -> str:
     """Return what the frameworks differ by, and whether chance explains it, as a sentence."""
+    words = WORDS[language]
     left, right = (values(by_framework[name], "val_top1") for name in NAMES)
     outcome = equivalence.compare(left, right, margin=0.0)
-    told = (
-        f"`{recipe}{' ' + options if options else ''}`: PaddlePaddle's mean top-1 less PyTorch's "
-    )
-    told += f"is {outcome.difference:+.2f} points"
+    told = words["difference"].format(set=f"{recipe} {options}".strip(), points=outcome.difference)
     if outcome.equality is None:
-        return f"{told}; one seed has no spread."
+        return told + words["one"]
     low, high = outcome.equality
-    inside = "0 is in it: chance explains it" if low <= 0 <= high else "0 is not in it"
-    return f"{told}, 95 % interval {low:+.2f} to {high:+.2f} (Welch); {inside}."
+    said = words["chance" if low <= 0 <= high else "more"]
+    return told + words["interval"].format(low=low, high=high, said=said)
 
 
-def _machines(rows: Iterable[Row]) -> list[str]:
-    return list(
-        dict.fromkeys(
-            f"{row['cores']} cores of {row['processor']} ({row['versions']})" for row in rows
-        )
-    )
+def machines(language: str, rows: Iterable[Row]) -> list[str]:
+    """Return what the trainings ran on, each machine once."""
+    return list(dict.fromkeys(WORDS[language]["machine"].format(**row) for row in rows))
 
 
-def _command(row: Row) -> str:
+def command(row: Row) -> str:
+    """Return the command of a training, one for all seeds."""
     return row["command"].replace(f"--seed {row['seed']}", "--seed SEED", 1)

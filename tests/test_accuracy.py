@@ -82,6 +82,10 @@ def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(traine
     assert "is -1.00 points, 95 % interval -3.27 to +1.27 (Welch); 0 is in it" in page
     assert "bash scripts/train.sh --framework torch --recipe sample --seed SEED" in page
     assert "| torchvision, `AlexNet_Weights.IMAGENET1K_V1` | 56.522 | 79.066 |" in page
+    chinese = table.with_name("a.zh-CN.md").read_text()
+    assert "| sample |  | PaddlePaddle | 0 1 2 | 80.00 ± 1.00 | 99.00 ±" in chinese
+    assert "为 -1.00 个百分点，95 % 区间 -3.27 到 +1.27（Welch 法）；区间含 0" in chinese
+    assert "](a.csv)" in page and "](a.csv)" in chinese
 
 
 def test_other_options_are_another_set(trained):
