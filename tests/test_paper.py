@@ -1,5 +1,6 @@
 """The paper's network: its layers, its start, and its response normalization."""
 
+import json
 import sys
 
 import numpy as np
@@ -53,6 +54,40 @@ def test_weights_are_normal_and_biases_0_or_1(weights):
         # Quantiles of the normal distribution at 2.5, 16, 50, 84 and 97.5 per cent.
         places = (np.array([0.02275, 0.15866, 0.5, 0.84134, 0.97725]) * weight.size).astype(int)
         assert np.abs(weight[places] - [-2, -1, 0, 1, 2]).max() < 10 / weight.size**0.5, name
+
+
+LAYERS = """
+import json, layers
+from models.alexnet_paper import AlexNetPaper
+network = AlexNetPaper(num_classes=2)
+own = [*network.features, *network.classifier]
+print(json.dumps([[layers.kind(layer).lower(), layers.settings(layer)] for layer in own]))
+"""
+SETTINGS = {  # of which kind of layer what is looked at
+    "conv2d": ("stride", "padding", "groups"),
+    "maxpool2d": ("kernel_size", "stride", "padding"),
+    "dropout": ("p",),
+}
+RELU, LINEAR, DROPOUT = ("relu",), ("linear",), ("dropout", 0.5)
+LRN, POOL = ("localresponsenorm",), ("maxpool2d", 3, 2, 0)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_layers_stand_in_the_papers_order_with_its_settings(framework, run_in_tree):
+    """Normalization follows the ReLUs of convolutions 1 and 2, pooling comes after 1, 2 and 5."""
+    found = []
+    for kind, settings in json.loads(run_in_tree(framework, LAYERS).stdout.splitlines()[-1]):
+        settings["kernel_size"] = settings.get("kernel_size", settings.get("ksize"))
+        values = [settings[name] for name in SETTINGS.get(kind, ())]
+        found.append((kind, *(value[0] if isinstance(value, list) else value for value in values)))
+    assert found == [
+        *(("conv2d", 4, 0, 1), RELU, LRN, POOL),
+        *(("conv2d", 1, 2, 2), RELU, LRN, POOL),
+        *(("conv2d", 1, 1, 1), RELU),
+        *(("conv2d", 1, 1, 2), RELU),
+        *(("conv2d", 1, 1, 2), RELU, POOL),
+        *(LINEAR, RELU, DROPOUT, LINEAR, RELU, DROPOUT, LINEAR),
+    ]
 
 
 def papers_norm(a: np.ndarray) -> np.ndarray:

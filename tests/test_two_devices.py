@@ -32,6 +32,7 @@ whole = AlexNetPaper(num_classes=6, dropout=0.0)
 weights = {name: 5 * value for name, value in whole.state_dict().items()}
 whole.load_state_dict(weights)
 half = AlexNetTwoDevices(num_classes=6, dropout=0.0)
+start = {name: 5 * value for name, value in half.state_dict().items()}
 half.load_state_dict(half_of(weights, rank))
 images, labels = torch.randn(4, 3, 67, 67), torch.tensor([0, 1, 5, 3])
 
@@ -66,6 +67,7 @@ whole = AlexNetPaper(num_classes=6, dropout=0.0)
 weights = {name: 5 * value for name, value in whole.state_dict().items()}
 whole.set_state_dict(weights)
 half = AlexNetTwoDevices(num_classes=6, dropout=0.0)
+start = {name: 5 * value for name, value in half.state_dict().items()}
 half.set_state_dict(half_of(weights, rank))
 images, labels = paddle.randn([4, 3, 67, 67]), paddle.to_tensor([0, 1, 5, 3])
 
@@ -87,6 +89,9 @@ def numbers(tensors):
 }
 CHECK = """
 assert world_size == 2
+for name, value in numbers(half_of(weights, rank)).items():
+    if name.endswith(".bias"):  # a half starts from the paper's biases, too
+        np.testing.assert_array_equal(numbers(start)[name], value)
 assert sum(v.size for v in numbers(half.state_dict()).values()) * 2 == sum(
     v.size for v in numbers(whole.state_dict()).values()
 )
