@@ -33,7 +33,7 @@ CLAIM = {
         "crops": "ten crops in place of the centre: points of error less",
     },
     "zh": {
-        "relu": "ReLU 代替 tanh：达到 25 % 训练错误率所需轮数少到几分之一",
+        "relu": "ReLU 代替 tanh：达到 25 % 训练错误率，tanh 所需轮数是 ReLU 的几倍",
         "norm": "局部响应归一化：错误率降低的百分点",
         "pooling": "重叠池化：错误率降低的百分点",
         "dropout": "dropout：过拟合（验证错误率减训练错误率）减少的百分点",

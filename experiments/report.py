@@ -11,7 +11,7 @@ from common.plots import new_figure
 from common.run_folder import replace_whole, write_text
 from experiments import pages
 from experiments.plan import CLAIMS, FRAMEWORKS, GOAL, claims_of
-from experiments.runs import Result
+from experiments.runs import Result, last_seen
 from experiments.verdicts import Effect, difference, ratio
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def effects_of(claim: str, results: Sequence[Result]) -> dict[str, Effect | None
         groups["both"] = [pair for pairs in found.values() for pair in pairs]
     if CLAIMS[claim].kind == "points":
         return {name: difference(pairs) for name, pairs in groups.items()}
-    most = min(one["epochs"] for one in results if claim in claims_of(one["arm"]))
-    return {name: ratio(pairs, most) for name, pairs in groups.items()}
+    epochs = min(one["epochs"] for one in results if claim in claims_of(one["arm"]))
+    return {name: ratio(pairs, last_seen(epochs)) for name, pairs in groups.items()}
 
 
 def pairs_of(
@@ -72,7 +72,7 @@ def write_runs(path: Path, results: Sequence[Result]) -> None:
         line["running_train_error"] = round(100 - one["rows"][-1]["train_top1"], 3)
         line["claims"] = " ".join(claims_of(one["arm"]))
         if one["epochs_to_goal"] is None:
-            line["epochs_to_goal"] = f"more than {one['epochs']}"
+            line["epochs_to_goal"] = f"more than {last_seen(one['epochs']):g}"
         line["processor"] = one["machine"]["processor"]
         line["versions"] = " ".join(f"{name}={v}" for name, v in one["versions"].items())
         lines.append(line)

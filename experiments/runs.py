@@ -215,6 +215,11 @@ def epochs_to(goal: float, errors: Sequence[float]) -> float | None:
     return None
 
 
+def last_seen(epochs: int) -> float:
+    """Return after how many epochs `epochs_to` has the last error of a training: in a middle."""
+    return epochs - 0.5
+
+
 def perform_all(
     place: Workplace,
     runs: Sequence[Run],

@@ -162,6 +162,25 @@ def test_a_ratio_that_is_known_as_a_bound_only():
     assert verdicts.verdict(None) == NOT_HERE
 
 
+def test_who_does_not_reach_the_goal_was_seen_until_the_middle_of_the_last_epoch(tmp_path):
+    results = [
+        {"arm": arm, "framework": "torch", "seed": seed, "epochs_to_goal": reached, "epochs": 30}
+        for seed in (0, 1)
+        for arm, reached in (("relu", 5.0), ("tanh", None))
+    ]
+    found = report.effects_of("relu", results)["torch"]
+    assert (found.value, found.bound) == (pytest.approx(29.5 / 5), "more")
+    assert runs.epochs_to(25, [30.0] * 29 + [25.0]) == 29.5
+    for one in results:
+        one |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
+    report.write_runs(tmp_path / "runs.csv", results)
+    with open(tmp_path / "runs.csv") as file:
+        assert [row["epochs_to_goal"] for row in csv.DictReader(file)][:2] == [
+            "5.0",
+            "more than 29.5",
+        ]
+
+
 def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
     assert runs.epochs_to(25, [60, 40, 20, 10]) == pytest.approx(2.25)  # 1.5 and 3/4 of an epoch
     assert runs.epochs_to(25, [25, 40]) == 0.5
