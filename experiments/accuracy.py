@@ -48,6 +48,7 @@ def main() -> int:
             key = (args.recipe, args.options, framework, str(seed))
             told = " ".join(["train.sh", *names(framework, seed, args)])
             if key in rows:
+                check_pictures(rows[key], command(framework, seed, args), args.table)
                 print(f"{told}: is in {args.table.name}", flush=True)
                 continue
             print(told, flush=True)
@@ -138,6 +139,21 @@ def pictures(args: argparse.Namespace) -> list[str]:
     return ["--dataset", args.dataset] if args.dataset else []
 
 
+def command(framework: str, seed: int, args: argparse.Namespace) -> str:
+    """Return the command of a training as the table has it, without the places of a machine."""
+    shown = ["--data-path", "DIR"] if args.data_path else pictures(args)
+    return shlex.join(["bash", "scripts/train.sh", *names(framework, seed, args), *shown])
+
+
+def check_pictures(row: Row, own: str, table: Path) -> None:
+    """Raise UserError where the row of the table is of another data set than the call is."""
+    if row["command"] != own:
+        raise UserError(
+            f"--table {table}: has that training of other pictures ({row['command']}); name "
+            "another --table and other --runs"
+        )
+
+
 def train(framework: str, seed: int, folder: Path, args: argparse.Namespace) -> int:
     """Run one training to its end, from its newest checkpoint if there is one; return the status.
 
@@ -145,7 +161,7 @@ def train(framework: str, seed: int, folder: Path, args: argparse.Namespace) -> 
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     options = [*names(framework, seed, args), *pictures(args)]
-    command = ["bash", str(ROOT / "scripts" / "train.sh"), *options]
+    words = ["bash", str(ROOT / "scripts" / "train.sh"), *options]
     told, processes = [], []
 
     def end(number: int, frame: object) -> None:
@@ -157,7 +173,7 @@ def train(framework: str, seed: int, folder: Path, args: argparse.Namespace) -> 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         processes.append(
-            subprocess.Popen([*command, "--output-dir", str(folder), "--resume", "auto"])
+            subprocess.Popen([*words, "--output-dir", str(folder), "--resume", "auto"])
         )
         if signal.SIGTERM in told:  # while it was begun
             processes[0].terminate()
@@ -170,11 +186,8 @@ def train(framework: str, seed: int, folder: Path, args: argparse.Namespace) -> 
 def row(key: tuple[str, ...], folder: Path, args: argparse.Namespace) -> Row:
     """Return the row of a finished training. Raises UserError where its folder tells of none."""
     told = read_run(folder)
-    shown = ["--data-path", "DIR"] if args.data_path else pictures(args)
-    command = shlex.join(
-        ["bash", "scripts/train.sh", *names(told["framework"], told["seed"], args), *shown]
-    )
-    return told | dict(zip(KEY, key, strict=True)) | {"command": command}
+    own = command(told["framework"], told["seed"], args)
+    return told | dict(zip(KEY, key, strict=True)) | {"command": own}
 
 
 def read_table(path: Path) -> dict[tuple[str, ...], Row]:

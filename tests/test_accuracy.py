@@ -99,6 +99,14 @@ def test_other_options_are_another_set(trained):
     assert "points" not in page  # nothing to hold against one framework alone
 
 
+def test_other_pictures_are_not_taken_for_those_of_the_table(trained):
+    call, asked, _, _ = trained
+    call("--frameworks", "torch", "--seeds", 0)
+    with pytest.raises(accuracy.UserError, match=r"of other pictures .*name another --table"):
+        call("--frameworks", "torch", "--seeds", 0, "--dataset", "cifar10")
+    assert asked == [("torch", 0)]
+
+
 def test_calls_may_share_a_table(trained, monkeypatch):
     call, _, _, table = trained
     train = accuracy.train
