@@ -4,8 +4,9 @@
 
 Section 4.1 of the paper: to every pixel of a picture [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
 where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance matrix of R, G and B over
-the training set, and each a is drawn anew from N(0, 0.1) whenever the picture is used. The paper
-does not say on which scale pixels are; here it is 0 to 1, as in other implementations.
+the training set, and each a is drawn anew from N(0, 0.1) whenever the picture is used. Pixels are
+on a scale of 0 to 1 here, as in other implementations. The paper names none for this; of its raw
+values of 0 to 255 the l, which are variances, would make noise far larger than any picture.
 """
 
 import argparse
