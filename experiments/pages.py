@@ -71,14 +71,14 @@ WORDS = {
         ),
         REPRODUCED: "reproduced", CONTRARY: "contrary", NOT_HERE: "not at this scale",
         TOO_FEW: "too few seeds", "more": "more than ", "less": "less than ", "to": " to ",
-        "none": "25 % reached by neither",
+        "none": "runs of both miss 25 %",
     },
     "zh": {
         "head": ("论断", "论文", "PyTorch", "PaddlePaddle", "两者合计"),
         "arms": ("训练", "框架", "次数", "验证错误率，%", "训练错误率，%", "达到 25 % 的轮数"),
         REPRODUCED: "复现", CONTRARY: "相反", NOT_HERE: "此规模下未见",
         TOO_FEW: "种子太少", "more": "大于 ", "less": "小于 ", "to": " 至 ",
-        "none": "两者都未达到 25 %",
+        "none": "两边都有训练未达到 25 %",
     },
 }  # fmt: skip
 ARM = {
