@@ -12,12 +12,25 @@ from tools import equivalence
 
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
 TWIN = {"en": "", "zh": ".zh-CN"}  # ends the name of a language's page
-TORCHVISION = "https://docs.pytorch.org/vision/stable/models/alexnet.html"
-CAFFE = "https://github.com/BVLC/caffe/tree/master/models/bvlc_alexnet"
 PAPER = (
     "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-"
     "networks"
 )
+# (what, in English and in Chinese; top-1, top-5, source), on ImageNet's 50,000 validation pictures
+# unless it says otherwise.
+PUBLISHED = (
+    ("torchvision, `AlexNet_Weights.IMAGENET1K_V1`", "torchvision，`AlexNet_Weights.IMAGENET1K_V1`",
+     "56.522", "79.066", "https://docs.pytorch.org/vision/stable/models/alexnet.html"),
+    ("PaddleClas, AlexNet", "PaddleClas，AlexNet",
+     "56.7", "79.2", "https://github.com/PaddlePaddle/PaddleClas"),
+    ("AlexNet-Prod, PaddlePaddle", "AlexNet-Prod，PaddlePaddle",
+     "56.4", "79.0", "https://github.com/littletomatodonkey/AlexNet-Prod"),
+    ("Caffe, bvlc_alexnet", "Caffe，bvlc_alexnet",
+     "57.1", "80.2", "https://github.com/BVLC/caffe/tree/master/models/bvlc_alexnet"),
+    ("the paper, one network, ten crops", "论文，单个网络，十个裁剪", "59.3", "81.8", PAPER),
+    ("the paper, ILSVRC-2010's test set, ten crops", "论文，ILSVRC-2010 的测试集，十个裁剪",
+     "62.5", "83.0", PAPER),
+)  # fmt: skip
 WORDS = {
     "en": {
         "head": (
@@ -32,17 +45,7 @@ WORDS = {
         "more": "0 is not in it",
         "one": "; one seed has no spread.",
         "machine": "{cores} cores of {processor} ({versions})",
-        # On ImageNet's 50,000 validation pictures unless it says otherwise.
-        "published": (
-            ("what", "top-1, %", "top-5, %", "source"),
-            ("torchvision, `AlexNet_Weights.IMAGENET1K_V1`", "56.522", "79.066", TORCHVISION),
-            ("PaddleClas, AlexNet", "56.7", "79.2", "https://github.com/PaddlePaddle/PaddleClas"),
-            ("AlexNet-Prod, PaddlePaddle", "56.4", "79.0",
-             "https://github.com/littletomatodonkey/AlexNet-Prod"),
-            ("Caffe, bvlc_alexnet", "57.1", "80.2", CAFFE),
-            ("the paper, one network, ten crops", "59.3", "81.8", PAPER),
-            ("the paper, ILSVRC-2010's test set, ten crops", "62.5", "83.0", "the same"),
-        ),
+        "published": ("what", "top-1, %", "top-5, %", "source"),
     },
     "zh": {
         "head": (
@@ -57,16 +60,7 @@ WORDS = {
         "more": "区间不含 0",
         "one": "；只有一个种子，没有离散程度可言。",
         "machine": "{processor} 的 {cores} 个核（{versions}）",
-        "published": (
-            ("什么", "top-1（%）", "top-5（%）", "出处"),
-            ("torchvision，`AlexNet_Weights.IMAGENET1K_V1`", "56.522", "79.066", TORCHVISION),
-            ("PaddleClas，AlexNet", "56.7", "79.2", "https://github.com/PaddlePaddle/PaddleClas"),
-            ("AlexNet-Prod，PaddlePaddle", "56.4", "79.0",
-             "https://github.com/littletomatodonkey/AlexNet-Prod"),
-            ("Caffe，bvlc_alexnet", "57.1", "80.2", CAFFE),
-            ("论文，单个网络，十个裁剪", "59.3", "81.8", PAPER),
-            ("论文，ILSVRC-2010 的测试集，十个裁剪", "62.5", "83.0", "同上"),
-        ),
+        "published": ("什么", "top-1（%）", "top-5（%）", "出处"),
     },
 }  # fmt: skip
 
@@ -103,7 +97,7 @@ def page(language: str, stem: str, rows: list[Row]) -> str:
         differences="".join(f"{one}\n\n" for one in differences),
         machines=words["between"].join(machines(language, rows)),
         commands="\n".join(dict.fromkeys(command(row) for row in rows)),
-        published=markdown(words["published"]),
+        published=published(language),
     )
 
 
@@ -121,6 +115,13 @@ def table(language: str, sets: Sets) -> str:
             cells += [epochs, f"{np.median(values(group, 'images_per_s')):.0f}"]
             lines.append([*cells, WORDS[language]["to"].join(ends)])
     return markdown(lines)
+
+
+def published(language: str) -> str:
+    """Return what others publish, a line each."""
+    place = list(TWIN).index(language)
+    lines = [(one[place], *one[len(TWIN) :]) for one in PUBLISHED]
+    return markdown([WORDS[language]["published"], *lines])
 
 
 def values(group: list[Row], name: str) -> np.ndarray:

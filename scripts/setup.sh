@@ -21,9 +21,7 @@ fail() {
 
 # What is installed is up to date when none of these has changed since.
 wanted() {
-    echo "$root"
-    cksum <"$root/pyproject.toml"
-    cksum <"$root/scripts/setup.sh"
+    made_of "$root"
     echo "${PYTHON:-$1}" # no wish for a Python: the one that is installed will do
 }
 
