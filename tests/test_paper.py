@@ -107,6 +107,8 @@ NORM = {
     "paddle": "import paddle as f; given = f.to_tensor(a)",
 }
 
+HOOK = {"torch": "register_forward_hook", "paddle": "register_forward_post_hook"}
+
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_response_normalization_is_that_of_the_paper(framework, tmp_path, run_in_tree):
@@ -121,10 +123,37 @@ from models.alexnet_paper import ResponseNorm
 a = np.load({str(tmp_path / "a.npy")!r})
 {NORM[framework]}
 np.save({str(tmp_path / "b.npy")!r}, ResponseNorm()(given).numpy())
+np.save({str(tmp_path / "c.npy")!r}, 50 * ResponseNorm(raw=50)(given / 50).numpy())
 """,
     )
     halves = np.concatenate([papers_norm(half) for half in np.split(a, 2, axis=1)], axis=1)
-    np.testing.assert_allclose(np.load(tmp_path / "b.npy"), halves, rtol=1e-7)
+    for name in ("b", "c"):  # the numbers as they are, and 50 times smaller
+        np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), halves, rtol=1e-7)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_network_sees_raw_pixels(framework, tmp_path, run_in_tree):
+    """The loaders' pixels have deviation 1; the paper's are 0 to 255 less their mean."""
+    x = np.random.Generator(np.random.Philox(0)).standard_normal([2, 3, 67, 67])
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    run_in_tree(
+        framework,
+        f"""
+import numpy as np
+from models import alexnet_paper
+from presets import STD
+a = np.load({str(tmp_path / "x.npy")!r})
+{NORM[framework]}
+network = alexnet_paper.AlexNetPaper(num_classes=4)
+network.eval()
+first = network.features[0]
+seen = []
+first.{HOOK[framework]}(lambda layer, inputs, output: seen.append(inputs[0].numpy()))
+network(given)
+assert abs(alexnet_paper.RAW - 255 * sum(STD) / 3) < 0.1
+np.testing.assert_allclose(seen[0], alexnet_paper.RAW * a, rtol=1e-6)
+""",
+    )
 
 
 def test_the_recipe_takes_the_papers_network_and_pictures(tmp_path):

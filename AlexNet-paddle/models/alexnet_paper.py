@@ -12,6 +12,9 @@ from paddle import nn
 # What the paper starts with biases of 1, so that the ReLUs have positive inputs from the beginning:
 # convolutions 2, 4 and 5 and the hidden fully connected layers (section 5).
 POSITIVE = ("features.4", "features.10", "features.12", "classifier.0", "classifier.3")
+# The paper's pixels are raw, 0 to 255 less their mean (section 2), and its constants are made for
+# such numbers. The loaders' have deviation 1; raw ones of ImageNet have 255 times presets.STD.
+RAW = 57.6
 
 
 class AlexNetPaper(nn.Layer):
@@ -54,7 +57,7 @@ class AlexNetPaper(nn.Layer):
             init_weights(layer, bias=1.0 if name in POSITIVE else 0.0)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self.features(x)
+        x = self.features(RAW * x)
         x = self.avgpool(x)
         x = paddle.flatten(x, 1)  # [N, 9216]
         return self.classifier(x)  # [N, num_classes]
@@ -65,11 +68,12 @@ class ResponseNorm(nn.LocalResponseNorm):
 
     b_i = a_i / (2 + 1e-4 * sum of a_j^2 over the 5 channels around i)^0.75: what lies on the other
     GPU is not there to be summed. The framework takes the mean over the 5 in place of the sum, so
-    its alpha is 5 times the paper's.
+    its alpha is 5 times the paper's. Of numbers that are `raw` times smaller than the paper's it
+    takes the squares as large as they would be.
     """
 
-    def __init__(self, groups: int = 2) -> None:
-        super().__init__(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+    def __init__(self, groups: int = 2, raw: float = 1.0) -> None:
+        super().__init__(size=5, alpha=5 * 1e-4 * raw**2, beta=0.75, k=2.0)
         self.groups = groups
 
     @paddle.jit.not_to_static  # which would ask for the shape as it runs

@@ -12,7 +12,7 @@ import paddle.distributed as dist
 from paddle import nn
 from paddle.autograd import PyLayer
 
-from models.alexnet_paper import POSITIVE, ResponseNorm, init_weights
+from models.alexnet_paper import POSITIVE, RAW, ResponseNorm, init_weights
 
 
 class AlexNetTwoDevices(nn.Layer):
@@ -55,7 +55,7 @@ class AlexNetTwoDevices(nn.Layer):
             init_weights(layer, bias=1.0 if name in POSITIVE else 0.0)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self.features[:8](x)  # [N, 128, 13, 13]
+        x = self.features[:8](RAW * x)  # [N, 128, 13, 13]
         x = self.features[8:](Crossing.apply(x))  # [N, 128, 6, 6]
         x = self.avgpool(x)
         x = paddle.flatten(x, 1)  # [N, 4608]

@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from models.alexnet import init_weights
-from models.alexnet_paper import ResponseNorm
+from models.alexnet_paper import RAW, ResponseNorm
 
 WIDTHS = (24, 64, 96, 96, 64)  # kernels of the five convolutions: a quarter of the paper's
 # Half of them, but for the last convolution, which the paper leaves as it is (section 3.2): most
@@ -41,7 +41,7 @@ class SmallPaper(nn.Layer):
         c1, c2, c3, c4, c5 = widths
 
         def normalization() -> nn.Layer:
-            return ResponseNorm(groups) if norm else nn.Identity()
+            return ResponseNorm(groups, RAW) if norm else nn.Identity()
 
         self.features = nn.Sequential(  # shapes for H = W = 28; sizes are odd: see the pooling
             nn.Conv2D(3, c1, kernel_size=5, stride=2, padding=3),  # [N, 24, 15, 15]

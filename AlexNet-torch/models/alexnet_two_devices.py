@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from models.alexnet_paper import POSITIVE, ResponseNorm, init_weights
+from models.alexnet_paper import POSITIVE, RAW, ResponseNorm, init_weights
 
 
 class AlexNetTwoDevices(nn.Module):
@@ -54,7 +54,7 @@ class AlexNetTwoDevices(nn.Module):
             init_weights(layer, bias=1.0 if name in POSITIVE else 0.0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.features[:8](x)  # [N, 128, 13, 13]
+        x = self.features[:8](RAW * x)  # [N, 128, 13, 13]
         x = self.features[8:](Crossing.apply(x))  # [N, 128, 6, 6]
         x = self.avgpool(x)
         x = torch.flatten(x, 1)  # [N, 4608]
