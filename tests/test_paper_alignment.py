@@ -39,4 +39,6 @@ def test_the_papers_network_is_aligned(on_small_trees):
     status, found, text = on_small_trees(align, [], *options)
     assert status == 0 and found["aligned"], text
     verdicts = {one["name"]: one for one in found["checkpoints"]}
-    assert verdicts["backward"]["float64"] < 1e-9 < verdicts["backward"]["float32"] < 1e-4
+    # Paddle's gradient of a mean over 5 channels has 1/5 as a float32, 1.5e-8 off.
+    assert verdicts["backward"]["float64"] < 2**-24 < verdicts["backward"]["float32"] < 1e-4
+    assert verdicts["forward"]["float64"] < 1e-9
