@@ -39,6 +39,7 @@ def test_the_papers_network_is_aligned(on_small_trees):
     status, found, text = on_small_trees(align, [], *options)
     assert status == 0 and found["aligned"], text
     verdicts = {one["name"]: one for one in found["checkpoints"]}
-    # Paddle's gradient of a mean over 5 channels has 1/5 as a float32, 1.5e-8 off.
-    assert verdicts["backward"]["float64"] < 2**-24 < verdicts["backward"]["float32"] < 1e-4
+    # Paddle's gradient of a mean over 5 channels has 1/5 as a float32, 1.5e-8 off. In float32 a
+    # window of pooling may take another of two near maxima, within one framework too: no bound.
+    assert verdicts["backward"]["float64"] < 2**-24 < verdicts["backward"]["float32"]
     assert verdicts["forward"]["float64"] < 1e-9
