@@ -82,7 +82,7 @@ def main() -> None:
         contents = checkpoint.load(args.resume)
         checkpoint.restore(contents, args.resume, model, optimizer, scheduler, scaler, average)
         progress = Progress.of(contents, args.resume, rank, world_size)
-    run = RunFolder(args, progress.epoch, writes=rank == 0)
+    run = RunFolder(args, progress.epoch, gpu_name(device), writes=rank == 0)
     run.record_bad_pictures(train_loader.dataset, val_loader.dataset)
 
     def write(path: Path, progress: Progress) -> None:
@@ -164,6 +164,11 @@ def choose_device(name: str) -> str:
     return f"gpu:{number}"
 
 
+def gpu_name(device: str) -> str | None:
+    """Return what the device is called by its maker; None for a processor."""
+    return None if device == "cpu" else paddle.device.cuda.get_device_name(device)
+
+
 def set_arithmetic(args: argparse.Namespace, device: str) -> None:
     """Choose how the framework computes. Raises UserError for what it cannot do here."""
     if args.amp == "auto":
@@ -173,6 +178,9 @@ def set_arithmetic(args: argparse.Namespace, device: str) -> None:
             f"--amp {args.amp}: Paddle multiplies no matrices of 16 bits on a processor; leave it "
             "out, use a GPU, or the torch tree with --amp bf16"
         )
+    # On a GPU, have each convolution try its algorithms once and take the quickest.
+    if device != "cpu":
+        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": not args.deterministic})
     if args.deterministic and device != "cpu":  # a processor always is
         paddle.set_flags({"FLAGS_cudnn_deterministic": True})
 

@@ -94,7 +94,7 @@ def main() -> None:
         contents = checkpoint.load(args.resume)
         checkpoint.restore(contents, args.resume, model, optimizer, scheduler, scaler, average)
         progress = Progress.of(contents, args.resume, rank, world_size)
-    run = RunFolder(args, progress.epoch, writes=rank == 0)
+    run = RunFolder(args, progress.epoch, gpu_name(device), writes=rank == 0)
     run.record_bad_pictures(train_loader.dataset, val_loader.dataset)
 
     def write(path: Path, progress: Progress) -> None:
@@ -175,17 +175,23 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", number)
 
 
+def gpu_name(device: torch.device) -> str | None:
+    """Return what the device is called by its maker; None for a processor."""
+    return None if device.type == "cpu" else torch.cuda.get_device_name(device)
+
+
 def set_arithmetic(args: argparse.Namespace, device: torch.device) -> None:
     """Choose how the framework computes. Raises UserError for what it cannot do here."""
     if args.amp == "auto":
         args.amp = "bf16" if is_quick_in_bf16(device) else "off"
     if args.amp == "fp16" and device.type == "cpu":
         raise errors.UserError("--amp fp16: needs a GPU; on this processor use --amp bf16")
+    # On a GPU, have each convolution try its algorithms once and take the quickest.
+    torch.backends.cudnn.benchmark = not args.deterministic
     if args.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # Pooling on a GPU has no other algorithm: that one warns, and does not end the run.
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.backends.cudnn.benchmark = False
 
 
 def is_quick_in_bf16(device: torch.device) -> bool:

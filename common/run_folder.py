@@ -23,11 +23,16 @@ class RunFolder:
     """`args.json`, `metrics.jsonl` and whatever else a run leaves, in `path`."""
 
     def __init__(
-        self, args: argparse.Namespace, resumed_epochs: int = 0, writes: bool = True
+        self,
+        args: argparse.Namespace,
+        resumed_epochs: int = 0,
+        gpu: str | None = None,
+        writes: bool = True,
     ) -> None:
         """Make the folder, or take up that of the checkpoint `args.resume` after `resumed_epochs`.
 
-        Of several processes one alone `writes`.
+        `gpu` is the name of what computes, None where the processor does. Of several processes one
+        alone `writes`.
 
         Raises UserError where the folder holds another run or cannot be made.
         """
@@ -48,7 +53,7 @@ class RunFolder:
                     f"--output-dir {self.path} holds another run; name a new folder, or go on with "
                     "that run by --resume"
                 )
-            write_json(self.path / "args.json", describe_run(args))
+            write_json(self.path / "args.json", describe_run(args, gpu))
         except OSError as error:
             full = error.errno in FULL
             what = "free some space" if full else "name a folder that you may write to"
@@ -134,7 +139,7 @@ def _default_path(args: argparse.Namespace) -> Path:
     return path
 
 
-def describe_run(args: argparse.Namespace) -> dict:
+def describe_run(args: argparse.Namespace, gpu: str | None = None) -> dict:
     """Return the arguments, the versions and the machine of a run, ready for JSON."""
     _, model, _ = processor.describe()
     return {
@@ -148,6 +153,7 @@ def describe_run(args: argparse.Namespace) -> dict:
             "system": platform.platform(),
             "processor": model,
             "cores": processor.available_cores(),
+            "gpu": gpu,
         },
     }
 

@@ -26,12 +26,14 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no run with args.json and metrics.jsonl") from error
     if last["epoch"] != arguments["epochs"]:
         raise UserError(f"{folder}: stopped at epoch {last['epoch']}; resume it first")
+    machine = described["machine"]
     return {
         **{name: arguments[name] for name in ("framework", "recipe", "fast", "seed", "epochs")},
         **{name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")},
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
-        "processor": described["machine"]["processor"],
-        "cores": described["machine"]["cores"],
+        # A run on a GPU is one of that and of the processor that feeds it.
+        "processor": " and ".join(filter(None, [machine.get("gpu"), machine["processor"]])),
+        "cores": machine["cores"],
         "versions": " ".join(f"{name}={v}" for name, v in described["versions"].items()),
     }

@@ -26,6 +26,14 @@ def test_any_name_can_be_written_and_read_again(tmp_path):
     assert Path(json.loads(text)["arguments"]["data_path"]) == odd
 
 
+@pytest.mark.parametrize("gpu", [None, "a GPU"])
+def test_a_run_says_on_what_it_computed(gpu, tmp_path):
+    given = Namespace(output_dir=tmp_path, resume=None, resume_auto=False, framework="torch")
+    RunFolder(given, gpu=gpu)
+    machine = json.loads((tmp_path / "args.json").read_text())["machine"]
+    assert machine["gpu"] == gpu and machine["cores"] >= 1
+
+
 def dataset(*bad):
     return SimpleNamespace(index=SimpleNamespace(bad=list(bad)))
 
