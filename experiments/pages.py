@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.paths import DATA_DIR
-from experiments.plan import ARMS, FRAMEWORKS, PARAMETERS
+from experiments.plan import ARMS, FRAMEWORKS, HALF_PARAMETERS, PARAMETERS
 from experiments.runs import Result
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect, verdict
 
@@ -125,6 +125,7 @@ def page(
         train=f"{pictures['train']:,}",
         val=f"{pictures['val']:,}",
         parameters=f"{PARAMETERS:,}",
+        half=f"{HALF_PARAMETERS:,}",
         rate=ARMS["base"].options["--lr"],
         epochs=epochs.get("base", ARMS["base"].epochs),
         four_epochs=epochs.get("relu", ARMS["relu"].epochs),

@@ -9,7 +9,7 @@ GOAL = 25.0  # per cent of training error, of the paper's figure 1
 # Every training: crops of 28 of the 32 pixels, at a drawn place and mirrored or not, unscaled.
 COMMON = {"--recipe": "paper", "--image-size": 28, "--batch-size": 64}
 SMALL = {"--model": "small", "--lr": 0.02, "--schedule": "cosine", "--warmup-epochs": 1}
-PARAMETERS = 446_826  # of `small` with ten classes
+PARAMETERS, HALF_PARAMETERS = 446_826, 373_978  # of `small` and of `small-half-width`, ten classes
 # The paper: "no regularization of any kind", and for either network the rate that makes it fastest.
 # `--search-rates` has tried RATES; its result is docs/results/claims-rates.csv.
 FOUR_LAYERS = {"--dropout": 0, "--weight-decay": 0, "--colour-noise": 0}

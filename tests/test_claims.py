@@ -14,7 +14,17 @@ import pytest
 from common import errors, networks
 from common.paths import ROOT
 from experiments import report, runs, verdicts
-from experiments.plan import ARMS, CLAIMS, FRAMEWORKS, PARAMETERS, RATES, Run, runs_of, search_runs
+from experiments.plan import (
+    ARMS,
+    CLAIMS,
+    FRAMEWORKS,
+    HALF_PARAMETERS,
+    PARAMETERS,
+    RATES,
+    Run,
+    runs_of,
+    search_runs,
+)
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
 from tests.helpers import TIMEOUT, assert_user_error, run
 from tools import compare_forward, probes
@@ -26,7 +36,7 @@ DIFFERENT = {
     "small-half-width": {f"features.{number}" for number in (0, 4, 8, 10, 12)},
     "four-layers-tanh": {"features.2", "features.5", "features.8"},
 }
-SIZES = {"small": PARAMETERS, "small-half-width": 373_978, "four-layers": 81_898}
+SIZES = {"small": PARAMETERS, "small-half-width": HALF_PARAMETERS, "four-layers": 81_898}
 LOOK = """
 import json, math, numpy as np
 from models import MODELS

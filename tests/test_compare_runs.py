@@ -140,6 +140,10 @@ def test_the_epoch_that_is_compared(tmp_path, call):
     two = [write_run(tmp_path / f"b{seed}", "paddle", [58, 55, 56]) for seed in (0, 1)]
     _, found, text = call(",".join(one), ",".join(two))
     assert found["means"] == [56, 56] and "of the final epoch (3)" in text
+    longer = [write_run(tmp_path / f"c{seed}", "paddle", [58, 55, 56, 57]) for seed in (0, 1)]
+    assert (
+        "of the final epoch (3 and 4: unlike lengths)" in call(",".join(one), ",".join(longer))[2]
+    )
     _, found, text = call(",".join(one), ",".join(two), "--epoch", "best")
     assert (
         found["means"] == pytest.approx([57.01, 58])

@@ -52,7 +52,9 @@ def _which(found: dict[str, Any]) -> str:
         return "as given"
     if found["epoch"] == "best":
         return f"of the best epoch of each run ({told})"
-    return f"of the final epoch ({told})" if found["epoch"] == "final" else f"of epoch {told}"
+    if found["epoch"] == "final":
+        return f"of the final epoch ({told}{': unlike lengths' if len(epochs) > 1 else ''})"
+    return f"of epoch {told}"
 
 
 def _sides(found: dict[str, Any]) -> list[str]:
