@@ -257,8 +257,6 @@ def parser(name: str, description: str | None, repeats: int) -> Parser:
     """Return a parser with what every benchmark takes; `description` is the module's docstring."""
     made = Parser(
         prog=f"benchmarks.{name}",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description=description,
     )
     made.add_argument("--repeats", type=whole(1), metavar="N", help=f"rounds ({repeats})")

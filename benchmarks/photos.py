@@ -167,7 +167,6 @@ def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="benchmarks.photos",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")

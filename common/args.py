@@ -48,7 +48,6 @@ def get_args_parser(framework: str) -> Parser:
     """Return the parser of train.py. What is not given is None: `parse` fills it in."""
     parser = Parser(
         prog="train.py",
-        allow_abbrev=False,
         description=f"Train AlexNet on an image folder with {framework}.",
         epilog="Options that say 'recipe' have the recipe's value unless you give another.",
     )

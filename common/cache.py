@@ -298,7 +298,6 @@ def find_damage(prepared: Prepared) -> int | None:
 def main() -> None:
     parser = Parser(
         prog="prepare_cache.sh",
-        allow_abbrev=False,
         description="Make a prepared copy of the pictures in DIR/train and DIR/val, for --cache.",
     )
     parser.add_argument("data_path", type=Path, metavar="DIR", help="the image folder")

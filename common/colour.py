@@ -127,7 +127,6 @@ def _read(file: Path, pictures: int) -> Components | None:
 def main() -> None:
     parser = Parser(
         prog="common.colour",
-        allow_abbrev=False,
         description="Compute the principal components of a training set's colours, and store them.",
     )
     parser.add_argument(

@@ -2,13 +2,21 @@
 
 import argparse
 import difflib
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from common import errors
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line on standard error, with exit status 2."""
+    """A parser whose mistakes are one line on standard error, with exit status 2.
+
+    Descriptions are shown as they are written, and options must be written out: one that a later
+    version adds could not be told from an abbreviation.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         errors.fail(f"{message} (see --help)")

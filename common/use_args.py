@@ -12,7 +12,6 @@ def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse
     """Parse `argv` (sys.argv by default). Leaves with exit status 2 on a mistake."""
     parser = Parser(
         prog="predict.py",
-        allow_abbrev=False,
         description=f"Say what pictures show: the five likeliest classes of each, by {framework}.",
     )
     parser.add_argument(
@@ -68,7 +67,6 @@ def parse_export(
     """
     parser = Parser(
         prog="export.py",
-        allow_abbrev=False,
         description=f"Export weights of {framework} as a model that runs without this tree.",
     )
     _add_model(parser, "a checkpoint, or other weights")

@@ -8,7 +8,6 @@ and by its class where it is a method of a tensor, a layer, an optimizer, a sche
 tests/test_course_api.py holds it to that.
 """
 
-import argparse
 import ast
 import json
 import re
@@ -200,7 +199,6 @@ def main() -> None:
     parser = Parser(
         prog="python -m course.api_calls",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
     for framework in FRAMEWORKS:

@@ -8,7 +8,6 @@ one that both trees train ("One weird trick", 2014). tests/test_course.py holds 
 to the trees' own code.
 """
 
-import argparse
 import io
 import math
 from dataclasses import dataclass, replace
@@ -261,7 +260,6 @@ def main() -> None:
     parser = Parser(
         prog="python -m course.architecture",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
     parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")

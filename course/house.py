@@ -5,7 +5,6 @@
 The files are those on the disk.
 """
 
-import argparse
 from pathlib import Path
 
 from common import errors, plots
@@ -105,7 +104,6 @@ def main() -> None:
     parser = Parser(
         prog="python -m course.house",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", type=Path, metavar="FILE.png", help="to be written")
     draw(parser.parse_args().path)

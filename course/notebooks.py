@@ -6,7 +6,6 @@ Exit status 1 where a cell raises; its number and the error are shown. Notebooks
 no lines that begin with % or !.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -50,7 +49,6 @@ def main() -> int:
     parser = Parser(
         prog="python -m course.notebooks",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help="to be run in turn"

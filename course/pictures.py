@@ -6,7 +6,6 @@
 The forward pass is compared on small copies of the trees: see course/plant.py.
 """
 
-import argparse
 import csv
 import json
 import os
@@ -182,7 +181,6 @@ def main() -> None:
     parser = Parser(
         prog="python -m course.pictures",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")

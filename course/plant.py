@@ -8,7 +8,6 @@ DIR comes to hold AlexNet-torch, which is right, and AlexNet-paddle, which has o
 hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
 """
 
-import argparse
 import difflib
 from pathlib import Path
 
@@ -106,7 +105,6 @@ def main() -> None:
     parser = Parser(
         prog="python -m course.plant",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise (none: list them)"

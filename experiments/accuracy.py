@@ -72,7 +72,6 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="experiments.accuracy",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--data-path", type=Path, metavar="DIR", help="pictures, as train.sh has it")

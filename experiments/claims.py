@@ -68,7 +68,6 @@ def parse() -> argparse.Namespace:
     parser = Parser(
         prog="experiments.claims",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what")
     for option, choices, text in (

@@ -94,9 +94,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="experiments.curves",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument(

@@ -46,9 +46,7 @@ def main(given: dict[int | None, Side] | None = None) -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="python -m homework.check",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="The checkpoints and their points: "
         + ", ".join(f"{name} {points}" for name, points in POINTS.items())
         + ".",

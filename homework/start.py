@@ -5,7 +5,6 @@
 Exit status: 0 done, 2 wrong usage.
 """
 
-import argparse
 import shutil
 from pathlib import Path
 
@@ -17,9 +16,7 @@ from homework.trees import FILES, STARTER
 def main() -> None:
     parser = Parser(
         prog="python -m homework.start",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("port", type=Path, metavar="DIR", help="a folder that is not there yet")
     target = parser.parse_args().port

@@ -3,7 +3,6 @@
 python scripts/collect_runs.py docs/results/sample.csv runs/*-sample-*
 """
 
-import argparse
 import csv
 import statistics
 from pathlib import Path
@@ -15,7 +14,7 @@ from experiments.collected import COLUMNS, read_run
 
 
 def main() -> None:
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("table", type=Path, metavar="FILE.csv", help="the CSV file to write")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
     args = parser.parse_args()

@@ -7,7 +7,6 @@ DIR/.partial, where a call that was interrupted goes on. torchvision.datasets.Im
 same layout, but unpacks whatever names an archive holds and takes a half-made folder for whole.
 """
 
-import argparse
 import hashlib
 import io
 import os
@@ -192,7 +191,6 @@ def main() -> None:
     parser = Parser(
         prog="prepare_imagenet.py",
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "archives", type=Path, metavar="ARCHIVES", help=f"the folder with {', '.join(MD5)}"

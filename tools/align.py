@@ -66,9 +66,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="align.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
     )
     models.add_model(parser)

@@ -65,9 +65,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_data.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("pictures")
     group.add_argument(

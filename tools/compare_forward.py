@@ -56,9 +56,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_forward.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     group = parser.add_argument_group("weights (without these: drawn from the seed)")
     group.add_argument("--weights", type=Path, metavar="FILE", help="of either framework, for both")

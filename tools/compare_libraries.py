@@ -119,8 +119,7 @@ def main() -> int:
 
 
 def parse() -> argparse.Namespace:
-    parser = Parser(prog="compare_libraries.py", allow_abbrev=False, description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="compare_libraries.py", description=__doc__)
     names = [pair.torch for pair in PAIRS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these alone")
     parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="pictures (2)")

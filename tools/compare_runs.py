@@ -85,9 +85,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_runs.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=EPILOG,
     )
     group = parser.add_argument_group(

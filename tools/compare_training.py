@@ -54,9 +54,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="compare_training.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     models.add_model(parser)
     parser.add_argument(

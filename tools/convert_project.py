@@ -52,9 +52,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_project.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, metavar="IN", help="a folder, or one .py file")
     parser.add_argument("target", type=Path, nargs="?", metavar="OUT", help="a new folder")

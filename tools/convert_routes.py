@@ -44,9 +44,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_routes.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help=".pth or .safetensors")
     parser.add_argument("target", type=Path, metavar="OUT", help="a folder")

@@ -72,9 +72,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="convert_table.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--steps", type=whole(1, 1000), default=20, metavar="N", help="compared, in training (20)"

@@ -80,9 +80,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="evaluate_published.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--data-path", type=Path, required=True, metavar="DIR", help="DIR/val/<class>/* of ImageNet"

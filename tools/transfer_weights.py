@@ -68,9 +68,7 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = Parser(
         prog="transfer_weights.py",
-        allow_abbrev=False,
         description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help=".pth .pt .pdparams")
     parser.add_argument("target", type=Path, metavar="TARGET", help="or .safetensors, any to any")

@@ -15,7 +15,6 @@ def get_parser(name: str, description: str | None) -> Parser:
     """Return the parser of a peer."""
     parser = Parser(
         prog=f"benchmarks.peers.{name}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         description=description,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="with train/<class>/*")
