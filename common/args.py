@@ -105,9 +105,10 @@ def _add_data(parser: Parser) -> None:
     )
     data.add_argument(
         "--train-crop",
-        choices=["resized", "shifted"],
-        help="training crops: of any size from 8 %% of the area on, as torchvision's; or of one "
-        "size at a drawn place, as the paper's (recipe)",
+        choices=["resized", "shifted", "centre"],
+        help="training crops: of any size from 8 %% of the area on, as torchvision's; of one "
+        "size at a drawn place, as the paper's; or the centre, never mirrored, as evaluation has "
+        "it (recipe)",
     )
     data.add_argument(
         "--eval-crops",

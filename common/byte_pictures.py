@@ -69,15 +69,15 @@ class BytePictures:
         Raises UserError at an unreadable picture.
         """
         epoch, index = key
-        if self.train:
+        if self.train and self.args.train_crop != "centre":
             pixels = resize(self.cut_out(epoch, index), self.args.image_size)
             if draws.flip(self.args.seed, epoch, index):
                 pixels = opencv().flip(pixels, 1)
-            if self.noise:
-                pixels = add_colour(pixels, self.noise.draw(epoch, index))
         else:
             picture = shorter_side(self.whole(index), self.args.resize_size)
             pixels = np.asarray(centre(picture, self.args.image_size))
+        if self.noise:
+            pixels = add_colour(pixels, self.noise.draw(epoch, index))
         if self.args.channels_last:
             out[:] = pixels
         else:

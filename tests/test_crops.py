@@ -60,6 +60,27 @@ def test_shifted_crops_have_one_size(streams, small_folder, framework):
         assert np.abs(image - expected).max() < 1e-6
 
 
+@pytest.mark.parametrize("more", [(), ("--cache",)])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_centre_alone_is_what_evaluation_sees(framework, more, small_folder, tmp_path):
+    """No crop is drawn and none is mirrored; of ten crops training still has one."""
+    options = ["--data-path", small_folder, "--recipe", "sample", "--image-size", SIZE]
+    options += ["--batch-size", 30, "--workers", 0, "--train-crop", "centre", "--seed", 3]
+    options += [*more, tmp_path / "cache"] if more else ["--eval-crops", 10]
+    stream = run_probe(framework, tmp_path, *options, stream=PART)["stream"]
+    index = index_split(small_folder, "train")
+    for image, number in zip(stream["train_images"], draws.order(3, 0, len(index)), strict=True):
+        expected = as_evaluation_sees(read_rgb(index.paths[number]))
+        assert np.abs(image - expected).max() < (0.05 if more else 1e-6)
+
+
+def as_evaluation_sees(picture):
+    from torchvision.transforms import functional as F
+
+    square = F.center_crop(F.resize(picture, 73), SIZE)
+    return F.normalize(F.to_tensor(square), MEAN, STD).numpy()
+
+
 MODEL = {
     "torch": "import torch as f; given = f.from_numpy(images); m = lambda x: 9 * x.mean((2, 3))",
     "paddle": "import paddle as f; given = f.to_tensor(images); m = lambda x: 9 * x.mean([2, 3])",

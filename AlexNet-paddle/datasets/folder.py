@@ -49,7 +49,7 @@ class FolderDataset(Dataset):
         epoch, index = key
         args = self.args
         picture = read_rgb(self.index.paths[index])
-        if self.train:
+        if self.train and args.train_crop != "centre":
             if args.train_crop == "shifted":
                 share = args.image_size / args.resize_size
                 crop = draws.shifted_crop(args.seed, epoch, index, *picture.size, share)
@@ -57,12 +57,12 @@ class FolderDataset(Dataset):
                 crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
             flip = draws.flip(args.seed, epoch, index)
             image = presets.train_preset(picture, crop, flip, args.image_size)
-            if self.noise:
-                image = presets.add_colour(image, self.noise.draw(epoch, index))
-        elif args.eval_crops > 1:
+        elif args.eval_crops > 1 and not self.train:
             image = presets.ten_crop_preset(picture, args.resize_size, args.image_size)
         else:
             image = presets.eval_preset(picture, args.resize_size, args.image_size)
+        if self.noise:
+            image = presets.add_colour(image, self.noise.draw(epoch, index))
         return image.numpy(), self.index.labels[index]
 
 
