@@ -240,3 +240,15 @@ def test_chapter_8_shows_each_solution(language, tmp_path):
     for name, diff in zip(names, shown, strict=True):
         plant.plant(name, tmp_path / name)
         assert diff == plant.solution(name, tmp_path / name).rstrip(), name
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_chapter_8_names_the_line_of_each_fault(language, tmp_path):
+    text = (ROOT / "docs" / language / "08-finding-the-fault.md").read_text()
+    answers = re.findall(r"^  fix: exercises/(\w+)/(\S+?):(\d+): .* in `(.*)`$", text, re.MULTILINE)
+    # `forward` is answered by a function, without a line.
+    assert {name for name, *_ in answers} == set(plant.EXERCISES) - {"right", "forward"}
+    for name, file, line, code in answers:
+        plant.plant(name, tmp_path / name)
+        lines = (tmp_path / name / file).read_text().splitlines()
+        assert lines[int(line) - 1].strip() == code, f"{name}: {file}:{line}"
