@@ -22,7 +22,7 @@ OUT_DIR/<part>.json:
                                      and a mode
     batches   {split, epochs}        what the loader gives, sample by sample: see common/streams.py
 
-Parts of rehearsal.py run train.py itself, with `options` of their own:
+Parts of recordings.py run train.py itself, with `options` of their own:
 
     training  {steps, dtype, ...}    loss, logits, gradients, parameters and state at each step
     resume    {batches}              two epochs, without a break and with one
@@ -67,9 +67,9 @@ def answer(request: dict, out_dir: Path) -> None:
             (out_dir / f"{part}.json").write_text(json.dumps(found, default=str))
     for part in REHEARSED:
         if part in request:
-            import rehearsal  # brings train.py, of which weights need nothing
+            import recordings  # brings train.py, of which weights need nothing
 
-            found = rehearsal.REPORTERS[part](out_dir, **request[part])
+            found = recordings.REPORTERS[part](out_dir, **request[part])
             (out_dir / f"{part}.json").write_text(json.dumps(found))
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from common.paths import ROOT
 
+# By these files the tools look at a tree; none of them trains.
+INSTRUMENTS = ("probe.py", "rehearsal.py", "recordings.py", "layers.py")
+
 Edits = list[tuple[str, str, str]]  # file, old text, new text
 
 # Hidden layers of 32 units in place of 4,096, so that a comparison takes seconds; classifier.4

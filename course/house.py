@@ -11,8 +11,9 @@ from common import errors, plots
 from common.command_line import Parser
 from common.paths import ROOT
 from common.run_folder import replace_whole
+from common.trees import INSTRUMENTS
 
-INNER = {"probe.py", "rehearsal.py", "layers.py", "__init__.py"}  # for the tools, in both trees
+INNER = {*INSTRUMENTS, "__init__.py"}  # for the tools, in both trees
 COLORS = {"torch": "#ee4c2c", "paddle": "#2f6bff", "tools": "#2a9d8f", "common": "#8d99ae"}
 
 

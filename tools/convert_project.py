@@ -20,6 +20,7 @@ from common import errors
 from common.command_line import Parser, whole
 from common.errors import UserError
 from common.run_folder import write_result
+from common.trees import INSTRUMENTS
 from tools import models
 from tools.convert import checks, files, finishing, running, verify, weights
 from tools.convert.environments import TITLES
@@ -113,7 +114,7 @@ def parse() -> argparse.Namespace:
 
 def is_tree(folder: Path) -> bool:
     """Say whether a folder is a copy of AlexNet-torch, at which the tools can look."""
-    return all((folder / name).is_file() for name in files.INSTRUMENTS)
+    return all((folder / name).is_file() for name in INSTRUMENTS)
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -151,7 +152,7 @@ def convert(args: argparse.Namespace, folder: Path) -> files.Project:
     before = running.stage(args.source, folder / "before")
     tree = is_tree(args.source)
     if tree:
-        for name in files.INSTRUMENTS:
+        for name in INSTRUMENTS:
             (staged / name).unlink()
     leave = set(args.leave)
     conversion = running.convert(args.converter, staged, folder / "out", leave)

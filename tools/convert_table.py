@@ -22,9 +22,10 @@ from common.command_line import Parser, whole
 from common.errors import UserError
 from common.paths import ROOT
 from common.run_folder import package_versions, replace_whole
+from common.trees import INSTRUMENTS
 from tools.convert import verify
 from tools.convert.environments import TITLES
-from tools.convert.files import INSTRUMENTS, changed, plain
+from tools.convert.files import changed, plain
 from tools.convert.source import BY_HAND, python_files, read_text
 from tools.probes import default_tree, scratch
 
@@ -193,12 +194,13 @@ def page(rows: list[Row], args: argparse.Namespace) -> str:
         "# AlexNet from PyTorch to PaddlePaddle: by hand, by PaConvert, by X2Paddle",
         "",
         "`AlexNet-torch`, without the files by which the tools look at it (`probe.py`, "
-        "`rehearsal.py`, `layers.py`, which a converted copy takes from `AlexNet-paddle`). Lines "
-        "are statements of Python: comments and layout do not count. *Converter* is what it "
-        "changed (X2Paddle: with what is exchanged before, so that it takes the file), *rules* "
-        "what `tools/convert_project.py` changed after it, *by hand* what it leaves: a line for "
-        "each place, and the hand port's lines of a file that was not written. *Forward* and "
-        "*training* are the largest relative differences from the original, in float64, over all "
+        "`rehearsal.py`, `recordings.py`, `layers.py`, which a converted copy takes from "
+        "`AlexNet-paddle`). Lines are statements of Python: comments and layout do not count. "
+        "*Converter* is what it changed (X2Paddle: with what is exchanged before, so that it takes "
+        "the file), *rules* what `tools/convert_project.py` changed after it, *by hand* what it "
+        "leaves: a line for each place, and the hand port's lines of a file that was not written. "
+        "*Forward* and *training* are the largest relative differences from the original, in "
+        "float64, over all "
         f"layers and {args.steps} steps.",
         "",
         "```",

@@ -4,10 +4,9 @@ import ast
 import re
 from pathlib import Path
 
+from common.trees import INSTRUMENTS
 from tools.findings import at
 from tools.probes import Side, to_mend
-
-APPARATUS = ("probe.py", "layers.py", "rehearsal.py")  # what looks at a tree, and trains nothing
 
 Words = tuple[str, ...]
 
@@ -60,7 +59,7 @@ def _sources(
     found = {}
     others = sorted(str(file.relative_to(tree)) for file in tree.rglob("*.py"))
     for name in dict.fromkeys([*first, *others]):
-        if name in APPARATUS or name in without or not (tree / name).is_file():
+        if name in INSTRUMENTS or name in without or not (tree / name).is_file():
             continue
         text = (tree / name).read_text(errors="replace")
         lines = [line.partition("#")[0] for line in text.splitlines()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.paths import ROOT
+from common.trees import INSTRUMENTS
 from tools.convert import finishing, installed, tables
 from tools.convert.places import WEIGHTS
 from tools.convert.running import LEFT_OUT, SHELL, Conversion, copy, is_linked
@@ -23,9 +24,6 @@ from tools.convert.source import (
 )
 
 TEMPLATES = Path(__file__).parent / "shipped"
-# The files by which the tools look at a tree. They are no part of what is converted: a converted
-# copy of AlexNet-torch has those of AlexNet-paddle.
-INSTRUMENTS = ("probe.py", "rehearsal.py", "layers.py")
 LARGEST = 10_000_000  # bytes; a larger file is data, and stays where it is
 SHELL_PATH = re.compile(r"(?<=[\w/}\"'*.-])\.(?:pth|pt|ckpt)\b(?![\w./-])")
 DRAWS = re.compile(r"nn\.init\b|\.weight\.data\b|\binit\.\w+_\(")
@@ -66,7 +64,7 @@ def finish(
         file = str(path.relative_to(staged))
         target = conversion.folder / file
         if is_tree and file in INSTRUMENTS:
-            continue
+            continue  # it trains nothing; the copy gets AlexNet-paddle's
         project.counts.files += 1
         project.counts.lines += len(plain(original))
         if file in conversion.refused or not target.exists():

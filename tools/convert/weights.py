@@ -16,8 +16,8 @@ from types import SimpleNamespace
 
 from common.errors import UserError
 from common.paths import ROOT
+from common.trees import INSTRUMENTS
 from tools import transfer_weights
-from tools.convert.files import INSTRUMENTS
 from tools.convert.places import WEIGHTS
 from tools.convert.source import BY_HAND, DONE, Finding, Source, python_files, read_text
 from tools.models import IMAGE_SHAPE
