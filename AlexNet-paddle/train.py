@@ -10,7 +10,6 @@ All options: --help.
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,7 +107,7 @@ def main() -> None:
 
     evaluation = None
     while progress.epoch < args.epochs:
-        start = time.perf_counter()
+        progress.start_clock()
         row = {"epoch": progress.epoch + 1}
         row |= train_one_epoch(
             *(network, criterion, optimizer, scheduler, scaler, average),
@@ -118,7 +117,7 @@ def main() -> None:
             evaluation = evaluate(model, criterion, val_loader, device, world_size)
         row |= evaluation.results
         optim.end_epoch(scheduler, error=100 - row["val_top1"])
-        row["seconds"] = time.perf_counter() - start
+        row["seconds"] = progress.taken()
 
         is_best = progress.end_epoch(row["val_top1"])
         run.log(row)  # before the checkpoint: a run that goes on drops rows of epochs that it lacks

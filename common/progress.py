@@ -1,5 +1,6 @@
 """How far a run is, and what it must know to go on: the small part of a checkpoint."""
 
+import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,18 @@ class Progress:
     seen: int = 0  # pictures
     best_top1: float = -1.0  # per cent
     lr: float = 0.0  # at the first step of the current epoch
+    seconds: float = 0.0  # that the current epoch had taken when this run began or went on
+
+    def __post_init__(self) -> None:
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Take the current epoch's time from now on."""
+        self.since = time.perf_counter()
+
+    def taken(self) -> float:
+        """Return the seconds of the current epoch, with those before a break."""
+        return self.seconds + time.perf_counter() - self.since
 
     @classmethod
     def of(cls, contents: dict[str, Any], path: Path, rank: int, world_size: int) -> "Progress":
@@ -41,7 +54,7 @@ class Progress:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what goes into a checkpoint."""
-        return asdict(self)
+        return asdict(self) | {"seconds": self.taken() if self.step else 0.0}
 
     def note(self, step: int, loss_sum: float, correct: float, seen: float) -> None:
         """Note what the current epoch has summed up when `step` of its steps are over."""
@@ -51,6 +64,7 @@ class Progress:
         """Count the epoch as over; say whether `top1`, in per cent, is the best so far."""
         self.epoch += 1
         self.note(0, 0.0, 0, 0)
+        self.seconds = 0.0
         is_best = top1 > self.best_top1
         self.best_top1 = max(top1, self.best_top1)
         return is_best

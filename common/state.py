@@ -17,7 +17,7 @@ from common.errors import UserError
 Shapes = dict[str, tuple[int, ...]]
 
 COUNTS = ("epoch", "step", "correct", "seen", "world_size")
-MEASURES = ("loss_sum", "best_top1", "lr")
+MEASURES = ("loss_sum", "best_top1", "lr", "seconds")
 # What a checkpoint to go on from holds.
 CHECKPOINT = ("model", "optimizer", "scheduler", "scaler", "ema", *COUNTS, *MEASURES)
 ENTRIES = ("model", "state_dict", "model_state_dict")  # under which checkpoints keep their weights

@@ -18,6 +18,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -196,6 +197,8 @@ def run(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> Outcome:
     named = caught and all(word in told for word in case.words)
     kind = "fault" if case.checkpoint else "control"
     told = told.replace(str(folder), "").replace(str(ROOT), "")
+    # Line numbers move with every edit of the trees; the code that is quoted is found without.
+    told = re.sub(r"\.py:\d+", ".py", told)
     outcome = caught, named, round(seconds, 1), told
     return Outcome(kind, case.row, case.name, case.checkpoint, first, *outcome)
 

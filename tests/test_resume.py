@@ -284,3 +284,24 @@ def test_a_run_from_an_older_checkpoint_drops_the_later_ones(tmp_path):
     checkpoints.begin(tmp_path, ".pth", 20)
     assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [20, 10]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_epoch_that_was_broken_off_has_the_time_of_all_its_sittings(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    progress = Progress()
+    now += 5  # until the loaders and the network are there
+    progress.start_clock()
+    now += 40
+    progress.note(7, 1.0, 1, 1)
+    saved = progress.as_dict() | {"world_size": 1}
+    now += 3600  # of a break
+    progress = Progress.of(saved, Path("a.pth"), rank=0, world_size=1)
+    progress.start_clock()
+    now += 20
+    assert progress.taken() == 60
+    progress.end_epoch(50.0)
+    assert progress.as_dict()["seconds"] == 0
+    progress.start_clock()
+    now += 1
+    assert progress.taken() == 1
