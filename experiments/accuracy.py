@@ -3,12 +3,18 @@
     python -m experiments.accuracy --dataset cifar10
     python -m experiments.accuracy --dataset cifar10 --frameworks torch -- --fast
     python -m experiments.accuracy --data-path DIR --recipe imagenet --seeds 0 -- --processes 8
+    python -m experiments.accuracy --data-path JPEG --recipe cifar10 \\
+        --table docs/results/accuracy.csv
 
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
 is. A training whose row is in the table is not run again, and one that was stopped goes on from its
 checkpoint: the same command goes on with the rest. Calls with other seeds, frameworks or options
-may share a table. Writes TABLE, a row a training, and beside it a page in English (.md) and in
-Chinese (.zh-CN.md) with mean and spread of each set of trainings and what the frameworks differ by.
+may share a table, where the pictures are the same. Writes TABLE, a row a training, and beside it
+every epoch (TABLE's name with -epochs) and a page in English (.md) and in Chinese (.zh-CN.md) with
+mean and spread of each set of trainings and what the frameworks differ by.
+
+The last command goes on with the project's own table; it has the pictures that docs/en/accuracy.md
+names.
 """
 
 import argparse
@@ -16,25 +22,25 @@ import csv
 import shlex
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import errors
+from common import errors, public_data
 from common.args import LARGEST_SEED
 from common.command_line import Parser, whole
 from common.errors import RunError, UserError
 from common.paths import ROOT, RUNS_DIR
-from common.public_data import SIZES
 from common.recipes import RECIPES
-from common.run_folder import replace_whole
 from common.whole_folders import locked
 from experiments import accuracy_page
-from experiments.collected import COLUMNS, read_run
+from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run, write_csv
+from experiments.pictures import fingerprint
 
 FRAMEWORKS = ("torch", "paddle")
-TABLE = ROOT / "docs" / "results" / "accuracy.csv"
 KEY = ("recipe", "options", "framework", "seed")
-STORED = (*KEY, *(name for name in COLUMNS if name not in KEY), "command")
+STORED = (*KEY, *(name for name in COLUMNS if name not in KEY), "pictures", "command")
+STORED_EPOCHS = (*KEY, *EPOCH_COLUMNS)
 STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}  # exit status after Ctrl-C or SIGTERM
 
 Row = dict[str, Any]  # of one training, by the names in STORED; read from a file, all are texts
@@ -43,12 +49,13 @@ Row = dict[str, Any]  # of one training, by the names in STORED; read from a fil
 def main() -> int:
     args = parse()
     rows = read_table(args.table)
+    own_pictures = fingerprint(public_data.locate(args))
     for seed in args.seeds:
         for framework in args.frameworks:
             key = (args.recipe, args.options, framework, str(seed))
             told = " ".join(["train.sh", *names(framework, seed, args)])
             if key in rows:
-                check_pictures(rows[key], command(framework, seed, args), args.table)
+                check_pictures(rows[key], own_pictures, args.table)
                 print(f"{told}: is in {args.table.name}", flush=True)
                 continue
             print(told, flush=True)
@@ -61,8 +68,9 @@ def main() -> int:
                 raise RunError(f"{told}: exit status {status} (reason above)")
             with locked(args.table):
                 rows = read_table(args.table)  # another call may have added to it meanwhile
-                rows[key] = row(key, folder, args)
+                rows[key] = row(key, folder, args) | {"pictures": own_pictures}
                 write_table(args.table, rows)
+                write_epochs(args.table, key, folder)
     pages = accuracy_page.write(args.table, list(rows.values()))
     print(f"look at: {args.table} and {', '.join(map(str, pages))}")
     return 0
@@ -75,7 +83,9 @@ def parse() -> argparse.Namespace:
     )
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--data-path", type=Path, metavar="DIR", help="pictures, as train.sh has it")
-    data.add_argument("--dataset", choices=sorted(SIZES), help="a public data set (the sample)")
+    data.add_argument(
+        "--dataset", choices=sorted(public_data.SIZES), help="a public data set (the sample)"
+    )
     parser.add_argument(
         "--recipe", choices=sorted(RECIPES), help="(cifar10 for --dataset cifar10, else needed)"
     )
@@ -103,7 +113,7 @@ def parse() -> argparse.Namespace:
         help="where the run folders lie (runs/accuracy)",
     )
     parser.add_argument(
-        "--table", type=Path, default=TABLE, metavar="FILE", help="(docs/results/accuracy.csv)"
+        "--table", type=Path, metavar="FILE", help="(accuracy.csv in the folder of --runs)"
     )
     parser.add_argument("more", nargs="*", metavar="-- OPTION", help="options of train.sh")
     args = parser.parse_args()
@@ -112,6 +122,9 @@ def parse() -> argparse.Namespace:
             parser.error(f"--recipe names what to train by; one of {', '.join(sorted(RECIPES))}")
         args.recipe = args.dataset
     args.options = shlex.join(args.more)
+    if args.table is None:
+        args.runs.mkdir(parents=True, exist_ok=True)
+        args.table = args.runs / "accuracy.csv"
     if args.table.suffix != ".csv":
         parser.error(f"--table {args.table}: a name that ends in .csv")
     if not args.table.parent.is_dir():
@@ -145,11 +158,11 @@ def command(framework: str, seed: int, args: argparse.Namespace) -> str:
 
 
 def check_pictures(row: Row, own: str, table: Path) -> None:
-    """Raise UserError where the row of the table is of another data set than the call is."""
-    if row["command"] != own:
+    """Raise UserError where the row of the table is of other pictures than the call is."""
+    if row["pictures"] != own:
         raise UserError(
-            f"--table {table}: has that training of other pictures ({row['command']}); name "
-            "another --table and other --runs"
+            f"--table {table}: has that training of other pictures ({row['pictures']}; here "
+            f"{own}); name another --table and other --runs"
         )
 
 
@@ -194,25 +207,49 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
 
     Raises UserError where the file is no such table.
     """
+    return {key_of(one): one for one in read_rows(path, STORED)}
+
+
+def write_table(path: Path, rows: dict[tuple[str, ...], Row]) -> None:
+    """Write the rows in the order of their keys, whole or not at all."""
+    write_csv(path, STORED, [rows[key] for key in sorted(rows)])
+
+
+def write_epochs(table: Path, key: tuple[str, ...], folder: Path) -> None:
+    """Write the epochs of a training beside the table, in the place of those that it had there."""
+    path = epochs_path(table)
+    told = dict(zip(KEY, key, strict=True))
+    rows = [one for one in read_rows(path, STORED_EPOCHS) if key_of(one) != key]
+    rows += [told | one for one in read_epochs(folder)]
+    write_csv(path, STORED_EPOCHS, sorted(rows, key=lambda one: (key_of(one), int(one["epoch"]))))
+
+
+def epochs_path(table: Path) -> Path:
+    return table.with_name(f"{table.stem}-epochs.csv")
+
+
+def key_of(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in KEY)
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Return the lines of a CSV file; none where there is no file.
+
+    Raises UserError where it has other columns.
+    """
     try:
         with open(path, newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
     except FileNotFoundError:
-        return {}
+        return []
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"--table {path}: cannot be read ({error})") from error
-    if tuple(reader.fieldnames or ()) != STORED or any(None in one.values() for one in rows):
+    if tuple(reader.fieldnames or ()) != tuple(columns) or any(
+        None in one.values() for one in rows
+    ):
         raise UserError(f"--table {path}: not a table of this command; name another file")
-    return {tuple(one[name] for name in KEY): one for one in rows}
-
-
-def write_table(path: Path, rows: dict[tuple[str, ...], Row]) -> None:
-    """Write the rows in the order of their keys, whole or not at all."""
-    with replace_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, STORED, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows[key] for key in sorted(rows))
+    return rows
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from common.run_folder import replace_whole, write_text
 from experiments.pages import markdown, spread
 from tools import equivalence
 
+MARGIN, POWER = 0.15, 0.8  # points: what compare_runs takes; and the chance to show it
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
 TWIN = {"en": "", "zh": ".zh-CN"}  # ends the name of a language's page
 PAPER = (
@@ -41,9 +42,13 @@ WORDS = {
         "between": "; ",
         "difference": "`{set}`: PaddlePaddle's mean top-1 less PyTorch's is {points:+.2f} points",
         "interval": ", 95 % interval {low:+.2f} to {high:+.2f} (Welch); {said}.",
-        "chance": "0 is in it: chance explains it",
+        "chance": "0 is in it, so these seeds cannot tell it from none",
         "more": "0 is not in it",
         "one": "; one seed has no spread.",
+        "agree": " By an equivalence test (`tools/compare_runs.py`) they agree within {within:.2f} "
+        "points: the 90 % interval is {low:+.2f} to {high:+.2f}; to show {margin:g} points takes "
+        "{needed} seeds a side.",
+        "timed": "{minutes} ({timed} of {all} timed)",
         "machine": "{cores} cores of {processor} ({versions})",
         "published": ("what", "top-1, %", "top-5, %", "source"),
     },
@@ -54,11 +59,16 @@ WORDS = {
         ),
         "to": " 到 ",
         "between": "；",
-        "difference": "`{set}`：PaddlePaddle 与 PyTorch 的平均 top-1 之差为 {points:+.2f} 个百分点",
+        "difference": "`{set}`：PaddlePaddle 的平均 top-1 减去 PyTorch 的，"
+        "为 {points:+.2f} 个百分点",
         "interval": "，95 % 区间 {low:+.2f} 到 {high:+.2f}（Welch 法）；{said}。",
-        "chance": "区间含 0：偶然即可解释",
+        "chance": "区间含 0：凭这几个种子，看不出两者有差别",
         "more": "区间不含 0",
         "one": "；只有一个种子，没有离散程度可言。",
+        "agree": "等价检验（`tools/compare_runs.py`）：两者相差不超过 {within:.2f} 个百分点，"
+        "90 % 区间 {low:+.2f} 到 {high:+.2f}；若要证明不超过 {margin:g} 个百分点，"
+        "每边需要 {needed} 个种子。",
+        "timed": "{minutes}（{all} 次中 {timed} 次有计时）",
         "machine": "{processor} 的 {cores} 个核（{versions}）",
         "published": ("什么", "top-1（%）", "top-5（%）", "出处"),
     },
@@ -95,6 +105,7 @@ def page(language: str, stem: str, rows: list[Row]) -> str:
         stem=stem,
         table=table(language, sets),
         differences="".join(f"{one}\n\n" for one in differences),
+        pictures=words["between"].join(dict.fromkeys(row["pictures"] for row in rows)),
         machines=words["between"].join(machines(language, rows)),
         commands="\n".join(dict.fromkeys(command(row) for row in rows)),
         published=published(language),
@@ -108,13 +119,24 @@ def table(language: str, sets: Sets) -> str:
         for framework, group in by_framework.items():
             seeds = " ".join(sorted((str(row["seed"]) for row in group), key=int))
             epochs = " ".join(dict.fromkeys(str(row["epochs"]) for row in group))
-            minutes = values(group, "seconds") / 60
-            ends = dict.fromkeys(f"{one:.0f}" for one in (min(minutes), max(minutes)))
             cells = [recipe, f"`{options}`" if options else "", NAMES[framework], seeds]
             cells += [spread(list(values(group, name))) for name in ("val_top1", "val_top5")]
             cells += [epochs, f"{np.median(values(group, 'images_per_s')):.0f}"]
-            lines.append([*cells, WORDS[language]["to"].join(ends)])
+            lines.append([*cells, minutes(language, group)])
     return markdown(lines)
+
+
+def minutes(language: str, group: list[Row]) -> str:
+    """Return the least and the most minutes of a set; a training may have no time."""
+    words = WORDS[language]
+    timed = [one for one in group if one["seconds"]]
+    if not timed:
+        return "–"
+    found = values(timed, "seconds") / 60
+    told = words["to"].join(dict.fromkeys(f"{one:.0f}" for one in (min(found), max(found))))
+    if len(timed) == len(group):
+        return told
+    return words["timed"].format(minutes=told, timed=len(timed), all=len(group))
 
 
 def published(language: str) -> str:
@@ -130,7 +152,7 @@ def values(group: list[Row], name: str) -> np.ndarray:
 
 
 def difference(language: str, recipe: str, options: str, by_framework: dict[str, list[Row]]) -> str:
-    """Return what the frameworks differ by, and whether chance explains it, as a sentence."""
+    """Return what the frameworks differ by, and how far that shows that they agree."""
     words = WORDS[language]
     left, right = (values(by_framework[name], "val_top1") for name in NAMES)
     outcome = equivalence.compare(left, right, margin=0.0)
@@ -139,7 +161,13 @@ def difference(language: str, recipe: str, options: str, by_framework: dict[str,
         return told + words["one"]
     low, high = outcome.equality
     said = words["chance" if low <= 0 <= high else "more"]
-    return told + words["interval"].format(low=low, high=high, said=said)
+    told += words["interval"].format(low=low, high=high, said=said)
+    low, high = outcome.agreement
+    deviations = [equivalence.deviation(side) for side in (left, right)]
+    needed = equivalence.runs_needed(deviations, MARGIN, POWER) or f"> {equivalence.MOST:,}"
+    return told + words["agree"].format(
+        within=max(abs(low), abs(high)), low=low, high=high, margin=MARGIN, needed=needed
+    )
 
 
 def machines(language: str, rows: Iterable[Row]) -> list[str]:

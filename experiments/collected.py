@@ -1,16 +1,30 @@
 """What a finished run came to, from its folder: one line of a table of results."""
 
+import csv
 import json
 import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.run_folder import replace_whole
 
 COLUMNS = (
     "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",
     "images_per_s", "seconds", "processor", "cores", "versions",
 )  # fmt: skip
+
+
+EPOCH_COLUMNS = (
+    "epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5",
+)  # fmt: skip
+
+
+def read_epochs(folder: Path) -> list[dict[str, Any]]:
+    """Return a line for each epoch of a run, by the names in EPOCH_COLUMNS."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: round(row[name], 6) for name in EPOCH_COLUMNS} for row in rows]
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -37,3 +51,11 @@ def read_run(folder: Path) -> dict[str, Any]:
         "cores": machine["cores"],
         "versions": " ".join(f"{name}={v}" for name, v in described["versions"].items()),
     }
+
+
+def write_csv(path: Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:
+    """Write a table, whole or not at all."""
+    with replace_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)

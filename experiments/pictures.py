@@ -1,5 +1,6 @@
 """The pictures of an experiment: as many of each class as it has time for, as an image folder."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -27,6 +28,21 @@ def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> Path:
 
     whole_folders.make(folder, WHAT, {"of": str(data_path), **counts}, fill)
     return folder
+
+
+def fingerprint(data_path: Path) -> str:
+    """Return what tells an image folder from others: its counts, and a digest of the files.
+
+    The digest is of the names and sizes alone, not of what is in the files. Raises UserError where
+    `data_path` is no image folder.
+    """
+    train, val = index_data(data_path, strict=False)
+    digest = hashlib.sha256()
+    for index in (train, val):
+        for path in map(Path, index.paths):
+            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+    counts = f"{len(train)} train, {len(val)} val, {len(val.classes)} classes"
+    return f"{counts}, files {digest.hexdigest()[:12]}"
 
 
 def described(folder: Path) -> dict:

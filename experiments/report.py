@@ -1,6 +1,5 @@
 """Tables, pages and plots of the claims, from the results of the trainings."""
 
-import csv
 import math
 import statistics
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from common.plots import new_figure
 from common.run_folder import replace_whole, write_text
 from experiments import pages
+from experiments.collected import write_csv
 from experiments.plan import CLAIMS, FRAMEWORKS, GOAL, claims_of
 from experiments.runs import Result, last_seen
 from experiments.verdicts import Effect, difference, ratio
@@ -87,13 +87,6 @@ def write_epochs(path: Path, results: Sequence[Result]) -> None:
         for row in one["rows"]
     ]
     write_csv(path, ("arm", "framework", "seed", "epoch", "train_top1", "val_top1"), lines)
-
-
-def write_csv(path: Path, columns: Sequence[str], lines: Sequence[dict]) -> None:
-    with replace_whole(path) as partial, open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
 
 
 def shown(value: object) -> object:

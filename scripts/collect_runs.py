@@ -3,14 +3,12 @@
 python scripts/collect_runs.py docs/results/sample.csv runs/*-sample-*
 """
 
-import csv
 import statistics
 from pathlib import Path
 
 from common import errors
 from common.command_line import Parser
-from common.run_folder import replace_whole
-from experiments.collected import COLUMNS, read_run
+from experiments.collected import COLUMNS, read_run, write_csv
 
 
 def main() -> None:
@@ -20,10 +18,7 @@ def main() -> None:
     args = parser.parse_args()
     lines = [read_run(folder) for folder in args.runs]
     lines.sort(key=lambda line: (line["framework"], line["fast"], line["seed"]))
-    with replace_whole(args.table) as partial, open(partial, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+    write_csv(args.table, COLUMNS, lines)
     for framework, fast in dict.fromkeys((line["framework"], line["fast"]) for line in lines):
         alike = [line for line in lines if (line["framework"], line["fast"]) == (framework, fast)]
         top1 = [line["val_top1"] for line in alike]

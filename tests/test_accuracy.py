@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def trained(monkeypatch, tmp_path):
             "val_loss": 1,
             "images_per_s": 5,
             "seconds": 90,
+            **{"lr": 0.01, "train_loss": 1, "train_top1": 70},
         }
         (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, **measured}) + "\n")
         return 0
@@ -80,6 +82,8 @@ def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(traine
     assert "| sample |  | PaddlePaddle | 0 1 2 | 80.00 ± 1.00 | 99.00 ± 0.00 | 1 | 5 | 2 |" in page
     # Welch: -1 ± t(0.975, 4) sqrt(2/3) = 2.776 * 0.816
     assert "is -1.00 points, 95 % interval -3.27 to +1.27 (Welch); 0 is in it" in page
+    # TOST: -1 ± t(0.95, 4) sqrt(2/3) = 2.132 * 0.816
+    assert "agree within 2.74 points: the 90 % interval is -2.74 to +0.74" in page
     assert "bash scripts/train.sh --framework torch --recipe sample --seed SEED" in page
     assert "| torchvision, `AlexNet_Weights.IMAGENET1K_V1` | 56.522 | 79.066 |" in page
     chinese = table.with_name("a.zh-CN.md").read_text()
@@ -99,12 +103,40 @@ def test_other_options_are_another_set(trained):
     assert "points" not in page  # nothing to hold against one framework alone
 
 
-def test_other_pictures_are_not_taken_for_those_of_the_table(trained):
-    call, asked, _, _ = trained
-    call("--frameworks", "torch", "--seeds", 0)
+def test_other_pictures_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path):
+    call, asked, _, table = trained
+    options = ["--frameworks", "torch", "--seeds", 0, "--data-path"]
+    call(*options, small_folder)
+    other = shutil.copytree(small_folder, tmp_path / "other")
+    call(*options, other)  # the same pictures in another place
+    (first, *_) = sorted((other / "val").glob("*/*"))
+    first.write_bytes(first.read_bytes() + b"\0")
     with pytest.raises(accuracy.UserError, match=r"of other pictures .*name another --table"):
-        call("--frameworks", "torch", "--seeds", 0, "--dataset", "cifar10")
+        call(*options, other)
+    with pytest.raises(accuracy.UserError, match="nowhere"):
+        call(*options, tmp_path / "nowhere")
     assert asked == [("torch", 0)]
+    (row,) = rows_of(table)
+    assert f"{row['pictures']}. (The digits" in table.with_suffix(".md").read_text()
+
+
+def test_the_epochs_of_each_training_lie_beside_the_table(trained):
+    call, _, _, table = trained
+    for more in ([], ["--", "--fast"]):
+        call("--frameworks", "torch", "--seeds", 0, 1, *more)
+    epochs = rows_of(table.with_name("a-epochs.csv"))
+    assert [(row["options"], row["seed"]) for row in epochs] == [
+        ("", "0"), ("", "1"), ("--fast", "0"), ("--fast", "1"),
+    ]  # fmt: skip
+    assert (epochs[1]["epoch"], epochs[1]["val_top1"], epochs[1]["lr"]) == ("1", "81", "0.01")
+
+
+def test_a_training_without_a_time_is_left_out_of_the_minutes(trained):
+    call, _, _, table = trained
+    call("--frameworks", "torch", "--seeds", 0, 1)
+    table.write_text(table.read_text().replace(",90,", ",,", 1))
+    call("--frameworks", "torch", "--seeds", 0, 1)
+    assert "| 2 (1 of 2 timed) |" in table.with_suffix(".md").read_text()
 
 
 def test_calls_may_share_a_table(trained, monkeypatch):
@@ -144,10 +176,11 @@ wait
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_training_is_waited_for(number, tmp_path):
+def test_a_stopped_training_is_waited_for(number, small_folder, tmp_path):
     (tmp_path / "bash").write_text(TRAINING)
     (tmp_path / "bash").chmod(0o755)
     words = [sys.executable, "-m", "experiments.accuracy", "--recipe", "sample"]
+    words += ["--data-path", small_folder]
     process = subprocess.Popen(
         [*words, "--table", tmp_path / "a.csv", "--runs", tmp_path / "runs"],
         stdout=subprocess.PIPE,
