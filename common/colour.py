@@ -64,11 +64,12 @@ def find(index: FolderIndex) -> Components:
     file = cache_file(index)
     try:
         with whole_folders.locked(file):  # of several processes one computes
-            found = _read(file, len(index))
+            files = _files(index)
+            found = _read(file, files)
             if found is None:
                 found = compute(index)
                 with replace_whole(file) as partial:
-                    partial.write_text(_as_json(found, index))
+                    partial.write_text(_as_json(found, index, files))
     except OSError as error:
         raise UserError(
             f"{file.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
@@ -106,20 +107,29 @@ def compute(index: FolderIndex) -> Components:
     return Components(values[::-1], vectors * np.sign(vectors[range(3), largest])[:, None])
 
 
-def _as_json(found: Components, index: FolderIndex) -> str:
+def _files(index: FolderIndex) -> str:
+    """Return what is another where a picture has come, gone or changed: names, sizes, times."""
+    digest = hashlib.sha256()
+    for path in index.paths:
+        told = os.stat(path)
+        digest.update(f"{path} {told.st_size} {told.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _as_json(found: Components, index: FolderIndex, files: str) -> str:
     arrays = {"eigenvalues": found.values.tolist(), "eigenvectors": found.vectors.tolist()}
-    told = {"folder": str(index.folder()), "pictures": len(index)}
+    told = {"folder": str(index.folder()), "pictures": len(index), "files": files}
     return json.dumps(told | arrays, indent=2) + "\n"
 
 
-def _read(file: Path, pictures: int) -> Components | None:
-    """Return what is stored of as many pictures; None where nothing is, or it is damaged."""
+def _read(file: Path, files: str) -> Components | None:
+    """Return what is stored of these files; None where nothing is, or it is damaged."""
     try:
         stored = json.loads(file.read_text())
         found = Components(np.array(stored["eigenvalues"]), np.array(stored["eigenvectors"]))
         shapes = found.values.shape, found.vectors.shape
-        whole = shapes == ((3,), (3, 3)) and np.isfinite(found.vectors).all()
-        return found if whole and stored["pictures"] == pictures else None
+        whole = shapes == ((3,), (3, 3)) and np.isfinite([*found.vectors, found.values]).all()
+        return found if whole and stored["files"] == files else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -48,6 +48,12 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # the same sums i
 DTYPE = {"float32": "float32", "float64": "float64", FLIPPED: "float32"}  # of each pair of series
 
 
+DOUBLES = (
+    "in how many steps the difference does, where a line through its logarithm, from above the "
+    f"rounding of one loss to the parting, explains {parting.CLEAN:.0%} of it or more."
+)
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two series of losses that are held against each other."""
@@ -322,18 +328,23 @@ def cell(column: str, values: np.ndarray, step: int) -> str:
 
 def as_table(pairs: list[Pair]) -> list[str]:
     """Return a table: the step where each pair parts, and how fast."""
-    heads = ["difference of the losses above 1e-6", "1e-3", "1 %: parted", "largest", "doubles"]
-    lines = [f"| held against each other | {' | '.join(heads)} |", "|---|--:|--:|--:|--:|--:|"]
-    for pair in pairs:
+    heads = ["difference of the losses above 1e-6", "1e-3", "1 %: parted", "largest"]
+    speeds = [parting.growth(pair.difference, pair.dtype) for pair in pairs]
+    if any(speeds):
+        heads.append("doubles")
+    lines = [f"| held against each other | {' | '.join(heads)} |", f"|---|{'--:|' * len(heads)}"]
+    for pair, grown in zip(pairs, speeds, strict=True):
         steps = len(pair.difference)
         cells = []
         for threshold in parting.THRESHOLDS:
             step = parting.first_above(pair.difference, threshold)
             cells.append(f"not in {steps} steps" if step is None else f"step {step}")
         cells.append(f"{pair.difference.max():.1e}")
-        grown = parting.growth(pair.difference, pair.dtype)
-        cells.append(f"every {grown.doubling:.0f} steps" if grown else "")
+        if any(speeds):
+            cells.append(f"every {grown.doubling:.0f} steps" if grown else "")
         lines.append(f"| {pair.title} | {' | '.join(cells)} |")
+    if any(speeds):
+        lines += ["", f"*Doubles*: {DOUBLES}"]
     return lines
 
 
@@ -353,9 +364,7 @@ def write_page(path: Path, args: argparse.Namespace, data: str, paragraphs: list
         "# Two loss curves from one start: where they part",
         "Both frameworks train from the same weights on the same batches with the same units "
         "dropped. They have parted at the first step at which their losses differ by more than "
-        f"{parting.PARTED:.0%}. *Doubles*: in how many steps the difference does, where a line "
-        "through its logarithm, from above the rounding of one loss to the parting, explains "
-        f"{parting.CLEAN:.0%} of it or more.",
+        f"{parting.PARTED:.0%}.",
         *paragraphs,
         "Every loss: [`curves.csv`](curves.csv).\n\n![Both loss curves, and their difference over "
         "the steps](curves.png)",

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_components_are_those_of_all_pixels(index):
     np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(3), atol=1e-12)
 
 
-def test_components_are_stored_and_computed_again_where_pictures_were_added(index, monkeypatch):
+def test_components_are_stored_and_computed_again_where_pictures_have_changed(index, monkeypatch):
     found = colour.find(index)
     stored = json.loads(colour.cache_file(index).read_text())
     assert stored["eigenvalues"] == found.values.tolist() and stored["pictures"] == len(index)
@@ -48,6 +49,12 @@ def test_components_are_stored_and_computed_again_where_pictures_were_added(inde
     fewer = index.__class__(index.classes, index.paths[:-1], index.labels[:-1])
     with pytest.raises(ZeroDivisionError):
         colour.find(fewer)
+    before = os.stat(index.paths[0])
+    os.utime(index.paths[0])  # written anew, as many as before
+    with pytest.raises(ZeroDivisionError):
+        colour.find(index)
+    os.utime(index.paths[0], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert np.array_equal(colour.find(index).vectors, found.vectors)
     colour.cache_file(index).write_text("damaged")
     with pytest.raises(ZeroDivisionError):
         colour.find(index)

@@ -215,7 +215,8 @@ def test_a_picture_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_
     with Image.open(tmp_path / "curves.png") as picture:
         assert min(picture.size) > 600
     table = curves.as_table(pairs)
-    assert len(table) == 6
+    assert len(table) == 8 and table[-1].startswith("*Doubles*: in how many steps")
+    assert "oubles" not in "".join(curves.as_table(pairs[1:3]))
     assert table[2].endswith("every 4 steps |") and "not in 40 steps" in table[3]
 
 

@@ -102,9 +102,20 @@ def papers_norm(a: np.ndarray) -> np.ndarray:
     return b
 
 
+def papers_gradient(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The gradient of (weight * papers_norm(a)).sum(), by hand."""
+    k, n, alpha, beta = 2, 5, 1e-4, 0.75
+    channels = a.shape[1]
+    windows = [slice(max(0, i - n // 2), min(channels, i + n // 2 + 1)) for i in range(channels)]
+    d = np.stack([k + alpha * (a[:, own] ** 2).sum(axis=1) for own in windows], axis=1)
+    inner = weight * a * d ** (-beta - 1)  # channel i is in the windows of those in its own
+    others = np.stack([inner[:, own].sum(axis=1) for own in windows], axis=1)
+    return weight * d**-beta - 2 * alpha * beta * a * others
+
+
 NORM = {
-    "torch": "import torch as f; given = f.from_numpy(a)",
-    "paddle": "import paddle as f; given = f.to_tensor(a)",
+    "torch": "import torch as f; given = f.from_numpy(a).requires_grad_()",
+    "paddle": "import paddle as f; given = f.to_tensor(a, stop_gradient=False)",
 }
 
 HOOK = {"torch": "register_forward_hook", "paddle": "register_forward_post_hook"}
@@ -122,13 +133,21 @@ import numpy as np
 from models.alexnet_paper import ResponseNorm
 a = np.load({str(tmp_path / "a.npy")!r})
 {NORM[framework]}
-np.save({str(tmp_path / "b.npy")!r}, ResponseNorm()(given).numpy())
-np.save({str(tmp_path / "c.npy")!r}, 50 * ResponseNorm(raw=50)(given / 50).numpy())
+found = ResponseNorm()(given)
+np.save({str(tmp_path / "b.npy")!r}, found.detach().numpy())
+(found * given.detach() ** 2).sum().backward()
+np.save({str(tmp_path / "gradient.npy")!r}, given.grad.numpy())
+np.save({str(tmp_path / "c.npy")!r}, 50 * ResponseNorm(raw=50)(given / 50).detach().numpy())
 """,
     )
     halves = np.concatenate([papers_norm(half) for half in np.split(a, 2, axis=1)], axis=1)
     for name in ("b", "c"):  # the numbers as they are, and 50 times smaller
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), halves, rtol=1e-7)
+    parts = np.split(a, 2, axis=1)
+    expected = np.concatenate([papers_gradient(half, half**2) for half in parts], axis=1)
+    gradient = np.load(tmp_path / "gradient.npy")
+    # Paddle's backward has 1/5 of the mean over a window as a float32, 1.5e-8 off.
+    assert np.abs(gradient - expected).max() < 2**-24 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
@@ -148,7 +167,7 @@ network = alexnet_paper.AlexNetPaper(num_classes=4)
 network.eval()
 first = network.features[0]
 seen = []
-first.{HOOK[framework]}(lambda layer, inputs, output: seen.append(inputs[0].numpy()))
+first.{HOOK[framework]}(lambda layer, inputs, output: seen.append(inputs[0].detach().numpy()))
 network(given)
 assert abs(alexnet_paper.RAW - 255 * sum(STD) / 3) < 0.1
 np.testing.assert_allclose(seen[0], alexnet_paper.RAW * a, rtol=1e-6)

@@ -1,7 +1,8 @@
 """The network of the 2012 paper as it was trained: half of each layer's kernels on either device.
 
-`torchrun --nproc-per-node 2` starts two processes and distributed.py
-joins them, each with a device of its own; both are given the same pictures. The two devices speak
+`torchrun --nproc-per-node 2 SCRIPT` starts two processes. In either, SCRIPT (there is one in
+tests/test_two_devices.py) calls start() of distributed.py, which joins them and gives each a device
+of its own, and makes this network; both are given the same pictures. The two devices speak
 to each other where the paper has it (figure 2): before convolution 3 and in the fully connected
 layers. Together they are the grouped network of alexnet_paper.py: its weights, by `half_of`, give
 its logits and its gradients.
@@ -17,12 +18,15 @@ from models.alexnet_paper import POSITIVE, RAW, ResponseNorm, init_weights
 class AlexNetTwoDevices(nn.Module):
     """What one of the two devices holds. The keys are those of the grouped network.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes], on both devices the same. `num_classes` is
-    even. For training, dropout has another seed on each device.
+    Pictures [N, 3, H, W] -> logits [N, num_classes], on both devices the same. Raises
+    ValueError where `num_classes` is odd. To train it, seed dropout otherwise on each device, for
+    else both drop the same units.
     """
 
     def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:
         super().__init__()
+        if num_classes % 2:
+            raise ValueError(f"{num_classes} classes: of two devices each has half of the outputs")
         self.features = nn.Sequential(  # shapes for H = W = 227
             nn.Conv2d(3, 48, kernel_size=11, stride=4),  # [N, 48, 55, 55]
             nn.ReLU(),
