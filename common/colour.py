@@ -108,10 +108,16 @@ def compute(index: FolderIndex) -> Components:
 
 
 def _files(index: FolderIndex) -> str:
-    """Return what is another where a picture has come, gone or changed: names, sizes, times."""
+    """Return what is another where a picture has come, gone or changed: names, sizes, times.
+
+    Raises UserError at a picture that cannot be looked at.
+    """
     digest = hashlib.sha256()
     for path in index.paths:
-        told = os.stat(path)
+        try:
+            told = os.stat(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
         digest.update(f"{path} {told.st_size} {told.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
