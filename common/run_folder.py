@@ -16,6 +16,7 @@ from common import processor
 from common.errors import FULL, UserError
 from common.paths import RUNS_DIR
 
+METRICS_FILE = "metrics.jsonl"
 PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow")
 
 
@@ -39,7 +40,7 @@ class RunFolder:
         self.args = args
         self.writes = writes
         self.path = args.output_dir or _default_path(args)
-        self.metrics_file = self.path / "metrics.jsonl"
+        self.metrics_file = self.path / METRICS_FILE
         if not writes:
             return
         try:
@@ -103,10 +104,18 @@ class RunFolder:
 
     def read_metrics(self) -> list[dict]:
         """Return the metrics of all epochs so far. Raises UserError on a damaged line."""
-        file = self.metrics_file
-        if not file.exists():
-            return []
-        return parse_metrics(file.read_text(encoding="utf-8", errors="replace"), file)
+        return read_metrics(self.path)
+
+
+def read_metrics(folder: Path) -> list[dict]:
+    """Return the metrics of all epochs of the run in `folder`; none where it has none so far.
+
+    Raises UserError on a damaged line.
+    """
+    file = folder / METRICS_FILE
+    if not file.exists():
+        return []
+    return parse_metrics(file.read_text(encoding="utf-8", errors="replace"), file)
 
 
 def parse_metrics(text: str, file: Path) -> list[dict]:

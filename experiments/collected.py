@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
-from common.run_folder import replace_whole
+from common.run_folder import read_metrics, replace_whole
 
 COLUMNS = (
     "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",
@@ -23,8 +23,7 @@ EPOCH_COLUMNS = (
 
 def read_epochs(folder: Path) -> list[dict[str, Any]]:
     """Return a line for each epoch of a run, by the names in EPOCH_COLUMNS."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: round(row[name], 6) for name in EPOCH_COLUMNS} for row in rows]
+    return [{n: round(row[n], 6) for n in EPOCH_COLUMNS} for row in read_metrics(folder)]
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     try:
         described = json.loads((folder / "args.json").read_text())
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        rows = read_metrics(folder)
         arguments, last = described["arguments"], rows[-1]
     except (OSError, ValueError, KeyError, IndexError) as error:
         raise UserError(f"{folder}: no run with args.json and metrics.jsonl") from error

@@ -18,7 +18,7 @@ from typing import IO, Any
 from common.checkpoints import SUFFIX
 from common.errors import RunError, UserError
 from common.paths import ROOT
-from common.run_folder import write_json
+from common.run_folder import read_metrics, write_json
 from experiments.plan import GOAL, Run
 
 # One thread for each training, and no spinning while it waits: they share the cores.
@@ -128,7 +128,7 @@ class Workplace:
         command = train_command(run, self.folder, self.pictures)
         self.call([*command, "--resume", "auto"], log)
         folder = self.folder / "runs" / run.name
-        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        rows = read_metrics(folder)
         result = {
             "arm": run.arm,
             "framework": run.framework,
