@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from common import draws, errors, sample, whole_folders
+from common.cache import find_keys
 from common.command_line import Parser
 from common.errors import UserError
 from common.folder import FolderIndex, index_data
@@ -62,9 +63,9 @@ def find(index: FolderIndex) -> Components:
     Raises UserError at an unreadable picture, and where nothing can be stored.
     """
     file = cache_file(index)
+    files = hashlib.sha256(find_keys(index).tobytes()).hexdigest()
     try:
         with whole_folders.locked(file):  # of several processes one computes
-            files = _files(index)
             found = _read(file, files)
             if found is None:
                 found = compute(index)
@@ -105,21 +106,6 @@ def compute(index: FolderIndex) -> Components:
     vectors = columns.T[::-1]  # the largest first
     largest = np.abs(vectors).argmax(axis=1)
     return Components(values[::-1], vectors * np.sign(vectors[range(3), largest])[:, None])
-
-
-def _files(index: FolderIndex) -> str:
-    """Return what is another where a picture has come, gone or changed: names, sizes, times.
-
-    Raises UserError at a picture that cannot be looked at.
-    """
-    digest = hashlib.sha256()
-    for path in index.paths:
-        try:
-            told = os.stat(path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        digest.update(f"{path} {told.st_size} {told.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def _as_json(found: Components, index: FolderIndex, files: str) -> str:

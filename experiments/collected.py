@@ -23,7 +23,8 @@ EPOCH_COLUMNS = (
 
 def read_epochs(folder: Path) -> list[dict[str, Any]]:
     """Return a line for each epoch of a run, by the names in EPOCH_COLUMNS."""
-    return [{n: round(row[n], 6) for n in EPOCH_COLUMNS} for row in read_metrics(folder)]
+    rows = read_metrics(folder)
+    return [{name: round(row[name], 6) for name in EPOCH_COLUMNS} for row in rows]
 
 
 def read_run(folder: Path) -> dict[str, Any]:

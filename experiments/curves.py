@@ -46,8 +46,6 @@ BATCH = 32
 FLIPPED = "float32, one bit"  # weights of which one differs in its last bit
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # the same sums in the same order
 DTYPE = {"float32": "float32", "float64": "float64", FLIPPED: "float32"}  # of each pair of series
-
-
 DOUBLES = (
     "in how many steps the difference does, where a line through its logarithm, from above the "
     f"rounding of one loss to the parting, explains {parting.CLEAN:.0%} of it or more."

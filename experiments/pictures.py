@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from common import whole_folders
@@ -40,7 +41,8 @@ def fingerprint(data_path: Path) -> str:
     digest = hashlib.sha256()
     for index in (train, val):
         for path in map(Path, index.paths):
-            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+            told = f"{path.parent.name}/{path.name} {path.stat().st_size}\n"
+            digest.update(os.fsencode(told))
     counts = f"{len(train)} train, {len(val)} val, {len(val.classes)} classes"
     return f"{counts}, files {digest.hexdigest()[:12]}"
 

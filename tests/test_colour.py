@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 
 from common import colour, draws
 from common.byte_pictures import BytePictures
+from common.errors import UserError
 from common.folder import index_split
 from common.pictures import read_rgb
+from experiments.pictures import fingerprint
 from tests.helpers import FRAMEWORKS, run, run_probe
 
 STD = np.array([0.229, 0.224, 0.225])
@@ -58,6 +61,19 @@ def test_components_are_stored_and_computed_again_where_pictures_have_changed(in
     colour.cache_file(index).write_text("damaged")
     with pytest.raises(ZeroDivisionError):
         colour.find(index)
+
+
+def test_a_name_that_is_no_text_is_taken_and_a_picture_that_is_gone_is_told(index, tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split / "one").mkdir(parents=True)
+        odd = os.fsencode(tmp_path / split / "one") + b"/no-utf8-\xff.jpg"
+        shutil.copy(index.paths[0], odd)
+    assert fingerprint(tmp_path).startswith("1 train, 1 val, 1 classes, files ")
+    own = index_split(tmp_path, "train")
+    assert np.array_equal(colour.find(own).vectors, colour.compute(own).vectors)
+    os.unlink(own.paths[0])
+    with pytest.raises(UserError, match=r"one/no-utf8.*cannot be read"):
+        colour.find(own)
 
 
 def test_draws_are_normal_and_of_their_place_alone():

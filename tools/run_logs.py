@@ -30,11 +30,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.errors import UserError, show
-from common.run_folder import parse_metrics
+from common.run_folder import METRICS_FILE, parse_metrics
 
 ACCURACIES = ("val_top1", "val_top5")
 METRICS = ("train_loss", "val_loss", *ACCURACIES)
-IN_FOLDER = ("metrics.jsonl", "summary.csv", "train.log")
+IN_FOLDER = (METRICS_FILE, "summary.csv", "train.log")
 KNOWN = "this project's metrics.jsonl, timm's summary.csv, a log of PaddleClas, of torchvision's "
 KNOWN += "reference or of AlexNet-Prod"
 FROM_TIMM = {"train_loss": "train_loss", "eval_loss": "val_loss"}
