@@ -5,8 +5,8 @@ VisualDL: https://github.com/PaddlePaddle/VisualDL
 
 from pathlib import Path
 
-from common.errors import UserError
 from common.paths import ROOT
+from portproof.system.errors import UserError
 
 
 def open_board(folder: Path, wanted: bool):

@@ -8,7 +8,8 @@ import paddle
 from paddle import nn
 from safetensors.numpy import load_file
 
-from common import pickles, state
+from common import model_files
+from portproof.files import pickles, state
 
 SUFFIX = ".pdparams"
 
@@ -18,14 +19,14 @@ def save(path: Path, contents: dict[str, Any]) -> None:
     paddle.save(contents, str(path))
 
 
-def pack(model: nn.Layer, optimizer, scheduler, scaler, average) -> dict[str, Any]:
-    """Return what a run needs to go on, but for its progress."""
+def pack(trainer: Any) -> dict[str, Any]:
+    """Return what a run needs to resume, but for its progress; `trainer` is that of train.py."""
     return {
-        "model": model.state_dict(),
-        "optimizer": rename(optimizer.state_dict(), automatic_names(model)),
-        "scheduler": scheduler.state_dict(),
-        "scaler": scaler.state_dict(),
-        "ema": average.weights,
+        "model": trainer.model.state_dict(),
+        "optimizer": rename(trainer.optimizer.state_dict(), automatic_names(trainer.model)),
+        "scheduler": trainer.scheduler.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "ema": trainer.ema.weights,
     }
 
 
@@ -56,7 +57,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     if path.suffix == ".safetensors":
         return state.read_neutral(path, load_file), None
     contents = load(path)
-    return state.model_entry(path, contents), state.class_names(contents)
+    return state.model_entry(path, contents), model_files.class_names(contents)
 
 
 def put_weights(
@@ -69,8 +70,8 @@ def put_weights(
             weights[name] = state.transposed(weights[name])
     own = model.state_dict()
     if finetune:
-        weights = state.with_own_head(path, weights, own)
-    state.check(path, _shapes(weights), _shapes(own))
+        weights = model_files.with_own_head(path, weights, own)
+    model_files.check(path, _shapes(weights), _shapes(own))
     with state.loading(path):
         model.set_state_dict(weights)
 
@@ -83,21 +84,19 @@ def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
     return weights
 
 
-def restore(
-    contents: dict[str, Any], path: Path, model: nn.Layer, optimizer, scheduler, scaler, average
-) -> None:
+def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
-    state.check_keys(path, contents, state.CHECKPOINT)
+    model_files.check_keys(path, contents, model_files.CHECKPOINT)
     weights = contents["model"]
-    state.check(path, _shapes(weights), _shapes(model.state_dict()))
+    model_files.check(path, _shapes(weights), _shapes(trainer.model.state_dict()))
     with state.loading(path):
-        model.set_state_dict(weights)
-    own_names = {structured: own for own, structured in automatic_names(model).items()}
-    with state.user_error(path):
-        optimizer.set_state_dict(rename(contents["optimizer"], own_names))
-        scheduler.set_state_dict(contents["scheduler"])
-        scaler.load_state_dict(contents["scaler"])
-        average.load(contents["ema"])
+        trainer.model.set_state_dict(weights)
+    own_names = {structured: own for own, structured in automatic_names(trainer.model).items()}
+    with model_files.user_error(path):
+        trainer.optimizer.set_state_dict(rename(contents["optimizer"], own_names))
+        trainer.scheduler.set_state_dict(contents["scheduler"])
+        trainer.scaler.load_state_dict(contents["scaler"])
+        trainer.ema.load(contents["ema"])
 
 
 def automatic_names(model: nn.Layer) -> dict[str, str]:

@@ -5,8 +5,9 @@ train.py is one of one.
 https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/distributed/launch_en.html
 """
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -15,7 +16,8 @@ import paddle
 import paddle.distributed as dist
 from paddle import nn
 
-from common.errors import UserError
+from portproof.system import errors
+from portproof.system.errors import UserError
 
 LOST = "another process of this job has ended or cannot be reached"
 
@@ -56,9 +58,14 @@ def end() -> None:
         dist.destroy_process_group()
 
 
-def wrap(model: nn.Layer, device: str, world_size: int) -> nn.Layer:
+def world_size() -> int:
+    """Return the number of processes that have joined the job."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def wrap(model: nn.Layer, device: str) -> nn.Layer:
     """Return the network with gradients that are averaged over the processes."""
-    if world_size == 1:
+    if world_size() == 1:
         return model
     return paddle.DataParallel(model)
 
@@ -68,49 +75,55 @@ def unwrap(model: nn.Layer) -> nn.Layer:
     return model._layers if isinstance(model, paddle.DataParallel) else model
 
 
-def keep_gradients(model: nn.Layer, is_last: bool):
+def gradient_sync(network: nn.Layer, ends_step: bool):
     """Return the context of a backward pass; gradients are averaged in a step's last one alone."""
-    if is_last or not isinstance(model, paddle.DataParallel):
+    if ends_step or not isinstance(network, paddle.DataParallel):
         return nullcontext()
-    return model.no_sync()
+    return network.no_sync()
 
 
-def total(values: list[float], device: str, world_size: int) -> list[float]:
+def all_reduce_sum(values: list[float]) -> list[float]:
     """Return the sums of `values` over all processes."""
-    if world_size == 1:
+    if world_size() == 1:
         return values
     sums = paddle.to_tensor(values, dtype="float64")
     dist.all_reduce(sums)
     return sums.tolist()
 
 
-def highest(values: list[int], device: str, world_size: int) -> list[int]:
+def all_reduce_max(values: list[int]) -> list[int]:
     """Return the largest of `values` over all processes, each for itself."""
-    if world_size == 1:
+    if world_size() == 1:
         return values
     most = paddle.to_tensor(values, dtype="int64")
     dist.all_reduce(most, dist.ReduceOp.MAX)
     return most.tolist()
 
 
-def gather(array: np.ndarray, length: int, world_size: int) -> np.ndarray:
+def gather(array: np.ndarray, length: int) -> np.ndarray:
     """Return the values of all processes, [length], where process r has those of r, r + W, ..."""
-    if world_size == 1:
+    if world_size() == 1:
         return array
     parts: list[Any] = []
     dist.all_gather_object(parts, array)
     whole = np.empty(length, array.dtype)
     for rank, part in enumerate(parts):
-        whole[rank::world_size] = part
+        whole[rank :: world_size()] = part
     return whole
 
 
-@contextmanager
-def membership() -> Iterator[None]:
-    """Leave the job at the end, and say in one line where another process of it is gone."""
-    with lost_peers():
-        yield
-        end()
+def job(main: Callable) -> Callable:
+    """Have `main` speak once for all processes, leave the job at its end, and say who is lost."""
+
+    @functools.wraps(main)
+    def run(*arguments, **options):
+        errors.speak_once(own_rank())
+        with lost_peers():
+            result = main(*arguments, **options)
+            end()
+        return result
+
+    return run
 
 
 @contextmanager

@@ -8,9 +8,10 @@ All options: --help. Exit status 1: the exported model differs from the live one
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from common import processor
+from portproof.system import processor
 
 with processor.paddle_settings():  # they count only if they stand before the first import
     import paddle
@@ -20,20 +21,21 @@ from paddle import nn
 
 import checkpoint
 import presets
-from common import errors, exports, facts, folder, networks, onnx_graph, onnx_models, sample, state
+from common import exports, facts, folder, model_files, networks, onnx_graph, onnx_models, sample
 from common.exports import Exported
 from common.facts import Facts
 from common.onnx_graph import Operation
 from common.use_args import parse_export
 from datasets.folder import make_loader, read_batches
 from models import MODELS
+from portproof.system import atomic, errors
 
 FORMATS = {"onnx": ".onnx", "inference": ".inference"}  # by name, with the ending of the output
 STEM, ENDINGS = "model", (".json", ".pdiparams")  # the files of inference: program and weights
 
 
-def main() -> int:
-    args = parse_export("paddle", FORMATS)
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_export("paddle", FORMATS, argv)
     paddle.set_device("cpu")
     model, known = load_model(args.weights, args)
     images = read_pictures(args, known)  # [N, 3, S, S]
@@ -57,7 +59,7 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, Facts]:
     Raises UserError where the file is damaged or of another network, or the names do not fit it.
     """
     weights, classes = checkpoint.read_weights(path)
-    outputs = state.count_outputs(path, weights)
+    outputs = model_files.count_outputs(path, weights)
     name = networks.of_weights(weights) or "alexnet"  # what is missing is told next
     model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
@@ -96,7 +98,7 @@ def write_onnx(model: nn.Layer, path: Path, known: Facts) -> None:
     weights = {value.name: value.numpy() for value in model.state_dict().values()}
     output = name_of(program.outputs[0])
     built = onnx_graph.build(operations, weights, output, known.to_json())
-    with state.writing(path):
+    with atomic.writing(path):
         onnx.save(built, path)
 
 
@@ -124,7 +126,7 @@ def write_native(model: nn.Layer, path: Path, known: Facts) -> None:
 
     https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/jit/save_en.html
     """
-    with state.writing(path):
+    with atomic.writing(path):
         path.mkdir()
         paddle.jit.save(model, str(path / STEM), input_spec=example(known))
         (path / exports.FACTS_FILE).write_text(known.to_json())
@@ -161,7 +163,7 @@ def open_native(path: Path) -> Exported:
         model = paddle.inference.create_predictor(config)
     except Exception as error:  # a damaged file can raise nearly anything
         raise errors.UserError(
-            f"{path}: cannot be loaded ({state.first_line(error)}); export anew"
+            f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
         ) from error
     cpu = paddle.CPUPlace()
 

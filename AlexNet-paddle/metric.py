@@ -1,6 +1,12 @@
-"""Top-k accuracy."""
+"""Top-k accuracy, and what an evaluation adds up."""
 
+from typing import Any
+
+import numpy as np
 import paddle
+
+import distributed
+from common.training import Evaluation
 
 
 def count_correct(logits: paddle.Tensor, labels: paddle.Tensor, k: int) -> paddle.Tensor:
@@ -15,3 +21,34 @@ def count_correct(logits: paddle.Tensor, labels: paddle.Tensor, k: int) -> paddl
     rank = (~behind).sum(1)  # [N], how many classes stand before the label
     known = ~paddle.isnan(logits).any(1)  # [N]
     return ((rank < k) & known).sum()
+
+
+class EvaluationMeter:
+    """Adds up loss and correct samples over a split, each image counted once."""
+
+    def __init__(self, loader: Any) -> None:
+        self.seen = len(loader.dataset)  # images, of all processes
+        self.loss_sum, self.correct1, self.correct5 = 0.0, 0, 0
+        self.predicted, self.probability = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+
+    def update(self, loss: paddle.Tensor, logits: paddle.Tensor, labels: paddle.Tensor) -> None:
+        """Add a batch: its mean loss [], logits [N, C], labels [N]."""
+        self.loss_sum += loss * len(labels)
+        self.correct1 += count_correct(logits, labels, k=1)
+        self.correct5 += count_correct(logits, labels, k=5)
+        probabilities = paddle.nn.functional.softmax(logits, axis=1)  # [N, C]
+        self.predicted.append(probabilities.argmax(axis=1).numpy())
+        self.probability.append(probabilities.max(axis=1).numpy())
+
+    def results(self) -> Evaluation:
+        """Return the means over all images, whatever the batches and the processes."""
+        sums = [float(self.loss_sum), int(self.correct1), int(self.correct5)]
+        loss_sum, correct1, correct5 = distributed.all_reduce_sum(sums)
+        results = {
+            "val_loss": loss_sum / self.seen,
+            "val_top1": 100 * correct1 / self.seen,
+            "val_top5": 100 * correct5 / self.seen,
+        }
+        predicted = distributed.gather(np.concatenate(self.predicted), self.seen)
+        probability = distributed.gather(np.concatenate(self.probability), self.seen)
+        return Evaluation(results, predicted, probability)

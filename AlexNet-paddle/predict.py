@@ -7,9 +7,9 @@ PICTURE is a file, a folder or a pattern. All options: --help.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from common import processor
+from portproof.system import processor
 
 with processor.paddle_settings():  # they count only if they stand before the first import
     import paddle
@@ -17,21 +17,23 @@ with processor.paddle_settings():  # they count only if they stand before the fi
 from paddle import nn
 from paddle.io import DataLoader
 
-from common import answers, errors, facts, picture_list
+from common import answers, facts, picture_list
 from common.answers import Answer
 from common.facts import Facts
 from common.folder import FolderIndex
+from common.training.progress_bar import progress_bar
 from common.use_args import parse_predict
 from datasets.folder import make_loader, read_batches
 from export import is_exported, load_model, open_exported
+from portproof.system import errors
 from presets import MEAN, STD
-from train import choose_device, progress_bar
+from runtime import choose_device
 
 Run = Callable[[paddle.Tensor], paddle.Tensor]  # images [N, 3, S, S] -> logits [N, C]
 
 
-def main() -> None:
-    args = parse_predict("paddle")
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_predict("paddle", argv)
     paths = picture_list.find(args.pictures)
     run, known = open_model(args)
     settings = known.loader_settings(args.batch_size, args.workers)

@@ -1,27 +1,23 @@
 """Train AlexNet on an image folder.
 
-    python AlexNet-paddle/train.py                                # on the embedded sample
-    python AlexNet-paddle/train.py --data-path DIR                # on DIR/train and DIR/val
-    python AlexNet-paddle/train.py --resume auto                  # on from where a run stopped
-    python -m paddle.distributed.launch --nproc_per_node 2 AlexNet-paddle/train.py    # in two
+    python AlexNet-paddle/train.py                      # on the embedded sample
+    python AlexNet-paddle/train.py --data-path DIR      # on DIR/train and DIR/val
+    python AlexNet-paddle/train.py --resume auto        # continue an interrupted run
+    python -m paddle.distributed.launch --nproc_per_node 2 AlexNet-paddle/train.py # in two
 
 All options: --help.
 """
 
 import argparse
-import sys
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from common import processor
+from portproof.system import processor
 
 with processor.paddle_settings():  # they count only if they stand before the first import
     import paddle
 
-import numpy as np
-from paddle import nn
-from paddle.io import DataLoader
-from tqdm import tqdm
+from paddle import Tensor, nn
 
 import boards
 import checkpoint
@@ -29,288 +25,116 @@ import crops
 import distributed
 import metric
 import optim
-from common import draws, errors, folder, memory, mistakes, model_card, plots, public_data, verify
+import runtime
+from common import draws
 from common.args import parse
-from common.finite import Recent
-from common.keeper import Keeper
-from common.progress import Progress
-from common.run_folder import RunFolder
-from common.state import first_line
-from common.stopping import Stop
-from common.timing import Waiting
-from datasets.folder import make_loader, read_batches
+from common.training import Epoch, Evaluation, Observer, Run, Tree, describe, show_progress
+from datasets.folder import load_data, read_batches
 from ema import Average
 from models import MODELS
-
-REFRESH = 10  # batches between two looks at the running loss: each look waits for the device
-AMP = {"off": "float16", "bf16": "bfloat16", "fp16": "float16"}  # auto_cast knows no float32
+from portproof.system import errors
 
 
-class Evaluation(NamedTuple):
-    results: dict[str, float]  # val_loss; val_top1 and val_top5 in per cent
-    predicted: np.ndarray  # [N], int64, classes in the order of the folder
-    probability: np.ndarray  # [N], float32, of the predicted classes
+class Trainer(NamedTuple):
+    """What the training reads and changes; checkpoint.py saves and restores it."""
+
+    model: nn.Layer
+    network: nn.Layer  # the model, compiled and wrapped to average gradients over processes
+    criterion: nn.Layer
+    optimizer: paddle.optimizer.Optimizer
+    scheduler: paddle.optimizer.lr.LRScheduler
+    scaler: paddle.amp.GradScaler  # of the loss; does nothing unless --amp fp16
+    ema: Average  # of the weights; none unless --ema
+    device: str
 
 
-@distributed.membership()
-def main() -> None:
-    errors.speak_once(distributed.own_rank())
-    args = parse("paddle")
-    device = choose_device(args.device)
-    set_arithmetic(args, device)
+@distributed.job
+def main(argv: Sequence[str] | None = None, observer: Observer | None = None) -> Evaluation:
+    """Train as the options `argv` say; `observer` watches each step (common/training)."""
+    # 1. Options, device, processes
+    args = parse("paddle", argv)
+    device = runtime.set_up(args)
     rank, world_size = distributed.start(device)
+
+    # 2. Data
     train_loader, val_loader, classes = load_data(args, rank, world_size)
 
+    # 3. Model and loss
     paddle.seed(draws.weights_seed(args.seed))
     model = MODELS[args.model](num_classes=len(classes), dropout=args.dropout)
+    model = runtime.move_model(model, device, args)
     criterion = nn.CrossEntropyLoss(label_smoothing=args.label_smoothing)
     weights = args.weights or (args.resume if args.eval_only else None)
     if weights:
         checkpoint.load_weights(weights, model, args.finetune)
     if args.eval_only:
-        evaluation = evaluate(model, criterion, val_loader, device, world_size)
-        print(describe(evaluation.results, digits=6))  # one of 50,000 pictures is 0.002
-        return
+        evaluation = evaluate(model, criterion, val_loader, device)
+        print(describe(evaluation.results, digits=6))  # one of 50,000 images is 0.002
+        return evaluation
 
-    steps_per_epoch = train_loader.batch_sampler.steps
-    optimizer, scheduler = optim.build(model, args, steps_per_epoch, world_size)
+    # 4. Optimizer, schedule, and what else goes with the model
+    optimizer, scheduler = optim.build(model, args, train_loader.batch_sampler.steps, world_size)
     scaler = paddle.amp.GradScaler(enable=args.amp == "fp16")
-    average = Average(model, args.ema)
-    progress = Progress()
+    ema = Average(model, args.ema)
+    network = distributed.wrap(runtime.compile_model(model, device, args), device)
+    trainer = Trainer(model, network, criterion, optimizer, scheduler, scaler, ema, device)
+
+    # 5. Run: folder, checkpoints, log; where it stands
+    tree = Tree(boards, checkpoint, distributed, optim)
+    run = Run(args, trainer, (train_loader, val_loader), tree, observer)
     if args.resume:
-        contents = checkpoint.load(args.resume)
-        checkpoint.restore(contents, args.resume, model, optimizer, scheduler, scaler, average)
-        progress = Progress.of(contents, args.resume, rank, world_size)
-    run = RunFolder(args, progress.epoch, gpu_name(device), writes=rank == 0)
-    run.record_bad_pictures(train_loader.dataset, val_loader.dataset)
+        run.resume(args.resume)
+    run.begin(runtime.gpu_name(device))
 
-    def write(path: Path, progress: Progress) -> None:
-        contents = checkpoint.pack(model, optimizer, scheduler, scaler, average)
-        facts = {"classes": classes, "arguments": run.arguments(), "world_size": world_size}
-        checkpoint.save(path, contents | progress.as_dict() | facts)
-
-    def agree(values: list[int]) -> list[int]:
-        return distributed.highest(values, device, world_size)
-
-    keeper = Keeper(
-        *(args, run, Stop(), progress, steps_per_epoch, write, agree), alone=world_size == 1
-    )
-    board = boards.open_board(run.path, args.visualdl and run.writes)
-    network = compile_network(model, args, device) if args.compile else model
-    network = distributed.wrap(network, device, world_size)
-    print(f"run folder: {run.path}")
-    print(f"data: {len(train_loader.dataset)} train, {len(val_loader.dataset)} val pictures")
-    print(f"model: {args.model}, {len(classes)} classes, {args.image_size} pixels")
-    print(f"device: {device} x {world_size}")
-    lr = optim.scale_lr(args, world_size)
-    print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {lr:g} here")
-
+    # 6. Loop
     evaluation = None
-    while progress.epoch < args.epochs:
-        progress.start_clock()
-        row = {"epoch": progress.epoch + 1}
-        row |= train_one_epoch(
-            *(network, criterion, optimizer, scheduler, scaler, average),
-            *(train_loader, device, args, progress, keeper),
-        )
-        with average.in_place():
-            evaluation = evaluate(model, criterion, val_loader, device, world_size)
+    while run.epoch < args.epochs:
+        row = train_one_epoch(trainer, train_loader, run.start_epoch(), args)
+        with ema.in_place():
+            evaluation = evaluate(model, criterion, val_loader, device)
         row |= evaluation.results
         optim.end_epoch(scheduler, error=100 - row["val_top1"])
-        row["seconds"] = progress.taken()
-
-        is_best = progress.end_epoch(row["val_top1"])
-        run.log(row)  # before the checkpoint: a run that goes on drops rows of epochs that it lacks
-        boards.add(board, row)
-        if is_best and run.writes:
-            best = run.path / f"best{checkpoint.SUFFIX}"
-            model_card.write(best, args, row, train_loader.dataset.index, val_loader.dataset.index)
-        print(f"epoch {progress.epoch}/{args.epochs}: {describe(row)}", flush=True)
-        keeper.save(progress, is_best)
-
-    with average.in_place():
-        evaluation = evaluation or evaluate(model, criterion, val_loader, device, world_size)
-    if run.writes:
-        leave_results(args, run, val_loader, evaluation)
-
-
-def leave_results(
-    args: argparse.Namespace, run: RunFolder, val_loader: DataLoader, evaluation: Evaluation
-) -> None:
-    """Write the curves and the page of mistakes, and say what came out."""
-    curves, page = run.path / "curves.png", run.path / "misclassified.html"
-    plots.write_curves(curves, run.read_metrics(), f"{args.framework}, recipe {args.recipe}")
-    mistakes.write_page(
-        page, val_loader.dataset.index, evaluation.predicted, evaluation.probability
-    )
-    print(f"result: {describe(evaluation.results)}")
-    print(f"look at: {curves} and {page}")
-
-
-def choose_device(name: str) -> str:
-    """Use the device called auto, cpu, gpu or gpu:NUMBER. Raises UserError if it is missing."""
-    count = paddle.device.cuda.device_count()
-    if name == "cpu" or (name == "auto" and not count):
-        paddle.set_device("cpu")
-        return "cpu"
-    number = int(name.partition(":")[2] or distributed.local_rank())
-    if number >= count:
-        raise errors.UserError(
-            f"--device {name}: this machine and this paddle have {count} usable GPUs; "
-            "use --device cpu, or install paddlepaddle-gpu"
-        )
-    paddle.set_device(f"gpu:{number}")
-    return f"gpu:{number}"
-
-
-def gpu_name(device: str) -> str | None:
-    """Return what the device is called by its maker; None for a processor."""
-    return None if device == "cpu" else paddle.device.cuda.get_device_name(device)
-
-
-def set_arithmetic(args: argparse.Namespace, device: str) -> None:
-    """Choose how the framework computes. Raises UserError for what it cannot do here."""
-    if args.amp == "auto":
-        args.amp = "bf16" if is_quick_in_bf16(device) else "off"
-    if args.amp != "off" and device == "cpu":
-        raise errors.UserError(
-            f"--amp {args.amp}: Paddle multiplies no matrices of 16 bits on a processor; leave it "
-            "out, use a GPU, or the torch tree with --amp bf16"
-        )
-    # On a GPU, have each convolution try its algorithms once and take the quickest.
-    if device != "cpu":
-        paddle.set_flags({"FLAGS_cudnn_exhaustive_search": not args.deterministic})
-    if args.deterministic and device != "cpu":  # a processor always is
-        paddle.set_flags({"FLAGS_cudnn_deterministic": True})
-
-
-def is_quick_in_bf16(device: str) -> bool:
-    """Say whether the device multiplies bf16 numbers faster than float32."""
-    if device == "cpu":
-        return False  # Paddle 3.3.1 has no such kernels for a processor
-    return paddle.amp.is_bfloat16_supported(device)
-
-
-def compile_network(model: nn.Layer, args: argparse.Namespace, device: str) -> nn.Layer:
-    """Return the network as the framework compiles it. Raises UserError where it cannot."""
-    network = paddle.jit.to_static(model)
-    try:  # it compiles at the first call
-        network(paddle.zeros([args.batch_size, 3, args.image_size, args.image_size]))
-    except Exception as error:
-        raise errors.UserError(
-            f"--compile: not possible here ({first_line(error)}); leave --compile out"
-        ) from error
-    return network
-
-
-def load_data(
-    args: argparse.Namespace, rank: int = 0, world_size: int = 1
-) -> tuple[DataLoader | None, DataLoader, list[str]]:
-    """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
-    data_path = public_data.locate(args)
-    train, val = folder.index_data(data_path, not args.eval_only, strict=not args.verify_data)
-    if args.verify_data:
-        train, val = verify.leave_out_bad(train, val, args.skip_bad)
-    train_loader = make_loader(train, args, True, rank, world_size) if train else None
-    return train_loader, make_loader(val, args, False, rank, world_size), val.classes
+        run.end_epoch(row)  # metrics.jsonl and a checkpoint; the end, if a signal has come
+    with ema.in_place():  # a run that is resumed after its last epoch has no evaluation yet
+        evaluation = evaluation or evaluate(model, criterion, val_loader, device)
+    run.finish(evaluation)  # curves.png, misclassified.html
+    return evaluation
 
 
 def train_one_epoch(
-    model: nn.Layer,
-    criterion: nn.Layer,
-    optimizer: paddle.optimizer.Optimizer,
-    scheduler: paddle.optimizer.lr.LRScheduler,
-    scaler: paddle.amp.GradScaler,
-    average: Average,
-    loader: DataLoader,
-    device: str,
-    args: argparse.Namespace,
-    progress: Progress,
-    keeper: Keeper,
+    trainer: Trainer, loader: Any, epoch: Epoch, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Train over every picture once; return the mean loss, top-1 in per cent, and images/s.
-
-    An epoch that was broken off goes on where `progress` says.
-    """
-    model.train()
-    batches, epoch = loader.batch_sampler, progress.epoch
-    rank, world_size = batches.rank, batches.world_size
-    loss_sum = paddle.to_tensor(progress.loss_sum)
-    correct = paddle.to_tensor(progress.correct)
-    seen = seen_before = progress.seen
-    if progress.step == 0:
-        progress.lr = optim.current_lr(optimizer)
-    first = progress.step * args.accumulate  # number of the first batch
-    recent = Recent(loader, epoch, keeper)
-    waiting = Waiting()
-    bar = progress_bar(loader, f"epoch {epoch + 1}/{args.epochs}", done=first)
-    for number, (images, labels) in enumerate(
-        waiting.count(read_batches(loader, epoch, first, device)), first
-    ):  # [N, 3, S, S], [N]
-        paddle.seed(draws.dropout_seed(args.seed, epoch, number * world_size + rank))
-        count, weight, is_last = batches.share(number)
-        loss, logits = train_step(
-            *(model, criterion, optimizer, scheduler, images, labels),
-            *(scaler, args, weight, is_last),
-        )
-        memory.keep_freed()  # not before: what the first step makes to last stays out of the way
-        loss_sum += loss * count
-        correct += metric.count_correct(logits, labels, k=1) * (count > 0)
-        seen += count
-        recent.note(number, loss)
-        if number % REFRESH == 0:
-            recent.check()
-            shown = max(seen, 1)  # of several processes, one may have had none yet
-            loss_now, top1_now = loss_sum.item() / shown, 100 * correct.item() / shown
-            lr = optim.current_lr(optimizer)
-            bar.set_postfix_str(f"loss {loss_now:.3f}, top-1 {top1_now:.1f}, lr {lr:.2g}", False)
-        bar.update(len(labels) * world_size)
-        if is_last:
-            average.update()
-        if is_last and keeper.is_due():
-            recent.check(model.parameters())
-            sums = distributed.total([loss_sum.item(), correct.item(), seen], device, world_size)
-            progress.note(-(-(number + 1) // args.accumulate), *sums)
-            keeper.save(progress)
-    bar.close()
-    recent.check(model.parameters())
-    if rank == 0:
-        waiting.warn(args.workers)
-    loss_sum, correct, seen, trained = distributed.total(
-        [loss_sum.item(), correct.item(), seen, seen - seen_before], device, world_size
-    )
-    return {
-        "lr": progress.lr,
-        "train_loss": loss_sum / seen,
-        "train_top1": 100 * correct / seen,
-        "images_per_s": trained / waiting.total(),
-        "data_seconds": waiting.for_data,
-        "compute_seconds": waiting.for_compute,
-    }
+    """Train over every image once; return lr, mean loss, top-1 in per cent, and images/s."""
+    trainer.model.train()
+    batches = read_batches(loader, epoch.number, epoch.first_batch, trainer.device)
+    for batch, images, labels in epoch.iterate(batches):  # [N, 3, S, S], [N]
+        images, labels = runtime.move_batch(images, labels, trainer.device)
+        paddle.seed(draws.dropout_seed(args.seed, epoch.number, batch.global_number))
+        loss, logits = train_step(trainer, images, labels, args, batch.weight, batch.ends_step)
+        epoch.update(loss, metric.count_correct(logits, labels, k=1))  # saves the run if it is due
+    return epoch.metrics()
 
 
 def train_step(
-    model: nn.Layer,
-    criterion: nn.Layer,
-    optimizer: paddle.optimizer.Optimizer,
-    scheduler: paddle.optimizer.lr.LRScheduler,
-    images: paddle.Tensor,
-    labels: paddle.Tensor,
-    scaler: paddle.amp.GradScaler,
+    trainer: Trainer,
+    images: Tensor,
+    labels: Tensor,
     args: argparse.Namespace,
     weight: float = 1.0,
-    is_last: bool = True,
-) -> tuple[paddle.Tensor, paddle.Tensor]:
-    """Take one step on images [N, 3, S, S] and labels [N]; return the loss [] and logits [N, C].
+    ends_step: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Train on images [N, 3, S, S] and labels [N]; return the loss [] and logits [N, C].
 
-    A step may take several batches: each has its `weight` in it, and the last one `is_last`.
+    With --accumulate a step takes several batches: each has its `weight` in it, and the parameters
+    are updated after the one that `ends_step`.
     """
-    with distributed.keep_gradients(model, is_last):
-        with paddle.amp.auto_cast(args.amp != "off", dtype=AMP[args.amp]):
-            logits = model(images)  # [N, C]
+    model, network, criterion, optimizer, scheduler, scaler, ema, _ = trainer
+    with distributed.gradient_sync(network, ends_step):
+        with runtime.autocast(images, args):
+            logits = network(images)  # [N, C]
             loss = criterion(logits, labels)
         scaler.scale(loss * weight).backward()
-    if is_last:
+    if ends_step:
         if args.clip_grad:
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(model.parameters(), args.clip_grad)
@@ -318,63 +142,21 @@ def train_step(
         scaler.update()
         optimizer.clear_grad()
         scheduler.step()
+        ema.update()
     return loss.detach(), logits.detach()
 
 
 @paddle.no_grad()
-def evaluate(
-    model: nn.Layer,
-    criterion: nn.Layer,
-    loader: DataLoader,
-    device: str,
-    world_size: int = 1,
-) -> Evaluation:
-    """Measure the model on every picture once, whatever the batches and the processes."""
+def evaluate(model: nn.Layer, criterion: nn.Layer, loader: Any, device: str) -> Evaluation:
+    """Measure loss, top-1 and top-5 over every image once, whatever the batches and processes."""
     model.eval()
-    loss_sum = paddle.zeros([])
-    correct1 = paddle.zeros([], dtype="int64")
-    correct5 = paddle.zeros([], dtype="int64")
-    predicted, probability = [], []
-    bar = progress_bar(loader, "evaluating")
-    for images, labels in read_batches(loader, epoch=0, device=device):  # [N, 3, S, S], [N]
+    meter = metric.EvaluationMeter(loader)
+    batches = read_batches(loader, epoch=0, device=device)
+    for images, labels in show_progress(batches, loader, "evaluating"):  # [N, 3, S, S], [N]
+        images, labels = runtime.move_batch(images, labels, device)
         logits = crops.classify(model, images)  # [N, C]
-        loss_sum += criterion(logits, labels) * len(labels)
-        correct1 += metric.count_correct(logits, labels, k=1)
-        correct5 += metric.count_correct(logits, labels, k=5)
-        probabilities = nn.functional.softmax(logits, axis=1)
-        predicted.append(probabilities.argmax(axis=1).numpy())
-        probability.append(probabilities.max(axis=1).numpy())
-        bar.update(len(labels) * world_size)
-    bar.close()
-    seen = len(loader.dataset)
-    loss_sum, correct1, correct5 = distributed.total(
-        [loss_sum.item(), correct1.item(), correct5.item()], device, world_size
-    )
-    results = {
-        "val_loss": loss_sum / seen,
-        "val_top1": 100 * correct1 / seen,
-        "val_top5": 100 * correct5 / seen,
-    }
-    predicted = np.concatenate([np.zeros(0, np.int64), *predicted])
-    probability = np.concatenate([np.zeros(0, np.float32), *probability])
-    return Evaluation(
-        results,
-        distributed.gather(predicted, seen, world_size),
-        distributed.gather(probability, seen, world_size),
-    )
-
-
-def progress_bar(loader: DataLoader, title: str, done: int = 0) -> tqdm:
-    """Return a bar that counts pictures, `done` batches of them over; silent without a terminal."""
-    quiet = not sys.stderr.isatty()
-    total = len(loader.dataset)
-    done = min(done * loader.batch_sampler.batch_size, total)
-    return tqdm(total=total, initial=done, desc=title, unit=" images", leave=False, disable=quiet)
-
-
-def describe(row: dict[str, float], digits: int = 4) -> str:
-    """Return the metrics of one epoch as a line for people."""
-    return "  ".join(f"{name} {value:.{digits}g}" for name, value in row.items() if name != "epoch")
+        meter.update(criterion(logits, labels), logits, labels)
+    return meter.results()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from common import state
-from common.errors import UserError
+from common import model_files
+from portproof.files import state
+from portproof.system.errors import UserError, first_line
 
 SUFFIX = ".pth"
 
@@ -19,14 +20,14 @@ def save(path: Path, contents: dict[str, Any]) -> None:
     torch.save(contents, path)
 
 
-def pack(model: nn.Module, optimizer, scheduler, scaler, average) -> dict[str, Any]:
-    """Return what a run needs to go on, but for its progress."""
+def pack(trainer: Any) -> dict[str, Any]:
+    """Return what a run needs to resume, but for its progress; `trainer` is that of train.py."""
     return {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),
-        "scaler": scaler.state_dict(),
-        "ema": average.weights,
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "scheduler": trainer.scheduler.state_dict(),
+        "scaler": trainer.scaler.state_dict(),
+        "ema": trainer.ema.weights,
     }
 
 
@@ -46,7 +47,7 @@ def load_tensors(path: Path, mapped: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
-            f"{path}: cannot be loaded ({state.first_line(error)}); it is damaged, of another "
+            f"{path}: cannot be loaded ({first_line(error)}); it is damaged, of another "
             "kind, or holds more than weights, which is refused because it could run code"
         ) from error
 
@@ -69,7 +70,7 @@ def read_weights(path: Path) -> tuple[dict[str, Any], list[str] | None]:
     if path.suffix == ".safetensors":
         return state.read_neutral(path, load_file), None
     contents = load(path)
-    return state.model_entry(path, contents), state.class_names(contents)
+    return state.model_entry(path, contents), model_files.class_names(contents)
 
 
 def put_weights(
@@ -80,8 +81,8 @@ def put_weights(
         weights = {name: torch.from_numpy(array) for name, array in weights.items()}
     own = model.state_dict()
     if finetune:
-        weights = state.with_own_head(path, weights, own)
-    state.check(path, _shapes(weights), _shapes(own))
+        weights = model_files.with_own_head(path, weights, own)
+    model_files.check(path, _shapes(weights), _shapes(own))
     with state.loading(path):
         model.load_state_dict(weights)
 
@@ -91,20 +92,18 @@ def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
 
 
-def restore(
-    contents: dict[str, Any], path: Path, model: nn.Module, optimizer, scheduler, scaler, average
-) -> None:
+def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
-    state.check_keys(path, contents, state.CHECKPOINT)
+    model_files.check_keys(path, contents, model_files.CHECKPOINT)
     weights = contents["model"]
-    state.check(path, _shapes(weights), _shapes(model.state_dict()))
+    model_files.check(path, _shapes(weights), _shapes(trainer.model.state_dict()))
     with state.loading(path):
-        model.load_state_dict(weights)
-    with state.user_error(path):
-        optimizer.load_state_dict(contents["optimizer"])
-        scheduler.load_state_dict(contents["scheduler"])
-        scaler.load_state_dict(contents["scaler"])
-        average.load(contents["ema"])
+        trainer.model.load_state_dict(weights)
+    with model_files.user_error(path):
+        trainer.optimizer.load_state_dict(contents["optimizer"])
+        trainer.scheduler.load_state_dict(contents["scheduler"])
+        trainer.scaler.load_state_dict(contents["scaler"])
+        trainer.ema.load(contents["ema"])
 
 
 def _shapes(weights: dict[str, torch.Tensor]) -> state.Shapes:

@@ -4,9 +4,10 @@
 https://docs.pytorch.org/docs/stable/elastic/run.html
 """
 
+import functools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,7 +17,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from common.errors import UserError
+from portproof.system import errors
+from portproof.system.errors import UserError
 
 # Seconds in which gloo's threads are done with the last sums. One that still waits for Python's
 # lock as the network goes is waited for in turn, for ever, or ends the process by SIGABRT as the
@@ -60,9 +62,14 @@ def end() -> None:
         dist.destroy_process_group()
 
 
-def wrap(model: nn.Module, device: torch.device, world_size: int) -> nn.Module:
+def world_size() -> int:
+    """Return the number of processes that have joined the job."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def wrap(model: nn.Module, device: torch.device) -> nn.Module:
     """Return the network with gradients that are averaged over the processes."""
-    if world_size == 1:
+    if world_size() == 1:
         return model
     return DistributedDataParallel(model, None if device.type == "cpu" else [device.index])
 
@@ -72,49 +79,60 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 
-def keep_gradients(model: nn.Module, is_last: bool):
+def gradient_sync(network: nn.Module, ends_step: bool):
     """Return the context of a backward pass; gradients are averaged in a step's last one alone."""
-    if is_last or not isinstance(model, DistributedDataParallel):
+    if ends_step or not isinstance(network, DistributedDataParallel):
         return nullcontext()
-    return model.no_sync()
+    return network.no_sync()
 
 
-def total(values: list[float], device: torch.device, world_size: int) -> list[float]:
+def all_reduce_sum(values: list[float]) -> list[float]:
     """Return the sums of `values` over all processes."""
-    if world_size == 1:
+    if world_size() == 1:
         return values
-    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    sums = torch.tensor(values, dtype=torch.float64, device=sum_device())
     dist.all_reduce(sums)
     return sums.tolist()
 
 
-def highest(values: list[int], device: torch.device, world_size: int) -> list[int]:
+def all_reduce_max(values: list[int]) -> list[int]:
     """Return the largest of `values` over all processes, each for itself."""
-    if world_size == 1:
+    if world_size() == 1:
         return values
-    most = torch.tensor(values, dtype=torch.int64, device=device)
+    most = torch.tensor(values, dtype=torch.int64, device=sum_device())
     dist.all_reduce(most, dist.ReduceOp.MAX)
     return most.tolist()
 
 
-def gather(array: np.ndarray, length: int, world_size: int) -> np.ndarray:
+def sum_device() -> str:
+    """Return where tensors lie that the processes exchange."""
+    return "cpu" if dist.get_backend() == "gloo" else "cuda"
+
+
+def gather(array: np.ndarray, length: int) -> np.ndarray:
     """Return the values of all processes, [length], where process r has those of r, r + W, ..."""
-    if world_size == 1:
+    if world_size() == 1:
         return array
-    parts: list[Any] = [None] * world_size
+    parts: list[Any] = [None] * world_size()
     dist.all_gather_object(parts, array)
     whole = np.empty(length, array.dtype)
     for rank, part in enumerate(parts):
-        whole[rank::world_size] = part
+        whole[rank :: world_size()] = part
     return whole
 
 
-@contextmanager
-def membership() -> Iterator[None]:
-    """Leave the job at the end, and say in one line where another process of it is gone."""
-    with lost_peers():
-        yield
-        end()
+def job(main: Callable) -> Callable:
+    """Have `main` speak once for all processes, leave the job at its end, and say who is lost."""
+
+    @functools.wraps(main)
+    def run(*arguments, **options):
+        errors.speak_once(own_rank())
+        with lost_peers():
+            result = main(*arguments, **options)
+            end()
+        return result
+
+    return run
 
 
 @contextmanager

@@ -9,6 +9,7 @@ All options: --help. Exit status 1: the exported model differs from the live one
 import argparse
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,20 @@ from torch import nn
 
 import checkpoint
 import presets
-from common import errors, exports, facts, folder, networks, onnx_models, sample, state
+from common import exports, facts, folder, model_files, networks, onnx_models, sample
 from common.exports import Exported
 from common.facts import Facts
 from common.use_args import parse_export
 from datasets.folder import make_loader, read_batches
 from models import MODELS
+from portproof.files import state
+from portproof.system import atomic, errors
 
 FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}  # by name, with the ending of the output
 
 
-def main() -> int:
-    args = parse_export("torch", FORMATS)
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse_export("torch", FORMATS, argv)
     model, known = load_model(args.weights, args)
     images = read_pictures(args, known)  # [N, 3, S, S]
     try:
@@ -51,7 +54,7 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, Facts]:
     Raises UserError where the file is damaged or of another network, or the names do not fit it.
     """
     weights, classes = checkpoint.read_weights(path)
-    outputs = state.count_outputs(path, weights)
+    outputs = model_files.count_outputs(path, weights)
     name = networks.of_weights(weights) or "alexnet"  # what is missing is told next
     model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
@@ -103,7 +106,7 @@ def write_onnx(model: nn.Module, path: Path, known: Facts) -> None:
     for node in program.model.graph:
         node.metadata_props.clear()  # where it was traced: paths of this machine
     program.model.metadata_props[onnx_models.FACTS_KEY] = known.to_json()
-    with state.writing(path):
+    with atomic.writing(path):
         program.save(path)
 
 
@@ -116,7 +119,7 @@ def write_native(model: nn.Module, path: Path, known: Facts) -> None:
     program = torch.export.export(model, (example(known),), dynamic_shapes=({0: batch},))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where it was traced: paths of this machine
-    with state.writing(path):
+    with atomic.writing(path):
         torch.export.save(program, path, extra_files={exports.FACTS_FILE: known.to_json()})
 
 
@@ -148,7 +151,7 @@ def open_native(path: Path) -> Exported:
             model = torch.export.load(path, extra_files=told).module()
     except Exception as error:  # a damaged file can raise nearly anything
         raise errors.UserError(
-            f"{path}: cannot be loaded ({state.first_line(error)}); export anew"
+            f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
         ) from error
     known = facts.from_json(told[exports.FACTS_FILE], path)
 

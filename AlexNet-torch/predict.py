@@ -7,26 +7,28 @@ PICTURE is a file, a folder or a pattern. All options: --help.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils.data import DataLoader
 
-from common import answers, errors, facts, picture_list
+from common import answers, facts, picture_list
 from common.answers import Answer
 from common.facts import Facts
 from common.folder import FolderIndex
+from common.training.progress_bar import progress_bar
 from common.use_args import parse_predict
 from datasets.folder import make_loader, read_batches
 from export import is_exported, load_model, open_exported
+from portproof.system import errors
 from presets import MEAN, STD
-from train import choose_device, progress_bar
+from runtime import choose_device
 
 Run = Callable[[torch.Tensor], torch.Tensor]  # images [N, 3, S, S] -> logits [N, C]
 
 
-def main() -> None:
-    args = parse_predict("torch")
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_predict("torch", argv)
     paths = picture_list.find(args.pictures)
     run, known = open_model(args)
     settings = known.loader_settings(args.batch_size, args.workers)

@@ -9,7 +9,7 @@ formulas; results differ by rounding. https://github.com/uxlfoundation/oneDNN
 import torch
 from torch import nn
 
-from common import processor
+from portproof.system import processor
 
 
 def use_onednn(model: nn.Module) -> None:

@@ -30,9 +30,13 @@ class Layer(NamedTuple):
 
 
 def convolution(
-    name: str, channels: int, filters: int, kernel: int, stride: int, padding: int, size: int
+    name: str, channels: int, filters: int, window: tuple[int, int, int], size: int
 ) -> tuple[Layer, int]:
-    """Return the layer for inputs [channels, size, size], and its outputs' height and width."""
+    """Return the layer for inputs [channels, size, size], and its outputs' height and width.
+
+    `window`: kernel, stride and padding, in pixels.
+    """
+    kernel, stride, padding = window
     out = (size + 2 * padding - kernel) // stride + 1
     weights = filters * channels * kernel * kernel
     inputs, outputs = channels * size * size, filters * out * out
@@ -42,8 +46,8 @@ def convolution(
 def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
     """Return AlexNet's layers with weights, in their order."""
     layers, size = [], image_size
-    for *shape, pooled in CONVOLUTIONS:
-        layer, size = convolution(*shape, size)
+    for name, channels, filters, *window, pooled in CONVOLUTIONS:
+        layer, size = convolution(name, channels, filters, tuple(window), size)
         layers.append(layer)
         if pooled:
             size = (size - 3) // 2 + 1

@@ -9,12 +9,13 @@ transforms of torchvision's reference training; both trees are held to it.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import measure, variants
 from benchmarks.measure import Contender, Figure
-from common import errors
-from common.command_line import whole
+from portproof.system import errors
+from portproof.system.command_line import whole
 
 FIGURES = [Figure("images_per_core_s", "images/s and core"), Figure("images_per_s", "images/s")]
 NAMES = [figure.name for figure in FIGURES]
@@ -24,8 +25,8 @@ READ_AHEAD = 4  # batches that loader processes may keep ready
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     warm, steps, batch = (1, 3, 4) if args.quick else (WARM_STEPS, STEPS, BATCH)
     folder = variants.pictures(args.data_path, batch * (warm + steps + READ_AHEAD))
     window = ["--read-only", "--warm-steps", warm, "--steps", steps]
@@ -58,14 +59,14 @@ def make(
     return contenders
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = measure.parser("loader", __doc__, repeats=5)
     frameworks = list(variants.PEERS)
     parser.add_argument("--framework", nargs="+", choices=frameworks, default=frameworks)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the trees (all)")
     parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (made-up ones)")
     parser.add_argument("--workers", type=whole(0), default=0, help="loader processes (0)")
-    return measure.parse(parser)
+    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

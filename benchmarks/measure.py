@@ -19,11 +19,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import plots, processor
-from common.command_line import Parser, whole
-from common.errors import UserError
+from common import plots
 from common.paths import CACHE_DIR, ROOT
-from common.run_folder import package_versions, replace_whole
+from portproof.system import processor
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser, whole
+from portproof.system.errors import UserError
+from portproof.system.versions import package_versions
 
 RESULTS = ROOT / "docs" / "results" / "speed"
 QUICK_RESULTS = CACHE_DIR / "speed"

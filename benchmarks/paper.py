@@ -11,7 +11,7 @@ import argparse
 import math
 from typing import NamedTuple
 
-from common.command_line import Parser
+from portproof.system.command_line import Parser
 
 PICTURE_BYTES = 110_000  # of an average ImageNet picture
 GPUS = (1, 8, 64)

@@ -12,15 +12,16 @@ different cuts. The same seed gives the same files (with the same NumPy and Pill
 
 import argparse
 import io
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from common import errors, whole_folders
-from common.command_line import Parser, whole
-from common.processor import available_cores
+from portproof.system import errors, whole_folders
+from portproof.system.command_line import Parser, whole
+from portproof.system.processor import available_cores
 
 LONG, SHORT = 505, 377  # pixels; with some that stand upright, 488 x 394 on average
 PORTRAITS = 0.13  # share of pictures that stand upright
@@ -164,7 +165,7 @@ def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
     return folder
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="benchmarks.photos",
         description=__doc__,
@@ -173,11 +174,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=whole(1), default=2560, help="of train (2560)")
     parser.add_argument("--classes", type=whole(1), default=100, help="folders (100)")
     parser.add_argument("--seed", type=whole(0), default=0, help="other pictures (0)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     write(args.folder, args.count, args.classes, args.seed)
     sizes = [path.stat().st_size for path in args.folder.glob("*/*/*.jpg")]
     print(f"{len(sizes)} pictures of {np.mean(sizes) / 1e3:.0f} kB on average in {args.folder}")

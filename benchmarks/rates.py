@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from common import processor
+from portproof.system import processor
 
 # Rows, columns, length of the sums. The best of them counts.
 SHAPES = [(1024, 1024, 1024), (2048, 2048, 2048), (2048, 4096, 2048), (4096, 1024, 4096)]

@@ -2,52 +2,57 @@
 
     python -m benchmarks.run_tree --framework torch --steps 10 -- --data-path DIR --batch-size 128
 
-What follows the two dashes goes to train.py, which runs as ever; only what hands it its batches is
-wrapped (benchmarks/window.py).
+What follows the two dashes goes to train.py, which runs as ever; an observer times what hands it
+its batches (benchmarks/window.py).
 """
 
 import argparse
 import contextlib
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from benchmarks import rates
 from benchmarks.window import Window, add_arguments, leave
-from common import errors, memory
-from common.command_line import Parser
 from common.paths import ROOT
+from common.training import Observer
+from portproof.system import errors, memory
+from portproof.system.command_line import Parser
 
 
-def main() -> None:
-    given = sys.argv[1:]
+def main(argv: Sequence[str] | None = None) -> None:
+    given = list(sys.argv[1:] if argv is None else argv)
     cut = given.index("--") if "--" in given else len(given)
     args = get_parser().parse_args(given[:cut])
     train = import_train(ROOT / f"AlexNet-{args.framework}")
     with tempfile.TemporaryDirectory() as place:
-        sys.argv = ["train.py", *given[cut + 1 :], "--output-dir", f"{place}/run"]
+        options = [*given[cut + 1 :], "--output-dir", f"{place}/run"]
         window = Window(args.warm_steps, args.steps)
-        figures = run(train, window, args)
+        figures = run(train, window, args, options)
     leave(figures, window.loaders)
 
 
-def run(train: ModuleType, window: Window, args: argparse.Namespace) -> dict[str, float]:
+def run(
+    train: ModuleType, window: Window, args: argparse.Namespace, options: list[str]
+) -> dict[str, float]:
     """Run a tree as asked; return the figures of its window."""
     if args.framework == "torch":
         window.settle = settle_torch
     if args.read_only:
         memory.keep_freed()  # as train.py does after its first step
-        loader, _, _ = train.load_data(train.parse(args.framework))
+        loader, _, _ = train.load_data(train.parse(args.framework, options))
         for _ in window.watch(train.read_batches(loader, epoch=0)):
             pass
         return window.figures()
     if not args.rates:
-        run_main(train, window, args.made_up)
+        run_main(train, options, Timed(window, args.made_up))
         return window.figures()
     measured = rates.Rates(args.framework, args.rates)
     window.between = measured.measure
-    run_main(train, window, args.made_up)
+    run_main(train, options, Timed(window, args.made_up))
     return window.figures() | measured.figures()
 
 
@@ -71,20 +76,22 @@ def import_train(tree: Path) -> ModuleType:
     return train
 
 
-def run_main(train: ModuleType, window: Window, made_up: bool) -> None:
+def run_main(train: ModuleType, options: list[str], observer: Observer) -> None:
     """Run main() of train.py up to the end of the window."""
-    read_batches = train.read_batches
-
-    def watched(loader, epoch, first=0, device=None):
-        pass_on = window.repeat if made_up else window.watch
-        yield from pass_on(read_batches(loader, epoch, first, device))
-
-    def leave(*given):
-        raise Done
-
-    train.read_batches, train.evaluate = watched, leave
     with contextlib.suppress(Done):
-        train.main()
+        train.main(options, observer)
+
+
+class Timed(Observer):
+    """Hands a loop its batches through a window, and ends the run with it."""
+
+    def __init__(self, window: Window, made_up: bool) -> None:
+        self.pass_on = window.repeat if made_up else window.watch
+
+    def batches(self, batches: Iterable[tuple], epoch: Any) -> Iterator[tuple]:
+        """Pass the batches of the window on."""
+        yield from self.pass_on(batches)
+        raise Done
 
 
 class Done(BaseException):

@@ -23,16 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
 from benchmarks.variants import LAUNCH
-from common import processor, sample
-from common.command_line import Parser
+from common import sample
 from common.paths import ROOT
 from common.plots import new_figure
-from common.run_folder import replace_whole
+from portproof.system import processor
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser
 
 RESULTS = ROOT / "docs" / "results"
 COLUMNS = ("index_seconds", "index_mb", "step_seconds", "images_per_s", "peak_mb", "start_seconds")
@@ -56,6 +58,7 @@ QUICK = {
 }
 BATCH, SIZE = 32, 224  # where they are not what is varied
 WARM, STEPS = 1, 3  # steps that are not measured, and that are
+USUAL = {"batch": BATCH, "processes": 1, "size": SIZE}
 STARTS = 3
 READ = 64  # pictures of ImageNet's usual size, 500 x 375 pixels and 110 kB
 # Each program writes what it has measured into its working folder.
@@ -83,27 +86,25 @@ tree, launched, clock, *options = sys.argv[1:]
 clock = getattr(time, clock)
 sys.path.insert(0, tree)
 import train
+from common.training import Observer
 {PEAK}
-def read_batches(loader, epoch, first=0, device=None):
-    batch = next(iter(loader))
-    for number in range({WARM} + {STEPS}):
+class Timed(Observer):
+    def batches(self, batches, epoch):
+        batch = next(iter(batches))
+        for number in range({WARM} + {STEPS}):
+            clocks.append((time.time(), clock()))
+            yield batch
         clocks.append((time.time(), clock()))
-        yield batch[0], batch[1]
-    clocks.append((time.time(), clock()))
-
-def evaluate(*given):
-    found = {{
-        "start_seconds": clocks[1][0] - float(launched),
-        "step_seconds": (clocks[-1][1] - clocks[{WARM}][1]) / {STEPS},
-        "peak_mb": peak_mb(),
-    }}
-    Path(f"found-{{os.getpid()}}.json").write_text(json.dumps(found))
-    sys.exit()
+        found = {{
+            "start_seconds": clocks[1][0] - float(launched),
+            "step_seconds": (clocks[-1][1] - clocks[{WARM}][1]) / {STEPS},
+            "peak_mb": peak_mb(),
+        }}
+        Path(f"found-{{os.getpid()}}.json").write_text(json.dumps(found))
+        sys.exit()
 
 clocks = []  # wall clock and `clock` before each step, and at the end
-train.read_batches, train.evaluate = read_batches, evaluate
-sys.argv[1:] = options
-train.main()
+train.main(options, Timed())
 """
 READING = """
 import json, sys, time
@@ -114,8 +115,8 @@ from common.args import parse
 from common.folder import index_data
 from datasets.folder import make_loader
 
-sys.argv = ["train.py", "--workers", "0", "--data-path", "data"]
-dataset = make_loader(index_data(Path("data"))[0], parse({framework!r}), train=True).dataset
+args = parse({framework!r}, ["--workers", "0", "--data-path", "data"])
+dataset = make_loader(index_data(Path("data"))[0], args, train=True).dataset
 for epoch in range(2):  # the first one warms up
     start = time.process_time()
     for i in range(len(dataset)):
@@ -125,12 +126,12 @@ Path("found.json").write_text(json.dumps(found))
 """
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="benchmarks.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few and small, to see that it runs")
     parser.add_argument("--only", nargs="+", choices=AXES, default=list(AXES), metavar="AXIS")
     parser.add_argument("--output", type=Path, help="folder (docs/results; .cache/scale if quick)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     folder = args.output or (ROOT / ".cache" / "scale" if args.quick else RESULTS)
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in read_rows(folder / "scale.csv") if row["axis"] not in args.only]
@@ -157,15 +158,14 @@ def measure(axis: str, at: int) -> list[dict]:
             return [{"framework": "both"} | index_once(data)]
         if axis == "start":
             return [{"framework": name} | start(name, data) for name in LAUNCH]
-        settings = {"batch": BATCH, "processes": 1, "size": SIZE}
-        settings |= {axis: at} if axis in settings else {}
+        settings = USUAL | ({axis: at} if axis in USUAL else {})
         pictures = settings["batch"] * settings["processes"]  # one whole batch
         make_pictures(data, at if axis == "classes" else 10, pictures)
         index = index_once(data) if axis == "classes" else {}
         clock = "time" if axis == "processes" else "process_time"
         rows = []
         for name in LAUNCH:
-            found = train(name, data, clock, **settings, OMP_NUM_THREADS="1")
+            found = train(name, data, clock, settings, OMP_NUM_THREADS="1")
             found["images_per_s"] = pictures / found["step_seconds"]
             del found["start_seconds"]  # in one thread
             rows.append({"framework": name} | index | found)
@@ -179,7 +179,7 @@ def index_once(data: Path) -> dict:
 
 def start(framework: str, data: Path) -> dict:
     """Return the seconds of the quickest start, on all cores."""
-    found = [train(framework, data, "time", BATCH, 1, SIZE) for _ in range(STARTS)]
+    found = [train(framework, data, "time", USUAL) for _ in range(STARTS)]
     return {"start_seconds": min(one["start_seconds"] for one in found)}
 
 
@@ -207,9 +207,13 @@ def make_photographs(folder: Path) -> None:
 
 
 def train(
-    framework: str, data: Path, clock: str, batch: int, processes: int, size: int, **environment
+    framework: str, data: Path, clock: str, settings: dict[str, int], **environment: str
 ) -> dict:
-    """Return what TRAIN finds of a run of train.py; `clock` is a function of `time`."""
+    """Return what TRAIN finds of a run of train.py; `clock` is a function of `time`.
+
+    `settings`: batch, processes, and size in pixels.
+    """
+    batch, processes, size = (settings[name] for name in ("batch", "processes", "size"))
     with tempfile.TemporaryDirectory() as place:
         options = [
             *("--data-path", data, "--image-size", size, "--batch-size", batch, "--workers", 0),

@@ -12,9 +12,9 @@ reading is measured; the step is the tree's own train_step. Writes docs/results/
 import csv
 
 from benchmarks import variants
-from common import errors
 from common.paths import ROOT
-from common.run_folder import replace_whole
+from portproof.system import errors
+from portproof.system.atomic import replace_whole
 
 RESULTS = ROOT / "docs" / "results" / "scaling.csv"
 PROCESSES = (1, 2)

@@ -18,12 +18,13 @@ The step is that of train.py itself, 224 pixels and 1,000 classes.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Figure, Figures
-from common import errors
-from common.command_line import whole
 from common.paths import DATA_DIR
+from portproof.system import errors
+from portproof.system.command_line import whole
 
 FIGURES = [
     Figure("images_per_s", "images/s"),
@@ -45,8 +46,8 @@ BATCH = {"torch": 128, "paddle": 64}
 WARM_STEPS, STEPS = 2, 5
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     print(describe_layers())
     warm, steps = (1, 1) if args.quick else (WARM_STEPS, STEPS)
     contenders, kinds = {}, {}
@@ -102,13 +103,13 @@ def describe_layers() -> str:
     return "\n".join(lines)
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = measure.parser("step", __doc__, repeats=3)
     parser.add_argument(
         "--framework", nargs="+", choices=list(DTYPES), default=list(DTYPES), help="(both)"
     )
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help="(torch 128, paddle 64)")
-    return measure.parse(parser)
+    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

@@ -16,31 +16,34 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import measure, photos, transfer, variants
 from benchmarks.measure import Contender, Figure, Figures
-from common import errors
-from common.command_line import whole
-from common.paths import DATA_DIR, ROOT
+from common.paths import DATA_DIR
+from portproof.system import errors
+from portproof.system.command_line import whole
 
 FIGURES = [Figure("seconds", "s"), Figure("resident_mb", "MB")]
 PARTS = ("transfer_weights", "start", "align")
 FILES, CLASSES = 100_000, 1000
 # align.py keeps what one side has computed, and would not compute it again.
 WITHOUT_RECORDS = """
-import runpy, sys
+import sys
+from dataclasses import replace
 from pathlib import Path
-from tools import records
-records.FOLDER = Path(sys.argv[1])
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+from common.project import PROJECT
+from portproof.cli import align
+from portproof.system import errors
+project = replace(PROJECT, records=Path(sys.argv[1]))
+errors.run(lambda: align.main(sys.argv[2:], project))
 """
 ALIGN_QUICK = ["--only", "lr,metric"]
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     rounds: dict[str, list[Figures]] = {}
     with tempfile.TemporaryDirectory() as place:
         often: dict[str, Contender] = {}
@@ -93,18 +96,17 @@ def align(options: list[str]) -> Contender:
 
     def run() -> Figures:
         with tempfile.TemporaryDirectory() as kept:
-            tool = ROOT / "tools" / "align.py"
-            spent = measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, tool, *options])
+            spent = measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
         return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
 
     return run
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = measure.parser("tools", __doc__, repeats=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
     parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
-    return measure.parse(parser)
+    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

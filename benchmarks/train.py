@@ -15,12 +15,13 @@ as many as the loader keeps ready. There are more steps to warm up than that.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import measure, variants
 from benchmarks.measure import Contender, Figure
-from common import errors
-from common.command_line import whole
+from portproof.system import errors
+from portproof.system.command_line import whole
 
 FIGURES = [
     Figure("images_per_s", "images/s"),
@@ -34,8 +35,8 @@ WARM_STEPS, STEPS = 5, 8
 READ_AHEAD = 4  # batches that two loader processes keep ready
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     lines = []
     for framework in args.framework:
         batch = args.batch_size or (8 if args.quick else BATCH[framework])
@@ -49,7 +50,7 @@ def main() -> None:
     measure.write(args.output_dir, "train", "Training, from files to weights", lines)
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     help_batch = ", ".join(f"{number} for {name}" for name, number in BATCH.items())
     parser = measure.parser("train", __doc__, repeats=5)
     parser.add_argument(
@@ -60,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help=help_batch)
     parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
     parser.add_argument("--workers", type=whole(0), default=2, help="loader processes (2)")
-    return measure.parse(parser)
+    return measure.parse(parser, argv)
 
 
 def make(

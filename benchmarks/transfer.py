@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import Spent, watch
-from common import errors
 from common.paths import ROOT
-from tools import tensors
-from tools.tensors import Tensor
+from portproof.system import errors
+from portproof.weights import tensors
+from portproof.weights.tensors import Tensor
 
 TOOL = ROOT / "tools" / "transfer_weights.py"
 SHAPES = {

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from benchmarks import measure, photos
 from benchmarks.measure import Contender
-from common import processor
 from common.args import get_args_parser
-from common.errors import UserError
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
+from portproof.system import processor
+from portproof.system.errors import UserError
 
 # By framework and name, options of train.py. One whose options train.py lacks is left out.
 CACHE = ["--cache", str(CACHE_DIR / "benchmark-cache")]

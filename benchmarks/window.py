@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from common import errors
-from common.command_line import Parser, whole
+from portproof.system import errors
+from portproof.system.command_line import Parser, whole
 
 TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
 SHARED_MEMORY = Path("/dev/shm")

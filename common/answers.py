@@ -7,14 +7,13 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.errors import UserError
 from common.facts import Facts
 from common.folder import FolderIndex
 from common.picture_list import shown
 from common.pictures import read_rgb
 from common.plots import new_figure
-from common.run_folder import json_text, replace_whole, write_result
-from common.state import writing
+from portproof.system.atomic import json_text, replace_whole, write_result, writing
+from portproof.system.errors import UserError
 
 TOP = 5
 MOST_DRAWN = 24  # pictures on the plot

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from common.errors import UserError, show
+from portproof.system.errors import UserError, show
 
 
 @contextmanager

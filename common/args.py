@@ -8,14 +8,13 @@ from pathlib import Path
 
 from common import checkpoints, networks
 from common.checkpoints import SUFFIX
-from common.command_line import Parser, device, real, whole
 from common.paths import RUNS_DIR
 from common.public_data import SIZES
 from common.recipes import RECIPES
+from portproof.system.command_line import LARGEST_SEED, Parser, device, real, whole
 
 SMALLEST_IMAGE = min(networks.SMALLEST.values())  # pixels
 LARGEST_IMAGE = 4096
-LARGEST_SEED = 2**63 - 1
 
 DEFAULTS = {
     **{"verify_data": False, "skip_bad": 0, "finetune": False},

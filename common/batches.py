@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common import draws
-from common.errors import UserError
+from portproof.system.errors import UserError
 
 Key = tuple[int, int]  # epoch, index in the folder: all that a sample's draws depend on
 
@@ -28,6 +28,16 @@ def own_batch_size(args: argparse.Namespace, world_size: int) -> int:
     return args.batch_size // world_size
 
 
+class Process(NamedTuple):
+    """Which of several processes this is."""
+
+    rank: int = 0
+    world_size: int = 1
+
+
+ALONE = Process()
+
+
 class EpochBatches:
     """The batches of one epoch, as lists of keys: a batch sampler for either DataLoader.
 
@@ -45,8 +55,7 @@ class EpochBatches:
         batch_size: int,
         seed: int,
         shuffle: bool,
-        rank: int = 0,
-        world_size: int = 1,
+        process: Process = ALONE,
         accumulate: int = 1,
     ) -> None:
         """`accumulate`: batches that make up one step of the optimizer."""
@@ -54,8 +63,7 @@ class EpochBatches:
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
-        self.rank = rank
-        self.world_size = world_size
+        self.rank, self.world_size = process
         self.accumulate = accumulate
         self.epoch = 0
         self.first = 0  # number of the batch to begin with
@@ -120,8 +128,9 @@ class EpochBatches:
 class PartBatches:
     """The samples of an evaluation, each once: process r has those of r, r + world_size, ..."""
 
-    def __init__(self, length: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.own = range(rank, length, world_size)
+    def __init__(self, length: int, batch_size: int, process: Process = ALONE) -> None:
+        self.own = range(process.rank, length, process.world_size)
+        self.world_size = process.world_size
         self.batch_size = batch_size
         self.epoch = 0
         self.first = 0

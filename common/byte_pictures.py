@@ -17,10 +17,10 @@ from common import colour, draws
 from common.batches import Key
 from common.cache import Prepared
 from common.draws import Crop
-from common.errors import UserError
 from common.folder import FolderIndex
 from common.pictures import read_crop, read_rgb
 from common.resizing import centre, shorter_side
+from portproof.system.errors import UserError
 
 
 @cache
@@ -90,8 +90,8 @@ class BytePictures:
         def draw(width: int, height: int) -> Crop:
             if self.args.train_crop == "shifted":
                 share = self.args.image_size / self.args.resize_size
-                return draws.shifted_crop(self.args.seed, epoch, index, width, height, share)
-            return draws.random_crop(self.args.seed, epoch, index, width, height)
+                return draws.shifted_crop(self.args.seed, epoch, index, (width, height), share)
+            return draws.random_crop(self.args.seed, epoch, index, (width, height))
 
         pixels = self.prepared and self.prepared.pixels(index)
         if pixels is None:

@@ -12,21 +12,22 @@ import json
 import os
 import shutil
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from common import errors, whole_folders
 from common.args import AUTO, LARGEST_IMAGE, SMALLEST_IMAGE
-from common.command_line import Parser, whole
-from common.errors import UserError, show
 from common.folder import FolderIndex, file_key, index_data
 from common.parallel import on_all_cores
 from common.paths import CACHE_DIR
 from common.pictures import KINDS, read_rgb
 from common.resizing import scaled_size, shorter_side
+from portproof.system import errors, whole_folders
+from portproof.system.command_line import Parser, whole
+from portproof.system.errors import UserError, show
 
 VERSION = 1
 WHAT = "cache"  # cache.json marks a complete folder
@@ -295,7 +296,7 @@ def find_damage(prepared: Prepared) -> int | None:
     return None
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="prepare_cache.sh",
         description="Make a prepared copy of the pictures in DIR/train and DIR/val, for --cache.",
@@ -318,7 +319,7 @@ def main() -> None:
     parser.add_argument(
         "--check", action="store_true", help="read the whole copy and look for damage"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not args.data_path.is_dir():
         parser.error(f"{args.data_path}: there is no such folder")
     for index in index_data(args.data_path.resolve(), need_train=False, strict=False):

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from common.errors import FULL, UserError
-from common.run_folder import link_or_copy
-from common.state import reason
+from portproof.system.atomic import link_or_copy, reason
+from portproof.system.errors import FULL, UserError
 
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
 LITTLE = 1 << 20  # bytes: a disk with less is full

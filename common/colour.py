@@ -13,20 +13,22 @@ import argparse
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from common import draws, errors, sample, whole_folders
+from common import draws, sample
 from common.cache import find_keys
-from common.command_line import Parser
-from common.errors import UserError
 from common.folder import FolderIndex, index_data
 from common.parallel import on_all_cores
 from common.paths import CACHE_DIR
 from common.pictures import read_rgb
-from common.run_folder import replace_whole
+from portproof.system import errors, whole_folders
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser
+from portproof.system.errors import UserError
 
 
 class Components(NamedTuple):
@@ -126,7 +128,7 @@ def _read(file: Path, files: str) -> Components | None:
         return None
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="common.colour",
         description="Compute the principal components of a training set's colours, and store them.",
@@ -134,7 +136,7 @@ def main() -> None:
     parser.add_argument(
         "--data-path", type=Path, metavar="DIR", help="the image folder; none: the embedded sample"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     index, _ = index_data((args.data_path or sample.ensure()).resolve())

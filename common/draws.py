@@ -4,20 +4,23 @@ Every number is a function of (seed, purpose, epoch, index) and of nothing else:
 workers load the data, nor of what was drawn before. So both trees see the same pictures in the same
 order, and a resumed run goes on exactly where it stopped.
 
-The generator is Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), of
-which only the raw 64-bit words are used: NumPy promises that those never change, whatever the
-version or the platform (NEP 19), and promises no such thing of its distributions.
+The generator is portproof's (portproof/numeric/philox.py); here is what a training draws with it.
 """
 
 import enum
+import functools
+import inspect
 import math
-import threading
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from portproof.numeric.philox import uniform, words
+
 Area = tuple[float, float]  # smallest and largest share of the picture's area
 Aspect = tuple[float, float]  # smallest and largest width / height
+Listener = Callable[[str, dict[str, Any], Any], None]  # of name, arguments, result
 
 DEFAULT_AREA: Area = (0.08, 1.0)
 DEFAULT_ASPECT: Aspect = (3 / 4, 4 / 3)
@@ -33,9 +36,7 @@ class Purpose(enum.IntEnum):
     DROPOUT = 4
     SAMPLE = 5
     WEIGHTS = 6
-    MASK = 7
-    PROJECTION = 8
-    COLOUR = 9
+    COLOUR = 9  # 7 and 8 are portproof's (portproof/numeric/philox.py)
 
 
 class Crop(NamedTuple):
@@ -54,61 +55,58 @@ class Crop(NamedTuple):
         return Crop(top, left, max(bottom - top, 1), max(right - left, 1))
 
 
-def words(
-    seed: int, purpose: Purpose, epoch: int, index: int, count: int, part: int = 0
-) -> np.ndarray:
-    """Return `count` random 64-bit words, shape [count], uint64.
-
-    Philox counts upwards from `counter`, lowest word first. The key names the stream and the three
-    highest counter words name the place in it, so no two places share a word.
-    """
-    generator, state = _own_generator()
-    state["state"]["key"][:] = seed, purpose
-    state["state"]["counter"][:] = 0, part, index, epoch
-    generator.state = state
-    return generator.random_raw(count)
+_listener: Listener | None = None
 
 
-_own = threading.local()
+def listen(listener: Listener | None) -> None:
+    """Have `listener` called at each draw of an order, a crop or a flip here; None: no more."""
+    global _listener
+    _listener = listener
 
 
-def _own_generator() -> tuple[np.random.Philox, dict]:
-    """Return this thread's generator and its state when new: another one takes four times as long
-    to make as to set."""
-    if not hasattr(_own, "generator"):
-        _own.generator = np.random.Philox(key=0)
-        _own.state = _own.generator.state
-    return _own.generator, _own.state
+def announced(name: str) -> Callable[[Callable], Callable]:
+    """Return a decorator of a draw: who listens is told its arguments by name, and its result."""
+
+    def decorate(draw: Callable) -> Callable:
+        signature = inspect.signature(draw)
+
+        @functools.wraps(draw)
+        def draw_and_tell(*args: Any, **kwargs: Any) -> Any:
+            result = draw(*args, **kwargs)
+            if _listener is not None:
+                bound = signature.bind(*args, **kwargs)
+                bound.apply_defaults()
+                _listener(name, bound.arguments, result)
+            return result
+
+        return draw_and_tell
+
+    return decorate
 
 
-def uniform(
-    seed: int, purpose: Purpose, epoch: int, index: int, count: int, part: int = 0
-) -> np.ndarray:
-    """Return `count` numbers of [0, 1), [count], float64, from the top 53 bits of each word."""
-    return (words(seed, purpose, epoch, index, count, part) >> np.uint64(11)) * 2.0**-53
-
-
+@announced("order")
 def order(seed: int, epoch: int, length: int) -> np.ndarray:
     """Return the order in which `epoch` visits `length` samples: a permutation, [length], int64."""
     keys = words(seed, Purpose.ORDER, epoch, 0, length)
     return np.argsort(keys, kind="stable")
 
 
+@announced("crop")
 def random_crop(
     seed: int,
     epoch: int,
     index: int,
-    width: int,
-    height: int,
+    size: tuple[int, int],
     area: Area = DEFAULT_AREA,
     aspect: Aspect = DEFAULT_ASPECT,
 ) -> Crop:
-    """Draw the box of a random resized crop from a picture of `width` x `height` pixels.
+    """Draw the box of a random resized crop from a picture of `size`, width and height in pixels.
 
     The procedure of Inception-style training ("Going deeper with convolutions", section 6), as
     torchvision's RandomResizedCrop has it: a share of the area, an aspect ratio uniform in its
     logarithm, ten attempts, then the largest central box within the aspect range.
     """
+    width, height = size
     draws = uniform(seed, Purpose.CROP, epoch, index, 4 * CROP_ATTEMPTS).reshape(CROP_ATTEMPTS, 4)
     log_aspect = math.log(aspect[0]), math.log(aspect[1])
     for u_area, u_aspect, u_top, u_left in draws.tolist():
@@ -133,12 +131,14 @@ def _central_crop(width: int, height: int, aspect: Aspect) -> Crop:
     return Crop((height - h) // 2, (width - w) // 2, h, w)
 
 
-def shifted_crop(seed: int, epoch: int, index: int, width: int, height: int, share: float) -> Crop:
+@announced("crop")
+def shifted_crop(seed: int, epoch: int, index: int, size: tuple[int, int], share: float) -> Crop:
     """Draw a square box of `share` of the shorter side, anywhere in the picture's central square.
 
     The paper's (section 4.1) is 224 pixels out of the central 256 of a picture that has 256 on its
     shorter side: cut out first and then resized, it is the same box.
     """
+    width, height = size
     square = min(width, height)
     side = max(round(share * square), 1)
     u_top, u_left = uniform(seed, Purpose.CROP, epoch, index, 2).tolist()
@@ -146,6 +146,7 @@ def shifted_crop(seed: int, epoch: int, index: int, width: int, height: int, sha
     return Crop((height - square) // 2 + top, (width - square) // 2 + left, side, side)
 
 
+@announced("flip")
 def flip(seed: int, epoch: int, index: int) -> bool:
     """Draw whether the picture is mirrored left to right: yes in one case of two."""
     return bool(uniform(seed, Purpose.FLIP, epoch, index, 1)[0] < 0.5)
@@ -165,23 +166,6 @@ def dropout_seed(seed: int, epoch: int, step: int) -> int:
     the units that it would have dropped.
     """
     return int(words(seed, Purpose.DROPOUT, epoch, step, 1)[0] >> np.uint64(33))
-
-
-def dropout_mask(
-    seed: int, step: int, call: int, shape: list[int], p: float, first: int = 0
-) -> np.ndarray:
-    """Draw which units one call of dropout keeps, each with probability 1 - p: `shape`, bool.
-
-    `call` counts the dropouts of the step, `first` the samples of its batch before these. Each
-    sample (first axis) has a stream of its own, so a batch that is split over processes loses the
-    units that the whole batch would.
-    """
-    count = math.prod(shape[1:])
-    drawn = [
-        uniform(seed, Purpose.MASK, step, sample, count, call)
-        for sample in range(first, first + (shape[0] if shape else 1))
-    ]
-    return np.stack(drawn).reshape(shape) >= p
 
 
 def weights_seed(seed: int) -> int:

@@ -14,18 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.errors import UserError
 from common.facts import Facts
 from common.folder import FolderIndex
 from common.paths import ROOT
-from common.state import writing
+from portproof.numeric.exported import TOLERANCE, relative_difference
+from portproof.system.atomic import writing
+from portproof.system.errors import UserError
 
 FACTS_FILE = "facts.json"  # in an export that has files of its own
 BATCHES = (1, 8)  # the model was traced with neither: the batch must be free
 REPEATS = 7  # timings of each, of which the median is told
-# Of the largest logit. Sums of ten thousand float32 products in another order differ by about 1e-6
-# (2e-6 seen at 224 pixels with random weights); a wrong layer by 1e-2 and more.
-TOLERANCE = 2e-5
 
 Run = Callable[[np.ndarray], np.ndarray]  # images [N, 3, S, S], float32 -> logits [N, C], float32
 
@@ -79,15 +77,6 @@ def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
             )
         checks.append(Check(batch, difference, *_time(live, exported, given)))
     return checks
-
-
-def relative_difference(live: np.ndarray, exported: np.ndarray) -> float:
-    """Return the largest difference over the largest value of `live`; infinite for other shapes."""
-    if live.shape != exported.shape:
-        return float("inf")
-    largest = np.abs(live).max()
-    difference = np.abs(live.astype(np.float64) - exported).max()
-    return float(difference / largest) if largest else float(difference)
 
 
 def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import networks
 from common.args import LARGEST_IMAGE, SMALLEST_IMAGE, resize_size
-from common.errors import UserError
+from portproof.system.errors import UserError
 
 USUAL_SIZE = 224  # pixels, where nothing tells another: that of the published weights
 

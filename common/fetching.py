@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from common.errors import BAD_INPUT, UserError
 from common.paths import ROOT
+from portproof.system.errors import BAD_INPUT, UserError
 
 
 def run(what: str, script: str, *words: object) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from common.errors import RunError
+from portproof.system.errors import RunError
 
 SHOWN = 3  # files in the message; all are in a file of the run folder
 

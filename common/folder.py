@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import UserError, show
+from portproof.system.errors import UserError, show
 
 PICTURES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # left by file managers, as are names with a dot first

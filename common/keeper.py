@@ -1,6 +1,5 @@
 """When a run is saved, and when it ends before its time."""
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from common import checkpoints
 from common.checkpoints import SUFFIX
 from common.progress import Progress
 from common.run_folder import RunFolder
-from common.stopping import Stop
+from common.stopping import NoSignals, Stop
 
 LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: each waits for all
 
@@ -19,34 +18,34 @@ class Keeper:
 
     def __init__(
         self,
-        args: argparse.Namespace,
         run: RunFolder,
-        stop: Stop,
-        progress: Progress,
+        stop: Stop | NoSignals,
         steps_per_epoch: int,
         write: Callable[[Path, Progress], None],
-        agree: Callable[[list[int]], list[int]],
-        alone: bool,
+        agree: Callable[[list[int]], list[int]] | None = None,
     ) -> None:
-        """`progress` is where the run begins, and `write` writes a checkpoint to a path.
+        """`write` writes a checkpoint to a path.
 
         `agree` gives the largest of each number over all processes, so that they stop at the same
-        step, and save it. `alone`: there is one process.
+        step, and save it; None where there is one process.
         """
-        self.args = args
+        self.args = run.args
         self.run = run
         self.stop = stop
         self.steps_per_epoch = steps_per_epoch
         self.write = write
-        self.agree = agree
+        self.alone = agree is None
+        self.agree = agree or list
         self.steps = 0  # since the last checkpoint
         self.saved_at = time.monotonic()
         self.stopped_by = 0  # a signal, to any of the processes
-        self.alone = alone
         self.gap = self.ahead = 1  # steps from one look to the next, and of these those to come
         self.looked_at = self.saved_at
-        if run.writes:
-            checkpoints.begin(run.path, SUFFIX[args.framework], self._number(progress))
+
+    def begin(self, progress: Progress) -> None:
+        """Remove the checkpoints that a run which begins at `progress` will write anew."""
+        if self.run.writes:
+            checkpoints.begin(self.run.path, SUFFIX[self.args.framework], self._number(progress))
 
     def is_due(self) -> bool:
         """Say, after each step, whether a checkpoint is to be written now."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from common import networks
 from common.folder import FolderIndex
 from common.paths import ROOT, SAMPLE_DIR
-from common.run_folder import package_versions, replace_whole
+from portproof.system.atomic import replace_whole
+from portproof.system.versions import package_versions
 
 NAME = "model_card.md"
 MOST_CLASSES = 20  # named on the card

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.errors import UserError
 from common.exports import require
 from common.onnx_models import BATCH, FACTS_KEY, INPUT, IR_VERSION, OPSET, OUTPUT
+from portproof.system.errors import UserError
 
 
 class Operation(NamedTuple):

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from common import facts
-from common.errors import UserError
 from common.exports import Exported, require
-from common.state import first_line
+from portproof.system.errors import UserError, first_line
 
 FACTS_KEY = "alexnet"  # of the model's metadata
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"  # names in the exported graph

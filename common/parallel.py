@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from common import processor
+from portproof.system import processor
 
 Result = TypeVar("Result")
 

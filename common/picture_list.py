@@ -4,8 +4,8 @@ import glob
 import os
 from collections.abc import Iterable
 
-from common.errors import UserError
 from common.folder import PICTURES, SYSTEM_FILES
+from portproof.system.errors import UserError
 
 
 def find(words: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from common.draws import Crop
-from common.errors import UserError, show
+from portproof.system.errors import UserError, show
 
 # What a picture may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,
 # it gives to another program to run.

@@ -1,27 +1,9 @@
 """Pictures of a run."""
 
-import logging
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from common.paths import ROOT
-from common.run_folder import replace_whole
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-# matplotlib keeps its font list in the user's home otherwise.
-os.environ.setdefault("MPLCONFIGDIR", str(ROOT / ".cache" / "matplotlib"))
-
-
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of this size in inches."""
-    Path(os.environ["MPLCONFIGDIR"]).mkdir(parents=True, exist_ok=True)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
-    from matplotlib.figure import Figure  # takes a second, needed only where something is drawn
-
-    return Figure(figsize=(width, height), layout="constrained")
+from portproof.report.figures import new_figure
+from portproof.system.atomic import replace_whole
 
 
 def write_curves(path: Path, rows: list[dict], title: str) -> None:

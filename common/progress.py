@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from portproof.system.errors import UserError
 
 
 @dataclass

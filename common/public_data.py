@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from common import fetching, sample, whole_folders
+from common import fetching, sample
 from common.paths import DATA_DIR
+from portproof.system import whole_folders
 
 SIZES = {"cifar10": "170 MB", "imagenette": "340 MB", "flowers102": "350 MB"}  # of the downloads
 LAYOUT = 1  # a change of what `scripts/fetch_dataset.py` writes makes the folder anew

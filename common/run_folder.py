@@ -1,23 +1,19 @@
 """The folder of one run: arguments, metrics, curves, checkpoints."""
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
-import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from common import processor
-from common.errors import FULL, UserError
 from common.paths import RUNS_DIR
-
-METRICS_FILE = "metrics.jsonl"
-PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow")
+from portproof.runs.metrics import METRICS_FILE, parse_metrics
+from portproof.system import processor
+from portproof.system.atomic import json_text, replace_whole, write_json, write_text
+from portproof.system.errors import FULL, UserError
+from portproof.system.versions import package_versions
 
 
 class RunFolder:
@@ -118,24 +114,6 @@ def read_metrics(folder: Path) -> list[dict]:
     return parse_metrics(file.read_text(encoding="utf-8", errors="replace"), file)
 
 
-def parse_metrics(text: str, file: Path) -> list[dict]:
-    """Return the lines of a metrics.jsonl, `text` of `file`. Raises UserError on a damaged one."""
-    rows = []
-    lines = text.splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            whole = isinstance(row["epoch"], int)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            whole = False
-        if not whole and number == len(lines):
-            break  # a run that was killed may have left half a line
-        if not whole:
-            raise UserError(f"{file}, line {number}: not the metrics of an epoch; delete it")
-        rows.append(row)
-    return rows
-
-
 def _default_path(args: argparse.Namespace) -> Path:
     if args.resume:
         return args.resume.parent
@@ -165,83 +143,3 @@ def describe_run(args: argparse.Namespace, gpu: str | None = None) -> dict:
             "gpu": gpu,
         },
     }
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of what is installed of the packages that decide a result."""
-    versions = {}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
-
-
-def write_json(path: Path, value: dict) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    with replace_whole(path) as partial:
-        write_text(partial, json_text(value))
-
-
-def json_text(value: dict, indent: int | None = 2) -> str:
-    """Return `value` as JSON that ends its line; names that are no UTF-8 have surrogates in it."""
-    return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8, whatever the locale; what is none, in a file name, becomes JSON's escape."""
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-
-def write_result(path: Path, value: dict) -> None:
-    """Write what a tool was asked for by --json FILE. Raises UserError where it cannot be."""
-    try:
-        write_json(path, value)
-    except OSError as error:
-        raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
-
-
-def write_report(folder: Path, name: str, page: str) -> Path:
-    """Write the page that a tool was asked for by --report DIR; return its path.
-
-    Raises UserError where it cannot be.
-    """
-    path = folder / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replace_whole(path) as partial:
-            write_text(partial, page)
-    except OSError as error:
-        raise UserError(f"--report {folder}: cannot be written ({error.strerror})") from error
-    return path
-
-
-@contextmanager
-def replace_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.
-
-    The bytes are on the disk before the name is: after a crash `path` is the old file or the new
-    one, never half of one.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, whole or not at all, with no second copy if it can.
-
-    `source` may be replaced afterwards (never rewritten in place): `target` keeps the old contents.
-    """
-    with replace_whole(target) as partial:
-        partial.unlink(missing_ok=True)
-        try:
-            os.link(source, partial)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(source, partial)

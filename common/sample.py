@@ -12,7 +12,7 @@ or exponential, whose last bit differs between machines; and no chroma subsampli
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from common import draws, errors, whole_folders
+from common import draws
 from common.paths import ROOT, SAMPLE_DIR
-from common.run_folder import replace_whole
+from portproof.system import errors, whole_folders
+from portproof.system.atomic import replace_whole
 
 VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
 TRAIN_PER_CLASS = 200
@@ -242,14 +243,14 @@ def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 12
         sheet.save(partial, "PNG")
 
 
-def main() -> None:
-    from common.command_line import Parser  # here, since it asks this module where the sample is
+def main(argv: Sequence[str] | None = None) -> None:
+    from portproof.system.command_line import Parser
 
     parser = Parser(prog="common.sample", description="Draw the embedded sample.")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="only make this PNG")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.contact_sheet:
         write_contact_sheet(args.contact_sheet, args.seed)
     else:

@@ -31,3 +31,14 @@ class Stop:
             name = signal.Signals(number).name
             print(f"stopped by {name}: {told}", file=sys.stderr, flush=True)
         raise SystemExit(128 + number)
+
+
+class NoSignals:
+    """Stands for Stop where the process belongs to somebody else: no handler is set."""
+
+    def __init__(self) -> None:
+        self.signal = 0  # set by who asks the run to stop
+
+    def leave(self, number: int, told: str) -> None:
+        """End as after a signal."""
+        raise SystemExit(128 + number)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from common import processor
+from portproof.system import processor
 
 MUCH = 0.3  # of the time
 SHORT = 20.0  # seconds; of so short an epoch, starting the loader is a large part

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.args import LARGEST_IMAGE, SMALLEST_IMAGE
-from common.command_line import Parser, device, whole
+from portproof.system.command_line import Parser, device, whole
 
 
 def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:

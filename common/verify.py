@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from common import whole_folders
-from common.errors import UserError, show
 from common.folder import BadPicture, FolderIndex, Paths, file_key
 from common.parallel import on_all_cores
 from common.paths import CACHE_DIR
 from common.pictures import find_fault
-from common.run_folder import replace_whole
+from portproof.system import whole_folders
+from portproof.system.atomic import replace_whole
+from portproof.system.errors import UserError, show
 
 
 def leave_out_bad(

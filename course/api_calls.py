@@ -1,4 +1,4 @@
-"""Every call of a framework that the trees make, read from their own text.
+"""Every call of a framework that the trees and examples/ make, read from their own text.
 
     python -m course.api_calls            # the calls of both trees, with their places
 
@@ -14,12 +14,13 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from common import errors
-from common.command_line import Parser
 from common.paths import ROOT
+from portproof.system import errors
+from portproof.system.command_line import Parser
 
 FRAMEWORKS = {"torch": ("torch", "torchvision"), "paddle": ("paddle",)}
 # Classes whose methods are looked for, the likelier first.
@@ -60,13 +61,16 @@ Places = dict[str, list[str]]  # call -> FILE:LINE
 
 
 def calls(framework: str) -> Places:
-    """Return every call of its framework that a tree makes."""
+    """Return every call of its framework that a tree, or an example beside it, makes."""
     found = defaultdict(list)
     tree = ROOT / f"AlexNet-{framework}"
-    for path in sorted(tree.rglob("*.py")):
+    examples = ROOT / "examples"
+    files = [(tree, path) for path in sorted(tree.rglob("*.py"))]
+    files += [(ROOT, path) for path in sorted(examples.glob(f"*_{framework}.py"))]
+    for folder, path in files:
         reader = Reader(framework, ast.parse(path.read_text()))
         for name, line in reader.found:
-            found[name].append(f"{path.relative_to(tree)}:{line}")
+            found[name].append(f"{path.relative_to(folder)}:{line}")
     return dict(sorted(found.items()))
 
 
@@ -159,17 +163,11 @@ class Reader(ast.NodeVisitor):
         receiver, name = method.value, method.attr
         if isinstance(receiver, ast.Name) and receiver.id in self.own:
             return None  # a class or function of the file
-        if isinstance(receiver, ast.Name):
-            known = next(
-                (one[receiver.id] for one in reversed(self.types) if receiver.id in one), ""
-            )
-            kind = known or NAMED.get(receiver.id, "")
-            if kind == "Module" and self.framework == "paddle":
-                kind = "Layer"
-            if kind and kind != "other" and name in methods[kind]:
-                return kind
-            if kind == "other" or receiver.id == "np":
-                return None
+        kind = self.kind_of(receiver)
+        if kind and kind != "other" and name in methods[kind]:
+            return kind
+        if kind == "other":
+            return None
         begin = receiver
         while isinstance(begin, (ast.Attribute, ast.Call, ast.Subscript)):
             begin = begin.func if isinstance(begin, ast.Call) else begin.value
@@ -179,6 +177,19 @@ class Reader(ast.NodeVisitor):
         if name in self.own or any(hasattr(cls, name) for cls in PLAIN):
             return None
         return next((kind for kind in methods if name in methods[kind]), None)
+
+    def kind_of(self, receiver: ast.expr) -> str:
+        """Return the class of a variable or a field; "other" for none of ours, "" if unknown."""
+        if isinstance(receiver, ast.Attribute):  # trainer.optimizer
+            kind = NAMED.get(receiver.attr, "")
+        elif isinstance(receiver, ast.Name):
+            if receiver.id == "np":
+                return "other"
+            known = (one[receiver.id] for one in reversed(self.types) if receiver.id in one)
+            kind = next(known, "") or NAMED.get(receiver.id, "")
+        else:
+            return ""
+        return "Layer" if (kind, self.framework) == ("Module", "paddle") else kind
 
 
 @cache
@@ -195,12 +206,12 @@ def methods_of(framework: str) -> dict[str, set[str]]:
     return {kind: set(names) for kind, names in zip(classes, lists, strict=True)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m course.api_calls",
         description=__doc__,
     )
-    parser.parse_args()
+    parser.parse_args(argv)
     for framework in FRAMEWORKS:
         print(f"{framework}:")
         for name, places in calls(framework).items():

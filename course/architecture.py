@@ -10,12 +10,14 @@ to the trees' own code.
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import errors, plots
-from common.command_line import Parser
-from common.run_folder import replace_whole
+from common import plots
+from portproof.system import errors
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser
 
 CLASSES = 1000
 
@@ -256,14 +258,14 @@ def draw_shares(axes, counted: list[Counted]) -> None:
     axes.legend(frameon=False, loc="upper left")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m course.architecture",
         description=__doc__,
     )
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
     parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     for name, (title, layers, pixels) in NETWORKS.items():
         if args.only in (None, name):
             print(f"{title[0].upper()}{title[1:]}:\n\n{table(count(layers, pixels), pixels)}\n")

@@ -9,10 +9,11 @@ no lines that begin with % or !.
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from common import errors
-from common.command_line import Parser
+from portproof.system import errors
+from portproof.system.command_line import Parser
 
 PROGRAM = """
 import json, sys
@@ -45,7 +46,7 @@ def is_clean(path: Path) -> bool:
     return not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m course.notebooks",
         description=__doc__,
@@ -54,7 +55,7 @@ def main() -> int:
         "notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help="to be run in turn"
     )
     status = 0
-    for path in parser.parse_args().notebooks:
+    for path in parser.parse_args(argv).notebooks:
         done = run(path)
         print(done.stdout, end="")
         if done.returncode:

@@ -12,16 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from common import errors, plots
-from common.command_line import Parser
+from common import plots
 from common.paths import ROOT
-from common.run_folder import replace_whole
 from course import plant
+from portproof.system import errors
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser
 
 COLORS = {"torch": "#ee4c2c", "paddle": "#2f6bff", "float64": "#14632b", "float32": "#e0a100"}
 EPOCHS, STEPS = 90, 4  # of the drawn schedules: epochs, and steps of an epoch
@@ -40,16 +41,17 @@ def compare(tool: str, *options: object) -> dict:
         return json.loads((desk / "found.json").read_text())
 
 
-def run(script: Path, *options: object) -> None:
-    """Run a script of the project. Raises UserError where it fails."""
+def run(words: list, path: str = str(ROOT)) -> str:
+    """Run Python with these words; return what it prints. Raises UserError where it fails."""
     done = subprocess.run(
-        [sys.executable, str(script), *map(str, options)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        [sys.executable, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,
     )
     if done.returncode:
-        raise errors.UserError(f"{script.name}: {done.stderr or done.stdout}; mend that first")
+        raise errors.UserError(f"{words[0]}: {done.stderr or done.stdout}; mend that first")
+    return done.stdout
 
 
 def draw_forward(axes) -> None:
@@ -108,15 +110,30 @@ def draw_rates(axes) -> None:
     axes.legend(handles=handles)
 
 
+# Prints the learning rate of a tree at each step, as JSON: FRAMEWORK STEPS-AN-EPOCH, options.
+RATES = """
+import importlib, json, sys
+import optim
+from common.args import parse
+
+framework, steps_per_epoch, *options = sys.argv[1:]
+nn = importlib.import_module(f"{framework}.nn")
+args = parse(framework, options)
+optimizer, scheduler = optim.build(nn.Linear(2, 2), args, int(steps_per_epoch))
+rates = []
+for _ in range(args.epochs * int(steps_per_epoch)):
+    rates.append(optim.current_lr(optimizer))
+    optimizer.step()
+    scheduler.step()
+print(json.dumps(rates))
+"""
+
+
 def read_rates(framework: str, options: list) -> np.ndarray:
     """Return the learning rate of a tree at each step, as its optimizer has it."""
-    with tempfile.TemporaryDirectory() as name:
-        request = Path(name) / "request.json"
-        part = {"arguments": list(map(str, options)), "schedule": {"steps_per_epoch": STEPS}}
-        request.write_text(json.dumps(part))
-        run(ROOT / f"AlexNet-{framework}" / "probe.py", request, name)
-        with np.load(Path(name) / "schedule.npz") as arrays:
-            return arrays["lr"]
+    path = os.pathsep.join(map(str, (ROOT / f"AlexNet-{framework}", ROOT)))
+    printed = run(["-c", RATES, framework, STEPS, *options], path)
+    return np.array(json.loads(printed.splitlines()[-1]))
 
 
 def draw_converters(axes) -> None:
@@ -177,14 +194,14 @@ PICTURES: dict[str, Callable] = {
 HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m course.pictures",
         description=__doc__,
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
     for name, draw in PICTURES.items():
         if args.only in (None, name):

@@ -9,13 +9,14 @@ hidden layers of 32 units in place of 4,096, so that a tool takes seconds.
 """
 
 import difflib
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from common import errors
-from common.command_line import Parser
-from common.paths import ROOT
-from common.trees import SMALL, Edits, copy_tree
+from portproof.system import errors
+from portproof.system.command_line import Parser
 from tests import planted, planted_data, planted_training
+from tests.trees import SMALL, Edits, copy_tree
 
 # By the checkpoint at which it shows: a fault of the list in tests/planted*.py.
 EXERCISES = {
@@ -66,42 +67,39 @@ def plant(name: str, folder: Path) -> None:
 def solution(name: str, folder: Path) -> str:
     """Return what differs between the faulty tree and a right one, as a diff.
 
-    Raises UserError where `folder` holds no exercise, or another one.
+    Raises UserError where `folder` holds no exercise.
     """
-    changed = {file for file, _, _ in edits_of(EXERCISES[name])[0]}
     lines = []
-    for file in sorted(changed):
-        path = folder / "AlexNet-paddle" / file
-        if not path.is_file():
-            raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
-        right = right_text(name, file)
-        difference = list(
-            difflib.unified_diff(
+    with tempfile.TemporaryDirectory() as place:
+        right = right_tree(name, Path(place) / "AlexNet-paddle")
+        for path in sorted(right.rglob("*.py")):
+            file = path.relative_to(right)
+            yours = folder / "AlexNet-paddle" / file
+            if not yours.is_file():
+                raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
+            difference = difflib.unified_diff(
+                yours.read_text().splitlines(),
                 path.read_text().splitlines(),
-                right.splitlines(),
                 "yours",
                 f"right: {file}",
                 lineterm="",
                 n=1,
             )
-        )
-        # Where a part begins stands in the text around it, not in numbers.
-        lines += ["..." if line.startswith("@@") else line for line in difference]
+            # Where a part begins stands in the text around it, not in numbers.
+            lines += ["..." if line.startswith("@@") else line for line in difference]
     return "\n".join(lines) or "your tree is right"
 
 
-def right_text(name: str, file: str) -> str:
-    """Return a file of the Paddle tree as it should be: with what torch's copy has as well."""
-    text = (ROOT / "AlexNet-paddle" / file).read_text()
+def right_tree(name: str, target: Path) -> Path:
+    """Write the Paddle tree as it should be: with what torch's copy has as well."""
+    edits = []
     if name == "training":  # torch has gained a layer, which Paddle needs too, with its own default
         conv = planted.CONV1
-        text = text.replace(conv, conv + " nn.BatchNorm2D(64, momentum=0.9),")
-    for _, old, new in SMALL:
-        text = text.replace(old, new)
-    return text
+        edits = planted.model(conv, conv + ", nn.BatchNorm2D(64, momentum=0.9)")
+    return copy_tree("paddle", target, [*edits, *SMALL])
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m course.plant",
         description=__doc__,
@@ -111,7 +109,7 @@ def main() -> None:
     )
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="a new folder")
     parser.add_argument("--solution", action="store_true", help="show what is wrong in DIR")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.name is None:
         print("exercises: " + ", ".join(EXERCISES))
         return

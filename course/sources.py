@@ -13,8 +13,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from common.errors import UserError
 from common.paths import ROOT
+from portproof.system.errors import UserError
 
 TREES = ("AlexNet-torch", "AlexNet-paddle")
 CODE_LINE = re.compile(

@@ -26,16 +26,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import errors, public_data
-from common.args import LARGEST_SEED
-from common.command_line import Parser, whole
-from common.errors import RunError, UserError
+from common import public_data
 from common.paths import ROOT, RUNS_DIR
 from common.recipes import RECIPES
-from common.whole_folders import locked
 from experiments import accuracy_page
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run, write_csv
 from experiments.pictures import fingerprint
+from portproof.system import errors
+from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.errors import RunError, UserError
+from portproof.system.whole_folders import locked
 
 FRAMEWORKS = ("torch", "paddle")
 KEY = ("recipe", "options", "framework", "seed")
@@ -46,8 +46,8 @@ STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}  # exit status after Ctrl-
 Row = dict[str, Any]  # of one training, by the names in STORED; read from a file, all are texts
 
 
-def main() -> int:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse(argv)
     rows = read_table(args.table)
     own_pictures = fingerprint(public_data.locate(args))
     for seed in args.seeds:
@@ -76,7 +76,7 @@ def main() -> int:
     return 0
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="experiments.accuracy",
         description=__doc__,
@@ -116,7 +116,7 @@ def parse() -> argparse.Namespace:
         "--table", type=Path, metavar="FILE", help="(accuracy.csv in the folder of --runs)"
     )
     parser.add_argument("more", nargs="*", metavar="-- OPTION", help="options of train.sh")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.recipe is None:
         if args.dataset not in RECIPES:
             parser.error(f"--recipe names what to train by; one of {', '.join(sorted(RECIPES))}")

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from common.run_folder import replace_whole, write_text
 from experiments.pages import markdown, spread
-from tools import equivalence
+from portproof.runs import equivalence
+from portproof.system.atomic import replace_whole, write_text
 
 MARGIN, POWER = 0.15, 0.8  # points: what compare_runs takes; and the chance to show it
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}

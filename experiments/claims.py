@@ -23,16 +23,17 @@ trainings are not run again, and the others go on from their checkpoints.
 import argparse
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from common import errors, processor, public_data, sample
-from common.args import LARGEST_SEED
-from common.command_line import Parser, whole
+from common import public_data, sample
 from common.paths import RUNS_DIR
 from experiments import report
 from experiments.pictures import choose, described
 from experiments.plan import ARMS, CLAIMS, FRAMEWORKS, Run, runs_of, search_runs
 from experiments.runs import Result, Workplace, perform_all
+from portproof.system import errors, processor
+from portproof.system.command_line import LARGEST_SEED, Parser, whole
 
 # Seconds for an epoch of 10,000 + 5,000 pictures, and around the epochs, on one core of an AMD EPYC
 # (Zen 5): the first estimate, until trainings of this call are over.
@@ -42,8 +43,8 @@ USUAL_PICTURES = 10_000 + 5_000
 SAMPLE = "sample"
 
 
-def main() -> None:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
     signal.signal(signal.SIGTERM, leave)
     place = Workplace(args.work, args.work / "pictures")
     wanted = runs_of(args.claims, args.frameworks, args.seeds, args.epochs)
@@ -64,7 +65,7 @@ def main() -> None:
     print(f"look at: {args.output}")
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="experiments.claims",
         description=__doc__,
@@ -143,7 +144,7 @@ def parse() -> argparse.Namespace:
     run.add_argument(
         "--report-only", action="store_true", help="train nothing; report what is finished"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.data_path and args.dataset:
         parser.error("--data-path names pictures of your own and --dataset public ones")
     if args.data_path and not args.data_path.is_dir():

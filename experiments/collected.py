@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
-from common.run_folder import read_metrics, replace_whole
+from common.run_folder import read_metrics
+from portproof.system.atomic import replace_whole
+from portproof.system.errors import UserError
 
 COLUMNS = (
     "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.plots import new_figure
-from common.run_folder import replace_whole
 from experiments import parting
+from portproof.system.atomic import replace_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

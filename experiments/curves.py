@@ -21,25 +21,32 @@ import argparse
 import csv
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from common import errors, folder, networks, processor, public_data
-from common.args import LARGEST_IMAGE, LARGEST_SEED
-from common.command_line import Parser, whole
-from common.errors import UserError
+from common import folder, networks, public_data
+from common.args import LARGEST_IMAGE
 from common.paths import RUNS_DIR
+from common.project import PROJECT
 from common.recipes import RECIPES, Recipe
-from common.run_folder import package_versions, replace_whole
 from experiments import curve_plot, parting
-from tools import tensors
-from tools.probes import FRAMEWORKS, NAMES, Side, add_trees, scratch
-from tools.rehearsals import Rehearsals, exact
+from portproof.cli.project import add_ports, sides
+from portproof.core.training_pair import Request, TrainingPair, exact
+from portproof.system import errors, processor
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.versions import package_versions
+from portproof.weights import tensors
+from portproof.worker.cache import Records
+from portproof.worker.client import scratch
 
 STEPS, FLOAT64_STEPS = 400, 150  # float64 takes three times as long
 BATCH = 32
@@ -67,8 +74,8 @@ class Pair:
         object.__setattr__(self, "difference", parting.relative(self.own, self.theirs))
 
 
-def main() -> int:
-    args = parse()
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse(argv)
     data_path = public_data.locate(args)
     pictures, _ = folder.index_data(data_path)
     make_folder(args.output)
@@ -95,7 +102,7 @@ def main() -> int:
     return int(is_fault)
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="experiments.curves",
         description=__doc__,
@@ -141,11 +148,11 @@ def parse() -> argparse.Namespace:
         metavar="N",
         help="of weights, order, crops and dropout (0)",
     )
-    add_trees(parser)
+    add_ports(parser, PROJECT)
     parser.add_argument(
         "--output", type=Path, default=RUNS_DIR / "curves", metavar="DIR", help="(runs/curves)"
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     if args.float64_steps is None:
@@ -182,64 +189,61 @@ def train_all(
     UserError where a tree cannot be run, and where the two read other batches.
     """
     recipe = RECIPES[args.recipe]
-    rehearsals = Rehearsals(
-        {name: Side(name, tree(args, name), environment=ONE_THREAD) for name in FRAMEWORKS},
-        place / "rehearsals",
+    ports = sides(args, PROJECT)
+    pair = TrainingPair(
+        {name: replace(side, environment=ONE_THREAD) for name, side in ports.items()},
+        place / "pair",
         args.seed,
         None,
         data_path,
         args.image_size,
         args.batch_size,
         recipe.model,
+        records=Records(PROJECT.records),
     )
-    rehearsals.folder.mkdir()
-    options = options_of(args.recipe, recipe, args.batch_size, args.steps)
+    pair.folder.mkdir()
+    settings = settings_of(args.recipe, recipe, args.batch_size, args.steps)
     print("the same weights for both ...", flush=True)
-    rehearsals.prepare()
-    flip_last_bit(rehearsals)
-    with progress(rehearsals, "reading batches", args.steps, "images-*.npy"):
-        batches = rehearsals.shared_batches(args.steps, *options)
+    pair.prepare()
+    flip_last_bit(pair)
+    with progress(pair, "reading batches", args.steps, "images-*.npy"):
+        batches = pair.shared_batches(args.steps, settings)
     if batches is None:
         raise UserError("the trees read other batches; tools/compare_data.py tells which and why")
     losses = {}
     all_steps = (args.steps, args.float64_steps, args.control_steps)
     for (weights, dtype), steps in zip(DTYPE.items(), all_steps, strict=True):
-        with progress(rehearsals, weights, steps, "logits-*.npy"):
-            reports = rehearsals.ask(
-                "training",
-                *options,
-                weights=weights,
-                steps=steps,
-                dtype=dtype,
-                seed=args.seed,
-                batches=batches,
-                kinds=[],
-            )
+        with progress(pair, weights, steps, "logits-*.npy"):
+            plan = {"steps": steps, "seed": args.seed, "kinds": []}
+            recording = {"dtype": dtype, "batches": batches, "plan": plan}
+            reports = pair.ask(Request("training", settings, weights, recording))
         for name, report in reports.items():
             losses[name, weights] = np.array([row["loss"] for row in report["rows"]])
     return losses
 
 
-def tree(args: argparse.Namespace, framework: str) -> Path:
-    return getattr(args, f"{framework}_tree")
-
-
-def options_of(name: str, recipe: Recipe, batch_size: int, steps: int) -> list[str]:
-    """Return the options of train.py: the recipe at a constant rate, for batches of this size."""
+def settings_of(name: str, recipe: Recipe, batch_size: int, steps: int) -> dict[str, Any]:
+    """Return the settings of a port: the recipe at a constant rate, for batches of this size."""
     # By the square root of the batch: "One weird trick", https://arxiv.org/abs/1404.5997
     rate = recipe.lr / recipe.gpus * (batch_size / recipe.batch_size) ** 0.5
-    return [
-        *("--recipe", name, "--dropout", str(recipe.dropout), "--lr", exact(rate)),
-        *("--momentum", exact(recipe.momentum), "--weight-decay", exact(recipe.weight_decay)),
-        *("--gpus", "1", "--schedule", "step", "--lr-step-size", str(steps + 1)),
-        *("--warmup-epochs", "0", "--epochs", str(steps + 1)),  # a step is at most an epoch
-    ]
+    return {
+        "recipe": name,
+        "dropout": recipe.dropout,
+        "lr": exact(rate),
+        "momentum": exact(recipe.momentum),
+        "weight_decay": exact(recipe.weight_decay),
+        "gpus": 1,
+        "schedule": "step",
+        "lr_step_size": steps + 1,
+        "warmup_epochs": 0,
+        "epochs": steps + 1,  # a step is at most an epoch
+    }
 
 
-def flip_last_bit(rehearsals: Rehearsals) -> None:
+def flip_last_bit(pair: TrainingPair) -> None:
     """Write the float32 weights of each side again, with another last bit in the very first one."""
     for name in FRAMEWORKS:
-        source = rehearsals.files[name, "float32"]
+        source = pair.files[name, "float32"]
         target = source.with_name(f"{source.stem}-flipped.safetensors")
         if not target.exists():  # both may have the same file
             weights = tensors.read(source)
@@ -247,22 +251,22 @@ def flip_last_bit(rehearsals: Rehearsals) -> None:
             array = np.array(weights[first].array)
             array.view(np.uint32).reshape(-1)[0] ^= 1
             tensors.write(target, weights | {first: tensors.from_array(array)})
-        rehearsals.files[name, FLIPPED] = target
+        pair.files[name, FLIPPED] = target
 
 
 @contextmanager
-def progress(rehearsals: Rehearsals, what: str, steps: int, files: str) -> Iterator[None]:
+def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[None]:
     """Show how far both sides are with what is asked within: each step leaves a file of that name.
 
     One line at the end; a bar while it goes on, where a person looks.
     """
     start, over = time.perf_counter(), threading.Event()
-    asked = f"{rehearsals.asked + 1}-*"
+    asked = f"{pair.asked + 1}-*"
     bar = tqdm(total=steps * len(FRAMEWORKS), desc=what, unit="step", disable=None, leave=False)
 
     def watch() -> None:
         while not over.wait(1.0):
-            bar.update(sum(1 for _ in rehearsals.folder.glob(f"{asked}/*/{files}")) - bar.n)
+            bar.update(sum(1 for _ in pair.folder.glob(f"{asked}/*/{files}")) - bar.n)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -349,8 +353,8 @@ def as_table(pairs: list[Pair]) -> list[str]:
 def write_page(path: Path, args: argparse.Namespace, data: str, paragraphs: list[str]) -> None:
     """Write the table with what made it; `data` says which pictures."""
     recipe = RECIPES[args.recipe]
-    options = options_of(args.recipe, recipe, args.batch_size, args.steps)
-    rate = float(options[options.index("--lr") + 1])
+    settings = settings_of(args.recipe, recipe, args.batch_size, args.steps)
+    rate = settings["lr"]
     versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
     _, model, _ = processor.describe()
     given = f"--dataset {args.dataset}" if args.dataset else ""

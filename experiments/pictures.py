@@ -5,8 +5,8 @@ import json
 import os
 from pathlib import Path
 
-from common import whole_folders
 from common.folder import FolderIndex, index_data
+from portproof.system import whole_folders
 
 WHAT = "pictures"  # pictures.json marks a complete folder
 

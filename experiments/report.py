@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.plots import new_figure
-from common.run_folder import replace_whole, write_text
 from experiments import pages
 from experiments.collected import write_csv
 from experiments.plan import CLAIMS, FRAMEWORKS, GOAL, claims_of
 from experiments.runs import Result, last_seen
 from experiments.verdicts import Effect, difference, ratio
+from portproof.system.atomic import replace_whole, write_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from common.checkpoints import SUFFIX
-from common.errors import RunError, UserError
 from common.paths import ROOT
-from common.run_folder import read_metrics, write_json
+from common.run_folder import read_metrics
 from experiments.plan import GOAL, Run
+from portproof.system.atomic import write_json
+from portproof.system.errors import RunError, UserError
 
 # One thread for each training, and no spinning while it waits: they share the cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KMP_BLOCKTIME": "0"}

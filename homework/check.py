@@ -10,23 +10,25 @@ Exit status: 0 all passed, 1 not yet, 2 wrong usage.
 import argparse
 import secrets
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from common import errors
-from common.command_line import Parser, whole
-from common.run_folder import package_versions, write_result
 from homework import plan
 from homework.grading import Grader
 from homework.plan import PASSED, POINTS, Drawn, Grade
-from tools.probes import Side, kept_running, scratch
+from portproof.system import errors
+from portproof.system.atomic import write_result
+from portproof.system.command_line import Parser, whole
+from portproof.system.versions import package_versions
+from portproof.worker.client import Side, kept_running, scratch
 
 LARGEST_SEED = 1_000_000
 
 
-def main(given: dict[int | None, Side] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, given: dict[int | None, Side] | None = None) -> int:
     """Grade; `given` holds torch sides that have been made before, by width."""
-    args = parse()
+    args = parse(argv)
     port = plan.read(args.port)
     chosen = args.only or list(POINTS)
     drawn = Drawn.of(secrets.randbelow(LARGEST_SEED) if args.seed is None else args.seed)
@@ -43,7 +45,7 @@ def main(given: dict[int | None, Side] | None = None) -> int:
     return 0 if all(grade.verdict == PASSED for grade in grades) else 1
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="python -m homework.check",
         description=__doc__,
@@ -60,7 +62,7 @@ def parse() -> argparse.Namespace:
         help="of weights, pictures and sizes, to repeat a grading (another one each time)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if not args.port.is_dir():
         parser.error(f"{args.port}: there is no such folder; python -m homework.start makes it")
     return args

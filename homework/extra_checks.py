@@ -3,28 +3,31 @@
 from dataclasses import replace
 from math import prod
 
-import numpy as np
-
-from homework import trees
 from homework.plan import Drawn
-from tools import forward, kinds, small_checks
-from tools.matching import Network
-from tools.rehearsals import Rehearsals
-from tools.verdicts import ALIGNED, Verdict
+from homework.trees import MODEL
+from portproof.checks import forward, loss
+from portproof.core.comparison import describe
+from portproof.core.inputs import Inputs
+from portproof.core.training_pair import TrainingPair
+from portproof.core.verdict import ALIGNED, Verdict
+from portproof.networks import layer_types
+from portproof.networks.matching import Network
 
-SMOOTHING = "0.1"
+SMOOTHING = 0.1
 SMOOTHED = 1e-6  # relative; Paddle keeps the smoothing as a float32 number
 
 
-def check_forward(rehearsals: Rehearsals, drawn: Drawn) -> Verdict:
+def check_forward(pair: TrainingPair, drawn: Drawn) -> Verdict:
     """Compare every layer's output at two sizes, and the network made without arguments."""
     verdict = Verdict("forward")
-    counts = {side: count(network) for side, network in describe_default(rehearsals).items()}
-    model = {"arguments": {"num_classes": drawn.classes}}
-    sides = {name: replace(side, model=model) for name, side in rehearsals.sides.items()}
-    folder = rehearsals.folder / "forward"
+    counts = {side: count(network) for side, network in describe_default(pair).items()}
+    sides = {
+        name: replace(side, settings=side.settings | {"classes": drawn.classes})
+        for name, side in pair.sides.items()
+    }
+    folder = pair.folder / "forward"
     folder.mkdir()
-    inputs = forward.Inputs(None, "float32", 2, drawn.sizes, None, drawn.seed)
+    inputs = Inputs(None, "float32", 2, drawn.sizes, None, drawn.seed)
     found = forward.compare(sides, folder, inputs)
     rows = [row.float64.relative for rows in found.rows.values() for row in rows if row.float64]
     verdict.float64 = max(rows, default=None)
@@ -38,27 +41,25 @@ def check_forward(rehearsals: Rehearsals, drawn: Drawn) -> Verdict:
     return verdict
 
 
-def describe_default(rehearsals: Rehearsals) -> dict[str, Network]:
+def describe_default(pair: TrainingPair) -> dict[str, Network]:
     """Return the networks as they are made without arguments."""
     sides = {
-        name: replace(side, model={"name": f"{side.tree / trees.MODEL}:ResNet18", "arguments": {}})
-        for name, side in rehearsals.sides.items()
+        name: replace(side, model={"name": f"{side.folder / MODEL}:ResNet18", "arguments": {}})
+        for name, side in pair.sides.items()
     }
-    example = np.zeros([1, 3, 64, 64], np.float32)
-    return forward.describe(sides, rehearsals.folder / "default", example, "float32")
+    return describe(sides, pair.folder / "default", [1, 3, 64, 64], "float32")
 
 
 def count(network: Network) -> int:
     """Return the number of parameters and running statistics."""
     keys = network.keys.values()
-    return sum(prod(key.shape) for key in keys if key.role != kinds.COUNTER and not key.tied)
+    return sum(prod(key.shape) for key in keys if key.role != layer_types.COUNTER and not key.tied)
 
 
-def check_loss(rehearsals: Rehearsals) -> Verdict:
+def check_loss(pair: TrainingPair) -> Verdict:
     """Compare the loss without label smoothing and with it."""
-    verdict = small_checks.check_loss(rehearsals)
+    verdict = loss.check_loss(pair)
     if verdict.verdict == ALIGNED:
-        verdict = small_checks.check_loss(
-            rehearsals, "--label-smoothing", SMOOTHING, tolerance=SMOOTHED
-        )
+        settings = {"label_smoothing": SMOOTHING}
+        verdict = loss.check_loss(pair, settings, tolerance=SMOOTHED)
     return verdict

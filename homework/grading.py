@@ -9,13 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import UserError
+from common.project import PROJECT
 from homework import extra_checks, hints, trees
 from homework.plan import ALONE, MODEL, NEEDS, PASSED, POINTS, USES, WAITS, Drawn, Grade, Port
-from tools import kinds, small_checks, training_checks
-from tools.probes import NAMES, Side
-from tools.rehearsals import Rehearsals
-from tools.verdicts import ALIGNED, ERROR, Verdict
+from portproof.checks import backward, init, lr, metric, optimizer, training
+from portproof.core.training_pair import TrainingPair
+from portproof.core.verdict import ALIGNED, ERROR, Verdict
+from portproof.networks import layer_types
+from portproof.system.errors import UserError
+from portproof.system.frameworks import NAMES
+from portproof.worker.cache import Records
+from portproof.worker.client import Side
 
 STEPS = 4
 PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")
@@ -30,7 +34,7 @@ class Grader:
     ) -> None:
         self.port, self.drawn, self.folder = port, drawn, folder
         self.given = {} if given is None else given
-        self.made: dict[tuple, Rehearsals] = {}  # by files and width
+        self.made: dict[tuple, TrainingPair] = {}  # by files and width
         self.lacks_partners = False  # the student's network has other parameters than the torch one
 
     def grade(self, chosen: list[str], tell: Callable[[str], None] = lambda text: None):
@@ -43,7 +47,7 @@ class Grader:
             grade.seconds = round(time.perf_counter() - start, 1)
             yield grade
 
-    def rehearsals_for(self, name: str) -> Rehearsals | None:
+    def pair_for(self, name: str) -> TrainingPair | None:
         """Return what a checkpoint is graded on; None where a file that it needs cannot be run.
 
         That is the student's network or, where it cannot serve, a small one. Raises UserError where
@@ -73,7 +77,7 @@ class Grader:
             return files, self.drawn.width
         return tuple(file for file in files if file != MODEL), None
 
-    def assemble(self, files: tuple[str, ...], width: int | None) -> Rehearsals:
+    def assemble(self, files: tuple[str, ...], width: int | None) -> TrainingPair:
         """Put the trees together and prepare what all checkpoints begin with."""
         place = self.folder / str(len(list(self.folder.iterdir())))
         if width not in self.given:
@@ -85,9 +89,15 @@ class Grader:
             "torch": self.given[width],
             "paddle": trees.assemble("paddle", place / "port", own, width),
         }
-        (place / "rehearsals").mkdir()
+        (place / "pair").mkdir()
         size = self.drawn.training_size
-        found = Rehearsals(sides, place / "rehearsals", self.drawn.seed, image_size=size)
+        found = TrainingPair(
+            sides,
+            place / "pair",
+            self.drawn.seed,
+            image_size=size,
+            records=Records(PROJECT.records),
+        )
         found.prepare()
         return found
 
@@ -174,7 +184,7 @@ class Grader:
         One in a file that the checkpoint is not about costs nothing: it is run without that file.
         None where a file that it is about cannot be run.
         """
-        while (given := self.rehearsals_for(name)) is not None:
+        while (given := self.pair_for(name)) is not None:
             try:
                 return self.check(name, given)
             except UserError as error:
@@ -186,19 +196,19 @@ class Grader:
                 self.port.spared.add(file)
         return None
 
-    def check(self, name: str, given: Rehearsals) -> Verdict:
+    def check(self, name: str, given: TrainingPair) -> Verdict:
         """Run the tool of a checkpoint."""
         if name == "forward":
             return extra_checks.check_forward(given, self.drawn)
         if name == "training":
-            return training_checks.check_training(given, STEPS)[0]
-        checks: dict[str, Callable[[Rehearsals], Verdict]] = {
-            "init": small_checks.check_init,
-            "metric": small_checks.check_metric,
+            return training.check_training(given, STEPS)[0]
+        checks: dict[str, Callable[[TrainingPair], Verdict]] = {
+            "init": init.check_init,
+            "metric": metric.check_metric,
             "loss": extra_checks.check_loss,
-            "backward": training_checks.check_backward,
-            "lr": small_checks.check_lr,
-            "optimizer": training_checks.check_optimizer,
+            "backward": backward.check_backward,
+            "lr": lr.check_lr,
+            "optimizer": optimizer.check_optimizer,
         }
         return checks[name](given)
 
@@ -212,13 +222,13 @@ def waits_for(name: str, earlier: dict[str, Grade]) -> str | None:
     return next(iter(lost), None)
 
 
-def all_paired(rehearsals: Rehearsals) -> bool:
+def all_paired(pair: TrainingPair) -> bool:
     """Say whether every tensor of both networks has a partner of its shape."""
-    keys = rehearsals.match.keys
+    keys = pair.match.keys
     partners = {"torch": set(keys), "paddle": set(keys.values())}
     return all(
-        key.key in partners[side] or key.role == kinds.COUNTER
-        for side, network in rehearsals.networks.items()
+        key.key in partners[side] or key.role == layer_types.COUNTER
+        for side, network in pair.networks.items()
         for key in network.keys.values()
     )
 

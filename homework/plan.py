@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common.errors import UserError
 from homework import rules, trees
+from portproof.system.errors import UserError
 
 MODEL = trees.MODEL
 POINTS = {

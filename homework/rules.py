@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import UserError
+from portproof.system.errors import UserError
 
 MODULES = {
     *("paddle", "numpy", "math", "argparse", "typing", "collections", "functools", "itertools"),

@@ -6,20 +6,21 @@ Exit status: 0 done, 2 wrong usage.
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from common import errors
-from common.command_line import Parser
 from homework.trees import FILES, STARTER
+from portproof.system import errors
+from portproof.system.command_line import Parser
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="python -m homework.start",
         description=__doc__,
     )
     parser.add_argument("port", type=Path, metavar="DIR", help="a folder that is not there yet")
-    target = parser.parse_args().port
+    target = parser.parse_args(argv).port
     try:
         shutil.copytree(STARTER, target, ignore=shutil.ignore_patterns("__pycache__"))
     except FileExistsError:

@@ -4,18 +4,19 @@ python scripts/collect_runs.py docs/results/sample.csv runs/*-sample-*
 """
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
-from common import errors
-from common.command_line import Parser
 from experiments.collected import COLUMNS, read_run, write_csv
+from portproof.system import errors
+from portproof.system.command_line import Parser
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("table", type=Path, metavar="FILE.csv", help="the CSV file to write")
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     lines = [read_run(folder) for folder in args.runs]
     lines.sort(key=lambda line: (line["framework"], line["fast"], line["seed"]))
     write_csv(args.table, COLUMNS, lines)

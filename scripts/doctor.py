@@ -6,8 +6,8 @@ from importlib import metadata
 
 from pip._vendor.packaging.requirements import Requirement
 
-PROJECT = "alexnet-reproduction"
-NEEDED = ("", "torch", "paddle", "export", "fast", "dev")  # what scripts/setup.sh installs
+PROJECT = "portproof"
+NEEDED = ("", "train", "torch", "paddle", "export", "fast", "dev")  # what scripts/setup.sh installs
 EXTRAS = {
     "boards": "--tensorboard and --visualdl",
     "docs": "scripts/docs.sh, which installs it itself",
@@ -36,7 +36,7 @@ def main() -> int:
             found = installed(one.name)
             is_right = found is not None and one.specifier.contains(found, prereleases=True)
             (right if is_right else wrong).append(f"{one.name} {found or 'none'}")
-        title = extra or "common"
+        title = extra or PROJECT
         if right:
             print(f"ok        {title}: {', '.join(right)}")
         if wrong and extra in EXTRAS:
@@ -63,11 +63,13 @@ def main() -> int:
 
 
 def tell_of_converters() -> None:
-    from tools.convert import environments  # here, since it needs what is looked for above
+    from common.paths import ROOT
+    from portproof.convert import environments
 
-    for converter, folder in environments.FOLDERS.items():
-        title = environments.TITLES[converter]
-        if environments.is_made(converter):
+    for converter, title in environments.TITLES.items():
+        environment = environments.Environment(converter, ROOT)
+        folder = environment.folder.name
+        if environment.is_made:
             print(f"ok        {title}: {folder}")
         elif converter == "x2paddle" and sys.version_info[:2] not in environments.X2PADDLE_PYTHONS:
             print(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import checksums, errors
-from common.errors import UserError
+from portproof.system import checksums, errors
+from portproof.system.errors import UserError
 
 if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")  # torchvision's bar; read as tqdm is imported

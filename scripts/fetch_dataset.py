@@ -13,7 +13,7 @@ that you have from elsewhere may be put by hand. DIR is written whole or not at 
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +21,11 @@ from downloads import File, download  # first: it says so where torchvision is m
 from PIL.Image import Image
 from torchvision import datasets
 
-from common import archives, errors, public_data, whole_folders
-from common.command_line import Parser
-from common.errors import UserError
+from common import archives, public_data
 from common.paths import DATA_DIR
+from portproof.system import errors, whole_folders
+from portproof.system.command_line import Parser
+from portproof.system.errors import UserError
 
 
 class Picture(NamedTuple):
@@ -109,13 +110,13 @@ def lay_out(pictures: Iterator[Picture], folder: Path) -> None:
             picture.source.save(place / picture.file_name)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="fetch_dataset.py", description="Fetch a public data set as an image folder."
     )
     parser.add_argument("name", choices=sorted(public_data.SIZES))
     parser.add_argument("--output", type=Path, metavar="DIR", help="the folder (data/<name>)")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     fetch(args.name, (args.output or DATA_DIR / args.name).resolve())
 
 

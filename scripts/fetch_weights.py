@@ -7,14 +7,15 @@ have from elsewhere may be put into FOLDER by hand.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from downloads import File, download  # first: it says so where torchvision is missing
 from torchvision.models import AlexNet_Weights
 
-from common import errors, whole_folders
-from common.command_line import Parser
-from common.errors import UserError
+from portproof.system import errors, whole_folders
+from portproof.system.command_line import Parser
+from portproof.system.errors import UserError
 
 
 def published() -> File:
@@ -23,12 +24,12 @@ def published() -> File:
     return File(url, re.search(r"-([0-9a-f]{8,})\.pth$", url)[1], "sha256")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="fetch_weights.py", description="Fetch torchvision's published weights of AlexNet."
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the file is kept")
-    folder = parser.parse_args().folder.resolve()
+    folder = parser.parse_args(argv).folder.resolve()
     file = published()
     try:
         with whole_folders.locked(folder / file.name):

@@ -13,16 +13,18 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from scipy.io import loadmat
 from tqdm import tqdm
 
-from common import archives, errors, whole_folders
-from common.command_line import Parser, whole
-from common.errors import UserError, show
-from common.run_folder import replace_whole
+from common import archives
+from portproof.system import errors, whole_folders
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser, whole
+from portproof.system.errors import UserError, show
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
@@ -187,7 +189,7 @@ def read_md5s(file: Path) -> dict[str, str]:
         ) from error
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="prepare_imagenet.py",
         description=__doc__,
@@ -210,7 +212,7 @@ def main() -> None:
         default=PICTURES,
         help=f"how many pictures such archives hold ({PICTURES[0]} {PICTURES[1]})",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     md5 = read_md5s(args.md5) if args.md5 else MD5
     prepare(args.archives, args.output.resolve(), Release(md5, *args.pictures))
 

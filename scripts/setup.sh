@@ -74,7 +74,7 @@ install() {
     mkdir -p "$venv/tmp"
     # pip would keep a cache in the user's home, and unpack in /tmp, which may be small.
     if ! TMPDIR=$venv/tmp PIP_DISABLE_PIP_VERSION_CHECK=1 "$venv/bin/python" -m pip install \
-        --no-cache-dir --progress-bar off --editable "$root[torch,paddle,export,fast,dev]" >"$log" 2>&1; then
+        --no-cache-dir --progress-bar off --editable "$root[train,torch,paddle,export,fast,dev]" >"$log" 2>&1; then
         grep -E '^ERROR' "$log" | head -n 3 >&2 || true
         if grep -qiE 'connection|resolve|timed out|network|SSLError|from versions: none' "$log"; then
             fail "the packages cannot be downloaded; check the network (or proxy) and try again" \

@@ -1,16 +1,15 @@
 import json
 import os
-import sys
 
 import pytest
 
 from common.paths import ROOT
-from common.processor import available_cores
+from portproof.system.processor import available_cores
+from portproof.worker import client
 from tests import warm
 from tests.helpers import FRAMEWORKS, make_folder, run_warm
 from tests.mains import run_mains
 from tests.trees import SMALL, copy_tree
-from tools import probes
 
 
 def pytest_addoption(parser):
@@ -105,7 +104,7 @@ def warm_probes():
 @pytest.fixture(scope="module")
 def kept_probes(warm_probes):
     """And they start once for all tests of a file, as far as the trees are the same."""
-    with probes.kept_running():
+    with client.kept_running():
         yield
 
 
@@ -117,7 +116,7 @@ def small_trees(tmp_path_factory):
 
 
 @pytest.fixture
-def on_small_trees(tmp_path, small_trees, monkeypatch, capsys):
+def on_small_trees(tmp_path, small_trees, capsys):
     """A function that runs a tool on small copies of both trees, with edits in them.
 
     It returns exit status, JSON and text.
@@ -130,8 +129,7 @@ def on_small_trees(tmp_path, small_trees, monkeypatch, capsys):
         paddle_tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [*paddle, *SMALL])
         file = tmp_path / "found.json"
         given = ["--torch-tree", torch_tree, "--paddle-tree", paddle_tree, "--json", file]
-        monkeypatch.setattr(sys, "argv", ["tool", *map(str, [*given, *options])])
-        status = tool.main()
+        status = tool.main([str(word) for word in [*given, *options]])
         return status, json.loads(file.read_text()), capsys.readouterr().out
 
     return call

@@ -22,9 +22,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from common import checkpoints, pickles
+from common import checkpoints
 from common.paths import ROOT
-from common.run_folder import replace_whole
+from portproof.files import pickles
+from portproof.system.atomic import replace_whole
 from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
 from tests.trees import SMALL, copy_tree
 

@@ -31,7 +31,10 @@ from types import ModuleType
 
 from common import plots
 from common.paths import ROOT
-from common.run_folder import replace_whole
+from experiments import compare_libraries
+from portproof.core.verdict import CHECKPOINTS
+from portproof.system.atomic import replace_whole
+from portproof.worker import client
 from tests.helpers import make_folder
 from tests.odd_pictures import write_odd_pictures
 from tests.planted import CONTROLS, FAULTS, PAPER_FAULTS
@@ -39,8 +42,7 @@ from tests.planted_data import DATA_FAULTS, SPELLINGS
 from tests.planted_training import FAULTS as TRAINING_FAULTS
 from tests.planted_training import PAIRS, SAME
 from tests.trees import SMALL, Edits, copy_tree
-from tools import align, compare_data, compare_forward, compare_libraries, compare_training, probes
-from tools.verdicts import CHECKPOINTS
+from tools import align, compare_data, compare_forward, compare_training
 
 RESULTS = ROOT / "docs" / "results" / "faults"
 SEEDS = range(5)
@@ -87,7 +89,12 @@ KNOWN = {
     "35": ("gradients not averaged", "gradients averaged twice"),
     "36": ("evaluation counts padded pictures twice",),
     "38": ("exported in train mode", "exported for one batch"),
-    "37": ("resume loses the velocity", "resume loses the epoch", "resume loses the schedule"),
+    "37": (
+        "resume loses the velocity",
+        "resume loses the epoch",
+        "resume loses the schedule",
+        "resume loses the schedule of PyTorch",
+    ),
 }
 ROWS = {name: number for number, names in KNOWN.items() for name in names}
 # Sizes, batches, classes, threads, workers, other networks: correct ports under other settings.
@@ -244,15 +251,13 @@ def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
 
 def call(tool: ModuleType, options: list, threads: int = 0) -> None:
     """Run a tool in this process, with no word of it shown."""
-    arguments, sys.argv = sys.argv, [tool.__name__, *map(str, options)]
     set_before = os.environ.get("OMP_NUM_THREADS")
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            tool.main()
+            tool.main([str(word) for word in options])
     finally:
-        sys.argv = arguments
         if threads and set_before is None:
             del os.environ["OMP_NUM_THREADS"]
         elif threads:
@@ -338,7 +343,7 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
 def start_worker() -> None:
     """Have the probes of this process answer many requests, on a core each."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    kept = probes.kept_running()
+    kept = client.kept_running()
     kept.__enter__()
     Finalize(None, kept.__exit__, (None, None, None), exitpriority=10)  # as the process ends
 

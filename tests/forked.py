@@ -50,7 +50,6 @@ sys.path.insert(0, {str(ROOT / "scripts")!r})
 import {script}
 BASE = {base!r}
 {patch}
-sys.argv = [{script + ".py"!r}, *{[str(word) for word in words]!r}]
-{script}.errors.run({script}.main)
+{script}.errors.run(lambda: {script}.main({[str(word) for word in words]!r}))
 """
     return by(program, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")

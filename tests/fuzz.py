@@ -30,11 +30,12 @@ from PIL import Image
 from safetensors.numpy import load_file, save
 
 from common import args as arguments
-from common import pickles, pictures, sample, state
-from common.errors import UserError
+from common import model_files, pictures, sample
 from common.paths import ROOT
+from portproof.files import pickles, state
+from portproof.runs.logs import read_log
+from portproof.system.errors import UserError
 from tests import logs
-from tools.run_logs import read_log
 
 SECONDS = 5  # for one input
 MEMORY = 1 << 30  # bytes that all inputs of a process may take beyond what it has at its start
@@ -85,8 +86,8 @@ def change(data: bytes, draw: random.Random, other: bytes) -> bytes:
 def arrays() -> dict[str, np.ndarray]:
     """Return the weights of a small network with AlexNet's last layer."""
     draw = np.random.default_rng(0)
-    shapes = {"features.0.weight": (2, 3, 3, 3), state.HEAD + ".weight": (3, 8)}
-    shapes[state.LAST_BIAS] = (3,)
+    shapes = {"features.0.weight": (2, 3, 3, 3), model_files.HEAD + ".weight": (3, 8)}
+    shapes[model_files.LAST_BIAS] = (3,)
     return {name: draw.random(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
@@ -197,7 +198,7 @@ class Safetensors(Kind):
         ]
 
     def read(self) -> None:
-        state.count_classes(self.path)
+        model_files.count_classes(self.path)
         for array in state.read_neutral(self.path, load_file).values():
             array.tobytes()
 
@@ -342,7 +343,7 @@ class RunLogs(Kind):
     suffix = ".log"
 
     def __init__(self, folder: Path) -> None:
-        from tools.compare_runs import measure
+        from portproof.cli.runs import measure
 
         self.measure = measure
         super().__init__(folder)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +15,7 @@ from tests import warm
 
 FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
+START = ROOT / "portproof" / "worker" / "start.py"
 TIMEOUT = 300  # seconds after which a process counts as hanging
 
 
@@ -72,30 +74,58 @@ def run_train_changed(
 ) -> subprocess.CompletedProcess:
     """Run train.py of a tree in a process in which the Python text `change` has run before."""
     program = f"""
-import runpy, sys
+import sys
 sys.path.insert(0, {str(tree)!r})
 {change}
-sys.argv = ["train.py", *{[str(option) for option in options]!r}]
-runpy.run_path({str(tree / "train.py")!r}, run_name="__main__")
+import train
+train.errors.run(lambda: train.main({[str(option) for option in options]!r}))
 """
     return run_warm(framework, "-c", program, **environment)
 
 
-def run_probe(
+def run_parts(
     framework: str, out_dir: Path, *options: object, tree: Path | None = None, **parts: dict
 ) -> dict[str, dict]:
-    """Run probe.py of one tree or a copy; return the arrays of each part that it recorded."""
+    """Run parts of one tree or a copy (tests/tree_parts.py); return the arrays of each."""
     out_dir.mkdir(parents=True, exist_ok=True)
     request = out_dir / "request.json"
     request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
-    script = (tree or ROOT / f"AlexNet-{framework}") / "probe.py"
-    done = run_warm(framework, script, request, out_dir)
+    tree = tree or ROOT / f"AlexNet-{framework}"
+    done = run_warm(framework, "-m", "tests.tree_parts", tree, request, out_dir)
     assert done.returncode == 0, done.stderr
     recorded = {}
     for part in parts:
         with np.load(out_dir / f"{part}.npz") as arrays:
             recorded[part] = dict(arrays)
     return recorded
+
+
+def read_stream(
+    framework: str, out_dir: Path, epochs: int, **settings: Any
+) -> dict[str, np.ndarray]:
+    """Return what the loaders of a tree give, by its port: train_images, train_labels, val_sizes...
+
+    Images [N, ...], labels [N] and the sizes of the batches [B], of all epochs in a row.
+    """
+    arrays = {}
+    for split in ("train", "val"):
+        folder = out_dir / split
+        folder.mkdir(parents=True)
+        request = {
+            "port": str(ROOT / f"AlexNet-{framework}" / "port.py"),
+            "settings": settings,
+            "batches": {"split": split, "epochs": epochs},
+        }
+        (folder / "request.json").write_text(json.dumps(request, default=str))
+        done = run_warm(framework, START, framework, folder / "request.json", folder)
+        assert done.returncode == 0, done.stderr
+        report = json.loads((folder / "batches.json").read_text())
+        assert report["again"] == 0  # read again without workers, it is the same
+        images = [np.load(file) for file in sorted(folder.glob("batch-*.npy"))]
+        arrays[f"{split}_images"] = np.concatenate(images)
+        for name in ("labels", "sizes"):
+            arrays[f"{split}_{name}"] = np.concatenate(report[name])
+    return arrays
 
 
 def is_running(number: int) -> bool:

@@ -4,10 +4,12 @@ It is not kept as a file, so that a student who looks around in the repository d
 answer by chance. Most of the table is the mapping of the two frameworks' names.
 """
 
+import ast
 import re
 from pathlib import Path
 
 from homework.trees import FILES, GIVEN
+from tests.planting import Edit, occurrences, plant
 
 NAMES = [
     (r"\bimport torch\b", "import paddle"),
@@ -74,13 +76,19 @@ def port(name: str) -> str:
     return text
 
 
-def write_port(folder: Path, edits: list[tuple[str, str, str]] = ()) -> Path:
-    """Write a right port, then change its text; an edit that finds nothing is an error."""
+def write_port(folder: Path, edits: list[Edit] = ()) -> Path:
+    """Write a right port, then change its code; an edit that finds nothing is an error."""
     (folder / "models").mkdir(parents=True)
-    texts = {name: port(name) for name in FILES}
-    for name, old, new in edits:
-        assert old in texts[name], f"{name} has no {old!r}"
-        texts[name] = texts[name].replace(old, new)
-    for name, text in texts.items():
-        (folder / name).write_text(text)
+    for name in FILES:
+        (folder / name).write_text(port(name))
+    plant(folder, edits)
     return folder
+
+
+def files_of(edits: list[Edit]) -> list[str]:
+    """Return the files of a right port that have what edits change."""
+    return [
+        name
+        for name in FILES
+        if any(any(occurrences(ast.parse(port(name)), edit.old)) for edit in edits)
+    ]

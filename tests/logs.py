@@ -1,4 +1,4 @@
-"""Short logs of training runs, in the forms that tools/run_logs.py reads.
+"""Short logs of training runs, in the forms that portproof/runs/logs.py reads.
 
 `top1` and `top5` are lists in per cent, one number an epoch.
 """

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from common import errors
+from portproof.system import errors
 from tests.helpers import framework_of, run_warm
 
 Command = tuple[str, Sequence[object]]  # a module of the tree, such as predict, and its arguments
@@ -33,15 +33,17 @@ def run_mains(tree: Path, folder: Path, *commands: Command) -> list[subprocess.C
     ]
 
 
-def run_one(name: str, words: list[str]) -> tuple[int, str, str]:
-    """Call main() of a module as a program; return exit status, standard output and error."""
+def run_one(name: str, words: list[str], **options: object) -> tuple[int, str, str]:
+    """Call main() of a module as a program; return exit status, standard output and error.
+
+    `options` are arguments of main.
+    """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     module = importlib.import_module(name)
-    sys.argv = [f"{name}.py", *words]
     status = 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            errors.run(module.main)
+            errors.run(lambda: module.main(words, **options))
         except SystemExit as left:
             status = int(left.code or 0)
     texts = []

@@ -9,13 +9,13 @@ first layer lie that way); and once `start`, the last layer's weight before the 
 FOLDER/N.json holds exit status, standard output and error.
 """
 
-import importlib
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from common.training import Observer
 from tests.helpers import framework_of, run_warm
 from tests.mains import run_one
 
@@ -51,39 +51,52 @@ def lies_channels_last(tensor) -> bool:
     return layout is not None and tensor.is_contiguous(memory_format=layout)
 
 
-def noting(train_step, noted: dict[str, list]):
-    def step(model, criterion, optimizer, scheduler, images, labels, *rest):
-        before = weights(model)
-        loss, logits = train_step(model, criterion, optimizer, scheduler, images, labels, *rest)
-        after = weights(model)
-        moved = np.sqrt(sum(((after[n] - before[n]).astype(float) ** 2).sum() for n in after))
-        first = next(iter(model.parameters()))
-        if not len(noted["start"]):
-            noted["start"] = list(before.values())[-2]
-        values = (
-            *(to_numpy(loss), to_numpy(logits), to_numpy(labels), moved),
-            *(list(after.values())[-2], str(logits.dtype)),
-            lies_channels_last(images) and lies_channels_last(first),
-        )
-        for name, value in zip(NOTED, values, strict=True):
-            noted[name].append(value)
-        return loss, logits
+class Noting(Observer):
+    """Notes what goes in and comes out of each step of a run."""
 
-    return step
+    def __init__(self):
+        self.noted = {name: [] for name in (*NOTED, "start")}
+
+    def start(self, trainer):
+        self.model = trainer.model
+        # Paddle's name for it is another.
+        hook = getattr(self.model, "register_forward_hook", None)
+        (hook or self.model.register_forward_post_hook)(self.after_forward)
+        self.noted["start"] = list(weights(self.model).values())[-2]
+
+    def after_forward(self, model, inputs, logits):
+        self.images, self.logits = inputs[0], logits
+
+    def begin_batch(self, batch, images, labels):
+        self.before, self.labels = weights(self.model), labels
+
+    def end_batch(self, loss):
+        before, after = self.before, weights(self.model)
+        moved = np.sqrt(sum(((after[n] - before[n]).astype(float) ** 2).sum() for n in after))
+        first = next(iter(self.model.parameters()))
+        values = {
+            "loss": to_numpy(loss),
+            "logits": to_numpy(self.logits),
+            "labels": to_numpy(self.labels),
+            "moved": moved,
+            "weight": list(after.values())[-2],
+            "dtype": str(self.logits.dtype),
+            "channels_last": lies_channels_last(self.images) and lies_channels_last(first),
+        }
+        for name, value in values.items():
+            self.noted[name].append(value)
+        return False
 
 
 def main() -> None:
     tree, request, folder = sys.argv[1:]
     sys.path.insert(0, tree)
-    train = importlib.import_module("train")
-    train_step = train.train_step
     for number, words in enumerate(json.loads(Path(request).read_text())):
-        noted: dict[str, list] = {name: [] for name in (*NOTED, "start")}
-        train.train_step = noting(train_step, noted)
-        status, out, err = run_one("train", words)
+        observer = Noting()
+        status, out, err = run_one("train", words, observer=observer)
         arrays = {
             name: np.array(values)
-            for name, values in noted.items()
+            for name, values in observer.noted.items()
             if len({np.shape(value) for value in values}) <= 1
         }
         np.savez(Path(folder) / f"{number}.npz", **arrays)

@@ -58,8 +58,7 @@ def trained(monkeypatch, tmp_path):
 
     def call(*options):
         given = ["--table", tmp_path / "a.csv", "--runs", tmp_path / "runs", "--recipe", "sample"]
-        monkeypatch.setattr(sys, "argv", ["accuracy", *map(str, [*given, *options])])
-        return accuracy.main()
+        return accuracy.main([str(word) for word in [*given, *options]])
 
     return call, asked, status, tmp_path / "a.csv"
 

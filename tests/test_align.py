@@ -5,12 +5,15 @@ import sys
 import pytest
 
 from common.paths import ROOT
+from common.project import draw_folder
+from portproof.checks import distributed
+from portproof.core.training_pair import TrainingPair
+from portproof.core.verdict import CHECKPOINTS
+from portproof.worker import client
 from tests.helpers import assert_user_error, run
-from tests.planted_training import FAULTS, MODEL, PAIRS, SAME
-from tests.trees import chosen
-from tools import align, compare_training, distributed_check, probes
-from tools.rehearsals import Rehearsals
-from tools.verdicts import CHECKPOINTS
+from tests.planted_training import FAULTS, PAIRS, SAME, edit, network
+from tests.seldom import chosen
+from tools import align, compare_training
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
@@ -19,6 +22,8 @@ OFTEN = {
     *("schedule not attached", "schedule not stepped", "rate not scaled"),
     *("resume loses the velocity", "bias starts at 0", "no train mode"),
 }
+
+UPDATE = "epoch.update(loss, metric.count_correct(logits, labels, k=1))"
 
 
 pytestmark = pytest.mark.usefixtures("kept_probes")
@@ -66,10 +71,10 @@ def test_optimizers_that_are_the_same_raise_no_alarm(check, name):
 
 @pytest.mark.parametrize("momentum", [0.9, 0.1])
 def test_the_momentum_of_batch_normalization_shows_in_training(check, momentum):
-    conv = "nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2),"
+    conv = "nn.Conv2d(3, 64, kernel_size=11, stride=4, padding=2)"
     own = conv.replace("2d", "2D")
-    norm = [(MODEL, conv, f"{conv} nn.BatchNorm2d(64),")]
-    edits = [(MODEL, own, f"{own} nn.BatchNorm2D(64, momentum={momentum}),")]
+    norm = network(conv, f"{conv}, nn.BatchNorm2d(64)")
+    edits = network(own, f"{own}, nn.BatchNorm2D(64, momentum={momentum})")
     # Two processes normalize a part of the batch each, which is no fault of the right port.
     only = "training,distributed,inference" if momentum == 0.9 else "training"
     status, found, text = check(edits, "--only", only, "--steps", 3, torch_edits=norm)
@@ -86,9 +91,9 @@ def test_a_constant_that_paddle_keeps_as_float32_is_no_fault(check):
 
     def edits(layer):
         return [
-            (MODEL, "stride=4, padding=2", "stride=2, padding=5"),
-            (MODEL, f"{layer}((6, 6))", f"{layer}((1, 1))"),
-            (MODEL, "nn.Linear(256 * 6 * 6, 4096)", "nn.Linear(256, 4096)"),
+            *network("stride=4, padding=2", "stride=2, padding=5"),
+            *network(f"nn.{layer}((6, 6))", f"nn.{layer}((1, 1))"),
+            *network("nn.Linear(256 * 6 * 6, 4096)", "nn.Linear(256, 4096)"),
         ]
 
     options = ["--only", "backward,training", "--steps", 2]
@@ -117,19 +122,18 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
 
 def test_two_processes_train_as_one_does_over_ten_steps(tmp_path, small_trees):
     """Every second step has two pictures, one for each process."""
-    sides = {name: probes.Side(name, tree) for name, tree in small_trees.items()}
-    rehearsals = Rehearsals(sides, tmp_path / "rehearsals")
-    rehearsals.folder.mkdir()
-    rehearsals.prepare()
-    verdict = distributed_check.check_distributed(rehearsals, steps=10)
+    sides = {name: client.Side(name, tree / "port.py") for name, tree in small_trees.items()}
+    pair = TrainingPair(sides, tmp_path / "pair", model="alexnet", draw=draw_folder)
+    pair.folder.mkdir()
+    pair.prepare()
+    verdict = distributed.check_distributed(pair, steps=10)
     assert verdict.verdict == "aligned", f"{verdict.where}: {verdict.cause}"
     assert 0 < verdict.float64 < 1e-9
 
 
 def test_an_operation_that_an_export_cannot_write_is_no_divergence(check):
-    edits = [(MODEL, "        x = self.avgpool(x)", "        x = self.avgpool(x).cumsum(3)")]
-    torch_edits = [(MODEL, "        x = self.avgpool(x)", "        x = self.avgpool(x).cumsum(3)")]
-    status, found, text = check(edits, "--only", "inference", torch_edits=torch_edits)
+    edits = network("self.avgpool(x)", "self.avgpool(x).cumsum(3)")
+    status, found, text = check(edits, "--only", "inference", torch_edits=edits)
     assert status == 0 and found["aligned"], text
     assert "PaddlePaddle, onnx is not compared" in text and "does not know pd_op.cumsum" in text
 
@@ -142,12 +146,12 @@ Traceback (most recent call last):
 [rank0]: In addition, a variable can be set.
 """
     expected = "RuntimeError: Expected to have finished reduction in the prior iteration."
-    assert probes._last_line(said) == expected
-    assert probes._last_line("one\nout of memory\n\n") == "out of memory"
+    assert client._last_line(said) == expected
+    assert client._last_line("one\nout of memory\n\n") == "out of memory"
 
 
 def test_one_side_that_crashes_is_an_error_and_the_others_still_run(check):
-    edits = [("train.py", "        loss_sum += loss * count\n", "        loss_sum += unknown\n")]
+    edits = edit(UPDATE, UPDATE.replace("loss,", "unknown,"))
     status, found, text = check(edits, "--only", "metric,lr")
     verdicts = {one["name"]: one for one in found["checkpoints"]}
     assert status == 1 and verdicts["metric"]["verdict"] == "aligned", text
@@ -162,17 +166,15 @@ def test_mistakes_are_one_line_and_exit_status_2(tmp_path):
 
 
 @pytest.mark.parametrize("tool", [align, compare_training])
-def test_pictures_that_a_network_cannot_take_are_a_mistake(tool, monkeypatch, capsys):
-    options = ["--model", "alexnet-paper", "--image-size", "66"]
-    monkeypatch.setattr(sys, "argv", ["tool", *options])
+def test_pictures_that_a_network_cannot_take_are_a_mistake(tool, capsys):
     with pytest.raises(SystemExit, match="2"):
-        tool.main()
+        tool.main(["--model", "alexnet-paper", "--image-size", "66"])
     assert "alexnet-paper takes pictures of 67 pixels or more" in capsys.readouterr().err
 
 
 def test_the_training_is_rehearsed_at_the_size_that_is_named(check):
     """A port that takes no other: nothing adapts what the classifier is given to 6 x 6."""
-    paddle = [(MODEL, "        x = self.avgpool(x)\n", ""), (MODEL, "256 * 6 * 6", "256 * 2 * 2")]
+    edits = network("x = self.avgpool(x)", "") + network("256 * 6 * 6", "256 * 2 * 2")
     options = ["--only", "loss,backward", "--image-size", 97]
-    status, found, text = check(paddle, *options, torch_edits=paddle)
+    status, found, text = check(edits, *options, torch_edits=edits)
     assert status == 0 and found["aligned"], text

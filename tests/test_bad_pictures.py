@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from common import pictures, verify
-from common.errors import UserError, show
 from common.folder import index_data
+from portproof.system.errors import UserError, show
 from tests.helpers import FRAMEWORKS, assert_user_error, read_metrics, run_train_changed
 
 TINY = ["--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0]

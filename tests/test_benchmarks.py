@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks import limits, measure, photos, step, variants
 from benchmarks.measure import Figure, Line
 from benchmarks.window import Window
-from common.errors import UserError
+from portproof.system.errors import UserError
 from tests.helpers import assert_user_error, run, run_warm
 
 
@@ -74,7 +74,7 @@ def test_small_pictures_are_files_of_their_own(tmp_path):
 
 
 def test_operations_of_one_convolution():
-    layer, out = limits.convolution("one", 2, 3, kernel=3, stride=2, padding=1, size=8)
+    layer, out = limits.convolution("one", 2, 3, window=(3, 2, 1), size=8)
     assert out == 4
     assert layer == ("one", 54, 3, 54 * 16, 2 * 64, 3 * 16)  # 3 filters of 2 x 3 x 3, 4 x 4 places
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
@@ -191,11 +191,10 @@ def test_variants_that_train_does_not_have_are_left_out(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["photos", "train", "loader", "step", "tools"])
-def test_help_says_what_is_measured(name, monkeypatch, capsys):
+def test_help_says_what_is_measured(name, capsys):
     module = importlib.import_module(f"benchmarks.{name}")
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
     with pytest.raises(SystemExit, match="0"):
-        module.main()
+        module.main(["--help"])
     assert module.__doc__.splitlines()[0] in capsys.readouterr().out
 
 

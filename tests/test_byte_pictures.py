@@ -12,11 +12,11 @@ from common import byte_pictures, draws, pictures
 from common.batches import EpochBatches
 from common.byte_pictures import BytePictures
 from common.draws import Crop
-from common.errors import UserError
 from common.folder import index_split
 from common.pictures import read_crop, read_rgb
 from common.threads import ThreadLoader
-from tests.helpers import FRAMEWORKS, run_probe
+from portproof.system.errors import UserError
+from tests.helpers import FRAMEWORKS, read_stream
 
 SIZE, SEED, BATCH = 64, 5, 4
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -42,7 +42,7 @@ def train(small_folder):
 def drawn(index, epoch, number):
     """Return a picture, and the crop and the flip that are drawn of it."""
     picture = read_rgb(index.paths[number])
-    crop = draws.random_crop(SEED, epoch, number, picture.width, picture.height)
+    crop = draws.random_crop(SEED, epoch, number, picture.size)
     return picture, crop, draws.flip(SEED, epoch, number)
 
 
@@ -85,7 +85,7 @@ def test_the_draws_of_a_picture_are_those_of_the_exact_loader(train, monkeypatch
         lambda path, draw, size: asked.append(draw(107, 90)) or np.zeros((9, 9, 3), np.uint8),
     )
     load(BytePictures(train, settings(), True, None), 3, 7)
-    assert asked == [draws.random_crop(SEED, 3, 7, 107, 90)]
+    assert asked == [draws.random_crop(SEED, 3, 7, (107, 90))]
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -201,18 +201,16 @@ def test_opencv_is_asked_for_where_it_is_missing(train, monkeypatch):
 def streams(small_folder, tmp_path_factory):
     """Two epochs of train and one of val, by tree and option; torch's exact ones as `exact`."""
     out = tmp_path_factory.mktemp("streams")
-    options = ["--data-path", small_folder, "--recipe", "sample", "--image-size", SIZE]
-    options += ["--seed", SEED, "--batch-size", BATCH]
+    settings = {"data_path": small_folder, "image_size": SIZE, "seed": SEED, "batch_size": BATCH}
     more = {
-        ("torch", "fast"): ["--fast", "--workers", 2],
-        ("paddle", "fast"): ["--fast", "--workers", 0],
-        ("torch", "cache"): ["--cache", out / "cache", "--channels-last"],
-        ("paddle", "cache"): ["--cache", out / "cache"],
-        ("torch", "exact"): [],
+        ("torch", "fast"): {"fast": True, "workers": 2},
+        ("paddle", "fast"): {"fast": True, "workers": 0},
+        ("torch", "cache"): {"cache": out / "cache", "channels_last": True, "workers": 2},
+        ("paddle", "cache"): {"cache": out / "cache", "workers": 2},
+        ("torch", "exact"): {"workers": 2},
     }
-    stream = {"epochs": 2, "splits": ["train", "val"]}
     return {
-        name: run_probe(name[0], out / "-".join(name), *options, *given, stream=stream)["stream"]
+        name: read_stream(name[0], out / "-".join(name), 2, **settings, **given)
         for name, given in more.items()
     }
 

@@ -15,10 +15,10 @@ import pytest
 
 from common import cache, draws
 from common.byte_pictures import BytePictures, resize
-from common.errors import UserError
 from common.folder import index_split
 from common.pictures import read_rgb
 from common.resizing import shorter_side
+from portproof.system.errors import UserError
 from tests.helpers import assert_user_error, make_folder, run
 from tests.odd_pictures import write_odd_pictures
 
@@ -187,7 +187,7 @@ def test_training_cuts_the_box_that_is_drawn_for_the_file(data, place):
     dataset = BytePictures(index, args, True, prepared)
     for number in range(len(index)):
         picture = read_rgb(index.paths[number])
-        crop = draws.random_crop(3, 1, number, picture.width, picture.height)
+        crop = draws.random_crop(3, 1, number, picture.size)
         small = np.asarray(shorter_side(picture, SIZE))
         by_height, by_width = small.shape[0] / picture.height, small.shape[1] / picture.width
         top, left = round(crop.top * by_height), round(crop.left * by_width)

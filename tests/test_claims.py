@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from common import errors, networks
+from common import networks
 from common.paths import ROOT
 from experiments import report, runs, verdicts
 from experiments.plan import (
@@ -26,8 +26,10 @@ from experiments.plan import (
     search_runs,
 )
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
+from portproof.system import errors
+from portproof.worker import client
 from tests.helpers import TIMEOUT, assert_user_error, run
-from tools import compare_forward, probes
+from tools import compare_forward
 
 # What differs from the base: layers by name, in both frameworks.
 DIFFERENT = {
@@ -92,15 +94,14 @@ def test_weights_of_the_small_network_keep_the_variance(small_networks):
 
 @pytest.fixture(scope="module")
 def kept_running():
-    with probes.kept_running():
+    with client.kept_running():
         yield
 
 
 @pytest.mark.parametrize("name", networks.SMALL)
-def test_the_frameworks_agree_on_each_variant(name, kept_running, monkeypatch, capsys):
+def test_the_frameworks_agree_on_each_variant(name, kept_running, capsys):
     options = ["--image-size", "28", "--second-image-size", "0", "--num-classes", "10"]
-    monkeypatch.setattr(sys, "argv", ["compare_forward.py", "--model", name, *options])
-    assert compare_forward.main() == 0, capsys.readouterr().out
+    assert compare_forward.main(["--model", name, *options]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

@@ -11,11 +11,11 @@ import pytest
 
 from common import colour, draws
 from common.byte_pictures import BytePictures
-from common.errors import UserError
 from common.folder import index_split
 from common.pictures import read_rgb
 from experiments.pictures import fingerprint
-from tests.helpers import FRAMEWORKS, run, run_probe
+from portproof.system.errors import UserError
+from tests.helpers import FRAMEWORKS, read_stream, run
 
 STD = np.array([0.229, 0.224, 0.225])
 NOISE = 0.5  # more than the paper's, so that no rounding hides it
@@ -94,17 +94,12 @@ def test_noise_lies_along_the_components(index):
 
 
 def test_both_trees_add_it_to_the_same_pixels(small_folder, index, tmp_path):
-    options = ["--data-path", small_folder, "--recipe", "sample", "--image-size", 64]
-    options += ["--batch-size", 1, "--workers", 0, "--seed", 5]
-    part = {"epochs": 2, "splits": ["train", "val"]}
+    settings = {"data_path": small_folder, "image_size": 64, "batch_size": 1, "workers": 0}
     found = {}
     for framework in FRAMEWORKS:
         for noise in (0, NOISE):
-            place = tmp_path / f"{framework}-{noise}"
-            more = ["--colour-noise", noise]
-            found[framework, noise] = run_probe(framework, place, *options, *more, stream=part)[
-                "stream"
-            ]
+            place, more = tmp_path / f"{framework}-{noise}", {"seed": 5, "colour_noise": noise}
+            found[framework, noise] = read_stream(framework, place, 2, **settings, **more)
     both = [found[framework, NOISE] for framework in FRAMEWORKS]
     assert np.abs(both[0]["train_images"] - both[1]["train_images"]).max() < 1e-6
     noise = colour.Noise(colour.compute(index), seed=5, std=NOISE)

@@ -12,14 +12,19 @@ from pathlib import Path
 import pytest
 
 from common.paths import ROOT
+from common.project import PORTS
+from portproof.checks.data import check_data, check_train_data
+from portproof.core import streams
+from portproof.core.streams import Pictures
+from portproof.worker import client
+from portproof.worker.client import Side
 from tests.helpers import assert_user_error, make_folder, run
 from tests.odd_pictures import write_odd_pictures
-from tests.planted_data import DATA_FAULTS, FOLDER, SPELLINGS
-from tests.trees import chosen, copy_tree
-from tools import compare_data, data_pictures, data_streams, probes
-from tools.data_checks import check_data, check_train_data
-from tools.data_streams import Pictures
-from tools.probes import Side, default_tree
+from tests.planted_data import DATA_FAULTS, SPELLINGS
+from tests.planting import Edit
+from tests.seldom import chosen
+from tests.trees import copy_tree
+from tools import compare_data
 
 CHECKS = {"data": check_data, "train_data": check_train_data}
 
@@ -60,19 +65,19 @@ def copy(tmp_path):
         return made[-1]
 
     yield make
-    for command in [one for one in probes._kept if Path(one[1]).parent in made]:
-        probes._kept.pop(command).close()
+    for key in [key for key in client._kept if Path(key[-1]).parent in made]:
+        client._kept.pop(key).close()
 
 
 def sides(paddle_tree=None, torch_tree=None):
     trees = {"torch": torch_tree, "paddle": paddle_tree}
-    return {name: Side(name, tree or default_tree(name)) for name, tree in trees.items()}
+    made = {name: Side(name, port, is_original=True) for name, port in PORTS.items()}
+    return made | {name: Side(name, tree / "port.py") for name, tree in trees.items() if tree}
 
 
 @pytest.mark.parametrize("name", chosen(DATA_FAULTS, OFTEN))
-def test_a_planted_fault_is_caught_and_named(pictures, tmp_path, monkeypatch, copy, name):
+def test_a_planted_fault_is_caught_and_named(pictures, tmp_path, copy, name):
     checkpoint, edits, where, words = DATA_FAULTS[name]
-    monkeypatch.setattr(data_pictures, "draw", lambda *_: b"")  # takes a while: one test below does
     tree = copy("paddle", edits)
     found = CHECKS[checkpoint](sides(tree), tmp_path / "scratch", pictures)
     told = f"{found.verdict}: {found.where}: {found.cause}\nfix: {found.fix} {found.why or ''}"
@@ -83,14 +88,12 @@ def test_a_planted_fault_is_caught_and_named(pictures, tmp_path, monkeypatch, co
 
 
 def test_a_fault_of_torchs_copy_is_mended_there(pictures, tmp_path, copy):
-    edits = [
-        (
-            "presets.py",
-            "picture = F.resize(picture, resize_size)",
-            "picture = F.resize(picture, resize_size, F.InterpolationMode.LANCZOS)",
-        )
-    ]
-    tree = copy("torch", edits)
+    edit = Edit(
+        "F.resize(picture, resize_size)",
+        "F.resize(picture, resize_size, F.InterpolationMode.LANCZOS)",
+        every=True,
+    )
+    tree = copy("torch", [edit])
     found = check_data(sides(torch_tree=tree), tmp_path / "scratch", pictures)
     assert "lanczos in PyTorch, bilinear in PaddlePaddle" in found.cause
     file = tree / "presets.py"
@@ -100,7 +103,7 @@ def test_a_fault_of_torchs_copy_is_mended_there(pictures, tmp_path, copy):
 
 
 def test_a_tree_that_crashes_is_told_in_its_own_words(pictures, tmp_path, copy):
-    edits = [(FOLDER, "        epoch, index = key\n", "        raise OSError('no disk today')\n")]
+    edits = [Edit("epoch, index = key", "raise OSError('no disk today')", "FolderDataset")]
     tree = copy("paddle", edits)
     found = check_data(sides(tree), tmp_path / "scratch", pictures)
     assert found.verdict == "error" and "\n" not in found.why and "Traceback" not in found.why
@@ -133,15 +136,25 @@ def test_another_spelling_of_the_same_presets_is_aligned(pictures, tmp_path, cop
         assert found.float64 == 0 and found.float32 < 1e-6
 
 
+def test_workers_that_are_kept_and_not_told_the_epoch_are_seen(pictures, tmp_path, copy):
+    """Without workers the data set is told, so only a loader kept through the epochs shows it."""
+    begun = "with signals_held():\n    batches = iter(loader)"
+    edits = [
+        Edit("epoch, index = key", "epoch, index = self.epoch, key[1]", "FolderDataset"),
+        Edit(begun, f"loader.dataset.epoch = epoch\n{begun}", "read_batches"),
+    ]
+    asked = dataclasses.replace(pictures, workers=2)
+    found = check_train_data(sides(copy("paddle", edits)), tmp_path / "scratch", asked)
+    assert found.verdict == "diverged" and "epoch 1, sample" in found.where
+
+
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, capsys):
     """Run the tool in this process; return exit status, JSON and text."""
 
     def run_tool(*options):
         file = tmp_path / "found.json"
-        argv = ["compare_data.py", *map(str, options), "--json", str(file)]
-        monkeypatch.setattr(sys, "argv", argv)
-        status = compare_data.main()
+        status = compare_data.main([*map(str, options), "--json", str(file)])
         return status, json.loads(file.read_text()), capsys.readouterr().out
 
     return run_tool
@@ -165,12 +178,12 @@ def test_the_command_tells_of_the_first_divergence_and_draws_it(pictures, tmp_pa
 
 
 def test_a_limit_spreads_over_classes_and_leaves_a_smaller_last_batch(pictures, tmp_path):
-    chosen = data_streams.choose(pictures.folder, tmp_path / "chosen", limit=8, batch_size=4)
+    chosen = streams.choose(pictures.folder, tmp_path / "chosen", limit=8, batch_size=4)
     for split in ("train", "val"):
         names = [path.parent.name for path in (chosen / split).rglob("*.*")]
         assert sorted(names) == ["bars", "bars", "checks", "checks", "checks", "cross", "cross"]
-    assert data_streams.choose(pictures.folder, tmp_path / "all", 0, 4) == pictures.folder
-    one = data_streams.choose(pictures.folder, tmp_path / "one", limit=1, batch_size=4)
+    assert streams.choose(pictures.folder, tmp_path / "all", 0, 4) == pictures.folder
+    one = streams.choose(pictures.folder, tmp_path / "one", limit=1, batch_size=4)
     assert len(list(one.glob("*/*/*"))) == 2
 
 
@@ -181,7 +194,7 @@ def test_no_worker_outlives_its_probe(pictures, tmp_path, monkeypatch):
     asked = dataclasses.replace(pictures, workers=2)
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [])
     check_data(sides(tree), tmp_path / "scratch", asked)
-    process = probes._kept.pop(Side("paddle", tree).command)
+    process = client._kept.pop(Side("paddle", tree / "port.py").key)
     group = process.process.pid
     process.close()
     with pytest.raises(ProcessLookupError):
@@ -197,7 +210,7 @@ def test_mistakes_are_one_line_and_exit_status_2(pictures, tmp_path):
     cases = {
         "no such folder": ["--data-path", tmp_path / "no"],
         "lay the pictures out as": ["--data-path", empty],
-        "has no probe.py": ["--paddle-tree", tmp_path],
+        "has no port.py": ["--paddle-tree", tmp_path],
         "did you mean --limit": ["--limmit", 3],
     }
     for words, given in cases.items():

@@ -8,21 +8,18 @@ import sys
 import numpy as np
 import pytest
 
-from common import pickles
 from common.paths import ROOT
+from common.project import PROJECT
+from portproof.cli import model_options
+from portproof.core import tensor_compare
+from portproof.core.comparison import describe
+from portproof.files import pickles
+from portproof.weights import initial, tensors
+from portproof.weights.tensors import Tensor
+from portproof.worker import client
 from tests import pairs
 from tests.helpers import assert_user_error, make_folder, run
-from tools import (
-    compare_forward,
-    forward,
-    forward_weights,
-    layerwise,
-    models,
-    probes,
-    tensors,
-    transfer_weights,
-)
-from tools.tensors import Tensor
+from tools import compare_forward, transfer_weights
 
 RESNETS = [
     *("--torch-model", "torchvision.models:resnet18"),
@@ -35,14 +32,12 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, capsys):
     """Run the tool in this process; return exit status, JSON and text."""
 
     def run_tool(*options):
         file = tmp_path / "found.json"
-        argv = ["compare_forward.py", *map(str, options), "--json", str(file)]
-        monkeypatch.setattr(sys, "argv", argv)
-        status = compare_forward.main()
+        status = compare_forward.main([*map(str, options), "--json", str(file)])
         return status, json.loads(file.read_text()), capsys.readouterr().out
 
     return run_tool
@@ -54,19 +49,15 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     options = pairs.write(folder)
     parser = argparse.ArgumentParser()
-    models.add_arguments(parser)
-    sides = models.sides(parser.parse_args(options))
-    example = np.zeros([1, 3, 16, 16], np.float32)
-    with probes.kept_running():
-        network = forward.describe(sides, folder / "describe", example, "float32")["torch"]
-    drawn = forward_weights.draw_weights(network, 5)
+    model_options.add_arguments(parser, PROJECT)
+    sides = model_options.sides(parser.parse_args(options), PROJECT)
+    with client.kept_running():
+        network = describe(sides, folder / "describe", [1, 3, 16, 16], "float32")["torch"]
+    drawn = initial.draw_weights(network, 5)
     weights = {name: tensors.from_array(array) for name, array in drawn.items()}
     tensors.write(folder / "torch.safetensors", weights)
-    monkey = pytest.MonkeyPatch()
     source, target = folder / "torch.safetensors", folder / "paddle.pdparams"
-    monkey.setattr(sys, "argv", ["transfer_weights.py", str(source), str(target), *options])
-    transfer_weights.main()
-    monkey.undo()
+    transfer_weights.main([str(source), str(target), *options])
     return options, source, target
 
 
@@ -142,7 +133,7 @@ def test_a_fault_in_a_pair_of_files_is_named(files, tmp_path, call, name):
 def test_a_right_pair_of_files_is_aligned(files, tmp_path, call):
     status, found, text = call(*spoil(files, tmp_path, lambda weights: None))
     assert status == 0, text
-    assert found["same_tensors"] == 11 and found["float64"] < layerwise.CONSTANT
+    assert found["same_tensors"] == 11 and found["float64"] < tensor_compare.CONSTANT
 
 
 @pytest.mark.parametrize("framework", ["torch", "paddle"])
@@ -199,7 +190,7 @@ def test_mistakes_are_one_line_and_exit_status_2(files, tmp_path):
         "--paddle-model": options[:2],
         "no such folder": ["--images", tmp_path / "no"],
         "did you mean --weights": ["--weigths", source],
-        "probe.py": ["--paddle-tree", tmp_path],
+        "port.py": ["--paddle-tree", tmp_path],
         "lacks": ["--weights", source],
     }
     for words, given in cases.items():

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from common import errors
 from common.paths import ROOT
+from portproof.system import errors
 from tests import logs
 from tests.helpers import assert_user_error, run
 from tests.test_reports import IMAGE, assert_text
@@ -34,12 +34,11 @@ def several(folder, framework, final, spread=1.0, runs=5):
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
+def call(tmp_path, capsys):
     def run_tool(*options):
         file = tmp_path / "found.json"
-        argv = ["compare_runs.py", *map(str, options), "--json", str(file)]
-        monkeypatch.setattr(sys, "argv", argv)
-        return compare_runs.main(), json.loads(file.read_text()), capsys.readouterr().out
+        status = compare_runs.main([*map(str, options), "--json", str(file)])
+        return status, json.loads(file.read_text()), capsys.readouterr().out
 
     return run_tool
 
@@ -177,13 +176,12 @@ def test_sides_of_one_name_are_told_apart(tmp_path, call):
 
 
 @pytest.fixture
-def mistake(monkeypatch, capsys):
+def mistake(capsys):
     """Return what is said of a mistake: one line on standard error, nothing on standard output."""
 
     def run_tool(*options):
-        monkeypatch.setattr(sys, "argv", ["compare_runs.py", *map(str, options)])
         with pytest.raises(SystemExit) as left:
-            errors.run(compare_runs.main)
+            errors.run(lambda: compare_runs.main([str(word) for word in options]))
         said = capsys.readouterr()
         assert left.value.code == 2 and said.out == "" and said.err.count("\n") == 1
         return said.err
@@ -232,10 +230,9 @@ def test_wrong_usage(tmp_path, mistake):
     assert "there is no such file" in mistake("101", "80")  # no accuracy, so a name
 
 
-def test_the_help_says_what_the_words_mean(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["compare_runs.py", "--help"])
+def test_the_help_says_what_the_words_mean(capsys):
     with pytest.raises(SystemExit):
-        compare_runs.main()
+        compare_runs.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     for word in ("Equivalent:", "Different:", "Undecided:", "10,000 pictures (CIFAR-10)", "90 % "):
         assert word in text

@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from common.paths import ROOT
+from portproof.system.errors import UserError
 from tests.helpers import assert_user_error, make_folder, run
 from tests.planted_training import FAULTS
+from tests.planting import Edit
 from tests.trees import SMALL, copy_tree
 from tools import compare_training
 
@@ -21,13 +23,12 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture
-def call(tmp_path, small_trees, monkeypatch, capsys):
+def call(tmp_path, small_trees, capsys):
     def run_tool(*options, paddle=None):
         file = tmp_path / "found.json"
-        argv = ["compare_training.py", "--torch-tree", small_trees["torch"], "--json", file]
+        argv = ["--torch-tree", small_trees["torch"], "--json", file]
         argv += ["--paddle-tree", paddle or small_trees["paddle"], *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in argv])
-        status = compare_training.main()
+        status = compare_training.main([str(word) for word in argv])
         return status, json.loads(file.read_text()), capsys.readouterr().out
 
     return run_tool
@@ -64,7 +65,7 @@ def test_a_parameter_is_watched_on_drawn_numbers(call):
 
 
 def test_other_pictures_are_a_matter_of_the_data(call, pictures, tmp_path):
-    edit = ("presets.py", "STD = (0.229,", "STD = (0.23,")
+    edit = Edit("0.229", "0.23")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, found, text = call("--data-path", pictures, "--steps", 3, paddle=tree)
     verdict = found["checkpoints"][0]
@@ -74,7 +75,7 @@ def test_other_pictures_are_a_matter_of_the_data(call, pictures, tmp_path):
 
 
 def test_a_fault_of_the_schedule_is_found_at_its_step(call, tmp_path):
-    edit = ("optim.py", "args.lr_step_size * steps_per_epoch, args.lr_gamma", "3, args.lr_gamma")
+    edit = Edit("args.lr_step_size * steps_per_epoch", "3")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, found, text = call("--drawn", "--steps", 5, paddle=tree)
     verdict = found["checkpoints"][0]
@@ -83,12 +84,11 @@ def test_a_fault_of_the_schedule_is_found_at_its_step(call, tmp_path):
 
 
 def test_a_parameter_that_changes_between_the_steps_is_told(call, tmp_path):
-    line = "        bar.update(len(labels) * world_size)\n"
-    change = "        if number == 0:\n            model.features[0].bias.set_value("
-    change += "0.5 * model.features[0].bias)\n"
-    tree = copy_tree(
-        "paddle", tmp_path / "AlexNet-paddle", [("train.py", line, line + change), *SMALL]
-    )
+    line = "epoch.update(loss, metric.count_correct(logits, labels, k=1))"
+    bias = "trainer.model.features[0].bias"
+    change = f"if batch.number == 0:\n    {bias}.set_value(0.5 * {bias})"
+    edit = Edit(line, f"{line}\n{change}", "train_one_epoch")
+    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, found, text = call("--drawn", "--steps", 3, paddle=tree)
     verdict = found["checkpoints"][0]
     assert status == 1 and verdict["where"] == "features.0.bias, step 2", text
@@ -114,5 +114,5 @@ def test_mistakes_are_one_line_and_exit_status_2(tmp_path):
 
 
 def test_an_unknown_parameter_is_named_with_those_that_there_are(call):
-    with pytest.raises(compare_training.UserError, match=r"classifier\.7.*classifier\.6\.weight"):
+    with pytest.raises(UserError, match=r"classifier\.7.*classifier\.6\.weight"):
         call("--drawn", "--steps", 1, "--watch", "classifier.7")

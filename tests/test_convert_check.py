@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.convert import checks
+from portproof.convert import precheck
 
 HEAD = "import torch\nfrom torch.utils.data import DataLoader, Dataset\n"
 FOUND = {
@@ -68,7 +68,7 @@ RIGHT = {
 
 def rules(tmp_path, text):
     (tmp_path / "a.py").write_text(HEAD + text + "\n")
-    return checks.check(tmp_path)
+    return precheck.check(tmp_path)
 
 
 @pytest.mark.parametrize("case", FOUND)
@@ -85,4 +85,4 @@ def test_what_is_right_is_not_told_of(tmp_path, case):
 
 def test_weights_in_shell_scripts(tmp_path):
     (tmp_path / "run.sh").write_text("# see https://a.b/net.pth\npython a.py weights/net.ckpt\n")
-    assert [(one.file, one.line) for one in checks.check(tmp_path)] == [("run.sh", 2)]
+    assert [(one.file, one.line) for one in precheck.check(tmp_path)] == [("run.sh", 2)]

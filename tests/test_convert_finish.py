@@ -4,9 +4,9 @@ import ast
 
 import pytest
 
-from tools.convert import finishing, running
-from tools.convert.files import changed, with_endings
-from tools.convert.source import BY_HAND, DONE, LOOK, Source
+from portproof.convert import finishing, running
+from portproof.convert.files import changed, with_endings
+from portproof.convert.source import BY_HAND, DONE, LOOK, Source
 
 
 def finish(text, original=None, **settings):

@@ -16,8 +16,13 @@ from pathlib import Path
 import pytest
 
 from common.paths import ROOT
+from common.project import PROJECT
+from portproof.cli import convert as convert_command
+from portproof.cli.project import Project
+from portproof.cli.verify import Verification
+from portproof.convert import environments
+from portproof.convert.environments import Environment
 from tests.helpers import TIMEOUT, assert_user_error, run
-from tools.convert import environments, verify
 
 TOOL = ROOT / "tools" / "convert_project.py"
 TORCH = ROOT / "AlexNet-torch"
@@ -35,6 +40,29 @@ class Net(nn.Module):
 
     def forward(self, words):
         return self.out(torch.relu(self.hidden(self.embed(words))))
+"""
+PORT = """
+import torch
+from torch import nn
+
+SETTINGS = {"lr": 0.1, "epochs": 1}
+
+
+def model(settings):
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(2, settings.get("classes") or 5))
+
+
+def optimizer(model, steps_per_epoch, settings):
+    return torch.optim.SGD(model.parameters(), lr=settings["lr"])
+
+
+def train_step(model, optimizer, batch):
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(model(batch["images"]), batch["labels"])
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
 """
 # Makes weights, or says what the network gives with them.
 MAKE = """
@@ -116,9 +144,24 @@ def test_no_path_of_this_machine(tree):
 
 
 def test_training_is_that_of_the_original(tree):
-    check = verify.training(TORCH, tree[0], "paconvert", steps=2)
+    environment = Environment("paconvert", ROOT)
+    check = Verification(TORCH, tree[0], environment, PROJECT).training(steps=2)
     assert check.aligned, check.said
     assert check.float64 < 1e-12
+
+
+def test_a_port_file_of_another_project_is_converted_and_held_to_the_original(tmp_path, capsys):
+    """Without a port file for Paddle, that of the project itself is converted."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "port.py").write_text(PORT)
+    words = [tmp_path / "in", tmp_path / "out", "--verify", "--steps", 2]
+    status = convert_command.main([str(word) for word in words], Project(root=ROOT))
+    said = capsys.readouterr().out
+    assert status == 0, said
+    assert "\nforward: aligned (float64 " in said
+    assert "\ntraining, 2 steps: aligned (float64 " in said
+    converted = (tmp_path / "out" / "port.py").read_text()
+    assert "import paddle" in converted and "torch" not in converted.replace("pytorch", "")
 
 
 def test_project_with_weights(project, tmp_path):
@@ -230,8 +273,8 @@ def test_a_damaged_file_of_weights_is_named(project, tmp_path):
 
 
 def test_an_environment_that_was_broken_off_is_made_anew(tmp_path, monkeypatch):
+    environment = Environment("paconvert", tmp_path)
     folder = tmp_path / ".venv-convert"
-    monkeypatch.setattr(environments, "ROOT", tmp_path)
 
     def fails(*command):
         folder.mkdir(exist_ok=True)
@@ -239,14 +282,14 @@ def test_an_environment_that_was_broken_off_is_made_anew(tmp_path, monkeypatch):
 
     monkeypatch.setattr(environments, "_run", fails)
     with pytest.raises(KeyboardInterrupt):
-        environments.python("paconvert")
-    assert not folder.exists() and not environments.is_made("paconvert")
+        environment.python()
+    assert not folder.exists() and not environment.is_made
 
 
 def test_x2paddle_asks_for_its_python(monkeypatch):
     monkeypatch.setattr(environments.sys, "version_info", (3, 13, 0))
     with pytest.raises(environments.UserError, match=r"3\.10 and 3\.11"):
-        environments.python("x2paddle")
+        Environment("x2paddle", ROOT).python()
 
 
 @x2paddle
@@ -257,7 +300,7 @@ def test_x2paddle_weights_are_turned_by_type(project, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     out = tmp_path / "out"
     assert "compat" not in (out / "net.py").read_text()
-    python = environments.python("x2paddle")
+    python = Environment("x2paddle", ROOT).python()
     done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
     found = json.loads(done.stdout.splitlines()[-1])
     assert found == [[pytest.approx(row, abs=1e-6) for row in word] for word in expected]

@@ -6,23 +6,19 @@ import pytest
 from common import draws
 from common.folder import index_split
 from common.pictures import read_rgb
-from tests.helpers import FRAMEWORKS, SUFFIX, run_probe
+from tests.helpers import FRAMEWORKS, SUFFIX, read_stream
 from tests.mains import run_mains
 
 SIZE = 64
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PART = {"epochs": 1, "splits": ["train", "val"]}
+SETTINGS = {"image_size": SIZE, "batch_size": 30, "workers": 0, "seed": 3}
 
 
 @pytest.fixture(scope="module")
 def streams(small_folder, tmp_path_factory):
-    options = ["--data-path", small_folder, "--recipe", "sample", "--image-size", SIZE]
-    options += ["--batch-size", 30, "--workers", 0, "--eval-crops", 10]
-    options += ["--train-crop", "shifted", "--seed", 3]
+    settings = SETTINGS | {"data_path": small_folder, "eval_crops": 10, "train_crop": "shifted"}
     return {
-        framework: run_probe(framework, tmp_path_factory.mktemp(framework), *options, stream=PART)[
-            "stream"
-        ]
+        framework: read_stream(framework, tmp_path_factory.mktemp(framework), 1, **settings)
         for framework in FRAMEWORKS
     }
 
@@ -52,7 +48,7 @@ def test_shifted_crops_have_one_size(streams, small_folder, framework):
     images, index = streams[framework]["train_images"], index_split(small_folder, "train")
     for image, number in zip(images, draws.order(3, 0, len(index)), strict=True):
         picture = read_rgb(index.paths[number])
-        crop = draws.shifted_crop(3, 0, number, *picture.size, SIZE / 73)
+        crop = draws.shifted_crop(3, 0, number, picture.size, SIZE / 73)
         assert crop.height == crop.width == round(90 * SIZE / 73)
         expected = F.resized_crop(picture, *crop, (SIZE, SIZE))
         expected = F.hflip(expected) if draws.flip(3, 0, number) else expected
@@ -64,10 +60,9 @@ def test_shifted_crops_have_one_size(streams, small_folder, framework):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_centre_alone_is_what_evaluation_sees(framework, more, small_folder, tmp_path):
     """No crop is drawn and none is mirrored; of ten crops training still has one."""
-    options = ["--data-path", small_folder, "--recipe", "sample", "--image-size", SIZE]
-    options += ["--batch-size", 30, "--workers", 0, "--train-crop", "centre", "--seed", 3]
-    options += [*more, tmp_path / "cache"] if more else ["--eval-crops", 10]
-    stream = run_probe(framework, tmp_path, *options, stream=PART)["stream"]
+    settings = SETTINGS | {"data_path": small_folder, "train_crop": "centre"}
+    settings |= {"cache": tmp_path / "cache"} if more else {"eval_crops": 10}
+    stream = read_stream(framework, tmp_path / "stream", 1, **settings)
     index = index_split(small_folder, "train")
     for image, number in zip(stream["train_images"], draws.order(3, 0, len(index)), strict=True):
         expected = as_evaluation_sees(read_rgb(index.paths[number]))

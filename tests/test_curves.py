@@ -3,19 +3,22 @@
 import csv
 import shutil
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from common import array_files
 from common.paths import ROOT
 from experiments import curve_plot, curves, parting
+from portproof.files import array_files
+from portproof.system.frameworks import FRAMEWORKS
+from portproof.weights import tensors
+from portproof.worker import client
 from tests.helpers import assert_user_error, make_folder, run
+from tests.planting import Edit
 from tests.trees import SMALL, copy_tree
-from tools import probes, records, tensors
-from tools.probes import FRAMEWORKS
 
 
 def grown(steps, start, doubling, noise=0.0):
@@ -68,7 +71,7 @@ def test_a_fault_is_what_parts_float64_as_early_as_float32():
 
 @pytest.fixture(scope="module", autouse=True)
 def processes():
-    with probes.kept_running():
+    with client.kept_running():
         yield
 
 
@@ -93,18 +96,12 @@ def kept(tmp_path_factory):
 @pytest.fixture
 def call(trees, pictures, kept, monkeypatch, capsys):
     def run_main(output, *options, paddle=None):
-        monkeypatch.setattr(records, "FOLDER", kept)
+        monkeypatch.setattr(curves, "PROJECT", replace(curves.PROJECT, records=kept))
         monkeypatch.setattr(curves, "ONE_THREAD", {})  # so that one process serves every test
-        argv = [
-            "curves",
-            "--torch-tree",
-            trees["torch"],
-            "--paddle-tree",
-            paddle or trees["paddle"],
-        ]
+        argv = ["--torch-tree", trees["torch"], "--paddle-tree", paddle or trees["paddle"]]
         argv += ["--data-path", pictures, "--batch-size", 8, "--steps", 5, "--output", output]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in [*argv, *options]])
-        return curves.main(), capsys.readouterr().out
+        status = curves.main([str(word) for word in [*argv, *options]])
+        return status, capsys.readouterr().out
 
     return run_main
 
@@ -146,13 +143,13 @@ def test_both_stay_together_in_float64_and_leave_a_table_a_picture_and_a_page(
     ][:1]
     shutil.rmtree(lost)
     asked = []
-    own = curves.Side.ask
+    own = client.Side.ask
 
     def ask(side, folder, **parts):
         asked.extend((side.framework, name) for name in parts)
         return own(side, folder, **parts)
 
-    monkeypatch.setattr(curves.Side, "ask", ask)
+    monkeypatch.setattr(client.Side, "ask", ask)
     status, text = call(tmp_path / "again", *fewer)
     assert status == 0, text
     assert [name for _, name in asked].count("training") == 1, asked
@@ -161,7 +158,7 @@ def test_both_stay_together_in_float64_and_leave_a_table_a_picture_and_a_page(
 
 
 def test_another_rate_parts_them_in_float64_at_once(call, tmp_path):
-    edit = ("optim.py", "return args.lr * world_size", "return 1.1 * args.lr * world_size")
+    edit = Edit("args.lr * world_size", "1.1 * args.lr * world_size")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, text = call(tmp_path / "out", paddle=tree)
     assert status == 1 and "no rounding but a fault" in text, text
@@ -170,7 +167,7 @@ def test_another_rate_parts_them_in_float64_at_once(call, tmp_path):
 
 
 def test_trees_that_read_other_batches_are_not_compared(call, tmp_path):
-    edit = ("presets.py", "STD = (0.229,", "STD = (0.23,")
+    edit = Edit("0.229", "0.23")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     with pytest.raises(curves.UserError, match=r"other batches.*compare_data"):
         call(tmp_path / "out", paddle=tree)

@@ -42,18 +42,36 @@ def test_an_epochs_order_is_an_array_and_its_keys_are_plain_numbers(shuffle):
     assert {type(number) for key in keys for number in key} == {int}
 
 
+def test_who_listens_is_told_of_each_draw_by_the_names_of_its_arguments():
+    told = []
+    draws.listen(lambda *draw: told.append(draw))
+    try:
+        order = draws.order(5, 1, length=3)
+        crop = draws.random_crop(5, 1, 2, (40, 30), area=(0.5, 1.0))
+        shifted = draws.shifted_crop(5, 1, 2, (40, 30), 0.9)
+    finally:
+        draws.listen(None)
+    draws.flip(5, 1, 2)  # nobody listens any more
+    place = {"seed": 5, "epoch": 1}
+    box = place | {"index": 2, "size": (40, 30)}
+    assert [name for name, *_ in told] == ["order", "crop", "crop"]
+    assert told[0][1] == place | {"length": 3} and told[0][2] is order
+    assert told[1][1:] == (box | {"area": (0.5, 1.0), "aspect": draws.DEFAULT_ASPECT}, crop)
+    assert told[2][1:] == (box | {"share": 0.9}, shifted)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (640, 480), (4100, 90)])
 def test_crop_lies_within_the_picture(size):
     width, height = size
     for index in range(300):
-        crop = draws.random_crop(0, 0, index, width, height)
+        crop = draws.random_crop(0, 0, index, size)
         assert crop.height >= 1 and crop.width >= 1
         assert 0 <= crop.top <= height - crop.height
         assert 0 <= crop.left <= width - crop.width
 
 
 def test_crops_cover_the_area_and_the_aspects():
-    crops = [draws.random_crop(0, 0, index, 400, 400) for index in range(3000)]
+    crops = [draws.random_crop(0, 0, index, (400, 400)) for index in range(3000)]
     area = np.array([crop.width * crop.height / 160_000 for crop in crops])
     aspect = np.log([crop.width / crop.height for crop in crops])
     assert 0.079 < area.min() < 0.09 and 0.9 < area.max() <= 1
@@ -76,7 +94,7 @@ def test_seeds_for_the_frameworks_differ_by_step():
 @pytest.mark.parametrize(("width", "height"), [(500, 375), (256, 256), (90, 400), (1, 3)])
 def test_a_shifted_crop_lies_anywhere_in_the_central_square(width, height):
     square, share = min(width, height), 224 / 256
-    crops = [draws.shifted_crop(1, 0, index, width, height, share) for index in range(2000)]
+    crops = [draws.shifted_crop(1, 0, index, (width, height), share) for index in range(2000)]
     side = max(round(share * square), 1)
     assert {(crop.height, crop.width) for crop in crops} == {(side, side)}
     for first, places in (

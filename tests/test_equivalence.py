@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tools import equivalence
-from tools.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED
+from portproof.runs import equivalence
+from portproof.runs.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED
 
 MARGIN, LEVEL = 0.15, 0.05
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from common import exports, onnx_graph
-from common.errors import UserError
 from common.facts import Facts
 from common.folder import FolderIndex
 from common.onnx_graph import Operation
 from common.onnx_models import open_onnx
+from portproof.system.errors import UserError
 from tests.helpers import SUFFIX, assert_user_error
 from tests.mains import run_mains
+from tests.planting import Edit, plant
 
 NATIVE = {"torch": ("pt2", ".pt2"), "paddle": ("inference", ".inference")}
 FACTS = Facts(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), ["one", "two"])
@@ -117,13 +118,12 @@ def refused(exported, small_run, small_folder, tmp_path_factory):
     format, ending = NATIVE[framework]
 
     change = {
-        "torch": "    torch.nn.init.zeros_(model.features[0].bias)\n",
-        "paddle": "    nn.initializer.Constant(0.0)(model.features[0].bias)\n",
+        "torch": "torch.nn.init.zeros_(model.features[0].bias)",
+        "paddle": "nn.initializer.Constant(0.0)(model.features[0].bias)",
     }[framework]
     spoilt = shutil.copytree(tree, place / "spoilt" / tree.name)
-    text = (spoilt / "export.py").read_text()
-    where = text.index("\n\n\n", text.index("write(model, path, known)\n"))
-    (spoilt / "export.py").write_text(text[:where] + "\n" + change + text[where:])
+    written = "write(model, path, known)"
+    plant(spoilt, [Edit(written, f"{written}\n{change}", "export")])
 
     target = place / "kept" / f"it{ending}"
     target.parent.mkdir()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from common import pickles
+from portproof.files import pickles
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, run_train
 from tests.mains import run_mains
 

@@ -7,8 +7,8 @@ from array import array
 
 import pytest
 
-from common.errors import UserError
 from common.folder import Paths, index_data
+from portproof.system.errors import UserError
 from tests.helpers import make_folder
 
 

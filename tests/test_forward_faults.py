@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from portproof.networks.matching import Network
+from portproof.weights import initial, tensors
+from portproof.worker import client
 from tests.planted import CONTROLS, FAULTS
-from tests.trees import chosen
+from tests.seldom import chosen
 from tools import compare_forward
 
 # One or two of each kind; --all-faults plants the others too.
@@ -45,3 +48,14 @@ def test_a_correct_port_is_aligned(on_small_trees, name):
     assert found["aligned"] and not found["causes"]
     assert found["float64"] < 1e-12 and np.isfinite(found["float32"])
     assert len(found["inputs"]) == 3  # two sizes, and training mode
+
+
+def test_a_network_fits_the_classes_of_its_weights(tmp_path, small_trees, on_small_trees):
+    port = client.Side("torch", small_trees["torch"] / "port.py", settings={"classes": 7})
+    report = port.ask(tmp_path / "described", describe={})["describe"]
+    drawn = initial.draw_weights(Network.from_report("torch", report), seed=0)
+    file = tmp_path / "seven.safetensors"
+    tensors.write(file, {name: tensors.from_array(array) for name, array in drawn.items()})
+    options = ["--weights", file, "--image-size", 64, "--second-image-size", 0]
+    status, found, text = on_small_trees(compare_forward, [], *options)
+    assert status == 0 and found["inputs"][0]["layers"][-1]["shape"] == [2, 7], text

@@ -9,9 +9,9 @@ import tempfile
 
 import pytest
 
-from common import pickles
-from common.errors import UserError
 from common.paths import ROOT
+from portproof.files import pickles
+from portproof.system.errors import UserError
 from tests import fuzz
 from tests.helpers import run
 

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from tools import layerwise, relations
-from tools.matching import Match
+from portproof.core import tensor_compare
+from portproof.diagnose import relations
+from portproof.networks.matching import Match
+from portproof.networks.pairing import pair_calls
 
 RANDOM = np.random.default_rng(0).standard_normal((4, 3, 5, 6))
 
@@ -16,10 +18,10 @@ def changed(place, value):
 
 
 def test_what_is_the_same_is_the_same():
-    found = layerwise.compare(RANDOM, RANDOM.copy())
+    found = tensor_compare.compare(RANDOM, RANDOM.copy())
     assert (found.largest, found.rms, found.relative, found.problem) == (0, 0, 0, None)
     with_nan = changed(3, np.nan)
-    assert layerwise.compare(with_nan, with_nan.copy()).relative == 0
+    assert tensor_compare.compare(with_nan, with_nan.copy()).relative == 0
 
 
 @pytest.mark.parametrize(
@@ -34,33 +36,33 @@ def test_what_is_the_same_is_the_same():
 )
 def test_what_cannot_be_subtracted_is_apart(other):
     for pair in ((RANDOM, other), (other, RANDOM)):
-        found = layerwise.compare(*pair)
+        found = tensor_compare.compare(*pair)
         assert found.problem and found.relative == np.inf
 
 
 def test_infinities_must_have_the_same_sign():
-    found = layerwise.compare(changed(3, np.inf), changed(3, -np.inf))
+    found = tensor_compare.compare(changed(3, np.inf), changed(3, -np.inf))
     assert found.problem
 
 
 def test_one_number_among_many_is_seen():
-    found = layerwise.compare(RANDOM, changed(7, RANDOM.flat[7] + 9e-4))
+    found = tensor_compare.compare(RANDOM, changed(7, RANDOM.flat[7] + 9e-4))
     assert found.largest == pytest.approx(9e-4)
-    assert found.relative > layerwise.CONSTANT
+    assert found.relative > tensor_compare.CONSTANT
 
 
 def test_a_reversed_batch_is_seen_though_its_means_are_equal():
-    assert layerwise.compare(RANDOM, RANDOM[::-1]).relative > 0.1
+    assert tensor_compare.compare(RANDOM, RANDOM[::-1]).relative > 0.1
 
 
 def test_bytes_do_not_wrap():
-    found = layerwise.compare(np.array([1], np.uint8), np.array([2], np.uint8))
+    found = tensor_compare.compare(np.array([1], np.uint8), np.array([2], np.uint8))
     assert found.largest == 1
 
 
 def test_the_scale_is_the_layers_own():
-    assert layerwise.compare(RANDOM * 1e6, RANDOM * 1e6 + 1).relative < 1e-6
-    assert layerwise.compare(np.zeros(3), np.array([0, 0, 1e-9])).relative == 1
+    assert tensor_compare.compare(RANDOM * 1e6, RANDOM * 1e6 + 1).relative < 1e-6
+    assert tensor_compare.compare(np.zeros(3), np.array([0, 0, 1e-9])).relative == 1
 
 
 RELU = np.maximum(RANDOM, 0)
@@ -102,5 +104,5 @@ def calls(*layers):
 def test_calls_pair_by_their_weights_and_else_by_kind_and_place():
     torch = calls(("a", "Conv2d"), ("r", "ReLU"), ("p", "MaxPool2d"), ("b", "Linear"))
     paddle = calls(("x", "Conv2D"), ("q", "AvgPool2D"), ("d", "Dropout"), ("y", "Linear"))
-    pairs = layerwise.pair_calls(torch, paddle, Match(layers={"a": "x", "b": "y"}))
+    pairs = pair_calls(torch, paddle, Match(layers={"a": "x", "b": "y"}))
     assert {(0, 0), (2, 1), (3, 3), (1, None), (None, 2)} == set(pairs)

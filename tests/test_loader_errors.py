@@ -8,6 +8,7 @@ import pytest
 from common.paths import ROOT
 from tests.helpers import FRAMEWORKS, assert_user_error, run_train
 from tests.mains import run_mains
+from tests.planting import Edit
 from tests.trees import SMALL, copy_tree
 
 CASES = [("train", "truncated"), ("val", "text")]
@@ -36,7 +37,7 @@ def test_a_damaged_picture_is_named(framework, small_folder, small_trees, tmp_pa
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path):
     """A fault in a tree's own preset: the traceback is shown, and nothing hangs."""
-    edit = ("presets.py", "def normalize(picture: Image)", "def normalize_(picture: Image)")
+    edit = Edit("normalize(picture)", "normalise(picture)", "train_preset")
     tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", [edit, *SMALL])
     for workers in (0, 1):
         done = run_train(
@@ -44,7 +45,7 @@ def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path)
             "--workers", workers, "--output-dir", tmp_path / f"{workers}", tree=tree,
         )  # fmt: skip
         assert done.returncode == 1
-        assert "name 'normalize' is not defined" in done.stderr
+        assert "name 'normalise' is not defined" in done.stderr
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)

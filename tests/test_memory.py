@@ -1,4 +1,4 @@
-"""common/memory.py: what a process frees stays with it, until it is told to give it back."""
+"""portproof/system/memory.py: what is freed stays with a process, until told to be given back."""
 
 import sys
 
@@ -9,7 +9,7 @@ from tests.helpers import run
 # Blocks of 64 MiB are freed; how much more memory is resident than before is printed.
 PROGRAM = """
 import ctypes, os, sys
-from common import memory
+from portproof.system import memory
 library = ctypes.CDLL(None)
 library.malloc.restype = ctypes.c_void_p
 library.malloc.argtypes = [ctypes.c_size_t]

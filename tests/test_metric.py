@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tests.helpers import FRAMEWORKS, run_probe
+from tests.helpers import FRAMEWORKS, run_parts
 
 
 def count(framework, tmp_path, logits, labels):
     request = {"logits": logits, "labels": labels}
-    recorded = run_probe(framework, tmp_path, metric=request)["metric"]
+    recorded = run_parts(framework, tmp_path, metric=request)["metric"]
     return int(recorded["top1"]), int(recorded["top5"])
 
 

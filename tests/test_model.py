@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.paths import ROOT
-from tests.helpers import FRAMEWORKS, run_probe, run_warm
+from tests.helpers import FRAMEWORKS, run_parts, run_warm
 
 KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
     "features.0.weight": (64, 3, 11, 11),
@@ -31,7 +31,7 @@ KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def weights(request, tmp_path_factory):
     out_dir = tmp_path_factory.mktemp(request.param)
-    return run_probe(request.param, out_dir, "--seed", 3, weights={})["weights"]
+    return run_parts(request.param, out_dir, "--seed", 3, weights={})["weights"]
 
 
 def test_keys_and_shapes_are_torchvisions(weights):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.helpers import FRAMEWORKS, run_probe
+from tests.helpers import FRAMEWORKS, run_parts
 
 STEPS = 10  # per epoch
 STEP_OPTIONS = ["--schedule", "step", "--lr-step-size", 2, "--lr-gamma", 0.1]
@@ -37,7 +37,7 @@ def expected(schedule, lr, warmup, epochs):
 )
 def test_schedule(framework, options, schedule, warmup, tmp_path):
     given = ["--lr", 0.08, "--gpus", 8, "--epochs", 5, "--warmup-epochs", 0, *options]
-    recorded = run_probe(framework, tmp_path, *given, schedule={"steps_per_epoch": STEPS})
+    recorded = run_parts(framework, tmp_path, *given, schedule={"steps_per_epoch": STEPS})
     rates = recorded["schedule"]["lr"]
     # One process where the recipe's rate is for eight GPUs: an eighth.
     np.testing.assert_allclose(rates, expected(schedule, 0.01, warmup, 5), rtol=1e-9, atol=1e-15)

@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from common import pickles
 from common.args import parse
-from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics, run_probe, run_train
+from portproof.files import pickles
+from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics, run_parts, run_train
 from tests.steps import run_steps
 from tests.trees import SMALL, copy_tree
 
@@ -92,7 +92,7 @@ def test_the_average_is_that_of_the_weights_after_each_step(runs, small_folder):
     for weight in found["average"]["weight"]:
         average = 0.7 * average + 0.3 * weight
     best = place / "average" / f"best{SUFFIX[framework]}"
-    loaded = run_probe(
+    loaded = run_parts(
         framework, place / "loaded", "--weights", best, tree=place / f"AlexNet-{framework}",
         weights={"num_classes": 3},
     )["weights"]["classifier.6.weight"]  # fmt: skip

@@ -1,19 +1,19 @@
 """The paper's network: its layers, its start, and its response normalization."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from common import networks, pickles
+from common import networks
 from common.args import parse
+from portproof.files import pickles
 from tests.helpers import (
     FRAMEWORKS,
     SUFFIX,
     assert_user_error,
-    run_probe,
+    run_parts,
     run_train,
 )
 from tests.mains import run_mains
@@ -36,7 +36,7 @@ POSITIVE = {"features.4", "features.10", "features.12", "classifier.0", "classif
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def weights(request, tmp_path_factory):
     out_dir = tmp_path_factory.mktemp(request.param)
-    return run_probe(request.param, out_dir, "--model", "alexnet-paper", weights={})["weights"]
+    return run_parts(request.param, out_dir, "--model", "alexnet-paper", weights={})["weights"]
 
 
 def test_the_network_has_the_papers_shapes_and_number_of_parameters(weights):
@@ -57,11 +57,14 @@ def test_weights_are_normal_and_biases_0_or_1(weights):
 
 
 LAYERS = """
-import json, layers
+import importlib, json, sys
+from portproof.worker import forward
 from models.alexnet_paper import AlexNetPaper
 network = AlexNetPaper(num_classes=2)
+framework = "torch" if "torch" in sys.modules else "paddle"
+backend = importlib.import_module(f"portproof.backends.{framework}")
 own = [*network.features, *network.classifier]
-print(json.dumps([[layers.kind(layer).lower(), layers.settings(layer)] for layer in own]))
+print(json.dumps([[backend.kind(layer).lower(), forward.settings(layer)] for layer in own]))
 """
 SETTINGS = {  # of which kind of layer what is looked at
     "conv2d": ("stride", "padding", "groups"),
@@ -217,12 +220,11 @@ def test_a_run_is_resumed_and_used_without_saying_the_model_again(
     assert_user_error(other, "those of --model alexnet-paper")
 
 
-def test_weights_are_transferred_without_naming_the_network(tmp_path, monkeypatch, capsys):
+def test_weights_are_transferred_without_naming_the_network(tmp_path, capsys):
     arrays = {f"{name}.weight": np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     arrays |= {f"{name}.bias": np.ones(shape[0], np.float32) for name, shape in SHAPES.items()}
     arrays["classifier.3.weight"][1, 2] = 3.0
     source, target = tmp_path / "paper.safetensors", tmp_path / "paper.pdparams"
     save_file(arrays, source)
-    monkeypatch.setattr(sys, "argv", ["transfer_weights.py", str(source), str(target)])
-    assert transfer_weights.main() == 0, capsys.readouterr().out
+    assert transfer_weights.main([str(source), str(target)]) == 0, capsys.readouterr().out
     assert pickles.read(target)["classifier.3.weight"][2, 1] == 3.0  # Paddle's [in, out]

@@ -1,7 +1,5 @@
 """The tools know the paper's network: it is aligned, and a fault in it is caught and named."""
 
-import sys
-
 import pytest
 
 from common.paths import ROOT
@@ -23,13 +21,12 @@ def test_a_fault_of_the_response_normalization_is_caught_and_named(on_small_tree
     assert ("where the paper has the sum" in told) == ("alpha" in name)
 
 
-def test_the_response_normalization_alone_is_aligned(monkeypatch, capsys):
+def test_the_response_normalization_alone_is_aligned(capsys):
     options = ["--input-shape", "2,8,5,4"]
     for framework in ("torch", "paddle"):
         file = ROOT / f"AlexNet-{framework}" / "models" / "alexnet_paper.py"
         options += [f"--{framework}-model", f"{file}:ResponseNorm"]
-    monkeypatch.setattr(sys, "argv", ["tool", *options])
-    assert compare_forward.main() == 0
+    assert compare_forward.main(options) == 0
     assert "LocalResponseNorm" in capsys.readouterr().out
 
 

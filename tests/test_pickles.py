@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from common import pickles
-from common.errors import UserError
+from portproof.files import pickles
+from portproof.system.errors import UserError
 from tests.helpers import run
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from common import facts, picture_list
-from common.errors import UserError
 from common.facts import Facts
+from portproof.system.errors import UserError
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics
 from tests.mains import run_mains
 from tests.trees import SMALL, copy_tree

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from common import checkpoints
-from common.batches import EpochBatches, PartBatches
+from common.batches import EpochBatches, PartBatches, Process
 from common.paths import ROOT
 from tests.crash import arrays, metrics
 from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, run_train
@@ -177,7 +177,7 @@ def test_each_picture_is_counted_once(job):
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
 def test_the_parts_of_an_evaluation_make_up_the_folder(world_size):
-    parts = [PartBatches(13, 2, rank, world_size) for rank in range(world_size)]
+    parts = [PartBatches(13, 2, Process(rank, world_size)) for rank in range(world_size)]
     seen = [index for part in parts for batch in part for _, index in batch]
     assert sorted(seen) == list(range(13))
     assert all(len(list(part)) == len(part) for part in parts)
@@ -188,7 +188,8 @@ def test_the_parts_of_an_evaluation_make_up_the_folder(world_size):
 def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumulate):
     """Together the processes see each picture once, and a step's weights are those of its mean."""
     ranks = [
-        EpochBatches(17, 2, 3, True, rank, world_size, accumulate) for rank in range(world_size)
+        EpochBatches(17, 2, 3, True, Process(rank, world_size), accumulate)
+        for rank in range(world_size)
     ]
     keys = [list(rank) for rank in ranks]
     assert len({len(one) for one in keys}) == 1  # as many batches everywhere: none waits for ever

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from common import processor
+from portproof.system import processor
 
 AVX2 = {"avx2", "fma", "sse4_2"}
 AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}

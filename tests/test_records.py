@@ -1,21 +1,27 @@
-"""tools/records.py: what a side did is kept by content, and found again only for the same."""
+"""portproof/worker/cache.py: what a worker did is kept by content, and found again only so."""
 
 import os
 import shutil
 
+import numpy as np
 import pytest
 
-from common.errors import UserError
+from portproof.core.training_pair import Request, TrainingPair
+from portproof.system.errors import UserError
+from portproof.worker import cache, client
+from portproof.worker.cache import Records
+from portproof.worker.client import Side
 from tests.trees import SMALL, copy_tree
-from tools import probes, records
-from tools.probes import Side
-from tools.rehearsals import Rehearsals
 
 
 @pytest.fixture
-def side(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
-    return Side("torch", copy_tree("torch", tmp_path / "tree", []))
+def side(tmp_path):
+    return Side("torch", copy_tree("torch", tmp_path / "tree", []) / "port.py")
+
+
+@pytest.fixture
+def records(tmp_path):
+    return Records(tmp_path / "records")
 
 
 @pytest.fixture
@@ -27,11 +33,11 @@ def written(tmp_path):
     return folder
 
 
-def test_the_same_tree_and_request_have_the_same_key_wherever_they_lie(side, tmp_path):
+def test_the_same_tree_and_request_have_the_same_key_wherever_they_lie(side, records, tmp_path):
     weights = tmp_path / "a.bin", tmp_path / "b.bin"
     for path in weights:
         path.write_bytes(b"the same")
-    other = Side("torch", copy_tree("torch", tmp_path / "elsewhere", []))
+    other = Side("torch", copy_tree("torch", tmp_path / "elsewhere", []) / "port.py")
     keys = [
         records.key(one, "training", {"steps": 3, "weights": str(path)})
         for one, path in zip((side, other), weights, strict=True)
@@ -40,14 +46,14 @@ def test_the_same_tree_and_request_have_the_same_key_wherever_they_lie(side, tmp
 
 
 @pytest.mark.parametrize("change", ["tree", "setting", "weights", "part"])
-def test_any_change_gives_another_key(side, tmp_path, change):
+def test_any_change_gives_another_key(side, records, tmp_path, change):
     weights = tmp_path / "weights.bin"
     weights.write_bytes(b"1")
     settings = {"options": ["--weights", str(weights)], "steps": 3}
     before = records.key(side, "training", settings)
     part = "training"
     if change == "tree":
-        (side.tree / "optim.py").write_text("# another\n")
+        (side.folder / "optim.py").write_text("# another\n")
     elif change == "setting":
         settings["steps"] = 4
     elif change == "weights":
@@ -57,8 +63,8 @@ def test_any_change_gives_another_key(side, tmp_path, change):
     assert records.key(side, part, settings) != before
 
 
-def test_a_record_is_found_again_whole_and_the_oldest_go(side, written, monkeypatch):
-    monkeypatch.setattr(records, "MOST", 2)
+def test_a_record_is_found_again_whole_and_the_oldest_go(records, written, monkeypatch):
+    monkeypatch.setattr(cache, "MOST", 2)
     assert records.find("one") is None
     for name in ("one", "two", "three"):
         records.keep(name, written)
@@ -68,37 +74,36 @@ def test_a_record_is_found_again_whole_and_the_oldest_go(side, written, monkeypa
     assert (found / "training.json").exists() and not (found / "request.json").exists()
 
 
-def test_records_that_vanish_meanwhile_are_no_error(side, written, monkeypatch):
+def test_records_that_vanish_meanwhile_are_no_error(records, written, monkeypatch):
     """Two tools at once keep and drop in the same folder."""
-    monkeypatch.setattr(records, "MOST", 1)
+    monkeypatch.setattr(cache, "MOST", 1)
     records.keep("one", written)
     with monkeypatch.context() as patch:
 
         def vanishing(folder):
             patch.undo()
             entries = list(os.scandir(folder))
-            shutil.rmtree(records.FOLDER / "one")
+            shutil.rmtree(records.folder / "one")
             return entries
 
-        patch.setattr(records.os, "scandir", vanishing)
+        patch.setattr(cache.os, "scandir", vanishing)
         records.keep("two", written)
     assert records.find("two") and not records.find("one")
 
 
-def test_half_a_record_is_none(side, written):
+def test_half_a_record_is_none(records, written):
     records.keep("one", written)
-    (records.FOLDER / "one" / "complete").unlink()
+    (records.folder / "one" / "complete").unlink()
     assert records.find("one") is None
 
 
-def test_what_is_too_large_is_not_kept(side, written, monkeypatch):
-    monkeypatch.setattr(records, "LARGEST", 1)
+def test_what_is_too_large_is_not_kept(records, written, monkeypatch):
+    monkeypatch.setattr(cache, "LARGEST", 1)
     records.keep("one", written)
     assert records.find("one") is None
 
 
-def test_a_side_that_has_not_changed_is_not_run_again(tmp_path, monkeypatch, warm_probes):
-    monkeypatch.setattr(records, "FOLDER", tmp_path / "records")
+def test_a_side_that_has_not_changed_is_not_run_again(records, tmp_path, monkeypatch, warm_probes):
     asked = []
     ask = Side.ask
 
@@ -107,17 +112,19 @@ def test_a_side_that_has_not_changed_is_not_run_again(tmp_path, monkeypatch, war
         return ask(side, folder, **parts)
 
     monkeypatch.setattr(Side, "ask", counted)
-    trees = {n: copy_tree(n, tmp_path / f"AlexNet-{n}", SMALL) for n in probes.FRAMEWORKS}
+    trees = {n: copy_tree(n, tmp_path / f"AlexNet-{n}", SMALL) for n in client.FRAMEWORKS}
     reports = []
+    case = tmp_path / "case.npz"
+    np.savez(case, logits=np.zeros([4, 5]), labels=np.arange(4))
     for turn in range(3):
         if turn == 2:
             file = trees["paddle"] / "optim.py"
             file.write_text(file.read_text() + "# changed\n")
-        sides = {name: Side(name, tree) for name, tree in trees.items()}
-        rehearsals = Rehearsals(sides, tmp_path / f"turn{turn}")
-        rehearsals.folder.mkdir()
-        rehearsals.prepare()
-        reports.append(rehearsals.ask("loss", cases=[]))
+        sides = {name: Side(name, tree / "port.py") for name, tree in trees.items()}
+        pair = TrainingPair(sides, tmp_path / f"turn{turn}", records=records)
+        pair.folder.mkdir()
+        pair.prepare()
+        reports.append(pair.ask(Request("loss", recording={"cases": [str(case)]})))
     assert asked == [("torch", "loss"), ("paddle", "loss"), ("paddle", "loss")]
     assert reports[1]["torch"]["cases"] == reports[0]["torch"]["cases"]
 
@@ -137,7 +144,7 @@ def test_a_side_that_has_answered_is_told_of_though_the_other_fails(tmp_path):
 
     told = []
     with pytest.raises(UserError, match="it fails"):
-        probes.ask_both(
+        client.ask_both(
             [Fails(), Answers()],
             tmp_path,
             [{"training": {}}] * 2,

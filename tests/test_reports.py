@@ -1,5 +1,6 @@
 """Names of classes, files and layers are text in every page, whatever they hold."""
 
+import base64
 import os
 from html.parser import HTMLParser
 
@@ -9,11 +10,14 @@ from PIL import Image
 
 from common import mistakes
 from common.folder import index_split
-from tools import align_report, data_pictures, data_report, forward_report
-from tools.findings import Cause
-from tools.forward import Result
-from tools.layerwise import Difference, Row
-from tools.verdicts import DIVERGED, ERROR, Verdict
+from portproof.checks.forward import Result
+from portproof.core.findings import Cause
+from portproof.core.streams import Sample
+from portproof.core.tensor_compare import Difference, Row
+from portproof.core.verdict import DIVERGED, ERROR, Verdict
+from portproof.report import align, data, forward, html, sample_image
+from portproof.report.html import Section
+from portproof.system.errors import UserError
 
 SCRIPT = "<script>alert(1)<"  # no slash: it can be the name of a folder
 IMAGE = "\"'><img src=x onerror=alert(2)>&lt;.png"
@@ -68,13 +72,13 @@ def hostile_verdicts():
 
 
 def test_the_page_of_data(tmp_path):
-    data_report.write(tmp_path, hostile_verdicts(), {"torch": IMAGE})
+    data.write(tmp_path, hostile_verdicts(), {"torch": IMAGE})
     assert_text(tmp_path / "data.html", SCRIPT, IMAGE)
 
 
 def test_the_page_of_all_checkpoints(tmp_path):
     found = {"aligned": False, "first_divergence": " ".join(NAMES), "versions": {"torch": IMAGE}}
-    path = align_report.write_page(tmp_path, found, hostile_verdicts())
+    path = align.write_page(tmp_path, found, hostile_verdicts())
     assert_text(path, SCRIPT, IMAGE)
 
 
@@ -85,24 +89,98 @@ def test_the_page_of_the_forward_pass(tmp_path):
     rows.append(Row("a$b$\\c{", None, "Linear", [1], far, far, verdict="same"))
     found = Result(False, [Cause(*NAMES)], rows[0], SCRIPT, {IMAGE: rows})
     found.notes, found.weights, found.versions = NAMES, IMAGE, {"torch": SCRIPT}
-    assert_text(forward_report.write_page(tmp_path, found), SCRIPT, IMAGE)
+    assert_text(forward.write_page(tmp_path, found), SCRIPT, IMAGE)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "a$b$\\frac{.png", "line\nbreak.png"])
 def test_captions_take_any_name(name):
-    class Stream:
-        labels, classes, paths = [0], [name], [name]
+    right, other = (
+        Sample(side, np.zeros((3, 8, 8), np.float32), name, 0, name)
+        for side in ("PyTorch", "PaddlePaddle")
+    )
+    assert sample_image.draw(right, other).startswith(b"\x89PNG")
 
-        def __init__(self, name):
-            self.name = name
 
-        def image(self, _):
-            return np.zeros((3, 8, 8))
+def written(tmp_path, *arguments, **options):
+    [path] = html.write_files(tmp_path, {"page.html": html.report(*arguments, **options)})
+    return Page(path)
 
-        def images(self, _):
-            return np.zeros((1, 3, 8, 8))
 
-    class Streams:
-        right, other = Stream("PyTorch"), Stream("PaddlePaddle")
+def attributes_of(page, tag):
+    return [attributes for name, attributes in page.elements if name == tag]
 
-    assert data_pictures.draw(Streams(), 0, 0).startswith(b"\x89PNG")
+
+def test_a_page_says_its_verdict_and_the_cause_before_its_blocks(tmp_path):
+    blocks = [{"title": "Table", "table": [["a"], ["1"]]}]
+    causes = [("conv1", "padding", "set it"), ("fc", "no bias", "")]
+    head = Section("Forward", "diverged", "first at conv1", causes, blocks)
+    page = written(tmp_path, head, notes=["versions"])
+    order = [
+        "Forward",
+        "diverged",
+        "first at conv1",
+        "conv1: padding",
+        "fix: set it",
+        "fc: no bias",
+    ]
+    shown = [page.text.index(part) for part in [*order, "Table", "versions"]]
+    assert shown == sorted(shown) and page.text.count("fix:") == 1
+    assert {"class": "badge diverged"} in attributes_of(page, "span")
+
+
+def test_a_page_shows_blocks_of_each_kind(tmp_path):
+    blocks = [
+        {"title": "", "text": "first line\nsecond line"},
+        {"title": "plot", "png": b"\x89PNG rest"},
+        {"title": "numbers", "table": [["layer", "verdict", "max"], ["fc", "not run", "1.0e-7"]]},
+    ]
+    page = written(tmp_path, Section("Blocks", blocks=blocks))
+    assert "first line\nsecond line" in page.text
+    source = "data:image/png;base64," + base64.b64encode(b"\x89PNG rest").decode()
+    assert attributes_of(page, "img") == [{"alt": "plot", "src": source}]
+    assert {"class": "not-run"} in attributes_of(page, "tr")  # the row has the verdict's colour
+    assert [cell["class"] for cell in attributes_of(page, "td")] == ["", "word", "figure"]
+    assert [tag for tag, _ in page.elements].count("h3") == 2  # a block without a title has none
+
+
+def test_figures_stand_flush_right_whatever_is_missing_among_them():
+    columns = {
+        "figure": ["1.0e-16", None, "nan", "-inf", "-", ""],
+        "count": ["10", "2,798,696", "+0.5", "±0.15", "80 %", "-3"],
+        "text": ["1", "2", "3", "4", "5", "2x64x55x55"],
+        "missing": [None, "-", "", None, "-", ""],
+    }
+    table = [list(columns), *map(list, zip(*columns.values(), strict=True))]
+    assert html.figure_columns(table) == [True, True, False, False]
+    assert html.figure_columns([["a", "b"]]) == [False, False]
+
+
+def test_missing_values_and_nan_are_shown(tmp_path):
+    table = [["name", "value"], ["none", None], ["not a number", float("nan")], ["empty", ""]]
+    page = written(tmp_path, Section("Missing", blocks=[{"title": "", "table": table}]))
+    assert [text for text in page.text.split() if text.endswith(("-", "nan"))] == [
+        "none-",
+        "numbernan",
+    ]
+
+
+def test_folded_sections_hide_what_is_aligned(tmp_path):
+    sections = [
+        Section(name, folded=folded)
+        for name, folded in (("aligned", True), ("diverged", False), ("heading", None))
+    ]
+    page = written(tmp_path, Section("Sections"), sections)
+    assert attributes_of(page, "details") == [{}, {"open": None}]
+    assert [tag for tag, _ in page.elements].count("h2") == 1
+
+
+def test_a_report_that_cannot_be_written_is_one_line_and_leaves_the_old_page(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(UserError, match="cannot be written"):
+        html.write_files(tmp_path / "file", {"page.html": "new"})
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_names_that_are_no_unicode_are_written_as_an_escape(tmp_path):
+    page = written(tmp_path, Section("Names", summary=f"{NAMES[2]} {SCRIPT}"))
+    assert "\\udcff" in page.text and SCRIPT in page.text

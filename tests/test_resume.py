@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from common import checkpoints
-from common.errors import UserError
 from common.keeper import Keeper
 from common.progress import Progress
+from portproof.system.errors import UserError
 from tests.crash import Trainings, arrays, crash, metrics
 from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, is_running
 
@@ -201,7 +201,7 @@ def test_a_disk_that_becomes_read_only_is_told(tmp_path, monkeypatch):
 def keeper(path, save_every, stop=0, keep=2, alone=True):
     """A keeper of a run of ten steps an epoch that writes its step; the first of its job."""
     args = Namespace(save_every=save_every, framework="torch", keep=keep)
-    run = SimpleNamespace(path=path, writes=True)
+    run = SimpleNamespace(args=args, path=path, writes=True)
     stops = SimpleNamespace(signal=stop, leave=lambda number, told: left.append((number, told)))
     left = []
 
@@ -214,7 +214,7 @@ def keeper(path, save_every, stop=0, keep=2, alone=True):
 
     others = [0, 0, 0]  # what the other processes want
     asked = []
-    made = Keeper(args, run, stops, Progress(), 10, write, agree, alone)
+    made = Keeper(run, stops, 10, write, None if alone else agree)
     made.asked, made.others = asked, others
     return made, stops, left
 

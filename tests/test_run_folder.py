@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.errors import UserError
 from common.folder import BadPicture
 from common.run_folder import RunFolder
+from portproof.system.errors import UserError
 
 
 def run_folder(path, **arguments):

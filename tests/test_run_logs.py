@@ -1,13 +1,13 @@
-"""tools/run_logs.py: each form of log is known by its content, and read in per cent."""
+"""portproof/runs/logs.py: each form of log is known by its content, and read in per cent."""
 
 import json
 import math
 
 import pytest
 
-from common.errors import UserError
+from portproof.runs.logs import read_log
+from portproof.system.errors import UserError
 from tests import logs
-from tools.run_logs import read_log
 
 TOP1, TOP5 = [10.5, 41.25, 56.5], [31.0, 65.75, 79.1]
 FORMS = {

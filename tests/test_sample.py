@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors, sample
+from common import sample
+from portproof.system import errors
 
 
 class SerialPool:

@@ -19,7 +19,7 @@ def bash(script, *options, **environment):
 @pytest.fixture
 def clone(tmp_path):
     """The files that set-up needs, in a folder with no .venv."""
-    for name in ("scripts", "common"):
+    for name in ("scripts", "common", "portproof"):
         shutil.copytree(ROOT / name, tmp_path / "clone" / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / "clone")

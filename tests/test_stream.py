@@ -7,7 +7,7 @@ import pytest
 
 from common import draws
 from common.pictures import read_rgb
-from tests.helpers import FRAMEWORKS, make_folder, run_probe, run_warm
+from tests.helpers import FRAMEWORKS, make_folder, read_stream, run_warm
 from tests.odd_pictures import write_odd_pictures
 
 SIZE, SEED, BATCH = 64, 5, 4
@@ -28,17 +28,15 @@ def odd_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def streams(odd_folder, tmp_path_factory):
     """Two epochs of train and val by (framework, workers)."""
-    options = ["--data-path", odd_folder, "--recipe", "sample", "--image-size", SIZE]
-    options += ["--seed", SEED, "--batch-size", BATCH]
+    settings = {"data_path": odd_folder, "image_size": SIZE, "seed": SEED, "batch_size": BATCH}
     return {
-        (framework, workers): run_probe(
+        (framework, workers): read_stream(
             framework,
             tmp_path_factory.mktemp(f"{framework}-{workers}"),
-            *options,
-            "--workers",
-            workers,
-            stream={"epochs": 2, "splits": ["train", "val"]},
-        )["stream"]
+            epochs=2,
+            workers=workers,
+            **settings,
+        )
         for framework in FRAMEWORKS
         for workers in (0, 1, 2)
     }

@@ -20,7 +20,7 @@ from tests.helpers import (
     assert_user_error,
     read_metrics,
     run,
-    run_probe,
+    run_parts,
     run_train,
 )
 from tests.mains import run_mains
@@ -32,7 +32,7 @@ SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup
 def load_model(path):
     """Return the parameters of a checkpoint without either framework where that can be done."""
     if path.suffix == ".pdparams":
-        from common import pickles
+        from portproof.files import pickles
 
         return pickles.read(path)["model"]
     import zipfile
@@ -191,13 +191,13 @@ def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     options = ["--data-path", small_folder, *SMALL, "--epochs", 20, "--lr", 0.02, "--dropout", 0]
     options += ["--workers", 0]
     request = {"weights": {"num_classes": 3}}
-    made = run_probe("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
+    made = run_parts("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
     weights = tmp_path / "weights.safetensors"
     arrays = made["weights"]
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, weights)
     options += ["--weights", weights]
     steps = {
-        name: run_probe(name, tmp_path / name, *options, tree=tree, steps={"steps": 20})
+        name: run_parts(name, tmp_path / name, *options, tree=tree, steps={"steps": 20})
         for name, tree in small_trees.items()
     }
     torch, paddle = steps["torch"]["steps"], steps["paddle"]["steps"]

@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,13 +22,16 @@ import zipfile
 import numpy as np
 import pytest
 
-from common import errors, pickles
-from common.errors import UserError
 from common.paths import ROOT
+from portproof.cli.transfer import check_paths
+from portproof.files import pickles
+from portproof.system import errors
+from portproof.system.errors import UserError
+from portproof.weights import tensors
+from portproof.weights.tensors import Tensor
 from tests import pairs
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run, run_warm
-from tools import tensors, transfer_weights
-from tools.tensors import Tensor
+from tools import transfer_weights
 
 TOOL = ROOT / "tools" / "transfer_weights.py"
 SHAPES = {
@@ -51,15 +55,13 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 def transfer(*options):
     """Call the tool in this process; return what a process of its own would have given."""
-    argv = [str(word) for word in (TOOL, *options)]
+    argv = [str(word) for word in options]
     stdout, stderr, status = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", argv)
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            try:
-                errors.run(transfer_weights.main)
-            except SystemExit as left:
-                status = left.code
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            errors.run(lambda: transfer_weights.main(argv))
+        except SystemExit as left:
+            status = left.code
     return subprocess.CompletedProcess(argv, status, stdout.getvalue(), stderr.getvalue())
 
 
@@ -337,29 +339,43 @@ CHECKPOINT = {
     "torch": """
 import sys
 import torch
-import checkpoint, ema, layers
+import checkpoint, ema
+from types import SimpleNamespace
+from portproof.worker.port_file import make_network
 torch.manual_seed(0)
-model = layers.make(sys.argv[1] + "/net_torch.py:net", {})
+from portproof.backends import torch as backend
+model = make_network(sys.argv[1] + "/net_torch.py:net", {}, backend)
 optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
 model(torch.rand(2, 3, 16, 16)).sum().backward()
 optimizer.step()
 scaler = torch.amp.GradScaler("cpu", enabled=False)
-contents = checkpoint.pack(model, optimizer, scheduler, scaler, ema.Average(model, 0.9))
+trainer = SimpleNamespace(
+    model=model, optimizer=optimizer, scheduler=scheduler, scaler=scaler,
+    ema=ema.Average(model, 0.9),
+)
+contents = checkpoint.pack(trainer)
 checkpoint.save(checkpoint.Path(sys.argv[1] + "/last.pth"), contents)
 torch.save(model.state_dict(), sys.argv[1] + "/plain.pth", _use_new_zipfile_serialization=False)
 """,
     "paddle": """
 import sys
 import paddle
-import checkpoint, ema, layers
-model = layers.make(sys.argv[1] + "/net_paddle.py:Net", {})
+import checkpoint, ema
+from types import SimpleNamespace
+from portproof.worker.port_file import make_network
+from portproof.backends import paddle as backend
+model = make_network(sys.argv[1] + "/net_paddle.py:Net", {}, backend)
 scheduler = paddle.optimizer.lr.StepDecay(0.1, 1)
 optimizer = paddle.optimizer.Momentum(scheduler, parameters=model.parameters())
 model(paddle.rand([2, 3, 16, 16])).sum().backward()
 optimizer.step()
 scaler = paddle.amp.GradScaler(enable=False)
-contents = checkpoint.pack(model, optimizer, scheduler, scaler, ema.Average(model, 0.9))
+trainer = SimpleNamespace(
+    model=model, optimizer=optimizer, scheduler=scheduler, scaler=scaler,
+    ema=ema.Average(model, 0.9),
+)
+contents = checkpoint.pack(trainer)
 checkpoint.save(checkpoint.Path(sys.argv[1] + "/last.pdparams"), contents)
 paddle.save(model.state_dict(), sys.argv[1] + "/plain.pdparams", protocol=2)
 """,
@@ -641,7 +657,7 @@ def test_what_may_not_be_read_or_written_is_named(tmp_path, monkeypatch):
     for forbidden, mode, words in ((source, os.R_OK, "read"), (tmp_path, os.W_OK, "written to")):
         monkeypatch.setattr(os, "access", lambda path, asked: (path, asked) != (forbidden, mode))  # noqa: B023
         with pytest.raises(UserError, match=words):
-            transfer_weights.check_paths(source, target, force=False)
+            check_paths(source, target, force=False)
 
 
 # Limits and signals reach what the tool itself starts, and not a process that another forks.
@@ -669,7 +685,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
 def test_a_disk_without_room_is_named(tmp_path, pair, monkeypatch):
     source = spoil(tmp_path)
     usage = types.SimpleNamespace(free=100)
-    monkeypatch.setattr(transfer_weights.shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     assert_user_error(transfer(source, tmp_path / "b.pth", *pair), "MB are free")
     assert left_behind(tmp_path, source) == set()
 

@@ -4,25 +4,29 @@ Two processes stand for the two devices; each holds its half alone.
 """
 
 import os
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from common.paths import ROOT
+from portproof.checks.distributed import environments
 from tests.helpers import FRAMEWORKS, run
+from tests.planting import Edit, plant
 from tests.trees import SMALL, copy_tree
-from tools.distributed_check import environments
 
-HALVES = "models/alexnet_two_devices.py"
-SMALL_HALVES = [*SMALL, (HALVES, "4096", "32"), (HALVES, "2048", "16")]
+HALVES = [
+    Edit(units, fewer, "AlexNetTwoDevices", every=True)
+    for units, fewer in (("4096", "32"), ("2048", "16"))
+]
 PROGRAM = {
     "torch": """
 import numpy as np
 import torch
 import distributed
 from models.alexnet_paper import AlexNetPaper
-from models.alexnet_two_devices import AlexNetTwoDevices, half_of
+from two_devices import AlexNetTwoDevices, half_of
 from torch import nn
 
 torch.set_default_dtype(torch.float64)
@@ -56,7 +60,7 @@ import numpy as np
 import paddle
 import distributed
 from models.alexnet_paper import AlexNetPaper
-from models.alexnet_two_devices import AlexNetTwoDevices, half_of
+from two_devices import AlexNetTwoDevices, half_of
 from paddle import nn
 
 paddle.set_device("cpu")
@@ -110,7 +114,9 @@ print("the same on", rank)
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_two_devices_are_the_grouped_network(framework, tmp_path):
-    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL_HALVES)
+    tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
+    shutil.copyfile(ROOT / "examples" / f"two_devices_{framework}.py", tree / "two_devices.py")
+    plant(tree, HALVES)
     file = tmp_path / "program.py"
     file.write_text(PROGRAM[framework] + CHECK)
     path = os.pathsep.join([str(tree), str(ROOT)])

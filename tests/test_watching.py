@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import checkpoints, errors, timing
+from common import checkpoints, timing
 from common.finite import Recent
 from common.timing import Waiting
+from portproof.system import errors
 from tests.crash import arrays
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, one_thread, run_train
 from tests.trees import SMALL, copy_tree

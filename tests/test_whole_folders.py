@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from common import whole_folders
+from portproof.system import whole_folders
 
 IS = {"version": 1}
 

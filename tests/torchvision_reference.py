@@ -29,7 +29,7 @@ class GivenCrop(transforms.RandomResizedCrop):
 
     @staticmethod
     def get_params(img, scale, ratio):
-        return draws.random_crop(*GivenCrop.place, *img.size, area=scale, aspect=ratio)
+        return draws.random_crop(*GivenCrop.place, img.size, area=scale, aspect=ratio)
 
 
 def train_images(folder: ImageFolder, size: int, seed: int, epoch: int) -> list[torch.Tensor]:

@@ -34,6 +34,7 @@ FREE |= {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 FREE |= {"PADDLE_TRAINER_ID", "PADDLE_LOCAL_RANK", "PADDLE_TRAINERS_NUM", "PADDLE_MASTER"}
 FREE |= {"PADDLE_CURRENT_ENDPOINT", "PADDLE_TRAINER_ENDPOINTS"}
 COLD = "cold"
+PROJECT = ("common", "portproof")
 environment: dict[str, str] = {}  # of the servers: as it was before any test changed it
 _started: dict[str, tuple[Path, subprocess.Popen]] = {}
 
@@ -170,7 +171,7 @@ def _load_torch() -> None:
 
 
 def _load_paddle() -> None:
-    from common import processor
+    from portproof.system import processor
 
     with processor.paddle_settings():
         import paddle  # noqa: F401
@@ -182,7 +183,7 @@ def _load_rest() -> None:
     from common import plots
 
     plots.new_figure(1, 1)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "common"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
         del sys.modules[name]
     gc.freeze()  # what is shared stays so: no collection touches it
 

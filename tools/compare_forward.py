@@ -1,101 +1,15 @@
-"""Same weights, same inputs, both frameworks: where do the two networks first differ, and why.
+"""The forward passes of two networks, compared layer by layer: portproof/cli/forward.py."""
 
-    python tools/compare_forward.py                               # this repository's AlexNet
-    python tools/compare_forward.py --weights alexnet.pth --images photos/
-    python tools/compare_forward.py --paddle-tree my-copy-of-AlexNet-paddle
-    python tools/compare_forward.py --torch-model torchvision.models:resnet18 \\
-        --paddle-model paddle.vision.models:resnet18
+from collections.abc import Sequence
 
-Every layer is compared in float64, which decides whether both compute the same, and in float32,
-which shows the rounding that users see; in evaluation mode at two sizes of the input, and in
-training mode with the same units dropped. Exit status: 0 aligned, 1 diverged, 2 wrong usage or bad
-input.
-"""
-
-import argparse
-from pathlib import Path
-
-from common import errors
-from common.args import LARGEST_SEED
-from common.command_line import Parser, whole
-from common.run_folder import write_result
-from tools import forward, forward_report, models
-from tools.probes import FRAMEWORKS, kept_running, scratch
-
-DIVERGED = 1
+from common.project import PROJECT
+from portproof.cli import forward
+from portproof.system import errors
 
 
-def main() -> int:
-    args = parse()
-    own = {side: getattr(args, f"{side}_weights") for side in FRAMEWORKS}
-    inputs = forward.Inputs(
-        args.input_shape,
-        args.input_dtype,
-        args.batch_size,
-        (args.image_size, args.second_image_size),
-        args.images,
-        args.seed,
-    )
-    with scratch() as folder, kept_running():
-        found = forward.compare(
-            models.sides(args),
-            folder,
-            inputs,
-            weights=args.weights,
-            own_weights=own if all(own.values()) else None,
-            given_pairs=dict(args.map or []),
-        )
-    print(forward_report.as_text(found))
-    if args.json:
-        write_result(args.json, forward_report.as_json(found))
-    if args.report:
-        print(f"look at: {forward_report.write_page(args.report, found)}")
-    return 0 if found.aligned else DIVERGED
-
-
-def parse() -> argparse.Namespace:
-    parser = Parser(
-        prog="compare_forward.py",
-        description=__doc__,
-    )
-    group = parser.add_argument_group("weights (without these: drawn from the seed)")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="of either framework, for both")
-    for framework in FRAMEWORKS:
-        group.add_argument(
-            f"--{framework}-weights",
-            type=Path,
-            metavar="FILE",
-            help=f"{framework}'s own file, loaded as it is",
-        )
-    group = parser.add_argument_group("inputs (without these: drawn from the seed)")
-    group.add_argument("--images", type=Path, metavar="DIR", help="pictures, not drawn numbers")
-    group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="pictures (2)")
-    group.add_argument(
-        "--image-size", type=whole(1), default=224, metavar="PIXELS", help="width and height (224)"
-    )
-    group.add_argument(
-        "--second-image-size",
-        type=whole(0),
-        default=forward.SIZES[1],
-        metavar="PIXELS",
-        help="a second size, for what agrees at the first alone; 0: none (190)",
-    )
-    group.add_argument(
-        "--seed",
-        type=whole(0, LARGEST_SEED),
-        default=0,
-        metavar="N",
-        help="of drawn weights, inputs and dropout (0)",
-    )
-    models.add_arguments(parser)
-    group = parser.add_argument_group("results")
-    group.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    group.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
-    args = parser.parse_args()
-    own = [args.torch_weights, args.paddle_weights]
-    if any(own) and (args.weights or not all(own)):
-        parser.error("give --weights, or both --torch-weights and --paddle-weights")
-    return args
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command for this repository's two trees."""
+    return forward.main(argv, PROJECT)
 
 
 if __name__ == "__main__":

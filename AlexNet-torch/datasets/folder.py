@@ -7,12 +7,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 import presets
-from common import cache, colour, draws
+from common import cache, colour, draws, folder, public_data, verify
 from common.batches import (
     EpochBatches,
     Failure,
     Key,
     PartBatches,
+    Process,
     attempt,
     first_failure,
     own_batch_size,
@@ -51,9 +52,9 @@ class FolderDataset(Dataset):
         if self.train and args.train_crop != "centre":
             if args.train_crop == "shifted":
                 share = args.image_size / args.resize_size
-                crop = draws.shifted_crop(args.seed, epoch, index, *picture.size, share)
+                crop = draws.shifted_crop(args.seed, epoch, index, picture.size, share)
             else:
-                crop = draws.random_crop(args.seed, epoch, index, picture.width, picture.height)
+                crop = draws.random_crop(args.seed, epoch, index, picture.size)
             flip = draws.flip(args.seed, epoch, index)
             image = presets.train_preset(picture, crop, flip, args.image_size)
         elif args.eval_crops > 1 and not self.train:
@@ -74,6 +75,18 @@ def collate(samples: list) -> tuple[torch.Tensor, torch.Tensor, Failure]:
     return torch.stack(images), torch.tensor(labels), failure
 
 
+def load_data(
+    args: argparse.Namespace, rank: int = 0, world_size: int = 1
+) -> tuple[DataLoader | None, DataLoader, list[str]]:
+    """Return the loaders of train (None if evaluation alone lacks it) and val, and the classes."""
+    data_path = public_data.locate(args)
+    train, val = folder.index_data(data_path, not args.eval_only, strict=not args.verify_data)
+    if args.verify_data:
+        train, val = verify.leave_out_bad(train, val, args.skip_bad)
+    train_loader = make_loader(train, args, True, rank, world_size) if train else None
+    return train_loader, make_loader(val, args, False, rank, world_size), val.classes
+
+
 def make_loader(
     index: FolderIndex, args: argparse.Namespace, train: bool, rank: int = 0, world_size: int = 1
 ) -> DataLoader | ThreadLoader:
@@ -82,7 +95,7 @@ def make_loader(
     Of several processes, each loads its own part. With --fast or --cache it is one of bytes, but
     not of ten crops.
     """
-    length, place = len(index), {"rank": rank, "world_size": world_size}
+    length, process = len(index), Process(rank, world_size)
     if train:
         batches = EpochBatches(
             length,
@@ -90,10 +103,10 @@ def make_loader(
             args.seed,
             shuffle=True,
             accumulate=args.accumulate,
-            **place,
+            process=process,
         )
     else:
-        batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), **place)
+        batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)
     if (args.fast or args.cache) and (train or args.eval_crops == 1):
         prepared = cache.open_split(index, args.cache, args.resize_size) if args.cache else None
         return ThreadLoader(BytePictures(index, args, train, prepared), batches, args.workers)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks.window import Window, add_arguments, leave
-from common.command_line import Parser, whole
+from portproof.system.command_line import Parser, whole
 
 Train = Callable[[argparse.Namespace, Window], None]
 

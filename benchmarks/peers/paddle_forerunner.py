@@ -15,7 +15,7 @@ from paddle.vision import transforms
 
 from benchmarks import peers
 from benchmarks.window import Window
-from common import errors
+from portproof.system import errors
 
 
 def load_data(args: argparse.Namespace) -> tuple[paddle.io.DataLoader, int]:

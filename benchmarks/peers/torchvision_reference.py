@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from benchmarks import peers
 from benchmarks.window import Window
-from common import errors
+from portproof.system import errors
 
 
 def load_data(args: argparse.Namespace) -> tuple[torch.utils.data.DataLoader, int]:

@@ -1,0 +1,116 @@
+"""What the trees' files of weights and checkpoints must hold before they are loaded."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from common import networks
+from portproof.files.state import Shapes, read_neutral
+from portproof.system.errors import UserError, first_line
+
+COUNTS = ("epoch", "step", "correct", "seen", "world_size")
+MEASURES = ("loss_sum", "best_top1", "lr", "seconds")
+# What a checkpoint to go on from holds.
+CHECKPOINT = ("model", "optimizer", "scheduler", "scaler", "ema", *COUNTS, *MEASURES)
+HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
+LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
+
+
+def count_classes(path: Path) -> int | None:
+    """Return how many classes the AlexNet in a .safetensors file tells apart, None if it has none.
+
+    Raises UserError on a bad file.
+    """
+    found = read_neutral(path, lambda path: safe_open(path, framework="numpy"))
+    with found as file:
+        if LAST_BIAS not in file.keys():  # noqa: SIM118 (the file is no dict)
+            return None
+        shape = file.get_slice(LAST_BIAS).get_shape()
+    return shape[0] if len(shape) == 1 else None
+
+
+def which_network(path: Path) -> str | None:
+    """Return the name of the AlexNet in a .safetensors file, None if it has none.
+
+    Raises UserError on a bad file.
+    """
+    with read_neutral(path, lambda path: safe_open(path, framework="numpy")) as file:
+        return networks.of_weights(file.keys())
+
+
+def count_outputs(path: Path, weights: dict) -> int:
+    """Return how many classes the AlexNet in `weights` tells apart. Raises UserError on others."""
+    shape = tuple(getattr(weights.get(LAST_BIAS), "shape", ()))
+    if len(shape) != 1:
+        raise UserError(f"{path}: has no {LAST_BIAS}; it holds another network's weights")
+    return shape[0]
+
+
+def check(path: Path, found: Shapes, expected: Shapes) -> None:
+    """Raise UserError, naming the first layer, where a file's keys or shapes misfit the model."""
+    missing = [name for name in expected if name not in found]
+    unknown = [name for name in found if name not in expected]
+    for names, trouble in ((missing, "lacks"), (unknown, "has, unknown to the model,")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            model = networks.of_weights(found)
+            another = model not in (None, networks.of_weights(expected))
+            whose = f"those of --model {model}" if another else "another network's weights"
+            raise UserError(f"{path}: the file {trouble} {names[0]}{more}; it holds {whose}")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            why = "was it trained with another network?"
+            if name.startswith(f"{HEAD}."):
+                why = (
+                    "it was trained on another number of classes; --finetune takes all other "
+                    "layers from it and draws this one anew"
+                )
+            raise UserError(
+                f"{path}: {name} is {list(found[name])} in the file and {list(shape)} in the "
+                f"model; {why}"
+            )
+
+
+def with_own_head(path: Path, weights: dict, own: dict) -> dict:
+    """Return the weights of a file with the model's `own` last layer in place of theirs."""
+    kept = {name: value for name, value in own.items() if name.startswith(f"{HEAD}.")}
+    others = {name: value for name, value in weights.items() if name not in kept}
+    classes = len(own[LAST_BIAS])
+    print(f"finetune: {HEAD} is drawn anew for {classes} classes; all else comes from {path}")
+    return others | kept
+
+
+def class_names(contents: Any) -> list[str] | None:
+    """Return the names of the classes in a train.py checkpoint, None where it has none."""
+    names = contents.get("classes") if isinstance(contents, dict) else None
+    known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if known else None
+
+
+def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
+    """Raise UserError where a checkpoint lacks a part that resuming needs."""
+    missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
+    if not missing:
+        odd = [name for name in COUNTS if type(contents[name]) is not int or contents[name] < 0]
+        odd += [name for name in MEASURES if not isinstance(contents[name], (int, float))]
+        missing = [f"number in {name}" for name in odd]
+    if missing:
+        raise UserError(
+            f"{path}: not a checkpoint to resume from (no {', '.join(missing)}); "
+            "to start from its weights alone, use --weights"
+        )
+
+
+@contextmanager
+def user_error(path: Path) -> Iterator[None]:
+    """Turn what a framework raises on a state that misfits into a UserError."""
+    try:
+        yield
+    except Exception as error:  # a damaged state can have it raise nearly anything
+        raise UserError(
+            f"{path}: its optimizer or schedule does not fit this run ({first_line(error)}); "
+            "start a new run from its weights by --weights"
+        ) from error

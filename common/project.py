@@ -1,0 +1,43 @@
+"""This repository as the commands of portproof see it: its two trees, networks and sample."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from common import networks, sample
+from common.paths import ROOT
+from common.recipes import RECIPES
+from portproof.cli.project import Project
+
+CLASSES, TRAIN_IMAGES = 5, 4  # of the folder that is drawn; images of each class
+
+
+def draw_folder(path: Path) -> Path:
+    """Write a small image folder, real JPEG files; return it.
+
+    The images of val are an odd number, which two processes cannot share out.
+    """
+    for split, count in (("train", TRAIN_IMAGES), ("val", 2)):
+        for place, name in enumerate(sample.CLASSES[:CLASSES]):
+            folder = path / split / name
+            folder.mkdir(parents=True)
+            for number in range(count + (split == "val" and place == 0)):
+                image = Image.fromarray(sample.draw_picture(0, split, name, number))
+                image.resize((96, 80)).save(folder / f"{number}.jpg", quality=90)
+    return path.resolve()
+
+
+PORTS = {framework: ROOT / f"AlexNet-{framework}" / "port.py" for framework in ("torch", "paddle")}
+PROJECT = Project(
+    name="AlexNet",
+    root=ROOT,
+    ports=PORTS,
+    networks=networks.SMALLEST,
+    network="alexnet",
+    sample=sample.ensure,
+    draw=draw_folder,
+    records=ROOT / ".cache" / "records",
+    sample_size=RECIPES["sample"].image_size,
+    image_size=RECIPES["imagenet"].image_size,
+    batch_size=RECIPES["imagenet"].batch_size,
+)

@@ -1,0 +1,9 @@
+"""What a training needs and no framework does: the run, its epochs, its evaluation, who watches."""
+
+from common.training.epoch import Epoch
+from common.training.evaluation import Evaluation
+from common.training.observer import Observer
+from common.training.progress_bar import show_progress
+from common.training.run import Run, Tree, describe
+
+__all__ = ["Epoch", "Evaluation", "Observer", "Run", "Tree", "describe", "show_progress"]

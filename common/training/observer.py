@@ -1,0 +1,37 @@
+"""Who watches a training: main(argv, observer) tells it what happens, and reads what it is given.
+
+The trees call these methods and know nothing else of their observer; portproof's derives from none
+of this. Whatever a method raises ends the run there.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class Observer:
+    """Watches nothing and changes nothing. The methods stand in the order in which they are called.
+
+    A run that is given one does not catch signals.
+    """
+
+    saves_epochs = True  # False: the checkpoints of epochs, which take long, are left out
+
+    def start(self, trainer: Any) -> None:
+        """Called once, before the first step: weights are loaded, a checkpoint is restored."""
+
+    def batches(self, batches: Iterable[tuple], epoch: Any) -> Iterable[tuple]:
+        """Return the (images, labels) to train on, from number `epoch.first_batch` on."""
+        return batches
+
+    def begin_batch(self, batch: Any, images: Any, labels: Any) -> None:
+        """Called before the forward pass of each batch."""
+
+    def end_batch(self, loss: Any) -> bool:
+        """Called when the loop is done with a batch. True: save and leave as SIGTERM does."""
+        return False
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Called after the evaluation of each epoch, before its checkpoint."""
+
+
+NOBODY = Observer()

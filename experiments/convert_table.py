@@ -1,0 +1,239 @@
+"""Hand port against converters: what each changes, takes, leaves, and whether it is aligned.
+
+    python tools/convert_table.py
+
+Converts AlexNet-torch by each converter, finishes it, holds the result and the hand port to the
+original by compare_forward and compare_training, and times the training step of each in turn.
+Writes docs/results/convert.csv and convert.md. Exit status: 0 done, 2 wrong usage.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from common.paths import ROOT
+from common.project import PORTS, PROJECT
+from portproof.cli.verify import Verification
+from portproof.convert.environments import TITLES, Environment
+from portproof.convert.files import changed, plain
+from portproof.convert.source import BY_HAND, python_files, read_text
+from portproof.port import PORT
+from portproof.system import errors, processor
+from portproof.system.atomic import replace_whole
+from portproof.system.command_line import Parser, whole
+from portproof.system.errors import UserError
+from portproof.system.versions import package_versions
+from portproof.worker.client import scratch
+
+RESULTS = ROOT / "docs" / "results" / "convert"  # .csv and .md
+TIMER = Path(__file__).parent / "shipped" / "time_steps.py.txt"
+SOURCE, HAND_PORT = (PORTS[framework].parent for framework in ("torch", "paddle"))
+BATCH = 16
+
+
+@dataclass
+class Row:
+    """A way from AlexNet-torch to Paddle. Lines are those of Python, without comments, layout."""
+
+    way: str
+    files: int
+    files_not_written: int
+    lines: int
+    lines_by_converter: int
+    lines_by_rules: int
+    lines_by_hand: int
+    places_left: int
+    seconds: float | None
+    aligned: str = ""
+    forward_float64: float | None = None
+    training_float64: float | None = None
+    training_float32: float | None = None
+    images_per_s: float | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse(argv)
+    with scratch() as folder:
+        trees = {"hand": HAND_PORT}
+        rows = {"hand": by_hand(args.steps)}
+        for converter in TITLES:
+            trees[converter] = folder / converter
+            rows[converter] = by_converter(converter, trees[converter], args.steps)
+        for way, rate in speeds(trees, args.rounds, args.timed).items():
+            rows[way].images_per_s = rate
+    write(args.output, list(rows.values()), args)
+    print(page(list(rows.values()), args))
+    return 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        prog="convert_table.py",
+        description=__doc__,
+    )
+    parser.add_argument(
+        "--steps", type=whole(1, 1000), default=20, metavar="N", help="compared, in training (20)"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=whole(1, 100),
+        default=3,
+        metavar="N",
+        help="in which each way is timed in turn (3)",
+    )
+    parser.add_argument(
+        "--timed", type=whole(2, 100), default=6, metavar="N", help="steps of a round (6)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=RESULTS,
+        metavar="STEM",
+        help="writes STEM.csv and STEM.md (docs/results/convert)",
+    )
+    return parser.parse_args(argv)
+
+
+def by_hand(steps: int) -> Row:
+    """Count and check AlexNet-paddle, in which every changed line was written by hand."""
+    files = [path.relative_to(SOURCE) for path in python_files(SOURCE)]
+    files = [file for file in files if str(file) != PORT and (HAND_PORT / file).is_file()]
+    texts = [(read_text(SOURCE / file), read_text(HAND_PORT / file)) for file in files]
+    row = Row(
+        way="by hand (`AlexNet-paddle`)",
+        files=len(files),
+        files_not_written=0,
+        lines=sum(len(plain(text)) for text, _ in texts),
+        lines_by_converter=0,
+        lines_by_rules=0,
+        lines_by_hand=sum(changed(*pair) for pair in texts),
+        places_left=0,
+        seconds=None,
+    )
+    check(row, HAND_PORT, Environment("paconvert", ROOT), steps)
+    return row
+
+
+def by_converter(converter: str, target: Path, steps: int) -> Row:
+    """Convert and check. What is left counts the lines of the places, and of files not written."""
+    file = target.with_suffix(".json")
+    tool = ROOT / "tools" / "convert_project.py"
+    command = [sys.executable, tool, SOURCE, target, "--json", file, "--with", converter]
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        env=os.environ | Environment("paconvert", ROOT).variables(),
+    )
+    if done.returncode not in (0, 1):
+        raise UserError(f"{TITLES[converter]}: {done.stderr.strip()}")
+    result = json.loads(file.read_text())
+    counts, left = result["counts"], [one for one in result["findings"] if one["kind"] == BY_HAND]
+    unwritten = [one["file"] for one in left if one["rule"] == "not written"]
+    places = {(one["file"], one["line"]) for one in left if one["rule"] != "not written"}
+    to_write = [HAND_PORT / name for name in unwritten if (HAND_PORT / name).is_file()]
+    row = Row(
+        way=f"{TITLES[converter]}, finished",
+        files=counts["files"],
+        files_not_written=counts["not_written"],
+        lines=counts["lines"],
+        lines_by_converter=counts["by_machine"],
+        lines_by_rules=counts["by_rules"],
+        lines_by_hand=len(places) + sum(len(plain(read_text(path))) for path in to_write),
+        places_left=len(left),
+        seconds=result["seconds"],
+    )
+    check(row, target, Environment(converter, ROOT), steps)
+    return row
+
+
+def check(row: Row, tree: Path, environment: Environment, steps: int) -> None:
+    """Compare a tree with the original, and note in its row what comes out."""
+    verification = Verification(SOURCE, tree, environment, PROJECT)
+    forward, training = verification.forward(), verification.training(steps)
+    row.aligned = "aligned" if forward.aligned and training.aligned else "diverged"
+    row.forward_float64 = forward.float64
+    row.training_float64, row.training_float32 = training.float64, training.float32
+
+
+def speeds(trees: dict[str, Path], rounds: int, steps: int) -> dict[str, float]:
+    """Return images a second of the training step, the median over rounds in turn."""
+    found: dict[str, list[float]] = {way: [] for way in trees}
+    for _ in range(rounds):
+        for way, tree in trees.items():
+            converter = "x2paddle" if way == "x2paddle" else "paconvert"
+            own = os.environ | Environment(converter, ROOT).variables()
+            python = own.get("PADDLE_PYTHON") or sys.executable
+            done = subprocess.run(
+                [python, "-W", "ignore", str(TIMER), str(tree), str(BATCH), str(steps)],
+                capture_output=True,
+                text=True,
+                env=own | {"OMP_NUM_THREADS": str(processor.available_cores())},
+            )
+            if done.returncode:
+                raise UserError(f"{way}: {done.stderr.splitlines()[-1]}")
+            seconds = json.loads(done.stdout.splitlines()[-1])[1:]  # the first one warms up
+            found[way].append(BATCH / statistics.median(seconds))
+    return {way: statistics.median(rates) for way, rates in found.items()}
+
+
+def write(stem: Path, rows: list[Row], args: argparse.Namespace) -> None:
+    """Write the table as CSV and as a page, each whole or not at all."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [one.name for one in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    for ending, text in ((".csv", buffer.getvalue()), (".md", page(rows, args))):
+        with replace_whole(stem.with_suffix(ending)) as partial:
+            partial.write_text(text)
+
+
+def page(rows: list[Row], args: argparse.Namespace) -> str:
+    """Return the table in Markdown, with how it was made."""
+    _, model, _ = processor.describe()
+    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    lines = [
+        "# AlexNet from PyTorch to PaddlePaddle: by hand, by PaConvert, by X2Paddle",
+        "",
+        "`AlexNet-torch`, without `port.py`, by which the tools look at it (a converted copy takes "
+        "that of `AlexNet-paddle`). Lines are statements of Python: comments and layout do not "
+        "count. "
+        "*Converter* is what it changed (X2Paddle: with what is exchanged before, so that it takes "
+        "the file), *rules* what `tools/convert_project.py` changed after it, *by hand* what it "
+        "leaves: a line for each place, and the hand port's lines of a file that was not written. "
+        "*Forward* and *training* are the largest relative differences from the original, in "
+        "float64, over all "
+        f"layers and {args.steps} steps.",
+        "",
+        "```",
+        "python tools/convert_table.py",
+        "```",
+        "",
+        f"{versions}; {model}, {processor.available_cores()} cores that other work shared; the "
+        f"step: batch {BATCH}, 224 pixels, float32, median of {args.rounds} rounds in turn.",
+        "",
+        "| way | files not written | lines | converter | rules | by hand | seconds | verdict | "
+        "forward | training | images/s of the step |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        figures = (row.forward_float64, row.training_float64)
+        cells = [row.way, f"{row.files_not_written} of {row.files}", row.lines]
+        cells += [row.lines_by_converter, row.lines_by_rules, row.lines_by_hand]
+        cells += ["" if row.seconds is None else f"{row.seconds:.1f}", row.aligned]
+        cells += ["" if value is None else f"{value:.1e}" for value in figures]
+        cells += ["" if row.images_per_s is None else f"{row.images_per_s:.1f}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    errors.run(main)

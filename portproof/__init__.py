@@ -1,0 +1,1 @@
+"""Proves that a port between PyTorch and PaddlePaddle computes what its original computes."""

@@ -1,0 +1,6 @@
+"""python -m portproof: the command of that name."""
+
+from portproof.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,27 @@
+"""The checkpoint backward: all gradients of one batch, from the same weights."""
+
+from portproof.checks.forward import name_layer
+from portproof.core.step_compare import first_difference, largest
+from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.verdict import DIVERGED, Verdict
+from portproof.diagnose import training
+
+LOOKED_AT = ("forward", "loss", "gradient", "weights", "mode")
+
+
+def check_backward(pair: TrainingPair) -> Verdict:
+    """Compare all gradients of one batch, in evaluation mode, from the same weights."""
+    verdict = Verdict("backward")
+    for dtype in ("float64", "float32"):
+        if verdict.verdict == DIVERGED:
+            break
+        plan = {"steps": 1, "evaluates": True}
+        recording = {"dtype": dtype, "batches": pair.batches(1), "plan": plan}
+        request = Request("training", {}, dtype, recording)
+        reports = pair.ask(request)
+        setattr(verdict, dtype, largest(pair.pairs(), reports, ("gradient",)))
+        difference = first_difference(pair.pairs(), reports) if dtype == "float64" else None
+        if difference is not None and difference.what in LOOKED_AT:
+            evidence = pair.evidence(request, reports, difference, name_layer)
+            verdict.blame(training.explain(evidence))
+    return verdict

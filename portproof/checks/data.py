@@ -1,0 +1,294 @@
+"""Two checkpoints of the alignment: `data` (evaluation) and `train_data` (the augmented stream).
+
+Both sides read the same pictures through their own loaders. Compared are the classes, the number of
+pictures, the batches, the order, the labels, and every number; the fault is named by
+portproof/diagnose: stream.py, pixels.py (the numbers) and resizing.py (the pictures).
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.core.findings import Cause
+from portproof.core.streams import NotDefined, Pictures, read
+from portproof.core.verdict import ERROR, NOT_RUN, Verdict
+from portproof.diagnose import pixels, resizing, stream
+from portproof.diagnose.pixels import Constants
+from portproof.diagnose.stream import Streams
+from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.worker.client import Side, to_mend
+
+# Two roundings of the largest numbers that normalization gives: for values up to 4 float32 numbers
+# lie 2.4e-7 apart. The same arithmetic gives the same bits; other spellings of it
+# were seen to be one rounding off, and a mean that is wrong in its fifth digit 1e-5.
+ROUNDING = 2 * 2.4e-7
+COMPARED, ALSO_FOUND = "What was compared", "Also found"  # titles of blocks
+SAME = "files with the same numbers"
+MOST = 400  # samples that tell how often the pictures are mirrored
+
+
+@dataclass
+class Numbers:
+    """How the numbers of two streams compare, sample by sample."""
+
+    differ: list[tuple[int, int]] = field(default_factory=list)  # pairs of one shape, not the same
+    problems: list[tuple[int, int, str]] = field(default_factory=list)  # shape, dtype, NaN
+    largest: float = 0.0
+    relative: float = 0.0
+    exact: float | None = 0.0  # of the bytes behind the numbers; None: they are not bytes
+
+
+def check_data(sides: dict[str, Side], folder: Path, pictures: Pictures) -> Verdict:
+    """Compare what evaluation sees: classes, order, labels, batches and numbers of `val`.
+
+    `folder` is for temporary files. A side that cannot read the pictures makes it an error.
+    """
+    return _check("data", "val", sides, folder, pictures)
+
+
+def check_train_data(sides: dict[str, Side], folder: Path, pictures: Pictures) -> Verdict:
+    """Compare what training sees: `pictures.epochs` epochs of `train`, shuffled and augmented."""
+    return _check("train_data", "train", sides, folder, pictures)
+
+
+def _check(
+    name: str, split: str, sides: dict[str, Side], folder: Path, pictures: Pictures
+) -> Verdict:
+    start = time.perf_counter()
+    verdict = Verdict(name)
+    try:
+        found = read(sides, folder, pictures, split)
+    except NotDefined as error:
+        verdict.verdict, verdict.why = NOT_RUN, str(error)
+    except UserError as error:
+        verdict.verdict, verdict.why = ERROR, " ".join(str(error).split())
+    else:
+        changed = to_mend(sides)
+        right = next(side for side in FRAMEWORKS if side != changed)
+        streams = Streams(found[right], found[changed], split, pictures)
+        numbers = compare_numbers(streams)
+        causes = find_causes(streams, numbers)
+        fill_in(verdict, streams, numbers, causes)
+    verdict.seconds = time.perf_counter() - start
+    return verdict
+
+
+def compare_numbers(streams: Streams) -> Numbers:
+    """Compare the numbers of every pair of samples that show the same file."""
+    found = Numbers()
+    constants = None
+    for i, j in streams.pairs:
+        right, other = streams.right.image(i), streams.other.image(j)
+        problem = problem_of(right, other, streams)
+        if problem:
+            found.problems.append((i, j, problem))
+            continue
+        difference = float(np.abs(right - other).max())
+        largest = float(np.abs(right).max())
+        found.largest = max(found.largest, difference)
+        found.relative = max(found.relative, difference / (largest or 1.0))
+        if difference > ROUNDING:
+            found.differ.append((i, j))
+        constants = constants or right_constants(streams, i)
+        found.exact = _exact(found.exact, right, other, constants, largest)
+    return found
+
+
+def problem_of(right: np.ndarray, other: np.ndarray, streams: Streams) -> str | None:
+    """Return what makes two samples incomparable, or None."""
+    names = streams.other.name, streams.right.name
+    if right.shape != other.shape:
+        return f"shape {list(other.shape)} in {names[0]}, {list(right.shape)} in {names[1]}"
+    if right.dtype != other.dtype:
+        return f"{other.dtype} in {names[0]}, {right.dtype} in {names[1]}"
+    for array, name in ((other, names[0]), (right, names[1])):
+        if not np.isfinite(array).all():
+            return f"NaN or infinity in {name}"
+    return None
+
+
+def right_constants(streams: Streams, sample: int) -> Constants | None:
+    """Return the mean and deviation that the right side's numbers were made with."""
+    return pixels.find_constants(streams.right.images([sample]))
+
+
+def _exact(
+    worst: float | None,
+    right: np.ndarray,
+    other: np.ndarray,
+    constants: Constants | None,
+    largest: float,
+) -> float | None:
+    """Return the largest relative difference in exact arithmetic, where both are of bytes."""
+    if worst is None or constants is None:
+        return None
+    ours, theirs = (constants.to_bytes(one[None].astype(np.float64)) for one in (right, other))
+    for values in (ours, theirs):
+        if np.abs(values - np.round(values)).max() > pixels.LEFT_OVER:
+            return None
+    steps = np.abs(np.round(ours) - np.round(theirs)).max((0, 2, 3))
+    return max(worst, float((steps / 255 / np.array(constants.std)).max() / (largest or 1.0)))
+
+
+def find_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
+    """Return every cause that explains something, the first place first; none where all agree."""
+    checks = (
+        stream.classes,
+        stream.batches,
+        stream.order,
+        stream.labels,
+    )
+    found = [check(streams) for check in checks]
+    if found[0] and found[3]:  # other numbers of the classes show in their list too
+        found[0] = None
+    found += picture_causes(streams, numbers)
+    found.append(stream.reading_again(streams))
+    return [cause for cause in found if cause]
+
+
+def picture_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
+    """Return why the numbers of the same pictures differ; none where they do not."""
+    if numbers.problems:
+        return [_problem(streams, *numbers.problems[0])]
+    if not numbers.differ:
+        return []
+    constants = right_constants(streams, numbers.differ[0][0])
+    differ = numbers.differ
+    if constants is None:  # the right side's numbers are not of bytes that are known
+        causes = [resizing.decoded(streams, differ), resizing.asked(streams, differ)]
+        return [cause for cause in causes if cause] or [_unexplained(streams, numbers)]
+    explained = pixels.explain(streams, differ, constants)
+    if explained:
+        return explained
+    if streams.split == "train":
+        start = streams.pairs.index(differ[0])
+        flips = pixels.explain_flips(streams, streams.pairs[start:][:MOST], constants)
+        if flips:
+            return flips
+    near = pixels.nearly(streams, differ, constants)
+    if near:
+        return [near]
+    causes = [resizing.decoded(streams, differ), resizing.asked(streams, differ)]
+    causes = [cause for cause in causes if cause]
+    if not causes:
+        causes = [resizing.made_again(streams, differ, constants)]
+    return [cause for cause in causes if cause] or [_unexplained(streams, numbers)]
+
+
+def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
+    right = streams.right.image(i)
+    fix = f"give the network {right.dtype} numbers of shape {list(right.shape)}"
+    lines = ("image_size|Resize|resize", "crop")
+    if "shape" not in problem:
+        lines = (r"astype|dtype|double|float\b", "to_tensor|normalize")
+    elif streams.other.image(j).shape == (*right.shape[1:], right.shape[0]):
+        problem += ": the channels are last"
+        lines = ("HWC|data_format|transpose|permute", "to_tensor|normalize")
+    return streams.cause(streams.right.place(i), problem, fix, *lines)
+
+
+def _unexplained(streams: Streams, numbers: Numbers) -> Cause:
+    where = streams.right.place(numbers.differ[0][0])
+    cause = f"the numbers differ by up to {numbers.largest:.3g} in {len(numbers.differ)} of "
+    cause += f"{len(streams.pairs)} pictures, in a way that is none of those known here"
+    fix = "look at the picture of the difference"
+    return streams.cause(where, cause, fix, "normalize")
+
+
+def fill_in(verdict: Verdict, streams: Streams, numbers: Numbers, causes: list[Cause]) -> None:
+    """Write what was found into the verdict, with the blocks for the page."""
+    verdict.float32 = numbers.relative if math.isfinite(numbers.relative) else None
+    verdict.float64 = numbers.exact if streams.pairs else None
+    for cause in causes:
+        verdict.diverge(cause.where, cause.cause, cause.fix)
+    if causes[1:]:
+        rows = [["where", "cause", "fix"], *[[c.where, c.cause, c.fix] for c in causes[1:]]]
+        verdict.details.append({"title": ALSO_FOUND, "table": rows})
+    if causes:
+        verdict.details += _first_difference(streams, numbers)
+    verdict.details.append({"title": COMPARED, "table": _counts(streams, numbers)})
+
+
+def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]]:
+    """Return the blocks of a verdict's page that show the first difference.
+
+    It is the first place of the stream where the two sides differ, in the order in which they come.
+    """
+    pair = first_pair(streams, numbers)
+    if pair is None:
+        return []
+    i, j = pair
+    title = f"The first difference: {streams.right.place(i)}"
+    samples = streams.right.sample(i), streams.other.sample(j)
+    return [
+        {"title": title, "samples": samples},
+        {"title": "How this sample was made", "table": _facts(streams, i, j)},
+    ]
+
+
+def first_pair(streams: Streams, numbers: Numbers) -> tuple[int, int] | None:
+    """Return the first samples at the same place that are not the same; None where all are."""
+    paired = dict(streams.pairs)
+    odd = {*numbers.differ, *((i, j) for i, j, _ in numbers.problems)}
+    for n in range(min(len(streams.right), len(streams.other))):
+        moved = paired.get(n) != n
+        labels = streams.right.labels[n], streams.other.labels[n]
+        if moved or (n, n) in odd or not np.array_equal(*labels):
+            return n, n
+    return next(iter(sorted(odd)), None)
+
+
+def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:
+    """Return what was noted while the sample was made, a row for each fact."""
+    both = [(streams.right, i), (streams.other, j)]
+    rows = [["", *(stream.name for stream, _ in both)]]
+    rows.append(["file", *(stream.paths[n] or "-" for stream, n in both)])
+    rows.append(["decoded", *(_decoded(stream.facts[n]) for stream, n in both)])
+    names = {step[0] for stream, n in both for step in stream.facts[n].get("steps", [])}
+    for name in sorted(names):
+        rows.append([name, *(_steps(stream.steps(n, name), name) for stream, n in both)])
+    return rows
+
+
+def _decoded(fact: dict) -> str:
+    found = fact.get("decoded") or fact.get("entered")
+    return f"{found['mode']}, {' x '.join(map(str, found['size']))}" if found else "-"
+
+
+def _steps(found: list, name: str) -> str:
+    if name == "resize":
+        return "; ".join(f"to {size[0]} x {size[1]}, {kind.lower()}" for size, kind in found) or "-"
+    if name == "crop":
+        boxes = [f"left {b[0]}, top {b[1]}, {b[2] - b[0]} x {b[3] - b[1]}" for b in found if b]
+        return "; ".join(boxes) or "-"
+    return "; ".join(str(one).lower().replace("_", " ") for one in found) or "-"
+
+
+def _counts(streams: Streams, numbers: Numbers) -> list[list[str]]:
+    rows = [["", *(NAMES[side] for side in FRAMEWORKS)]]
+    by_name = {stream.name: stream for stream in (streams.right, streams.other)}
+    both = [by_name[NAMES[side]] for side in FRAMEWORKS]
+    rows.append(["version", *(one.version for one in both)])
+    rows.append(["classes", *(str(len(one.classes or [])) for one in both)])
+    rows.append(["pictures in each epoch", *(_each(map(sum, one.sizes)) for one in both)])
+    rows.append(["batches", *(_each(map(_batches, one.sizes)) for one in both)])
+    same = len(streams.pairs) - len(numbers.differ) - len(numbers.problems)
+    rows.append([SAME, *[f"{same} of {len(streams.pairs)}"] * 2])
+    again = ["the same" if one.again == 0 else "differs" for one in both]
+    return [*rows, ["read a second time", *again]]
+
+
+def _each(values: Iterable) -> str:
+    return ", ".join(map(str, dict.fromkeys(values)))
+
+
+def _batches(sizes: list[int]) -> str:
+    if len(sizes) < 2:
+        return str(sizes[0] if sizes else 0)
+    return f"{len(sizes) - 1} of {sizes[0]}, then {sizes[-1]}"

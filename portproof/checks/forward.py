@@ -1,0 +1,221 @@
+"""The comparison of two networks' forward passes: weights, runs, rows and verdict."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.core import tensor_compare
+from portproof.core.comparison import Comparison, describe
+from portproof.core.findings import Cause
+from portproof.core.forward_pair import DTYPES, TRAINING, pass_name, run, run_forced, save_inputs
+from portproof.core.inputs import Inputs
+from portproof.core.tensor_compare import Row
+from portproof.core.training_pair import TrainingPair
+from portproof.core.weight_files import read_named
+from portproof.diagnose import layers, settings
+from portproof.diagnose import weights as weight_faults
+from portproof.networks import matching
+from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.weights.initial import count_same, give_weights
+from portproof.weights.tensors import WeightsFile
+from portproof.worker.client import Side
+
+SIZES = (224, 190)  # pixels; at 190 strides come out uneven that come out even at 224
+GROWN = 1e-3  # small differences of single layers have not been seen to add up to more
+
+
+@dataclass
+class Result:
+    """What compare_forward.py prints, writes as JSON and draws."""
+
+    aligned: bool = True
+    causes: list[Cause] = field(default_factory=list)
+    first: Row | None = None  # the first layer that differs
+    first_input: str | None = None
+    rows: dict[str, list[Row]] = field(default_factory=dict)  # by input, such as "224 pixels"
+    notes: list[str] = field(default_factory=list)
+    logits: dict[str, list[float]] = field(default_factory=dict)  # the first five of each side
+    top5: dict[str, list[int]] = field(default_factory=dict)
+    weights: str = ""
+    tensors: int = 0  # of the state dicts, pairs whose every bit is the same
+    parameters: int = 0  # numbers in them
+    how: str = ""  # in which way layers were paired
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def compare(
+    sides: dict[str, Side],
+    folder: Path,
+    inputs: Inputs,
+    weights: Path | None = None,
+    own_weights: dict[str, Path] | None = None,
+    pairs: dict[str, str] | None = None,
+) -> Result:
+    """Compare two networks' forward passes; `folder` is for temporary files.
+
+    `weights` are for both, `own_weights` of each; `pairs` are layers that are partners whatever
+    their names. Raises UserError where the question itself is wrong: no such file, no such network,
+    an input that neither network takes.
+    """
+    arrays = inputs.arrays()
+    first = next(iter(arrays))
+    files = read_named(sides, folder / "read", weights, own_weights)
+    sides = fit(sides, files)
+    shape = list(arrays[first].shape)
+    networks = describe(sides, folder / "describe", shape, inputs.dtype)
+    match = matching.match(networks["torch"], networks["paddle"], pairs)
+    given = give_weights(files, networks, match, inputs.seed)
+    # A pair of files as they are is loaded by name: what fits.
+    comparison = Comparison(
+        sides, networks, match, given.held, by_port=own_weights is None, seed=inputs.seed
+    )
+    result = Result(how=match.how, weights=given.source, notes=given.notes)
+    if own_weights is not None:
+        result.causes += weight_faults.of_files(comparison, files)
+    result.causes += weight_faults.unmatched(match, networks)
+    result.tensors, result.parameters = count_same(given.held, match, networks)
+
+    passes = save_inputs(folder, arrays)
+    comparison = run(comparison, folder / "run", dict.fromkeys(FRAMEWORKS, passes))
+    reports = comparison.reports
+    result.versions = {NAMES[side]: reports[side]["version"] for side in FRAMEWORKS}
+    if comparison.by_port:
+        result.causes += weight_faults.loading(comparison)
+    if not any(report["load_error"] for report in reports.values()):
+        for name in [*arrays, TRAINING]:
+            judge_input(comparison, name, result, must_run=name == first)
+        show_logits(comparison, first, result)
+        find_causes(comparison, folder, passes, result)
+        result.notes += settings.silent(comparison, result.causes)
+        result.notes += coarse_constants(result)
+    result.aligned = not result.causes and result.first is None
+    return result
+
+
+def fit(sides: dict[str, Side], files: dict[str, WeightsFile]) -> dict[str, Side]:
+    """Have the ports make networks that fit the first file, unless told the classes."""
+    if not files:
+        return sides
+    setting = {"fitted_to": str(next(iter(files.values())).staged.resolve())}
+    return {name: replace(side, settings=side.settings | setting) for name, side in sides.items()}
+
+
+def find_causes(
+    comparison: Comparison, folder: Path, passes: list[dict[str, Any]], result: Result
+) -> None:
+    """Look for the causes in the first input that differs, each layer judged on PyTorch's numbers.
+
+    Where every layer is the same on the same numbers, and some differ by what a constant in float32
+    explains, these have added up, and that is no fault.
+    """
+    for number, (name, rows) in enumerate(result.rows.items()):
+        first = next((row for row in rows if row.verdict == "differs"), None)
+        if first is None:
+            continue
+        wanted = pass_name(name, "float64")
+        again = next(one_pass for one_pass in passes if one_pass["name"] == wanted)
+        forced = run_forced(comparison, folder / f"forced-{number}", again)
+        search = layers.Search(forced, again, result.causes)
+        causes = search.causes()
+        if not causes and not result.causes and search.constants and _is_small(rows):
+            result.notes.append(
+                f"{name}: differences of constants that one framework keeps in float32 "
+                f"({', '.join(search.constants[:3])}) add up to {_largest(rows):.1e}; on the same "
+                "numbers every layer is the same"
+            )
+            for row in rows:
+                row.verdict = "same" if row.verdict == "differs" else row.verdict
+            continue
+        result.first, result.first_input = first, name
+        result.causes += causes or ([] if result.causes else [layers.unexplained(first)])
+        return
+
+
+def _largest(rows: list[Row]) -> float:
+    return max(row.float64.relative for row in rows if row.verdict == "differs")
+
+
+def _is_small(rows: list[Row]) -> bool:
+    """Say whether differences may be small ones that have grown on the way through the layers."""
+    return _largest(rows) < GROWN and not any(
+        row.float32.problem or tensor_compare.is_coarse(row)
+        for row in rows
+        if row.verdict == "differs"
+    )
+
+
+def coarse_constants(result: Result) -> list[str]:
+    """Say where float64 differs by more than its rounding, though by no more than is no fault."""
+    for name, rows in result.rows.items():
+        for row in rows:
+            if row.verdict == "same" and row.expected < row.float64.relative <= row.tolerance:
+                return [
+                    f"from {row.name} on ({name}) float64 differs by more than its rounding, "
+                    f"{row.float64.relative:.1e}: a constant that one framework keeps in float32 "
+                    "explains as much"
+                ]
+    return []
+
+
+def judge_input(comparison: Comparison, name: str, result: Result, must_run: bool) -> None:
+    """Compare the layers of one input.
+
+    Raises UserError where neither network takes an input that it must take.
+    """
+    runs = {
+        side: {dtype: comparison.run(side, pass_name(name, dtype)) for dtype in DTYPES}
+        for side in FRAMEWORKS
+    }
+    errors = {side: runs[side]["float64"]["error"] for side in FRAMEWORKS}
+    if all(errors.values()) or (name == TRAINING and any(errors.values())):
+        said = "; ".join(f"{NAMES[side]}: {error}" for side, error in errors.items() if error)
+        if must_run:
+            raise UserError(
+                f"neither network takes this input ({said}); give --input-shape or --image-size"
+            )
+        result.notes.append(f"not compared with {name}: {said}")
+        return
+    pairs = comparison.pairs(pass_name(name, "float64"))
+    rows = tensor_compare.compare_runs(comparison.folders, runs, pairs)
+    _mark_stop(rows, errors)
+    result.rows[name] = rows
+
+
+def _mark_stop(rows: list[Row], errors: dict[str, str | None]) -> None:
+    """Where one side stopped with an error: the layer that it did not come to differs."""
+    for side, error in errors.items():
+        if error is None:
+            continue
+        ran = [n for n, row in enumerate(rows) if row.verdict != "no counterpart"]
+        place = ran[-1] + 1 if ran else 0
+        problem = f"{NAMES[side]} stops with an error: {error}"
+        stopped = tensor_compare.incomparable(problem)
+        if place == len(rows):
+            rows.append(Row("output", "output", "the network's output"))
+        rows[place].float64 = rows[place].float32 = stopped
+        rows[place].verdict = "differs"
+
+
+def show_logits(comparison: Comparison, name: str, result: Result) -> None:
+    """Keep the first five logits and the five likeliest classes of the first sample, in float32."""
+    for side in FRAMEWORKS:
+        outputs = comparison.run(side, pass_name(name, "float32"))["outputs"]
+        if not outputs:
+            continue
+        logits = np.load(comparison.folders[side] / outputs[0])
+        if logits.ndim != 2:
+            continue
+        result.logits[side] = [float(value) for value in logits[0, :5]]
+        result.top5[side] = np.argsort(-logits[0], kind="stable")[:5].tolist()
+
+
+def name_layer(pair: TrainingPair) -> Cause | None:
+    """Return the cause of the first difference of two networks by themselves, if there is one."""
+    inputs = Inputs(None, "float32", 2, (pair.image_size, 0), None, pair.seed)
+    folder = pair.folder / f"forward-{pair.asked}"
+    folder.mkdir()
+    causes = compare(pair.sides, folder, inputs, weights=pair.weights).causes
+    return causes[0] if causes else None

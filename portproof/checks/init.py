@@ -1,0 +1,85 @@
+"""The checkpoint init: do both sides draw their weights from the same distributions?"""
+
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.verdict import Verdict
+from portproof.diagnose import source_lines
+from portproof.networks import layer_types
+from portproof.system.frameworks import FRAMEWORKS
+
+SEEDS = 3
+VALUES = 20_000  # of each parameter and seed
+CHANCE = 1e-6  # a test that so rarely fails by chance, divided by the number of parameters
+
+
+def check_init(pair: TrainingPair) -> Verdict:
+    """Compare the distributions from which both sides draw their weights, over several seeds.
+
+    Kolmogorov and Smirnov's test of two samples, layer by layer.
+    """
+    verdict = Verdict("init")
+    drawn = {side: {} for side in FRAMEWORKS}
+    for seed in range(SEEDS):
+        reports = pair.ask(Request("init", {"seed": seed}, None, {"most": VALUES}))
+        for side in FRAMEWORKS:
+            with np.load(Path(reports[side]["folder"]) / "init.npz") as arrays:
+                for name in arrays.files:
+                    drawn[side].setdefault(name, []).append(arrays[name])
+    pairs = [(t, p) for t, p in pair.pairs() if t in drawn["torch"] and p in drawn["paddle"]]
+    whole = whole_layers(pair)
+    pairs = [(torch, paddle) for torch, paddle in pairs if torch.rpartition(".")[0] in whole]
+    rows = [["parameter", "PyTorch", "PaddlePaddle", "chance"]]
+    for torch, paddle in pairs:
+        left, right = (
+            np.concatenate(drawn[s][n]) for s, n in (("torch", torch), ("paddle", paddle))
+        )
+        chance = same_distribution(left, right)
+        rows.append([torch, _describe(left), _describe(right), f"{chance:.2g}"])
+        if chance < CHANCE / len(pairs):
+            cause = f"{torch} is {_describe(left)} in PyTorch, {_describe(right)} in PaddlePaddle"
+            what = "draw weights and biases from the same distribution"
+            lines = r"Uniform|Normal|Constant|Kaiming|Xavier|init\.|initializer", r"init\w*\("
+            fix = source_lines.fix(pair.sides, what, *lines, near=pair.network_files)
+            verdict.diverge(torch.rpartition(".")[0], cause, fix)
+        elif np.ptp(right) > 0 and all(
+            np.array_equal(drawn["paddle"][paddle][0], a) for a in drawn["paddle"][paddle][1:]
+        ):
+            cause = f"{paddle} is the same at every seed in PaddlePaddle"
+            what = "seed the framework by the seed that is asked for"
+            near = source_lines.near(reports, "layer")
+            fix = source_lines.fix(pair.sides, what, r"seed\(", near=near)
+            verdict.diverge(torch.rpartition(".")[0], cause, fix)
+    verdict.details.append({"title": f"{SEEDS} seeds", "table": rows})
+    return verdict
+
+
+def whole_layers(pair: TrainingPair) -> set[str]:
+    """Return the layers of which every tensor has a partner of its shape.
+
+    The others differ in size: that shows in the forward pass, and their start follows from it.
+    """
+    layers = pair.networks["torch"].weighted()
+    return {
+        path
+        for path, keys in layers.items()
+        if all(key.key in pair.match.keys or key.role == layer_types.COUNTER for key in keys)
+    }
+
+
+def same_distribution(left: np.ndarray, right: np.ndarray) -> float:
+    """Return how likely two samples of one distribution differ as much as these do."""
+    if np.ptp(left) == 0 or np.ptp(right) == 0:  # a constant
+        return 1.0 if np.ptp(left) == np.ptp(right) == left[0] - right[0] == 0 else 0.0
+    return float(stats.ks_2samp(left, right, method="asymp").pvalue)
+
+
+def _describe(values: np.ndarray) -> str:
+    if np.ptp(values) == 0:
+        return f"{values[0]:.4g} everywhere"
+    deviation, width = values.std(), np.ptp(values)
+    shape = "uniform" if width < 3.6 * deviation else "normal or alike"
+    return f"{shape}, mean {values.mean():.2g}, deviation {deviation:.4g}, within {width / 2:.4g}"

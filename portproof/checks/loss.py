@@ -1,0 +1,78 @@
+"""The checkpoint loss: what does a step's own loss make of given logits?"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.verdict import Verdict
+from portproof.diagnose import source_lines
+from portproof.diagnose.loss import name_loss
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+
+FIX = (
+    "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
+    "neither label smoothing nor weights, unless both have them"
+)
+LINES = r"CrossEntropy|cross_entropy|nll_loss|NLLLoss", r"criterion\s*="
+CASES = [(8, 10, 1.0), (7, 5, 10.0), (1, 1000, 1.0), (4, 2, 0.0), (32, 10, 5.0)]
+
+
+def check_loss(
+    pair: TrainingPair, settings: dict[str, Any] | None = None, tolerance: float = 1e-9
+) -> Verdict:
+    """Compare the loss and its gradient at given logits, in float64.
+
+    `settings` are those of the port. Relative differences of up to `tolerance` are no fault.
+    """
+    verdict = Verdict("loss", float64=0.0)
+    files = write_cases(pair.folder)
+    reports = pair.ask(Request("loss", settings or {}, None, {"cases": files}))
+    for number, file in enumerate(files):
+        with np.load(file) as case:
+            logits, labels = case["logits"], case["labels"]
+        torch, paddle = (reports[side]["cases"][number] for side in FRAMEWORKS)
+        for what in ("loss", "gradient"):
+            left, right = np.array(torch[what]), np.array(paddle[what])
+            where = f"{what} of logits [{logits.shape[0]}, {logits.shape[1]}]"
+            if left.shape != right.shape:
+                shapes = f"{list(left.shape)} in PyTorch, {list(right.shape)} in PaddlePaddle"
+                cause = f"the {what} has the shape {shapes}: not reduced to one number"
+                verdict.diverge(where, cause, fix(pair, reports, 'take the mean: reduction="mean"'))
+                return verdict
+            apart = np.abs(left - right).max() / max(np.abs(left).max(), 1e-12)
+            verdict.float64 = max(verdict.float64, float(apart))
+            if not apart <= tolerance:
+                names = {
+                    side: name_loss(logits, labels, reports[side]["cases"][number]["loss"])
+                    for side in FRAMEWORKS
+                }
+                cause = "; ".join(f"{NAMES[side]}: {name}" for side, name in names.items())
+                cause = f"{left.max():.9g} against {right.max():.9g}; {cause}"
+                verdict.diverge(where, cause, fix(pair, reports, FIX))
+    return verdict
+
+
+def fix(pair: TrainingPair, reports: dict[str, dict], what: str) -> str:
+    """Return what to change, with the line where the loss is made."""
+    near = source_lines.near(reports, "loss")
+    backward = source_lines.near(reports, "backward")
+    near = {side: [*stack, *backward[side]] for side, stack in near.items()}
+    return source_lines.fix(pair.sides, what, *LINES, near=near)
+
+
+def write_cases(folder: Path) -> list[str]:
+    """Write logits and labels of several kinds; return the files.
+
+    No two logits of a sample are more than 60 apart: Paddle's softmax cuts off what lies 64 below
+    the largest.
+    """
+    generator = np.random.default_rng(0)
+    files = []
+    for number, (samples, classes, scale) in enumerate(CASES):
+        logits = scale * generator.standard_normal([samples, classes])
+        labels = generator.integers(0, classes, samples)
+        files.append(str((folder / f"loss-{number}.npz").resolve()))
+        np.savez(files[-1], logits=logits, labels=labels)
+    return files

@@ -1,0 +1,103 @@
+"""The checkpoint lr: which learning rate does the optimizer use at each step?"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from portproof.core.findings import Cause
+from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.verdict import Verdict
+from portproof.diagnose import schedule, source_lines
+from portproof.system.frameworks import FRAMEWORKS
+
+SCHEDULES = {
+    "stairs": {"schedule": "step", "lr_step_size": 1, "lr_gamma": 0.5, "warmup_epochs": 0},
+    "cosine with warm-up": {"schedule": "cosine", "warmup_epochs": 1},
+}
+EPOCHS = 4
+SMALL = 100_000  # elements of the parameters at which the learning rate is read off
+
+
+def check_lr(pair: TrainingPair) -> Verdict:
+    """Compare the learning rate that the optimizer uses at each step, with two schedules.
+
+    It is stated for 8 GPUs, so that its scaling to the one process is in it.
+    """
+    verdict = Verdict("lr", float64=0.0)
+    for name, options in SCHEDULES.items():
+        settings = {"epochs": EPOCHS, "lr": 0.8, "gpus": 8, **options}
+        reports = pair.ask(Request("lr", settings, None, {"most": SMALL}))
+        rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
+        rates = {side: [_used(row) for row in rows[side]] for side in FRAMEWORKS}
+        table = [["step", "PyTorch uses", "PaddlePaddle uses", "reports", "reports"]]
+        for step, (own, theirs) in enumerate(zip(rows["torch"], rows["paddle"], strict=False)):
+            used = rates["torch"][step], rates["paddle"][step]
+            table.append(
+                [str(step), *(f"{v:.8g}" for v in used), own["reported"], theirs["reported"]]
+            )
+        verdict.details.append({"title": name, "table": [[str(c) for c in row] for row in table]})
+        if len(rates["torch"]) != len(rates["paddle"]):
+            told = f"{len(rates['torch'])} steps in PyTorch, {len(rates['paddle'])} in PaddlePaddle"
+            verdict.diverge(name, told, "take as many steps an epoch")
+        if _is_another_rule(reports):
+            continue  # what the optimizer makes of its rate has a checkpoint of its own
+        for torch, paddle in pair.pairs():
+            cause = compare_rates(verdict, rows, rates, (torch, paddle))
+            if cause is not None:
+                near = source_lines.near(reports, cause.event)
+                fix = source_lines.fix(pair.sides, cause.fix, *cause.patterns, near=near)
+                verdict.diverge(f"{name}, {cause.where}", cause.cause, fix)
+    return verdict
+
+
+def _used(row: dict) -> float:
+    """Return the rate that most parameters moved by."""
+    return float(np.median(list(row["used"].values()))) if row["used"] else np.nan
+
+
+def _is_another_rule(reports: dict[str, dict]) -> bool:
+    """Say whether both report the same rates, and one moves by something else.
+
+    That is what Adam, RMSProp and a decay beside the gradient do; the schedule is none the worse
+    for it. A schedule that is stepped at another time moves by what is reported one step before or
+    after.
+    """
+    rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
+    reported = [np.array([row["reported"] for row in own]) for own in rows.values()]
+    if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=1e-9, atol=0):
+        return False
+    if any(set(reports[side]["roles"]) - {"velocity"} for side in FRAMEWORKS):
+        return True
+    for side, own in zip(FRAMEWORKS, reported, strict=True):
+        used = np.array([_used(row) for row in rows[side]])
+        shares = used / own
+        plain = np.isclose(used[:, None], own, rtol=1e-6, atol=0).any(axis=1)  # [steps]
+        if np.ptp(shares) > 1e-3 * abs(shares).max() and plain.mean() < 0.5:
+            return True
+    return False
+
+
+def compare_rates(
+    verdict: Verdict,
+    rows: dict[str, list[dict]],
+    rates: dict[str, list[float]],
+    names: tuple[str, str],
+) -> Cause | None:
+    """Compare the rates at which a parameter moves; `names` are its names on both sides."""
+    for step, both in enumerate(zip(*rows.values(), strict=False)):
+        if any(name not in row["used"] for row, name in zip(both, names, strict=True)):
+            continue
+        left, right = (row["used"][name] for row, name in zip(both, names, strict=True))
+        if right == 0.0 != left or left == 0.0 != right:
+            continue  # left out of the optimizer: that is told at its own checkpoint
+        apart = abs(left - right) / max(abs(left), abs(right), 1e-30) if left != right else 0.0
+        verdict.float64 = max(verdict.float64, apart)
+        if apart <= 1e-6:
+            continue
+        most = [rates[side][step] for side in FRAMEWORKS]
+        cause = schedule.explain(rates, rows)
+        if abs(most[0] - most[1]) <= 1e-6 * abs(most[0]):
+            cause = schedule.explain_group(names[0], most[0])
+        words = f"{left:.6g} in PyTorch, {right:.6g} in PaddlePaddle; {cause.cause}"
+        return replace(cause, where=f"step {step}", cause=words)
+    return None

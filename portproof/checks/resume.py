@@ -1,0 +1,95 @@
+"""The checkpoint resume: does a run that stopped go on as if it had not?"""
+
+import numpy as np
+
+from portproof.core.findings import at
+from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.verdict import Verdict
+from portproof.diagnose import source_lines
+from portproof.numeric import fingerprints
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.worker.client import Side
+
+BATCH = 10  # pictures: two steps an epoch
+EPOCHS = 3  # the last begins with a rate that the schedule takes from what it remembers
+BREAK = 3  # steps that are over when the checkpoint is written: in the middle of the second epoch
+SAME = 1e-9  # relative, float64; measured: 0
+
+
+def check_resume(pair: TrainingPair) -> Verdict:
+    """Compare, on each side by itself, three epochs without a break and with one in the second."""
+    verdict = Verdict("resume", float64=0.0)
+    settings = {"schedule": "step", "lr_step_size": 1, "warmup_epochs": 0, "batch_size": BATCH}
+    request = {"batches": pair.batches(10), "epochs": EPOCHS, "after": BREAK}
+    reports = pair.ask(Request("resume", settings, None, request))
+    for side in FRAMEWORKS:
+        _check_side(verdict, side, reports[side], pair.sides)
+    return verdict
+
+
+def _check_side(verdict: Verdict, side: str, report: dict, sides: dict[str, Side]) -> None:
+    name = NAMES[side]
+
+    def line(what: str, *patterns: str) -> str:
+        return at(source_lines.find_line(sides[side], patterns, report["called"]), what)
+
+    if report["error"]:
+        verdict.diverge(name, f"the run cannot be resumed: {report['error']}", line(FIX, *LINES))
+        return
+    whole, broken = report["unbroken"], report["resumed"]
+    done = BREAK
+    if len(whole["rows"]) - done != len(broken["rows"]):
+        cause = f"after {done} of {len(whole['rows'])} steps the resumed run takes "
+        cause += f"{len(broken['rows'])} more: the epoch is lost, or the step in it"
+        verdict.diverge(name, cause, line("start from the checkpoint's epoch", *EPOCH))
+        return
+    for step, row in enumerate(broken["rows"]):
+        place = done + step
+        where = f"{name}, step {step + 1} after the break"
+        for cause, fix, apart in _differences(whole, broken, place, step, row):
+            verdict.float64 = max(verdict.float64, apart)
+            if apart > SAME:
+                verdict.diverge(where, cause, line(fix, *(EPOCH if "epoch" in fix else LINES)))
+                return
+
+
+FIX = "take back all that a checkpoint keeps"
+LINES = (r"set_state_dict|load_state_dict", r"restore\(")
+EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"contents\[")
+
+
+def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
+    """Yield what could be lost, the fix, and how far the two runs are apart in it."""
+    other = whole["rows"][place]
+    pictures = fingerprints.relative(np.array(other["images"]), np.array(row["images"]), 1)
+    if other["labels"] != row["labels"]:
+        pictures = float("inf")
+    yield "another batch: the epoch is lost", "start from the checkpoint's epoch", pictures
+    rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
+    cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
+    yield f"{cause}: the schedule's state is lost", FIX, rate
+    yield (
+        "the weights are not those of the checkpoint",
+        FIX,
+        _apart(whole, broken, place, step, "before"),
+    )
+    apart = abs(other["loss"] - row["loss"]) / max(abs(other["loss"]), 1e-30)
+    yield "the loss differs with the same weights and batch", "look for a lost random state", apart
+    cause = "the optimizer's velocity is lost: the momentum buffers are not restored"
+    yield cause, FIX, _apart(whole, broken, place, step, "state")
+    yield (
+        "the update differs: a part of the optimizer's state is lost",
+        FIX,
+        _apart(whole, broken, place, step, "after"),
+    )
+
+
+def _apart(whole: dict, broken: dict, place: int, step: int, kind: str) -> float:
+    own, theirs = whole["tensors"][place][kind], broken["tensors"][step][kind]
+    if set(own) != set(theirs):
+        return float("inf")
+    most = 0.0
+    for name, values in own.items():
+        count = int(np.prod(whole["shapes"][name.partition(" ")[0]]))
+        most = max(most, fingerprints.relative(np.array(values), np.array(theirs[name]), count))
+    return most

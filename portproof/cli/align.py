@@ -1,0 +1,273 @@
+"""Every step of a port, checked in order: is it the same training, and where is it not.
+
+    portproof align --torch-port a/port.py --paddle-port b/port.py --report out
+    portproof align --torch-port a/port.py --paddle-port b/port.py --only lr,optimizer
+
+Float64 decides whether both compute the same, float32 shows the rounding that users see. Exit
+status: 0 aligned, 1 diverged or an error on one side, 2 wrong usage or bad input.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from portproof.checks import data as data_checks
+from portproof.checks import forward, training
+from portproof.checks.backward import check_backward
+from portproof.checks.distributed import check_distributed
+from portproof.checks.inference import check_inference
+from portproof.checks.init import check_init
+from portproof.checks.loss import check_loss
+from portproof.checks.lr import check_lr
+from portproof.checks.metric import check_metric
+from portproof.checks.optimizer import check_optimizer
+from portproof.checks.resume import check_resume
+from portproof.cli.project import NONE, Project, add_named_ports, add_network, add_ports, sides
+from portproof.core import streams
+from portproof.core.inputs import Inputs
+from portproof.core.streams import Pictures
+from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
+from portproof.core.verdict import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.report import align as align_report
+from portproof.report import forward as forward_report
+from portproof.report import training as training_report
+from portproof.system.atomic import write_result
+from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.errors import UserError
+from portproof.system.versions import package_versions
+from portproof.worker.cache import Records
+from portproof.worker.client import Side, kept_running, scratch
+
+STEPS = 6  # more than an epoch of the pictures that are drawn for it
+PICTURES = 100  # of each split, for data and train_data
+# A checkpoint whose fault shows again in later ones; there it is told as what follows from it.
+FOLLOWS = {
+    "backward": ("forward", "loss"),
+    "training": ("forward", "loss", "backward", "lr", "optimizer"),
+    "train_data": ("data",),  # where it is the same
+}
+
+
+def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
+    args = parse(argv, project)
+    chosen = choose(args.only, args.skip)
+    with scratch() as folder, kept_running():
+        checks = make_checks(args, project, sides(args, project), folder)
+        verdicts = run(checks, chosen, args.first)
+    found = as_json(verdicts)
+    print(align_report.as_text(found, verdicts))
+    if args.json:
+        write_result(args.json, found)
+    if args.report:
+        print(f"look at: {align_report.write_page(args.report, found, verdicts)}")
+    return 0 if found["aligned"] else 1
+
+
+def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
+    parser = Parser(
+        prog="align.py",
+        description=__doc__,
+        epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
+    )
+    add_network(parser, project)
+    parser.add_argument(
+        "--only", type=names, metavar="NAMES", help="these checkpoints alone, with commas"
+    )
+    parser.add_argument(
+        "--skip", type=names, default=[], metavar="NAMES", help="all checkpoints but these"
+    )
+    add_ports(parser, project)
+    add_named_ports(parser)
+    parser.add_argument(
+        "--data-path",
+        type=Path,
+        metavar="DIR",
+        help="pictures for data and train_data (the sample)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=whole(63, 4096),
+        metavar="PIXELS",
+        help=f"width and height of those pictures (recipe), and of the training's ({IMAGE_SIZE})",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=whole(1),
+        metavar="N",
+        help="pictures of a batch of their loaders (recipe)",
+    )
+    parser.add_argument("--first", action="store_true", help="stop at the first divergence")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
+    parser.add_argument(
+        "--steps", type=whole(1, 10_000), default=STEPS, metavar="N", help=f"of training ({STEPS})"
+    )
+    parser.add_argument(
+        "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
+    args = parser.parse_args(argv)
+    if args.weights is not None and not args.weights.is_file():
+        parser.error(f"--weights {args.weights}: there is no such file")
+    if args.data_path is not None and not args.data_path.is_dir():
+        parser.error(f"--data-path {args.data_path}: there is no such folder")
+    if args.image_size is not None:
+        project.check_size(parser, args.image_size, args.model)
+    return args
+
+
+def names(text: str) -> list[str]:
+    """Return the checkpoints of a list with commas."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in found if name not in CHECKPOINTS]
+    if unknown or not found:
+        raise argparse.ArgumentTypeError(
+            f"{', '.join(unknown) or 'nothing'}: no checkpoint; they are {', '.join(CHECKPOINTS)}"
+        )
+    return found
+
+
+def choose(only: list[str] | None, skip: list[str]) -> dict[str, str | None]:
+    """Return for every checkpoint None if it is to run, else why not."""
+    found: dict[str, str | None] = {}
+    for name in CHECKPOINTS:
+        if only is not None and name not in only:
+            found[name] = "not among --only"
+        elif name in skip:
+            found[name] = "left out by --skip"
+        else:
+            found[name] = None
+    return found
+
+
+def run(
+    checks: dict[str, Callable[[], Verdict]], chosen: dict[str, str | None], first: bool
+) -> list[Verdict]:
+    """Run the chosen checkpoints in order, and say on standard error how far it is.
+
+    `first`: those after the first divergence are not run.
+    """
+    verdicts: list[Verdict] = []
+    for number, name in enumerate(CHECKPOINTS, 1):
+        diverged = next((one.name for one in verdicts if one.verdict == DIVERGED), None)
+        why = f"after {diverged}, which diverged" if first and diverged else chosen[name]
+        if why is not None:
+            verdicts.append(Verdict(name, NOT_RUN, why=why))
+            continue
+        start = time.perf_counter()
+        print(f"{number}/{len(CHECKPOINTS)} {name} ...", end="", file=sys.stderr, flush=True)
+        try:
+            verdict = checks[name]()
+        except UserError as error:  # one side failed: the others still run
+            verdict = Verdict(name, ERROR, why=str(error))
+        except Exception as error:  # a fault of this tool must not hide what the others find
+            told = f"this check itself failed: {type(error).__name__}: {error}"
+            verdict = Verdict(name, ERROR, why=told)
+        verdict.seconds = time.perf_counter() - start
+        print(f" {verdict.verdict}, {verdict.seconds:.1f} s", file=sys.stderr, flush=True)
+        note_what_follows(verdict, verdicts)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def make_checks(
+    args: argparse.Namespace, project: Project, sides: dict[str, Side], folder: Path
+) -> dict[str, Callable[[], Verdict]]:
+    """Return the function of each checkpoint; each starts from a common state of its own."""
+    smallest = project.smallest(args.model)
+    pair = TrainingPair(
+        sides,
+        folder / "pair",
+        args.seed,
+        args.weights,
+        image_size=args.image_size or max(IMAGE_SIZE, smallest),
+        model=args.model,
+        draw=project.draw,
+        records=Records(project.records),
+    )
+
+    def rehearsed(check: Callable[[TrainingPair], Verdict]) -> Callable[[], Verdict]:
+        def prepared() -> Verdict:
+            if not pair.networks:
+                pair.folder.mkdir(exist_ok=True)
+                pair.prepare()
+            return check(pair)
+
+        return prepared
+
+    def data(check: Callable[..., Verdict], name: str) -> Callable[[], Verdict]:
+        target = folder / f"{name}-pictures"
+        return lambda: check(sides, folder / name, pictures(args, project, target))
+
+    return {
+        "init": rehearsed(check_init),
+        "forward": lambda: check_forward(sides, folder, args),
+        "data": data(data_checks.check_data, "data"),
+        "metric": rehearsed(check_metric),
+        "loss": rehearsed(check_loss),
+        "backward": rehearsed(check_backward),
+        "lr": rehearsed(check_lr),
+        "optimizer": rehearsed(check_optimizer),
+        "train_data": data(data_checks.check_train_data, "train_data"),
+        "training": rehearsed(lambda given: check_training(given, args.steps)),
+        "resume": rehearsed(check_resume),
+        "inference": rehearsed(check_inference),
+        "distributed": rehearsed(check_distributed),
+    }
+
+
+def pictures(args: argparse.Namespace, project: Project, target: Path) -> Pictures:
+    """Return the images for data and train_data: some of --data-path, or of the sample."""
+    size = args.image_size or project.size_of(args.data_path, args.model)
+    batch_size = args.batch_size or project.batch_size
+    chosen = streams.choose(project.images(args.data_path), target, PICTURES, batch_size)
+    return Pictures(chosen, size, batch_size, args.seed, workers=0)  # workers: compare_data.py
+
+
+def check_training(pair: TrainingPair, steps: int) -> Verdict:
+    """Compare some steps of training, and draw the losses."""
+    verdict, records = training.check_training(pair, steps)
+    verdict.details = training_report.blocks(records)
+    return verdict
+
+
+def check_forward(sides: dict[str, Side], folder: Path, args: argparse.Namespace) -> Verdict:
+    """Compare the forward passes as tools/compare_forward.py does."""
+    inputs = Inputs(None, "float32", 2, forward.SIZES, None, args.seed)
+    (folder / "forward").mkdir()
+    found = forward.compare(sides, folder / "forward", inputs, weights=args.weights)
+    verdict = Verdict("forward")
+    verdict.float64 = forward_report.worst(found, "float64")
+    verdict.float32 = forward_report.worst(found, "float32")
+    if not found.aligned:
+        cause = found.causes[0]
+        verdict.diverge(cause.where, cause.cause, cause.fix)
+    verdict.details = forward_report.blocks(found)
+    return verdict
+
+
+def note_what_follows(verdict: Verdict, earlier: list[Verdict]) -> None:
+    """Give a divergence that an earlier checkpoint explains that checkpoint's cause."""
+    if verdict.verdict != DIVERGED:
+        return
+    for name in FOLLOWS.get(verdict.name, ()):
+        first = next((one for one in earlier if one.name == name), None)
+        same = verdict.name != "train_data" or (first is not None and first.cause == verdict.cause)
+        if first is not None and first.verdict == DIVERGED and same:
+            verdict.cause = f"follows from {name}: {first.cause}"
+            verdict.fix = first.fix
+            return
+
+
+def as_json(verdicts: list[Verdict]) -> dict:
+    """Return the result ready for JSON."""
+    bad = [one for one in verdicts if one.verdict in (DIVERGED, ERROR)]
+    diverged = [one.name for one in bad if one.verdict == DIVERGED]
+    return {
+        "aligned": not bad and any(one.verdict == ALIGNED for one in verdicts),
+        "checkpoints": [one.as_dict() for one in verdicts],
+        "first_divergence": diverged[0] if diverged else None,
+        "versions": package_versions(),
+    }

@@ -1,0 +1,213 @@
+"""Convert a PyTorch project to PaddlePaddle by a converter, and finish what it leaves.
+
+    portproof convert my-project my-project-paddle --pretrained weights/
+    portproof convert my-project my-project-paddle --with x2paddle
+    portproof convert my-project --check             # what converters stumble over
+    portproof convert my-project my-project-paddle --verify      # it has a port file, port.py
+
+IN is a folder or a single file; OUT is made atomically. What could not be done is listed with file,
+line and fix. Exit status: 0 all done, 1 something is left to do by hand (or --verify found a
+difference), 2 wrong usage or bad input.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from portproof.cli import model_options
+from portproof.cli.project import NONE, Project
+from portproof.cli.verify import Verification
+from portproof.convert import files, finishing, precheck, running, weights
+from portproof.convert.environments import TITLES, Environment
+from portproof.convert.source import BY_HAND, DONE, LOOK, Finding
+from portproof.port import PORT
+from portproof.system.atomic import write_result
+from portproof.system.command_line import Parser, whole
+from portproof.system.errors import UserError
+from portproof.worker.client import scratch
+
+LEFT = 1
+MOST_SHOWN = 12  # things done, by rule; all of them are in --json
+
+
+def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
+    """Convert a project. What is converted is given the Paddle port file of `project`, if any."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scratch files go then, too
+    args = parse(argv)
+    if args.check:
+        return check(args)
+    check_target(args.source, args.target, args.force)
+    args.target.parent.mkdir(parents=True, exist_ok=True)
+    environment = Environment(args.converter, project.root)
+    with scratch(near=args.target.parent) as folder:
+        converted = convert(args, environment, project.ports.get("paddle"), folder)
+        if args.pretrained:
+            converted.findings += weights.convert(args, converted.folder)
+        put(converted.folder, args.target, folder / "replaced")
+    tell(args, converted)
+    left = any(finding.kind == BY_HAND for finding in converted.findings)
+    if args.verify:
+        verification = Verification(args.source, args.target, environment, project)
+        return LEFT if not verification.verify(args.steps) or left else 0
+    return LEFT if left else 0
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(description=__doc__)
+    add_arguments(parser)
+    args = parser.parse_args(argv)
+    if not args.source.exists():
+        parser.error(f"{args.source}: there is no such file or folder")
+    if args.source.is_file() and args.source.suffix != ".py":
+        parser.error(f"{args.source}: is no .py file; give one, or a folder")
+    if not args.check and args.target is None:
+        parser.error("name the folder OUT that is to be made, or ask for --check")
+    if args.pretrained and not args.pretrained.exists():
+        parser.error(f"--pretrained {args.pretrained}: there is no such file or folder")
+    if args.verify and not has_port(args.source):
+        parser.error(f"--verify needs a port file, {args.source / PORT} (portproof/port.py)")
+    return args
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the options."""
+    parser.add_argument("source", type=Path, metavar="IN", help="a folder, or one .py file")
+    parser.add_argument("target", type=Path, nargs="?", metavar="OUT", help="a new folder")
+    parser.add_argument(
+        "--with",
+        dest="converter",
+        choices=sorted(TITLES),
+        default="paconvert",
+        help="the converter (paconvert)",
+    )
+    parser.add_argument("--check", action="store_true", help="only say what to expect; no OUT")
+    parser.add_argument(
+        "--pretrained",
+        type=Path,
+        metavar="PATH",
+        help="a file .pth .pt .ckpt, or a folder of them, to go to OUT as .pdparams",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="MODULE:CALLABLE",
+        help="the network of the weights, within the project (found by its layers' names)",
+    )
+    parser.add_argument(
+        "--model-args",
+        type=model_options.json_object,
+        metavar="JSON",
+        help="its arguments, as an object",
+    )
+    parser.add_argument(
+        "--leave",
+        action="append",
+        default=[],
+        choices=finishing.NAMES,
+        metavar="RULE",
+        help="leave a rule out, to see what the converter wrote; may be repeated: "
+        + ", ".join(finishing.NAMES),
+    )
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help=f"hold the conversion to the original, by their {PORT}: forward and training",
+    )
+    parser.add_argument(
+        "--steps", type=whole(1, 1000), default=20, metavar="N", help="of --verify (20)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+
+
+def has_port(folder: Path) -> bool:
+    """Say whether a folder has a port file, by which the other commands can look at it."""
+    return (folder / PORT).is_file()
+
+
+def check_target(source: Path, target: Path, force: bool) -> None:
+    """Raise UserError where `target` cannot be made."""
+    own, other = source.resolve(), target.resolve()
+    if other == own or own in other.parents or other in own.parents:
+        raise UserError(f"{target}: is {source} or lies in it, or holds it; name another folder")
+    if target.is_file():
+        raise UserError(f"{target} is a file; name a folder")
+    if target.is_dir() and any(target.iterdir()) and not force:
+        raise UserError(f"{target} exists; name another folder, or replace it by --force")
+    if any(other in (place, *place.parents) for place in (Path.cwd(), Path.home().resolve())):
+        raise UserError(f"{target}: you are in it, or at home; name another folder")
+    near = next(parent for parent in other.parents if parent.exists())
+    if not os.access(near, os.W_OK):
+        raise UserError(f"{near}: cannot be written to; name a folder that can")
+
+
+def check(args: argparse.Namespace) -> int:
+    """Tell of what the converters are known to stumble over."""
+    with scratch() as folder:
+        staged = running.stage(args.source, folder / "in")
+        found = precheck.check(staged)
+    for finding in found:
+        print(finding)
+    print(f"{len(found)} places to look at before the conversion")
+    if args.json:
+        write_result(args.json, {"findings": [vars(finding) for finding in found]})
+    return LEFT if found else 0
+
+
+def convert(
+    args: argparse.Namespace, environment: Environment, port: Path | None, folder: Path
+) -> files.Project:
+    """Convert and finish in `folder`. Raises UserError where the converter fails.
+
+    Where the project has a port file, `port` takes its place; None: that is converted too.
+    """
+    staged = running.stage(args.source, folder / "in")
+    before = running.stage(args.source, folder / "before")
+    port = port if has_port(args.source) else None
+    if port:
+        (staged / PORT).unlink()
+    leave = set(args.leave)
+    conversion = running.convert(environment, staged, folder / "out", leave)
+    args.seconds = conversion.seconds
+    return files.finish(args.source, before, conversion, leave, port)
+
+
+def put(folder: Path, target: Path, aside: Path) -> None:
+    """Give the finished project its name; what had it goes to `aside`, and with that folder."""
+    if target.exists():
+        os.replace(target, aside)
+    os.replace(folder, target)
+
+
+def tell(args: argparse.Namespace, project: files.Project) -> None:
+    """Print what was done and what is left."""
+    kinds: dict[str, list[Finding]] = {DONE: [], LOOK: [], BY_HAND: []}
+    for finding in sorted(project.findings, key=lambda one: (one.file, one.line)):
+        kinds[finding.kind].append(finding)
+    by_rule: dict[str, int] = {}
+    for finding in kinds[DONE]:
+        by_rule[finding.rule] = by_rule.get(finding.rule, 0) + 1
+    counts = project.counts
+    print(
+        f"{TITLES[args.converter]}: {counts.files - counts.not_written} of {counts.files} files in "
+        f"{args.seconds:.1f} s, {counts.by_machine} of {counts.lines} lines changed"
+    )
+    told = ", ".join(f"{name} {number}" for name, number in sorted(by_rule.items()))
+    print(f"finished: {len(kinds[DONE])} places, {counts.by_rules} lines ({told})")
+    for title, kind in (("look at", LOOK), ("to do by hand", BY_HAND)):
+        if kinds[kind]:
+            print(f"{title}: {len(kinds[kind])}")
+        for finding in kinds[kind]:
+            print(f"  {finding}")
+    print(f"written: {args.target}")
+    sys.stdout.flush()
+    if args.json:
+        found = {
+            "converter": args.converter,
+            "seconds": args.seconds,
+            "counts": vars(counts),
+            "findings": [vars(finding) for finding in project.findings],
+        }
+        write_result(args.json, found)

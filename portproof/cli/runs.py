@@ -1,0 +1,275 @@
+"""Do finished runs agree? Two sets of them, by a test of equivalence with its margin stated.
+
+    portproof runs runs/t0,runs/t1,runs/t2 runs/p0,runs/p1,runs/p2
+    portproof runs --a runs/torch-* --b runs/paddle-* --report out
+    portproof runs --a output/*/train.log --against 56.522
+
+A run is a run folder or a log: of this project, PaddleClas, timm, torchvision's reference or
+AlexNet-Prod (portproof/runs/logs.py), or its result as a plain number. Exit status: 0 they agree; 1
+that is not shown: they differ, or the runs are too few to decide; 2 wrong usage or bad input.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.cli.project import NONE, Project
+from portproof.report import runs as runs_report
+from portproof.runs import equivalence
+from portproof.runs.equivalence import EQUIVALENT, Outcome
+from portproof.runs.logs import ACCURACIES, METRICS, RunLog, read_log
+from portproof.system.atomic import write_result
+from portproof.system.command_line import Parser, real
+from portproof.system.errors import UserError, show
+
+MARGIN = 0.15  # points: what the official guide accepts on ImageNet
+POWERS = (0.8, 0.9)
+FINAL, BEST = "final", "best"
+EPILOG = """
+Equivalent: the 90 % interval of the difference of the means lies inside the margin. Different: it
+does not, and the 95 % interval excludes 0. Undecided: the runs are too few to say. State the
+margin before you look. 0.15 points is for the 50,000 pictures of ImageNet; on a small set it is
+less than chance: of 10,000 pictures (CIFAR-10) an accuracy of 90 % has itself a standard error of
+0.3 points, and of 400 pictures one is 0.25 points. Give a wider --margin there. The best epoch of
+a run is a lucky one: compare the final ones where you can.
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it was given, and its value, that of `epoch`; `end` is its last epoch.
+
+    Of a plain number the value is all there is.
+    """
+
+    given: str
+    value: float
+    epoch: int | None = None
+    end: int | None = None
+    log: RunLog | None = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """The runs of one side."""
+
+    name: str
+    runs: list[Run]
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return the values that are compared, an array [runs]."""
+        return np.array([run.value for run in self.runs])
+
+
+def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
+    """Compare runs, which are told by their logs alone: nothing is asked of a project."""
+    args = parse(argv)
+    sides = name_sides([[read_run(text, args) for text in side] for side in args.runs])
+    for side in sides if args.epoch in (FINAL, BEST) else ():
+        check_alike(side)
+    left = sides[0].values if args.against is None else args.against
+    outcome = equivalence.compare(left, sides[-1].values, args.margin, args.level)
+    found = as_json(args, sides, outcome)
+    print("\n".join(runs_report.as_lines(found)))
+    if args.json:
+        write_result(args.json, found)
+    if args.report:
+        logs = {side.name: [run.log for run in side.runs if run.log] for side in sides}
+        print(f"look at: {runs_report.write_page(args.report, found, logs)}")
+    return 0 if outcome.verdict == EQUIVALENT else 1
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = Parser(description=__doc__, epilog=EPILOG)
+    group = parser.add_argument_group(
+        "runs: folders, logs or plain numbers (accuracies in per cent)"
+    )
+    group.add_argument("sides", nargs="*", metavar="RUN[,RUN...]", help="the runs of each side")
+    for side in ("a", "b"):
+        group.add_argument(
+            f"--{side}", nargs="+", metavar="RUN", help=f"the runs of side {side}, by themselves"
+        )
+    group.add_argument(
+        "--against",
+        type=real(0, 1e6),
+        metavar="VALUE",
+        help="a published value, taken as exact, in place of side b",
+    )
+    group = parser.add_argument_group("what is compared")
+    group.add_argument("--metric", choices=METRICS, default="val_top1", help="(val_top1)")
+    group.add_argument(
+        "--epoch", type=_epoch, default=FINAL, help="final, best or a number, from 1 (final)"
+    )
+    group.add_argument(
+        "--ema", action="store_true", help="the moving average of the weights, if logged apart"
+    )
+    group.add_argument(
+        "--margin",
+        type=real(1e-9, 1e6),
+        metavar="POINTS",
+        help=f"how far apart they may be and agree ({MARGIN}, of accuracies; a loss needs its own)",
+    )
+    group.add_argument(
+        "--level",
+        type=real(1e-6, 0.25),
+        default=0.05,
+        metavar="P",
+        help="how often a claim may be false (0.05)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
+    args = parser.parse_args(argv)
+    args.runs = _sides(parser, args)
+    if args.margin is None and args.metric not in ACCURACIES:
+        parser.error(f"--metric {args.metric} needs a --margin; {MARGIN} points is of accuracies")
+    args.margin = args.margin or MARGIN
+    return args
+
+
+def _epoch(text: str) -> str | int:
+    """An argparse type for final, best or the number of an epoch."""
+    if text in (FINAL, BEST):
+        return text
+    if not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither final, best nor a number")
+    return int(text)
+
+
+def _sides(parser: Parser, args: argparse.Namespace) -> list[list[str]]:
+    """Return the runs of each side as they were given: of two, or of one and a value."""
+    by_place = [[part for part in text.split(",") if part] for text in args.sides]
+    by_name = [runs for runs in (args.a, args.b) if runs]
+    if by_place and by_name:
+        parser.error("name the runs of both sides by --a and --b, or of none")
+    sides = by_place or by_name
+    if len(sides) != (2 if args.against is None else 1):
+        parser.error("give the runs of two sides, or of one and --against VALUE")
+    if not all(sides):
+        parser.error("no run between the commas")
+    files = [Path(text).resolve() for side in sides for text in side if os.path.exists(text)]
+    for file in files:
+        if files.count(file) > 1:
+            parser.error(f"{show(file)} is named twice; a run counts once")
+    return sides
+
+
+def read_run(given: str, args: argparse.Namespace) -> Run:
+    """Read one run: a log, or a number. Raises UserError where it is neither."""
+    if not os.path.exists(given):
+        try:
+            return Run(given, real(0, 100 if args.metric in ACCURACIES else 1e6)(given))
+        except argparse.ArgumentTypeError:
+            pass  # a name, then
+    return measure(given, read_log(Path(given)), args.metric, args.epoch, args.ema)
+
+
+def measure(given: str, log: RunLog, metric: str, when: str | int, ema: bool = False) -> Run:
+    """Return the run with its value at the epoch asked for. Raises UserError where it has none."""
+    values = _told(log, metric, ema)
+    if not isinstance(when, int):
+        _check_ended(log, values)
+        when = _best(values, metric) if when == BEST else max(values)
+    if when not in values:
+        raise UserError(f"{show(log.file)}: does not tell {metric} of epoch {when}")
+    value = values[when]
+    if not np.isfinite(value):
+        raise UserError(
+            f"{show(log.file)}: {metric} of epoch {when} is {value}; a run that broke down cannot "
+            "be compared"
+        )
+    return Run(given, value, when, max(values), log)
+
+
+def _best(values: dict[int, float], metric: str) -> int:
+    """Return the epoch of the highest accuracy or the lowest loss."""
+    finite = {epoch: value for epoch, value in values.items() if np.isfinite(value)} or values
+    choose = max if metric in ACCURACIES else min
+    return choose(finite, key=lambda epoch: finite[epoch])
+
+
+def _check_ended(log: RunLog, values: dict[int, float]) -> None:
+    """Raise UserError where the log says that more epochs were to come."""
+    last = max(values)
+    step = min(np.diff([0, *sorted(values)]))  # not each epoch need be evaluated
+    if log.planned and last + step <= log.planned:
+        raise UserError(
+            f"{show(log.file)}: stopped at epoch {last} of {log.planned}; let it end, or compare "
+            f"all runs at an epoch that they have, as by --epoch {last}"
+        )
+
+
+def _told(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
+    """Return the value of each epoch that has one. Raises UserError where none has."""
+    rows = log.average if ema else log.epochs
+    if not rows:
+        what = "no evaluation of a moving average; leave --ema out"
+        if not ema:
+            what = "evaluations of a moving average alone; give --ema"
+        raise UserError(f"{show(log.file)}: holds {what}")
+    values = {epoch: row[metric] for epoch, row in rows.items() if metric in row}
+    if not values:
+        known = [name for name in METRICS if any(name in row for row in rows.values())]
+        raise UserError(
+            f"{show(log.file)}: a log of {log.format} that does not tell {metric}; it tells "
+            f"{', '.join(known) or 'nothing that is compared here'}"
+        )
+    return values
+
+
+def name_sides(runs: list[list[Run]]) -> list[Side]:
+    """Name each side by what made its first run, and tell the two apart."""
+    letters = "ab"[: len(runs)]
+    firsts = [side[0].log for side in runs]
+    names = [
+        (log.framework or log.format) if log else letter
+        for log, letter in zip(firsts, letters, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({letter})" for name, letter in zip(names, letters, strict=True)]
+    return [Side(name, side) for name, side in zip(names, runs, strict=True)]
+
+
+def check_alike(side: Side) -> None:
+    """Raise UserError where the runs of a side ended at unlike epochs."""
+    ends = {run.given: run.end for run in side.runs if run.log}
+    if len(set(ends.values())) > 1:
+        told = ", ".join(f"{show(given)} at {epoch}" for given, epoch in ends.items())
+        raise UserError(
+            f"the runs of one side end at unlike epochs: {told}; compare them at an epoch that all "
+            f"have, as by --epoch {min(ends.values())}"
+        )
+
+
+def as_json(args: argparse.Namespace, sides: list[Side], outcome: Outcome) -> dict[str, Any]:
+    """Return what was found, ready for JSON; `runs_needed` is by the power, null where unknown."""
+    deviations = [equivalence.deviation(side.values) for side in sides]
+    needed = {str(power): None for power in POWERS}
+    if None not in deviations:
+        for power in POWERS:
+            needed[str(power)] = equivalence.runs_needed(deviations, args.margin, power, args.level)
+    return {
+        "aligned": outcome.verdict == EQUIVALENT,
+        **asdict(outcome),
+        "metric": args.metric,
+        "epoch": args.epoch,
+        "margin": args.margin,
+        "level": args.level,
+        "against": args.against,
+        "means": [float(side.values.mean()) for side in sides],
+        "deviations": deviations,
+        "runs_needed": needed,
+        "sides": [
+            {"name": side.name, "runs": [_describe(run) for run in side.runs]} for side in sides
+        ],
+    }
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    form = run.log.format if run.log else "number"
+    return {"run": run.given, "format": form, "epoch": run.epoch, "value": run.value}

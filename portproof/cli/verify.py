@@ -1,0 +1,99 @@
+"""Hold a converted project to the original, by the commands that hold ports written by hand."""
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from portproof.cli import forward, training
+from portproof.cli.project import Project
+from portproof.convert.environments import Environment
+from portproof.port import PORT
+from portproof.system.errors import UserError
+from portproof.worker.client import scratch
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one command says of a pair of ports: the largest relative differences."""
+
+    name: str
+    aligned: bool
+    float64: float | None = None
+    float32: float | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A project's folder, what it was converted to and by which converter's environment."""
+
+    source: Path
+    target: Path
+    environment: Environment
+    project: Project
+
+    def verify(self, steps: int) -> bool:
+        """Compare forward and training, print what comes out, and say whether all is aligned."""
+        checks = [self.forward(), self.training(steps)]
+        for check in checks:
+            verdict = "aligned" if check.aligned else f"diverged: {check.said}"
+            figures = (check.float64, check.float32)
+            numbers = ["-" if value is None else f"{value:.1e}" for value in figures]
+            print(f"{check.name}: {verdict} (float64 {numbers[0]}, float32 {numbers[1]})")
+        return all(check.aligned for check in checks)
+
+    def forward(self) -> Check:
+        """Compare every layer's output, on the same weights and inputs."""
+        return self._compare("forward", forward, [])
+
+    def training(self, steps: int) -> Check:
+        """Compare the first steps of the training, on drawn batches."""
+        options = ["--drawn", "--steps", str(steps)]
+        return self._compare(f"training, {steps} steps", training, options)
+
+    def _compare(self, name: str, command: ModuleType, options: list[str]) -> Check:
+        """Compare the port files of both folders by a command.
+
+        Raises UserError where it could not compare; that one of the two could not be run is a
+        difference.
+        """
+        printed = io.StringIO()
+        with scratch() as folder, _silent(printed), _set(self.environment):
+            file = folder / "result.json"
+            words = [*options, "--json", str(file)]
+            for framework, own in (("torch", self.source), ("paddle", self.target)):
+                words += [f"--{framework}-port", str(own.resolve() / PORT)]
+            try:
+                status = command.main(words, self.project)
+            except UserError as error:
+                if "could not run" not in str(error):
+                    raise
+                return Check(name, False, said=str(error))
+            result = json.loads(file.read_text())
+        row = result.get("checkpoints", [result])[0]  # of `forward`, it is the result itself
+        lines = [line for line in printed.getvalue().splitlines() if line.strip()]
+        return Check(name, status == 0, row.get("float64"), row.get("float32"), lines[-1])
+
+
+@contextmanager
+def _silent(printed: io.StringIO) -> Iterator[None]:
+    """Within, what is printed goes to `printed`, and how far it is to nowhere."""
+    with redirect_stdout(printed), redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextmanager
+def _set(environment: Environment) -> Iterator[None]:
+    """Within, workers run as converted code does."""
+    before = dict(os.environ)
+    os.environ.update(environment.variables())
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

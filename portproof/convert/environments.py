@@ -1,0 +1,154 @@
+"""The environments that the converters run in: each its own, so that what it needs touches nothing.
+
+They lie in a folder that the caller names, or in the user's cache: .venv-convert for PaConvert and
+.venv-convert-x2paddle for X2Paddle. They are made atomically at first use, from shipped/*.txt.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.user_cache import user_cache
+
+FOLDERS = {"paconvert": ".venv-convert", "x2paddle": ".venv-convert-x2paddle"}
+TITLES = {"paconvert": "PaConvert", "x2paddle": "X2Paddle"}
+REQUIREMENTS = Path(__file__).parent / "shipped"
+STAMP = ".complete"
+X2PADDLE_PYTHONS = ((3, 10), (3, 11))  # it was written for these and older ones
+# Where an interpreter has a framework, and of which Python it is.
+FIND = """
+import importlib.util, json, sys
+spec = importlib.util.find_spec(sys.argv[1])
+where = spec and spec.submodule_search_locations[0].rpartition("/")[0]
+print(json.dumps([where, sys.version_info[:2]]))
+"""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment of a converter, below `root` (none: in the user's cache)."""
+
+    converter: str
+    root: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it stands, or is to stand."""
+        return (self.root or user_cache()) / FOLDERS[self.converter]
+
+    @property
+    def is_made(self) -> bool:
+        """Whether it stands, as it is wanted now."""
+        stamp = self.folder / STAMP
+        return stamp.is_file() and stamp.read_text() == self._wanted()
+
+    def python(self) -> Path:
+        """Return its interpreter; the environment is made where it is not there.
+
+        Raises UserError where this Python is none of the converter's, or nothing can be installed.
+        """
+        if self.converter == "x2paddle" and sys.version_info[:2] not in X2PADDLE_PYTHONS:
+            raise UserError(
+                f"--with x2paddle: X2Paddle 1.6.0 runs on Python 3.10 and 3.11, and this is "
+                f"{sys.version_info[0]}.{sys.version_info[1]}; run it by one of these, or use "
+                "--with paconvert"
+            )
+        if not self.is_made:
+            with _locked(self.folder):
+                if not self.is_made:  # by another process, meanwhile
+                    self._make()
+        return self.folder / "bin" / "python"
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables with which converted code runs: X2Paddle's output needs X2Paddle.
+
+        What is imported from `root`, such as by ports, is found there.
+        """
+        path = [str(self.root or ""), os.environ.get("PYTHONPATH", "")]
+        more = {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+        if self.converter == "x2paddle":
+            more["PADDLE_PYTHON"] = str(self.python())
+        return more
+
+    def _wanted(self) -> str:
+        """Return what it is made of, to be compared with what it was made of."""
+        requirements = (REQUIREMENTS / f"{self.converter}.txt").read_text()
+        return f"{os.path.realpath(sys.executable)}\n{self.folder.parent}\n{requirements}"
+
+    def _make(self) -> None:
+        folder, title = self.folder, TITLES[self.converter]
+        print(f"setting up {folder.name} for {title} (once)", file=sys.stderr, flush=True)
+        borrowed = _frameworks() if self.converter == "x2paddle" else []
+        shutil.rmtree(folder, ignore_errors=True)
+        requirements = REQUIREMENTS / f"{self.converter}.txt"
+        options = ["--no-cache-dir", "--progress-bar", "off", "--requirement", requirements]
+        try:
+            _run(folder, sys.executable, "-m", "venv", folder)
+            _run(folder, folder / "bin" / "python", "-m", "pip", "install", *options)
+            if borrowed:  # after its own packages, and with what those folders add themselves
+                lines = [f"import site; site.addsitedir({path!r})" for path in borrowed]
+                site = next((folder / "lib").glob("python3.*")) / "site-packages"
+                (site / "frameworks.pth").write_text("\n".join(lines) + "\n")
+            (folder / STAMP).write_text(self._wanted())
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Within, no other process makes this environment."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(folder.with_name(folder.name + ".lock"), "w")  # noqa: SIM115, closed below
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
+    with lock:  # until it is closed
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _frameworks() -> list[str]:
+    """Return the folders in which both frameworks are installed. Raises UserError without one."""
+    folders = []
+    for framework in FRAMEWORKS:
+        where = os.environ.get(f"{framework.upper()}_PYTHON") or sys.executable
+        done = subprocess.run([where, "-c", FIND, framework], capture_output=True, text=True)
+        folder, version = json.loads(done.stdout) if done.returncode == 0 else (None, None)
+        if folder is None:
+            raise UserError(
+                f"--with x2paddle needs {NAMES[framework]}, which {where} does not have; install "
+                "it there, or use --with paconvert"
+            )
+        if tuple(version) != sys.version_info[:2]:
+            raise UserError(
+                f"--with x2paddle needs both frameworks in one Python; {where} is another version"
+            )
+        if folder not in folders:
+            folders.append(folder)
+    return folders
+
+
+def _run(folder: Path, *command: object) -> None:
+    scratch = folder / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    settings = {"TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, env=os.environ | settings
+    )
+    shutil.rmtree(scratch, ignore_errors=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise UserError(
+            f"{folder.name} cannot be made ({(said or ['no reason given'])[0]}); check the network "
+            "(or proxy) and the disk, and try again"
+        )

@@ -1,0 +1,181 @@
+"""What a converter leaves is finished: by rules with names, each over and over until none is left.
+
+What no rule knows is found and told: names of PyTorch, names that the installed Paddle has not, and
+words that say torch.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from portproof.convert import api_tables, rewrite_names, rewrites, x2paddle
+from portproof.convert.source import (
+    BY_HAND,
+    DONE,
+    Finding,
+    Names,
+    Source,
+    chains,
+    docstrings,
+    fill_blocks,
+    without_marks,
+)
+
+FRAMEWORKS = {"torch", "torchvision", "paddle", "x2paddle", "x2paddle_native"}
+ROUNDS = 20  # nested calls are rewritten from the outside, one level a round
+RULES = {
+    "docstring": rewrite_names.docstring,
+    "paths": rewrite_names.paths,
+    "learning rate": x2paddle.silent_rates,
+    "optimizer": rewrites.sgd,
+    "emulations": x2paddle.emulations,
+    "loaders": rewrites.loaders,
+    "native": x2paddle.native,
+    "groups": rewrites.param_groups,
+    "scaler": rewrites.scaler,
+    "names": rewrites.renames,
+    "files": rewrites.files,
+    "trust": rewrite_names.unpickled,
+    "downloads": rewrite_names.downloads,
+    "gradients": rewrites.gradients,
+    "in place": rewrites.in_place,
+    "division": rewrites.division,
+    "created": rewrites.created,
+    "layouts": rewrites.memory_formats,
+    "pairs": rewrite_names.pairs,
+    "extremes": rewrite_names.extremes,
+    "kinds": rewrite_names.kinds,
+    "schedule": rewrite_names.base_rates,
+    "optimizer state": rewrites.optimizer_states,
+    "schedule state": rewrite_names.schedule_state,
+    "endings": rewrite_names.endings,
+    "ranks": rewrite_names.ranks,
+    "annotations": rewrite_names.annotations,
+    "datasets": rewrite_names.datasets,
+    "derived": rewrite_names.derived,
+    "libraries": rewrite_names.libraries,
+    "rates": rewrite_names.set_rates,
+    "imports": rewrite_names.imports,
+}
+NAMES = sorted([*RULES, "lost names", "initialization", "layout"])
+AT_THE_START = ("paddle", api_tables.HELPERS)  # what a finished file may need to import
+
+
+@dataclass
+class Finished:
+    """One file as it is when the rules are done with it."""
+
+    text: str
+    findings: list[Finding] = field(default_factory=list)
+
+
+def finish(
+    file: str,
+    text: str,
+    original: str | None = None,
+    leave: set[str] = frozenset(),
+    draws_itself: bool = True,
+    own_modules: set[str] = frozenset(),
+) -> Finished:
+    """Return a converted file as the rules leave it, and what they did and could not do.
+
+    `original` is the file before the conversion, `leave` names rules that are left out. Where the
+    project does not draw its weights itself, layers start as PyTorch's do. `own_modules` are the
+    project's modules, by their first name.
+    """
+    text, marked = without_marks(text)
+    text, filled = fill_blocks(text)
+    found = Finished(text)
+    what = "an empty block"
+    found.findings += [Finding(file, at, what, "holds pass", DONE, "blocks") for at in filled]
+    try:
+        Source(file, text)
+    except SyntaxError as error:
+        fix = "write the statement anew; the rest of the file is as the converter left it"
+        what = f"no Python ({error.msg})"
+        found.findings.append(Finding(file, error.lineno or 1, what, fix, BY_HAND, "syntax"))
+        return found
+    whole = _source(file, original)
+    rules = {name: rule for name, rule in RULES.items() if name not in leave}
+    if not draws_itself and "initialization" not in leave:
+        rules["initialization"] = rewrite_names.initialization
+    if "lost names" not in leave:
+        known = set(own_modules)
+        _apply(
+            found, file, lambda source, names: rewrite_names.lost_names(source, names, whole, known)
+        )
+    for rule in rules.values():
+        _apply(found, file, rule)
+    add_imports(found, file)
+    source = Source(file, found.text)
+    names = Names(source.tree)
+    for rule in rules.values():  # what they cannot do, on the lines where it stands now
+        told = rule(Source(file, found.text), names)
+        found.findings += [one for one in told if one.kind != DONE]
+    found.findings += left_names(source, names)
+    found.findings += words_of_torch(source, names, own_modules)
+    if marked:
+        what = f"{len(marked)} lines that the converter has marked"
+        found.findings.append(Finding(file, marked[0], what, "marks removed", DONE, "marks"))
+    return found
+
+
+def _source(file: str, text: str | None) -> Source | None:
+    try:
+        return None if text is None else Source(file, text)
+    except SyntaxError:
+        return None
+
+
+def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
+    """Apply a rule until it changes nothing, and keep what it says it has done."""
+    for _ in range(ROUNDS):
+        source = Source(file, found.text)
+        told = list(rule(source, Names(source.tree)))
+        found.findings += [one for one in told if one.kind == DONE]
+        if not source.edits:
+            break
+        found.text = source.edited()
+
+
+def add_imports(found: Finished, file: str) -> None:
+    """Import what the rules have brought, where the file does not."""
+    source = Source(file, found.text)
+    names = Names(source.tree)
+    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
+    missing = [name for name in AT_THE_START if name in used and name not in names.imported]
+    missing += [
+        name
+        for name in ("visualdl",)
+        if any(True for _ in chains(source.tree, names, name)) and name not in names.imported
+    ]
+    for name in missing:
+        source.insert_line(source.first_line_for_imports(), f"import {name}")
+    found.text = source.edited()
+
+
+def left_names(source: Source, names: Names) -> Iterator[Finding]:
+    """Tell of the names of PyTorch that are left."""
+    for head in ("torch", "torchvision"):
+        for node, full in chains(source.tree, names, head):
+            if full != head:
+                fix = api_tables.advice(full)
+                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "left names")
+
+
+def words_of_torch(source: Source, names: Names, own: set[str]) -> Iterator[Finding]:
+    """Tell of strings that are "torch", and of functions from elsewhere that are torch's."""
+    prose = docstrings(source.tree)
+    roots = {full.partition(".")[0] for full in names.imported.values()} - FRAMEWORKS
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Constant) and node.value in ("torch", "pytorch"):
+            if id(node) not in prose:
+                fix = 'write "paddle" where the framework is meant'
+                what = f'the word "{node.value}"'
+                yield Finding(source.file, node.lineno, what, fix, BY_HAND, "words")
+        elif isinstance(node, ast.Call):
+            full = names.full(node.func) or ""
+            root, _, last = full.partition(".")
+            if root in roots - own and "torch" in last.rpartition(".")[2].lower():
+                fix = "see whether it takes files or tensors of PyTorch alone"
+                yield Finding(source.file, node.lineno, f"{full}()", fix, BY_HAND, "words")

@@ -1,0 +1,330 @@
+"""Rewrites of places in a converted file: its head, what it names, and pairs of calls."""
+
+import ast
+import os
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from portproof.convert import api_tables
+from portproof.convert.api_tables import HELPERS
+from portproof.convert.rewrites import calls, is_method, of_module
+from portproof.convert.source import (
+    BY_HAND,
+    DONE,
+    LOOK,
+    Finding,
+    Names,
+    Source,
+    bound_names,
+    chains,
+    docstrings,
+    is_docstring,
+    parents,
+)
+
+WEIGHTS = (".pth", ".pt", ".ckpt")
+TENSOR_KINDS = {
+    "ByteTensor": "uint8",
+    "CharTensor": "int8",
+    "IntTensor": "int32",
+    "LongTensor": "int64",
+    "HalfTensor": "float16",
+    "FloatTensor": "float32",
+    "DoubleTensor": "float64",
+    "BoolTensor": "bool",
+}
+LAYERS = {
+    "paddle.compat.nn.Linear": "Linear",
+    "paddle.nn.Conv1d": "Conv1d",
+    "paddle.nn.Conv2d": "Conv2d",
+    "paddle.nn.Conv3d": "Conv3d",
+}
+
+
+def docstring(source: Source, names: Names) -> Iterator[Finding]:
+    """Imports that stand before the module's docstring come behind it."""
+    body = source.tree.body
+    place = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
+    if not place or not all(_is_head(node) for node in body[:place]):
+        return
+    own = body[place]
+    head = "\n".join(source.code(node) for node in body[:place])
+    first = source.span(body[0])[0]
+    text = source.code(own)
+    if source.put(first, source.span(own)[1], f"{text}\n\n{head}"):
+        what = "imports stand before the docstring"
+        yield Finding(source.file, own.lineno, what, "moved behind it", DONE, "docstring")
+
+
+def _is_head(node: ast.AST) -> bool:
+    is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    return isinstance(node, (ast.Import, ast.ImportFrom)) or is_call
+
+
+def paths(source: Source, names: Names) -> Iterator[Finding]:
+    """sys.path.append("/where/it/was/converted") holds on one machine alone."""
+    for call in calls(source):
+        if names.full(call.func) != "sys.path.append" or len(call.args) != 1:
+            continue
+        given = call.args[0]
+        if isinstance(given, ast.Constant) and os.path.isabs(str(given.value)):
+            up = len(PurePosixPath(source.file).parts) - 1
+            words = f'__import__("pathlib").Path(__file__).resolve().parents[{up}]'
+            if source.replace(given, f"str({words})"):
+                fix = "is told from the file's own place"
+                yield Finding(source.file, call.lineno, "a folder by name", fix, DONE, "paths")
+
+
+def lost_names(
+    source: Source, names: Names, original: Source | None, known: set[str]
+) -> Iterator[Finding]:
+    """Names that PyTorch's import gave, and that the converter has left without their import."""
+    if original is None:
+        return
+    given = Names(original.tree).imported
+    bound = bound_names(source.tree) | known
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
+            continue
+        full = given.get(node.id, "")
+        if node.id in bound or full.partition(".")[0] not in ("torch", "torchvision"):
+            continue
+        if node.id in ("torch", "torchvision"):
+            continue  # a name that is left: `left_names` tells of it
+        target = api_tables.RENAMES.get(full, full)
+        if source.replace(node, target):
+            what, fix = f"{node.id} has lost its import", f"is {target}"
+            yield Finding(source.file, node.lineno, what, fix, DONE, "lost names")
+
+
+def ranks(source: Source, names: Names) -> Iterator[Finding]:
+    """The rank in the job is no rank on the machine, and a job is known before it is joined."""
+    for call in calls(source):
+        name = names.full(call.func)
+        if name == "paddle.distributed.get_rank" and not call.args:
+            fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
+            yield Finding(source.file, call.lineno, f"{name}()", fix, LOOK, "ranks")
+
+
+def pairs(source: Source, names: Names) -> Iterator[Finding]:
+    """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Tuple) and len(node.elts) == 2):
+            continue
+        first, second = node.elts
+        for kind in ("max", "min"):
+            if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
+                continue
+            if not (is_method(first, kind) and is_method(second, f"arg{kind}")):
+                continue
+            if ast.dump(first.func.value) != ast.dump(second.func.value):
+                continue
+            axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
+            words = f"{source.code(first.func.value)}, {source.code(axis[0])}" if axis else ""
+            if words and source.replace(node, f"paddle.compat.{kind}({words})"):
+                what, fix = f"a pair of {kind} and arg{kind}", f"is paddle.compat.{kind}"
+                yield Finding(source.file, node.lineno, what, fix, DONE, "pairs")
+
+
+def extremes(source: Source, names: Names) -> Iterator[Finding]:
+    """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
+    up = parents(source.tree)
+    for call in calls(source):
+        if not is_method(call, "max", "min") or of_module(call, names):
+            continue
+        named = [word for word in call.keywords if word.arg == "dim"]
+        user = up.get(id(call))
+        is_pair = isinstance(user, ast.Subscript) or (
+            isinstance(user, ast.Attribute) and user.attr in ("values", "indices")
+        )
+        if isinstance(user, ast.Assign) and isinstance(user.targets[0], ast.Tuple):
+            is_pair = len(user.targets[0].elts) == 2
+        if named or (is_pair and call.args and not call.keywords):
+            given = [source.code(one) for one in call.args]
+            given += [f"{word.arg}={source.code(word.value)}" for word in call.keywords]
+            words = ", ".join([source.code(call.func.value), *given])
+            if source.replace(call, f"paddle.compat.{call.func.attr}({words})"):
+                what = f".{call.func.attr}() along an axis"
+                fix = f"is paddle.compat.{call.func.attr}, values and indices"
+                yield Finding(source.file, call.lineno, what, fix, DONE, "pairs")
+
+
+def kinds(source: Source, names: Names) -> Iterator[Finding]:
+    """isinstance(x, paddle.ByteTensor) is false for every tensor."""
+    for call in calls(source):
+        if names.full(call.func) != "isinstance" or len(call.args) != 2:
+            continue
+        head, _, kind = (names.full(call.args[1]) or "").rpartition(".")
+        if head in ("paddle", "torch") and kind in TENSOR_KINDS:
+            dtype = TENSOR_KINDS[kind]
+            if source.replace(call, f"({source.code(call.args[0])}.dtype == paddle.{dtype})"):
+                what, fix = f"isinstance of {kind} is always false", f"asks for {dtype}"
+                yield Finding(source.file, call.lineno, what, fix, DONE, "kinds")
+
+
+def endings(source: Source, names: Names) -> Iterator[Finding]:
+    """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
+    prose = docstrings(source.tree)
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+            continue
+        text = node.value
+        ending = next((one for one in (*WEIGHTS, ".pdiparams") if text.endswith(one)), None)
+        is_url = "://" in text
+        if id(node) in prose or ending is None or is_url or " " in text or "\n" in text:
+            continue
+        code = source.code(node)
+        start = code.rfind(ending)
+        if start < 0:
+            continue
+        new = code[:start] + ".pdparams" + code[start + len(ending) :]
+        if source.replace(node, new):
+            fix = "is .pdparams"
+            yield Finding(source.file, node.lineno, f"a file of weights, {ending}", fix, DONE,
+                          "endings")  # fmt: skip
+
+
+def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
+    """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
+    for call in calls(source):
+        if not is_method(call, "load_state_dict"):
+            continue
+        owner = source.code(call.func.value)
+        if "sched" in owner.rpartition(".")[2].lower():
+            start, end = source.span(call.func)
+            if source.put(start, end, f"{owner}.set_state_dict"):
+                what, fix = f"{owner}.load_state_dict", "is set_state_dict"
+                yield Finding(source.file, call.lineno, what, fix, DONE, "schedule")
+
+
+def base_rates(source: Source, names: Names) -> Iterator[Finding]:
+    """A schedule begins at the optimizer's rate, not at what an earlier one makes of it."""
+    for call in calls(source):
+        if not (names.full(call.func) or "").startswith("paddle.optimizer.lr."):
+            continue
+        for word in call.keywords:
+            value = word.value
+            if word.arg != "learning_rate" or not isinstance(value, ast.Call):
+                continue
+            if not is_method(value, "get_lr"):
+                continue
+            optimizer = source.code(value.func.value)
+            if source.replace(value, f"{HELPERS}.base_lr({optimizer})"):
+                what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
+                yield Finding(source.file, call.lineno, what, fix, DONE, "schedule")
+
+
+def initialization(source: Source, names: Names) -> Iterator[Finding]:
+    """Layers that the project does not draw itself start as PyTorch draws them."""
+    called = {id(call.func) for call in calls(source)}
+    for node, full in chains(source.tree, names, "paddle"):
+        if full not in LAYERS or id(node) not in called:
+            continue
+        if source.replace(node, f"{HELPERS}.{LAYERS[full]}"):
+            fix = "starts from PyTorch's distribution"
+            yield Finding(source.file, node.lineno, full, fix, DONE, "initialization")
+
+
+def imports(source: Source, names: Names) -> Iterator[Finding]:
+    """An import that stands there twice stands there once."""
+    seen = set()
+    for node in source.tree.body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            text = source.code(node)
+            start, end = source.span(node)
+            if text in seen and source.put(start, end + 1, ""):
+                what, fix = f"{text}, twice", "stands there once"
+                yield Finding(source.file, node.lineno, what, fix, DONE, "imports")
+            seen.add(text)
+
+
+def annotations(source: Source, names: Names) -> Iterator[Finding]:
+    """`paddle.device | None` is an error as it is read: paddle.device is no class."""
+    future = any(
+        isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        for node in source.tree.body
+    )
+    for note in () if future else notes(source.tree):
+        unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
+        if any(names.full(end) == "paddle.device" for one in unions for end in sides(one)):
+            line = source.first_line_for_imports()
+            source.insert_line(line, "from __future__ import annotations")
+            what, fix = "paddle.device in a union", "annotations are not evaluated"
+            yield Finding(source.file, note.lineno, what, fix, DONE, "annotations")
+            return
+
+
+def sides(node: ast.BinOp) -> tuple[ast.expr, ast.expr]:
+    return node.left, node.right
+
+
+def notes(tree: ast.AST) -> Iterator[ast.expr]:
+    """Yield the annotations of a file."""
+    for node in ast.walk(tree):
+        for name in ("annotation", "returns"):
+            if isinstance(getattr(node, name, None), ast.expr):
+                yield getattr(node, name)
+
+
+def unpickled(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
+    for call in calls(source):
+        if names.full(call.func) == "paddle.load":
+            fix = "load only files that you trust: it unpickles them"
+            yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
+
+
+def downloads(source: Source, names: Names) -> Iterator[Finding]:
+    """What is fetched is still a file of PyTorch's."""
+    for call in calls(source):
+        full = names.full(call.func) or ""
+        if full.startswith("paddle.hub.load"):
+            fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
+            what = f"{full}() fetches a file of PyTorch's"
+            yield Finding(source.file, call.lineno, what, fix, BY_HAND, "downloads")
+
+
+def datasets(source: Source, names: Names) -> Iterator[Finding]:
+    """Paddle's loader asks for its own base class."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ClassDef) or node.bases or node.keywords:
+            continue
+        methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
+        if {"__getitem__", "__len__"} <= methods:
+            start = source.span(node)[0] + len("class ") + len(node.name.encode())
+            if source.put(start, start, "(paddle.io.Dataset)"):
+                what, fix = f"{node.name} has no base class", "derives from paddle.io.Dataset"
+                yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
+
+
+def derived(source: Source, names: Names) -> Iterator[Finding]:
+    """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
+    for node in ast.walk(source.tree):
+        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+            full = names.full(base) or ""
+            if full == "paddle.optimizer.lr.ReduceOnPlateau":
+                source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
+                fix = "is a helper, which takes the optimizer"
+                yield Finding(source.file, node.lineno, full, fix, DONE, "derived")
+            elif full.startswith("paddle.optimizer.lr."):
+                fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
+                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "derived")
+
+
+def libraries(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.vision's networks have weights and names of layers of their own."""
+    for node, full in chains(source.tree, names, "paddle.vision.models"):
+        fix = "carry torchvision's weights over by `portproof transfer` with both models named"
+        yield Finding(source.file, node.lineno, full, fix, LOOK, "libraries")
+
+
+def set_rates(source: Source, names: Names) -> Iterator[Finding]:
+    """set_lr beside a schedule is an error in Paddle."""
+    if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
+        return
+    for call in calls(source):
+        if is_method(call, "set_lr"):
+            fix = "write the rate before the schedule is made, or into the schedule's base_lr"
+            yield Finding(
+                source.file, call.lineno, "set_lr beside a schedule", fix, BY_HAND, "rates"
+            )

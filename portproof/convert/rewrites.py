@@ -1,0 +1,377 @@
+"""Rewrites of single calls, on PyTorch's code and on what a converter made of it.
+
+Each takes a Source and its Names, notes edits in the source, and yields a Finding for each place.
+"""
+
+import ast
+from collections.abc import Callable, Iterator
+
+from portproof.convert import api_tables
+from portproof.convert.api_tables import HELPERS
+from portproof.convert.source import (
+    BY_HAND,
+    DONE,
+    Finding,
+    Names,
+    Source,
+    arguments,
+    chains,
+    parents,
+)
+
+Rewrite = Callable[[Source, Names], Iterator[Finding]]
+IN_PLACE = ("add_", "sub_", "mul_", "div_")
+
+
+def calls(source: Source) -> Iterator[ast.Call]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call):
+            yield node
+
+
+def is_method(call: ast.Call, *names: str) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in names
+
+
+def of_module(call: ast.Call, names: Names) -> bool:
+    """Say whether what is called belongs to a module, as np.max, and is no method of a tensor."""
+    root = call.func
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    own = {*names.imported, "torch", "paddle", HELPERS}
+    return isinstance(root, ast.Name) and root.id in own
+
+
+def renames(source: Source, names: Names, only: set[str] | None = None) -> Iterator[Finding]:
+    """Exchange names of PyTorch that Paddle has under another name, `only` these where given."""
+    for head in ("torch", "torchvision", "paddle"):
+        for node, full in chains(source.tree, names, head):
+            yield from _rename(source, node, full, only)
+
+
+def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> Iterator[Finding]:
+    """Exchange a name; of torch.distributed.ReduceOp.MAX the beginning is enough."""
+    tail = ""
+    while isinstance(node, ast.Attribute) and full not in api_tables.RENAMES:
+        tail, full, node = f".{node.attr}{tail}", full.rpartition(".")[0], node.value
+    if full in api_tables.RENAMES and (only is None or full in only or full + tail in only):
+        target = api_tables.RENAMES[full] + tail
+        if source.replace(node, api_tables.RENAMES[full]):
+            yield Finding(source.file, node.lineno, f"{full}{tail}", f"is {target}", DONE, "names")
+
+
+def sgd(source: Source, names: Names) -> Iterator[Finding]:
+    """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
+    for title in api_tables.SGDS:
+        yield from _sgd(source, names, title)
+
+
+def _sgd(source: Source, names: Names, title: str) -> Iterator[Finding]:
+    for node, full in chains(source.tree, names, title):
+        call = _call_of(source, node)
+        if call is None:  # in an annotation, say
+            if source.replace(node, "paddle.optimizer.Momentum"):
+                yield Finding(source.file, node.lineno, full, "is Momentum", DONE, "optimizer")
+            continue
+        found = arguments(call, api_tables.SGD.split())
+        trouble = _sgd_trouble(found)
+        if trouble:
+            fix = "write it by hand with paddle.optimizer.Momentum"
+            yield Finding(source.file, node.lineno, f"SGD {trouble}", fix, BY_HAND, "optimizer")
+            continue
+        words = {key: source.code(value) for key, value in found.items()}
+        given = [
+            f"learning_rate={words.get('lr', '0.001')}",
+            f"parameters={words['params']}",
+            f"weight_decay={words.get('weight_decay', '0.0')}",
+        ]
+        kind = "SGD"
+        if "momentum" in words and not _is_zero(found["momentum"]):
+            kind = "Momentum"
+            given.append(f"momentum={words['momentum']}")
+            if "nesterov" in words:
+                given.append(f"use_nesterov={words['nesterov']}")
+        if source.replace(call, f"paddle.optimizer.{kind}({', '.join(given)})"):
+            what = full + (" with momentum" if kind == "Momentum" else "")
+            fix = f"is paddle.optimizer.{kind}"
+            yield Finding(source.file, node.lineno, what, fix, DONE, "optimizer")
+
+
+def _call_of(source: Source, node: ast.AST) -> ast.Call | None:
+    return next((call for call in calls(source) if call.func is node), None)
+
+
+def _is_zero(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 0
+
+
+def _sgd_trouble(found: dict[str, ast.expr] | None) -> str | None:
+    if found is None or "params" not in found:
+        return "takes its arguments from a list or dict"
+    for name in ("dampening", "maximize"):
+        value = found.get(name)
+        if value is not None and not (isinstance(value, ast.Constant) and not value.value):
+            return f"has {name}, which Paddle's has not"
+    if isinstance(found["params"], (ast.List, ast.ListComp)):
+        return "has groups, whose learning_rate multiplies the optimizer's in Paddle"
+    return None
+
+
+def scaler(source: Source, names: Names) -> Iterator[Finding]:
+    """The scaler of losses in half precision has other names for its arguments."""
+    for title in api_tables.SCALERS:
+        for node, full in chains(source.tree, names, title):
+            call = _call_of(source, node)
+            if call is None:
+                done = source.replace(node, "paddle.amp.GradScaler")
+            else:
+                order = list(api_tables.SCALER)[title.startswith("torch.cuda") :]
+                found = arguments(call, order)
+                if found is None or not found.keys() <= api_tables.SCALER.keys():
+                    fix = "write it by hand with paddle.amp.GradScaler"
+                    yield Finding(source.file, node.lineno, full, fix, BY_HAND, "scaler")
+                    continue
+                given = [
+                    f"{api_tables.SCALER[key]}={source.code(value)}"
+                    for key, value in found.items()
+                    if api_tables.SCALER[key]
+                ]
+                done = source.replace(call, f"paddle.amp.GradScaler({', '.join(given)})")
+            if done:
+                fix = "is paddle.amp.GradScaler"
+                yield Finding(source.file, node.lineno, full, fix, DONE, "scaler")
+
+
+def param_groups(source: Source, names: Names) -> Iterator[Finding]:
+    """optimizer.param_groups[0]["lr"] is read by get_lr() and written by set_lr()."""
+    up = parents(source.tree)
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Attribute) and node.attr == "param_groups"):
+            continue
+        group, place = up.get(id(node)), "optimizer"
+        if isinstance(group, ast.For) and group.iter is node:
+            words = _rate_of_all(source, group)
+            if words and source.replace(group, words):
+                what = 'group["lr"] of each of param_groups'
+                yield Finding(source.file, node.lineno, what, "is set_lr()", DONE, place)
+                continue
+        rate = up.get(id(group))
+        whole = up.get(id(rate))
+        optimizer = source.code(node.value)
+        if not (_is_item(group, node) and _is_item(rate, group, "lr")):
+            fix = f"read the rate by {optimizer}.get_lr(), write it by {optimizer}.set_lr(rate)"
+            yield Finding(source.file, node.lineno, "param_groups", fix, BY_HAND, place)
+            continue
+        if isinstance(rate.ctx, ast.Load):
+            done = source.replace(rate, f"{optimizer}.get_lr()")
+            fix = "is get_lr()"
+        elif isinstance(whole, ast.Assign) and len(whole.targets) == 1:
+            done = source.replace(whole, f"{optimizer}.set_lr({source.code(whole.value)})")
+            fix = "is set_lr()"
+        else:
+            fix = f"write the rate by {optimizer}.set_lr(rate)"
+            yield Finding(source.file, node.lineno, "param_groups", fix, BY_HAND, place)
+            continue
+        if done:
+            yield Finding(source.file, node.lineno, 'param_groups[0]["lr"]', fix, DONE, place)
+
+
+def _rate_of_all(source: Source, loop: ast.For) -> str | None:
+    """Return set_lr() for a loop that gives each group a rate, and does nothing else; or None."""
+    (statement, *more), group = loop.body, loop.target
+    if more or loop.orelse or not isinstance(group, ast.Name):
+        return None
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target, value = statement.targets[0], statement.value
+    elif isinstance(statement, ast.AugAssign):
+        target = statement.target
+        value = ast.BinOp(
+            ast.parse(source.code(target)).body[0].value, statement.op, statement.value
+        )
+    else:
+        return None
+    optimizer = source.code(loop.iter.value)
+    value = _WithRate(group.id, optimizer).visit(ast.parse(ast.unparse(value)).body[0].value)
+    if any(isinstance(one, ast.Name) and one.id == group.id for one in ast.walk(value)):
+        return None
+    is_rate = isinstance(target, ast.Subscript) and _is_item(target, target.value, "lr")
+    if not is_rate or source.code(target.value) != group.id:
+        return None
+    return f"{optimizer}.set_lr({ast.unparse(value)})"
+
+
+class _WithRate(ast.NodeTransformer):
+    """Put optimizer.get_lr() in the place of group["lr"]."""
+
+    def __init__(self, group: str, optimizer: str) -> None:
+        self.group = group
+        self.rate = ast.parse(f"{optimizer}.get_lr()").body[0].value
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        is_rate = isinstance(node.slice, ast.Constant) and node.slice.value == "lr"
+        if is_rate and isinstance(node.value, ast.Name) and node.value.id == self.group:
+            return self.rate
+        return self.generic_visit(node)
+
+
+def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
+    """Say whether `node` is of[0], or of[key]."""
+    if not (isinstance(node, ast.Subscript) and node.value is of):
+        return False
+    wanted = 0 if key is None else key
+    return isinstance(node.slice, ast.Constant) and node.slice.value == wanted
+
+
+def in_place(source: Source, names: Names) -> Iterator[Finding]:
+    """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
+    for call in calls(source):
+        if not is_method(call, *IN_PLACE) or of_module(call, names):
+            continue
+        found = arguments(call, ("other",))
+        if found is None or not found.keys() <= {"other", "alpha"} or "other" not in found:
+            continue
+        tail = f", alpha={source.code(found['alpha'])}" if "alpha" in found else ""
+        target, other = source.code(call.func.value), source.code(found["other"])
+        words = f'{HELPERS}.in_place({target}, "{call.func.attr}", {other}{tail})'
+        if source.replace(call, words):
+            what = f".{call.func.attr}() of what may be a number"
+            yield Finding(source.file, call.lineno, what, "goes by a helper", DONE, "in place")
+
+
+def gradients(source: Source, names: Names) -> Iterator[Finding]:
+    """In a function with a gradient of its own, Paddle's context is called for what was saved."""
+    for node in ast.walk(source.tree):
+        bases = node.bases if isinstance(node, ast.ClassDef) else []
+        if not any(names.full(base) in api_tables.FUNCTIONS for base in bases):
+            continue
+        for inner in ast.walk(node):
+            name = getattr(inner, "attr", None)
+            if name == "saved_tensors" and source.replace(
+                inner, f"{source.code(inner.value)}.saved_tensor()"
+            ):
+                fix = "is .saved_tensor()"
+                yield Finding(source.file, inner.lineno, f".{name}", fix, DONE, "gradients")
+            elif name == "needs_input_grad":
+                fix = "Paddle's context has none: return the gradients of all inputs"
+                yield Finding(source.file, inner.lineno, f".{name}", fix, BY_HAND, "gradients")
+
+
+def division(source: Source, names: Names) -> Iterator[Finding]:
+    """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
+    for call in calls(source):
+        if not (is_method(call, "div") and len(call.args) == 1 and not call.keywords):
+            continue
+        if of_module(call, names):
+            continue
+        left, right = source.code(call.func.value), source.code(call.args[0])
+        if not isinstance(call.args[0], (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
+            right = f"({right})"
+        if isinstance(call.func.value, (ast.BinOp, ast.UnaryOp, ast.IfExp)):
+            left = f"({left})"
+        if source.replace(call, f"({left} / {right})"):
+            yield Finding(source.file, call.lineno, ".div()", "is /", DONE, "division")
+
+
+def files(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.load and paddle.save take the name of a file as text, and no map_location."""
+    for call in calls(source):
+        full = names.full(call.func) or ""
+        if full in ("torch.load", "paddle.load"):
+            found = arguments(call, ("f", "map_location", "pickle_module"))
+            given = next((found[key] for key in ("f", "path") if found and key in found), None)
+            if given is None or source.code(call) == f"paddle.load({_as_text(source, given)})":
+                continue
+            done = source.replace(call, f"paddle.load({_as_text(source, given)})")
+        elif full in ("torch.save", "paddle.save"):
+            found = arguments(call, ("obj", "path" if full == "paddle.save" else "f"))
+            given = next((found[key] for key in ("f", "path") if found and key in found), None)
+            if given is None or "obj" not in found:
+                continue
+            words = f"paddle.save({source.code(found['obj'])}, {_as_text(source, given)})"
+            if source.code(call) == words:
+                continue
+            done = source.replace(call, words)
+        else:
+            continue
+        if done:
+            yield Finding(source.file, call.lineno, full, "takes a name as text", DONE, "files")
+
+
+def _as_text(source: Source, node: ast.expr) -> str:
+    """Return the code of a file's name as text; a buffer would have to be one by its name."""
+    code = source.code(node)
+    is_text = isinstance(node, (ast.Constant, ast.JoinedStr)) or code.startswith("str(")
+    is_buffer = isinstance(node, ast.Name) and node.id in ("f", "file", "buffer", "stream")
+    return code if is_text or is_buffer else f"str({code})"
+
+
+def loaders(source: Source, names: Names) -> Iterator[Finding]:
+    """X2Paddle's DataLoader knows fewer arguments than Paddle's own."""
+    for node, full in chains(source.tree, names, "x2paddle.torch2paddle.DataLoader"):
+        call = _call_of(source, node)
+        given = {word.arg for word in call.keywords} if call else set()
+        if not given <= api_tables.LOADER | api_tables.LOADER_WITHOUT:
+            fix = "write it by hand with paddle.io.DataLoader"
+            yield Finding(source.file, node.lineno, full, fix, BY_HAND, "loaders")
+            continue
+        dropped = (
+            [word for word in call.keywords if word.arg in api_tables.LOADER_WITHOUT]
+            if call
+            else []
+        )
+        if dropped:
+            kept = [source.code(one) for one in call.args]
+            kept += [f"{w.arg}={source.code(w.value)}" for w in call.keywords if w not in dropped]
+            done = source.replace(call, f"paddle.io.DataLoader({', '.join(kept)})")
+        else:
+            done = source.replace(node, "paddle.io.DataLoader")
+        if done:
+            fix = "is paddle.io.DataLoader"
+            yield Finding(source.file, node.lineno, full, fix, DONE, "loaders")
+
+
+def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
+    """Paddle's tensors have one layout in memory, and .to() takes none."""
+    for call in calls(source):
+        if not is_method(call, "to", "contiguous", "clone"):
+            continue
+        if not any(word.arg == "memory_format" for word in call.keywords):
+            continue
+        kept = [source.code(one) for one in call.args]
+        kept += [
+            f"{word.arg}={source.code(word.value)}" if word.arg else f"**{source.code(word.value)}"
+            for word in call.keywords
+            if word.arg != "memory_format"
+        ]
+        target = source.code(call.func.value)
+        plain = kept or call.func.attr != "to"
+        words = f"{target}.{call.func.attr}({', '.join(kept)})" if plain else target
+        if source.replace(call, words):
+            what, fix = "memory_format", "dropped: there is one layout"
+            yield Finding(source.file, call.lineno, what, fix, DONE, "layouts")
+
+
+def created(source: Source, names: Names) -> Iterator[Finding]:
+    """paddle.to_tensor takes no device; paddle.tensor does."""
+    for node, full in chains(source.tree, names, "paddle.to_tensor"):
+        call = _call_of(source, node)
+        if call is None or all(word.arg != "device" for word in call.keywords):
+            continue
+        if source.replace(node, "paddle.tensor"):
+            what = f"{full} with a device"
+            yield Finding(source.file, node.lineno, what, "is paddle.tensor", DONE, "names")
+
+
+def optimizer_states(source: Source, names: Names) -> Iterator[Finding]:
+    """What an optimizer keeps is named, in Paddle, by how many layers a process has made."""
+    for call in calls(source):
+        if not is_method(call, "state_dict", "load_state_dict", "set_state_dict"):
+            continue
+        owner = source.code(call.func.value)
+        if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, names):
+            continue
+        given = ", ".join([owner, *(source.code(one) for one in call.args)])
+        name = "optimizer_state" if call.func.attr == "state_dict" else "load_optimizer_state"
+        if source.replace(call, f"{HELPERS}.{name}({given})"):
+            what, fix = f"{owner}.{call.func.attr}", "is named by the parameters' numbers"
+            yield Finding(source.file, call.lineno, what, fix, DONE, "optimizer state")

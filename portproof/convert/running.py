@@ -1,0 +1,195 @@
+"""Run a converter on a copy of a project, in the converter's own environment."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portproof.convert import api_tables, rewrites
+from portproof.convert.environments import Environment
+from portproof.convert.source import DONE, Finding, Names, Source, python_files, read_text
+from portproof.system.errors import UserError
+
+LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
+REFUSED = re.compile(
+    r"Can not convert the file (.+)\.\nThe unsupported packages or operators are: \[(.*)\]\."
+)
+SHELL = (".sh", ".bash", ".zsh")
+TRIES = 4  # a rewrite of what X2Paddle refuses may bring to light what it refuses next
+
+
+@dataclass
+class Conversion:
+    """What a converter made: `folder` holds its files as it left them."""
+
+    folder: Path
+    seconds: float
+    findings: list[Finding] = field(default_factory=list)
+    refused: dict[str, list[str]] = field(default_factory=dict)  # by file, what it does not know
+
+
+def stage(project: Path, folder: Path) -> Path:
+    """Copy the Python files and shell scripts of a project, or a single file, into `folder`.
+
+    Raises UserError at a Python file that is no Python, and where there is none.
+    """
+    if project.is_file():
+        folder.mkdir(parents=True)
+    copy(project, folder, no_source)
+    if not python_files(folder):
+        raise UserError(f"{project}: holds no Python; name a project's folder, or a .py file")
+    for path in python_files(folder):
+        name = path.relative_to(folder)
+        try:
+            ast.parse(read_text(path))
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None) or 1
+            reason = getattr(error, "msg", "no UTF-8")
+            raise UserError(
+                f"{project if project.is_file() else project / name}:{line}: no Python of version "
+                f"3 ({reason}); mend the file, or take it out of the folder"
+            ) from error
+    return folder
+
+
+def copy(source: Path, folder: Path, unwanted: Callable[[str, list[str]], set[str]]) -> None:
+    """Copy a file into a folder, or a folder's contents without what is unwanted.
+
+    Raises UserError where something cannot be read.
+    """
+    try:
+        if source.is_file():
+            shutil.copy(source, folder / source.name)
+        else:
+            shutil.copytree(
+                source, folder, ignore=unwanted, ignore_dangling_symlinks=True, dirs_exist_ok=True
+            )
+    except shutil.Error as error:  # of all that could not be copied
+        name, _, reason = error.args[0][0]
+        raise UserError(f"{name}: cannot be copied ({reason}); look at its rights") from error
+    except PermissionError as error:
+        reason = f"{error.filename}: cannot be copied ({error.strerror})"
+        raise UserError(f"{reason}; look at its rights") from error
+
+
+def is_linked(path: Path) -> bool:
+    """Say whether a path is a link to a folder: to data, most of the time."""
+    return path.is_symlink() and path.is_dir()
+
+
+def no_source(folder: str, names: list[str]) -> set[str]:
+    """Return what of a folder is not looked at: data, weights, environments, linked folders."""
+    paths = {name: Path(folder) / name for name in names}
+    data = {n for n, path in paths.items() if path.is_file() and path.suffix not in (".py", *SHELL)}
+    data |= {name for name, path in paths.items() if is_linked(path)}
+    return data | shutil.ignore_patterns(*LEFT_OUT)(folder, names)
+
+
+def convert(
+    environment: Environment, staged: Path, target: Path, leave: set[str] = frozenset()
+) -> Conversion:
+    """Convert the project `staged` into `target`, which is made. Raises UserError on a failure.
+
+    `leave` names what is not exchanged before X2Paddle sees it.
+    """
+    python = environment.python()
+    staged, target = staged.resolve(), target.resolve()
+    start = time.perf_counter()
+    if environment.converter == "paconvert":
+        _run("PaConvert", python, "-m", "paconvert.main", "-i", staged, "-o", target, "--no_format")
+        return Conversion(target, time.perf_counter() - start)
+    conversion = Conversion(target, 0.0)
+    wrong = [names for rule, names in api_tables.BEFORE_X2PADDLE.items() if rule not in leave]
+    for path in python_files(staged):
+        file = str(path.relative_to(staged))
+        conversion.findings += make_acceptable(staged, file, set().union(*wrong))
+    for _ in range(TRIES):
+        shutil.rmtree(target, ignore_errors=True)
+        words = [f"--project_dir={staged}", f"--save_dir={target}", "--disable_feedback=True"]
+        command = [python, "-m", "x2paddle.convert", "--convert_torch_project", *words]
+        said = _run("X2Paddle", *command)
+        conversion.refused = {
+            str(Path(file).relative_to(staged)): re.findall(r"[\w.]+", names)
+            for file, names in REFUSED.findall(said)
+        }
+        rewritten = [
+            finding
+            for file, names in conversion.refused.items()
+            for finding in make_acceptable(staged, file, set(names))
+        ]
+        conversion.findings += rewritten
+        if not rewritten:
+            break
+    conversion.seconds = time.perf_counter() - start
+    return conversion
+
+
+def _run(title: str, *command: object) -> str:
+    settings = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}  # the same order at each run
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | settings,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        raise UserError(f"{title} failed: {(lines or ['it gave no reason'])[-1]}")
+    return done.stdout
+
+
+def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]:
+    """Exchange, before the conversion, what X2Paddle does not know for what is Paddle's already.
+
+    Only names of which the meaning and the arguments are known to be the same; the rest is left,
+    and the file stays refused.
+    """
+    path = staged / file
+    source = Source(file, read_text(path))
+    names = Names(source.tree)
+    found = list(rewrites.renames(source, names, unknown))
+    if unknown & set(api_tables.SCALERS):
+        found += rewrites.scaler(source, names)
+    if not source.edits:
+        return []
+    source = Source(file, source.edited())
+    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
+    imported = Names(source.tree).imported
+    for name in (api_tables.HELPERS, "paddle"):
+        if name in used - imported.keys():
+            source.insert_line(source.first_line_for_imports(), f"import {name}")
+    text = drop_unused(Source(file, source.edited()))
+    path.write_text(text)
+    return [one for one in found if one.kind == DONE]
+
+
+def drop_unused(source: Source) -> str:
+    """Return the text without imports from PyTorch that nothing uses."""
+    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(source.tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        roots = [getattr(node, "module", None) or alias.name for alias in node.names]
+        if not all(root.partition(".")[0] in ("torch", "torchvision") for root in roots):
+            continue
+        kept = [
+            alias
+            for alias in node.names
+            if (alias.asname or alias.name.partition(".")[0]) in used or alias.name == "*"
+        ]
+        if len(kept) < len(node.names):
+            empty = "" if node in source.tree.body else "pass"
+            source.replace(node, ast.unparse(_with(node, kept)) if kept else empty)
+    return source.edited()
+
+
+def _with(node: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:
+    if isinstance(node, ast.Import):
+        return ast.Import(names)
+    return ast.ImportFrom(node.module, names, node.level)

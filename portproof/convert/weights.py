@@ -1,0 +1,166 @@
+"""Weights of a converted project: .pth, .pt and .ckpt become .pdparams, as its code needs them.
+
+Which tensors are to be turned is told by the layers of the converted network, never by shapes:
+paddle.compat.nn.Linear keeps torch's [out, in], paddle.nn.Linear does not, and of a square layer
+the file would not show it. So the network is made, in both frameworks.
+"""
+
+import argparse
+import ast
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from portproof.convert.rewrite_names import WEIGHTS
+from portproof.convert.source import BY_HAND, DONE, Finding, Source, python_files, read_text
+from portproof.core import weight_files
+from portproof.core.transfer import Request, transfer
+from portproof.port import PORT
+from portproof.system.errors import UserError
+from portproof.weights.tensors import Tensors
+from portproof.worker.client import Side, scratch
+
+
+class NotConverted(UserError):
+    """The network is in a file that the converter has not written."""
+
+
+def convert(args: argparse.Namespace, target: Path) -> list[Finding]:
+    """Convert --pretrained into the finished project `target`; say for each file what was done.
+
+    Raises UserError where the one file that was named cannot be converted.
+    """
+    given = args.pretrained.resolve()
+    base = given if given.is_dir() else given.parent
+    files = [given] if given.is_file() else []
+    files += sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS and not files)
+    if not files:
+        raise UserError(f"--pretrained {args.pretrained} holds no {', '.join(WEIGHTS)}")
+    if args.source.resolve() in (base, *base.parents):
+        base = args.source.resolve()  # the project's own weights keep their places
+    found: list[Finding] = []
+    for file in files:
+        name = file.relative_to(base).with_suffix(".pdparams")
+        try:
+            if any(str(name) == one.file for one in found):
+                raise UserError(f"{name} is what another file of that name has become")
+            turned, tensors = convert_one(args, file, target.resolve(), target / name)
+        except UserError as error:
+            if args.pretrained.is_file() and not isinstance(error, NotConverted):
+                raise
+            what = f"not converted: {str(error).rstrip('.')}"
+            fix = "mend it, or name its network by --model, and convert it alone"
+            found.append(Finding(str(file.relative_to(base)), 1, what, fix, BY_HAND, "weights"))
+            continue
+        what = f"{tensors} tensors of {file.name}, {turned} of them turned"
+        found.append(Finding(str(name), 1, what, "read back, every bit", DONE, "weights"))
+    return found
+
+
+def convert_one(
+    args: argparse.Namespace, file: Path, project: Path, target: Path
+) -> tuple[int, int]:
+    """Write one file; return how many tensors were turned, and how many there are."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target = target.resolve()
+    own = args.source.resolve()
+    with scratch(near=target.parent) as folder, inside(folder):
+        folder = folder.resolve()
+        staged = folder / f"{file.stem}.pth"  # by its ending it is torch's
+        link(file, staged)
+        try:
+            sides = sides_of(args, own, project, staged, folder)
+            done = transfer(Request(sides, staged, target), folder)
+        except UserError as error:
+            raise type(error)(str(error).replace(str(staged), str(file))) from error
+        turned = sum(row.action.startswith("transposed") for row in done.rows)
+        return turned, len(done.result)
+
+
+def link(file: Path, other: Path) -> None:
+    """Give a file a second name, or copy it where the disk is another."""
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copy(file, other)
+
+
+@contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in another folder: modules are looked for in the current one first."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def sides_of(
+    args: argparse.Namespace, own: Path, project: Path, staged: Path, folder: Path
+) -> dict[str, Side]:
+    """Return the original and the converted network, by their port files or by the network's name.
+
+    Raises NotConverted where the converter has not written its file.
+    """
+    if (own / PORT).is_file() and not args.model:
+        if not (project / PORT).is_file():
+            raise NotConverted(f"{PORT}, which makes its network, is not there")
+        return {"torch": Side("torch", own / PORT), "paddle": Side("paddle", project / PORT)}
+    root = own if own.is_dir() else own.parent
+    model = args.model or find_model(own, keys(staged, folder / "keys"))
+    file = model.rpartition(":")[0].replace(".", "/")
+    ways = (f"{file}.py", f"{file}/__init__.py")
+    if not file or not any((root / one).is_file() for one in ways):
+        raise UserError(f"--model {model}: is no MODULE:CALLABLE of {args.source}")
+    if not any((project / one).is_file() for one in ways):
+        raise NotConverted(f"{file}.py, which has its network, is not there")
+    network = {"name": model, "arguments": dict(args.model_args or {})}
+    sides = {}
+    for framework, folder in (("torch", root), ("paddle", project)):
+        path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+        sides[framework] = Side(framework, None, network, environment={"PYTHONPATH": path})
+    return sides
+
+
+def keys(file: Path, folder: Path) -> Tensors:
+    """Return the tensors of a file of torch's, by name."""
+    side = Side("torch", None, {"name": file.name, "arguments": {}})  # none is made of it
+    return weight_files.read(file, {"torch": side}, folder).tensors
+
+
+def find_model(project: Path, tensors: Tensors) -> str:
+    """Return MODULE:CLASS of the network whose layers have the names of the file's tensors.
+
+    Told from what each class assigns to self. Raises UserError where it is none, or several.
+    """
+    heads = {name.partition(".")[0] for name in tensors}
+    found = []
+    files = [project] if project.is_file() else python_files(project)
+    root = project.parent if project.is_file() else project
+    for path in files:
+        module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.walk(Source(path.name, read_text(path)).tree):
+            if isinstance(node, ast.ClassDef) and node.bases and heads <= assigned(node):
+                found.append(f"{module}:{node.name}")
+    if len(found) != 1:
+        told = f"several classes have ({', '.join(found)})" if found else "no class has"
+        raise UserError(
+            f"{told} the layers {', '.join(sorted(heads)[:4])}; name the network by "
+            "--model MODULE:CALLABLE"
+        )
+    return found[0]
+
+
+def assigned(node: ast.ClassDef) -> set[str]:
+    """Return the names that a class assigns to self."""
+    return {
+        one.attr
+        for one in ast.walk(node)
+        if isinstance(one, ast.Attribute)
+        and isinstance(one.ctx, ast.Store)
+        and isinstance(one.value, ast.Name)
+        and one.value.id == "self"
+    }

@@ -1,0 +1,64 @@
+"""Rewrites of what X2Paddle alone writes: emulations of PyTorch, and a learning rate of its own."""
+
+import ast
+from collections.abc import Iterator
+
+from portproof.convert import api_tables
+from portproof.convert.api_tables import HELPERS
+from portproof.convert.rewrites import calls
+from portproof.convert.source import BY_HAND, DONE, Finding, Names, Source, chains
+
+
+def silent_rates(source: Source, names: Names) -> Iterator[Finding]:
+    """X2Paddle gives every schedule the learning rate 0.01, whatever the optimizer's is."""
+    known = {
+        "CosineAnnealingDecay": "CosineAnnealingLR",
+        "MultiStepDecay": "MultiStepLR",
+    }
+    for node, full in chains(source.tree, names, "x2paddle.torch2paddle"):
+        kind = full.rpartition(".")[2]
+        if kind in known and source.replace(node, f"{HELPERS}.{known[kind]}"):
+            what, fix = f"{kind} at the rate 0.01, in silence", "begins at the optimizer's rate"
+            yield Finding(source.file, node.lineno, what, fix, DONE, "learning rate")
+        elif kind == "ReduceOnPlateau":
+            fix = "set the schedule's base_lr and last_lr to the optimizer's rate"
+            what = f"{kind} at the rate 0.01, in silence"
+            yield Finding(source.file, node.lineno, what, fix, BY_HAND, "learning rate")
+
+
+def native(source: Source, names: Names) -> Iterator[Finding]:
+    """X2Paddle's emulations of methods that Paddle has do not go over these."""
+    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(source.tree):
+        lines = _native_imports(node, used)
+        if lines is not None and source.replace(node, "\n".join(lines)):
+            what, fix = "X2Paddle's emulated methods", "do not replace Paddle's own"
+            yield Finding(source.file, node.lineno, what, fix, DONE, "native")
+
+
+def _native_imports(node: ast.AST, used: set[str]) -> list[str] | None:
+    """Return what to import in the place of X2Paddle's module; None: this is no such import."""
+    head = "from x2paddle_native import torch2paddle"
+    if isinstance(node, ast.Import) and node.names[0].name == "x2paddle.torch2paddle":
+        own = node.names[0].asname or "x2paddle"
+        return [f"{head} as {own}"] if own in used else []
+    if not isinstance(node, ast.ImportFrom):
+        return None
+    given = [(alias.asname or alias.name, alias.name) for alias in node.names]
+    given = [(own, name) for own, name in given if own in used]
+    if node.module == "x2paddle":
+        return [f"{head} as {own}" if own != name else head for own, name in given]
+    if node.module == "x2paddle.torch2paddle":
+        return [head, *(f"{own} = torch2paddle.{name}" for own, name in given)] if given else []
+    return None
+
+
+def emulations(source: Source, names: Names) -> Iterator[Finding]:
+    """What X2Paddle emulates and Paddle has by now is Paddle's own."""
+    called = {id(call.func) for call in calls(source)}
+    for node, full in chains(source.tree, names, "x2paddle.torch2paddle"):
+        target = api_tables.EMULATIONS.get(full.rpartition(".")[2])
+        if full.endswith(".create_tensor") and id(node) in called:
+            continue
+        if target and source.replace(node, target):
+            yield Finding(source.file, node.lineno, full, f"is {target}", DONE, "native")

@@ -1,0 +1,70 @@
+"""Two networks that are compared: described by their workers, paired, and what they gave."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from portproof.networks.matching import Match, Network
+from portproof.networks.pairing import Pairs, pair_calls, pair_fused
+from portproof.system.frameworks import FRAMEWORKS
+from portproof.worker.client import Side, ask_both, to_mend
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides, their networks, the pairs, the weights of each, and what was recorded of both."""
+
+    sides: dict[str, Side]
+    networks: dict[str, Network]
+    match: Match
+    held: dict[str, dict[str, np.ndarray]]  # weights by side, its names, torch's layout, float32
+    by_port: bool = True  # ports load them as they do; else by their names, what fits
+    seed: int = 0  # of what dropout drops
+    reports: dict[str, dict] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def run(self, side: str, name: str) -> dict:
+        """Return the record of one pass."""
+        return next(run for run in self.reports[side]["runs"] if run["name"] == name)
+
+    def pairs(self, name: str) -> Pairs:
+        """Return the calls of one pass that are partners."""
+        torch, paddle = (self.run(side, name)["calls"] for side in FRAMEWORKS)
+        return pair_fused(pair_calls(torch, paddle, self.match), torch, self.fused(name))
+
+    def fused(self, name: str) -> dict[int, str]:
+        """Return the calls of Paddle layers that apply an activation too, with its name."""
+        layers = self.networks["paddle"].layers
+        calls = self.run("paddle", name)["calls"]
+        settings = [layers.get(call["layer"], ("", {}))[1] for call in calls]
+        return {n: own["act"] for n, own in enumerate(settings) if own.get("act")}
+
+    def lines(self, side: str) -> dict[str, str | None]:
+        """Return by the path of a layer where it is made, as FILE:LINE."""
+        return self.reports[side].get("lines", {})
+
+    def line(self, side: str, path: str) -> str | None:
+        """Return where a layer is made, as FILE:LINE."""
+        return self.lines(side).get(path)
+
+    @property
+    def changed(self) -> str:
+        """The side to mend: the one that was named as a changed copy, or Paddle."""
+        return to_mend(self.sides)
+
+
+def describe(
+    sides: dict[str, Side], folder: Path, input_shape: list[int], dtype: str
+) -> dict[str, Network]:
+    """Return both networks: their keys, layers, and the order in which they run.
+
+    `folder` is for what the workers write. Raises UserError where a network cannot be made.
+    """
+    request = {"describe": {"input_shape": input_shape, "dtype": dtype}}
+    asked = [sides[framework] for framework in FRAMEWORKS]
+    reports = ask_both(asked, folder, [request] * len(asked))
+    return {
+        side.framework: Network.from_report(side.framework, report["describe"])
+        for side, report in zip(asked, reports, strict=True)
+    }

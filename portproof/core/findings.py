@@ -1,0 +1,44 @@
+"""Diagnosed causes, and the line of code that each is about."""
+
+import linecache
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MOST = 6  # causes that are told one by one
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A difference explained: `where` (a layer or a key), what is wrong there, what to change."""
+
+    where: str
+    cause: str
+    fix: str
+    line: str | None = None  # FILE:LINE
+    also: list[str] = field(default_factory=list)  # other layers with the same fault
+    patterns: tuple[str, ...] = ()  # of the line to change, where it is not known yet
+    event: str = ""  # of a recorded training: the line is looked for near it first
+
+
+def at(line: str | None, fix: str, word: str = "in") -> str:
+    """Return the fix with the line it is for, and the code there."""
+    if line is None:
+        return fix
+    code = code_of(line)
+    return f"{shorten(line)}: {fix}" + (f" {word} `{code}`" if code else "")
+
+
+def code_of(line: str) -> str:
+    """Return the code of FILE:LINE; empty where it cannot be read."""
+    file, _, number = line.rpartition(":")
+    return linecache.getline(file, int(number)).strip()
+
+
+def shorten(line: str) -> str:
+    """Return FILE:LINE with the file's path from the current folder, or from its package."""
+    path = Path(line)
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
+    if "site-packages" in path.parts:
+        return str(Path(*path.parts[path.parts.index("site-packages") + 1 :]))
+    return line

@@ -1,0 +1,95 @@
+"""Have both networks run on the same weights and inputs, and note what each layer gives."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.core.comparison import Comparison
+from portproof.networks import layer_types
+from portproof.weights import tensors
+from portproof.weights.initial import native
+from portproof.worker.client import ask_both
+
+DTYPES = ("float64", "float32")
+TRAINING = "training mode"
+
+
+def save_inputs(folder: Path, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Write the inputs; return the passes to run: every input in evaluation mode, one in training.
+
+    Training comes last, since it moves the running statistics of normalization layers.
+    """
+    passes = []
+    for number, (name, array) in enumerate(arrays.items()):
+        np.save(folder / f"input-{number}.npy", array)
+        passes += [_one_pass(folder, number, name, dtype, False) for dtype in DTYPES]
+    return passes + [_one_pass(folder, 0, TRAINING, dtype, True) for dtype in DTYPES]
+
+
+def _one_pass(folder: Path, number: int, name: str, dtype: str, training: bool) -> dict[str, Any]:
+    file = str((folder / f"input-{number}.npy").resolve())
+    return {"name": pass_name(name, dtype), "input": file, "dtype": dtype, "training": training}
+
+
+def pass_name(name: str, dtype: str) -> str:
+    """Return the name of the pass of one input in one dtype."""
+    return f"{name} {dtype}".replace(" ", "-")
+
+
+def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> Comparison:
+    """Run forward passes on the sides that `passes` names, at the same time.
+
+    Returns the comparison with their reports in place of earlier ones. `folder` is made.
+    """
+    requests = []
+    folder.mkdir()
+    for framework, own_passes in passes.items():
+        by_port = comparison.by_port and comparison.sides[framework].model is None
+        weights = comparison.held[framework]
+        if not by_port:
+            weights = native(comparison.networks[framework], weights)
+        file = folder / f"{framework}.safetensors"
+        arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
+        tensors.write(file, {name: tensors.from_array(array) for name, array in arrays.items()})
+        request = {"weights": str(file.resolve()), "by_port": by_port, "seed": comparison.seed}
+        requests.append({"forward": {**request, "passes": own_passes}})
+    answers = ask_both([comparison.sides[name] for name in passes], folder, requests)
+    reports = {name: answer["forward"] for name, answer in zip(passes, answers, strict=True)}
+    folders = {name: folder / name for name in passes}
+    return replace(
+        comparison, reports=comparison.reports | reports, folders=comparison.folders | folders
+    )
+
+
+def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -> Comparison:
+    """Run one pass again, the Paddle side with each layer's output replaced by PyTorch's.
+
+    So every layer of PaddlePaddle, and all that happens between two layers, works on the numbers
+    that PyTorch has there, and is judged by itself.
+    """
+    name = one_pass["name"]
+    folder.mkdir()
+    with_inputs = {**one_pass, "with_inputs": True}
+    again = run(comparison, folder / "torch", {"torch": [with_inputs]})
+    torch, paddle = again.run("torch", name)["calls"], comparison.run("paddle", name)["calls"]
+    forced = {
+        str(j): _forced_files(again, torch[i], paddle[j])
+        for i, j in comparison.pairs(name)
+        if i is not None and j is not None and i < len(torch)
+    }
+    return run(again, folder / "paddle", {"paddle": [{**with_inputs, "forced": forced}]})
+
+
+def _forced_files(again: Comparison, torch: dict, paddle: dict) -> list[str]:
+    """Return files with PyTorch's outputs, for layers without axes in Paddle's shape."""
+    files = [(again.folders["torch"] / file).resolve() for file in torch["outputs"]]
+    if layer_types.canonical_kind("torch", torch["kind"]) in layer_types.AXIS_FREE:
+        for file, own in zip(files, paddle["outputs"], strict=False):
+            shape = np.load(again.folders["paddle"] / own, mmap_mode="r").shape
+            array = np.load(file)
+            if array.shape != shape and array.size == np.prod(shape):
+                np.save(file.with_suffix(".shaped.npy"), array.reshape(shape))
+    shaped = [file.with_suffix(".shaped.npy") for file in files]
+    return [str(s if s.exists() else file) for s, file in zip(shaped, files, strict=True)]

@@ -1,0 +1,264 @@
+"""The pictures that are compared, and what each side's loader made of them."""
+
+import os
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.files.images import list_splits
+from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.worker.client import Side
+from portproof.worker.data import batch_file
+
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What both loaders are asked for; sizes in pixels, `epochs` of train."""
+
+    folder: Path  # with train/<class>/* and val/<class>/*
+    image_size: int
+    batch_size: int
+    seed: int = 0
+    workers: int = 2
+    epochs: int = 2
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of a port."""
+        names = ("image_size", "batch_size", "seed", "workers")
+        return {"data_path": str(self.folder)} | {name: getattr(self, name) for name in names}
+
+    @property
+    def resize_size(self) -> int:
+        """The shorter side before evaluation's centre crop: the paper's 256 for 224."""
+        return round(self.image_size * 256 / 224)
+
+
+def choose(folder: Path, target: Path, limit: int, batch_size: int) -> Path:
+    """Return a folder with at most `limit` pictures of each split, as links in `target`; 0: all.
+
+    They are spread evenly over the classes, and over the files of a class. There are one or two
+    fewer where the last batch would be as large as the others: it is to be compared too.
+    Raises UserError as portproof.files.images.list_splits does.
+    """
+    splits = list_splits(folder, SPLITS)
+    counts = [sum(map(len, files.values())) for files in splits.values()]
+    if not limit or all(count <= limit for count in counts):
+        return folder
+    classes = spread(list(splits["val"]), limit)
+    for split, files in splits.items():
+        by_class = {name: files[name] for name in classes}
+        for name, paths in share(by_class, limit, batch_size).items():
+            (target / split / name).mkdir(parents=True)
+            for path in paths:
+                (target / split / name / Path(path).name).symlink_to(os.path.abspath(path))
+    return target
+
+
+def share(by_class: dict[str, list[str]], limit: int, batch_size: int) -> dict[str, list[str]]:
+    """Return at most `limit` of the paths, as many of each class as can be."""
+    counts = dict.fromkeys(by_class, 0)
+    while sum(counts.values()) < limit:
+        open_classes = [name for name, paths in by_class.items() if counts[name] < len(paths)]
+        if not open_classes:
+            break
+        for name in open_classes[: limit - sum(counts.values())]:
+            counts[name] += 1
+    fullest = max(counts, key=counts.__getitem__)
+    if batch_size > 1 and sum(counts.values()) % batch_size == 0 and counts[fullest] > 1:
+        counts[fullest] -= 1
+    return {name: spread(paths, counts[name]) for name, paths in by_class.items()}
+
+
+def spread(items: list, count: int) -> list:
+    """Return `count` items at even distances, all of them where there are no more."""
+    if count >= len(items):
+        return list(items)
+    return [items[n * len(items) // count] for n in range(count)]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample of a stream, kept to be drawn."""
+
+    side: str
+    image: np.ndarray  # what the network gets, [3, S, S]
+    path: str | None
+    label: Any
+    class_name: str | None
+
+
+class Stream:
+    """What the loader of one side gave: samples counted through all epochs, in its order."""
+
+    def __init__(self, side: Side, folder: Path, report: dict, pictures: Path) -> None:
+        self.side = side
+        self.name = NAMES[side.framework]
+        self.folder = folder
+        self.pictures = pictures
+        self.version: str = report["version"]
+        self.classes: list[str] | None = report["classes"]
+        self.ran: list[list] = report["ran"]  # lines of the user's code, as [FILE, LINE]
+        self.again: int | None = report["again"]  # samples that a second reading gave otherwise
+        self.sizes: list[list[int]] = report["sizes"]
+        self.label_type = (report["label_dtype"], tuple(report["label_shape"] or ()))
+        counts = [sum(sizes) for sizes in self.sizes]
+        self.epochs = np.repeat(np.arange(len(counts)), counts)
+        self.labels = self._labels([label for epoch in report["labels"] for label in epoch])
+        self.facts: list[dict] = report["facts"]
+        if len(self.facts) != len(self.epochs):  # what belongs to which sample is not known
+            self.facts = [{} for _ in self.epochs]
+        self.orders: list[dict | None] = report["orders"]
+        self.tells_draws: bool = report["tells_draws"]
+        self.paths = [self._shorten(fact.get("path")) for fact in self.facts]
+        self.files = [self._shorten(path) for path in report["paths"] or []]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def _labels(self, labels: list) -> np.ndarray:
+        """Return [N], or [N, ...] of labels that are arrays; zeros where there are none."""
+        array = np.array(labels) if labels else np.zeros(len(self), np.int64)
+        return array.reshape(-1) if array.size == len(self) else array
+
+    def _shorten(self, path: str | None) -> str | None:
+        if path is None:
+            return None
+        return os.path.relpath(path, self.pictures) if os.path.isabs(path) else path
+
+    @property
+    def places(self) -> list[int]:
+        """The place of each sample's file in the data set: as the port lists them, else by name."""
+        paths = set(self.paths)
+        files = self.files if paths <= set(self.files) else sorted(paths)
+        place = {path: number for number, path in enumerate(files)}
+        return [place[path] for path in self.paths]
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """The number of the first sample of each batch."""
+        sizes = [size for epoch in self.sizes for size in epoch]
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+
+    def image(self, sample: int) -> np.ndarray:
+        """Return the numbers of one sample, [3, S, S], float32 where all is well."""
+        batch = int(np.searchsorted(self.starts, sample, side="right")) - 1
+        images = np.load(batch_file(self.folder, batch), mmap_mode="r")
+        return images[sample - self.starts[batch]]
+
+    def sample(self, number: int) -> Sample:
+        """Return one sample with its names."""
+        label = self.labels[number].tolist()
+        known = self.classes and isinstance(label, int) and 0 <= label < len(self.classes)
+        class_name = self.classes[label] if known else None
+        return Sample(
+            self.name, np.array(self.image(number)), self.paths[number], label, class_name
+        )
+
+    @property
+    def digests(self) -> list[int]:
+        """What tells the samples apart by their numbers, whatever their last digits."""
+        return [hash(np.round(self.image(n) * 16).tobytes()) for n in range(len(self))]
+
+    def images(self, samples: list[int]) -> np.ndarray:
+        """Return several samples of one shape, [N, 3, S, S], float64."""
+        return np.stack([self.image(sample) for sample in samples]).astype(np.float64)
+
+    def steps(self, sample: int, name: str) -> list:
+        """Return what Pillow was asked for under this name: resize, crop or transpose."""
+        return [step[1] for step in self.facts[sample].get("steps", []) if step[0] == name]
+
+    def first_step(self, sample: int) -> str | None:
+        """Return whether the picture was first cut out or first resized."""
+        names = [step[0] for step in self.facts[sample].get("steps", [])]
+        return next((name for name in names if name in ("crop", "resize")), None)
+
+    def step_line(self, sample: int, *names: str) -> str | None:
+        """Return FILE:LINE of the port's code that asked for the last step of these names."""
+        steps = self.facts[sample].get("steps", [])
+        return next((line for name, _, line in reversed(steps) if name in names), None)
+
+    def draw(self, sample: int, name: str) -> dict | None:
+        """Return the draw, crop or flip, that was made for a sample; None where it is not told."""
+        return self.facts[sample].get("draws", {}).get(name)
+
+    def place(self, sample: int) -> str:
+        """Return how to name a sample to a person."""
+        path = self.paths[sample]
+        epoch = int(self.epochs[sample])
+        number = sample - int(np.searchsorted(self.epochs, epoch))
+        words = f"sample {number}" if len(self.sizes) == 1 else f"epoch {epoch}, sample {number}"
+        return f"{words} ({path})" if path else words
+
+
+class NotDefined(UserError):
+    """A port has no function that gives batches."""
+
+
+def read(sides: dict[str, Side], folder: Path, pictures: Pictures, split: str) -> dict[str, Stream]:
+    """Let both sides read one split.
+
+    Raises NotDefined where a port has no batches(), UserError in the words of the side that fails.
+    """
+    epochs = pictures.epochs if split == "train" else 1
+    check_space(folder, pictures, split, epochs)
+    given = {name: replace(side, settings=pictures.settings) for name, side in sides.items()}
+    folders = {name: folder / split / name for name in FRAMEWORKS}
+    with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
+        waiting = {
+            name: pool.submit(ask, given[name], folders[name], split, epochs) for name in FRAMEWORKS
+        }
+    failed = [name for name in FRAMEWORKS if waiting[name].exception()]
+    for name in failed:
+        error = waiting[name].exception()
+        if not isinstance(error, UserError) or isinstance(error, NotDefined):
+            raise error
+        said = shorten(str(error))
+        alone = len(failed) == 1 and NAMES[name] not in said
+        raise UserError(f"{NAMES[name]} alone fails: {said}" if alone else said)
+    return {
+        name: Stream(
+            sides[name], folders[name] / "batches", waiting[name].result(), pictures.folder
+        )
+        for name in FRAMEWORKS
+    }
+
+
+def ask(side: Side, folder: Path, split: str, epochs: int) -> dict[str, Any]:
+    """Return what a side's worker reports of its batches; their images lie in `folder`."""
+    about = side.ask(folder / "about", about={})["about"]
+    if "batches" not in about["functions"]:
+        raise NotDefined(f"{side.port} has no batches()")
+    return side.ask(folder / "batches", batches={"split": split, "epochs": epochs})["batches"]
+
+
+def shorten(said: str) -> str:
+    """Return a message without the traceback that it may hold: its last line says enough."""
+    before, traceback, after = said.partition("Traceback (most recent call last):")
+    errors = list(re.finditer(r"\b[\w.]*(Error|Exception|Warning): ", after))
+    if not traceback or not errors:
+        return said
+    return before.removesuffix("RuntimeError: ") + after[errors[-1].start() :]
+
+
+def check_space(folder: Path, pictures: Pictures, split: str, epochs: int) -> None:
+    """Raise UserError where the numbers of both sides would not fit on the disk."""
+    count = sum(len(files) for _, _, files in os.walk(pictures.folder / split, followlinks=True))
+    needed = 2 * count * epochs * 3 * pictures.image_size**2 * 4
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if needed > 0.9 * free:
+        raise UserError(
+            f"{count} pictures of {split} at {pictures.image_size} pixels need "
+            f"{needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; give a smaller "
+            "--limit, or name another place by TMPDIR"
+        )

@@ -1,0 +1,255 @@
+"""Two ports that train from the same weights on the same batches, and what they record."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.core import weight_files
+from portproof.core.comparison import describe
+from portproof.core.findings import Cause
+from portproof.core.step_compare import Evidence, StepDifference, batches_differ, parameter_pairs
+from portproof.networks import matching
+from portproof.networks.matching import Match, Network
+from portproof.system.frameworks import FRAMEWORKS
+from portproof.weights import initial, tensors
+from portproof.worker.cache import Records
+from portproof.worker.client import Side, ask_both
+
+CLASSES = 5
+TRAIN_PICTURES = 4  # of each class: with BATCH pictures a batch, five steps an epoch
+BATCH = 4
+GAIN = 3**-0.5  # of drawn weights: that of PyTorch's own start, from which training is calm
+IMAGE_SIZE = 64  # pixels
+DROPOUT = 0.5
+ROUNDED = ("lr", "momentum", "weight_decay")  # settings that are given as `exact` numbers
+
+
+@dataclass(frozen=True)
+class Request:
+    """What both sides are asked to record.
+
+    `settings` are those of the port, beside the usual ones; `weights` is the dtype of those that it
+    starts from, None: random ones. `full` names, by side, the tensors of a step in full.
+    """
+
+    part: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    recording: dict[str, Any] = field(default_factory=dict)
+    full: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+    def parts(self, side: str) -> dict[str, Any]:
+        """Return what the worker of a side is asked."""
+        recording = dict(self.recording)
+        if self.full:
+            recording["plan"] = recording["plan"] | {"full": self.full[side]}
+        return recording
+
+
+@dataclass
+class TrainingPair:
+    """Two ports, the weights that both start from, and small batches of drawn numbers."""
+
+    sides: dict[str, Side]
+    folder: Path  # for all that is written
+    seed: int = 0
+    weights: Path | None = None
+    data_path: Path | None = None  # with train/<class>/* and val/<class>/*; none: what `draw` makes
+    image_size: int = IMAGE_SIZE
+    batch_size: int = BATCH
+    model: str | None = None  # which of a port's networks
+    draw: Callable[[Path], Path] | None = None  # makes a small folder of images
+    records: Records = field(default_factory=Records)
+    networks: dict[str, Network] = field(default_factory=dict)
+    match: Match = field(default_factory=Match)
+    files: dict[tuple[str, str], Path] = field(default_factory=dict)  # weights by side and dtype
+    classes: int = CLASSES  # of the images
+    images: int = CLASSES * TRAIN_PICTURES  # of train
+    usual: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings by side
+    network_files: dict[str, list] = field(default_factory=dict)  # of the classes, by side
+    asked: int = 0
+
+    def prepare(self) -> None:
+        """Describe the networks, pair their layers, and write the weights for each side.
+
+        Raises UserError where the networks cannot be described.
+        """
+        if self.data_path is None and self.draw is not None:
+            self.data_path = self.draw(self.folder / "images")
+        if self.data_path is not None:
+            self.classes = len(list((self.data_path / "train").iterdir()))
+            self.images = sum(1 for _ in (self.data_path / "train").glob("*/*"))
+        settings = {"model": self.model, "dropout": DROPOUT, "classes": self.classes}
+        sides = {
+            name: replace(side, settings=side.settings | settings)
+            for name, side in self.sides.items()
+        }
+        asked = [self.sides[name] for name in FRAMEWORKS]
+        reports = ask_both(asked, self.folder / "ports", [{"about": {}}] * len(asked))
+        self.usual = {
+            name: report["about"]["settings"]
+            for name, report in zip(FRAMEWORKS, reports, strict=True)
+        }
+        shape = [1, 3, self.image_size, self.image_size]
+        self.networks = describe(sides, self.folder / "networks", shape, "float32")
+        self.network_files = {name: net.files for name, net in self.networks.items()}
+        self.match = matching.match(self.networks["torch"], self.networks["paddle"])
+        files = weight_files.read_named(sides, self.folder / "read", self.weights)
+        held = initial.give_weights(files, self.networks, self.match, self.seed, GAIN).held
+        for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
+            self.files["torch", dtype] = self._write_weights("torch", held["torch"], dtype)
+            self.files["paddle", dtype] = self.files["torch", dtype]  # both in torch's layout
+            if not _are_one(held["torch"], held["paddle"]):
+                self.files["paddle", dtype] = self._write_weights("paddle", held["paddle"], dtype)
+
+    def _write_weights(self, name: str, weights: dict[str, np.ndarray], dtype: str) -> Path:
+        file = self.folder / f"{name}-{dtype}.safetensors"
+        arrays = {
+            key: tensors.from_array(np.asarray(_as(array, dtype), order="C"))
+            for key, array in weights.items()
+        }
+        tensors.write(file, arrays)
+        return file.resolve()
+
+    def side(self, framework: str, settings: dict[str, Any], weights: str | None) -> Side:
+        """Return a side with all its settings; `weights` is a dtype, or None for random ones."""
+        usual = self.usual[framework]
+        common = {name: exact(usual[name]) for name in ROUNDED if name in usual}
+        common |= {
+            "dropout": DROPOUT,
+            "data_path": None if self.data_path is None else str(self.data_path),
+            "seed": self.seed,
+            "image_size": self.image_size,
+            "batch_size": self.batch_size,
+            "model": self.model,
+            "classes": self.classes,
+            "steps_per_epoch": -(-self.images // self.batch_size),
+        }
+        if weights:
+            common["weights"] = str(self.files[framework, weights])
+        side = self.sides[framework]
+        return replace(side, settings=side.settings | common | settings)
+
+    def ask(self, request: Request) -> dict[str, dict[str, Any]]:
+        """Have both sides record at the same time; return the reports.
+
+        A side that has not changed is not run again. Raises UserError with the words of the side
+        that fails.
+        """
+        self.asked += 1
+        folder = self.folder / f"{self.asked}-{request.part}"
+        sides, parts, keys, reports = {}, {}, {}, {}
+        for name in FRAMEWORKS:
+            side = self.side(name, request.settings, request.weights)
+            recording = request.parts(name)
+            if request.part == "optimizer":
+                numbers = {pair[name == "paddle"]: n for n, pair in enumerate(self.pairs())}
+                recording["numbers"] = numbers
+            if not request.full:
+                keys[name] = self.records.key(side, request.part, recording)
+                kept = self.records.find(keys[name])
+                if kept is not None:
+                    report = json.loads((kept / f"{request.part}.json").read_text())
+                    reports[name] = report | {"folder": str(kept)}
+                    continue
+            sides[name], parts[name] = side, {request.part: recording}
+
+        def keep(side: Side, folder: Path) -> None:
+            if side.framework in keys:
+                self.records.keep(keys[side.framework], folder)
+
+        if sides:
+            answers = ask_both(list(sides.values()), folder, list(parts.values()), keep)
+            for name, answer in zip(sides, answers, strict=True):
+                reports[name] = {**answer[request.part], "folder": str(folder / name)}
+        return {name: reports[name] for name in FRAMEWORKS}
+
+    def evidence(
+        self,
+        request: Request,
+        reports: dict[str, dict],
+        difference: StepDifference,
+        name_layer: Callable[["TrainingPair"], Cause | None],
+    ) -> Evidence:
+        """Return what a difference is diagnosed from."""
+
+        def again(steps: int, full: dict) -> dict[str, dict]:
+            plan = request.recording["plan"] | {"steps": steps}
+            recording = request.recording | {"plan": plan}
+            return self.ask(replace(request, recording=recording, full=full))
+
+        return Evidence(
+            self.sides,
+            reports,
+            parameter_pairs(self.pairs(), reports),
+            difference,
+            again,
+            lambda: name_layer(self),
+            self.network_files,
+        )
+
+    def shared_batches(self, steps: int, settings: dict[str, Any]) -> dict[str, str] | None:
+        """Return the first batches that PyTorch's side reads, for both to train on.
+
+        None where PaddlePaddle's reads other ones. Both normalize pictures alike, but within one
+        rounding of float32, which a hundred steps would make a thousand times as large.
+        """
+        reports = self.ask(Request("read_batches", settings, None, {"steps": steps}))
+        rows = [reports[side]["rows"] for side in FRAMEWORKS]
+        if any(batches_differ(*pair) for pair in zip(*rows, strict=False)):
+            return None
+        if len(rows[0]) != len(rows[1]):
+            return None
+        folder = self.folder / f"{self.asked}-shared"
+        folder.mkdir()
+        for file in Path(reports["torch"]["folder"]).glob("*-*.npy"):
+            shutil.copyfile(file, folder / file.name)
+        return {"folder": str(folder.resolve()), "steps": str(len(rows[0]))}
+
+    def batches(self, steps: int) -> dict[str, str]:
+        """Write `steps` batches of drawn numbers, images [steps, N, 3, S, S] and labels [steps, N].
+
+        Returns the files' names.
+        """
+        generator = np.random.Generator(np.random.Philox(self.seed))
+        shape = [steps, self.batch_size, 3, self.image_size, self.image_size]
+        images = generator.standard_normal(shape, dtype=np.float32)
+        labels = generator.integers(0, CLASSES, shape[:2])
+        files = {}
+        for name, array in (("images", images), ("labels", labels)):
+            files[name] = str((self.folder / f"{name}-{steps}.npy").resolve())
+            np.save(files[name], array)
+        return files
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the tensors that are partners, torch's name first, in the order of the file."""
+        parameters = {name: set(network.keys) for name, network in self.networks.items()}
+        return [
+            (torch, paddle)
+            for torch, paddle in self.match.keys.items()
+            if torch in parameters["torch"] and paddle in parameters["paddle"]
+        ]
+
+
+def exact(value: float) -> float:
+    """Return a number rounded to float32.
+
+    Paddle keeps momentum, decay and rate as float32 numbers even where it trains in float64. Of
+    0.9 that is 3e-8 less, which after a hundred steps moves the loss by 1e-5. A number that both
+    can hold leaves no such difference, and every one that is left is a fault.
+    """
+    return float(np.float32(value))
+
+
+def _are_one(torch: dict[str, np.ndarray], paddle: dict[str, np.ndarray]) -> bool:
+    """Say whether both sides hold the very same arrays under the same names."""
+    return torch.keys() == paddle.keys() and all(torch[key] is paddle[key] for key in torch)
+
+
+def _as(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(dtype) if array.dtype.kind == "f" else array

@@ -1,0 +1,61 @@
+"""The verdict of one checkpoint, in the words that every tool uses."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from portproof.core.findings import Cause
+
+ALIGNED, DIVERGED, NOT_RUN, ERROR = "aligned", "diverged", "not run", "error"
+
+CHECKPOINTS = (
+    *("init", "forward", "data", "metric", "loss", "backward", "lr", "optimizer"),
+    *("train_data", "training", "resume", "distributed", "inference"),
+)
+
+
+@dataclass
+class Verdict:
+    """What one checkpoint found.
+
+    `float64` and `float32` are the largest relative difference seen, or None where there is none to
+    tell. Where it diverged, `where` is the first place (a layer, a parameter, a sample, a step),
+    `cause` what is wrong there, `fix` what to change. `why` is the reason of not run
+    and error, and of what an aligned one left out.
+    `details` is for the page: a list of blocks, each {"title", and "text", "table" (rows of cells,
+    the first one the head), "png" (bytes) or "samples" (two of data_streams, to be drawn)}.
+    """
+
+    name: str
+    verdict: str = ALIGNED
+    float64: float | None = None
+    float32: float | None = None
+    where: str | None = None
+    cause: str | None = None
+    fix: str | None = None
+    seconds: float = 0.0
+    why: str | None = None
+    details: list[dict[str, Any]] = field(default_factory=list)
+
+    def diverge(self, where: str, cause: str, fix: str) -> None:
+        """Note a divergence; the first one that is noted stands."""
+        if self.verdict == DIVERGED:
+            return
+        self.verdict, self.where, self.cause, self.fix = DIVERGED, where, cause, fix
+
+    def blame(self, cause: Cause) -> None:
+        """Note a divergence by its cause; the first one that is noted stands."""
+        self.diverge(cause.where, cause.cause, cause.fix)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what goes into the JSON of a tool."""
+        found = {
+            "name": self.name,
+            "verdict": self.verdict,
+            "float64": self.float64,
+            "float32": self.float32,
+            "where": self.where,
+            "cause": self.cause,
+            "fix": self.fix,
+            "seconds": round(self.seconds, 3),
+        }
+        return found | ({"why": self.why} if self.why else {})

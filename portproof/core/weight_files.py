@@ -1,0 +1,112 @@
+"""Weights files of either framework, read and written: torch's by a worker, the others here."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from portproof.files import pickles, state
+from portproof.system.errors import UserError
+from portproof.system.frameworks import NAMES
+from portproof.weights import tensors
+from portproof.weights.carry import check_space, check_written
+from portproof.weights.tensors import Tensor, Tensors, WeightsFile
+from portproof.worker.client import Side
+
+FRAMEWORK = {".pth": "torch", ".pt": "torch", ".pdparams": "paddle", ".safetensors": "neutral"}
+
+
+def kind_of(path: Path) -> str:
+    """Return torch, paddle or neutral, by the ending. Raises UserError."""
+    if path.suffix not in FRAMEWORK:
+        endings = ", ".join(FRAMEWORK)
+        raise UserError(f"{path}: the ending says nothing; weights end with {endings}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the file that holds the weights")
+    return FRAMEWORK[path.suffix]
+
+
+def names_of(kind: str) -> str:
+    """Return the framework whose names and layout a kind of file has."""
+    return "torch" if kind == "neutral" else kind
+
+
+def read(path: Path, sides: dict[str, Side], folder: Path) -> WeightsFile:
+    """Return a weights file as it is, its tensors mapped from the disk.
+
+    What is no .safetensors is written as one into `folder`, which is made. Raises UserError on a
+    bad file.
+    """
+    kind = FRAMEWORK[path.suffix]
+    if kind == "neutral":
+        return WeightsFile(path, path, tensors.read(path))
+    staged = folder / "read.safetensors"
+    if kind == "torch":
+        sides["torch"].ask(folder, read={"path": str(path.resolve())})
+    else:
+        weights = state.only_tensors(path, state.model_entry(path, pickles.read(path)), np.ndarray)
+        folder.mkdir(parents=True)
+        tensors.write(staged, {name: _tensor(path, name, weights[name]) for name in weights})
+    return WeightsFile(path, staged, tensors.read(staged, path))
+
+
+def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
+    try:
+        return tensors.from_array(array)
+    except UserError as error:
+        raise UserError(f"{path}: {name}: {error}") from error
+
+
+def read_named(
+    sides: dict[str, Side],
+    folder: Path,
+    weights: Path | None,
+    own_weights: dict[str, Path] | None = None,
+) -> dict[str, WeightsFile]:
+    """Return weights files by the framework whose names they have: one for both, or each its own.
+
+    Raises UserError on a bad file, and where one is the other framework's.
+    """
+    wanted = own_weights or {}
+    if weights is not None:
+        wanted = {names_of(kind_of(weights)): weights}
+    files = {}
+    for framework, path in wanted.items():
+        kind = kind_of(path)
+        if own_weights and kind not in (framework, "neutral"):
+            raise UserError(f"--{framework}-weights {path}: not a file of {NAMES[framework]}")
+        folder.mkdir(parents=True, exist_ok=True)
+        files[framework] = read(path, sides, folder / framework)
+    return files
+
+
+def write(target: Path, result: Tensors, sides: dict[str, Side], folder: Path) -> None:
+    """Write the target atomically: it takes its name once every bit was read back.
+
+    `folder`, which is made, lies on the target's disk. Raises UserError where the file does not
+    hold what was given, OSError or UserError where the disk is full.
+    """
+    kind = FRAMEWORK[target.suffix]
+    # torch is given a file, and gives back what it reads
+    check_space(result, folder.parent, copies=3 if kind == "torch" else 1)
+    folder.mkdir()
+    made = folder / target.name
+    check_written(target, result, _write_and_read(made, result, sides, folder))
+    with open(made, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(made, target)
+
+
+def _write_and_read(file: Path, result: Tensors, sides: dict[str, Side], folder: Path) -> Tensors:
+    """Write a file; return what it holds."""
+    kind = FRAMEWORK[file.suffix]
+    if kind == "neutral":
+        tensors.write(file, result)
+        return tensors.read(file)
+    if kind == "paddle":
+        pickles.write(file, {name: tensor.array for name, tensor in result.items()})
+        return {name: tensors.from_array(array) for name, array in pickles.read(file).items()}
+    tensors.write(folder / "result.safetensors", result)
+    request = {"source": str(folder / "result.safetensors"), "path": str(file)}
+    sides[kind].ask(folder / "torch", write=request)
+    return tensors.read(folder / "torch" / "read.safetensors")

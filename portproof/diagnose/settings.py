@@ -1,0 +1,60 @@
+"""Settings of layers and functions that differ: in words, and what to set."""
+
+from typing import Any
+
+from portproof.core.comparison import Comparison
+from portproof.core.findings import MOST, Cause
+from portproof.networks import layer_types
+
+
+def of_layers(comparison: Comparison, torch: str, paddle: str) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two layers differ, torch's first."""
+    layers = comparison.networks["torch"].layers, comparison.networks["paddle"].layers
+    if torch not in layers[0] or paddle not in layers[1]:
+        return {}
+    left, right = layers[0][torch][1], layers[1][paddle][1]
+    return differing(dict.fromkeys(right) | left, dict.fromkeys(left) | right)
+
+
+def differing(left: dict[str, Any], right: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that both have and that differ."""
+    return {
+        name: (left[name], right[name])
+        for name in left
+        if name in right and left[name] != right[name]
+    }
+
+
+def explained(side: str, kind: str, pairs: dict[str, tuple[Any, Any]]) -> tuple[str, str]:
+    """Return in words how settings differ, and what to set on the side to mend."""
+    words, change = [], []
+    for name, (left, right) in pairs.items():
+        words.append(f"{_setting_name(name, kind)} {left} in PyTorch, {right} in PaddlePaddle")
+        if (kind, name) == ("LocalResponseNorm", "alpha"):
+            words[-1] += " (both take the mean over size channels where the paper has the sum)"
+        change.append(layer_types.spell(side, name, left if side == "paddle" else right))
+    return "; ".join(words), f"set {', '.join(change)}"
+
+
+def _setting_name(name: str, kind: str) -> str:
+    if name == "eps":
+        return "epsilon (eps)"
+    if name == "count_include_pad":
+        return "count_include_pad (not exclusive)"
+    if name == "mode" and "Dropout" in kind:
+        return "dropout mode"
+    return name
+
+
+def silent(comparison: Comparison, causes: list[Cause]) -> list[str]:
+    """Name settings that differ without showing in a forward pass, such as BatchNorm's momentum."""
+    told = {cause.where for cause in causes}
+    notes = []
+    for torch, paddle in comparison.match.layers.items():
+        if torch in told:
+            continue
+        for name, (left, right) in of_layers(comparison, torch, paddle).items():
+            if name == "momentum":
+                text = f"{torch}: momentum (the share of the new value) {left:g} in PyTorch, "
+                notes.append(text + f"{right:g} in PaddlePaddle; it shows in training alone")
+    return notes[:MOST]

@@ -1,0 +1,1 @@
+"""Safe readers and writers of files that hold weights and arrays."""

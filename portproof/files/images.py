@@ -1,0 +1,83 @@
+"""Image files: read as RGB, and listed by class."""
+
+import itertools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from portproof.system.errors import UserError, first_line, show
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
+# What an image may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,
+# it gives to another program to run.
+KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Return an image as 8-bit RGB; it is not turned as its EXIF data say, as in torchvision.
+
+    Raises UserError, which names the file, where it is damaged, gone, or no image.
+    """
+    try:
+        with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+            return image.convert("RGB")
+    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
+        raise UserError(
+            f"{show(path)}: cannot be read as a picture ({_reason(error)}); replace the file or "
+            "delete it"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):  # its text has the address of the file
+        return "not a picture, or its header is damaged"
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the image files in FOLDER/<split>/<class>/*, classes and files sorted by name.
+
+    Raises UserError, which names the place, where a class is empty or not in all splits, and where
+    a file is no image by its name.
+    """
+    files = {split: list_classes(folder / split) for split in splits}
+    for split, other in itertools.permutations(splits, 2):
+        more = sorted(set(files[split]) - set(files[other]))
+        if more:
+            raise UserError(f"{show(folder / split / more[0])}: {other} has no such class")
+    return files
+
+
+def list_classes(folder: Path) -> dict[str, list[str]]:
+    """Return the image files of one split by class. Raises UserError as `list_splits`."""
+    if not folder.is_dir():
+        root = show(folder.parent)
+        raise UserError(
+            f"{show(folder)}: there is no such folder; lay the pictures out as "
+            f"{root}/train/<class>/* and {root}/val/<class>/*"
+        )
+    names = sorted(
+        name for name in os.listdir(folder) if is_told(name) and (folder / name).is_dir()
+    )
+    if not names:
+        raise UserError(f"{show(folder)}: no pictures here; it needs one folder for each class")
+    return {name: list_images(folder / name) for name in names}
+
+
+def list_images(folder: Path) -> list[str]:
+    """Return the image files in the folder of a class. Raises UserError as `list_splits`."""
+    names = sorted(filter(is_told, os.listdir(folder)))
+    if not names:
+        raise UserError(f"{show(folder)}: a class with no pictures; add some or delete the folder")
+    wrong = next((name for name in names if not name.lower().endswith(ENDINGS)), None)
+    if wrong is not None:
+        raise UserError(f"{show(folder / wrong)}: no picture by its name ({' '.join(ENDINGS)})")
+    return [str(folder / name) for name in names]
+
+
+def is_told(name: str) -> bool:
+    """Say whether a name is not one of the system's own files."""
+    return not name.startswith(".") and name.lower() not in SYSTEM_FILES

@@ -1,0 +1,332 @@
+"""Paddle's weight files, read without running what they may carry, and written.
+
+A .pdparams file is a pickle, and a pickle can name any function of any module and have it called.
+The reader knows the handful of names that arrays and plain containers need, and refuses the rest
+before anything is called. https://docs.python.org/3/library/pickle.html#restricting-globals
+
+Nor does it trust what a file says of itself: sizes, the states of arrays and dtypes, the keys of
+dictionaries. A .pth is another kind of pickle, which torch reads; `walk` looks it over before.
+"""
+
+import math
+import os
+import pickle
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+
+from portproof.system.errors import UserError, show
+
+# Paddle's automatic names beside the structured ones, in files of a state dict of tensors.
+NAME_TABLE = "StructuredToParameterName@@"
+# Arrays that it cut into parts, since pickle's protocols 2 and 3 hold no more than 4 GB in one.
+PART_TABLE = "UnpackBigParamInfor@@"
+
+
+class _Kind:
+    """Stands for a dtype that is being read: of numbers, and nothing else."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if code == "O8":
+            raise UserError("it holds an array of objects, not of numbers")
+        if not isinstance(code, str) or not re.fullmatch(r"[biufc]\d{1,2}", code):
+            raise UserError(f"it holds an array of {ascii(code)[:40]}, not of numbers")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        """Take the byte order; NumPy's own would take fields too, that point outside the array."""
+        _, order, subtype, names, fields, *_ = state
+        if not (order in ("<", ">", "=", "|") and subtype is names is fields is None):
+            raise UserError("it holds an array of records, not of numbers")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """Stands for an array that is being read, made by NumPy's _reconstruct and then given a state.
+
+    NumPy trusts that state; here it is looked at first.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, *_: Any) -> None:
+        self.value: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, kind, fortran, content = state
+        if isinstance(content, str):  # from Python 2
+            content = content.encode("latin1")
+        right = isinstance(kind, _Kind) and isinstance(content, bytes) and isinstance(shape, tuple)
+        right = right and len(shape) <= 32 and all(type(n) is int and n >= 0 for n in shape)
+        if not right or len(content) != math.prod(shape) * kind.dtype.itemsize:
+            raise UserError("an array in it does not have the size that it claims")
+        value = np.ndarray((0,), "b")
+        value.__setstate__((1, shape, kind.dtype, bool(fortran), content))  # without a copy
+        self.value = value
+
+
+class _Callable:
+    """Stands for a function or type that a file may call, and may do nothing else with."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> None:
+        raise UserError("it changes a function")
+
+
+def _scalar(kind: _Kind, content: bytes) -> np.generic:
+    (value,) = np.frombuffer(content, kind.dtype)
+    return value
+
+
+def _bytes(text: str, encoding: str) -> bytes:
+    """Stand for _codecs.encode, as which old pickle protocols spell bytes."""
+    return text.encode("latin1")
+
+
+class _Dict(dict):
+    """Stands for an OrderedDict."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Drop the attributes that torch gives it, such as the versions of layers."""
+
+
+def _dict(pairs: Iterable[tuple] = ()) -> _Dict:
+    pairs = list(pairs)
+    _check_keys(key for key, _ in pairs)
+    return _Dict(pairs)
+
+
+def _set(items: Iterable = ()) -> set:
+    items = list(items)
+    _check_keys(items)
+    return set(items)
+
+
+def _check_keys(keys: Iterable) -> None:
+    """Refuse what to hash could end the process (tuples, thousands deep) or take for ever."""
+    for key in keys:
+        for part in key if type(key) is tuple else (key,):
+            small = isinstance(part, int) and abs(part) < 2**32
+            if not (part is None or small or isinstance(part, (str, bytes))):
+                raise UserError(f"it has a key with a {type(part).__name__} in it")
+
+
+_ALLOWED = {
+    ("builtins", "tuple"): _Callable(tuple),  # Paddle writes a tensor as tuple((name, array))
+    ("builtins", "set"): _Callable(_set),
+    ("collections", "OrderedDict"): _Callable(_dict),
+    ("numpy", "ndarray"): None,  # only ever told to _reconstruct
+    ("numpy", "dtype"): _Callable(_Kind),
+    ("numpy.core.multiarray", "_reconstruct"): _Callable(_Array),
+    ("numpy._core.multiarray", "_reconstruct"): _Callable(_Array),
+    ("numpy.core.multiarray", "scalar"): _Callable(_scalar),
+    ("numpy._core.multiarray", "scalar"): _Callable(_scalar),
+    ("_codecs", "encode"): _Callable(_bytes),
+}
+
+
+class _Bounded:
+    """A file that reads no more than it has; a size in a pickle may be any number."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file = file
+        self.readline = file.readline
+        self.size = size
+
+    def read(self, count: int) -> bytes:
+        if not 0 <= count <= self.size - self.file.tell():
+            raise UserError("it ends too early")
+        return self.file.read(count)
+
+
+class _Reader(pickle._Unpickler):
+    """Python's own reader in Python. The one in C makes room for what a file claims to hold."""
+
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # instruction -> what it does
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise UserError(
+                f"it asks for {show(module)}.{show(name)}, which weights do not need and which "
+                "could run code"
+            ) from None
+
+    def refuse(self) -> None:
+        raise UserError("it has an instruction that weights do not need and that could run code")
+
+    def set_item(self) -> None:
+        _check_keys(self.stack[-2:-1])
+        self.load_setitem()
+
+    def set_items(self) -> None:
+        _check_keys(self.stack[::2])
+        self.load_setitems()
+
+    def make_dict(self) -> None:
+        _check_keys(self.stack[::2])
+        self.load_dict()
+
+    def add_items(self) -> None:
+        _check_keys(self.stack)
+        self.load_additems()
+
+
+_Reader.dispatch |= {
+    pickle.SETITEM[0]: _Reader.set_item,
+    pickle.SETITEMS[0]: _Reader.set_items,
+    pickle.DICT[0]: _Reader.make_dict,
+    pickle.ADDITEMS[0]: _Reader.add_items,
+}
+for _codes in (
+    pickle.PERSID + pickle.BINPERSID + pickle.INST + pickle.OBJ + pickle.NEWOBJ + pickle.NEWOBJ_EX,
+    pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET,
+    pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER,
+):
+    _Reader.dispatch |= dict.fromkeys(_codes, _Reader.refuse)
+
+
+class _Inert:
+    """Stands, in a walk, for whatever a pickle makes; nothing comes of it."""
+
+    __slots__ = ()
+
+    def __call__(self, *_: Any) -> "_Inert":
+        return self
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _Walker(_Reader):
+    def find_class(self, module: str, name: str) -> Any:
+        if name == "bytearray":  # torch.load would make one of any length
+            raise UserError("it asks for a bytearray, which weights do not need")
+        return _WALKED.get(name, _Inert())
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Look at the name of a storage, which torch.load looks up."""
+        _check_keys(part for part in pid if not isinstance(part, _Inert))
+        return _Inert()
+
+    def make_object(self) -> None:
+        self.stack[-2:] = [_Inert()]
+
+
+_WALKED = {"OrderedDict": _dict, "Counter": _dict, "defaultdict": _dict, "set": _set}
+_Walker.dispatch = _Reader.dispatch | {
+    pickle.BINPERSID[0]: pickle._Unpickler.load_binpersid,
+    pickle.NEWOBJ[0]: _Walker.make_object,
+}
+
+
+def walk(file: BinaryIO, size: int, count: int = 1) -> None:
+    """Go through `count` pickles in a file of `size` bytes, as torch.load would, and make nothing.
+
+    torch.load runs no code of theirs, but a key of tuples within tuples ends its process, and a
+    file of some bytes can have it fill the memory. Raises UserError, and what a damaged pickle
+    raises.
+    """
+    for _ in range(count):
+        _Walker(_Bounded(file, size), encoding="utf-8").load()
+
+
+def read(path: Path) -> Any:
+    """Return what the .pdparams file at `path` holds, each tensor as a NumPy array.
+
+    Raises UserError where the file is damaged, of another kind, or asks for more than arrays.
+    """
+    try:
+        with open(path, "rb") as file:
+            contents = _joined(_plain(_load(file), {}))
+    except UserError as error:
+        raise UserError(f"{path}: refused: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise UserError(
+            f"{path}: cannot be loaded ({str(error) or type(error).__name__}); it is damaged or "
+            "no .pdparams file"
+        ) from error
+    if isinstance(contents, dict):
+        contents.pop(NAME_TABLE, None)
+    return contents
+
+
+def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write what paddle.save(layer.state_dict(), path) writes: arrays by name, then their names.
+
+    bfloat16 is given as the uint16 of its bits, as Paddle does. The arrays may be views of any
+    layout; no more than one is copied at a time. Raises OSError.
+    """
+    contents: dict[str, Any] = {name: _InTurn(array) for name, array in arrays.items()}
+    contents[NAME_TABLE] = {name: name for name in arrays}
+    with open(path, "wb") as file:
+        pickler = pickle.Pickler(file, protocol=4)
+        pickler.fast = True  # keeps no memo, in which every array's bytes would stay
+        pickler.dump(contents)
+
+
+class _InTurn:
+    """Pickles as the array itself does in C order; its bytes are made only when they are due."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __reduce__(self) -> tuple:
+        array = self.array
+        rebuild, start, _ = np.empty(0, array.dtype).__reduce__()
+        # The state of an array: a version, shape, dtype, whether in Fortran's order, and the bytes.
+        return rebuild, start, (1, array.shape, array.dtype, False, array.tobytes())
+
+
+def _load(file: BinaryIO) -> Any:
+    return _Reader(_Bounded(file, os.fstat(file.fileno()).st_size), encoding="latin1").load()
+
+
+def _joined(contents: Any) -> Any:
+    """Put arrays together that Paddle cut into parts."""
+    if not isinstance(contents, dict) or not isinstance(contents.get(PART_TABLE), dict):
+        return contents
+    for name, entry in contents.pop(PART_TABLE).items():
+        parts = [contents.pop(part) for part in entry["slices"]]
+        contents[name] = np.concatenate(parts).reshape(entry["OriginShape"])
+    return contents
+
+
+def _plain(value: Any, made: dict[int, Any]) -> Any:
+    """Return `value` with arrays in place of what stands for them and for (name, array).
+
+    What is in it twice is made once: a small file can hold a list of lists of lists that would
+    fill any memory if it were written out. `made` has it by identity.
+    """
+    if id(value) in made:
+        return made[id(value)]
+    plain = value
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
+        plain = value[1]
+    if isinstance(plain, _Array):
+        plain = plain.value
+        if plain is None:
+            raise UserError("it holds an array without contents")
+    elif isinstance(value, dict):
+        plain = {key: _plain(item, made) for key, item in value.items()}
+    elif isinstance(value, (list, tuple)):
+        plain = type(value)(_plain(item, made) for item in value)
+    elif isinstance(value, (_Kind, _Callable)):
+        raise UserError("it holds a type or a function, which weights do not need")
+    made[id(value)] = plain
+    return plain

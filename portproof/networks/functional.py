@@ -1,0 +1,133 @@
+"""What a network does by functions: which layer each call stands for, and with which settings.
+
+A port may call conv2d where the other network has a layer; then the settings stand in the call.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from portproof.networks import layer_types
+from portproof.networks.matching import Network
+
+# Arguments after the input, in order, with their defaults.
+_CONV = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+_AVG_POOL = {"kernel_size": None, "stride": None, "padding": 0, "ceil_mode": False}
+_MAX_POOL = {"kernel_size": None, "stride": None, "padding": 0}
+_STATISTICS = {"running_mean": None, "running_var": None, "weight": None, "bias": None}
+_SHAPE = {"normalized_shape": None, "weight": None, "bias": None}
+_BOTH = {
+    "conv": _CONV,
+    "linear": {"weight": None, "bias": None},
+    "adaptive_avg_pool": {"output_size": None},
+    "adaptive_max_pool": {"output_size": None},
+    "local_response_norm": {"size": None, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
+}
+_ARGUMENTS = {
+    "torch": {
+        **_BOTH,
+        "avg_pool": _AVG_POOL | {"count_include_pad": True},
+        "max_pool": _MAX_POOL | {"dilation": 1, "ceil_mode": False},
+        "batch_norm": _STATISTICS | {"training": False, "momentum": 0.1, "eps": 1e-5},
+        "instance_norm": _STATISTICS | {"use_input_stats": True, "momentum": 0.1, "eps": 1e-5},
+        "layer_norm": _SHAPE | {"eps": 1e-5},
+        "group_norm": {"num_groups": None, "weight": None, "bias": None, "eps": 1e-5},
+    },
+    "paddle": {
+        **_BOTH,
+        "avg_pool": _AVG_POOL | {"exclusive": True},
+        "max_pool": _MAX_POOL | {"return_mask": False, "ceil_mode": False},
+        "batch_norm": _STATISTICS | {"training": False, "momentum": 0.9, "epsilon": 1e-5},
+        "instance_norm": _STATISTICS | {"use_input_stats": True, "momentum": 0.9, "eps": 1e-5},
+        "layer_norm": _SHAPE | {"epsilon": 1e-5},
+        "group_norm": {"num_groups": None, "epsilon": 1e-5, "weight": None, "bias": None},
+    },
+}
+
+
+Lines = dict[str, str | None]  # by a layer's path: FILE:LINE where it is made
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer's call or a function's, as far as its settings decide what it gives."""
+
+    kind: str  # torch's name of the layer
+    settings: dict[str, Any]
+    text: str  # what to call it
+    path: str | None  # of a layer
+    line: str | None
+
+
+def _one_name(kind: str) -> str:
+    """Return the kind, one for any number of axes where the function is one for all."""
+    return re.sub(r"^((Batch|Instance)Norm)(\dd)?$", r"\g<1>2d", kind)
+
+
+def of_call(side: str, call: dict[str, Any]) -> Step:
+    """Return what a recorded call of a function does."""
+    name = call["function"]
+    stem, axes = re.fullmatch(r"(.*?)(\dd)?", name).groups()
+    named = dict(_ARGUMENTS[side][stem])
+    named |= dict(zip(named, call["given"], strict=False)) | call["options"]
+    kind = "".join(word.capitalize() for word in stem.split("_")) + (axes or "")
+    kind = _one_name(kind)
+    weight = named.get("weight") or {}
+    if axes and "shape" in weight:
+        named["kernel_size"] = weight["shape"][2:]
+    settings = layer_types.canonical_settings(side, kind, named)
+    if "weight" in named:
+        settings["bias"] = "given" if named["bias"] else None
+    if "training" in named:
+        settings["training"] = named["training"]
+    return Step(kind, settings, f"F.{name}", None, call["line"])
+
+
+def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place: int) -> Step:
+    """Return what a recorded call of a layer does."""
+    call, path = calls[place], calls[place]["layer"]
+    kind, settings = network.layers.get(path, (call["kind"], {}))
+    roles = {key.role for key in network.weighted().get(path, [])}
+    settings = dict(settings)
+    if roles:
+        settings["bias"] = "given" if "bias" in roles else None
+    if kind.startswith("BatchNorm"):
+        settings["training"] = call["training"]
+    text, line = f"{path} ({call['kind']})", lines.get(path)
+    if any(earlier["layer"] == path for earlier in calls[:place]):
+        text, line = f"{text} again", call["line"]
+    return Step(_one_name(kind), settings, text, path, line)
+
+
+def within(network: Network, lines: Lines, run: dict, before: int, after: int) -> list[Step]:
+    """Return what one side does between two calls, in order: functions, layers without partner.
+
+    `run` is the record of a pass, `before` and `after` are places in its calls.
+    """
+    steps = [
+        (call["calls"], 0, of_call(network.framework, call))
+        for call in run["functions"]
+        if before < call["calls"] <= after
+    ]
+    layers = range(before + 1, after)
+    steps += [(place, 1, of_layer(network, lines, run["calls"], place)) for place in layers]
+    return [step for *_, step in sorted(steps, key=lambda step: step[:2])]
+
+
+def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step | None]]:
+    """Pair the steps of two sides by their kinds; a step without partner is beside None."""
+    kinds_of = [[step.kind for step in steps] for steps in (left, right)]
+    found: list[tuple[Step | None, Step | None]] = []
+    matcher = difflib.SequenceMatcher(None, *kinds_of, autojunk=False)
+    for what, i, i_end, j, j_end in matcher.get_opcodes():
+        rivals = list(zip(left[i:i_end], right[j:j_end], strict=False))
+        alike = all(
+            layer_types.family(own.kind) == layer_types.family(their.kind) for own, their in rivals
+        )
+        if what == "equal" or (alike and i_end - i == j_end - j):
+            found += rivals
+        else:
+            found += [(step, None) for step in left[i:i_end]]
+            found += [(None, step) for step in right[j:j_end]]
+    return found

@@ -1,0 +1,1 @@
+"""Numbers that need NumPy alone: one random generator, and fingerprints of tensors."""

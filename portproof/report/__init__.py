@@ -1,0 +1,1 @@
+"""What was found, as text, as JSON and as pages to look at."""

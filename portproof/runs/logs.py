@@ -1,0 +1,264 @@
+"""The logs of training runs, this project's and others', in one form.
+
+The format is told by what is in the log, and it is the format that says whether accuracies are per
+cent or fractions of 1. Each was taken from the code that writes it:
+
+- this project: `metrics.jsonl` (portproof/runs/metrics.py); per cent.
+- timm: `summary.csv` (huggingface/pytorch-image-models, train.py and timm/utils/summary.py); per
+  cent, epochs from 0, the header anew where a run was resumed. With --model-ema its accuracies are
+  those of the average, as with this project's --ema.
+- PaddleClas: `train.log` (PaddlePaddle/PaddleClas, ppcls/engine/engine.py, ppcls/utils/logger.py
+  and ppcls/engine/evaluation/classification.py); fractions. A moving average is evaluated right
+  after the model, in lines that look the same; "best metric: " follows the model's alone.
+- torchvision's reference: what it prints (pytorch/vision, references/classification/train.py);
+  per cent, epochs from 0, "Test: EMA" for the moving average. Older ones print " * Acc@1", and so
+  does pytorch/examples, imagenet/main.py. Its loss is told for parts of an epoch alone.
+- AlexNet-Prod: what it prints (littletomatodonkey/AlexNet-Prod, pipeline/Step5). Its torch tree
+  prints as torchvision does. Its Paddle tree has epochs as "[Epoch 1, iter: 10] top1: 12.5%", and
+  where that % is missing all its accuracies are fractions (its README shows such a log), of three
+  digits: steps of 0.1 points.
+
+Numbers are written with a fixed count of digits, so one that was cut off is seen as such.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portproof.runs.metrics import METRICS_FILE, parse_metrics
+from portproof.system.errors import UserError, show
+
+ACCURACIES = ("val_top1", "val_top5")
+METRICS = ("train_loss", "val_loss", *ACCURACIES)
+IN_FOLDER = (METRICS_FILE, "summary.csv", "train.log")
+KNOWN = "this project's metrics.jsonl, timm's summary.csv, a log of PaddleClas, of torchvision's "
+KNOWN += "reference or of AlexNet-Prod"
+FROM_TIMM = {"train_loss": "train_loss", "eval_loss": "val_loss"}
+FROM_TIMM |= {"eval_top1": "val_top1", "eval_top5": "val_top5"}
+
+OWN_START = re.compile(r'\{\s*"epoch"\s*:')
+
+CLAS_TRAIN = re.compile(r"\[Train\]\[Epoch (\d{1,6})/(\d{1,6})\]\[Avg\](.*)")
+CLAS_EVAL = re.compile(r"\[Eval\]\[Epoch (\d{1,6})\]\[Avg\](.*)")
+CLAS_BEST = re.compile(r"\[Eval\]\[Epoch (\d{1,6})\]\[best metric: ")
+CLAS_NUMBER = re.compile(r"\b(\w{1,40}): (nan|inf|\d{1,9}\.\d{5})(?![\d.])")
+
+VISION_ARGUMENTS = re.compile(r"^Namespace\(.*\bepochs=(\d{1,6})")
+VISION_EPOCH = re.compile(r"Epoch: \[(\d{1,6})\]")
+PROD_EPOCH = re.compile(r"\[Epoch (\d{1,6}), iter: \d+\] top1: \d{1,9}\.\d{1,9}(%?)")
+VISION_EVAL = re.compile(
+    r"(?:Test:\s+(?P<average>EMA\s+)?|(?P<old>\*)\s+)"
+    r"Acc@1\s+(?P<top1>\d+\.\d{3}),?\s+Acc@5\s+(?P<top5>\d+\.\d{3})(?!\S)"
+)
+
+Epochs = dict[int, dict[str, float]]
+
+
+@dataclass
+class RunLog:
+    """One run. `epochs` holds the metrics of each epoch, from 1; 0 is a model only evaluated.
+
+    `average` holds the same of a moving average of the weights, where it was evaluated apart.
+    `planned` is how many epochs were to be, and `framework` what trained, where the log says so.
+    """
+
+    file: Path
+    format: str = ""
+    framework: str | None = None
+    epochs: Epochs = field(default_factory=dict)
+    average: Epochs = field(default_factory=dict)
+    planned: int | None = None
+
+    def begin(self, epoch: int) -> None:
+        """Make room for an epoch; where a run was resumed, what it had from there on is dropped."""
+        for own in (self.epochs, self.average):
+            for later in [other for other in own if other >= epoch]:
+                del own[later]
+
+
+def read_log(path: Path) -> RunLog:
+    """Read a log, or the log in a run folder. Raises UserError where it is none, or damaged."""
+    file = _find(path)
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise UserError(f"{show(file)}: cannot be read ({error.strerror})") from error
+    log = RunLog(file)
+    _reader(file, text)(log, text)
+    _check(log)
+    return log
+
+
+def _find(path: Path) -> Path:
+    if os.path.isdir(path):  # unlike Path's own, False for a name that cannot be
+        found = [path / name for name in IN_FOLDER if (path / name).is_file()]
+        if not found:
+            raise UserError(
+                f"{show(path)}: holds none of {', '.join(IN_FOLDER)}; name a run folder or a log"
+            )
+        return found[0]
+    if not os.path.isfile(path):
+        raise UserError(f"{show(path)}: there is no such file; name a run folder or a log")
+    return path
+
+
+def _reader(file: Path, text: str) -> Callable[[RunLog, str], None]:
+    """Return the function that reads this kind of log. Raises UserError for an unknown one."""
+    start = text.lstrip()[:100]
+    if not start:
+        raise UserError(f"{show(file)}: is empty; no epoch is finished yet")
+    if OWN_START.match(start):
+        return read_own
+    if start.startswith("epoch,"):
+        return read_timm
+    if "[Train][Epoch " in text or "[Eval][Epoch " in text:
+        return read_paddleclas
+    if VISION_EPOCH.search(text) or PROD_EPOCH.search(text) or VISION_EVAL.search(text):
+        return read_torchvision
+    raise UserError(f"{show(file)}: no log of a known form ({KNOWN})")
+
+
+def _check(log: RunLog) -> None:
+    """Raise UserError where there is no epoch, or an accuracy that cannot be."""
+    rows = [*log.epochs.items(), *log.average.items()]
+    if not rows:
+        raise UserError(f"{show(log.file)}: no epoch is finished yet")
+    for epoch, row in rows:
+        for name in ACCURACIES:
+            value = row.get(name, 0.0)
+            if not (0 <= value <= 100 or math.isnan(value)):
+                raise UserError(
+                    f"{show(log.file)}: {name} of epoch {epoch} is {value:g} per cent; the log is "
+                    f"damaged, or not one of {log.format}"
+                )
+
+
+def read_own(log: RunLog, text: str) -> None:
+    """Read this project's metrics.jsonl, and the args.json beside it."""
+    log.format = "this project"
+    for row in parse_metrics(text, log.file):
+        epoch = row["epoch"]
+        try:
+            values = {name: _number(row[name]) for name in METRICS if name in row}
+        except (TypeError, OverflowError) as error:
+            raise UserError(
+                f"{show(log.file)}: epoch {epoch} holds what is no number; delete it"
+            ) from error
+        log.begin(epoch)
+        log.epochs[epoch] = values
+    try:
+        arguments = json.loads((log.file.parent / "args.json").read_text())["arguments"]
+        log.framework = show(arguments["framework"])
+        log.planned = int(arguments["epochs"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        pass  # a log that was copied alone
+
+
+def _number(value: object) -> float:
+    """Return a number of JSON. Raises TypeError for all else, OverflowError for one too large."""
+    if type(value) not in (int, float):
+        raise TypeError(value)
+    return float(value)
+
+
+def read_timm(log: RunLog, text: str) -> None:
+    """Read timm's summary.csv."""
+    log.format = "timm"
+    if not text.endswith("\n"):
+        raise UserError(
+            f"{show(log.file)}: its last line was cut off; delete it, or end it with a line break"
+        )
+    head: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        row = line.split(",")
+        if row[0] == "epoch":
+            head = row
+        elif line:
+            _note_timm(log, number, dict(zip(head, row, strict=False)), len(row) == len(head))
+
+
+def _note_timm(log: RunLog, number: int, row: dict[str, str], whole: bool) -> None:
+    """Note one line of a summary.csv. Raises UserError where it is damaged."""
+    try:
+        epoch = int(row["epoch"]) + 1
+        values = {own: float(row[name]) for name, own in FROM_TIMM.items() if name in row}
+    except ValueError:
+        whole = False
+    if not whole:
+        raise UserError(f"{show(log.file)}, line {number}: not the numbers of an epoch; delete it")
+    log.begin(epoch)
+    log.epochs[epoch] = values
+
+
+def read_paddleclas(log: RunLog, text: str) -> None:
+    """Read PaddleClas's train.log or eval.log."""
+    log.format = "PaddleClas"
+    evaluated = None  # the epoch, since the last line of training
+    for line in text.splitlines():
+        if match := CLAS_TRAIN.search(line):
+            epoch, log.planned, evaluated = int(match[1]), int(match[2]), None
+            log.begin(epoch)
+            log.epochs[epoch] = _clas_values(match[3], "train_loss")
+        elif match := CLAS_EVAL.search(line):
+            epoch, values = int(match[1]), _clas_values(match[2], "val_loss")
+            if epoch and epoch == evaluated:
+                log.average[epoch] = values
+                continue
+            trained, evaluated = log.epochs.get(epoch, {}), epoch
+            log.begin(epoch)
+            log.epochs[epoch] = trained | values
+        elif (match := CLAS_BEST.search(line)) and int(match[1]) in log.average:
+            log.epochs[int(match[1])] |= log.average.pop(int(match[1]))  # it was the model, again
+
+
+def _clas_values(text: str, loss: str) -> dict[str, float]:
+    """Return the metrics in "CELoss: 2.51230, loss: 2.51230, top1: 0.45120", accuracies in %."""
+    found = {name: float(value) for name, value in CLAS_NUMBER.findall(text)}
+    values = {loss: found["loss"]} if "loss" in found else {}
+    if loss == "val_loss":
+        for name in {"top1", "top5"} & found.keys():
+            values[f"val_{name}"] = round(100 * found[name], 6)
+    return values
+
+
+def read_torchvision(log: RunLog, text: str) -> None:
+    """Read what torchvision's reference prints, and what prints alike."""
+    log.format = "torchvision's reference"
+    epoch, scale = 0, None  # scale: what makes per cent of " * Acc@1", once that is known
+    for line in text.splitlines():
+        if match := VISION_ARGUMENTS.search(line):
+            log.planned = int(match[1])
+        elif match := VISION_EPOCH.search(line) or PROD_EPOCH.search(line):
+            scale = _vision_scale(log, match)
+            if epoch != int(match[1]) + 1:
+                epoch = int(match[1]) + 1
+                log.begin(epoch)
+        elif match := VISION_EVAL.search(line):
+            own = log.average if match["average"] else log.epochs
+            own[epoch] = _vision_values(log, match, scale)
+    if not epoch:
+        log.planned = None  # only evaluated
+
+
+def _vision_scale(log: RunLog, match: re.Match) -> int:
+    """Return what makes per cent of the accuracies, from a line of training."""
+    if match.re is VISION_EPOCH:
+        return 1
+    log.format = "AlexNet-Prod"
+    return 1 if match[2] else 100
+
+
+def _vision_values(log: RunLog, match: re.Match, scale: int | None) -> dict[str, float]:
+    """Return the metrics of one evaluation. Raises UserError where their scale is not told."""
+    if not match["old"]:
+        scale = 1
+    elif scale is None:
+        raise UserError(
+            f"{show(log.file)}: has no line of training, which would tell whether its accuracies "
+            "are per cent; give the number itself as a run"
+        )
+    return {f"val_{name}": round(scale * float(match[name]), 6) for name in ("top1", "top5")}

@@ -1,0 +1,82 @@
+"""Files that are written whole or not at all, and what is told of one that cannot be."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from portproof.system.errors import UserError, first_line
+
+
+@contextmanager
+def replace_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.
+
+    The bytes are on the disk before the name is: after a crash `path` is the old file or the new
+    one, never half of one.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` the same file as `source`, whole or not at all, with no second copy if it can.
+
+    `source` may be replaced afterwards (never rewritten in place): `target` keeps the old contents.
+    """
+    with replace_whole(target) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(source, partial)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, partial)
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with replace_whole(path) as partial:
+        write_text(partial, json_text(value))
+
+
+def json_text(value: dict, indent: int | None = 2) -> str:
+    """Return `value` as JSON that ends its line; names that are no UTF-8 have surrogates in it."""
+    return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8, whatever the locale; what is none, in a file name, becomes JSON's escape."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_result(path: Path, value: dict) -> None:
+    """Write what a tool was asked for by --json FILE. Raises UserError where it cannot be."""
+    try:
+        write_json(path, value)
+    except OSError as error:
+        raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what a writer raises, such as on a full disk, into a UserError."""
+    try:
+        yield
+    except Exception as error:  # writers in C++ and Rust have error types of their own
+        raise UserError(
+            f"{path}: cannot be written ({reason(error)[0]}); free some space, or name another "
+            "folder"
+        ) from error
+
+
+def reason(error: Exception) -> tuple[str, int | None]:
+    """Return why a file could not be written, in words and as the system's number if it has one."""
+    known = error if isinstance(error, OSError) else error.__context__
+    return getattr(known, "strerror", None) or first_line(error), getattr(known, "errno", None)

@@ -1,0 +1,74 @@
+"""What every command line here has in common: mistakes are one line, numbers have limits."""
+
+import argparse
+import difflib
+from typing import Any, NoReturn
+
+from portproof.system import errors
+
+LARGEST_SEED = 2**63 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line on standard error, with exit status 2.
+
+    Descriptions are shown as they are written, and options must be written out: one that a later
+    version adds could not be told from an abbreviation.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        raw = argparse.RawDescriptionHelpFormatter
+        super().__init__(formatter_class=raw, allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        errors.fail(f"{message} (see --help)")
+
+    def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(self._unknown_option(unknown[0]))
+        return found
+
+    def _unknown_option(self, given: str) -> str:
+        if not given.startswith("-"):
+            return f"{given!r} belongs to no option"
+        name = given.split("=")[0]
+        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+        return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _number(kind, smallest, largest, unit="number"):
+    """Return an argparse type for a number within [smallest, largest]."""
+
+    def convert(text: str):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not smallest <= value <= largest:  # NaN fails the comparison too
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no {unit} from {smallest:g} to {largest:g}"
+            )
+        return value
+
+    return convert
+
+
+def whole(smallest: int, largest: int = 1_000_000):
+    """Return an argparse type for a whole number within [smallest, largest]."""
+    return _number(int, smallest, largest, "whole number")
+
+
+def real(smallest: float, largest: float):
+    """Return an argparse type for a number within [smallest, largest]."""
+    return _number(float, smallest, largest)
+
+
+def device(text: str) -> str:
+    """An argparse type for auto, cpu, gpu or gpu:NUMBER."""
+    kind, _, number = text.replace("cuda", "gpu").partition(":")
+    known = kind in ("auto", "cpu") and ":" not in text
+    known = known or (kind == "gpu" and (number.isdecimal() or ":" not in text))
+    if not known:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, gpu, gpu:NUMBER")
+    return kind + (f":{number}" if number else "")

@@ -1,0 +1,87 @@
+"""Errors that are the user's to mend: one clear line, exit status 2, never a traceback."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BAD_INPUT = 2
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+
+
+class RunError(Exception):
+    """A run that cannot go on, by no mistake of usage. Its text says what happened, and what to do.
+
+    Exit status 1.
+    """
+
+
+class UserError(Exception):
+    """Wrong usage or bad input. Its text says what is wrong, where, and what to do."""
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Call `main` and leave the process with its exit status; 2 and one line on a UserError."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
+    try:
+        status = main()
+    except UserError as error:
+        fail(str(error))
+    except RunError as error:
+        _tell(str(error))
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not any(words in str(error).lower() for words in OUT_OF_MEMORY):
+            raise
+        fail(
+            "out of memory; use a smaller --batch-size (with --accumulate N the step stays as "
+            "large), a smaller --image-size, or fewer --workers"
+        )
+    except OSError as error:
+        if error.errno not in FULL + NOT_WRITABLE:
+            raise
+        what = "free some space" if error.errno in FULL else "look at the disk and its rights"
+        fail(
+            f"{error.filename or 'the disk'}: cannot be written ({error.strerror}); {what}, then "
+            "go on by --resume auto"
+        )
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def fail(message: str) -> None:
+    """Print `message` as one line on standard error and leave with exit status 2."""
+    _tell(message)
+    sys.exit(BAD_INPUT)
+
+
+def _tell(message: str) -> None:
+    line = " ".join(part.strip() for part in message.splitlines() if part.strip())
+    print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
+
+
+def speak_once(rank: int) -> None:
+    """Silence the standard output of all processes of a job but the first."""
+    if rank > 0:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (it stays open)
+
+
+def show(path: str | Path) -> str:
+    """Return a file name on one line: line breaks and what cannot be printed as escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in str(path)
+    )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

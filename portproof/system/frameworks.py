@@ -1,0 +1,4 @@
+"""The two frameworks, and their names as people write them."""
+
+FRAMEWORKS = ("torch", "paddle")
+NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}

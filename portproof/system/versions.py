@@ -1,0 +1,16 @@
+"""The versions of the packages that decide a result."""
+
+import importlib.metadata
+
+PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow")
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of what is installed of the packages that decide a result."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

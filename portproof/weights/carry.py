@@ -1,0 +1,188 @@
+"""Carrying weights from the names and layout of one network to those of another, bit for bit."""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from portproof.networks import layer_types, matching
+from portproof.networks.matching import Key, Network
+from portproof.system.errors import UserError
+from portproof.system.frameworks import NAMES
+from portproof.weights.tensors import Tensor, Tensors, WeightsFile
+
+
+@dataclass(frozen=True)
+class Row:
+    """What happens to one tensor. A source of None is made anew; a target of None is left out."""
+
+    source: str | None
+    target: str | None
+    shape: tuple[int, ...]
+    action: str
+
+
+def with_twins(source: Tensors, network: Network) -> Tensors:
+    """Return `source` in the order of its network, tied tensors under all of their names.
+
+    A file may hold them under one name only.
+    """
+    held = {network.keys[name].tensor: source[name] for name in source if name in network.keys}
+    twins = {
+        name: source.get(name, held[key.tensor])
+        for name, key in network.keys.items()
+        if key.tensor in held
+    }
+    return twins | source
+
+
+def plan(
+    source: WeightsFile, source_net: Network, target_net: Network, pairs: dict[str, str]
+) -> list[Row]:
+    """Say for every tensor of source and target what happens to it.
+
+    `pairs` are layers that are partners whatever their names, torch's first. Raises UserError at
+    the first tensor that is missing, extra, misfitting or ambiguous.
+    """
+    check_source(source, source_net)
+    partners, tied = _partners(source_net, target_net, pairs)
+    rows = []
+    for name in source.tensors:
+        target = partners.get(name)
+        if target is None:
+            rows.append(_left_out(source_net.keys[name], tied))
+        else:
+            turned = source_net.keys[name].transposed != target_net.keys[target].transposed
+            action = "transposed" if turned else "copied"
+            rows.append(Row(name, target, target_net.keys[target].shape, action))
+    return rows + _made_anew(rows, target_net)
+
+
+def _partners(
+    source_net: Network, target_net: Network, pairs: dict[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the target's key of each source's key, and keys without one with their twins."""
+    if source_net is target_net:
+        return {key: key for key in source_net.keys}, {}
+    torch, paddle = source_net, target_net
+    if source_net.framework == "paddle":
+        torch, paddle = paddle, torch
+    match = matching.match(torch, paddle, pairs)
+    if match.troubles:
+        more = len(match.troubles) - 1
+        raise UserError(
+            f"the two networks do not fit: {match.troubles[0]}"
+            + (f"; and {more} more of this kind" if more else "")
+        )
+    if source_net.framework == "paddle":
+        return {paddle: torch for torch, paddle in match.keys.items()}, match.tied
+    return match.keys, match.tied
+
+
+def _left_out(key: Key, tied: dict[str, str]) -> Row:
+    counter = key.role == layer_types.COUNTER
+    why = "Paddle has no such counter" if counter else f"tied to {tied[key.key]}"
+    return Row(key.key, None, key.shape, f"left out: {why}")
+
+
+def _made_anew(rows: list[Row], target_net: Network) -> list[Row]:
+    """Return rows for the target's tensors that no row fills: twins of others, and counters."""
+    made = {target_net.keys[row.target].tensor: row for row in rows if row.target}
+    targets = {row.target for row in rows}
+    more = []
+    for name, key in target_net.keys.items():
+        if name in targets:
+            continue
+        if key.tensor in made:
+            twin = made[key.tensor]
+            more.append(replace(twin, target=name, action=f"{twin.action}, tied to {twin.target}"))
+        else:
+            more.append(Row(None, name, (), "set to 0"))  # a counter: `match` names all else
+    return more
+
+
+def check_source(source: WeightsFile, network: Network) -> None:
+    """Raise UserError, naming the key, where the file is not that of the network."""
+    optional = {key.key for key in network.keys.values() if key.role == layer_types.COUNTER}
+    held = source.tensors
+    missing = [name for name in network.keys if name not in held and name not in optional]
+    extra = [name for name in held if name not in network.keys]
+    for names, words in ((missing, "lacks"), (extra, "has, unknown to the network,")):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            hint = "name the network by --torch-model and --paddle-model"
+            raise UserError(f"{source.path} {words} {names[0]}{more}; {hint}, or mend the file")
+    for name, tensor in held.items():
+        key = network.keys[name]
+        shape = key.shape[::-1] if key.transposed else key.shape
+        if tensor.shape != shape:
+            raise UserError(
+                f"{source.path}: {name} is {list(tensor.shape)} in the file and {list(shape)} in "
+                "the network; give the network's arguments by --num-classes or --model-args"
+            )
+
+
+def check_tied(path: Path, held: Tensors, network: Network) -> None:
+    """Raise UserError where a network ties tensors for which the file holds unequal numbers.
+
+    `held` are the file's tensors by the network's names, in its layout.
+    """
+    first: dict[str, str] = {}
+    for name, key in network.keys.items():
+        other = first.setdefault(key.tensor, name) if name in held else name
+        if other != name and not held[name].has_same_bits(held[other]):
+            raise UserError(
+                f"{path}: {other} and {name} are one tensor in {NAMES[network.framework]}'s "
+                "network, and the file holds unequal numbers for them: another network's weights"
+            )
+
+
+def carry(rows: list[Row], source: Tensors, target: Network) -> Tensors:
+    """Return the tensors of the target, with its names and layout, in the order of its network.
+
+    They are views of the source's.
+    """
+    made = {}
+    for row in rows:
+        if row.target is None:
+            continue
+        if row.source is None:
+            made[row.target] = Tensor("I64", np.zeros((), np.int64))
+        else:
+            tensor = source[row.source]
+            made[row.target] = tensor.transposed() if "transposed" in row.action else tensor
+    return {name: made[name] for name in target.keys if name in made}
+
+
+def check_values(source: Tensors) -> list[str]:
+    """Return a warning for each tensor that holds NaN or infinity."""
+    warnings = []
+    for name, tensor in source.items():
+        count = tensor.count_not_finite()
+        tensor.release()
+        if count:
+            warnings.append(f"{name}: {count} of {tensor.array.size} values are NaN or infinite")
+    return warnings
+
+
+def check_space(result: Tensors, folder: Path, copies: int) -> None:
+    """Raise UserError where the disk of `folder` lacks room for the weights, so many times."""
+    needed = copies * sum(tensor.array.nbytes for tensor in result.values())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(
+            f"{folder.parent}: {free >> 20} MB are free and {needed >> 20} MB needed to write "
+            f"{copies} times the weights; free some, or name another folder"
+        )
+
+
+def check_written(target: Path, result: Tensors, written: Tensors) -> None:
+    """Raise UserError, naming the tensor, where what was read back is not what was written."""
+    for name in sorted(set(result) | set(written)):
+        if name not in result or name not in written:
+            raise UserError(f"{target}: {name} was lost or gained in writing; nothing is kept")
+        if not result[name].has_same_bits(written[name]):
+            raise UserError(f"{target}: {name} came back with other bits; nothing is kept")
+        result[name].release()
+        written[name].release()

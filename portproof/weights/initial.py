@@ -1,0 +1,144 @@
+"""The weights that a comparison gives to both networks: from files, or drawn."""
+
+import zlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from portproof.networks import layer_types
+from portproof.networks.matching import Key, Match, Network
+from portproof.system.errors import UserError
+from portproof.weights import tensors
+from portproof.weights.carry import check_source
+from portproof.weights.tensors import Tensors, WeightsFile
+
+KEEPING = 2**0.5  # gain with which a layer and its ReLU keep the scale of what flows through
+
+
+@dataclass
+class Weights:
+    """What each side is given, by its own names, float32, torch's layout."""
+
+    source: str  # where they are from
+    held: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def give_weights(
+    files: dict[str, WeightsFile],
+    networks: dict[str, Network],
+    match: Match,
+    seed: int,
+    gain: float = KEEPING,
+) -> Weights:
+    """Return the weights of each side.
+
+    From one file both sides get the same; from two each gets its own, as it is; from none both get
+    the same drawn ones. Raises UserError where the one file is not its network's.
+    """
+    if len(files) == 2:
+        held = {name: to_float32(file.tensors, networks[name]) for name, file in files.items()}
+        return Weights(" and ".join(str(file.path) for file in files.values()), held)
+    framework = next(iter(files), "torch")
+    network = networks[framework]
+    weights = Weights(f"drawn from seed {seed}")
+    if files:
+        file = files[framework]
+        weights.source = str(file.path)
+        own = _read_sound(file, network)
+        if any(tensor.dtype == "F64" for tensor in file.tensors.values()):
+            weights.notes.append(f"{file.path} is rounded to float32, the same for both")
+    else:
+        own = draw_weights(network, seed, gain)
+    other = networks["paddle" if framework == "torch" else "torch"]
+    pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
+    shared = {pairs[key]: array for key, array in own.items() if key in pairs}
+    theirs = draw_weights(other, seed, gain, shared)
+    for key in other.keys.values():
+        if key.tied in theirs:
+            theirs[key.key] = theirs[key.tied]
+    weights.held = {framework: own, other.framework: theirs}
+    return weights
+
+
+def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
+    """Return a file's weights. Raises UserError where they are not the network's, or not finite."""
+    check_source(file, network)
+    weights = to_float32(file.tensors, network)
+    spoilt = [key for key, array in weights.items() if not np.isfinite(array).all()]
+    if spoilt:  # frameworks carry NaN on in ways of their own
+        raise UserError(
+            f"{file.path}: {spoilt[0]} holds NaN or infinity, with which nothing can be compared; "
+            "give the weights of a run that has not diverged"
+        )
+    return weights
+
+
+def draw_weights(
+    network: Network,
+    seed: int,
+    gain: float = KEEPING,
+    given: dict[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
+    """Draw weights, float32, torch's layout, that keep the scale of what flows through.
+
+    `gain` is their deviation times the square root of a layer's inputs. What is `given` stays.
+    None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
+    """
+    drawn = {}
+    for key in network.keys.values():
+        if given and key.key in given:
+            drawn[key.key] = given[key.key]
+        else:
+            drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
+    return drawn
+
+
+def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
+    if key.role == layer_types.COUNTER:
+        return np.zeros(key.shape, np.int64)
+    words = np.array([seed, zlib.crc32(key.key.encode())], dtype=np.uint64)
+    generator = np.random.Generator(np.random.Philox(key=words))
+    if key.role == "running_var" or ("Norm" in key.kind and key.role == "weight"):
+        drawn = generator.uniform(0.5, 1.5, key.shape)
+    elif len(key.shape) > 1:
+        fan_in = int(np.prod(key.shape[1:]))
+        drawn = generator.standard_normal(key.shape)
+        drawn *= gain
+        drawn /= np.sqrt(fan_in)
+    else:
+        drawn = generator.standard_normal(key.shape) * 0.1
+    return drawn.astype(np.float32)
+
+
+def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
+    """Return a file's weights as float32 in torch's layout; whole numbers stay what they are."""
+    found = {}
+    for name, tensor in weights.items():
+        key = network.keys.get(name)
+        floats = tensor.dtype in tensors.FLOATS
+        array = tensor.as_float64().astype(np.float32) if floats else np.array(tensor.array)
+        found[name] = array.T if key is not None and key.transposed and array.ndim == 2 else array
+    return found
+
+
+def count_same(
+    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
+) -> tuple[int, int]:
+    """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
+    same = [
+        held["torch"][torch].size
+        for torch, paddle in match.keys.items()
+        if torch in held["torch"]
+        and paddle in held["paddle"]
+        and np.array_equal(held["torch"][torch], held["paddle"][paddle], equal_nan=True)
+    ]
+    return len(same), sum(same)
+
+
+def native(network: Network, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the weights of one side in its own layout."""
+    return {
+        name: array.T if name in network.keys and network.keys[name].transposed else array
+        for name, array in weights.items()
+    }

@@ -1,0 +1,171 @@
+"""Weights as bits: tensors with the dtype they have in a file, whether NumPy knows it or not.
+
+The neutral format is safetensors (https://huggingface.co/docs/safetensors) in torch's layout. NumPy
+has no bfloat16, so such a tensor is kept as the unsigned integers of its bits; nothing here needs
+its values, only to copy, transpose and compare them.
+"""
+
+import json
+import math
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from portproof.system.errors import UserError, first_line
+
+# The name in the file -> NumPy's dtype.
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "uint16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+FLOATS = ("F64", "F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, eq=False)
+class Tensor:
+    """One tensor of a file: the dtype's name in safetensors, and the array that holds its bits."""
+
+    dtype: str
+    array: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    def transposed(self) -> "Tensor":
+        """Return the tensor with its axes exchanged, a view."""
+        return Tensor(self.dtype, self.array.T)
+
+    def release(self) -> None:
+        """Give back the memory that a mapped tensor took as it was looked at; it stays usable."""
+        owner = self.array
+        while owner is not None and not isinstance(owner, mmap.mmap):
+            owner = getattr(owner, "base", None)
+        if owner is not None:
+            owner.madvise(mmap.MADV_DONTNEED)
+
+    def has_same_bits(self, other: "Tensor") -> bool:
+        """Say whether both have the same dtype, shape and bits; NaN equals itself here."""
+        if self.dtype != other.dtype or self.shape != other.shape:
+            return False
+        return np.array_equal(_bits(self.array), _bits(other.array))
+
+    def count_not_finite(self) -> int:
+        """Return how many elements are NaN or infinite."""
+        if self.dtype == "BF16":  # infinite or NaN: all eight bits of the exponent are set
+            return int(np.count_nonzero((self.array & 0x7F80) == 0x7F80))
+        if self.dtype not in FLOATS:
+            return 0
+        return int(self.array.size - np.count_nonzero(np.isfinite(self.array)))
+
+    def as_float64(self) -> np.ndarray:
+        """Return the values, exactly, as float64."""
+        if self.dtype == "BF16":  # a bfloat16 is the upper half of a float32
+            return (self.array.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+        return self.array.astype(np.float64)
+
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFile:
+    """A weights file of any kind, its names and layout as they are in it."""
+
+    path: Path  # as its user names it
+    staged: Path  # the same as a .safetensors
+    tensors: Tensors
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return array.view(f"u{array.dtype.itemsize}")
+
+
+def from_array(array: np.ndarray) -> Tensor:
+    """Return an array as a tensor; uint16 is taken for bfloat16, as Paddle means it.
+
+    Raises UserError for a dtype that weights do not have.
+    """
+    for name, dtype in DTYPES.items():
+        if array.dtype == dtype:
+            return Tensor(name, array)
+    raise UserError(f"its dtype {array.dtype} is none that weights have")
+
+
+def read(path: Path, given: Path | None = None) -> Tensors:
+    """Return the tensors of a .safetensors file, mapped from the disk rather than read.
+
+    Raises UserError where the file is damaged or of another kind; it speaks of the file `given`
+    where `path` was made from that.
+    """
+    from safetensors import SafetensorError, safe_open  # a worker's interpreter may lack it
+
+    shown = given or path
+    try:
+        with safe_open(path, framework="numpy"):  # checks the header and every offset
+            pass
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            f"{shown}: cannot be loaded as safetensors ({first_line(error)}); it is damaged "
+            "or of another kind"
+        ) from error
+    return read_own(path, shown)
+
+
+def read_own(path: Path, shown: Path | None = None) -> Tensors:
+    """Return the tensors of a file that `write` has written, or that is known to be intact.
+
+    Raises UserError at a dtype that weights do not have; it speaks of the file `shown`.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] not in DTYPES:
+            raise UserError(
+                f"{shown or path}: {name} has the dtype {entry['dtype']}, none that weights have"
+            )
+        dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
+        offset = 8 + length + entry["data_offsets"][0]
+        empty = 0 in shape
+        array = (
+            np.empty(shape, dtype)
+            if empty
+            else np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
+        )
+        tensors[name] = Tensor(entry["dtype"], array)
+    return tensors
+
+
+def write(path: Path, tensors: Tensors) -> None:
+    """Write tensors as a .safetensors file, one after the other. Raises OSError."""
+    # Wide numbers first, so that each lies at a multiple of its size.
+    names = sorted(tensors, key=lambda name: -tensors[name].array.itemsize)
+    header, end = {}, 0
+    for name in names:
+        array = tensors[name].array
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": tensors[name].dtype,
+            "shape": array.shape,
+            "data_offsets": [start, end],
+        }
+    encoded = json.dumps(header).encode()
+    encoded = encoded.ljust(8 * math.ceil(len(encoded) / 8))
+    with open(path, "wb") as file:
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
+        for name in names:
+            file.write(np.ascontiguousarray(tensors[name].array).reshape(-1).view(np.uint8))
+            tensors[name].release()

@@ -1,0 +1,216 @@
+"""What a worker did before, kept by the content of all that it depends on.
+
+A key is the SHA-256 of the code that runs (the port file and the worker, and what these import), of
+the request with every file's content in place of its path, and of the versions. The oldest records
+are dropped.
+"""
+
+import ast
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from portproof.system.user_cache import user_cache
+from portproof.system.versions import package_versions
+from portproof.worker.client import Side
+
+MOST = 400  # records
+LARGEST = 64 << 20  # bytes; a record that is larger is not kept
+FEW = 2000  # files of a folder that are read; of more, names, sizes and times stand for them
+PACKAGE = Path(__file__).resolve().parents[1]
+WORKER = [PACKAGE / "worker" / "requests.py", PACKAGE / "worker" / "server.py"]
+INSTALLED = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
+
+
+class Records:
+    """The records in a folder; none named: in the user's cache."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or user_cache() / "records"
+
+    def key(self, side: Side, part: str, request: dict[str, Any]) -> str:
+        """Return the key of a part of a request to a side."""
+        backend = PACKAGE / "backends" / f"{side.framework}.py"
+        content = {
+            "code": code_digest(side.port.resolve(), [*WORKER, backend]),
+            "command": side.python,
+            "versions": package_versions(),
+            "part": part,
+            "settings": with_contents(side.settings),
+            "request": with_contents(request),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def find(self, key: str) -> Path | None:
+        """Return the folder of a record, or None."""
+        folder = self.folder / key
+        if not (folder / "complete").exists():
+            return None
+        try:
+            os.utime(folder)  # the oldest are dropped
+        except FileNotFoundError:  # another process has just done so
+            return None
+        return folder
+
+    def keep(self, key: str, folder: Path) -> None:
+        """Copy what a worker wrote into the records, atomically."""
+        files = [
+            path for path in folder.iterdir() if path.is_file() and path.name != "request.json"
+        ]
+        if sum(path.stat().st_size for path in files) > LARGEST:
+            return
+        partial = self.folder / f".{key}.{os.getpid()}"
+        partial.mkdir(parents=True, exist_ok=True)
+        for path in files:
+            shutil.copyfile(path, partial / path.name)
+        (partial / "complete").touch()
+        try:
+            os.rename(partial, self.folder / key)
+        except OSError:  # it is there already
+            shutil.rmtree(partial)
+        for old in self._newest_first()[MOST:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _newest_first(self) -> list[Path]:
+        """Return the records by age; other processes may drop some at the same time."""
+        ages = []
+        for entry in os.scandir(self.folder):
+            with contextlib.suppress(FileNotFoundError):
+                if not entry.name.startswith("."):  # half of one
+                    ages.append((entry.stat().st_mtime, Path(entry.path)))
+        return [path for _, path in sorted(ages, reverse=True)]
+
+
+# ---- code ----
+
+
+def code_digest(port: Path, entries: list[Path]) -> str:
+    """Return the SHA-256 of a port file, of `entries`, and of all that these import.
+
+    What lies in the interpreter's own folders is told by its version. Files beside the port count
+    by their names from there, so that a copy elsewhere is the same.
+    """
+    sha = hashlib.sha256()
+    for file in sorted(imported_files([port, *entries], port.parent)):
+        is_beside = file.is_relative_to(port.parent)
+        sha.update(str(file.relative_to(port.parent) if is_beside else file).encode())
+        sha.update(file_digest(str(file), *stamp(file)).encode())
+    return sha.hexdigest()
+
+
+def imported_files(entries: list[Path], folder: Path) -> set[Path]:
+    """Return the files that these import, directly or not, and they themselves."""
+    files, waiting = set(), list(entries)
+    while waiting:
+        file = waiting.pop()
+        if file in files or not file.is_file():
+            continue
+        files.add(file)
+        for name in imported_names(str(file), *stamp(file)):
+            found = find_module(name, folder)
+            if found is not None:
+                waiting.append(found)
+    return files
+
+
+@functools.lru_cache(maxsize=10_000)
+def imported_names(file: str, size: int, time: int) -> list[str]:
+    """Return the modules that a file may import, with those that may be names in them."""
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except SyntaxError:
+        return []
+    return list(dict.fromkeys(names_in(tree)))
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def find_module(name: str, folder: Path) -> Path | None:
+    """Return the file of a module: beside the port, or where this interpreter finds it.
+
+    None where it is installed, built in or not there.
+    """
+    path = folder.joinpath(*name.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    top, *rest = name.split(".")
+    root = top_folder(top)
+    if root is None:
+        return None
+    path = root.joinpath(*rest)
+    if not rest:
+        return root / "__init__.py" if root.is_dir() else root
+    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
+
+
+@functools.lru_cache(maxsize=1000)
+def top_folder(name: str) -> Path | None:
+    """Return the folder of a package, or the file of a module, that is not installed."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.origin or spec.origin in ("built-in", "frozen"):
+        return None
+    origin = Path(spec.origin).resolve()
+    if any(installed in origin.parents for installed in INSTALLED):
+        return None
+    return origin.parent if origin.name == "__init__.py" else origin
+
+
+# ---- content ----
+
+
+def with_contents(value: Any) -> Any:
+    """Exchange the names of files and folders for digests of what is in them."""
+    if isinstance(value, dict):
+        return {name: with_contents(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [with_contents(item) for item in value]
+    if isinstance(value, str) and os.sep in value and Path(value).exists():
+        path = Path(value)
+        return folder_digest(path) if path.is_dir() else file_digest(str(path), *stamp(path))
+    return value
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the SHA-256 of the names and contents of a folder's files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sha = hashlib.sha256()
+    for path in files:
+        sha.update(str(path.relative_to(folder)).encode())
+        times = stamp(path)
+        sha.update((file_digest(str(path), *times) if len(files) <= FEW else str(times)).encode())
+    return sha.hexdigest()
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Return the size and the time of a file."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=10_000)
+def file_digest(path: str, size: int, time: int) -> str:
+    """Return the SHA-256 of a file; size and time tell whether it has changed since."""
+    sha = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()

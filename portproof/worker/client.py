@@ -1,0 +1,259 @@
+"""Ask a worker. Each framework runs in a process of its own; the tools run in neither."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from portproof.system import errors
+from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.processor import available_cores
+
+START = Path(__file__).with_name("start.py")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One framework's half of a comparison: a port, or a network that is none of a port's.
+
+    A `model` has a `name`, MODULE:CALLABLE, and `arguments`.
+    """
+
+    framework: str
+    port: Path | None
+    model: dict[str, Any] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)  # of the port
+    environment: dict[str, str] = field(default_factory=dict)  # more than this process's own
+    own_files: tuple[str, ...] = ()  # beside the port, those that its user writes; none: all
+    is_original: bool = False  # it is what the other side is held to
+
+    @property
+    def python(self) -> str:
+        """The interpreter: TORCH_PYTHON or PADDLE_PYTHON where set, else the one that runs this."""
+        return os.environ.get(f"{self.framework.upper()}_PYTHON") or sys.executable
+
+    def ask(self, folder: Path, **parts: dict[str, Any]) -> dict[str, Any]:
+        """Run parts of a request with their settings; return what each reports.
+
+        Files that a part writes lie in `folder`, which is made. Raises UserError with the worker's
+        own words where it fails.
+        """
+        if self.model is None and not self.port.is_file():
+            raise UserError(f"{self.port}: there is no such port file")
+        folder.mkdir(parents=True)
+        request = {"settings": self.settings, "network": self.model, **parts}
+        if self.model is None:
+            request["port"] = str(self.port.resolve())
+        file = folder / "request.json"
+        file.write_text(json.dumps(request))
+        if _kept is None or self.environment:
+            self._ask_once(file, folder)
+        else:
+            _process_of(self).ask(file, folder)
+        reports = {}
+        for part in parts:
+            file = folder / f"{part}.json"
+            if file.exists():
+                reports[part] = json.loads(file.read_text())
+        return reports
+
+    @property
+    def folder(self) -> Path:
+        """Where the port and its sources lie."""
+        return self.port.parent
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What starts a worker."""
+        return self.python, str(START), self.framework
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells apart the workers that are kept: each has one port at most."""
+        return *self.command, str(self.port.resolve()) if self.model is None else ""
+
+    def _ask_once(self, request: Path, folder: Path) -> None:
+        done = subprocess.run(
+            [*self.command, str(request), str(folder)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=settings() | self.environment,
+        )
+        if done.returncode == errors.BAD_INPUT:
+            last = _last_line(done.stderr)
+            raise UserError(last.partition("error: ")[2] or last)
+        if done.returncode:
+            raise UserError(self.failure(self._last_words(done.stderr), done.returncode))
+
+    def _last_words(self, stderr: str) -> str:
+        last = _last_line(stderr)
+        return last + self._place(stderr) if last else ""
+
+    def _place(self, stderr: str) -> str:
+        """Return, in brackets, the line beside the port on which the last traceback ends."""
+        trace = stderr.rpartition("Traceback (most recent call last)")[2]
+        places = re.findall(r'File "(.+?)", line (\d+)', trace)
+        if self.port is None:
+            return ""
+        own = [place for place in places if self.folder.resolve() in Path(place[0]).parents]
+        return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
+
+    def failure(self, said: str, status: int | None = None) -> str:
+        """Return what to tell of a worker that failed: its own last words, or how it ended."""
+        if status is not None and status < 0:
+            reason = "out of memory?" if status == -signal.SIGKILL else said
+            said = f"killed by signal {-status}" + (f" ({reason})" if reason else "")
+        said = said or f"it ended with status {status}"
+        of = f"{self.folder.name}/{self.port.name}" if self.model is None else self.model["name"]
+        return f"{NAMES[self.framework]} could not run {of}: {said}"
+
+
+def _last_line(text: str) -> str:
+    """Return the line that says what went wrong: the first of an exception, or the last of all."""
+    _, traceback, end = text.rpartition("Traceback (most recent call last)")
+    raised = re.search(r"^(?:\[rank\d+\]: *)?((?:\w+\.)*\w*Error: *\S.{19,})$", end, re.MULTILINE)
+    if traceback and raised:
+        return raised[1]
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def settings() -> dict[str, str]:
+    """Return what lets two sides that answer at the same time take little; the user's own stays.
+
+    More threads than cores would wait for each other, spinning. Large pages (where the system has
+    them on request) are cleared in large steps; the C library reads this once, as it starts.
+    https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
+    """
+    threads = max(available_cores() // len(FRAMEWORKS), 1)
+    own = {"OMP_NUM_THREADS": str(threads), "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    return own | os.environ
+
+
+class _Process:
+    """A worker that stays alive between requests."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115, closed in close()
+        self.process = subprocess.Popen(
+            side.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            text=True,
+            env=settings(),
+            start_new_session=True,  # a group of its own: close() ends its workers too
+        )
+
+    def ask(self, request: Path, folder: Path) -> None:
+        try:
+            print(json.dumps([str(request), str(folder)]), file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:  # it has ended
+            status = self.process.wait()
+            _kept.pop(self.side.key, None)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            raise UserError(self.side.failure(self.side._last_words(self._read_said()), status))
+        reply = json.loads(line)
+        if reply["error"]:
+            if reply["is_users"]:
+                raise UserError(reply["error"])
+            place = self.side._place(self._read_said())
+            raise UserError(self.side.failure(reply["error"] + place))
+
+    def _read_said(self) -> str:
+        """Return what the worker has written to standard error, without moving its place there."""
+        file = self.said.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    def close(self) -> None:
+        """End the worker and the processes that it has started, such as workers of a loader."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.said.close()
+
+
+MOST_KEPT = 4  # a framework takes half a gigabyte; no more than two answer at a time
+_kept: dict[tuple[str, ...], _Process] | None = None
+
+
+def _process_of(side: Side) -> _Process:
+    """Return the side's process, the last to be ended when there are more than MOST_KEPT."""
+    process = _kept.pop(side.key, None) or _Process(side)
+    _kept[side.key] = process
+    while len(_kept) > MOST_KEPT:
+        _kept.pop(next(iter(_kept))).close()
+    return process
+
+
+@contextmanager
+def kept_running() -> Iterator[None]:
+    """Within, a worker that has been started answers every later request too, and ends at last."""
+    global _kept
+    if _kept is not None:  # within another of these, which ends them
+        yield
+        return
+    _kept = {}
+    try:
+        yield
+    finally:
+        for process in _kept.values():
+            process.close()
+        _kept = None
+
+
+def ask_both(
+    sides: list[Side],
+    folder: Path | list[Path],
+    requests: list[dict],
+    answered: Callable[[Side, Path], None] = lambda side, folder: None,
+) -> list[dict[str, Any]]:
+    """Ask several sides at the same time, each in its own folder within `folder`, or in these.
+
+    `answered` is called of each one as soon as it has answered, whatever becomes of the others.
+    """
+    folders = folder if isinstance(folder, list) else [folder / side.framework for side in sides]
+
+    def ask(side: Side, own: Path, request: dict) -> dict[str, Any]:
+        reports = side.ask(own, **request)
+        answered(side, own)
+        return reports
+
+    with ThreadPoolExecutor(len(sides)) as pool:
+        waiting = [
+            pool.submit(ask, side, own, request)
+            for side, own, request in zip(sides, folders, requests, strict=True)
+        ]
+        return [result.result() for result in waiting]
+
+
+def to_mend(sides: dict[str, Side]) -> str:
+    """Return the side that is to be mended: the one that is no original, or Paddle's."""
+    only_torch = sides["paddle"].is_original and not sides["torch"].is_original
+    return "torch" if only_torch else "paddle"
+
+
+@contextmanager
+def scratch(near: Path | None = None) -> Iterator[Path]:
+    """Give a folder for temporary files, emptied at the end. `near`: on the disk of this path."""
+    with tempfile.TemporaryDirectory(prefix=".tools-", dir=near) as folder:
+        yield Path(folder)

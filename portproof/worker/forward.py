@@ -1,0 +1,220 @@
+"""A network seen from outside: its layers, its weights, and what each layer gives, in order."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from portproof.files import state
+from portproof.numeric.randomness import dropout_mask
+from portproof.worker.source import describe_error, is_users, user_line
+
+
+def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
+    """Return the layers that compute something themselves, by their path in the model.
+
+    These have no layers in them, or are the framework's own (an attention layer, say).
+    """
+    return {
+        path: layer
+        for path, layer in backend.named_layers(model).items()
+        if not any(layer.children())
+        or (backend.is_frameworks(layer) and type(layer) not in backend.CONTAINERS)
+    }
+
+
+def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
+    """Return every tensor of the state dict and every layer, ready for JSON.
+
+    Shapes are the framework's own. `tied` names the first key that is the same tensor.
+    """
+    layers = backend.named_layers(model, duplicates=True)
+    buffers = backend.buffer_names(model)
+    first_keys, keys = {}, []
+    for key, value in backend.state(model).items():
+        path, _, role = key.rpartition(".")
+        first = first_keys.setdefault(id(value), key)
+        keys.append(
+            {
+                "key": key,
+                "layer": path,
+                "role": role,
+                "kind": backend.kind(layers[path]) if path in layers else "",
+                "layout": backend.layout(layers.get(path)),
+                "shape": list(value.shape),
+                "parameter": key not in buffers,
+                "tied": None if first == key else first,
+            }
+        )
+    rows = [
+        {"layer": path, "kind": backend.kind(layer), "settings": settings(layer)}
+        for path, layer in leaves(backend, model).items()
+    ]
+    return {"keys": keys, "layers": rows, "files": source_files(backend, model)}
+
+
+def source_files(backend: ModuleType, model: Any) -> list[str]:
+    """Return the files of the user's own classes of layers, that of the whole model first."""
+    classes = dict.fromkeys(type(layer) for layer in backend.named_layers(model).values())
+    files = dict.fromkeys(
+        getattr(sys.modules.get(cls.__module__), "__file__", None) for cls in classes
+    )
+    return [file for file in files if file and is_users(file, backend)]
+
+
+def settings(layer: Any) -> dict[str, Any]:
+    """Return the plain attributes of a layer: kernel_size, stride, eps, training and the like."""
+    return {
+        name.lstrip("_"): list(value) if isinstance(value, tuple) else value
+        for name, value in vars(layer).items()
+        if isinstance(value, (bool, int, float, str, tuple, list, type(None)))
+    }
+
+
+@contextmanager
+def origins(backend: ModuleType) -> Iterator[dict[int, str | None]]:
+    """Give a dict that comes to say, by id, on which line each layer made within was made."""
+    lines: dict[int, str | None] = {}
+
+    def note(made: Any) -> None:
+        lines[id(made)] = user_line(backend, made)
+
+    with backend.noting_made(note):
+        yield lines
+
+
+def load_by_name(backend: ModuleType, model: Any, weights: dict[str, np.ndarray]) -> None:
+    """Load the weights whose names and shapes are the model's; the rest stays as it was.
+
+    So do whole numbers, such as places in a table, for which others would be drawn.
+    """
+    kept = backend.state(model)
+    fitting = {
+        name: backend.to_tensor(array)
+        for name, array in weights.items()
+        if name in kept
+        and list(kept[name].shape) == list(array.shape)
+        and backend.is_floating(kept[name]) == (array.dtype.kind == "f")
+    }
+    backend.load_state(model, fitting)
+
+
+def digests(backend: ModuleType, model: Any) -> dict[str, str]:
+    """Return the SHA-256 of each tensor's bytes, in the framework's own layout."""
+    tensors = backend.state(model).items()
+    return state.digests({name: backend.to_numpy(value) for name, value in tensors})
+
+
+@dataclass
+class Pass:
+    """One forward pass to record.
+
+    `folder`: for a .npy file of each tensor; None: the calls alone are of interest. `forced` names
+    files by the number of a call: after what the call gave has been written, these take its place,
+    so that every layer works on the same numbers whatever came before it.
+    """
+
+    folder: Path | None = None
+    with_inputs: bool = False
+    forced: dict[str, list[str]] = field(default_factory=dict)
+    seed: int = 0  # of the dropout masks
+
+
+class PassRecorder:
+    """Notes the calls of layers, dropouts and functions in one forward pass of a network."""
+
+    def __init__(self, backend: ModuleType, plan: Pass) -> None:
+        self.backend, self.plan = backend, plan
+        self.calls: list[dict] = []
+        self.started: list[tuple[str | None, list[str], str]] = []  # line, input files, path
+        self.dropouts: list[dict] = []
+        self.functions: list[dict] = []
+        self.masks_drawn = self.written = 0
+
+    def run(self, model: Any, inputs: Any) -> dict[str, Any]:
+        """Run the model; return its calls, dropouts, functions, outputs, and what stopped it.
+
+        Calls come in order, each with its layer, mode, line and files; dropouts with the number of
+        calls before them and the layer that did it; functions are those that no layer called.
+        """
+        backend = self.backend
+        if self.plan.folder:
+            self.plan.folder.mkdir(parents=True)
+        error, stopped, outputs = None, None, []
+        removers = [self.watch(path, layer) for path, layer in leaves(backend, model).items()]
+        with (
+            backend.no_grad(),
+            backend.shared_dropout(self.mask, self.note_dropout),
+            backend.noted_functions(self.note_function),
+        ):
+            try:
+                outputs = self.write(model(inputs))
+            except Exception as raised:  # whatever the network raises is a finding
+                error = describe_error(raised, backend)
+                if self.started:
+                    _, files, path = self.started[-1]
+                    stopped = {"layer": path, "inputs": files}
+            finally:
+                for remove in removers:
+                    remove()
+        return {
+            "calls": self.calls,
+            "dropouts": self.dropouts,
+            "functions": self.functions,
+            "outputs": outputs,
+            "error": error,
+            "stopped": stopped,
+        }
+
+    def watch(self, path: str, layer: Any) -> Callable[[], None]:
+        """Set the hooks of one layer; return what removes them."""
+        backend = self.backend
+
+        def before(values: Any) -> None:
+            files = self.write(values) if self.plan.with_inputs else []
+            self.started.append((user_line(backend), files, path))
+
+        def after(values: Any) -> Any:
+            line, files, _ = self.started.pop()
+            call = {"layer": path, "kind": backend.kind(layer), "training": layer.training}
+            forced = self.plan.forced.get(str(len(self.calls)))
+            self.calls.append(
+                {**call, "line": line, "inputs": files, "outputs": self.write(values)}
+            )
+            if forced is None:
+                return None
+            arrays = (backend.to_tensor(np.load(file)) for file in forced)
+            return backend.exchange(values, iter(list(arrays)))
+
+        return backend.on_layer(layer, before, after)
+
+    def write(self, value: Any) -> list[str]:
+        """Write the tensors of a value; return the files, from the folder's own folder."""
+        files, folder = [], self.plan.folder
+        for tensor in self.backend.tensors(value) if folder else []:
+            files.append(f"{folder.name}/{self.written:05d}.npy")
+            np.save(folder.parent / files[-1], self.backend.to_numpy(tensor))
+            self.written += 1
+        return files
+
+    def mask(self, shape: list[int], p: float) -> np.ndarray:
+        """Return which units the next dropout keeps."""
+        number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
+        return dropout_mask(self.plan.seed, 0, number, shape, p)
+
+    def note_dropout(self, dropout: dict) -> None:
+        """Keep what a dropout was asked for, and where."""
+        layer = self.started[-1][2] if self.started else None
+        line = user_line(self.backend)
+        self.dropouts.append({"calls": len(self.calls), "layer": layer, **dropout, "line": line})
+
+    def note_function(self, function: dict) -> None:
+        """Keep what a function was asked for, if no layer called it."""
+        if not self.started:
+            line = user_line(self.backend)
+            self.functions.append({"calls": len(self.calls), **function, "line": line})

@@ -1,0 +1,51 @@
+"""One request to a worker: of which port, or which network, with what settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from portproof.system.errors import UserError
+from portproof.worker.drive import drive
+from portproof.worker.port_file import PortFile, make_network
+from portproof.worker.recorder import Watcher
+
+
+@dataclass
+class Job:
+    """What the parts of a request share.
+
+    `network`: {"name": MODULE:CALLABLE, "arguments": {...}} of one that is none of the port's.
+    """
+
+    backend: ModuleType
+    folder: Path  # for what is written
+    port_file: PortFile | None
+    settings: dict[str, Any]
+    network: dict[str, Any] | None = None
+
+    @property
+    def port(self) -> PortFile:
+        """The port. Raises UserError where the request names none."""
+        if self.port_file is None:
+            raise UserError("this needs a port file, and none is named")
+        return self.port_file
+
+    def make_network(self, **settings: Any) -> Any:
+        """Return the network, freshly initialized: the port's, or the one that is named."""
+        if self.network is not None:
+            return make_network(self.network["name"], self.network["arguments"], self.backend)
+        return self.port.model(self.settings | settings)
+
+    def watch(self, watcher: Watcher, dtype: str, **settings: Any) -> dict[str, Any]:
+        """Run the port's loop from its start with a watcher; return what that reports."""
+        output = {"output_dir": str(self.folder / "run")}
+        with watcher.watching(dtype):
+            self.train(watcher, self.settings | output | settings)
+        return watcher.report()
+
+    def train(self, watcher: Watcher | None, settings: dict[str, Any]) -> Any:
+        """Run the port's loop, or where it has none the one that its parts make."""
+        if self.port.has("train"):
+            return self.port.train(watcher, settings)
+        return drive(self.port, self.backend, watcher, settings)

@@ -1,0 +1,132 @@
+"""What is asked of a network and its weights: a function for each part of a request."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.system.atomic import writing
+from portproof.system.errors import UserError
+from portproof.weights import tensors
+from portproof.worker import forward
+from portproof.worker.drive import load_weights as load_weights_of_port
+from portproof.worker.job import Job
+from portproof.worker.source import describe_error
+
+
+def record_read(job: Job, path: str) -> dict[str, Any]:
+    """Write a weights file of this framework as read.safetensors, every bit as it is."""
+    weights = {}
+    for name, value in job.backend.read_weights(Path(path)).items():
+        try:
+            weights[name] = job.backend.to_bits(value)
+        except UserError as error:
+            raise UserError(f"{path}: {name}: {error}") from error
+    file = job.folder / "read.safetensors"
+    with writing(file):
+        tensors.write(file, weights)
+    return {}
+
+
+def record_write(job: Job, source: str, path: str) -> dict[str, Any]:
+    """Write a .safetensors as a file of this framework, and read that back."""
+    with writing(Path(path)):
+        job.backend.write_weights(Path(path), tensors.read_own(Path(source)))
+    return record_read(job, path)
+
+
+def record_describe(
+    job: Job,
+    input_shape: list[int] | None = None,
+    dtype: str = "float32",
+    named_as: list[str] | None = None,
+    fitted_to: str | None = None,
+) -> dict[str, Any]:
+    """Describe the network's tensors and layers.
+
+    It is run too where `input_shape` is given and its layers have other names than `named_as`. The
+    port's network is the one that fits the .safetensors file `fitted_to`.
+    """
+    backend = job.backend
+    fitted = {"fitted_to": fitted_to} if fitted_to else {}
+    network = make_empty(job, fitted)
+    report = forward.describe(backend, network)
+    names = {key["layer"] for key in report["keys"] if not key["tied"]}
+    if input_shape and names != set(named_as or ()):
+        run = backend.run_empty(network, input_shape, dtype, lambda *both: calls(job, *both))
+        if run is None or run["error"]:  # its way depends on values
+            inputs = backend.to_tensor(np.zeros(input_shape, dtype))
+            run = calls(job, job.make_network(**fitted), inputs)
+        report |= {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
+    return report
+
+
+def make_empty(job: Job, settings: dict[str, Any]) -> Any:
+    """Make a network of which only the shapes are wanted: without values, where that can be."""
+    try:
+        return job.backend.make_empty(lambda: job.make_network(**settings))
+    except Exception:  # it works with its values as it is made
+        return job.make_network(**settings)
+
+
+def calls(job: Job, network: Any, inputs: Any) -> dict[str, Any]:
+    """Run a network in evaluation mode; return its calls, of which nothing is written."""
+    network.eval()
+    return forward.PassRecorder(job.backend, forward.Pass()).run(network, inputs)
+
+
+def record_forward(
+    job: Job, weights: str, by_port: bool, passes: list[dict[str, Any]], seed: int = 0
+) -> dict[str, Any]:
+    """Note what each layer gives, in passes that have a name, an input, a dtype and a mode.
+
+    The weights are loaded as the port does it, or what fits by its name.
+    """
+    backend = job.backend
+    with forward.origins(backend) as made:
+        network = job.make_network()
+    error = load_weights(job, network, Path(weights), by_port)
+    report = {"load_error": error, "loaded": forward.digests(backend, network)}
+    report |= forward.describe(backend, network)
+    layers = forward.leaves(backend, network)
+    report["lines"] = {path: made.get(id(layer)) for path, layer in layers.items()}
+    report |= {"version": backend.VERSION, "runs": []}
+    for one_pass in passes if error is None else []:
+        dtype = one_pass["dtype"]
+        backend.cast(network, dtype)
+        if one_pass["training"]:
+            network.train()
+        else:
+            network.eval()
+        plan = forward.Pass(
+            job.folder / one_pass["name"],
+            one_pass.get("with_inputs", False),
+            one_pass.get("forced") or {},
+            seed,
+        )
+        with backend.default_dtype(dtype):  # of what the network makes as it runs
+            inputs = read_inputs(job, one_pass["input"], dtype)
+            run = forward.PassRecorder(backend, plan).run(network, inputs)
+        report["runs"].append({"name": one_pass["name"], **run})
+    return report
+
+
+def load_weights(job: Job, network: Any, path: Path, by_port: bool) -> str | None:
+    """Load weights as the port does, or what fits by its name; return what went wrong."""
+    if not by_port:
+        weights = {name: value.array for name, value in tensors.read_own(path).items()}
+        forward.load_by_name(job.backend, network, weights)
+        return None
+    try:
+        load_weights_of_port(job.port, job.backend, network, str(path))
+    except UserError as error:  # that the port cannot load them is a finding
+        return str(error)
+    except Exception as error:
+        return describe_error(error, job.backend)
+    return None
+
+
+def read_inputs(job: Job, file: str, dtype: str) -> Any:
+    """Return the inputs in a file as a tensor; whole numbers, such as words, stay what they are."""
+    array = np.load(file)
+    return job.backend.to_tensor(array.astype(dtype) if array.dtype.kind == "f" else array)

@@ -1,0 +1,156 @@
+"""Observers that note less than a training: its start, its batches, its loss, its rates."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from portproof.numeric import fingerprints
+from portproof.worker.recorder import Done, Watcher, one_image, stand_in_zeros
+
+
+class NewWeights(Watcher):
+    """Keeps a sample of each parameter of a new network: at most `most` values, evenly spread."""
+
+    def __init__(self, backend: ModuleType, most: int) -> None:
+        super().__init__(backend)
+        self.most = most
+        self.values: dict[str, np.ndarray] = {}
+
+    def start(self, state: Any) -> None:
+        for name, value in self.backend.parameters(state.model).items():
+            flat = self.backend.to_numpy(value).reshape(-1)
+            self.values[name] = flat[:: -(-flat.size // self.most)].copy()
+        raise Done
+
+
+class FirstBatches(Watcher):
+    """Writes the first batches that the loop reads: images-0.npy [N, 3, S, S], labels-0.npy [N]."""
+
+    def __init__(self, backend: ModuleType, folder: Path, steps: int) -> None:
+        super().__init__(backend)
+        self.folder, self.steps = folder, steps
+        self.rows: list[dict[str, Any]] = []
+
+    def batches(self, batches: Iterator[tuple], epoch: Any) -> Iterator[tuple]:
+        """Write the batches, and have the loop train on a single image of each epoch."""
+        images = labels = None
+        for images, labels in batches:
+            arrays = {"images": self.backend.to_numpy(images)}
+            arrays["labels"] = self.backend.to_numpy(labels)
+            for name, array in arrays.items():
+                np.save(self.folder / f"{name}-{len(self.rows)}.npy", array)
+            summary = fingerprints.summarize(arrays["images"]).tolist()
+            self.rows.append({"images": summary, "labels": arrays["labels"].tolist()})
+            if len(self.rows) == self.steps:
+                raise Done
+        yield images[:1], labels[:1]
+
+    def report(self) -> dict[str, Any]:
+        return super().report() | {"rows": self.rows}
+
+
+class LogitsGiven(Watcher):
+    """Notes the loss that the loop's own step makes of given logits, and its gradient there.
+
+    `files`: of each case, logits [N, C] and labels [N]. The loss is that of a whole step.
+    """
+
+    def __init__(self, backend: ModuleType, files: list[str]) -> None:
+        super().__init__(backend)
+        self.files = files
+        self.cases: list[dict[str, Any]] = []
+        self.row: dict | None = None
+
+    def start(self, state: Any) -> None:
+        original = state.model.forward
+
+        def forward(inputs: Any) -> Any:
+            return original(inputs) if self.row is None else self.logits
+
+        self.removers.append(self.backend.stand_in(state.model, forward))
+
+    def batches(self, batches: Any, epoch: Any) -> Iterator[tuple]:
+        """Give an image of one pixel for each sample of the next case."""
+        for file in self.files[len(self.cases) :][: len(epoch) - epoch.first_batch]:
+            with np.load(file) as case:
+                self.logits = self.backend.leaf(case["logits"])
+                labels = case["labels"]
+            images = np.zeros([len(labels), 3, 1, 1], np.float32)
+            yield self.backend.to_tensor(images), self.backend.to_tensor(labels)
+
+    def begin_batch(self, batch: Any, *inputs: Any) -> None:
+        self.row, self.weight = {}, batch.weight
+
+    def end_batch(self, loss: Any) -> bool:
+        to_numpy, gradient = self.backend.to_numpy, self.backend.gradient(self.logits)
+        self.row = None
+        self.cases.append(
+            {
+                "loss": to_numpy(loss).tolist(),
+                "gradient": (to_numpy(gradient) / self.weight).tolist(),
+            }
+        )
+        if len(self.cases) == len(self.files):
+            raise Done
+        return False
+
+    def report(self) -> dict[str, Any]:
+        return super().report() | {"cases": self.cases}
+
+
+class RatesUsed(Watcher):
+    """Notes the learning rate that the optimizer uses at each step, by what it does to a parameter.
+
+    All parameters are 0, and at each step one other element has a gradient, of 1: it moves by the
+    rate, whatever momentum and decay are. Parameters of more than `most` elements are left out.
+    What the optimizer keeps is noted too: one that keeps more than a velocity moves by more than
+    its rate.
+    """
+
+    def __init__(self, backend: ModuleType, most: int) -> None:
+        super().__init__(backend, [one_image()])
+        self.most = most
+        self.rows: list[dict[str, Any]] = []
+        self.row: dict[str, Any] | None = None
+        self.roles: set[str] = set()
+
+    def start(self, state: Any) -> None:
+        backend, self.model, self.optimizer = self.backend, state.model, state.optimizer
+        backend.set_zero(self.model)
+        parameters = backend.parameters(self.model)
+        self.small = {
+            name: value for name, value in parameters.items() if np.prod(value.shape) <= self.most
+        }
+        self.removers += stand_in_zeros(self, self.model, self.small)
+        self.removers.append(backend.give_gradients(self.small, self.gradient_of))
+
+    def gradient_of(self, name: str) -> Any:
+        """Return a gradient of 1 at the element of this step, and of 0 elsewhere."""
+        shape = list(self.small[name].shape)
+        array = np.zeros(int(np.prod(shape)))
+        array[len(self.rows) : len(self.rows) + 1] = 1.0
+        return self.backend.to_tensor(array.reshape(shape))
+
+    def begin_batch(self, batch: Any, *inputs: Any) -> None:
+        self.row = {"reported": self.backend.learning_rate(self.optimizer)}
+
+    def end_batch(self, loss: Any) -> bool:
+        element = len(self.rows)
+        arrays = {
+            name: self.backend.to_numpy(value).reshape(-1) for name, value in self.small.items()
+        }
+        self.row["used"] = {
+            name: -float(array[element]) for name, array in arrays.items() if array.size > element
+        }
+        if not self.rows:
+            kept = self.backend.optimizer_state(self.model, self.optimizer)
+            self.roles = {key.partition(" ")[2] for key in kept}
+        self.rows.append(self.row)
+        self.row = None
+        return False
+
+    def report(self) -> dict[str, Any]:
+        return super().report() | {"rows": self.rows, "roles": sorted(self.roles)}

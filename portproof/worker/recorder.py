@@ -1,0 +1,294 @@
+"""Watch a training loop from within its own process, and note each step. Knows no framework.
+
+The loop calls `start`, `batches`, `begin_batch`, `end_batch` and `end_epoch` (portproof/port.py).
+All else is seen by hooks on the model and the optimizers that `start` hands over: no function of
+the port is exchanged.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from portproof.numeric import fingerprints
+from portproof.numeric.randomness import dropout_mask
+from portproof.worker.source import Stack, user_stack
+
+Inputs = list[tuple[np.ndarray, np.ndarray]]  # of each step
+
+
+class Done(Exception):
+    """Enough has been seen."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a training is noted, and for how long."""
+
+    steps: int = 0  # enough; 0: to the end of the run
+    seed: int = 0  # of the dropout masks
+    first_step: int = 0  # number of the first step, which its masks depend on
+    stop_after: int = 0  # steps, after which the loop is asked to save and leave; 0: never
+    evaluates: bool = False  # the network stays in evaluation mode
+    kinds: list[str] | None = None  # of tensors that are noted; None: all
+    since: int = 0  # the first step of which tensors are noted
+    # By step, the tensors of which everything is written, such as "gradient fc.weight".
+    full: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Watcher:
+    """An observer that notes nothing; the base of those that do. It may replace the batches.
+
+    `inputs`: arrays of each step, used over and over, in place of what the loop's loader gives.
+    """
+
+    saves_epochs = False  # checkpoints take long, and nothing is learned from them here
+
+    def __init__(self, backend: ModuleType, inputs: Iterable | None = None) -> None:
+        self.backend, self.inputs = backend, inputs
+        self.removers: list = []  # of hooks, in the order in which they were set
+        # Where the user's code did what first: made the optimizer, went backward, and so on.
+        self.stacks: dict[str, Stack] = {}
+
+    # ---- what the loop calls ----
+
+    def start(self, state: Any) -> None:
+        """Take what is trained: `state.model`, `state.optimizer` (one, or a list)."""
+
+    def batches(self, batches: Iterable[tuple], epoch: Any) -> Iterable[tuple]:
+        """Return `batches`, or the given ones; an epoch goes on where the one before ended."""
+        if self.inputs is None:
+            return batches
+        numbers = range(epoch.number * len(epoch), (epoch.number + 1) * len(epoch))
+        places = (number % len(self.inputs) for number in numbers[epoch.first_batch :])
+        return ([self.backend.to_tensor(array) for array in self.inputs[n]] for n in places)
+
+    def begin_batch(self, batch: Any, *inputs: Any) -> None:
+        """Called before the forward pass of each batch."""
+
+    def end_batch(self, loss: Any) -> bool:
+        """Called when the loop is done with a batch. True: save and leave."""
+        return False
+
+    def end_epoch(self, results: dict[str, float]) -> None:
+        """Called after the evaluation of each epoch."""
+
+    # ---- what the worker calls ----
+
+    def mask(self, shape: list[int], p: float) -> np.ndarray:
+        """Return which units the next dropout keeps: all."""
+        return np.ones(shape, bool)
+
+    @contextmanager
+    def watching(self, dtype: str) -> Iterator[None]:
+        """Within, a loop may be run with this observer, its network in `dtype`."""
+        dropout = self.backend.shared_dropout(self.mask, lambda call: None)
+        made = self.backend.noting_made(self.note_made)
+        self.removers.append(self.backend.on_backward(lambda: self.note_stack("backward")))
+        with self.backend.default_dtype(dtype), dropout, made:
+            try:
+                yield
+            except Done:
+                pass
+            finally:
+                for remove in reversed(self.removers):
+                    remove()
+
+    def note_made(self, made: Any) -> None:
+        """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
+        self.note_stack(self.backend.role(made), made)
+
+    def note_stack(self, event: str, made: Any = None) -> None:
+        """Keep which lines of the user's code led to an event, the first time."""
+        if event not in self.stacks:
+            self.stacks[event] = user_stack(self.backend, made)
+
+    def report(self) -> dict[str, Any]:
+        """Return all that was noted, ready for JSON."""
+        return {"stacks": self.stacks}
+
+
+class Recorder(Watcher):
+    """Notes what goes into each step, what comes out, and what the optimizers do."""
+
+    def __init__(
+        self, backend: ModuleType, folder: Path, plan: Plan, inputs: Inputs | None = None
+    ) -> None:
+        """`folder`: for the logits of each step, and for what `plan.full` names."""
+        super().__init__(backend, inputs)
+        self.folder, self.plan = folder, plan
+        self.rows: list[dict[str, Any]] = []
+        self.tensors: list[dict[str, dict]] = []  # of each step: kind -> name -> fingerprint
+        self.row: dict[str, Any] | None = None  # of the step that the loop is in
+        self.shapes: dict[str, list[int]] = {}
+        self.buffer_shapes: dict[str, list[int]] = {}
+        self.turned: set[str] = set()  # parameters that lie as [in, out]
+        self.step, self.masks_drawn, self.first_sample = plan.first_step, 0, 0
+        self.outputs: np.ndarray | None = None
+
+    def start(self, state: Any) -> None:
+        backend, self.model = self.backend, state.model
+        is_list = isinstance(state.optimizer, (list, tuple))
+        self.optimizers = list(state.optimizer) if is_list else [state.optimizer]
+        self.turned = backend.transposed(self.model)
+        self.shapes = shapes_of(backend.parameters(self.model))
+        self.buffer_shapes = shapes_of(backend.running_statistics(self.model))
+        self.removers.append(backend.on_layer(self.model, self.before_forward, self.after_forward))
+        for number, optimizer in enumerate(self.optimizers):
+            before = partial(self.before_update, optimizer, number)
+            self.removers.append(backend.on_update(optimizer, before, lambda: None))
+
+    def begin_batch(self, batch: Any, *inputs: Any) -> None:
+        if self.row is not None:  # the loop has left the batch before, and said nothing
+            self.close_row({"loss": None, "dtype": None})
+        if self.plan.evaluates:
+            self.model.eval()
+        self.step, self.masks_drawn = self.plan.first_step + len(self.rows), 0
+        self.first_sample = batch.first_sample
+        images, *labels = (self.backend.to_numpy(tensor) for tensor in inputs)
+        self.row = {"images": fingerprints.summarize(images).tolist()}
+        self.row["labels"] = labels[0].tolist() if labels else []
+        self.noted: dict[str, dict] = {}
+        self.note("old buffers", self.backend.running_statistics(self.model))
+        if not self.rows:
+            self.note("start", self.backend.parameters(self.model))
+
+    def end_batch(self, loss: Any) -> bool:
+        backend = self.backend
+        self.note("after", backend.parameters(self.model))
+        state = {}
+        for optimizer in self.optimizers:
+            state |= backend.optimizer_state(self.model, optimizer)
+        self.note("state", state)
+        self.note("buffers", backend.running_statistics(self.model))
+        value = backend.to_numpy(loss)
+        if self.outputs is not None:
+            np.save(self.folder / f"logits-{len(self.rows)}.npy", self.outputs)
+        self.close_row({"loss": float(value), "dtype": str(value.dtype)})
+        if len(self.rows) == self.plan.steps:
+            raise Done
+        return len(self.rows) == self.plan.stop_after
+
+    def close_row(self, values: dict[str, Any]) -> None:
+        """Keep what was noted of the step that the loop is in."""
+        self.rows.append(self.row | values)
+        self.tensors.append(self.noted)
+        self.row = None
+
+    # ---- what the hooks call: within a step alone, since an evaluation runs the model too ----
+
+    def before_forward(self, inputs: Any) -> None:
+        if self.row is not None:
+            self.note_stack("forward")
+            self.row.setdefault("mode", "train" if self.model.training else "eval")
+
+    def after_forward(self, outputs: Any) -> None:
+        if self.row is not None:
+            first = self.backend.tensors(outputs)[0]
+            self.outputs = self.backend.to_numpy(first).copy()
+
+    def before_update(self, optimizer: Any, number: int) -> None:
+        if self.row is None:
+            return
+        self.note_stack("update")
+        backend = self.backend
+        rate = backend.learning_rate(optimizer)
+        self.row.setdefault("lr", rate)
+        self.row.setdefault("updates", []).append([number, rate])
+        updated = {id(value) for value in backend.trained_by(optimizer)}
+        parameters = {
+            name: value
+            for name, value in backend.parameters(self.model).items()
+            if id(value) in updated or len(self.optimizers) == 1
+        }
+        self.note("before", parameters)
+        gradients = {name: backend.gradient(value) for name, value in parameters.items()}
+        self.note("gradient", gradients)
+
+    def note(self, kind: str, tensors: dict[str, Any]) -> None:
+        """Keep fingerprints of these tensors, and write out those that are wanted in full."""
+        number, fingerprint_of = len(self.rows), self.noted.setdefault(kind, {})
+        unwanted = self.plan.kinds is not None and kind not in self.plan.kinds
+        if unwanted or number < self.plan.since:
+            return
+        wanted = self.plan.full.get(str(number), [])
+        for name, tensor in tensors.items():
+            if tensor is None:
+                fingerprint_of[name] = None
+                continue
+            array = self.backend.to_numpy(tensor)
+            turned = name.partition(" ")[0] in self.turned
+            if f"{kind} {name}" in wanted:
+                file = self.folder / f"{number}-{kind}-{name}.npy"
+                np.save(file, array.T if turned else array)
+            fingerprint_of[name] = fingerprints.summarize(array, turned).tolist()
+
+    def mask(self, shape: list[int], p: float) -> np.ndarray:
+        """Return which units the next dropout keeps: the same in both frameworks."""
+        number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
+        return dropout_mask(self.plan.seed, self.step, number, shape, p, self.first_sample)
+
+    def report(self) -> dict[str, Any]:
+        parts = {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
+        return super().report() | parts | {"buffers": self.buffer_shapes}
+
+
+def shapes_of(tensors: dict[str, Any]) -> dict[str, list[int]]:
+    """Return the shape of each tensor."""
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
+
+
+class GradientRecorder(Recorder):
+    """Notes what the optimizers do with given gradients, the same in both frameworks.
+
+    The loop runs as it is; the model's outputs are 0, and each backward pass adds the given
+    gradient to what a parameter has. A gradient that the loop does not clear, or clips, shows.
+    """
+
+    def __init__(
+        self, backend: ModuleType, folder: Path, plan: Plan, numbers: dict[str, int], dtype: str
+    ) -> None:
+        """`numbers` tells by a parameter's name which gradients it is given."""
+        super().__init__(backend, folder, plan, [one_image()])
+        self.numbers, self.dtype = numbers, dtype
+
+    def start(self, state: Any) -> None:
+        super().start(state)
+        parameters = self.backend.parameters(self.model)
+        self.removers += stand_in_zeros(self, self.model, parameters)
+        self.removers.append(self.backend.give_gradients(parameters, self.gradient_of))
+
+    def gradient_of(self, name: str) -> Any:
+        """Return the gradient that a parameter is given at this step."""
+        turned, number = name in self.turned, self.numbers.get(name, 0)
+        array = fingerprints.pattern(self.shapes[name], len(self.rows), number, turned)
+        return self.backend.to_tensor(array.astype(self.dtype))
+
+
+def one_image() -> tuple[np.ndarray, np.ndarray]:
+    """Return a batch of one black pixel, images [1, 3, 1, 1] and labels [1], for stand-ins."""
+    return np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
+
+
+def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> list:
+    """Have a model give zeros within a step, at no cost; return what ends it.
+
+    Every parameter has a part in them, so that its hooks are called in the backward pass.
+    """
+    backend, values = watcher.backend, list(parameters.values())
+    original = model.forward
+
+    def forward(inputs: Any) -> Any:
+        if watcher.row is None:  # an evaluation
+            return original(inputs)
+        return backend.touch_all(values, [len(inputs), CLASSES])
+
+    return [backend.stand_in(model, forward)]
+
+
+CLASSES = 5  # of the zeros that stand for logits

@@ -1,0 +1,121 @@
+"""On which line of the user's code something happens, not the framework's or this library's."""
+
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import FrameType, ModuleType, TracebackType
+from typing import Any
+
+from portproof.system.errors import first_line
+
+Stack = list[list]  # of [FILE, LINE]
+LIBRARY = str(Path(__file__).resolve().parents[1]) + "/"
+INSTALLED = {"site-packages", "dist-packages"}  # folders of installed packages
+
+
+def is_users(file: str, backend: ModuleType) -> bool:
+    """Say whether code is the user's, and was not made on the way."""
+    return not (file.startswith((LIBRARY, "<")) or backend.is_frameworks_code(file))
+
+
+def user_stack(backend: ModuleType, made: Any = None) -> Stack:
+    """Return the callers that are the user's, as [FILE, LINE], the innermost first.
+
+    Where `made` is an object that is being made, its own __init__ does not count.
+    """
+    frame, stack = sys._getframe(1), []
+    while frame is not None:
+        file = frame.f_code.co_filename
+        is_own = made is not None and frame.f_locals.get("self") is made
+        if not is_own and is_users(file, backend):
+            stack.append([file, frame.f_lineno])
+        frame = frame.f_back
+    return stack
+
+
+def user_line(backend: ModuleType, made: Any = None) -> str | None:
+    """Return FILE:LINE of the innermost caller that is the user's, as `user_stack` has it."""
+    stack = user_stack(backend, made)
+    return f"{stack[0][0]}:{stack[0][1]}" if stack else None
+
+
+@contextmanager
+def calls_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
+    """Add the user's functions that are called within to `stack`, as [FILE, LINE], in order."""
+    calls: dict[tuple[str, int], None] = {}
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        is_call = event == "call" and code.co_name != "<module>"
+        if is_call and is_users(code.co_filename, backend):
+            calls.setdefault((code.co_filename, code.co_firstlineno))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        known = {tuple(place) for place in stack}
+        places = [(file, line + 1) for file, line in calls]  # a line within, not a decorator's
+        stack += [list(place) for place in places if place not in known]
+
+
+@contextmanager
+def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
+    """Add the lines of the user's code that run within to `stack`, as [FILE, LINE], the last first.
+
+    In this thread and those begun within: a framework's loader may read in one of its own.
+    """
+    lines: dict[tuple[str, int], None] = {}
+    is_own = lru_cache(maxsize=None)(lambda file: is_users(file, backend))
+
+    def note(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_name == "<module>" or not is_own(frame.f_code.co_filename):
+            return None  # what an import runs has no part in it
+        if event == "line":
+            lines.setdefault((frame.f_code.co_filename, frame.f_lineno))
+        return note
+
+    before = sys.gettrace()
+    threading.settrace(note)
+    sys.settrace(note)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+        threading.settrace(before)
+        stack += [list(place) for place in reversed(lines)]
+
+
+def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
+    """Return FILE:LINE of the user's code that calls a library, such as Pillow, by functions.
+
+    None where code of the framework lies between, such as a loader or a layer: what that calls was
+    chosen elsewhere. `beyond`: a file whose innermost calls do not count.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if backend.is_frameworks_code(file):
+            return None
+        if is_users(file, backend) and file != beyond and not INSTALLED & set(Path(file).parts):
+            return f"{file}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+def user_lines(trace: TracebackType | None, backend: ModuleType) -> list[str]:
+    """Return FILE:LINE of the user's frames of a traceback, the innermost last."""
+    frames = traceback.extract_tb(trace)
+    return [f"{f.filename}:{f.lineno}" for f in frames if is_users(f.filename, backend)]
+
+
+def describe_error(error: Exception, backend: ModuleType) -> str:
+    """Return the kind of an error, its first line, and the user's FILE:LINE where it arose."""
+    lines = user_lines(error.__traceback__, backend)
+    return f"{type(error).__name__}: {first_line(error)}" + "".join(f" ({n})" for n in lines[-1:])

@@ -1,0 +1,33 @@
+"""Start a worker: python portproof/worker/start.py FRAMEWORK [REQUEST.json OUT_DIR].
+
+Run by its path, since the interpreter of a framework may be one that has no portproof installed:
+NumPy and the framework are all that it needs. Without a request it serves those that come on
+standard input (portproof/worker/server.py).
+"""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+
+LIBRARY = Path(__file__).resolve().parents[1]
+
+
+def import_library() -> None:
+    """Make portproof importable, and nothing else that lies beside it."""
+    beside = LIBRARY / "worker"  # Python puts a script's folder on the path
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != beside]
+    spec = importlib.util.spec_from_file_location(
+        "portproof", LIBRARY / "__init__.py", submodule_search_locations=[str(LIBRARY)]
+    )
+    sys.modules["portproof"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["portproof"])
+
+
+if __name__ == "__main__":
+    import_library()
+    framework = sys.argv.pop(1)
+    server = importlib.import_module("portproof.worker.server")
+    requests = importlib.import_module("portproof.worker.requests")
+    errors = importlib.import_module("portproof.system.errors")
+    errors.run(lambda: server.serve(requests.Answer(framework)))

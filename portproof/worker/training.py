@@ -1,0 +1,174 @@
+"""What is asked of a port's training: a function for each part of a request; JSON comes out.
+
+Each runs the port's own loop with an observer, and writes its arrays into the job's folder.
+"""
+
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from portproof.files.array_files import ArrayFiles
+from portproof.system.errors import first_line
+from portproof.worker.drive import load_weights
+from portproof.worker.job import Job
+from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
+from portproof.worker.recorder import GradientRecorder, Plan, Recorder
+from portproof.worker.source import Stack, calls_noted, user_stack
+
+Files = dict[str, str]
+
+
+class Pairs:
+    """Batches (images [N, ...], labels [N]) of files, one a step."""
+
+    def __init__(self, files: Files) -> None:
+        if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
+            folder, steps = Path(files["folder"]), int(files["steps"])
+            self.arrays = [ArrayFiles(folder, name, steps) for name in ("images", "labels")]
+        else:
+            self.arrays = [np.load(files["images"]), np.load(files["labels"])]
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
+        return tuple(array[step] for array in self.arrays)
+
+
+def record_training(
+    job: Job, dtype: str, plan: dict[str, Any], batches: Files | None = None
+) -> dict[str, Any]:
+    """Note the first steps of the training, on given batches or on the port's own."""
+    inputs = None if batches is None else Pairs(batches)
+    return job.watch(Recorder(job.backend, job.folder, Plan(**plan), inputs), dtype)
+
+
+def record_batches(job: Job, steps: int) -> dict[str, Any]:
+    """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
+    return job.watch(FirstBatches(job.backend, job.folder, steps), "float32")
+
+
+def record_init(job: Job, most: int) -> dict[str, Any]:
+    """Write at most `most` values of each parameter of a new network, evenly spread."""
+    watcher = NewWeights(job.backend, most)
+    report = job.watch(watcher, "float32")
+    np.savez(job.folder / "init.npz", **watcher.values)
+    return report | {"names": list(watcher.values)}
+
+
+def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
+    """Note the loss that the port's own step makes of given logits [N, C] and labels [N]."""
+    return job.watch(LogitsGiven(job.backend, cases), "float64")
+
+
+def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
+    """Give the port's own evaluation batches of logits [N, C] in place of images.
+
+    It is given a network in training mode; the mode in which it runs it is noted.
+    """
+    backend, network, modes = job.backend, job.backend.identity(), set()
+    stack: Stack = []
+    called: Stack = []
+
+    def before(inputs: Any) -> None:
+        stack[:] = user_stack(backend)
+        modes.add(network.training)
+
+    backend.on_layer(network, before, lambda outputs: None)
+    results = []
+    for file in cases:
+        with np.load(file) as case:
+            logits, labels, sizes = case["logits"], case["labels"], case["sizes"].tolist()
+        ends = np.cumsum(sizes).tolist()
+        slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+        batches = [
+            {"images": backend.to_tensor(logits[part]), "labels": backend.to_tensor(labels[part])}
+            for part in slices
+        ]
+        network.train()
+        with calls_noted(backend, called):
+            metrics = job.port.evaluate(network, batches)
+        results.append({name: float(value) for name, value in metrics.items()})
+    mode = "train" if True in modes else "eval"
+    return {"stacks": {"forward": stack, "evaluate": called}, "cases": results, "mode": mode}
+
+
+def record_lr(job: Job, most: int) -> dict[str, Any]:
+    """Note the learning rate that the optimizer uses at each step, and what the loop says it is."""
+    return job.watch(RatesUsed(job.backend, most), "float64")
+
+
+def record_optimizer(
+    job: Job, dtype: str, plan: dict[str, Any], numbers: dict[str, int]
+) -> dict[str, Any]:
+    """Note what the optimizer does with given gradients, the same in both frameworks."""
+    recorder = GradientRecorder(job.backend, job.folder, Plan(**plan), numbers, dtype)
+    return job.watch(recorder, dtype)
+
+
+def record_resume(job: Job, epochs: int, after: int, batches: Files) -> dict[str, Any]:
+    """Note so many epochs without a break, and what comes after a break at step `after`."""
+    inputs, dtype = Pairs(batches), "float64"
+
+    def recorder(**plan: Any) -> Recorder:
+        return Recorder(job.backend, job.folder, Plan(**plan), inputs)
+
+    unbroken, stopped, resumed = (str(job.folder / name) for name in ("unbroken", "run", "run"))
+    parts: dict[str, Any] = {"error": None}
+    watcher = recorder(since=after)  # until then both runs are one
+    parts["unbroken"] = job.watch(watcher, dtype, epochs=epochs, output_dir=unbroken)
+    with suppress(SystemExit):  # the run leaves as after a signal
+        watcher = recorder(stop_after=after, kinds=[])
+        job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
+    watcher, called = recorder(first_step=after), []
+    try:
+        with calls_noted(job.backend, called):
+            job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
+    except Exception as error:  # that it cannot be resumed is a finding
+        parts["error"] = f"{type(error).__name__}: {error}"
+    return {**parts, "resumed": watcher.report(), "called": called}
+
+
+def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
+    """Note what the port's own evaluation of its images says, with these settings too."""
+    evaluation = job.train(None, job.settings | settings | {"eval_only": True})
+    return {"results": evaluation["results"], "predicted": evaluation["predicted"].tolist()}
+
+
+def record_inference(job: Job, images: str, batches: list[int]) -> dict[str, Any]:
+    """Export the network in every format, and write what it and the exported ones say of images.
+
+    `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones.
+    """
+    pixels, rows = np.load(images), []
+    network = job.make_network()
+    if job.settings.get("weights"):
+        load_weights(job.port, job.backend, network, job.settings["weights"])
+    folder = job.folder / "exported"
+    folder.mkdir()
+    formats = job.port.export(network, str(folder), job.settings)
+    live = formats.pop("live")()
+    for batch in batches:
+        np.save(job.folder / f"live-{batch}.npy", live(pixels[:batch]))
+    for name, write in formats.items():
+        row = {"format": name, "error": None, "batches": {}, "called": []}
+        rows.append(row)
+        try:
+            with calls_noted(job.backend, row["called"]):
+                run = write()
+        except Exception as error:  # that it cannot be exported is a finding
+            row["error"] = f"{type(error).__name__}: {first_line(error)}"
+            continue
+        for batch in batches:
+            try:
+                logits = [run(pixels[:batch]) for _ in range(2)]
+            except Exception as error:  # nor run
+                row["batches"][batch] = f"{type(error).__name__}: {first_line(error)}"
+                continue
+            np.save(job.folder / f"{name}-{batch}.npy", np.stack(logits))
+            row["batches"][batch] = None
+    shutil.rmtree(folder)
+    return {"formats": rows}

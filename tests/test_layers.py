@@ -1,0 +1,105 @@
+"""portproof's rooms: each imports only rooms below it, and its backends alone a framework."""
+
+import ast
+import json
+import subprocess
+import sys
+
+import pytest
+
+from common.paths import ROOT
+
+# From the ground up; rooms of one level do not import each other. `numeric`, the random generator
+# and the fingerprints, lies below the worker, which draws masks and sums tensors up by it.
+LEVELS = (
+    ("system",),
+    ("port", "files", "numeric", "runs"),
+    ("networks",),
+    ("weights",),
+    ("backends",),
+    ("worker",),
+    ("core",),
+    ("diagnose",),
+    ("checks", "convert"),
+    ("report",),
+    ("api",),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+# What pyproject.toml asks for. So no module of this repository, of a tree or of a framework is.
+OUTSIDE = {"jinja2", "matplotlib", "numpy", "PIL", "safetensors", "scipy"}
+BACKENDS = {"backends/torch.py": {"torch"}, "backends/paddle.py": {"paddle"}}
+FILES = sorted(
+    path.relative_to(ROOT / "portproof").as_posix() for path in ROOT.glob("portproof/**/*.py")
+)
+
+
+def room_of(file):
+    return file.partition("/")[0].removesuffix(".py")
+
+
+def imported(source):
+    """Yield every module that is imported, with dots; of `from a import b` it is a.b."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names)
+
+
+def misplaced(file, source):
+    """Return the imports of a file below portproof/ that its room does not allow."""
+    room = room_of(file)
+    wrong = []
+    for name in imported(source):
+        top, *inner = name.split(".")
+        if top == "portproof":
+            is_right = inner[:1] == [room] or LEVEL[inner[0]] < LEVEL[room]
+        else:
+            is_right = top in sys.stdlib_module_names | OUTSIDE | BACKENDS.get(file, set())
+        if not is_right:
+            wrong.append(name)
+    return wrong
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_room_imports_only_rooms_below_it(file):
+    assert not misplaced(file, (ROOT / "portproof" / file).read_text())
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "is_right"),
+    [
+        ("core/a.py", "from portproof.worker import client", True),
+        ("core/a.py", "from portproof.core.b import c", True),
+        ("core/a.py", "from portproof import diagnose", False),
+        ("checks/a.py", "import portproof.convert.tables", False),
+        ("runs/a.py", "from portproof.system.errors import UserError", True),
+        ("runs/a.py", "from portproof.files import state", False),
+        ("system/a.py", "def f():\n    from common import draws", False),
+        ("cli/a.py", "import train", False),
+        ("worker/a.py", "from . import client", False),
+        ("worker/a.py", "import torch", False),
+        ("backends/torch.py", "from torch import nn", True),
+        ("backends/torch.py", "import paddle", False),
+    ],
+)
+def test_what_a_room_may_import(file, line, is_right):
+    assert (not misplaced(file, line)) is is_right
+
+
+def test_no_module_but_the_backends_imports_a_framework():
+    modules = [
+        "portproof." + file.removesuffix(".py").removesuffix("__init__").replace("/", ".")
+        for file in FILES
+        if file not in BACKENDS and room_of(file) != "__main__"
+    ]
+    script = (
+        "import importlib, json, sys\n"
+        "for name in json.loads(sys.argv[1]): importlib.import_module(name.rstrip('.'))\n"
+        "print(sorted({'torch', 'torchvision', 'paddle', 'common'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", script, json.dumps(modules)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "[]\n", done.stderr
