@@ -30,7 +30,7 @@ class Average:
             average.set_value(weights[name])
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def swapped_in(self) -> Iterator[None]:
         """Within, the network's parameters are the average."""
         self._exchange()
         try:

@@ -40,7 +40,7 @@ class EvaluationMeter:
         self.predicted.append(probabilities.argmax(axis=1).numpy())
         self.probability.append(probabilities.max(axis=1).numpy())
 
-    def results(self) -> Evaluation:
+    def evaluation(self) -> Evaluation:
         """Return the means over all images, whatever the batches and the processes."""
         sums = [float(self.loss_sum), int(self.correct1), int(self.correct5)]
         loss_sum, correct1, correct5 = distributed.all_reduce_sum(sums)

@@ -24,7 +24,7 @@ import optim
 import runtime
 from common import draws
 from common.args import parse
-from common.training import Epoch, Evaluation, Observer, Run, Tree, describe, show_progress
+from common.training import Epoch, Evaluation, Modules, Observer, Run, describe, show_progress
 from datasets.folder import load_data, read_batches
 from ema import Average
 from models import MODELS
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     """Train as the options `argv` say; `observer` watches each step (common/training)."""
     # 1. Options, device, processes
     args = parse("torch", argv)
-    device = runtime.set_up(args)
+    device = runtime.set_up(args)  # decides --amp auto too
     rank, world_size = distributed.start(device)
 
     # 2. Data
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
         checkpoint.load_weights(weights, model, args.finetune)
     if args.eval_only:
         evaluation = evaluate(model, criterion, val_loader, device)
-        print(describe(evaluation.results, digits=6))  # one of 50,000 images is 0.002
+        print(describe(evaluation.results, digits=6))  # one of 50,000 images is 0.002 per cent
         return evaluation
 
     # 4. Optimizer, schedule, and what else goes with the model
@@ -76,22 +76,23 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     trainer = Trainer(model, network, criterion, optimizer, scheduler, scaler, ema, device)
 
     # 5. Run: folder, checkpoints, log; where it stands
-    tree = Tree(boards, checkpoint, distributed, optim)
-    run = Run(args, trainer, (train_loader, val_loader), tree, observer)
+    modules = Modules(boards, checkpoint, distributed, optim)  # of this folder; the run calls them
+    run = Run(args, trainer, (train_loader, val_loader), modules, observer)
     if args.resume:
         run.resume(args.resume)
-    run.begin(runtime.gpu_name(device))
+    run.begin(runtime.gpu_name(device))  # makes the folder, and says what is trained
 
     # 6. Loop
     evaluation = None
     while run.epoch < args.epochs:
-        row = train_one_epoch(trainer, train_loader, run.start_epoch(), args)
-        with ema.in_place():
+        epoch = run.start_epoch()  # or what is left of it
+        row = train_one_epoch(trainer, train_loader, epoch, args)
+        with ema.swapped_in():  # the averaged weights, where --ema wants them
             evaluation = evaluate(model, criterion, val_loader, device)
         row |= evaluation.results
-        optim.end_epoch(scheduler, error=100 - row["val_top1"])
-        run.end_epoch(row)  # metrics.jsonl and a checkpoint; the end, if a signal has come
-    with ema.in_place():  # a run that is resumed after its last epoch has no evaluation yet
+        optim.end_epoch(scheduler, error=100 - row["val_top1"])  # for --schedule plateau
+        run.end_epoch(row)  # metrics.jsonl, a checkpoint; leaves here if a signal has come
+    with ema.swapped_in():  # a run that is resumed after its last epoch has no evaluation yet
         evaluation = evaluation or evaluate(model, criterion, val_loader, device)
     run.finish(evaluation)  # curves.png, misclassified.html
     return evaluation
@@ -100,14 +101,14 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
 def train_one_epoch(
     trainer: Trainer, loader: Any, epoch: Epoch, args: argparse.Namespace
 ) -> dict[str, float]:
-    """Train over every image once; return lr, mean loss, top-1 in per cent, and images/s."""
+    """Train over every image once; return lr, mean loss, top-1 in per cent, speed."""
     trainer.model.train()
     batches = read_batches(loader, epoch.number, epoch.first_batch, trainer.device)
     for batch, images, labels in epoch.iterate(batches):  # [N, 3, S, S], [N]
         images, labels = runtime.move_batch(images, labels, trainer.device)
         torch.manual_seed(draws.dropout_seed(args.seed, epoch.number, batch.global_number))
         loss, logits = train_step(trainer, images, labels, args, batch.weight, batch.ends_step)
-        epoch.update(loss, metric.count_correct(logits, labels, k=1))  # saves the run if it is due
+        epoch.update(loss, metric.count_correct(logits, labels, k=1))  # saves the run if due
     return epoch.metrics()
 
 
@@ -154,7 +155,7 @@ def evaluate(
         images, labels = runtime.move_batch(images, labels, device)
         logits = crops.classify(model, images)  # [N, C]
         meter.update(criterion(logits, labels), logits, labels)
-    return meter.results()
+    return meter.evaluation()
 
 
 if __name__ == "__main__":

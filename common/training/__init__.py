@@ -4,6 +4,6 @@ from common.training.epoch import Epoch
 from common.training.evaluation import Evaluation
 from common.training.observer import Observer
 from common.training.progress_bar import show_progress
-from common.training.run import Run, Tree, describe
+from common.training.run import Modules, Run, describe
 
-__all__ = ["Epoch", "Evaluation", "Observer", "Run", "Tree", "describe", "show_progress"]
+__all__ = ["Epoch", "Evaluation", "Modules", "Observer", "Run", "describe", "show_progress"]

@@ -16,8 +16,8 @@ from common.training.evaluation import Evaluation
 from common.training.observer import NOBODY, Observer
 
 
-class Tree(NamedTuple):
-    """The modules of a tree that a run calls: what a framework does in its own way."""
+class Modules(NamedTuple):
+    """The modules beside train.py that a run calls: what a framework does in its own way."""
 
     boards: ModuleType
     checkpoint: ModuleType
@@ -28,7 +28,7 @@ class Tree(NamedTuple):
 class Run:
     """Everything of a training that is not the training.
 
-    The page calls, in this order: `resume` if it is wanted, `begin`; for each epoch `start_epoch`
+    train.py calls, in this order: `resume` if it is wanted, `begin`; for each epoch `start_epoch`
     and `end_epoch`; `finish`.
     """
 
@@ -37,13 +37,13 @@ class Run:
         args: argparse.Namespace,
         trainer: Any,
         loaders: tuple[Any, Any],
-        tree: Tree,
+        modules: Modules,
         observer: Observer | None = None,
     ) -> None:
         """`loaders`: of train and val. Of several processes the first alone writes."""
         self.args, self.trainer = args, trainer
         self.train_loader, self.val_loader = loaders
-        self.tree = tree
+        self.modules = modules
         self.observer = observer or NOBODY
         self.rank = self.train_loader.batch_sampler.rank
         self.world_size = self.train_loader.batch_sampler.world_size
@@ -51,8 +51,8 @@ class Run:
 
     def resume(self, path: Path) -> None:
         """Put trainer and progress back as a checkpoint has them. Raises UserError on a misfit."""
-        contents = self.tree.checkpoint.load(path)
-        self.tree.checkpoint.restore(contents, path, self.trainer)
+        contents = self.modules.checkpoint.load(path)
+        self.modules.checkpoint.restore(contents, path, self.trainer)
         self.progress = Progress.of(contents, path, self.rank, self.world_size)
 
     def begin(self, gpu: str | None) -> None:
@@ -61,27 +61,27 @@ class Run:
         self.folder = RunFolder(args, self.progress.epoch, gpu, writes=self.rank == 0)
         self.folder.record_bad_pictures(train, val)
         stop = Stop() if self.observer is NOBODY else NoSignals()
-        agree = self.tree.distributed.all_reduce_max if self.world_size > 1 else None
+        agree = self.modules.distributed.all_reduce_max if self.world_size > 1 else None
         steps_per_epoch = self.train_loader.batch_sampler.steps
         self.keeper = Keeper(self.folder, stop, steps_per_epoch, self._write, agree)
         self.keeper.begin(self.progress)
         wanted = args.tensorboard or args.visualdl
-        self.board = self.tree.boards.open_board(self.folder.path, wanted and self.folder.writes)
+        self.board = self.modules.boards.open_board(self.folder.path, wanted and self.folder.writes)
         print(f"run folder: {self.folder.path}")
         print(f"data: {len(train)} train, {len(val)} val pictures")
         classes = f"{len(train.index.classes)} classes"
         print(f"model: {args.model}, {classes}, {args.image_size} pixels")
         print(f"device: {self.trainer.device} x {self.world_size}")
-        lr = self.tree.optim.scale_lr(args, self.world_size)
+        lr = self.modules.optim.scale_lr(args, self.world_size)
         print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {lr:g} here")
         self.observer.start(self.trainer)
 
     def _write(self, path: Path, progress: Progress) -> None:
-        contents = self.tree.checkpoint.pack(self.trainer) | progress.as_dict()
+        contents = self.modules.checkpoint.pack(self.trainer) | progress.as_dict()
         contents["classes"] = self.train_loader.dataset.index.classes
         contents["arguments"] = self.folder.arguments()
         contents["world_size"] = self.world_size
-        self.tree.checkpoint.save(path, contents)
+        self.modules.checkpoint.save(path, contents)
 
     @property
     def epoch(self) -> int:
@@ -90,11 +90,11 @@ class Run:
 
     def current_lr(self) -> float:
         """Return the learning rate of the next step."""
-        return self.tree.optim.current_lr(self.trainer.optimizer)
+        return self.modules.optim.current_lr(self.trainer.optimizer)
 
     def all_reduce_sum(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all processes."""
-        return self.tree.distributed.all_reduce_sum(values)
+        return self.modules.distributed.all_reduce_sum(values)
 
     def ask_to_stop(self) -> None:
         """Save and leave after this step, as after a SIGTERM."""
@@ -112,9 +112,9 @@ class Run:
         self.observer.end_epoch(row)
         is_best = progress.end_epoch(row["val_top1"])
         folder.log(row)  # before the checkpoint: a run that resumes drops rows of epochs it lacks
-        self.tree.boards.add(self.board, row)
+        self.modules.boards.add(self.board, row)
         if is_best and folder.writes:
-            best = folder.path / f"best{self.tree.checkpoint.SUFFIX}"
+            best = folder.path / f"best{self.modules.checkpoint.SUFFIX}"
             indices = self.train_loader.dataset.index, self.val_loader.dataset.index
             model_card.write(best, self.args, row, *indices)
         print(f"epoch {progress.epoch}/{self.args.epochs}: {describe(row)}", flush=True)
