@@ -67,7 +67,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(
-        prog="align.py",
         description=__doc__,
         epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
     )

@@ -62,7 +62,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(
-        prog="compare_data.py",
         description=__doc__,
     )
     group = parser.add_argument_group("pictures")

@@ -58,7 +58,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(
-        prog="compare_forward.py",
         description=__doc__,
     )
     group = parser.add_argument_group("weights (without these: drawn from the seed)")

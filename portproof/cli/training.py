@@ -60,7 +60,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(
-        prog="compare_training.py",
         description=__doc__,
     )
     add_network(parser, project)

@@ -54,7 +54,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(
-        prog="transfer_weights.py",
         description=__doc__,
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help=".pth .pt .pdparams")
