@@ -85,8 +85,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     # 6. Loop
     evaluation = None
     while run.epoch < args.epochs:
-        epoch = run.start_epoch()  # or what is left of it
-        row = train_one_epoch(trainer, train_loader, epoch, args)
+        row = train_one_epoch(trainer, train_loader, run.start_epoch(), args)
         with ema.swapped_in():  # the averaged weights, where --ema wants them
             evaluation = evaluate(model, criterion, val_loader, device)
         row |= evaluation.results
