@@ -16,7 +16,7 @@ from portproof.worker.drive import load_weights
 from portproof.worker.job import Job
 from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
-from portproof.worker.source import Stack, calls_noted, user_stack
+from portproof.worker.source import Stack, lines_noted, user_stack
 
 Files = dict[str, str]
 
@@ -89,7 +89,7 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
             for part in slices
         ]
         network.train()
-        with calls_noted(backend, called):
+        with lines_noted(backend, called):
             metrics = job.port.evaluate(network, batches)
         results.append({name: float(value) for name, value in metrics.items()})
     mode = "train" if True in modes else "eval"
@@ -125,7 +125,7 @@ def record_resume(job: Job, epochs: int, after: int, batches: Files) -> dict[str
         job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
     watcher, called = recorder(first_step=after), []
     try:
-        with calls_noted(job.backend, called):
+        with lines_noted(job.backend, called):
             job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
     except Exception as error:  # that it cannot be resumed is a finding
         parts["error"] = f"{type(error).__name__}: {error}"
@@ -157,7 +157,7 @@ def record_inference(job: Job, images: str, batches: list[int]) -> dict[str, Any
         row = {"format": name, "error": None, "batches": {}, "called": []}
         rows.append(row)
         try:
-            with calls_noted(job.backend, row["called"]):
+            with lines_noted(job.backend, row["called"]):
                 run = write()
         except Exception as error:  # that it cannot be exported is a finding
             row["error"] = f"{type(error).__name__}: {first_line(error)}"
