@@ -87,6 +87,14 @@ def seed(number: int) -> None:
     paddle.seed(number)
 
 
+def names_from_the_first() -> AbstractContextManager:
+    """Within, parameters are named as in a new process: an optimizer's state goes by these names.
+
+    https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/utils/unique_name/guard_en.html
+    """
+    return paddle.utils.unique_name.guard()
+
+
 def no_grad() -> AbstractContextManager:
     """Return a context in which no gradients are kept."""
     return paddle.no_grad()

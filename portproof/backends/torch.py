@@ -1,7 +1,7 @@
 """What the worker asks of PyTorch; mirror of paddle.py."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,11 @@ def default_dtype(dtype: str) -> Iterator[None]:
 def seed(number: int) -> None:
     """Seed the framework's own generator."""
     torch.manual_seed(number)
+
+
+def names_from_the_first() -> AbstractContextManager:
+    """Within, parameters are named as in a new process; here they have no names of their own."""
+    return nullcontext()
 
 
 def no_grad() -> AbstractContextManager:

@@ -13,7 +13,7 @@ STEPPED = (r"scheduler\.step|\.step\(\)",)
 def cause(words: str, fix: str, patterns: tuple[str, ...]) -> Cause:
     """Return a cause whose line is looked for where the schedule is made or stepped."""
     return Cause(
-        "", words, fix, patterns=patterns, event="update" if patterns == STEPPED else "schedule"
+        "", words, fix, patterns=patterns, event="backward" if patterns == STEPPED else "schedule"
     )
 
 
