@@ -123,7 +123,7 @@ class Observer(Protocol):
     on what `start` hands over, and need no call.
     """
 
-    saves_epochs: bool  # False: the loop may leave out the checkpoints of epochs, which take long
+    wants_files: bool  # False: the loop may leave out checkpoints of epochs, curves and the like
 
     def start(self, state: Any) -> None:
         """Called once, before the first step, when weights and a checkpoint have been loaded.

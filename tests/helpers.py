@@ -114,7 +114,7 @@ def read_stream(
         request = {
             "port": str(ROOT / f"AlexNet-{framework}" / "port.py"),
             "settings": settings,
-            "batches": {"split": split, "epochs": epochs},
+            "batches": {"split": split, "epochs": epochs, "traced": False},
         }
         (folder / "request.json").write_text(json.dumps(request, default=str))
         done = run_warm(framework, START, framework, folder / "request.json", folder)

@@ -14,7 +14,9 @@ class Observer:
     A run that is given one does not catch signals.
     """
 
-    saves_epochs = True  # False: the checkpoints of epochs, which take long, are left out
+    wants_files = (
+        True  # False: checkpoints of epochs, curves and pages, which take long, are left out
+    )
 
     def start(self, trainer: Any) -> None:
         """Called once, before the first step: weights are loaded, a checkpoint is restored."""

@@ -118,13 +118,13 @@ class Run:
             indices = self.train_loader.dataset.index, self.val_loader.dataset.index
             model_card.write(best, self.args, row, *indices)
         print(f"epoch {progress.epoch}/{self.args.epochs}: {describe(row)}", flush=True)
-        if self.observer.saves_epochs:
+        if self.observer.wants_files:
             self.keeper.save(progress, is_best)
 
     def finish(self, evaluation: Evaluation) -> None:
         """Write the curves and the page of mistakes, and say what came out."""
         folder, args = self.folder, self.args
-        if not folder.writes:
+        if not (folder.writes and self.observer.wants_files):
             return
         curves, page = folder.path / "curves.png", folder.path / "misclassified.html"
         title = f"{args.framework}, recipe {args.recipe}"

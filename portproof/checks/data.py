@@ -17,7 +17,7 @@ import numpy as np
 from portproof.core.findings import Cause
 from portproof.core.needs import ask_about, why_not_run
 from portproof.core.streams import Pictures, Stream, read
-from portproof.core.verdict import ERROR, NOT_RUN, Verdict
+from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.diagnose import pixels, resizing, stream
 from portproof.diagnose.pixels import Constants
 from portproof.diagnose.stream import Streams
@@ -62,26 +62,30 @@ def _check(
     name: str, split: str, sides: dict[str, Side], folder: Path, pictures: Pictures
 ) -> Verdict:
     start = time.perf_counter()
-    verdict = Verdict(name)
     try:
-        verdict.why = why_not_run(name, sides, ask_about(sides, folder / f"{name}-about"))
-        if verdict.why:
-            verdict.verdict = NOT_RUN
+        why = why_not_run(name, sides, ask_about(sides, folder / f"{name}-about"))
+        if why:
+            verdict = Verdict(name, NOT_RUN, why=why)
         else:
-            compare(verdict, read(sides, folder, pictures, split), split, pictures)
+            verdict = compare(name, read(sides, folder, pictures, split), split, pictures)
+        if verdict.verdict == DIVERGED:  # again, for the line to change
+            both = read(sides, folder, pictures, split, traced=True)
+            verdict = compare(name, both, split, pictures)
     except UserError as error:
-        verdict.verdict, verdict.why = ERROR, " ".join(str(error).split())
+        verdict = Verdict(name, ERROR, why=" ".join(str(error).split()))
     verdict.seconds = time.perf_counter() - start
     return verdict
 
 
-def compare(verdict: Verdict, both: dict[str, Stream], split: str, pictures: Pictures) -> None:
-    """Compare what both sides read of a split, and fill the verdict in."""
-    changed = to_mend({name: stream.side for name, stream in both.items()})
+def compare(name: str, both: dict[str, Stream], split: str, pictures: Pictures) -> Verdict:
+    """Return the verdict on what both sides read of a split."""
+    verdict = Verdict(name)
+    changed = to_mend({side: stream.side for side, stream in both.items()})
     right = next(side for side in FRAMEWORKS if side != changed)
     streams = Streams(both[right], both[changed], split, pictures)
     numbers = compare_numbers(streams)
     fill_in(verdict, streams, numbers, find_causes(streams, numbers))
+    return verdict
 
 
 def compare_numbers(streams: Streams) -> Numbers:

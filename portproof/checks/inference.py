@@ -5,7 +5,7 @@ import numpy as np
 from portproof.core.findings import at
 from portproof.core.step_compare import load
 from portproof.core.training_pair import Request, TrainingPair
-from portproof.core.verdict import NOT_RUN, Verdict
+from portproof.core.verdict import DIVERGED, NOT_RUN, Verdict
 from portproof.diagnose import source_lines
 from portproof.numeric.exported import TOLERANCE, relative_difference
 from portproof.system.frameworks import FRAMEWORKS, NAMES
@@ -18,13 +18,22 @@ ABSENT, UNKNOWN = "not installed", "does not know"
 
 def check_inference(pair: TrainingPair) -> Verdict:
     """Compare, on each side by itself, the exported models with the live one, in float32."""
-    verdict = Verdict("inference", float32=0.0)
     size = pair.image_size
     generator = np.random.Generator(np.random.Philox(pair.seed))
     images = pair.folder / "inference.npy"
     np.save(images, generator.standard_normal([max(BATCHES), 3, size, size], dtype=np.float32))
     recording = {"images": str(images.resolve()), "batches": list(BATCHES)}
-    reports = pair.ask(Request("inference", {}, "float32", recording))
+    for traced in (False, True):  # again, where a line is to be named
+        request = Request("inference", {}, "float32", recording | {"traced": traced})
+        verdict = judge(pair, pair.ask(request))
+        if verdict.verdict != DIVERGED:
+            break
+    return verdict
+
+
+def judge(pair: TrainingPair, reports: dict[str, dict]) -> Verdict:
+    """Return the verdict on what both sides recorded of their exports."""
+    verdict = Verdict("inference", float32=0.0)
     table = [["format", *(f"batch {batch}" for batch in BATCHES)]]
     for side in FRAMEWORKS:
         for row in reports[side]["formats"]:

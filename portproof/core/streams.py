@@ -200,16 +200,22 @@ class Stream:
         return f"{words} ({path})" if path else words
 
 
-def read(sides: dict[str, Side], folder: Path, pictures: Pictures, split: str) -> dict[str, Stream]:
-    """Let both sides read one split.
+def read(
+    sides: dict[str, Side], folder: Path, pictures: Pictures, split: str, traced: bool = False
+) -> dict[str, Stream]:
+    """Let both sides read one split; `traced`: note the lines that run, which takes time.
 
     Raises UserError in the words of the side that fails.
     """
     epochs = pictures.epochs if split == "train" else 1
+    shutil.rmtree(folder / split, ignore_errors=True)  # of an earlier reading
     check_space(folder, pictures, split, epochs)
-    given = {name: replace(side, settings=pictures.settings) for name, side in sides.items()}
+    given = {  # to be traced, a port has to make its loaders anew
+        name: replace(side, settings=pictures.settings, is_fresh=traced)
+        for name, side in sides.items()
+    }
     folders = {name: folder / split / name for name in FRAMEWORKS}
-    part = {"split": split, "epochs": epochs}
+    part = {"split": split, "epochs": epochs, "traced": traced}
     with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
         waiting = {
             name: pool.submit(given[name].ask, folders[name], batches=part) for name in FRAMEWORKS

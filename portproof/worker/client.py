@@ -37,6 +37,7 @@ class Side:
     environment: dict[str, str] = field(default_factory=dict)  # more than this process's own
     own_files: tuple[str, ...] = ()  # beside the port, those that its user writes; none: all
     is_original: bool = False  # it is what the other side is held to
+    is_fresh: bool = False  # a process of its own for each request: nothing is made already
 
     @property
     def python(self) -> str:
@@ -57,7 +58,7 @@ class Side:
             request["port"] = str(self.port.resolve())
         file = folder / "request.json"
         file.write_text(json.dumps(request))
-        if _kept is None or self.environment:
+        if _kept is None or self.environment or self.is_fresh:
             self._ask_once(file, folder)
         else:
             _process_of(self).ask(file, folder)

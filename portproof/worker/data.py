@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,7 @@ from portproof.worker.port_file import PortFile
 from portproof.worker.source import Stack, calling_line, lines_noted
 
 
-def record_batches(job: Job, split: str, epochs: int) -> dict[str, Any]:
+def record_batches(job: Job, split: str, epochs: int, traced: bool) -> dict[str, Any]:
     """Write the images of batch N as batch-N.npy [N, ...], as they come; return all the rest.
 
     `sizes` and `labels` are lists for each epoch, of the batches and of the samples; `label_dtype`
@@ -32,16 +32,17 @@ def record_batches(job: Job, split: str, epochs: int) -> dict[str, Any]:
     `classes` and `paths` are those of samples(), None where the port has none. `facts` tell how
     each sample was made, `orders` how each epoch's order was drawn (see Watch); `again` is the
     number of samples whose image is not the same, bit for bit, at the second reading, None where
-    the batches have other sizes.
+    the batches have other sizes. `traced`: `ran` are the lines that run then, the last first.
     """
     made: Stack = []
-    with lines_noted(job.backend, made):  # here most ports make their loaders
+    note = partial(lines_noted, job.backend) if traced else nullcontext
+    with note(made):  # here most ports make their loaders
         about = job.port.samples(split, job.settings) if job.port.has("samples") else {}
     report = keep(job, split, epochs)
     report |= {name: about.get(name) for name in ("classes", "paths")}
     watch = Watch(job.backend, epochs)
     ran: Stack = []
-    with watch.watching(job.port), lines_noted(job.backend, ran):
+    with watch.watching(job.port), note(ran):
         report["again"] = compare(job, split, watch)
     report |= {"facts": watch.facts, "orders": watch.orders}
     report["tells_draws"] = job.port.has("listen_to_draws")

@@ -47,7 +47,7 @@ class Watcher:
     `inputs`: arrays of each step, used over and over, in place of what the loop's loader gives.
     """
 
-    saves_epochs = False  # checkpoints take long, and nothing is learned from them here
+    wants_files = False  # they take long, and nothing is learned from them here
 
     def __init__(self, backend: ModuleType, inputs: Iterable | None = None) -> None:
         self.backend, self.inputs = backend, inputs
@@ -299,12 +299,18 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
     Every parameter has a part in them, so that its hooks are called in the backward pass.
     """
     backend, values = watcher.backend, list(parameters.values())
-    original = model.forward
+    original, evaluated = model.forward, []
 
     def forward(inputs: Any) -> Any:
-        if watcher.row is None:  # an evaluation
+        if watcher.row is not None:
+            return backend.touch_all(values, [len(inputs), CLASSES])
+        if not evaluated:  # an evaluation: of the first batch it is learned what the model gives
+            evaluated.append(original(inputs))
+            return evaluated[0]
+        if not isinstance(evaluated[0], backend.Tensor):
             return original(inputs)
-        return backend.touch_all(values, [len(inputs), CLASSES])
+        zeros = np.zeros([len(inputs), *evaluated[0].shape[1:]], np.float32)
+        return backend.to_default(backend.to_tensor(zeros))
 
     return [backend.stand_in(model, forward)]
 

@@ -5,7 +5,7 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,8 +136,13 @@ def record_optimizer(
     return job.watch(recorder, dtype)
 
 
-def record_resume(job: Job, epochs: int, after: int, batches: Files) -> dict[str, Any]:
-    """Note so many epochs without a break, and what comes after a break at step `after`."""
+def record_resume(
+    job: Job, epochs: int, after: int, batches: Files, traced: bool
+) -> dict[str, Any]:
+    """Note so many epochs without a break, and what comes after a break at step `after`.
+
+    `traced`: the lines that run then are noted too, which takes time.
+    """
     inputs, dtype = Pairs(batches), "float64"
 
     def recorder(**plan: Any) -> Recorder:
@@ -152,7 +157,7 @@ def record_resume(job: Job, epochs: int, after: int, batches: Files) -> dict[str
         job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
     watcher, called = recorder(first_step=after), []
     try:
-        with lines_noted(job.backend, called):
+        with lines_noted(job.backend, called) if traced else nullcontext():
             job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
     except Exception as error:  # that it cannot be resumed is a finding
         parts["error"] = f"{type(error).__name__}: {error}"
@@ -176,10 +181,11 @@ def own_way_of(job: Job, network: Any) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-def record_inference(job: Job, images: str, batches: list[int]) -> dict[str, Any]:
+def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> dict[str, Any]:
     """Export the network in every format, and write what it and the exported ones say of images.
 
-    `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones.
+    `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones. `traced`:
+    the lines that run in an export are noted too, which takes time.
     """
     pixels, rows = np.load(images), []
     network = job.make_network()
@@ -195,7 +201,7 @@ def record_inference(job: Job, images: str, batches: list[int]) -> dict[str, Any
         row = {"format": name, "error": None, "batches": {}, "called": []}
         rows.append(row)
         try:
-            with lines_noted(job.backend, row["called"]):
+            with lines_noted(job.backend, row["called"]) if traced else nullcontext():
                 run = write()
         except Exception as error:  # that it cannot be exported is a finding
             row["error"] = f"{type(error).__name__}: {first_line(error)}"
