@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from portproof.core.findings import Cause
-from portproof.core.step_compare import Evidence, StepDifference, load
+from portproof.core.findings import Cause, Difference
+from portproof.core.step_compare import Evidence, load
 from portproof.diagnose import relations, source_lines, updates
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
@@ -26,7 +26,7 @@ def explain(evidence: Evidence, note: str = "") -> Cause:
     if difference.what == "forward":
         return explain_forward(evidence)
     if difference.what == "data":
-        return Cause(f"batch, {where}", f"data: {difference.message}", DATA_FIX)
+        return Cause(f"batch, {where}", f"data: {difference.problem}", DATA_FIX)
     return located(evidence, OTHERS[difference.what](difference, where), "")
 
 
@@ -43,7 +43,7 @@ def explain_forward(evidence: Evidence) -> Cause:
     """Say at which layer the forward passes differ."""
     difference = evidence.difference
     seen = f"the logits differ by {difference.relative:.3g} of the largest, from the same weights"
-    seen += f" ({difference.message})" if difference.message else ""
+    seen += f" ({difference.problem})" if difference.problem else ""
     layer = evidence.name_layer()
     if layer is None:
         what = "compare what the training makes of the network's input and output"
@@ -61,49 +61,49 @@ def by(cause: Cause, event: str, *patterns: str) -> Cause:
 # ---- what is neither a gradient nor an update ----
 
 
-def explain_loss(difference: StepDifference, where: str) -> Cause:
+def explain_loss(difference: Difference, where: str) -> Cause:
     """Say that another loss comes from the same logits."""
-    cause = f"the loss differs from the same logits: {difference.message}"
+    cause = f"the loss differs from the same logits: {difference.problem}"
     what = "take the same loss (align.py --only loss names it)"
     patterns = r"CrossEntropy|cross_entropy|criterion"
     return by(Cause(f"loss, {where}", cause, what), "loss", patterns)
 
 
-def explain_weights(difference: StepDifference, where: str) -> Cause:
+def explain_weights(difference: Difference, where: str) -> Cause:
     """Say that the weights differ before a step."""
     if difference.step:
         what = "change no parameter but by the optimizer's step"
-        cause = Cause(where, f"{difference.name}: {difference.message}", what)
+        cause = Cause(where, f"{difference.name}: {difference.problem}", what)
         return by(cause, "forward", r"set_value|copy_\(|\.data\b|no_grad")
-    message = difference.message or "other numbers"
+    message = difference.problem or "other numbers"
     seen = f"{difference.name} is not the same before the first step: {message}"
     cause = Cause(where, seen, "load the weights as they are")
     return by(cause, "load", r"load_weights|set_state_dict|load_state_dict")
 
 
-def explain_running(difference: StepDifference, where: str) -> Cause:
+def explain_running(difference: Difference, where: str) -> Cause:
     """Say that the running statistics of a normalization take in another share of the batch's."""
     layer, _, buffer = difference.name.rpartition(".")
-    seen = f"{buffer} of {layer}: {difference.message} (momentum)"
+    seen = f"{buffer} of {layer}: {difference.problem} (momentum)"
     what = "Paddle's momentum is 1 minus PyTorch's: 0.9 where PyTorch has 0.1"
     cause = Cause(f"{layer}, step {difference.step + 1}", seen, what)
     return by(cause, "network", r"BatchNorm.*momentum")
 
 
-def explain_rate(difference: StepDifference, where: str) -> Cause:
+def explain_rate(difference: Difference, where: str) -> Cause:
     """Say that the optimizers report other rates."""
     what = "use the same schedule (align.py --only lr tells them apart)"
-    cause = Cause(f"learning rate, {where}", difference.message, what)
+    cause = Cause(f"learning rate, {where}", difference.problem, what)
     return by(cause, "schedule", r"scheduler\s*=|StepDecay|StepLR|Cosine")
 
 
-def explain_mode(difference: StepDifference, where: str) -> Cause:
+def explain_mode(difference: Difference, where: str) -> Cause:
     """Say that one side trains in evaluation mode."""
     what = "call model.train() before training, and eval() before evaluation"
-    return by(Cause(where, difference.message, what), "forward", r"\.eval\(\)|\.train\(")
+    return by(Cause(where, difference.problem, what), "forward", r"\.eval\(\)|\.train\(")
 
 
-OTHERS: dict[str, Callable[[StepDifference, str], Cause]] = {
+OTHERS: dict[str, Callable[[Difference, str], Cause]] = {
     "loss": explain_loss,
     "weights": explain_weights,
     "running": explain_running,

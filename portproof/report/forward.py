@@ -7,8 +7,8 @@ from typing import Any
 
 from portproof.checks.forward import Result
 from portproof.core import tensor_compare
-from portproof.core.findings import Cause
-from portproof.core.tensor_compare import Difference, Row
+from portproof.core.findings import Cause, Difference
+from portproof.core.tensor_compare import Row
 from portproof.report import html
 from portproof.report.figures import as_png, new_figure
 from portproof.report.html import Section
