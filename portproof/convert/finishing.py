@@ -144,11 +144,8 @@ def add_imports(found: Finished, file: str) -> None:
     names = Names(source.tree)
     used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
     missing = [name for name in AT_THE_START if name in used and name not in names.imported]
-    missing += [
-        name
-        for name in ("visualdl",)
-        if any(True for _ in chains(source.tree, names, name)) and name not in names.imported
-    ]
+    if any(chains(source.tree, names, "visualdl")) and "visualdl" not in names.imported:
+        missing.append("visualdl")
     for name in missing:
         source.insert_line(source.first_line_for_imports(), f"import {name}")
     found.text = source.edited()
@@ -159,8 +156,7 @@ def left_names(source: Source, names: Names) -> Iterator[Finding]:
     for head in ("torch", "torchvision"):
         for node, full in chains(source.tree, names, head):
             if full != head:
-                fix = api_tables.advice(full)
-                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "left names")
+                yield source.by_hand(node, full, api_tables.advice(full), "left names")
 
 
 def words_of_torch(source: Source, names: Names, own: set[str]) -> Iterator[Finding]:
@@ -171,11 +167,10 @@ def words_of_torch(source: Source, names: Names, own: set[str]) -> Iterator[Find
         if isinstance(node, ast.Constant) and node.value in ("torch", "pytorch"):
             if id(node) not in prose:
                 fix = 'write "paddle" where the framework is meant'
-                what = f'the word "{node.value}"'
-                yield Finding(source.file, node.lineno, what, fix, BY_HAND, "words")
+                yield source.by_hand(node, f'the word "{node.value}"', fix, "words")
         elif isinstance(node, ast.Call):
             full = names.full(node.func) or ""
             root, _, last = full.partition(".")
             if root in roots - own and "torch" in last.rpartition(".")[2].lower():
                 fix = "see whether it takes files or tensors of PyTorch alone"
-                yield Finding(source.file, node.lineno, f"{full}()", fix, BY_HAND, "words")
+                yield source.by_hand(node, f"{full}()", fix, "words")

@@ -14,21 +14,25 @@ from portproof.convert.rewrite_names import notes
 from portproof.convert.running import SHELL
 from portproof.convert.source import Finding, Names, Source, parents, python_files, read_text
 
-ELEMENTWISE = (ast.BitAnd, ast.BitOr, ast.BitXor)
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
-LOADS = (
-    *("torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"),
-    *("torch.hub.download_url_to_file", "urllib.request.urlretrieve", "wget.download"),
-)
+LOADS = """
+    torch.hub.load torch.hub.load_state_dict_from_url torch.utils.model_zoo.load_url
+    torch.hub.download_url_to_file urllib.request.urlretrieve wget.download
+"""
 BOARDS = ("torch.utils.tensorboard", "tensorboardX", "tensorboard")
 NO_TENSORS = {"item", "tolist", "numpy", "size", "dim", "numel", "type", "data_ptr", "stride"}
+# Functions of torch that return no tensor.
+OF_TORCH = """
+    device no_grad load save manual_seed is_tensor set_grad_enabled compile autocast
+    set_num_threads finfo iinfo is_grad_enabled enable_grad set_default_dtype get_default_dtype
+"""
 TO_TENSOR = {"ToTensor", "PILToTensor", "to_tensor", "pil_to_tensor"}  # of torchvision.transforms
 
 
 def check(folder: Path) -> list[Finding]:
     """Return what to mend in a project before it is converted, by file and line."""
-    sources = [Source(str(path.relative_to(folder)), read_text(path))
-               for path in python_files(folder)]  # fmt: skip
+    paths = python_files(folder)
+    sources = [Source(str(path.relative_to(folder)), read_text(path)) for path in paths]
     to_tensor = any(TO_TENSOR & set(_words(source.tree)) for source in sources)
     found = []
     for source in sources:
@@ -158,7 +162,7 @@ class Look:
             if full.startswith("torch."):
                 last = full.rpartition(".")[2]
                 one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
-                return one_level and last[0].islower() and last not in _NOT_TENSORS
+                return one_level and last[0].islower() and last not in OF_TORCH.split()
             if self._makes_tensor(node.func):
                 return True
             if self._is_network(node.func) and any(self.is_tensor(a, known) for a in node.args):
@@ -180,9 +184,6 @@ class Look:
         ordered = isinstance(node, ast.Compare) and isinstance(node.ops[0], ORDER)
         return ordered and self.is_tensor(node)
 
-    def told(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
-        return Finding(self.source.file, node.lineno, what, fix, rule=rule)
-
 
 def written(node: ast.AST) -> str:
     """Return self.x as it is written; of other attributes nothing."""
@@ -194,16 +195,9 @@ def names_in(target: ast.AST) -> set[str]:
     """Return what an assignment's target names: variables, and attributes of self."""
     if isinstance(target, (ast.Tuple, ast.List)):
         return {name for one in target.elts for name in names_in(one)}
-    if isinstance(target, ast.Starred):
-        return names_in(target.value)
-    if isinstance(target, ast.Subscript):
+    if isinstance(target, (ast.Starred, ast.Subscript)):
         return names_in(target.value)
     return {target.id} if isinstance(target, ast.Name) else {written(target)} - {""}
-
-
-_NOT_TENSORS = {"device", "no_grad", "load", "save", "manual_seed", "is_tensor", "set_grad_enabled",
-                "compile", "autocast", "set_num_threads", "finfo", "iinfo", "is_grad_enabled",
-                "enable_grad", "set_default_dtype", "get_default_dtype"}  # fmt: skip
 
 
 def boards(look: Look) -> Iterator[Finding]:
@@ -213,7 +207,7 @@ def boards(look: Look) -> Iterator[Finding]:
             modules = [alias.name for alias in node.names]
         if any(module and module.startswith(BOARDS) for module in modules):
             fix = "log by visualdl.LogWriter, or take the board out before the conversion"
-            yield look.told(node, "TensorBoard", fix, "boards")
+            yield look.source.by_hand(node, "TensorBoard", fix, "boards")
 
 
 def bitwise(look: Look) -> Iterator[Finding]:
@@ -221,20 +215,19 @@ def bitwise(look: Look) -> Iterator[Finding]:
     for node in ast.walk(look.tree):
         if id(node) in look.in_notes:
             continue
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ELEMENTWISE):
-            if look.is_tensor(node.left) or look.is_tensor(node.right):
-                fix = f"write torch.{words[type(node.op)]}(a, b) where both are masks"
-                yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
-            continue
-        if isinstance(node, ast.AugAssign) and isinstance(node.op, ELEMENTWISE):
-            if look.is_tensor(node.target) or look.is_tensor(node.value):
-                fix = f"write a = torch.{words[type(node.op)]}(a, b) where both are masks"
-                yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
-            continue
+        word = words.get(type(getattr(node, "op", None)))
+        ends, target = [], ""
+        if isinstance(node, ast.BinOp) and word:
+            ends = [node.left, node.right]
+        elif isinstance(node, ast.AugAssign) and word:
+            ends, target = [node.target, node.value], "a = "
+        if any(look.is_tensor(end) for end in ends):
+            fix = f"write {target}torch.{word}(a, b) where both are masks"
+            yield look.source.by_hand(node, "a bitwise operator on tensors", fix, "bitwise")
         inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
         if inverts and look.is_tensor(node.operand):
             fix = "write torch.logical_not(a) where it is a mask"
-            yield look.told(node, "a bitwise operator on a tensor", fix, "bitwise")
+            yield look.source.by_hand(node, "a bitwise operator on a tensor", fix, "bitwise")
 
 
 def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
@@ -249,7 +242,7 @@ def datasets(look: Look) -> Iterator[Finding]:
             continue
         if {"__getitem__", "__len__"} <= methods(node).keys():
             fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
-            yield look.told(node, "a data set without its base class", fix, "datasets")
+            yield look.source.by_hand(node, "a data set without its base class", fix, "datasets")
 
 
 def downloads(look: Look) -> Iterator[Finding]:
@@ -265,8 +258,8 @@ def downloads(look: Look) -> Iterator[Finding]:
         ]  # resnet18(True)
         asked = any(not (isinstance(v, ast.Constant) and not v.value) for v in wanted)
         of_models = full.startswith("torchvision.models.") or full == "timm.create_model"
-        if full in LOADS or (of_models and asked):
-            yield look.told(node, f"{full}() fetches weights", fix, "downloads")
+        if full in LOADS.split() or (of_models and asked):
+            yield look.source.by_hand(node, f"{full}() fetches weights", fix, "downloads")
 
 
 def numbers(look: Look) -> Iterator[Finding]:
@@ -279,7 +272,7 @@ def numbers(look: Look) -> Iterator[Finding]:
             look.is_tensor(end) for end in ends
         ):
             fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
-            yield look.told(node, "a tensor compared with a number", fix, "numbers")
+            yield look.source.by_hand(node, "a tensor compared with a number", fix, "numbers")
 
 
 def _value(node: ast.AST) -> ast.AST:
@@ -303,7 +296,7 @@ def samples(look: Look) -> Iterator[Finding]:
             places = [method] if "torch.Tensor" in named else []
         for one in places:
             fix = "return NumPy arrays and numbers; the loader makes the tensors"
-            yield look.told(one, "__getitem__ returns a tensor", fix, "samples")
+            yield look.source.by_hand(one, "__getitem__ returns a tensor", fix, "samples")
 
 
 def _parts(value: ast.AST | None) -> list[ast.AST]:
@@ -322,14 +315,14 @@ def casts(look: Look) -> Iterator[Finding]:
         if isinstance(node, ast.BinOp) and isinstance(node.op, arithmetic):
             if look.is_mask(node.left) or look.is_mask(node.right):
                 fix = "write (a == b).float(), or .long(), before the arithmetic"
-                yield look.told(node, "arithmetic with a comparison", fix, "casts")
+                yield look.source.by_hand(node, "arithmetic with a comparison", fix, "casts")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "byte" and look.is_tensor(node.func.value):
                 fix = "write .bool(): a mask of bytes is taken for indices"
-                yield look.told(node, "a mask of bytes", fix, "casts")
+                yield look.source.by_hand(node, "a mask of bytes", fix, "casts")
             elif node.func.attr == "mean" and look.is_mask(node.func.value):
                 fix = "write (a == b).float().mean(): the mean of a mask is a mask in Paddle"
-                yield look.told(node, "the mean of a comparison", fix, "casts")
+                yield look.source.by_hand(node, "the mean of a comparison", fix, "casts")
 
 
 def workers(sources: list[Source]) -> Iterator[Finding]:
@@ -343,7 +336,7 @@ def workers(sources: list[Source]) -> Iterator[Finding]:
                 if count is not None and not (isinstance(count, ast.Constant) and not count.value):
                     fix = "move batches to the GPU in the training loop, or set num_workers=0"
                     what = "num_workers with tensors on a GPU in the data set"
-                    yield Finding(source.file, node.lineno, what, fix, rule="workers")
+                    yield source.by_hand(node, what, fix, "workers")
 
 
 def _moves(tree: ast.AST) -> bool:

@@ -9,7 +9,6 @@ from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
 from portproof.convert.rewrites import calls, is_method, of_module
 from portproof.convert.source import (
-    BY_HAND,
     DONE,
     LOOK,
     Finding,
@@ -33,12 +32,8 @@ TENSOR_KINDS = {
     "DoubleTensor": "float64",
     "BoolTensor": "bool",
 }
-LAYERS = {
-    "paddle.compat.nn.Linear": "Linear",
-    "paddle.nn.Conv1d": "Conv1d",
-    "paddle.nn.Conv2d": "Conv2d",
-    "paddle.nn.Conv3d": "Conv3d",
-}
+LAYERS = {f"paddle.nn.Conv{axes}d": f"Conv{axes}d" for axes in "123"}
+LAYERS |= {"paddle.compat.nn.Linear": "Linear"}
 
 
 def docstring(source: Source, names: Names) -> Iterator[Finding]:
@@ -70,9 +65,8 @@ def paths(source: Source, names: Names) -> Iterator[Finding]:
         if isinstance(given, ast.Constant) and os.path.isabs(str(given.value)):
             up = len(PurePosixPath(source.file).parts) - 1
             words = f'__import__("pathlib").Path(__file__).resolve().parents[{up}]'
-            if source.replace(given, f"str({words})"):
-                fix = "is told from the file's own place"
-                yield Finding(source.file, call.lineno, "a folder by name", fix, DONE, "paths")
+            what, fix = "a folder by name", "is told from the file's own place"
+            yield from source.exchange(given, f"str({words})", what, fix, "paths")
 
 
 def lost_names(
@@ -91,10 +85,8 @@ def lost_names(
             continue
         if node.id in ("torch", "torchvision"):
             continue  # a name that is left: `left_names` tells of it
-        target = api_tables.RENAMES.get(full, full)
-        if source.replace(node, target):
-            what, fix = f"{node.id} has lost its import", f"is {target}"
-            yield Finding(source.file, node.lineno, what, fix, DONE, "lost names")
+        target, what = api_tables.RENAMES.get(full, full), f"{node.id} has lost its import"
+        yield from source.exchange(node, target, what, f"is {target}", "lost names")
 
 
 def ranks(source: Source, names: Names) -> Iterator[Finding]:
@@ -120,10 +112,10 @@ def pairs(source: Source, names: Names) -> Iterator[Finding]:
             if ast.dump(first.func.value) != ast.dump(second.func.value):
                 continue
             axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
-            words = f"{source.code(first.func.value)}, {source.code(axis[0])}" if axis else ""
-            if words and source.replace(node, f"paddle.compat.{kind}({words})"):
-                what, fix = f"a pair of {kind} and arg{kind}", f"is paddle.compat.{kind}"
-                yield Finding(source.file, node.lineno, what, fix, DONE, "pairs")
+            if axis:
+                target, what = f"paddle.compat.{kind}", f"a pair of {kind} and arg{kind}"
+                words = f"{target}({source.code(first.func.value)}, {source.code(axis[0])})"
+                yield from source.exchange(node, words, what, f"is {target}", "pairs")
 
 
 def extremes(source: Source, names: Names) -> Iterator[Finding]:
@@ -143,10 +135,9 @@ def extremes(source: Source, names: Names) -> Iterator[Finding]:
             given = [source.code(one) for one in call.args]
             given += [f"{word.arg}={source.code(word.value)}" for word in call.keywords]
             words = ", ".join([source.code(call.func.value), *given])
-            if source.replace(call, f"paddle.compat.{call.func.attr}({words})"):
-                what = f".{call.func.attr}() along an axis"
-                fix = f"is paddle.compat.{call.func.attr}, values and indices"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "pairs")
+            target, what = f"paddle.compat.{call.func.attr}", f".{call.func.attr}() along an axis"
+            fix = f"is {target}, values and indices"
+            yield from source.exchange(call, f"{target}({words})", what, fix, "pairs")
 
 
 def kinds(source: Source, names: Names) -> Iterator[Finding]:
@@ -156,10 +147,9 @@ def kinds(source: Source, names: Names) -> Iterator[Finding]:
             continue
         head, _, kind = (names.full(call.args[1]) or "").rpartition(".")
         if head in ("paddle", "torch") and kind in TENSOR_KINDS:
-            dtype = TENSOR_KINDS[kind]
-            if source.replace(call, f"({source.code(call.args[0])}.dtype == paddle.{dtype})"):
-                what, fix = f"isinstance of {kind} is always false", f"asks for {dtype}"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "kinds")
+            dtype, what = TENSOR_KINDS[kind], f"isinstance of {kind} is always false"
+            words = f"({source.code(call.args[0])}.dtype == paddle.{dtype})"
+            yield from source.exchange(call, words, what, f"asks for {dtype}", "kinds")
 
 
 def endings(source: Source, names: Names) -> Iterator[Finding]:
@@ -177,11 +167,9 @@ def endings(source: Source, names: Names) -> Iterator[Finding]:
         start = code.rfind(ending)
         if start < 0:
             continue
-        new = code[:start] + ".pdparams" + code[start + len(ending) :]
-        if source.replace(node, new):
-            fix = "is .pdparams"
-            yield Finding(source.file, node.lineno, f"a file of weights, {ending}", fix, DONE,
-                          "endings")  # fmt: skip
+        words = code[:start] + ".pdparams" + code[start + len(ending) :]
+        what = f"a file of weights, {ending}"
+        yield from source.exchange(node, words, what, "is .pdparams", "endings")
 
 
 def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
@@ -191,10 +179,8 @@ def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
             continue
         owner = source.code(call.func.value)
         if "sched" in owner.rpartition(".")[2].lower():
-            start, end = source.span(call.func)
-            if source.put(start, end, f"{owner}.set_state_dict"):
-                what, fix = f"{owner}.load_state_dict", "is set_state_dict"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "schedule")
+            words, what = f"{owner}.set_state_dict", f"{owner}.load_state_dict"
+            yield from source.exchange(call.func, words, what, "is set_state_dict", "schedule")
 
 
 def base_rates(source: Source, names: Names) -> Iterator[Finding]:
@@ -208,10 +194,9 @@ def base_rates(source: Source, names: Names) -> Iterator[Finding]:
                 continue
             if not is_method(value, "get_lr"):
                 continue
-            optimizer = source.code(value.func.value)
-            if source.replace(value, f"{HELPERS}.base_lr({optimizer})"):
-                what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "schedule")
+            words = f"{HELPERS}.base_lr({source.code(value.func.value)})"
+            what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
+            yield from source.exchange(value, words, what, fix, "schedule")
 
 
 def initialization(source: Source, names: Names) -> Iterator[Finding]:
@@ -220,9 +205,8 @@ def initialization(source: Source, names: Names) -> Iterator[Finding]:
     for node, full in chains(source.tree, names, "paddle"):
         if full not in LAYERS or id(node) not in called:
             continue
-        if source.replace(node, f"{HELPERS}.{LAYERS[full]}"):
-            fix = "starts from PyTorch's distribution"
-            yield Finding(source.file, node.lineno, full, fix, DONE, "initialization")
+        words, fix = f"{HELPERS}.{LAYERS[full]}", "starts from PyTorch's distribution"
+        yield from source.exchange(node, words, full, fix, "initialization")
 
 
 def imports(source: Source, names: Names) -> Iterator[Finding]:
@@ -246,16 +230,13 @@ def annotations(source: Source, names: Names) -> Iterator[Finding]:
     )
     for note in () if future else notes(source.tree):
         unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
-        if any(names.full(end) == "paddle.device" for one in unions for end in sides(one)):
+        ends = [end for union in unions for end in (union.left, union.right)]
+        if any(names.full(end) == "paddle.device" for end in ends):
             line = source.first_line_for_imports()
             source.insert_line(line, "from __future__ import annotations")
             what, fix = "paddle.device in a union", "annotations are not evaluated"
             yield Finding(source.file, note.lineno, what, fix, DONE, "annotations")
             return
-
-
-def sides(node: ast.BinOp) -> tuple[ast.expr, ast.expr]:
-    return node.left, node.right
 
 
 def notes(tree: ast.AST) -> Iterator[ast.expr]:
@@ -280,8 +261,7 @@ def downloads(source: Source, names: Names) -> Iterator[Finding]:
         full = names.full(call.func) or ""
         if full.startswith("paddle.hub.load"):
             fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
-            what = f"{full}() fetches a file of PyTorch's"
-            yield Finding(source.file, call.lineno, what, fix, BY_HAND, "downloads")
+            yield source.by_hand(call, f"{full}() fetches a file of PyTorch's", fix, "downloads")
 
 
 def datasets(source: Source, names: Names) -> Iterator[Finding]:
@@ -308,7 +288,7 @@ def derived(source: Source, names: Names) -> Iterator[Finding]:
                 yield Finding(source.file, node.lineno, full, fix, DONE, "derived")
             elif full.startswith("paddle.optimizer.lr."):
                 fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
-                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "derived")
+                yield source.by_hand(node, full, fix, "derived")
 
 
 def libraries(source: Source, names: Names) -> Iterator[Finding]:
@@ -325,6 +305,4 @@ def set_rates(source: Source, names: Names) -> Iterator[Finding]:
     for call in calls(source):
         if is_method(call, "set_lr"):
             fix = "write the rate before the schedule is made, or into the schedule's base_lr"
-            yield Finding(
-                source.file, call.lineno, "set_lr beside a schedule", fix, BY_HAND, "rates"
-            )
+            yield source.by_hand(call, "set_lr beside a schedule", fix, "rates")

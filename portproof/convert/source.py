@@ -62,6 +62,17 @@ class Source:
         """Note that `text` takes a node's place. False where a note on the same text stands."""
         return self.put(*self.span(node), text)
 
+    def exchange(
+        self, node: ast.AST, text: str, what: str, fix: str, rule: str
+    ) -> Iterator[Finding]:
+        """Note that `text` takes a node's place, and yield that it is done; nothing where not."""
+        if self.replace(node, text):
+            yield Finding(self.file, node.lineno, what, fix, DONE, rule)
+
+    def by_hand(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
+        """Return what is left to do at a node."""
+        return Finding(self.file, node.lineno, what, fix, BY_HAND, rule)
+
     def put(self, start: int, end: int, text: str) -> bool:
         if any(start < other_end and other < end for other, other_end, _ in self.edits):
             return False

@@ -302,13 +302,17 @@ def losses(reports: dict[str, dict]) -> dict[str, list[float]]:
     return {side: [row["loss"] for row in report["rows"]] for side, report in reports.items()}
 
 
+def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
+    """Return the relative differences of two lists of losses by side, [steps]."""
+    count = min(map(len, pair.values()))
+    own, theirs = (np.array(pair[side][:count]) for side in FRAMEWORKS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.abs(own - theirs) / np.maximum(np.abs(own), 1e-12)
+
+
 def loss_difference(reports: dict[str, dict]) -> float:
     """Return the largest relative difference of the losses."""
-    own, theirs = (np.array(losses(reports)[side]) for side in ("torch", "paddle"))
-    count = min(len(own), len(theirs))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        apart = np.abs(own[:count] - theirs[:count]) / np.maximum(np.abs(own[:count]), 1e-12)
-    return float(np.nanmax(apart, initial=0.0))
+    return float(np.nanmax(loss_differences(losses(reports)), initial=0.0))
 
 
 def parameter_pairs(keys: Pairs, reports: Reports) -> list[tuple[str, str]]:

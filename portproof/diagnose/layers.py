@@ -22,10 +22,7 @@ class Search:
     """Walks through the paired calls of one pass; each is judged on PyTorch's own numbers."""
 
     def __init__(
-        self,
-        comparison: Comparison,
-        one_pass: dict[str, Any],
-        known: list[Cause],
+        self, comparison: Comparison, one_pass: dict[str, Any], known: list[Cause]
     ) -> None:
         name = one_pass["name"]
         self.comparison = comparison

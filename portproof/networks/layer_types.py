@@ -23,10 +23,7 @@ _TORCH_KINDS = {"SyncBatchNorm": "BatchNorm2d", "NonDynamicallyQuantizableLinear
 LINEAR_ROLES = {"weight", "weight_orig", "weight_v"}
 
 # Paddle's name of a layer's tensor -> torch's.
-_PADDLE_ROLES = {
-    "_mean": "running_mean",
-    "_variance": "running_var",
-}
+_PADDLE_ROLES = {"_mean": "running_mean", "_variance": "running_var"}
 COUNTER = "num_batches_tracked"  # of torch's batch normalization; Paddle has no such tensor
 
 # Paddle's name of a setting -> torch's.
@@ -60,36 +57,15 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "Pad": ("padding", "value"),
     "Flatten": ("start_dim", "end_dim"),
 }
-_SPATIAL = {  # a number for each axis
-    "kernel_size",
-    "stride",
-    "padding",
-    "dilation",
-    "output_size",
-    "output_padding",
-}
+# A number for each axis.
+_SPATIAL = {"kernel_size", "stride", "padding", "dilation", "output_size", "output_padding"}
 _DEFAULTS = {"groups": 1, "dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
 
-ACTIVATIONS = {
-    "ReLU",
-    "ReLU6",
-    "LeakyReLU",
-    "PReLU",
-    "ELU",
-    "CELU",
-    "SELU",
-    "GELU",
-    "SiLU",
-    "Mish",
-    "Tanh",
-    "Hardswish",
-    "Hardsigmoid",
-    "Hardtanh",
-    "Sigmoid",
-    "Softplus",
-    "Softsign",
-    "LogSigmoid",
-}
+_ACTIVATIONS = """
+    ReLU ReLU6 LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Hardswish Hardsigmoid Hardtanh
+    Sigmoid Softplus Softsign LogSigmoid
+"""
+ACTIVATIONS = set(_ACTIVATIONS.split())
 # Layers that give what they give whatever the axes of their input.
 AXIS_FREE = {"Dropout", "Flatten", "Identity"} | ACTIVATIONS
 

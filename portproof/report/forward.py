@@ -76,7 +76,8 @@ def as_text(found: Result) -> str:
 
 def _table(rows: list[Row]) -> list[str]:
     lines = [("layer", "kind", "shape", *("max", "rms", "relative") * 2, "")]
-    lines += [(*_names(row), *_numbers(row), _word(row)) for row in rows]
+    words = {"differs": "DIFFERS"}
+    lines += [(*_names(row), *_numbers(row), words.get(row.verdict, row.verdict)) for row in rows]
     widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
     span = sum(widths[:3]) + 6
     head = " " * span + "float64".ljust(sum(widths[3:6]) + 6) + "float32"
@@ -103,11 +104,8 @@ def _names(row: Row) -> tuple[str, str, str]:
     name = row.torch or "(all)"
     if row.paddle != row.torch:
         name += f" = {row.paddle or '(all)'}"
-    return name, row.kind if row.kind != "the network's output" else "", _shape(row)
-
-
-def _shape(row: Row) -> str:
-    return "x".join(map(str, row.shape))
+    kind = row.kind if row.kind != "the network's output" else ""
+    return name, kind, "x".join(map(str, row.shape))
 
 
 def _numbers(row: Row) -> list[str]:
@@ -118,10 +116,6 @@ def _three(found: Difference | None, row: Row) -> list[str]:
     if found is None or row.verdict == "no counterpart" or found.problem:
         return ["-"] * 3
     return [f"{value:.1e}" for value in (found.largest, found.rms, found.relative)]
-
-
-def _word(row: Row) -> str:
-    return {"differs": "DIFFERS"}.get(row.verdict, row.verdict)
 
 
 def _logits(found: Result) -> list[str]:

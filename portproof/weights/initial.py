@@ -75,10 +75,7 @@ def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
 
 
 def draw_weights(
-    network: Network,
-    seed: int,
-    gain: float = KEEPING,
-    given: dict[str, np.ndarray] | None = None,
+    network: Network, seed: int, gain: float = KEEPING, given: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """Draw weights, float32, torch's layout, that keep the scale of what flows through.
 
