@@ -55,7 +55,7 @@ def _check_side(verdict: Verdict, side: str, report: dict, sides: dict[str, Side
 
 FIX = "take back all that a checkpoint keeps"
 LINES = (r"set_state_dict|load_state_dict", r"restore\(")
-EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"contents\[")
+EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"[\"']epoch[\"']")
 
 
 def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
@@ -68,20 +68,15 @@ def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
     rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
     cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
     yield f"{cause}: the schedule's state is lost", FIX, rate
-    yield (
-        "the weights are not those of the checkpoint",
-        FIX,
-        _apart(whole, broken, place, step, "before"),
+    before, state, after = (
+        _apart(whole, broken, place, step, kind) for kind in ("before", "state", "after")
     )
+    yield "the weights are not those of the checkpoint", FIX, before
     apart = abs(other["loss"] - row["loss"]) / max(abs(other["loss"]), 1e-30)
     yield "the loss differs with the same weights and batch", "look for a lost random state", apart
     cause = "the optimizer's velocity is lost: the momentum buffers are not restored"
-    yield cause, FIX, _apart(whole, broken, place, step, "state")
-    yield (
-        "the update differs: a part of the optimizer's state is lost",
-        FIX,
-        _apart(whole, broken, place, step, "after"),
-    )
+    yield cause, FIX, state
+    yield "the update differs: a part of the optimizer's state is lost", FIX, after
 
 
 def _apart(whole: dict, broken: dict, place: int, step: int, kind: str) -> float:

@@ -58,7 +58,6 @@ RULES = {
     "imports": rewrite_names.imports,
 }
 NAMES = sorted([*RULES, "lost names", "initialization", "layout"])
-AT_THE_START = ("paddle", api_tables.HELPERS)  # what a finished file may need to import
 
 
 @dataclass
@@ -106,7 +105,9 @@ def finish(
         )
     for rule in rules.values():
         _apply(found, file, rule)
-    add_imports(found, file)
+    source = Source(file, found.text)
+    source.import_modules("paddle", api_tables.HELPERS, "visualdl")
+    found.text = source.edited()
     source = Source(file, found.text)
     names = Names(source.tree)
     for rule in rules.values():  # what they cannot do, on the lines where it stands now
@@ -136,19 +137,6 @@ def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
         if not source.edits:
             break
         found.text = source.edited()
-
-
-def add_imports(found: Finished, file: str) -> None:
-    """Import what the rules have brought, where the file does not."""
-    source = Source(file, found.text)
-    names = Names(source.tree)
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    missing = [name for name in AT_THE_START if name in used and name not in names.imported]
-    if any(chains(source.tree, names, "visualdl")) and "visualdl" not in names.imported:
-        missing.append("visualdl")
-    for name in missing:
-        source.insert_line(source.first_line_for_imports(), f"import {name}")
-    found.text = source.edited()
 
 
 def left_names(source: Source, names: Names) -> Iterator[Finding]:

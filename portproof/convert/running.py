@@ -159,11 +159,7 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     if not source.edits:
         return []
     source = Source(file, source.edited())
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    imported = Names(source.tree).imported
-    for name in (api_tables.HELPERS, "paddle"):
-        if name in used - imported.keys():
-            source.insert_line(source.first_line_for_imports(), f"import {name}")
+    source.import_modules(api_tables.HELPERS, "paddle")
     text = drop_unused(Source(file, source.edited()))
     path.write_text(text)
     return [one for one in found if one.kind == DONE]

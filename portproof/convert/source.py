@@ -84,6 +84,14 @@ class Source:
         place = self._starts[before - 1]
         self.edits.append((place, place, text.encode() + b"\n"))
 
+    def import_modules(self, *names: str) -> None:
+        """Note an import of each of these modules that the file uses and does not import."""
+        used = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        imported = Names(self.tree).imported
+        for name in names:
+            if name in used and name not in imported:
+                self.insert_line(self.first_line_for_imports(), f"import {name}")
+
     def edited(self) -> str:
         """Return the text with all edits made."""
         result = self._bytes
