@@ -45,27 +45,20 @@ def _check_format(
 ) -> list[str]:
     """Compare one exported model; return a cell for each batch."""
     where = f"{NAMES[side]}, {row['format']}"
-    own = f"{report['folder']}/"  # of no use to anybody in a message
-    row = {
-        **row,
-        "error": row["error"] and row["error"].replace(own, ""),
-        "batches": {
-            size: error and error.replace(own, "") for size, error in row["batches"].items()
-        },
-    }
+    folder = f"{report['folder']}/"  # of no use to anybody in a message
+    error = (row["error"] or "").replace(folder, "")
 
     def line(what: str, *patterns: str) -> str:
         return at(source_lines.find_line(pair.sides[side], patterns, row["called"]), what)
 
-    if row["error"] and "dropout" not in row["error"]:  # which tells of train mode
-        for lacking in (ABSENT, UNKNOWN):
-            if lacking in row["error"]:
-                verdict.why = f"{where} is not compared: {row['error']}"
-                return [lacking] * len(BATCHES)
-    if row["error"]:
-        cause = f"the network cannot be exported: {row['error']}"
+    lacking = next((words for words in (ABSENT, UNKNOWN) if words in error), None)
+    if lacking and "dropout" not in error:  # which tells of train mode
+        verdict.why = f"{where} is not compared: {error}"
+        return [lacking] * len(BATCHES)
+    if error:
+        cause = f"the network cannot be exported: {error}"
         fix = line("export the network for any batch", EXPORT)
-        if "dropout" in row["error"]:
+        if "dropout" in error:
             cause += "; dropout is active: exported in train mode"
             fix = line(*EVALUATION)
         verdict.diverge(where, cause, fix)
@@ -74,6 +67,7 @@ def _check_format(
     for batch in BATCHES:
         error = row["batches"][str(batch)]
         if error is not None:
+            error = error.replace(folder, "")
             cause = f"it cannot run a batch of {batch}: {error}; the shape of its input is fixed"
             verdict.diverge(f"{where}, batch {batch}", cause, line(*FREE_BATCH))
             cells.append("error")

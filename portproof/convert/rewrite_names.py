@@ -104,9 +104,9 @@ def pairs(source: Source, names: Names) -> Iterator[Finding]:
         if not (isinstance(node, ast.Tuple) and len(node.elts) == 2):
             continue
         first, second = node.elts
+        if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
+            continue
         for kind in ("max", "min"):
-            if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
-                continue
             if not (is_method(first, kind) and is_method(second, f"arg{kind}")):
                 continue
             if ast.dump(first.func.value) != ast.dump(second.func.value):
@@ -121,8 +121,8 @@ def pairs(source: Source, names: Names) -> Iterator[Finding]:
 def extremes(source: Source, names: Names) -> Iterator[Finding]:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
     up = parents(source.tree)
-    for call in calls(source):
-        if not is_method(call, "max", "min") or of_module(call, names):
+    for call in calls(source, "max", "min"):
+        if of_module(call, names):
             continue
         named = [word for word in call.keywords if word.arg == "dim"]
         user = up.get(id(call))
@@ -174,9 +174,7 @@ def endings(source: Source, names: Names) -> Iterator[Finding]:
 
 def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
     """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
-    for call in calls(source):
-        if not is_method(call, "load_state_dict"):
-            continue
+    for call in calls(source, "load_state_dict"):
         owner = source.code(call.func.value)
         if "sched" in owner.rpartition(".")[2].lower():
             words, what = f"{owner}.set_state_dict", f"{owner}.load_state_dict"
@@ -190,9 +188,8 @@ def base_rates(source: Source, names: Names) -> Iterator[Finding]:
             continue
         for word in call.keywords:
             value = word.value
-            if word.arg != "learning_rate" or not isinstance(value, ast.Call):
-                continue
-            if not is_method(value, "get_lr"):
+            is_call = word.arg == "learning_rate" and isinstance(value, ast.Call)
+            if not is_call or not is_method(value, "get_lr"):
                 continue
             words = f"{HELPERS}.base_lr({source.code(value.func.value)})"
             what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
@@ -302,7 +299,6 @@ def set_rates(source: Source, names: Names) -> Iterator[Finding]:
     """set_lr beside a schedule is an error in Paddle."""
     if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
         return
-    for call in calls(source):
-        if is_method(call, "set_lr"):
-            fix = "write the rate before the schedule is made, or into the schedule's base_lr"
-            yield source.by_hand(call, "set_lr beside a schedule", fix, "rates")
+    for call in calls(source, "set_lr"):
+        fix = "write the rate before the schedule is made, or into the schedule's base_lr"
+        yield source.by_hand(call, "set_lr beside a schedule", fix, "rates")

@@ -14,9 +14,10 @@ Rewrite = Callable[[Source, Names], Iterator[Finding]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
 
 
-def calls(source: Source) -> Iterator[ast.Call]:
+def calls(source: Source, *methods: str) -> Iterator[ast.Call]:
+    """Yield the calls of a file, or those of methods of these names."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Call) and (not methods or is_method(node, *methods)):
             yield node
 
 
@@ -204,11 +205,9 @@ def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
 
 def in_place(source: Source, names: Names) -> Iterator[Finding]:
     """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
-    for call in calls(source):
-        if not is_method(call, *IN_PLACE) or of_module(call, names):
-            continue
-        found = arguments(call, ("other",))
-        if found is None or not found.keys() <= {"other", "alpha"} or "other" not in found:
+    for call in calls(source, *IN_PLACE):
+        found = arguments(call, ("other",)) or {}
+        if of_module(call, names) or not {"other"} <= found.keys() <= {"other", "alpha"}:
             continue
         tail = f", alpha={source.code(found['alpha'])}" if "alpha" in found else ""
         target, other = source.code(call.func.value), source.code(found["other"])
@@ -235,10 +234,8 @@ def gradients(source: Source, names: Names) -> Iterator[Finding]:
 
 def division(source: Source, names: Names) -> Iterator[Finding]:
     """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
-    for call in calls(source):
-        if not (is_method(call, "div") and len(call.args) == 1 and not call.keywords):
-            continue
-        if of_module(call, names):
+    for call in calls(source, "div"):
+        if len(call.args) != 1 or call.keywords or of_module(call, names):
             continue
         left, right = source.code(call.func.value), source.code(call.args[0])
         if not isinstance(call.args[0], (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
@@ -297,9 +294,7 @@ def loaders(source: Source, names: Names) -> Iterator[Finding]:
 
 def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
     """Paddle's tensors have one layout in memory, and .to() takes none."""
-    for call in calls(source):
-        if not is_method(call, "to", "contiguous", "clone"):
-            continue
+    for call in calls(source, "to", "contiguous", "clone"):
         if not any(word.arg == "memory_format" for word in call.keywords):
             continue
         kept = [source.code(one) for one in call.args]
@@ -327,9 +322,7 @@ def created(source: Source, names: Names) -> Iterator[Finding]:
 
 def optimizer_states(source: Source, names: Names) -> Iterator[Finding]:
     """What an optimizer keeps is named, in Paddle, by how many layers a process has made."""
-    for call in calls(source):
-        if not is_method(call, "state_dict", "load_state_dict", "set_state_dict"):
-            continue
+    for call in calls(source, "state_dict", "load_state_dict", "set_state_dict"):
         owner = source.code(call.func.value)
         if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, names):
             continue
