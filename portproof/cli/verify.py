@@ -53,7 +53,7 @@ class Verification:
         difference.
         """
         printed = io.StringIO()
-        with scratch() as folder, _silent(printed), _set(self.environment):
+        with scratch() as folder, _converted(self.environment, printed):
             file = folder / "result.json"
             words = [*options, "--json", str(file)]
             for framework, own in (("torch", self.source), ("paddle", self.target)):
@@ -72,19 +72,13 @@ class Verification:
 
 
 @contextmanager
-def _silent(printed: io.StringIO) -> Iterator[None]:
-    """Within, what is printed goes to `printed`, and how far it is to nowhere."""
-    with redirect_stdout(printed), redirect_stderr(io.StringIO()):
-        yield
-
-
-@contextmanager
-def _set(environment: Environment) -> Iterator[None]:
-    """Within, workers run as converted code does."""
+def _converted(environment: Environment, printed: io.StringIO) -> Iterator[None]:
+    """Within, workers run as converted code does; what is printed goes to `printed`."""
     before = dict(os.environ)
     os.environ.update(environment.variables())
     try:
-        yield
+        with redirect_stdout(printed), redirect_stderr(io.StringIO()):
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)

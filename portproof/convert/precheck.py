@@ -12,7 +12,7 @@ from pathlib import Path
 from portproof.convert.files import with_endings
 from portproof.convert.rewrite_names import notes
 from portproof.convert.running import SHELL
-from portproof.convert.source import Finding, Names, Source, parents, python_files, read_text
+from portproof.convert.source import Finding, Source, parents, python_files, read_text
 
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 LOADS = """
@@ -70,7 +70,6 @@ class Look:
         self.source = source
         self.to_tensor = to_tensor
         self.tree = source.tree
-        self.names = Names(source.tree)
         self.up = parents(source.tree)
         nodes = list(ast.walk(source.tree))
         self.defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
@@ -78,7 +77,7 @@ class Look:
         self.held |= {
             n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
-        self.held -= self.defined | self.names.imported.keys()
+        self.held -= self.defined | self.source.imported.keys()
         self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
         self.tensors: dict[ast.AST, set[str]] = {}
         self.tensors = self._tensors()  # twice: methods use what other methods assign to self
@@ -92,7 +91,7 @@ class Look:
             own = found[scope] = set()
             if isinstance(scope, ast.FunctionDef):
                 for arg in [*scope.args.args, *scope.args.kwonlyargs]:
-                    if arg.annotation and self.names.full(arg.annotation) == "torch.Tensor":
+                    if arg.annotation and self.source.full(arg.annotation) == "torch.Tensor":
                         own.add(arg.arg)
                 if scope.name == "forward":  # of a network: what comes in is a tensor
                     own |= {arg.arg for arg in scope.args.args[1:2]}
@@ -116,7 +115,7 @@ class Look:
 
     def _is_loader(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Call):
-            return (self.names.full(node.func) or "").endswith("DataLoader")
+            return self.source.full(node.func).endswith("DataLoader")
         if isinstance(node, ast.Subscript):  # loaders["train"]
             return "loader" in last_name(node.value).lower()
         name = last_name(node).lower()
@@ -130,7 +129,7 @@ class Look:
 
     def _makes_tensor(self, func: ast.AST) -> bool:
         """Say whether a call is of a transform that gives a tensor."""
-        full = self.names.full(func.func if isinstance(func, ast.Call) else func) or ""
+        full = self.source.full(func.func if isinstance(func, ast.Call) else func)
         if full.startswith("torchvision.transforms."):
             last = full.rpartition(".")[2]
             return last in TO_TENSOR and isinstance(func, ast.Call) == last[0].isupper()
@@ -158,7 +157,7 @@ class Look:
             name = written(node)
             return name in known or name in self._of_self(node)
         if isinstance(node, ast.Call):
-            full = self.names.full(node.func) or ""
+            full = self.source.full(node.func)
             if full.startswith("torch."):
                 last = full.rpartition(".")[2]
                 one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
@@ -250,7 +249,7 @@ def downloads(look: Look) -> Iterator[Finding]:
     for node in ast.walk(look.tree):
         if not isinstance(node, ast.Call):
             continue
-        full = look.names.full(node.func) or ""
+        full = look.source.full(node.func)
         given = {word.arg: word.value for word in node.keywords}
         wanted = [given[name] for name in ("pretrained", "weights") if name in given]
         wanted += [
@@ -292,7 +291,7 @@ def samples(look: Look) -> Iterator[Finding]:
             and any(look.is_tensor(part) for part in _parts(one.value))
         ]
         if not places and method.returns is not None:  # made elsewhere, and told by the annotation
-            named = {look.names.full(one) for one in ast.walk(method.returns)}
+            named = {look.source.full(one) for one in ast.walk(method.returns)}
             places = [method] if "torch.Tensor" in named else []
         for one in places:
             fix = "return NumPy arrays and numbers; the loader makes the tensors"
@@ -327,11 +326,10 @@ def casts(look: Look) -> Iterator[Finding]:
 
 def workers(sources: list[Source]) -> Iterator[Finding]:
     """Workers of a loader, where the data set puts its tensors on a GPU."""
-    on_gpu = any(_moves(source.tree) for source in sources)
+    on_gpu = any(_moves(source) for source in sources)
     for source in sources if on_gpu else ():
-        names = Names(source.tree)
         for node in ast.walk(source.tree):
-            if isinstance(node, ast.Call) and (names.full(node.func) or "").endswith("DataLoader"):
+            if isinstance(node, ast.Call) and source.full(node.func).endswith("DataLoader"):
                 count = next((w.value for w in node.keywords if w.arg == "num_workers"), None)
                 if count is not None and not (isinstance(count, ast.Constant) and not count.value):
                     fix = "move batches to the GPU in the training loop, or set num_workers=0"
@@ -339,25 +337,24 @@ def workers(sources: list[Source]) -> Iterator[Finding]:
                     yield source.by_hand(node, what, fix, "workers")
 
 
-def _moves(tree: ast.AST) -> bool:
+def _moves(source: Source) -> bool:
     """Say whether a data set of a file puts tensors on a device."""
-    names = Names(tree)
     return any(
-        isinstance(one, ast.Call) and _moves_by(one, names)
-        for node in ast.walk(tree)
+        isinstance(one, ast.Call) and _moves_by(one, source)
+        for node in ast.walk(source.tree)
         if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node)
         for one in ast.walk(node)
     )
 
 
-def _moves_by(call: ast.Call, names: Names) -> bool:
+def _moves_by(call: ast.Call, source: Source) -> bool:
     """Say whether a call is x.cuda(), x.to(device), or one of torch's with a device."""
     given = [word.value for word in call.keywords if word.arg == "device"]
     if isinstance(call.func, ast.Attribute) and call.func.attr == "cuda":
         return True
     if isinstance(call.func, ast.Attribute) and call.func.attr == "to":
         given += call.args[:1]
-    kinds = [names.full(one) or "" for one in given]
+    kinds = [source.full(one) for one in given]
     return any(
         not (isinstance(one, ast.Constant) and one.value in ("cpu", None))
         and not (kind.startswith("torch.") and kind != "torch.device")  # x.to(torch.float32)

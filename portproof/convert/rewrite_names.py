@@ -12,10 +12,8 @@ from portproof.convert.source import (
     DONE,
     LOOK,
     Finding,
-    Names,
     Source,
     bound_names,
-    chains,
     docstrings,
     is_docstring,
     parents,
@@ -36,7 +34,7 @@ LAYERS = {f"paddle.nn.Conv{axes}d": f"Conv{axes}d" for axes in "123"}
 LAYERS |= {"paddle.compat.nn.Linear": "Linear"}
 
 
-def docstring(source: Source, names: Names) -> Iterator[Finding]:
+def docstring(source: Source) -> Iterator[Finding]:
     """Imports that stand before the module's docstring come behind it."""
     body = source.tree.body
     place = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
@@ -56,10 +54,10 @@ def _is_head(node: ast.AST) -> bool:
     return isinstance(node, (ast.Import, ast.ImportFrom)) or is_call
 
 
-def paths(source: Source, names: Names) -> Iterator[Finding]:
+def paths(source: Source) -> Iterator[Finding]:
     """sys.path.append("/where/it/was/converted") holds on one machine alone."""
     for call in calls(source):
-        if names.full(call.func) != "sys.path.append" or len(call.args) != 1:
+        if source.full(call.func) != "sys.path.append" or len(call.args) != 1:
             continue
         given = call.args[0]
         if isinstance(given, ast.Constant) and os.path.isabs(str(given.value)):
@@ -69,13 +67,11 @@ def paths(source: Source, names: Names) -> Iterator[Finding]:
             yield from source.exchange(given, f"str({words})", what, fix, "paths")
 
 
-def lost_names(
-    source: Source, names: Names, original: Source | None, known: set[str]
-) -> Iterator[Finding]:
+def lost_names(source: Source, original: Source | None, known: set[str]) -> Iterator[Finding]:
     """Names that PyTorch's import gave, and that the converter has left without their import."""
     if original is None:
         return
-    given = Names(original.tree).imported
+    given = original.imported
     bound = bound_names(source.tree) | known
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
@@ -89,16 +85,16 @@ def lost_names(
         yield from source.exchange(node, target, what, f"is {target}", "lost names")
 
 
-def ranks(source: Source, names: Names) -> Iterator[Finding]:
+def ranks(source: Source) -> Iterator[Finding]:
     """The rank in the job is no rank on the machine, and a job is known before it is joined."""
     for call in calls(source):
-        name = names.full(call.func)
+        name = source.full(call.func)
         if name == "paddle.distributed.get_rank" and not call.args:
             fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
             yield Finding(source.file, call.lineno, f"{name}()", fix, LOOK, "ranks")
 
 
-def pairs(source: Source, names: Names) -> Iterator[Finding]:
+def pairs(source: Source) -> Iterator[Finding]:
     """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Tuple) and len(node.elts) == 2):
@@ -118,11 +114,11 @@ def pairs(source: Source, names: Names) -> Iterator[Finding]:
                 yield from source.exchange(node, words, what, f"is {target}", "pairs")
 
 
-def extremes(source: Source, names: Names) -> Iterator[Finding]:
+def extremes(source: Source) -> Iterator[Finding]:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
     up = parents(source.tree)
     for call in calls(source, "max", "min"):
-        if of_module(call, names):
+        if of_module(call, source):
             continue
         named = [word for word in call.keywords if word.arg == "dim"]
         user = up.get(id(call))
@@ -140,19 +136,19 @@ def extremes(source: Source, names: Names) -> Iterator[Finding]:
             yield from source.exchange(call, f"{target}({words})", what, fix, "pairs")
 
 
-def kinds(source: Source, names: Names) -> Iterator[Finding]:
+def kinds(source: Source) -> Iterator[Finding]:
     """isinstance(x, paddle.ByteTensor) is false for every tensor."""
     for call in calls(source):
-        if names.full(call.func) != "isinstance" or len(call.args) != 2:
+        if source.full(call.func) != "isinstance" or len(call.args) != 2:
             continue
-        head, _, kind = (names.full(call.args[1]) or "").rpartition(".")
+        head, _, kind = source.full(call.args[1]).rpartition(".")
         if head in ("paddle", "torch") and kind in TENSOR_KINDS:
             dtype, what = TENSOR_KINDS[kind], f"isinstance of {kind} is always false"
             words = f"({source.code(call.args[0])}.dtype == paddle.{dtype})"
             yield from source.exchange(call, words, what, f"asks for {dtype}", "kinds")
 
 
-def endings(source: Source, names: Names) -> Iterator[Finding]:
+def endings(source: Source) -> Iterator[Finding]:
     """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
     prose = docstrings(source.tree)
     for node in ast.walk(source.tree):
@@ -172,7 +168,7 @@ def endings(source: Source, names: Names) -> Iterator[Finding]:
         yield from source.exchange(node, words, what, "is .pdparams", "endings")
 
 
-def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
+def schedule_state(source: Source) -> Iterator[Finding]:
     """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
     for call in calls(source, "load_state_dict"):
         owner = source.code(call.func.value)
@@ -181,10 +177,10 @@ def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
             yield from source.exchange(call.func, words, what, "is set_state_dict", "schedule")
 
 
-def base_rates(source: Source, names: Names) -> Iterator[Finding]:
+def base_rates(source: Source) -> Iterator[Finding]:
     """A schedule begins at the optimizer's rate, not at what an earlier one makes of it."""
     for call in calls(source):
-        if not (names.full(call.func) or "").startswith("paddle.optimizer.lr."):
+        if not source.full(call.func).startswith("paddle.optimizer.lr."):
             continue
         for word in call.keywords:
             value = word.value
@@ -196,17 +192,17 @@ def base_rates(source: Source, names: Names) -> Iterator[Finding]:
             yield from source.exchange(value, words, what, fix, "schedule")
 
 
-def initialization(source: Source, names: Names) -> Iterator[Finding]:
+def initialization(source: Source) -> Iterator[Finding]:
     """Layers that the project does not draw itself start as PyTorch draws them."""
     called = {id(call.func) for call in calls(source)}
-    for node, full in chains(source.tree, names, "paddle"):
+    for node, full in source.chains("paddle"):
         if full not in LAYERS or id(node) not in called:
             continue
         words, fix = f"{HELPERS}.{LAYERS[full]}", "starts from PyTorch's distribution"
         yield from source.exchange(node, words, full, fix, "initialization")
 
 
-def imports(source: Source, names: Names) -> Iterator[Finding]:
+def imports(source: Source) -> Iterator[Finding]:
     """An import that stands there twice stands there once."""
     seen = set()
     for node in source.tree.body:
@@ -219,7 +215,7 @@ def imports(source: Source, names: Names) -> Iterator[Finding]:
             seen.add(text)
 
 
-def annotations(source: Source, names: Names) -> Iterator[Finding]:
+def annotations(source: Source) -> Iterator[Finding]:
     """`paddle.device | None` is an error as it is read: paddle.device is no class."""
     future = any(
         isinstance(node, ast.ImportFrom) and node.module == "__future__"
@@ -228,7 +224,7 @@ def annotations(source: Source, names: Names) -> Iterator[Finding]:
     for note in () if future else notes(source.tree):
         unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
         ends = [end for union in unions for end in (union.left, union.right)]
-        if any(names.full(end) == "paddle.device" for end in ends):
+        if any(source.full(end) == "paddle.device" for end in ends):
             line = source.first_line_for_imports()
             source.insert_line(line, "from __future__ import annotations")
             what, fix = "paddle.device in a union", "annotations are not evaluated"
@@ -244,24 +240,24 @@ def notes(tree: ast.AST) -> Iterator[ast.expr]:
                 yield getattr(node, name)
 
 
-def unpickled(source: Source, names: Names) -> Iterator[Finding]:
+def unpickled(source: Source) -> Iterator[Finding]:
     """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
     for call in calls(source):
-        if names.full(call.func) == "paddle.load":
+        if source.full(call.func) == "paddle.load":
             fix = "load only files that you trust: it unpickles them"
             yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
 
 
-def downloads(source: Source, names: Names) -> Iterator[Finding]:
+def downloads(source: Source) -> Iterator[Finding]:
     """What is fetched is still a file of PyTorch's."""
     for call in calls(source):
-        full = names.full(call.func) or ""
+        full = source.full(call.func)
         if full.startswith("paddle.hub.load"):
             fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
             yield source.by_hand(call, f"{full}() fetches a file of PyTorch's", fix, "downloads")
 
 
-def datasets(source: Source, names: Names) -> Iterator[Finding]:
+def datasets(source: Source) -> Iterator[Finding]:
     """Paddle's loader asks for its own base class."""
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.ClassDef) or node.bases or node.keywords:
@@ -274,11 +270,11 @@ def datasets(source: Source, names: Names) -> Iterator[Finding]:
                 yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
 
 
-def derived(source: Source, names: Names) -> Iterator[Finding]:
+def derived(source: Source) -> Iterator[Finding]:
     """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
     for node in ast.walk(source.tree):
         for base in node.bases if isinstance(node, ast.ClassDef) else ():
-            full = names.full(base) or ""
+            full = source.full(base)
             if full == "paddle.optimizer.lr.ReduceOnPlateau":
                 source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
                 fix = "is a helper, which takes the optimizer"
@@ -288,14 +284,14 @@ def derived(source: Source, names: Names) -> Iterator[Finding]:
                 yield source.by_hand(node, full, fix, "derived")
 
 
-def libraries(source: Source, names: Names) -> Iterator[Finding]:
+def libraries(source: Source) -> Iterator[Finding]:
     """paddle.vision's networks have weights and names of layers of their own."""
-    for node, full in chains(source.tree, names, "paddle.vision.models"):
+    for node, full in source.chains("paddle.vision.models"):
         fix = "carry torchvision's weights over by `portproof transfer` with both models named"
         yield Finding(source.file, node.lineno, full, fix, LOOK, "libraries")
 
 
-def set_rates(source: Source, names: Names) -> Iterator[Finding]:
+def set_rates(source: Source) -> Iterator[Finding]:
     """set_lr beside a schedule is an error in Paddle."""
     if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
         return

@@ -1,6 +1,6 @@
 """Rewrites of single calls, on PyTorch's code and on what a converter made of it.
 
-Each takes a Source and its Names, notes edits in the source, and yields a Finding for each place.
+Each takes a Source, notes edits in the source, and yields a Finding for each place.
 """
 
 import ast
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import DONE, Finding, Names, Source, arguments, chains, parents
+from portproof.convert.source import DONE, Finding, Source, arguments, parents
 
-Rewrite = Callable[[Source, Names], Iterator[Finding]]
+Rewrite = Callable[[Source], Iterator[Finding]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
 
 
@@ -25,19 +25,19 @@ def is_method(call: ast.Call, *names: str) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in names
 
 
-def of_module(call: ast.Call, names: Names) -> bool:
+def of_module(call: ast.Call, source: Source) -> bool:
     """Say whether what is called belongs to a module, as np.max, and is no method of a tensor."""
     root = call.func
     while isinstance(root, ast.Attribute):
         root = root.value
-    own = {*names.imported, "torch", "paddle", HELPERS}
+    own = {*source.imported, "torch", "paddle", HELPERS}
     return isinstance(root, ast.Name) and root.id in own
 
 
-def renames(source: Source, names: Names, only: set[str] | None = None) -> Iterator[Finding]:
+def renames(source: Source, only: set[str] | None = None) -> Iterator[Finding]:
     """Exchange names of PyTorch that Paddle has under another name, `only` these where given."""
     for head in ("torch", "torchvision", "paddle"):
-        for node, full in chains(source.tree, names, head):
+        for node, full in source.chains(head):
             yield from _rename(source, node, full, only)
 
 
@@ -52,9 +52,9 @@ def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> 
         yield from source.exchange(node, words, f"{full}{tail}", f"is {target}", "names")
 
 
-def sgd(source: Source, names: Names) -> Iterator[Finding]:
+def sgd(source: Source) -> Iterator[Finding]:
     """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
-    nodes = [pair for title in api_tables.SGDS for pair in chains(source.tree, names, title)]
+    nodes = [pair for title in api_tables.SGDS for pair in source.chains(title)]
     for node, full in nodes:
         call = _call_of(source, node)
         if call is None:  # in an annotation, say
@@ -105,10 +105,10 @@ def _sgd_trouble(found: dict[str, ast.expr] | None) -> str | None:
     return None
 
 
-def scaler(source: Source, names: Names) -> Iterator[Finding]:
+def scaler(source: Source) -> Iterator[Finding]:
     """The scaler of losses in half precision has other names for its arguments."""
     for title in api_tables.SCALERS:
-        for node, full in chains(source.tree, names, title):
+        for node, full in source.chains(title):
             call, words = _call_of(source, node), "paddle.amp.GradScaler"
             if call is not None:
                 order = list(api_tables.SCALER)[title.startswith("torch.cuda") :]
@@ -126,7 +126,7 @@ def scaler(source: Source, names: Names) -> Iterator[Finding]:
             yield from source.exchange(call or node, words, full, fix, "scaler")
 
 
-def param_groups(source: Source, names: Names) -> Iterator[Finding]:
+def param_groups(source: Source) -> Iterator[Finding]:
     """optimizer.param_groups[0]["lr"] is read by get_lr() and written by set_lr()."""
     up = parents(source.tree)
     for node in ast.walk(source.tree):
@@ -203,11 +203,11 @@ def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
     return isinstance(node.slice, ast.Constant) and node.slice.value == wanted
 
 
-def in_place(source: Source, names: Names) -> Iterator[Finding]:
+def in_place(source: Source) -> Iterator[Finding]:
     """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
     for call in calls(source, *IN_PLACE):
         found = arguments(call, ("other",)) or {}
-        if of_module(call, names) or not {"other"} <= found.keys() <= {"other", "alpha"}:
+        if of_module(call, source) or not {"other"} <= found.keys() <= {"other", "alpha"}:
             continue
         tail = f", alpha={source.code(found['alpha'])}" if "alpha" in found else ""
         target, other = source.code(call.func.value), source.code(found["other"])
@@ -216,11 +216,11 @@ def in_place(source: Source, names: Names) -> Iterator[Finding]:
         yield from source.exchange(call, words, what, "goes by a helper", "in place")
 
 
-def gradients(source: Source, names: Names) -> Iterator[Finding]:
+def gradients(source: Source) -> Iterator[Finding]:
     """In a function with a gradient of its own, Paddle's context is called for what was saved."""
     for node in ast.walk(source.tree):
         bases = node.bases if isinstance(node, ast.ClassDef) else []
-        if not any(names.full(base) in api_tables.FUNCTIONS for base in bases):
+        if not any(source.full(base) in api_tables.FUNCTIONS for base in bases):
             continue
         for inner in ast.walk(node):
             name = getattr(inner, "attr", None)
@@ -232,10 +232,10 @@ def gradients(source: Source, names: Names) -> Iterator[Finding]:
                 yield source.by_hand(inner, f".{name}", fix, "gradients")
 
 
-def division(source: Source, names: Names) -> Iterator[Finding]:
+def division(source: Source) -> Iterator[Finding]:
     """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
     for call in calls(source, "div"):
-        if len(call.args) != 1 or call.keywords or of_module(call, names):
+        if len(call.args) != 1 or call.keywords or of_module(call, source):
             continue
         left, right = source.code(call.func.value), source.code(call.args[0])
         if not isinstance(call.args[0], (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
@@ -245,10 +245,10 @@ def division(source: Source, names: Names) -> Iterator[Finding]:
         yield from source.exchange(call, f"({left} / {right})", ".div()", "is /", "division")
 
 
-def files(source: Source, names: Names) -> Iterator[Finding]:
+def files(source: Source) -> Iterator[Finding]:
     """paddle.load and paddle.save take the name of a file as text, and no map_location."""
     for call in calls(source):
-        full = names.full(call.func) or ""
+        full = source.full(call.func)
         loads = full in ("torch.load", "paddle.load")
         if not loads and full not in ("torch.save", "paddle.save"):
             continue
@@ -272,9 +272,9 @@ def _as_text(source: Source, node: ast.expr) -> str:
     return code if is_text or is_buffer else f"str({code})"
 
 
-def loaders(source: Source, names: Names) -> Iterator[Finding]:
+def loaders(source: Source) -> Iterator[Finding]:
     """X2Paddle's DataLoader knows fewer arguments than Paddle's own."""
-    for node, full in chains(source.tree, names, "x2paddle.torch2paddle.DataLoader"):
+    for node, full in source.chains("x2paddle.torch2paddle.DataLoader"):
         call = _call_of(source, node)
         given = {word.arg for word in call.keywords} if call else set()
         words, target = "paddle.io.DataLoader", node
@@ -292,7 +292,7 @@ def loaders(source: Source, names: Names) -> Iterator[Finding]:
         yield from source.exchange(target, words, full, "is paddle.io.DataLoader", "loaders")
 
 
-def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
+def memory_formats(source: Source) -> Iterator[Finding]:
     """Paddle's tensors have one layout in memory, and .to() takes none."""
     for call in calls(source, "to", "contiguous", "clone"):
         if not any(word.arg == "memory_format" for word in call.keywords):
@@ -310,9 +310,9 @@ def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
         yield from source.exchange(call, words, "memory_format", fix, "layouts")
 
 
-def created(source: Source, names: Names) -> Iterator[Finding]:
+def created(source: Source) -> Iterator[Finding]:
     """paddle.to_tensor takes no device; paddle.tensor does."""
-    for node, full in chains(source.tree, names, "paddle.to_tensor"):
+    for node, full in source.chains("paddle.to_tensor"):
         call = _call_of(source, node)
         if call is None or all(word.arg != "device" for word in call.keywords):
             continue
@@ -320,11 +320,11 @@ def created(source: Source, names: Names) -> Iterator[Finding]:
         yield from source.exchange(node, "paddle.tensor", what, "is paddle.tensor", "names")
 
 
-def optimizer_states(source: Source, names: Names) -> Iterator[Finding]:
+def optimizer_states(source: Source) -> Iterator[Finding]:
     """What an optimizer keeps is named, in Paddle, by how many layers a process has made."""
     for call in calls(source, "state_dict", "load_state_dict", "set_state_dict"):
         owner = source.code(call.func.value)
-        if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, names):
+        if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, source):
             continue
         given = ", ".join([owner, *(source.code(one) for one in call.args)])
         name = "optimizer_state" if call.func.attr == "state_dict" else "load_optimizer_state"

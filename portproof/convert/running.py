@@ -12,7 +12,7 @@ from pathlib import Path
 
 from portproof.convert import api_tables, rewrites
 from portproof.convert.environments import Environment
-from portproof.convert.source import DONE, Finding, Names, Source, python_files, read_text
+from portproof.convert.source import DONE, Finding, Source, python_files, read_text
 from portproof.system.errors import UserError
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
@@ -152,10 +152,9 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     """
     path = staged / file
     source = Source(file, read_text(path))
-    names = Names(source.tree)
-    found = list(rewrites.renames(source, names, unknown))
+    found = list(rewrites.renames(source, unknown))
     if unknown & set(api_tables.SCALERS):
-        found += rewrites.scaler(source, names)
+        found += rewrites.scaler(source)
     if not source.edits:
         return []
     source = Source(file, source.edited())

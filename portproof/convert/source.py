@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 MARK = ">>>>>>"  # PaConvert writes it before each line that it could not convert
@@ -41,6 +42,39 @@ class Source:
         self._starts = [0]
         for line in self._bytes.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
+
+    @cached_property
+    def imported(self) -> dict[str, str]:
+        """What the names of the file mean, by its imports: Conv2d is torch.nn.Conv2d."""
+        imported: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    head = alias.name.partition(".")[0]
+                    imported[alias.asname or head] = alias.name if alias.asname else head
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        return imported
+
+    def full(self, node: ast.AST) -> str:
+        """Return the dotted name of a Name or an Attribute; of another expression nothing."""
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
+
+    def chains(self, head: str) -> Iterator[tuple[ast.AST, str]]:
+        """Yield the longest names that begin with `head`, with their nodes."""
+        inner = {id(node.value) for node in ast.walk(self.tree) if isinstance(node, ast.Attribute)}
+        for node in ast.walk(self.tree):
+            if isinstance(node, (ast.Attribute, ast.Name)) and id(node) not in inner:
+                full = self.full(node)
+                if full == head or full.startswith(head + "."):
+                    yield node, full
 
     def _place(self, line: int, column: int) -> int:
         return self._starts[line - 1] + column
@@ -87,9 +121,8 @@ class Source:
     def import_modules(self, *names: str) -> None:
         """Note an import of each of these modules that the file uses and does not import."""
         used = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
-        imported = Names(self.tree).imported
         for name in names:
-            if name in used and name not in imported:
+            if name in used and name not in self.imported:
                 self.insert_line(self.first_line_for_imports(), f"import {name}")
 
     def edited(self) -> str:
@@ -121,41 +154,6 @@ def is_docstring(node: ast.AST) -> bool:
 def docstrings(tree: ast.AST) -> set[int]:
     """Return the ids of the constants that are docstrings, or stand alone as statements."""
     return {id(node.value) for node in ast.walk(tree) if is_docstring(node)}
-
-
-class Names:
-    """What the names of a file mean, by its imports: Conv2d is torch.nn.Conv2d."""
-
-    def __init__(self, tree: ast.AST) -> None:
-        self.imported: dict[str, str] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    head = alias.name.partition(".")[0]
-                    self.imported[alias.asname or head] = alias.name if alias.asname else head
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    self.imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-
-    def full(self, node: ast.AST) -> str | None:
-        """Return the dotted name of a Name or an Attribute, or None for another expression."""
-        parts = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            return None
-        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
-
-
-def chains(tree: ast.AST, names: Names, head: str) -> Iterator[tuple[ast.AST, str]]:
-    """Yield the longest names that begin with `head`, with their nodes."""
-    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Attribute, ast.Name)) and id(node) not in inner:
-            full = names.full(node)
-            if full and (full == head or full.startswith(head + ".")):
-                yield node, full
 
 
 def parents(tree: ast.AST) -> dict[int, ast.AST]:

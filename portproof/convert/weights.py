@@ -8,7 +8,6 @@ the file would not show it. So the network is made, in both frameworks.
 import argparse
 import ast
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from portproof.convert.source import BY_HAND, DONE, Finding, Source, python_file
 from portproof.core import weight_files
 from portproof.core.transfer import Request, transfer
 from portproof.port import PORT
+from portproof.system.atomic import link_or_copy
 from portproof.system.errors import UserError
 from portproof.weights.tensors import Tensors
 from portproof.worker.client import Side, scratch
@@ -69,7 +69,7 @@ def convert_one(
     with scratch(near=target.parent) as folder, inside(folder):
         folder = folder.resolve()
         staged = folder / f"{file.stem}.pth"  # by its ending it is torch's
-        link(file, staged)
+        link_or_copy(file, staged)
         try:
             sides = sides_of(args, own, project, staged, folder)
             done = transfer(Request(sides, staged, target), folder)
@@ -77,14 +77,6 @@ def convert_one(
             raise type(error)(str(error).replace(str(staged), str(file))) from error
         turned = sum(row.action.startswith("transposed") for row in done.rows)
         return turned, len(done.result)
-
-
-def link(file: Path, other: Path) -> None:
-    """Give a file a second name, or copy it where the disk is another."""
-    try:
-        os.link(file, other)
-    except OSError:
-        shutil.copy(file, other)
 
 
 @contextmanager

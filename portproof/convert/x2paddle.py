@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
 from portproof.convert.rewrites import calls
-from portproof.convert.source import Finding, Names, Source, chains
+from portproof.convert.source import Finding, Source
 
 
-def silent_rates(source: Source, names: Names) -> Iterator[Finding]:
+def silent_rates(source: Source) -> Iterator[Finding]:
     """X2Paddle gives every schedule the learning rate 0.01, whatever the optimizer's is."""
     known = {"CosineAnnealingDecay": "CosineAnnealingLR", "MultiStepDecay": "MultiStepLR"}
-    for node, full in chains(source.tree, names, "x2paddle.torch2paddle"):
+    for node, full in source.chains("x2paddle.torch2paddle"):
         kind = full.rpartition(".")[2]
         what = f"{kind} at the rate 0.01, in silence"
         if kind in known:
@@ -23,7 +23,7 @@ def silent_rates(source: Source, names: Names) -> Iterator[Finding]:
             yield source.by_hand(node, what, fix, "learning rate")
 
 
-def native(source: Source, names: Names) -> Iterator[Finding]:
+def native(source: Source) -> Iterator[Finding]:
     """X2Paddle's emulations of methods that Paddle has do not go over these."""
     used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
     for node in ast.walk(source.tree):
@@ -50,10 +50,10 @@ def _native_imports(node: ast.AST, used: set[str]) -> list[str] | None:
     return None
 
 
-def emulations(source: Source, names: Names) -> Iterator[Finding]:
+def emulations(source: Source) -> Iterator[Finding]:
     """What X2Paddle emulates and Paddle has by now is Paddle's own."""
     called = {id(call.func) for call in calls(source)}
-    for node, full in chains(source.tree, names, "x2paddle.torch2paddle"):
+    for node, full in source.chains("x2paddle.torch2paddle"):
         target = api_tables.EMULATIONS.get(full.rpartition(".")[2])
         if full.endswith(".create_tensor") and id(node) in called:
             continue

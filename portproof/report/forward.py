@@ -109,13 +109,14 @@ def _names(row: Row) -> tuple[str, str, str]:
 
 
 def _numbers(row: Row) -> list[str]:
-    return [*_three(row.float64, row), *_three(row.float32, row)]
-
-
-def _three(found: Difference | None, row: Row) -> list[str]:
-    if found is None or row.verdict == "no counterpart" or found.problem:
-        return ["-"] * 3
-    return [f"{value:.1e}" for value in (found.largest, found.rms, found.relative)]
+    cells = []
+    for difference in (row.float64, row.float32):
+        if difference is None or row.verdict == "no counterpart" or difference.problem:
+            cells += ["-"] * 3
+        else:
+            values = difference.largest, difference.rms, difference.relative
+            cells += [f"{value:.1e}" for value in values]
+    return cells
 
 
 def _logits(found: Result) -> list[str]:
