@@ -76,7 +76,7 @@ def compare(
     if own_weights is not None:
         result.causes += weight_faults.of_files(comparison, files)
     result.causes += weight_faults.unmatched(match, networks)
-    result.tensors, result.parameters = count_same(given.held, match, networks)
+    result.tensors, result.parameters = count_same(given.held, match)
 
     passes = save_inputs(folder, arrays)
     comparison = run(comparison, folder / "run", dict.fromkeys(FRAMEWORKS, passes))

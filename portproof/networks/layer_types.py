@@ -91,10 +91,8 @@ def spell(framework: str, name: str, value: Any) -> str:
             return f"exclusive={not value}"
         if name == "momentum" and value is not None:
             return f"momentum={round(1 - value, 12):g}"
-        own = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items()}
-        name = (
-            "epsilon" if name == "eps" else name if name == "kernel_size" else own.get(name, name)
-        )
+        own = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items() if paddle != "ksize"}
+        name = own.get(name, name)
     if isinstance(value, list) and value and all(item == value[0] for item in value):
         value = value[0]
     return f"{name}={value!r}"

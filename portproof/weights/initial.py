@@ -119,9 +119,7 @@ def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
     return found
 
 
-def count_same(
-    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
-) -> tuple[int, int]:
+def count_same(held: dict[str, dict[str, np.ndarray]], match: Match) -> tuple[int, int]:
     """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
     same = [
         held["torch"][torch].size

@@ -139,12 +139,10 @@ def read_own(path: Path, shown: Path | None = None) -> Tensors:
             )
         dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
         offset = 8 + length + entry["data_offsets"][0]
-        empty = 0 in shape
-        array = (
-            np.empty(shape, dtype)
-            if empty
-            else np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
-        )
+        if 0 in shape:
+            array = np.empty(shape, dtype)
+        else:
+            array = np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
         tensors[name] = Tensor(entry["dtype"], array)
     return tensors
 
