@@ -138,12 +138,12 @@ def _gradient(one: dict, several: list[dict], step: int) -> Cause | None:
         if own is None or None in theirs:
             continue
         count = int(np.prod(one["shapes"][name]))
-        if all(fingerprints.relative(np.array(own), np.array(t), count) <= SAME for t in theirs):
+        if all(fingerprints.relative(own, t, count) <= SAME for t in theirs):
             continue
         patterns = (r"DataParallel", r"return model", r"backward\(")
         fix = "average the gradients over the processes once: wrap the network in "
         fix += "DistributedDataParallel / DataParallel"
-        if fingerprints.relative(np.array(theirs[0]), np.array(theirs[1]), count) > SAME:
+        if fingerprints.relative(theirs[0], theirs[1], count) > SAME:
             cause = f"the gradient of {name} is another in each process: it is not averaged"
             return Cause(name, cause, fix, patterns=patterns)
         factor = theirs[0][2] / own[2] if own[2] else np.nan

@@ -61,7 +61,7 @@ EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"[\"']epoch[\"']")
 def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
     """Yield what could be lost, the fix, and how far the two runs are apart in it."""
     other = whole["rows"][place]
-    pictures = fingerprints.relative(np.array(other["images"]), np.array(row["images"]), 1)
+    pictures = fingerprints.relative(other["images"], row["images"], 1)
     if other["labels"] != row["labels"]:
         pictures = float("inf")
     yield "another batch: the epoch is lost", "start from the checkpoint's epoch", pictures
@@ -86,5 +86,5 @@ def _apart(whole: dict, broken: dict, place: int, step: int, kind: str) -> float
     most = 0.0
     for name, values in own.items():
         count = int(np.prod(whole["shapes"][name.partition(" ")[0]]))
-        most = max(most, fingerprints.relative(np.array(values), np.array(theirs[name]), count))
+        most = max(most, fingerprints.relative(values, theirs[name], count))
     return most

@@ -80,9 +80,7 @@ class Step:
         """Return the relative differences of one kind of tensor, where both sides have one."""
         own, theirs = self.tensors(kind)
         return {
-            left: fingerprints.relative(
-                np.array(own[left]), np.array(theirs[right]), self.count(left)
-            )
+            left: fingerprints.relative(own[left], theirs[right], self.count(left))
             for left, right in self.pairs
             if own.get(left) is not None and theirs.get(right) is not None
         }
@@ -158,7 +156,7 @@ def _moved_between(report: dict, step: int, name: str) -> float:
     tensors = report["tensors"]
     after, before = tensors[step - 1]["after"][name], tensors[step]["before"][name]
     count = int(np.prod(report["shapes"][name]))
-    return fingerprints.relative(np.array(after), np.array(before), count)
+    return fingerprints.relative(after, before, count)
 
 
 def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
@@ -263,7 +261,7 @@ def _state(step: Step) -> Difference | None:
         roles = {key.partition(" ")[2] for key in own if key.startswith(left + " ")}
         others = {key.partition(" ")[2] for key in theirs if key.startswith(right + " ")}
         for role in sorted(roles & others):  # without momentum, torch keeps no velocity of 0
-            values = np.array(own[f"{left} {role}"]), np.array(theirs[f"{right} {role}"])
+            values = own[f"{left} {role}"], theirs[f"{right} {role}"]
             apart = fingerprints.relative(*values, step.count(left))
             if apart > max(UPDATE, step.slack):
                 return Difference(relative=apart, problem=f"the optimizer's {role}", name=left)
@@ -286,15 +284,11 @@ LOOKS: dict[str, Callable[[Step], Difference | None]] = {  # in the order of a s
 
 def largest(keys: Pairs, reports: Reports, kinds: tuple[str, ...]) -> float:
     """Return the largest relative difference of any tensor of these kinds, over all steps."""
-    return max(
-        (
-            apart
-            for step in steps(keys, reports)
-            for kind in kinds
-            for apart in step.relative(kind).values()
-        ),
-        default=0.0,
-    )
+    most = 0.0
+    for step in steps(keys, reports):
+        for kind in kinds:
+            most = max([most, *step.relative(kind).values()])
+    return most
 
 
 def losses(reports: dict[str, dict]) -> dict[str, list[float]]:

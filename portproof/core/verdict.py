@@ -65,14 +65,6 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what goes into the JSON of a tool."""
-        found = {
-            "name": self.name,
-            "verdict": self.verdict,
-            "float64": self.float64,
-            "float32": self.float32,
-            "where": self.where,
-            "cause": self.cause,
-            "fix": self.fix,
-            "seconds": round(self.seconds, 3),
-        }
-        return found | ({"why": self.why} if self.why else {})
+        row = vars(self) | {"seconds": round(self.seconds, 3)}
+        left_out = ("details",) if self.why else ("details", "why")
+        return {name: value for name, value in row.items() if name not in left_out}

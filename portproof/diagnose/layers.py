@@ -109,10 +109,8 @@ class Search:
         return [Cause(where, what, at(line, fix), line)]
 
     def _layer_cause(self, torch, paddle, own, theirs, problem) -> tuple[str, str]:
-        kind = {
-            "torch": layer_types.canonical_kind("torch", torch["kind"]),
-            "paddle": layer_types.canonical_kind("paddle", paddle["kind"]),
-        }
+        both = {"torch": torch, "paddle": paddle}
+        kind = {name: layer_types.canonical_kind(name, call["kind"]) for name, call in both.items()}
         side = self.comparison.changed
         right = "torch" if side == "paddle" else "paddle"
         if kind["torch"] != kind["paddle"]:
