@@ -194,21 +194,45 @@ def evaluate(model: Callable, batches: list[Batch]) -> dict[str, float]:
 
 
 def metric(outputs: Any, batch: Batch) -> dict[str, float]:
-    """Return metrics of one batch, where there is no evaluate(). Not asked where there is."""
+    """Return metrics of one batch, where there is no evaluate(); the mean over all samples counts.
+
+    Not asked where there is.
+    """
 
 
 def export(model: Module, folder: str, settings: Settings) -> dict[str, Callable]:
     """Return, by the name of each of the project's formats, what writes the model into `folder`.
 
     Called without arguments it returns what runs the model that it wrote: images [N, ...] to
-    logits, both arrays. "live", if given, returns how the project itself runs the model in float32.
-    What raises is a finding of that format alone.
+    logits, both arrays. "live", if given, returns how the project itself runs the model in float32;
+    else portproof runs it. What raises is a finding of that format alone.
     """
 
 
 PORT = "port.py"  # what a port file is called in the folder of its project
-FUNCTIONS = (
-    *("model", "load_weights", "forward", "loss", "optimizer", "train_step", "end_epoch"),
-    *("save", "restore", "train", "batches", "samples", "listen_to_draws"),
-    *("evaluate", "metric", "export"),
-)
+# What each checkpoint asks of both ports: all functions of one of these ways.
+PARTS = [["model", "optimizer", "train_step"], ["model", "optimizer", "loss"]]
+LOOP = ["model", "train"]
+NEEDS: dict[str, list[list[str]]] = {
+    "init": [["model"]],
+    "forward": [["model"]],
+    "data": [["batches"]],
+    "metric": [["evaluate"], ["metric"]],
+    "loss": [LOOP, *PARTS],
+    "backward": [LOOP, *PARTS],
+    "lr": [LOOP, *PARTS],
+    "optimizer": [LOOP, *PARTS],
+    "train_data": [["batches"]],
+    "training": [LOOP, *PARTS],
+    "resume": [LOOP, *([*way, "save", "restore"] for way in PARTS)],
+    "distributed": [LOOP],
+    "inference": [["model", "export"]],
+}
+OPTIONAL = ["load_weights", "forward", "end_epoch", "samples", "listen_to_draws"]
+FUNCTIONS = sorted({*OPTIONAL, *(name for ways in NEEDS.values() for way in ways for name in way)})
+
+
+def lacking(checkpoint: str, functions: Iterable[str]) -> list[list[str]]:
+    """Return, of each way to a checkpoint, the functions that a port lacks; none: it can run."""
+    ways = [[name for name in way if name not in functions] for way in NEEDS[checkpoint]]
+    return [] if [] in ways else [way for n, way in enumerate(ways) if way not in ways[:n]]

@@ -102,7 +102,7 @@ FAULTS = {
     "the framework's own start": (network(INIT, ""), "init", ["deviation"]),
     "gradients clipped": (edit(STEP, "paddle.nn.utils.clip_grad_norm_(optimizer._parameter_list, 1e-3)\n" + STEP), "backward", ["times PyTorch's", "clipping"]),
     "dropout missing": (network("nn.Dropout(dropout), nn.Linear(4096, 4096)", "nn.Identity(),\nnn.Linear(4096, 4096)"), "training", ["forward"]),
-    "dropout off in training": (edit("logits = network(images)", "model.eval()\nlogits = network(images)"), "training", ["forward"]),
+    "dropout off in training": (edit("logits = network(images)", "model.eval()\nlogits = network(images)"), "training", ["eval mode in PaddlePaddle", "train.py:"]),
     "gradients clipped by the optimizer": (edit("use_nesterov=args.nesterov", "use_nesterov=args.nesterov, grad_clip=nn.ClipGradByGlobalNorm(0.1)"), "optimizer", ["clipped or scaled within the optimizer", "optim.py:"]),
     "biases without decay": (
         edit("parameters=model.parameters()", "parameters=[{'params': [p for p in model.parameters() if len(p.shape) > 1]}, {'params': [p for p in model.parameters() if len(p.shape) == 1], 'weight_decay': 0.0}]"),

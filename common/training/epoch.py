@@ -72,6 +72,8 @@ class Epoch:
         Raises RunError where the loss is NaN or infinite.
         """
         batch, run = self.batch, self.run
+        if run.observer.end_batch(loss):
+            run.ask_to_stop()
         memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         self.loss_sum = self.loss_sum + loss * batch.count
         self.correct = self.correct + correct * (batch.count > 0)
@@ -81,8 +83,6 @@ class Epoch:
             self.guard.check()
             self._show()
         self.bar.update(self.size * self.sampler.world_size)
-        if run.observer.end_batch(loss):
-            run.ask_to_stop()
         if batch.ends_step and run.keeper.is_due():
             self.guard.check(run.trainer.model.parameters())
             steps = batch.number // run.args.accumulate + 1

@@ -1,7 +1,5 @@
 """What the worker asks of PaddlePaddle; mirror of torch.py."""
 
-import functools
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends.functions import replaced_everywhere
 from portproof.system import processor
 
 with processor.paddle_settings():  # they count only if they stand before the first import
@@ -23,11 +22,6 @@ Module = nn.Layer
 Tensor = paddle.Tensor
 MODULE_CLASS = "nn.Layer"
 CONTAINERS = (nn.Sequential, nn.LayerList, nn.LayerDict, nn.ParameterList, nn.ParameterDict)
-FUNCTIONS = (  # of F, whose settings decide what they give; layers call them too
-    *("conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
-    *("batch_norm", "instance_norm", "layer_norm", "group_norm"),
-    *(f"{kind}_pool{n}d" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for n in "123"),
-)
 
 
 def is_frameworks_code(file: str) -> bool:
@@ -91,6 +85,14 @@ def default_dtype(dtype: str) -> Iterator[None]:
 def seed(number: int) -> None:
     """Seed the framework's own generator."""
     paddle.seed(number)
+
+
+def names_from_the_first() -> AbstractContextManager:
+    """Within, parameters are named as in a new process: an optimizer's state goes by these names.
+
+    https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/utils/unique_name/guard_en.html
+    """
+    return paddle.utils.unique_name.guard()
 
 
 def no_grad() -> AbstractContextManager:
@@ -382,49 +384,5 @@ def shared_dropout(
         keep = mask([size if n in axes else 1 for n, size in enumerate(x.shape)], p)
         return x * (paddle.to_tensor(keep).astype(x.dtype) / (max(1 - p, 1e-300) if upscale else 1))
 
-    replace_everywhere([(original, dropout)])
-    try:
+    with replaced_everywhere([(original, dropout)]):
         yield
-    finally:
-        replace_everywhere([(dropout, original)])
-
-
-@contextmanager
-def noted_functions(note: Callable[[dict], None]) -> Iterator[None]:
-    """Call `note` about each call of one of FUNCTIONS, but not by another; tensors as shapes."""
-    depth = 0
-
-    def plain(value: Any) -> Any:
-        return {"shape": list(value.shape)} if isinstance(value, paddle.Tensor) else value
-
-    def noting(name: str, original: Callable) -> Callable:
-        @functools.wraps(original)
-        def call(*arguments, **options):
-            nonlocal depth
-            if not depth:
-                positional = [plain(value) for value in arguments[1:]]
-                named = {key: plain(value) for key, value in options.items()}
-                note({"function": name, "given": positional, "options": named})
-            depth += 1
-            try:
-                return original(*arguments, **options)
-            finally:
-                depth -= 1
-
-        return call
-
-    pairs = [(getattr(F, name), noting(name, getattr(F, name))) for name in FUNCTIONS]
-    replace_everywhere(pairs)
-    try:
-        yield
-    finally:
-        replace_everywhere([(new, old) for old, new in pairs])
-
-
-def replace_everywhere(pairs: list[tuple[Callable, Callable]]) -> None:
-    """Exchange functions, old for new, in every module that has them under whatever name."""
-    exchanged = {id(old): new for old, new in pairs}
-    for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if id(value) in exchanged:
-                setattr(module, name, exchanged[id(value)])

@@ -1,9 +1,7 @@
 """What the worker asks of PyTorch; mirror of paddle.py."""
 
-import functools
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from portproof.backends.functions import replaced_everywhere
 from portproof.files import state as state_files
 from portproof.system.errors import UserError, first_line
 from portproof.weights.tensors import Tensor as BitTensor
@@ -23,11 +22,6 @@ Module = nn.Module
 Tensor = torch.Tensor
 MODULE_CLASS = "nn.Module"
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-FUNCTIONS = (  # of F, whose settings decide what they give; layers call them too
-    *("conv1d", "conv2d", "conv3d", "linear", "local_response_norm"),
-    *("batch_norm", "instance_norm", "layer_norm", "group_norm"),
-    *(f"{kind}_pool{n}d" for kind in ("avg", "max", "adaptive_avg", "adaptive_max") for n in "123"),
-)
 # The dtypes of weights, by their names in safetensors.
 DTYPES = {
     torch.float64: "F64",
@@ -111,6 +105,11 @@ def default_dtype(dtype: str) -> Iterator[None]:
 def seed(number: int) -> None:
     """Seed the framework's own generator."""
     torch.manual_seed(number)
+
+
+def names_from_the_first() -> AbstractContextManager:
+    """Within, parameters are named as in a new process; here they have no names of their own."""
+    return nullcontext()
 
 
 def no_grad() -> AbstractContextManager:
@@ -433,49 +432,5 @@ def shared_dropout(
         factor = torch.from_numpy(keep).to(input.device, input.dtype) / max(1 - p, 1e-300)
         return input.mul_(factor) if inplace else input * factor
 
-    replace_everywhere([(original, dropout)])
-    try:
+    with replaced_everywhere([(original, dropout)]):
         yield
-    finally:
-        replace_everywhere([(dropout, original)])
-
-
-@contextmanager
-def noted_functions(note: Callable[[dict], None]) -> Iterator[None]:
-    """Call `note` about each call of one of FUNCTIONS, but not by another; tensors as shapes."""
-    depth = 0
-
-    def plain(value: Any) -> Any:
-        return {"shape": list(value.shape)} if isinstance(value, torch.Tensor) else value
-
-    def noting(name: str, original: Callable) -> Callable:
-        @functools.wraps(original)
-        def call(*arguments, **options):
-            nonlocal depth
-            if not depth:
-                positional = [plain(value) for value in arguments[1:]]
-                named = {key: plain(value) for key, value in options.items()}
-                note({"function": name, "given": positional, "options": named})
-            depth += 1
-            try:
-                return original(*arguments, **options)
-            finally:
-                depth -= 1
-
-        return call
-
-    pairs = [(getattr(F, name), noting(name, getattr(F, name))) for name in FUNCTIONS]
-    replace_everywhere(pairs)
-    try:
-        yield
-    finally:
-        replace_everywhere([(new, old) for old, new in pairs])
-
-
-def replace_everywhere(pairs: list[tuple[Callable, Callable]]) -> None:
-    """Exchange functions, old for new, in every module that has them under whatever name."""
-    exchanged = {id(old): new for old, new in pairs}
-    for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if id(value) in exchanged:
-                setattr(module, name, exchanged[id(value)])

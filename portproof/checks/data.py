@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from portproof.core.findings import Cause
-from portproof.core.streams import NotDefined, Pictures, read
+from portproof.core.needs import ask_about, why_not_run
+from portproof.core.streams import Pictures, Stream, read
 from portproof.core.verdict import ERROR, NOT_RUN, Verdict
 from portproof.diagnose import pixels, resizing, stream
 from portproof.diagnose.pixels import Constants
@@ -63,20 +64,24 @@ def _check(
     start = time.perf_counter()
     verdict = Verdict(name)
     try:
-        found = read(sides, folder, pictures, split)
-    except NotDefined as error:
-        verdict.verdict, verdict.why = NOT_RUN, str(error)
+        verdict.why = why_not_run(name, sides, ask_about(sides, folder / f"{name}-about"))
+        if verdict.why:
+            verdict.verdict = NOT_RUN
+        else:
+            compare(verdict, read(sides, folder, pictures, split), split, pictures)
     except UserError as error:
         verdict.verdict, verdict.why = ERROR, " ".join(str(error).split())
-    else:
-        changed = to_mend(sides)
-        right = next(side for side in FRAMEWORKS if side != changed)
-        streams = Streams(found[right], found[changed], split, pictures)
-        numbers = compare_numbers(streams)
-        causes = find_causes(streams, numbers)
-        fill_in(verdict, streams, numbers, causes)
     verdict.seconds = time.perf_counter() - start
     return verdict
+
+
+def compare(verdict: Verdict, both: dict[str, Stream], split: str, pictures: Pictures) -> None:
+    """Compare what both sides read of a split, and fill the verdict in."""
+    changed = to_mend({name: stream.side for name, stream in both.items()})
+    right = next(side for side in FRAMEWORKS if side != changed)
+    streams = Streams(both[right], both[changed], split, pictures)
+    numbers = compare_numbers(streams)
+    fill_in(verdict, streams, numbers, find_causes(streams, numbers))
 
 
 def compare_numbers(streams: Streams) -> Numbers:

@@ -38,7 +38,7 @@ def check_metric(pair: TrainingPair) -> Verdict:
         cause += "PaddlePaddle"
         what = "call model.eval() before the first batch"
         near = source_lines.near(reports, "forward")
-        fix = source_lines.fix(pair.sides, what, r"\.eval\(|\.train\(", r"for ", near=near)
+        fix = source_lines.fix(pair.sides, what, r"\.eval\(|\.train\(", r"^\s*for ", near=near)
         verdict.diverge("evaluate", cause, fix)
     return verdict
 

@@ -27,6 +27,7 @@ from portproof.checks.resume import check_resume
 from portproof.cli.project import NONE, Project, add_named_ports, add_network, add_ports, sides
 from portproof.core import streams
 from portproof.core.inputs import Inputs
+from portproof.core.needs import why_not_run
 from portproof.core.streams import Pictures
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
 from portproof.core.verdict import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
@@ -187,34 +188,42 @@ def make_checks(
         records=Records(project.records),
     )
 
-    def rehearsed(check: Callable[[TrainingPair], Verdict]) -> Callable[[], Verdict]:
-        def prepared() -> Verdict:
-            if not pair.networks:
-                pair.folder.mkdir(exist_ok=True)
-                pair.prepare()
+    def possible(name: str, check: Callable[[TrainingPair], Verdict]) -> Callable[[], Verdict]:
+        def run() -> Verdict:
+            pair.folder.mkdir(exist_ok=True)
+            pair.begin()
+            why = why_not_run(name, sides, pair.about)
+            return Verdict(name, NOT_RUN, why=why) if why else check(pair)
+
+        return run
+
+    def on_networks(check: Callable[[TrainingPair], Verdict]) -> Callable[[TrainingPair], Verdict]:
+        def prepared(pair: TrainingPair) -> Verdict:
+            pair.prepare()
             return check(pair)
 
         return prepared
 
-    def data(check: Callable[..., Verdict], name: str) -> Callable[[], Verdict]:
+    def data(name: str, check: Callable[..., Verdict]) -> Callable[[TrainingPair], Verdict]:
         target = folder / f"{name}-pictures"
-        return lambda: check(sides, folder / name, pictures(args, project, target))
+        return lambda pair: check(sides, folder / name, pictures(args, project, target))
 
-    return {
-        "init": rehearsed(check_init),
-        "forward": lambda: check_forward(sides, folder, args),
-        "data": data(data_checks.check_data, "data"),
-        "metric": rehearsed(check_metric),
-        "loss": rehearsed(check_loss),
-        "backward": rehearsed(check_backward),
-        "lr": rehearsed(check_lr),
-        "optimizer": rehearsed(check_optimizer),
-        "train_data": data(data_checks.check_train_data, "train_data"),
-        "training": rehearsed(lambda given: check_training(given, args.steps)),
-        "resume": rehearsed(check_resume),
-        "inference": rehearsed(check_inference),
-        "distributed": rehearsed(check_distributed),
+    checks = {
+        "init": on_networks(check_init),
+        "forward": lambda pair: check_forward(sides, folder, args),
+        "data": data("data", data_checks.check_data),
+        "metric": check_metric,
+        "loss": on_networks(check_loss),
+        "backward": on_networks(check_backward),
+        "lr": on_networks(check_lr),
+        "optimizer": on_networks(check_optimizer),
+        "train_data": data("train_data", data_checks.check_train_data),
+        "training": on_networks(lambda pair: check_training(pair, args.steps)),
+        "resume": on_networks(check_resume),
+        "inference": on_networks(check_inference),
+        "distributed": on_networks(check_distributed),
     }
+    return {name: possible(name, check) for name, check in checks.items()}
 
 
 def pictures(args: argparse.Namespace, project: Project, target: Path) -> Pictures:

@@ -200,45 +200,32 @@ class Stream:
         return f"{words} ({path})" if path else words
 
 
-class NotDefined(UserError):
-    """A port has no function that gives batches."""
-
-
 def read(sides: dict[str, Side], folder: Path, pictures: Pictures, split: str) -> dict[str, Stream]:
     """Let both sides read one split.
 
-    Raises NotDefined where a port has no batches(), UserError in the words of the side that fails.
+    Raises UserError in the words of the side that fails.
     """
     epochs = pictures.epochs if split == "train" else 1
     check_space(folder, pictures, split, epochs)
     given = {name: replace(side, settings=pictures.settings) for name, side in sides.items()}
     folders = {name: folder / split / name for name in FRAMEWORKS}
+    part = {"split": split, "epochs": epochs}
     with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
         waiting = {
-            name: pool.submit(ask, given[name], folders[name], split, epochs) for name in FRAMEWORKS
+            name: pool.submit(given[name].ask, folders[name], batches=part) for name in FRAMEWORKS
         }
     failed = [name for name in FRAMEWORKS if waiting[name].exception()]
     for name in failed:
         error = waiting[name].exception()
-        if not isinstance(error, UserError) or isinstance(error, NotDefined):
+        if not isinstance(error, UserError):
             raise error
         said = shorten(str(error))
         alone = len(failed) == 1 and NAMES[name] not in said
         raise UserError(f"{NAMES[name]} alone fails: {said}" if alone else said)
     return {
-        name: Stream(
-            sides[name], folders[name] / "batches", waiting[name].result(), pictures.folder
-        )
+        name: Stream(sides[name], folders[name], waiting[name].result()["batches"], pictures.folder)
         for name in FRAMEWORKS
     }
-
-
-def ask(side: Side, folder: Path, split: str, epochs: int) -> dict[str, Any]:
-    """Return what a side's worker reports of its batches; their images lie in `folder`."""
-    about = side.ask(folder / "about", about={})["about"]
-    if "batches" not in about["functions"]:
-        raise NotDefined(f"{side.port} has no batches()")
-    return side.ask(folder / "batches", batches={"split": split, "epochs": epochs})["batches"]
 
 
 def shorten(said: str) -> str:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 from portproof.core import weight_files
 from portproof.core.comparison import describe
 from portproof.core.findings import Cause, Difference
+from portproof.core.needs import ask_about
 from portproof.core.step_compare import Evidence, batches_differ, parameter_pairs
 from portproof.networks import matching
 from portproof.networks.matching import Match, Network
+from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import initial, tensors
 from portproof.worker.cache import Records
@@ -51,6 +54,23 @@ class Request:
         return recording
 
 
+def once(method: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return a method that works at its first call alone; later ones raise what that one raised."""
+
+    @wraps(method)
+    def call(self: Any) -> None:
+        if method.__name__ not in self.done:
+            self.done[method.__name__] = None
+            try:
+                method(self)
+            except UserError as error:
+                self.done[method.__name__] = error
+        if self.done[method.__name__] is not None:
+            raise self.done[method.__name__]
+
+    return call
+
+
 @dataclass
 class TrainingPair:
     """Two ports, the weights that both start from, and small batches of drawn numbers."""
@@ -70,30 +90,35 @@ class TrainingPair:
     files: dict[tuple[str, str], Path] = field(default_factory=dict)  # weights by side and dtype
     classes: int = CLASSES  # of the images
     images: int = CLASSES * TRAIN_PICTURES  # of train
-    usual: dict[str, dict[str, Any]] = field(default_factory=dict)  # settings by side
+    about: dict[str, dict[str, Any]] = field(default_factory=dict)  # by side: functions, settings
     network_files: dict[str, list] = field(default_factory=dict)  # of the classes, by side
     asked: int = 0
+    done: dict[str, UserError | None] = field(default_factory=dict)  # methods that work once
 
-    def prepare(self) -> None:
-        """Describe the networks, pair their layers, and write the weights for each side.
+    @once
+    def begin(self) -> None:
+        """Draw images if there are none, and ask what the ports define.
 
-        Raises UserError where the networks cannot be described.
+        Raises UserError where a port cannot be run.
         """
         if self.data_path is None and self.draw is not None:
             self.data_path = self.draw(self.folder / "images")
         if self.data_path is not None:
             self.classes = len(list((self.data_path / "train").iterdir()))
             self.images = sum(1 for _ in (self.data_path / "train").glob("*/*"))
+        self.about = ask_about(self.sides, self.folder / "ports")
+
+    @once
+    def prepare(self) -> None:
+        """Describe the networks too, pair their layers, and write the weights for each side.
+
+        Raises UserError where a port cannot be run, or its network not be described.
+        """
+        self.begin()
         settings = {"model": self.model, "dropout": DROPOUT, "classes": self.classes}
         sides = {
             name: replace(side, settings=side.settings | settings)
             for name, side in self.sides.items()
-        }
-        asked = [self.sides[name] for name in FRAMEWORKS]
-        reports = ask_both(asked, self.folder / "ports", [{"about": {}}] * len(asked))
-        self.usual = {
-            name: report["about"]["settings"]
-            for name, report in zip(FRAMEWORKS, reports, strict=True)
         }
         shape = [1, 3, self.image_size, self.image_size]
         self.networks = describe(sides, self.folder / "networks", shape, "float32")
@@ -118,7 +143,7 @@ class TrainingPair:
 
     def side(self, framework: str, settings: dict[str, Any], weights: str | None) -> Side:
         """Return a side with all its settings; `weights` is a dtype, or None for random ones."""
-        usual = self.usual[framework]
+        usual = self.about[framework]["settings"]
         common = {name: exact(usual[name]) for name in ROUNDED if name in usual}
         common |= {
             "dropout": DROPOUT,

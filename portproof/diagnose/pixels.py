@@ -172,7 +172,10 @@ def _reordered(streams: Streams, where: str, order: tuple[int, ...], after: bool
     names = "".join(CHANNELS[n] for n in order)
     when = "after normalization" if after else "before normalization"
     cause = f"{other} reads the channels in the order {names}, not RGB, {when}"
-    lines = (r"::-1\]|BGR|2, 1, 0|split\(\)|\bflip\((?!args)|\.flip\(\[?[-\d]", "read_rgb")
+    lines = (
+        r"::-1\]|BGR|2, 1, 0|split\(\)|\bflip\((?!args)|\.flip\(\[?[-\d]",
+        r"\bread|open\(|decode",
+    )
     return streams.cause(where, cause, "keep the channels in the order RGB", *lines)
 
 

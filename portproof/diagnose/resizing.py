@@ -46,7 +46,7 @@ def decoded(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | None:
             cause += "; the mode is not converted to RGB"
         fix = f"decode every picture as {streams.right.name} does, to RGB, and leave it as it is"
         return streams.cause(
-            where, cause, fix, "exif|Image.open|imread|draft|reduce", "read_rgb|decode", "convert"
+            where, cause, fix, "exif|Image.open|imread|draft|reduce", r"\bread|decode", "convert"
         )
     return _turned_by_exif(streams, pairs)
 
@@ -213,7 +213,7 @@ def crops(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | None:
     draw = streams.other.draw(first[1], "crop")
     if what_to_do.startswith(DRAW) and draw:
         line = draw["line"]
-    lines = (r"RandomResizedCrop|RandomCrop|get_params", r"random_crop\(", r"crop\(", "resize")
+    lines = (r"RandomResizedCrop|RandomCrop|get_params", r"crop\(", "resize")
     fix = f"{what_to_do} {as_drawn(streams.right, streams.right.draw(first[0], 'crop'))}"
     return streams.cause(where, cause, fix, *lines, line=line)
 

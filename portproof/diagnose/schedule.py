@@ -12,7 +12,7 @@ STEPPED = (r"scheduler\.step|\.step\(\)",)
 
 def cause(words: str, fix: str, patterns: tuple[str, ...]) -> Cause:
     """Return a cause whose line is looked for where the schedule is made or stepped."""
-    event = "update" if patterns == STEPPED else "schedule"
+    event = "backward" if patterns == STEPPED else "schedule"
     return Cause("", words, fix, patterns=patterns, event=event)
 
 

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ class Source(NamedTuple):
 
     lines: list[str]
     functions: list[range]  # of line numbers, from 0
+    iterators: list[tuple[str, range]]  # classes that are iterated over, and their __iter__
 
 
 def near(reports: dict[str, dict[str, Any]], event: str) -> dict[str, Stack]:
@@ -59,21 +60,31 @@ def search(
     sources: dict[Path, Source], patterns: Sequence[str], stack: list[tuple[Path, int]]
 ) -> str | None:
     """Return FILE:LINE of the first match; `stack` holds lines, from 0, to begin with."""
-    stack = [(file, n) for file, n in stack if file in sources and n < len(sources[file].lines)]
-    around = [(file, n) for file, line in stack for n in function_around(sources, file, line)]
-    everywhere = [(file, n) for file in sources for n in range(len(sources[file].lines))]
-    near = [(pattern, places) for pattern in patterns for places in (stack, around)]
-    for pattern, places in near + [(pattern, everywhere) for pattern in patterns]:
-        for file, number in places:
-            if re.search(pattern, sources[file].lines[number]):
-                return f"{file}:{number + 1}"
+    stack = [place for place in stack if place[0] in sources]
+    around = dict.fromkeys(
+        (file, n) for file, line in stack for n in function_around(sources[file], line)
+    )
+    for pattern in patterns:
+        if found := first_match(sources, pattern, stack) or first_match(sources, pattern, around):
+            return found
+    everywhere = [(file, n) for file, source in sources.items() for n in range(len(source.lines))]
+    matches = (first_match(sources, pattern, everywhere) for pattern in patterns)
+    return next(filter(None, matches), None)
+
+
+def first_match(
+    sources: dict[Path, Source], pattern: str, places: Iterable[tuple[Path, int]]
+) -> str | None:
+    """Return FILE:LINE of the first of these places, lines from 0, that a pattern matches."""
+    for file, number in places:
+        if re.search(pattern, sources[file].lines[number]):
+            return f"{file}:{number + 1}"
     return None
 
 
-def function_around(sources: dict[Path, Source], file: Path, line: int) -> range:
+def function_around(source: Source, line: int) -> range:
     """Return the lines of the innermost function that holds a line; none outside of functions."""
-    functions = sources[file].functions if file in sources else []
-    return min((lines for lines in functions if line in lines), key=len, default=range(0))
+    return min((lines for lines in source.functions if line in lines), key=len, default=range(0))
 
 
 @lru_cache(maxsize=200)
@@ -84,16 +95,36 @@ def read(file: Path, time: int) -> Source:
     """
     text = file.read_text(errors="replace")
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    functions = []
+    functions, iterators = [], []
     for node in nodes_of(text):
         is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
         if isinstance(node, ast.FunctionDef):
             functions.append(range(node.lineno - 1, node.end_lineno))
+        if isinstance(node, ast.ClassDef):
+            iterators += [(node.name, range(n.lineno - 1, n.end_lineno)) for n in iter_of(node)]
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_definition or is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
             last = node.body[0].lineno - 1 if is_definition else node.end_lineno
             lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
-    return Source(lines, functions)
+    return Source(lines, functions, iterators)
+
+
+def iter_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
+    """Return the method of a class that iterates, if it has one."""
+    return [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__iter__"]
+
+
+def makers(stack: Stack) -> tuple[str, ...]:
+    """Return a pattern for the lines that make what these lines iterate over; none: nothing.
+
+    Such as the sampler of a split, where a loader has another one for the other split.
+    """
+    names = []
+    for file, line in stack:
+        for name, lines in read(Path(file), Path(file).stat().st_mtime_ns).iterators:
+            if line - 1 in lines and name not in names:
+                names.append(name)
+    return (rf"\b({'|'.join(names)})\(",) if names else ()
 
 
 def nodes_of(text: str) -> Iterator[ast.AST]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from portproof.core.findings import Cause, at, code_of
 from portproof.core.streams import Pictures, Stream
-from portproof.diagnose.source_lines import find_line
+from portproof.diagnose.source_lines import find_line, makers
 
 TOLD_EPOCH = r"set_epoch\(|\.epoch\b[^=]*=[^=]"  # a sampler is told the epoch
 
@@ -101,7 +101,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
             r"drop_last\s*=\s*True",
             "drop_last",
             "// *self.batch_size",
-            *_sampler(streams),
+            *makers(streams.other.ran),
             "BatchSampler|Batches",
         )
         return streams.cause(place + "the last batch", cause, fix, *lines)
@@ -109,7 +109,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
         place += f"batch {first}"
         cause = f"the batches are {sizes}"
         fix = f"make batches of {ours[0]}"
-        lines = (*_sampler(streams), r"batch_size\W", "BatchSampler")
+        lines = (*makers(streams.other.ran), r"batch_size\W", "BatchSampler")
         return streams.cause(place, cause, fix, *lines)
     if theirs[: len(ours) - 1] == ours[:-1] and kept > total:
         cause = f"{other} fills the last batch up with {kept - total} pictures that it has shown"
@@ -118,11 +118,6 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
             place + "the last batch", cause, fix, "batch_sampler", "Batches|Sampler"
         )
     return _other_number(streams, place, total, kept)
-
-
-def _sampler(streams: Streams) -> tuple[str, ...]:
-    """Return a pattern for what makes the batches of this split, where a loader has two of them."""
-    return ("PartBatches",) if streams.split == "val" else ()
 
 
 def _other_number(streams: Streams, place: str, total: int, kept: int) -> Cause:
@@ -136,7 +131,8 @@ def _other_number(streams: Streams, place: str, total: int, kept: int) -> Cause:
     elif None not in right.paths and extra:
         cause += f"; {len(extra)} are too many, the first {extra[0]}"
     fix = "read the same files, each once in an epoch"
-    return streams.cause(place + "number of pictures", cause, fix, "index_split|index_data")
+    lines = (r"listdir|scandir|iterdir|glob\(|walk\(", "index|paths|files")
+    return streams.cause(place + "number of pictures", cause, fix, *lines)
 
 
 def order(streams: Streams) -> Cause | None:
@@ -192,7 +188,7 @@ def _evaluation_order(streams: Streams, where: str, theirs: list[str]) -> Cause:
     if streams.other.again:
         cause += ", in another way at each reading"
     fix += ": shuffle only for train"
-    lines = (*_sampler(streams), r"shuffle\s*=", "shuffle", "Sampler|Batches")
+    lines = (*makers(streams.other.ran), r"shuffle\s*=", "shuffle", "Sampler|Batches")
     return streams.cause(where, cause, fix, *lines)
 
 
@@ -221,8 +217,8 @@ def _training_order(streams: Streams, epoch: int, where: str) -> Cause:
         return streams.cause(where, cause, fix, *lines)
     if told := tell_arguments(other_arguments(right.orders[epoch], other.orders[epoch])):
         cause = f"the order of epoch {epoch} is {told} in {other.name}"
-        tell = rf"EpochBatches\(|{TOLD_EPOCH}"
-        return streams.cause(where, cause, "pass the run's seed and the epoch on", tell, *lines)
+        tell = (*makers(other.ran), TOLD_EPOCH)
+        return streams.cause(where, cause, "pass the run's seed and the epoch on", *tell, *lines)
     cause = f"{other.name} shuffles train by other draws than {right.name}"
     return streams.cause(where, cause, fix, *lines)
 
@@ -363,7 +359,7 @@ def classes(streams: Streams) -> Cause | None:
     if not missing and not extra:
         cause = f"{other.name} lists the same classes in another order"
     fix = "take the classes from the folder, sorted by name"
-    return streams.cause("classes", cause, fix, "classes|index_data")
+    return streams.cause("classes", cause, fix, "classes", r"listdir|scandir|iterdir")
 
 
 def reading_again(streams: Streams) -> Cause | None:

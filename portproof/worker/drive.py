@@ -1,6 +1,8 @@
 """The loop of a port that has none of its own: it tells an observer what a port's train() would."""
 
+import json
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -8,6 +10,9 @@ from typing import Any, NamedTuple
 from portproof.weights import tensors
 from portproof.worker import forward
 from portproof.worker.port_file import PortFile
+from portproof.worker.recorder import minimized
+
+CHECKPOINT, PLACE = "checkpoint", "place.json"  # what a stopped run leaves: the port's file, ours
 
 
 class Batch(NamedTuple):
@@ -30,7 +35,11 @@ class Epoch(NamedTuple):
 
 
 def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str, Any]) -> None:
-    """Train by the port's parts, as many epochs as the settings say, else one."""
+    """Train by the port's parts, as many epochs as the settings say, else one.
+
+    With settings["resume"], a folder, from where the run that was stopped there stood. A run that
+    the observer stops is saved in settings["output_dir"] and raises SystemExit.
+    """
     settings = {"epochs": 1} | port.usual() | settings
     backend.seed(settings.get("seed", 0))
     model = port.model(settings)
@@ -38,16 +47,26 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
         load_weights(port, backend, model, settings["weights"])
     steps_per_epoch = settings["steps_per_epoch"]  # of the batches that are given
     optimizers = port.optimizer(model, steps_per_epoch, settings)
+    first_epoch, first_batch = 0, 0
+    if settings.get("resume"):
+        folder = Path(settings["resume"])
+        port.restore(model, optimizers, str(folder / CHECKPOINT))
+        first_epoch, first_batch = json.loads((folder / PLACE).read_text())
     firsts = [first(each) for each in as_list(optimizers)]
     several = isinstance(optimizers, list)
     observer.start(SimpleNamespace(model=model, optimizer=firsts if several else firsts[0]))
-    for number in range(settings["epochs"]):
-        epoch = Epoch(number, steps_per_epoch)
+    for number in range(first_epoch, settings["epochs"]):
+        epoch = Epoch(number, steps_per_epoch, first_batch if number == first_epoch else 0)
         model.train()
-        for place, batch in enumerate(read(port, observer, epoch, settings)):
+        for place, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
             observer.begin_batch(Batch(place), *batch.values())
             floats = {name: as_default(backend, value) for name, value in batch.items()}
-            observer.end_batch(take_step(port, backend, model, optimizers, floats))
+            if observer.end_batch(take_step(port, backend, model, optimizers, floats)):
+                folder = Path(settings["output_dir"])
+                folder.mkdir(parents=True)
+                port.save(model, optimizers, str(folder / CHECKPOINT))
+                (folder / PLACE).write_text(json.dumps([number, place + 1]))
+                raise SystemExit
         if port.has("end_epoch"):
             port.end_epoch(optimizers, {})
         observer.end_epoch({})
@@ -64,8 +83,7 @@ def take_step(
         backend.clear_gradients(optimizer)
     own = port.has("forward")
     outputs = port.forward(model, batch) if own else model(next(iter(batch.values())))
-    losses = port.loss(outputs, batch)
-    total = next(iter(losses.values())) if isinstance(losses, dict) else losses
+    total = minimized(port.loss(outputs, batch))
     total.backward()
     for optimizer, *schedules in pairs:
         optimizer.step()
@@ -91,7 +109,8 @@ def read(port: PortFile, observer: Any, epoch: Epoch, settings: dict) -> Iterato
     """Yield the batches of an epoch, the port's or those that the observer gives, by name."""
     names = port.value("INPUTS", ("images", "labels"))
     own = port.batches("train", epoch.number, settings) if port.has("batches") else ()
-    for values in observer.batches((tuple(batch.values()) for batch in own), epoch):
+    rest = (tuple(batch.values()) for batch in islice(own, epoch.first_batch, None))
+    for values in observer.batches(rest, epoch):
         yield dict(zip(names, values, strict=False))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends.functions import noted_functions
 from portproof.files import state
 from portproof.numeric.randomness import dropout_mask
 from portproof.worker.source import describe_error, is_users, user_line
@@ -150,7 +151,7 @@ class PassRecorder:
         with (
             backend.no_grad(),
             backend.shared_dropout(self.mask, self.note_dropout),
-            backend.noted_functions(self.note_function),
+            noted_functions(backend, self.note_function),
         ):
             try:
                 outputs = self.write(model(inputs))

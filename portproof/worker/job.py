@@ -46,6 +46,7 @@ class Job:
 
     def train(self, watcher: Watcher | None, settings: dict[str, Any]) -> Any:
         """Run the port's loop, or where it has none the one that its parts make."""
-        if self.port.has("train"):
-            return self.port.train(watcher, settings)
-        return drive(self.port, self.backend, watcher, settings)
+        with self.backend.names_from_the_first():
+            if self.port.has("train"):
+                return self.port.train(watcher, settings)
+            return drive(self.port, self.backend, watcher, settings)

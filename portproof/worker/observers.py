@@ -20,10 +20,14 @@ class NewWeights(Watcher):
         self.values: dict[str, np.ndarray] = {}
 
     def start(self, state: Any) -> None:
-        for name, value in self.backend.parameters(state.model).items():
+        self.note(state.model)
+        raise Done
+
+    def note(self, model: Any) -> None:
+        """Keep the sample of each parameter."""
+        for name, value in self.backend.parameters(model).items():
             flat = self.backend.to_numpy(value).reshape(-1)
             self.values[name] = flat[:: -(-flat.size // self.most)].copy()
-        raise Done
 
 
 class FirstBatches(Watcher):
@@ -89,7 +93,7 @@ class LogitsGiven(Watcher):
         self.row = None
         self.cases.append(
             {
-                "loss": to_numpy(loss).tolist(),
+                "loss": self.value_of(loss).tolist(),
                 "gradient": (to_numpy(gradient) / self.weight).tolist(),
             }
         )

@@ -54,6 +54,7 @@ class Watcher:
         self.removers: list = []  # of hooks, in the order in which they were set
         # Where the user's code did what first: made the optimizer, went backward, and so on.
         self.stacks: dict[str, Stack] = {}
+        self.is_lost = False  # a loss was no finite number
 
     # ---- what the loop calls ----
 
@@ -80,13 +81,22 @@ class Watcher:
 
     # ---- what the worker calls ----
 
+    def value_of(self, loss: Any) -> np.ndarray:
+        """Return the loss [] that is minimized as an array; of several by name it is the first."""
+        value = self.backend.to_numpy(minimized(loss))
+        self.is_lost = self.is_lost or not np.isfinite(value)
+        return value
+
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: all."""
         return np.ones(shape, bool)
 
     @contextmanager
     def watching(self, dtype: str) -> Iterator[None]:
-        """Within, a loop may be run with this observer, its network in `dtype`."""
+        """Within, a loop may be run with this observer, its network in `dtype`.
+
+        It may leave where its loss is no finite number: what was noted up to there tells enough.
+        """
         dropout = self.backend.shared_dropout(self.mask, lambda call: None)
         made = self.backend.noting_made(self.note_made)
         self.removers.append(self.backend.on_backward(lambda: self.note_stack("backward")))
@@ -95,6 +105,9 @@ class Watcher:
                 yield
             except Done:
                 pass
+            except Exception:
+                if not self.is_lost:
+                    raise
             finally:
                 for remove in reversed(self.removers):
                     remove()
@@ -166,7 +179,7 @@ class Recorder(Watcher):
             state |= backend.optimizer_state(self.model, optimizer)
         self.note("state", state)
         self.note("buffers", backend.running_statistics(self.model))
-        value = backend.to_numpy(loss)
+        value = self.value_of(loss)
         if self.outputs is not None:
             np.save(self.folder / f"logits-{len(self.rows)}.npy", self.outputs)
         self.close_row({"loss": float(value), "dtype": str(value.dtype)})
@@ -236,6 +249,11 @@ class Recorder(Watcher):
     def report(self) -> dict[str, Any]:
         parts = {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
         return super().report() | parts | {"buffers": self.buffer_shapes}
+
+
+def minimized(loss: Any) -> Any:
+    """Return the loss [] that is minimized: of several by name the first."""
+    return next(iter(loss.values())) if isinstance(loss, dict) else loss
 
 
 def shapes_of(tensors: dict[str, Any]) -> dict[str, list[int]]:

@@ -44,32 +44,11 @@ def user_line(backend: ModuleType, made: Any = None) -> str | None:
 
 
 @contextmanager
-def calls_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
-    """Add the user's functions that are called within to `stack`, as [FILE, LINE], in order."""
-    calls: dict[tuple[str, int], None] = {}
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        code = frame.f_code
-        is_call = event == "call" and code.co_name != "<module>"
-        if is_call and is_users(code.co_filename, backend):
-            calls.setdefault((code.co_filename, code.co_firstlineno))
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
-        known = {tuple(place) for place in stack}
-        places = [(file, line + 1) for file, line in calls]  # a line within, not a decorator's
-        stack += [list(place) for place in places if place not in known]
-
-
-@contextmanager
 def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
     """Add the lines of the user's code that run within to `stack`, as [FILE, LINE], the last first.
 
-    In this thread and those begun within: a framework's loader may read in one of its own.
+    In this thread and those begun within: a framework's loader may read in one of its own. Several
+    passes over the same code leave each line once.
     """
     lines: dict[tuple[str, int], None] = {}
     is_own = lru_cache(maxsize=None)(lambda file: is_users(file, backend))
@@ -89,7 +68,8 @@ def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
     finally:
         sys.settrace(before)
         threading.settrace(before)
-        stack += [list(place) for place in reversed(lines)]
+        before_these = {tuple(place) for place in stack}
+        stack += [list(place) for place in reversed(lines) if place not in before_these]
 
 
 def calling_line(backend: ModuleType, beyond: str = "") -> str | None:

@@ -4,7 +4,9 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 """
 
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ from portproof.system.errors import first_line
 from portproof.worker.drive import load_weights
 from portproof.worker.job import Job
 from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
+from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
-from portproof.worker.source import Stack, calls_noted, user_stack
+from portproof.worker.source import Stack, lines_noted, user_stack
 
 Files = dict[str, str]
 
@@ -54,14 +57,25 @@ def record_batches(job: Job, steps: int) -> dict[str, Any]:
 def record_init(job: Job, most: int) -> dict[str, Any]:
     """Write at most `most` values of each parameter of a new network, evenly spread."""
     watcher = NewWeights(job.backend, most)
-    report = job.watch(watcher, "float32")
+    if job.port.has("train"):
+        report = job.watch(watcher, "float32")
+    else:
+        job.backend.seed(job.settings["seed"])
+        watcher.note(job.make_network())
+        report = watcher.report()
     np.savez(job.folder / "init.npz", **watcher.values)
     return report | {"names": list(watcher.values)}
 
 
 def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
     """Note the loss that the port's own step makes of given logits [N, C] and labels [N]."""
-    return job.watch(LogitsGiven(job.backend, cases), "float64")
+    noted: list[dict[str, Any]] = []
+    while len(noted) < len(cases):  # more than once where the loop leaves at a loss of NaN
+        watcher = LogitsGiven(job.backend, cases[len(noted) :])
+        folder = str(job.folder / f"run-{len(noted)}")
+        report = job.watch(watcher, "float64", output_dir=folder)
+        noted += report["cases"]
+    return report | {"cases": noted}
 
 
 def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
@@ -89,11 +103,24 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
             for part in slices
         ]
         network.train()
-        with calls_noted(backend, called):
-            metrics = job.port.evaluate(network, batches)
+        with lines_noted(backend, called):
+            metrics = evaluate(job.port, network, batches)
         results.append({name: float(value) for name, value in metrics.items()})
     mode = "train" if True in modes else "eval"
     return {"stacks": {"forward": stack, "evaluate": called}, "cases": results, "mode": mode}
+
+
+def evaluate(port: PortFile, network: Any, batches: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the port's metrics of these batches, or the mean over the samples of its metric()."""
+    if port.has("evaluate"):
+        return port.evaluate(network, batches)
+    network.eval()
+    sizes = [len(batch["labels"]) for batch in batches]
+    rows = [port.metric(network(batch["images"]), batch) for batch in batches]
+    return {
+        name: float(np.average([float(row[name]) for row in rows], weights=sizes))
+        for name in rows[0]
+    }
 
 
 def record_lr(job: Job, most: int) -> dict[str, Any]:
@@ -125,7 +152,7 @@ def record_resume(job: Job, epochs: int, after: int, batches: Files) -> dict[str
         job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
     watcher, called = recorder(first_step=after), []
     try:
-        with calls_noted(job.backend, called):
+        with lines_noted(job.backend, called):
             job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
     except Exception as error:  # that it cannot be resumed is a finding
         parts["error"] = f"{type(error).__name__}: {error}"
@@ -136,6 +163,17 @@ def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
     """Note what the port's own evaluation of its images says, with these settings too."""
     evaluation = job.train(None, job.settings | settings | {"eval_only": True})
     return {"results": evaluation["results"], "predicted": evaluation["predicted"].tolist()}
+
+
+def own_way_of(job: Job, network: Any) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what runs a network in evaluation mode: images [N, ...] to logits, both arrays."""
+
+    def run(images: np.ndarray) -> np.ndarray:
+        network.eval()
+        with job.backend.no_grad():
+            return job.backend.to_numpy(network(job.backend.to_tensor(images)))
+
+    return run
 
 
 def record_inference(job: Job, images: str, batches: list[int]) -> dict[str, Any]:
@@ -150,14 +188,14 @@ def record_inference(job: Job, images: str, batches: list[int]) -> dict[str, Any
     folder = job.folder / "exported"
     folder.mkdir()
     formats = job.port.export(network, str(folder), job.settings)
-    live = formats.pop("live")()
+    live = formats.pop("live", partial(own_way_of, job, network))()
     for batch in batches:
         np.save(job.folder / f"live-{batch}.npy", live(pixels[:batch]))
     for name, write in formats.items():
         row = {"format": name, "error": None, "batches": {}, "called": []}
         rows.append(row)
         try:
-            with calls_noted(job.backend, row["called"]):
+            with lines_noted(job.backend, row["called"]):
                 run = write()
         except Exception as error:  # that it cannot be exported is a finding
             row["error"] = f"{type(error).__name__}: {first_line(error)}"
