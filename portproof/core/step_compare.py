@@ -78,11 +78,11 @@ class Step:
 
     def relative(self, kind: str) -> dict[str, float]:
         """Return the relative differences of one kind of tensor, where both sides have one."""
-        own, theirs = self.tensors(kind)
+        torch, paddle = self.tensors(kind)
         return {
-            left: fingerprints.relative(own[left], theirs[right], self.count(left))
+            left: fingerprints.relative(torch[left], paddle[right], self.count(left))
             for left, right in self.pairs
-            if own.get(left) is not None and theirs.get(right) is not None
+            if torch.get(left) is not None and paddle.get(right) is not None
         }
 
 
@@ -161,11 +161,11 @@ def _moved_between(report: dict, step: int, name: str) -> float:
 
 def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
     """Compare one kind of tensor of all parameters; return the first that differs."""
-    own, theirs = step.tensors(kind)
+    torch, paddle = step.tensors(kind)
     relative = step.relative(kind)
     # The gradient of a bias before a normalization is nothing but rounding: it has no scale.
     sizes = {
-        left: own[left][0] / step.count(left) ** 0.5 for left, _ in step.pairs if own.get(left)
+        left: torch[left][0] / step.count(left) ** 0.5 for left, _ in step.pairs if torch.get(left)
     }
     floor = max(RESTING * max(sizes.values(), default=0.0), 1e-300)
     for left, right in step.pairs:
@@ -173,8 +173,8 @@ def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
             apart = relative[left]
             if apart * min(1.0, sizes[left] / floor) > max(step.slack, slack):
                 return Difference(relative=apart, name=left)
-        elif (own.get(left) is None) != (theirs.get(right) is None):
-            side = "PyTorch" if own.get(left) is None else "PaddlePaddle"
+        elif (torch.get(left) is None) != (paddle.get(right) is None):
+            side = "PyTorch" if torch.get(left) is None else "PaddlePaddle"
             return Difference(problem=f"{left} has none in {side}", name=left)
     return None
 
@@ -214,12 +214,12 @@ def _update(step: Step) -> Difference | None:
     before = step.tensors("before")[0]
     for names in step.pairs:
         left = names[0]
-        own, theirs = step.moved(names, "before", "after")
-        size = np.abs(own).max()
+        torch, paddle = step.moved(names, "before", "after")
+        size = np.abs(torch).max()
         norm = before[left][0] / step.count(left) ** 0.5
-        if max(size, np.abs(theirs).max()) <= 1e-13 * norm:  # below the rounding of the parameter
+        if max(size, np.abs(paddle).max()) <= 1e-13 * norm:  # below the rounding of the parameter
             continue
-        apart = float(np.abs(own - theirs).max() / size) if size else float("inf")
+        apart = float(np.abs(torch - paddle).max() / size) if size else float("inf")
         if apart > max(UPDATE, step.slack) + 1e-14 * norm / max(size, 1e-300):
             differ[left] = apart
     if not differ:
@@ -231,17 +231,17 @@ def _update(step: Step) -> Difference | None:
 def _running(step: Step) -> Difference | None:
     """Compare what a step adds to the running statistics of normalization layers."""
     for names in step.buffers:
-        own, theirs = step.moved(names, "old buffers", "buffers")
-        size = np.abs(own).max()
-        statistic, apart = "mean", np.abs(own - theirs).max()
+        torch, paddle = step.moved(names, "old buffers", "buffers")
+        size = np.abs(torch).max()
+        statistic, apart = "mean", np.abs(torch - paddle).max()
         if not names[0].endswith("running_mean"):
             # PyTorch keeps the variance of a sample, c = n / (n - 1) times PaddlePaddle's: what is
             # added is m (c v - old) and m (v - old'), multiples of each other and of the old ones.
             both = zip(step.tensors("old buffers"), names, strict=True)
             old = [np.array(tensors[name][2:]) for tensors, name in both]
-            statistic, apart = "variance", _unexplained(own, [theirs, *old])
+            statistic, apart = "variance", _unexplained(torch, [paddle, *old])
         if apart > max(UPDATE, step.slack) * max(size, 1e-12):
-            share = float(np.median(theirs / own)) if size else float("inf")
+            share = float(np.median(paddle / torch)) if size else float("inf")
             problem = f"{share:.6g} times as much of the batch's {statistic} goes in as in PyTorch"
             relative = float(apart / max(size, 1e-300))
             return Difference(relative=relative, problem=problem, name=names[0])
@@ -256,12 +256,12 @@ def _unexplained(values: np.ndarray, causes: list[np.ndarray]) -> float:
 
 
 def _state(step: Step) -> Difference | None:
-    own, theirs = step.tensors("state")
+    torch, paddle = step.tensors("state")
     for left, right in step.pairs:
-        roles = {key.partition(" ")[2] for key in own if key.startswith(left + " ")}
-        others = {key.partition(" ")[2] for key in theirs if key.startswith(right + " ")}
+        roles = {key.partition(" ")[2] for key in torch if key.startswith(left + " ")}
+        others = {key.partition(" ")[2] for key in paddle if key.startswith(right + " ")}
         for role in sorted(roles & others):  # without momentum, torch keeps no velocity of 0
-            values = own[f"{left} {role}"], theirs[f"{right} {role}"]
+            values = torch[f"{left} {role}"], paddle[f"{right} {role}"]
             apart = fingerprints.relative(*values, step.count(left))
             if apart > max(UPDATE, step.slack):
                 return Difference(relative=apart, problem=f"the optimizer's {role}", name=left)
@@ -299,9 +299,9 @@ def losses(reports: dict[str, dict]) -> dict[str, list[float]]:
 def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
     """Return the relative differences of two lists of losses by side, [steps]."""
     count = min(map(len, pair.values()))
-    own, theirs = (np.array(pair[side][:count]) for side in FRAMEWORKS)
+    torch, paddle = (np.array(pair[side][:count]) for side in FRAMEWORKS)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.abs(own - theirs) / np.maximum(np.abs(own), 1e-12)
+        return np.abs(torch - paddle) / np.maximum(np.abs(torch), 1e-12)
 
 
 def loss_difference(reports: dict[str, dict]) -> float:

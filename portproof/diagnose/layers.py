@@ -76,9 +76,16 @@ class Search:
     def _load(self, side: str, files: list[str]) -> list[np.ndarray]:
         return [np.load(self.comparison.folders[side] / file) for file in files]
 
+    def _name(self, place: int, side: str = "torch") -> str:
+        """Return what stands at a place in the calls of a side: a layer, or an end."""
+        if place < 0:
+            return "the input"
+        calls = self.calls[side]
+        return calls[place]["layer"] if place < len(calls) else "the output"
+
     def _line_of(self, side: str, place: int) -> str | None:
         calls = self.calls[side]
-        return calls[place]["line"] if place < len(calls) else None
+        return calls[place]["line"] if 0 <= place < len(calls) else None
 
     # -- one layer --
 
@@ -161,11 +168,10 @@ class Search:
         problem = _problem(own, theirs)
         if problem is None:
             return None
-        left = self.calls["torch"][before[0]]["layer"] if before[0] >= 0 else "the input"
-        right = self._name(after[0])
+        left, right = self._name(before[0]), self._name(after[0])
         side = self.comparison.changed
-        line = self._line_of(side, after[0] if side == "torch" else after[1])
-        line = line or (self._line_of(side, before[side == "paddle"]) if before[0] >= 0 else None)
+        number = FRAMEWORKS.index(side)
+        line = self._line_of(side, after[number]) or self._line_of(side, before[number])
         if self.known & {call["layer"] for call in self._between(before, after)}:
             return []  # told already
         cause = self._dropouts(before, after)
@@ -207,8 +213,7 @@ class Search:
         side = next(side for side in FRAMEWORKS if self.runs[side]["error"])
         other = "paddle" if side == "torch" else "torch"
         error, stopped = self.runs[side]["error"], self.runs[side]["stopped"]
-        place = before[FRAMEWORKS.index(side)]
-        after = self.calls[side][place]["layer"] if place >= 0 else "the input"
+        after = self._name(before[FRAMEWORKS.index(side)], side)
         partners = self.comparison.match.layers
         partners = partners if side == "torch" else {p: t for t, p in partners.items()}
         layer = stopped and stopped["layer"]
@@ -284,10 +289,6 @@ class Search:
             and not (one["layer"] is not None and one["calls"] == after)
         ]
 
-    def _name(self, place: int) -> str:
-        calls = self.calls["torch"]
-        return calls[place]["layer"] if place < len(calls) else "the output"
-
     def _unpaired(self, before, after, own, theirs, problem) -> Cause | None:
         """Name what the two sides do in a gap by functions, and by layers without partner.
 
@@ -331,8 +332,7 @@ class Search:
         for name in FRAMEWORKS:
             names = ", ".join(step.text for step in steps[name]) or "nothing of its kind"
             words.append(f"{NAMES[name]} runs {names}")
-        after_what = self.calls["torch"][before[0]]["layer"] if before[0] >= 0 else "the input"
-        what = f"between {after_what} and {self._name(after[0])}, {'; '.join(words)}"
+        what = f"between {self._name(before[0])} and {self._name(after[0])}, {'; '.join(words)}"
         told = self._told(before, own, theirs)
         what += f" ({told})" if told else ""
         where = next((step.path for step in alone if step.path), "")
@@ -351,7 +351,7 @@ class Search:
             for place, call in enumerate(self.calls[side]):
                 elsewhere = place not in paired[side] and not before[n] < place < after[n]
                 if elsewhere and layer_types.canonical_kind(side, call["kind"]) in kinds_alone:
-                    previous = self.calls[side][place - 1]["layer"] if place else "the input"
+                    previous = self._name(place - 1, side)
                     return f"{NAMES[side]} runs {call['layer']} ({call['kind']}) after {previous}"
         return None
 
