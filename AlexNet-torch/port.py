@@ -31,7 +31,8 @@ def model(settings: dict[str, Any]) -> nn.Module:
     name, classes = args.model, settings.get("classes")
     if settings.get("fitted_to"):
         weights = Path(settings["fitted_to"])
-        name = model_files.which_network(weights) or name
+        if not settings.get("model"):
+            name = model_files.which_network(weights) or name
         classes = classes or model_files.count_classes(weights)
     dropout = settings.get("dropout", DROPOUT)
     return MODELS[name](num_classes=classes or 1000, dropout=dropout)

@@ -1,8 +1,13 @@
 """The tools know the paper's network: it is aligned, and a fault in it is caught and named."""
 
+import sys
+
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from common.paths import ROOT
+from tests.helpers import assert_user_error, run
 from tests.planted import PAPER_FAULTS
 from tools import align, compare_forward
 
@@ -40,3 +45,14 @@ def test_the_papers_network_is_aligned(on_small_trees):
     # window of pooling may take another of two near maxima, within one framework too: no bound.
     assert verdicts["backward"]["float64"] < 2**-24 < verdicts["backward"]["float32"]
     assert verdicts["forward"]["float64"] < 1e-9
+
+
+def test_a_named_network_is_not_exchanged_for_that_of_the_file(tmp_path):
+    """AlexNet is the usual one; transfer_weights.py alone goes by what the file holds."""
+    file, tools = tmp_path / "paper.safetensors", ROOT / "tools"
+    keys = ["features.0.weight", "features.0.bias", "features.4.weight"]
+    save_file({key: np.zeros([5, 1], np.float32) for key in keys}, file)
+    done = run(sys.executable, tools / "compare_forward.py", "--weights", file)
+    assert_user_error(done, "lacks features.3.weight")
+    done = run(sys.executable, tools / "transfer_weights.py", file, tmp_path / "paper.pth")
+    assert_user_error(done, "lacks features.4.bias")

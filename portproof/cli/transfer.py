@@ -59,6 +59,7 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="replace TARGET if it exists")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     model_options.add_arguments(parser, project)
+    parser.set_defaults(model=None)  # without --model, the file says which of the networks it is
     return parser.parse_args(argv)
 
 
