@@ -12,7 +12,7 @@ from pathlib import Path
 from portproof.convert.files import with_endings
 from portproof.convert.rewrite_names import notes
 from portproof.convert.running import SHELL
-from portproof.convert.source import Finding, Source, parents, python_files, read_text
+from portproof.convert.source import Finding, Source, nodes, parents, python_files, read_text
 
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 LOADS = """
@@ -47,9 +47,7 @@ def check(folder: Path) -> list[Finding]:
 
 def _words(tree: ast.AST) -> Iterator[str]:
     """Yield the names and attributes that a file uses or imports."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Name, ast.Attribute, ast.alias)):
-            yield last_name(node)
+    yield from map(last_name, nodes(tree, ast.Name, ast.Attribute, ast.alias))
 
 
 def last_name(node: ast.AST) -> str:
@@ -71,12 +69,10 @@ class Look:
         self.to_tensor = to_tensor
         self.tree = source.tree
         self.up = parents(source.tree)
-        nodes = list(ast.walk(source.tree))
-        self.defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-        self.held = {n.arg for n in nodes if isinstance(n, ast.arg)}
-        self.held |= {
-            n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        }
+        self.defined = {node.name for node in nodes(self.tree, ast.FunctionDef, ast.ClassDef)}
+        self.held = {node.arg for node in nodes(self.tree, ast.arg)}
+        stored = [n for n in nodes(self.tree, ast.Name) if isinstance(n.ctx, ast.Store)]
+        self.held |= {node.id for node in stored}
         self.held -= self.defined | self.source.imported.keys()
         self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
         self.tensors: dict[ast.AST, set[str]] = {}
@@ -86,8 +82,7 @@ class Look:
     def _tensors(self) -> dict[ast.AST, set[str]]:
         """Return, by function (or module), the names that hold tensors: twice, for loops."""
         found: dict[ast.AST, set[str]] = {}
-        scopes = [self.tree, *(n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef))]
-        for scope in scopes:
+        for scope in (self.tree, *nodes(self.tree, ast.FunctionDef)):
             own = found[scope] = set()
             if isinstance(scope, ast.FunctionDef):
                 for arg in [*scope.args.args, *scope.args.kwonlyargs]:
@@ -234,9 +229,7 @@ def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 
 def datasets(look: Look) -> Iterator[Finding]:
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.ClassDef):
-            continue
+    for node in nodes(look.tree, ast.ClassDef):
         if any(last_name(base) != "object" for base in node.bases):
             continue
         if {"__getitem__", "__len__"} <= methods(node).keys():
@@ -246,9 +239,7 @@ def datasets(look: Look) -> Iterator[Finding]:
 
 def downloads(look: Look) -> Iterator[Finding]:
     fix = "fetch the file beforehand and convert it by --pretrained"
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.Call):
-            continue
+    for node in nodes(look.tree, ast.Call):
         full = look.source.full(node.func)
         given = {word.arg: word.value for word in node.keywords}
         wanted = [given[name] for name in ("pretrained", "weights") if name in given]
@@ -262,9 +253,7 @@ def downloads(look: Look) -> Iterator[Finding]:
 
 
 def numbers(look: Look) -> Iterator[Finding]:
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.Compare):
-            continue
+    for node in nodes(look.tree, ast.Compare):
         ends = [node.left, *node.comparators]
         plain = [end for end in ends if isinstance(_value(end), ast.Constant)]
         if any(isinstance(_value(end).value, (int, float)) for end in plain) and any(
@@ -280,15 +269,14 @@ def _value(node: ast.AST) -> ast.AST:
 
 def samples(look: Look) -> Iterator[Finding]:
     """Tensors that __getitem__ returns go through Paddle's workers one by one."""
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.ClassDef) or "__getitem__" not in methods(node):
+    for node in nodes(look.tree, ast.ClassDef):
+        method = methods(node).get("__getitem__")
+        if method is None:
             continue
-        method = methods(node)["__getitem__"]
         places = [
-            one
-            for one in ast.walk(method)
-            if isinstance(one, ast.Return)
-            and any(look.is_tensor(part) for part in _parts(one.value))
+            node
+            for node in nodes(method, ast.Return)
+            if any(look.is_tensor(part) for part in _parts(node.value))
         ]
         if not places and method.returns is not None:  # made elsewhere, and told by the annotation
             named = {look.source.full(one) for one in ast.walk(method.returns)}
@@ -328,8 +316,8 @@ def workers(sources: list[Source]) -> Iterator[Finding]:
     """Workers of a loader, where the data set puts its tensors on a GPU."""
     on_gpu = any(_moves(source) for source in sources)
     for source in sources if on_gpu else ():
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Call) and source.full(node.func).endswith("DataLoader"):
+        for node in nodes(source.tree, ast.Call):
+            if source.full(node.func).endswith("DataLoader"):
                 count = next((w.value for w in node.keywords if w.arg == "num_workers"), None)
                 if count is not None and not (isinstance(count, ast.Constant) and not count.value):
                     fix = "move batches to the GPU in the training loop, or set num_workers=0"
@@ -339,12 +327,8 @@ def workers(sources: list[Source]) -> Iterator[Finding]:
 
 def _moves(source: Source) -> bool:
     """Say whether a data set of a file puts tensors on a device."""
-    return any(
-        isinstance(one, ast.Call) and _moves_by(one, source)
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node)
-        for one in ast.walk(node)
-    )
+    classes = [node for node in nodes(source.tree, ast.ClassDef) if "__getitem__" in methods(node)]
+    return any(_moves_by(call, source) for node in classes for call in nodes(node, ast.Call))
 
 
 def _moves_by(call: ast.Call, source: Source) -> bool:

@@ -16,6 +16,7 @@ from portproof.convert.source import (
     bound_names,
     docstrings,
     is_docstring,
+    nodes,
     parents,
 )
 
@@ -73,14 +74,12 @@ def lost_names(source: Source, original: Source | None, known: set[str]) -> Iter
         return
     given = original.imported
     bound = bound_names(source.tree) | known
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
-            continue
+    for node in nodes(source.tree, ast.Name):
         full = given.get(node.id, "")
         if node.id in bound or full.partition(".")[0] not in ("torch", "torchvision"):
             continue
-        if node.id in ("torch", "torchvision"):
-            continue  # a name that is left: `left_names` tells of it
+        if not isinstance(node.ctx, ast.Load) or node.id in ("torch", "torchvision"):
+            continue  # of a name that is left `left_names` tells
         target, what = api_tables.RENAMES.get(full, full), f"{node.id} has lost its import"
         yield from source.exchange(node, target, what, f"is {target}", "lost names")
 
@@ -96,8 +95,8 @@ def ranks(source: Source) -> Iterator[Finding]:
 
 def pairs(source: Source) -> Iterator[Finding]:
     """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Tuple) and len(node.elts) == 2):
+    for node in nodes(source.tree, ast.Tuple):
+        if len(node.elts) != 2:
             continue
         first, second = node.elts
         if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
@@ -151,8 +150,8 @@ def kinds(source: Source) -> Iterator[Finding]:
 def endings(source: Source) -> Iterator[Finding]:
     """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
     prose = docstrings(source.tree)
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+    for node in nodes(source.tree, ast.Constant):
+        if not isinstance(node.value, str):
             continue
         text = node.value
         ending = next((one for one in (*WEIGHTS, ".pdiparams") if text.endswith(one)), None)
@@ -222,8 +221,7 @@ def annotations(source: Source) -> Iterator[Finding]:
         for node in source.tree.body
     )
     for note in () if future else notes(source.tree):
-        unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
-        ends = [end for union in unions for end in (union.left, union.right)]
+        ends = [end for union in nodes(note, ast.BinOp) for end in (union.left, union.right)]
         if any(source.full(end) == "paddle.device" for end in ends):
             line = source.first_line_for_imports()
             source.insert_line(line, "from __future__ import annotations")
@@ -259,8 +257,8 @@ def downloads(source: Source) -> Iterator[Finding]:
 
 def datasets(source: Source) -> Iterator[Finding]:
     """Paddle's loader asks for its own base class."""
-    for node in ast.walk(source.tree):
-        if not isinstance(node, ast.ClassDef) or node.bases or node.keywords:
+    for node in nodes(source.tree, ast.ClassDef):
+        if node.bases or node.keywords:
             continue
         methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
         if {"__getitem__", "__len__"} <= methods:
@@ -272,8 +270,8 @@ def datasets(source: Source) -> Iterator[Finding]:
 
 def derived(source: Source) -> Iterator[Finding]:
     """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
-    for node in ast.walk(source.tree):
-        for base in node.bases if isinstance(node, ast.ClassDef) else ():
+    for node in nodes(source.tree, ast.ClassDef):
+        for base in node.bases:
             full = source.full(base)
             if full == "paddle.optimizer.lr.ReduceOnPlateau":
                 source.replace(base, f"{HELPERS}.ReduceLROnPlateau")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import DONE, Finding, Source, arguments, parents
+from portproof.convert.source import DONE, Finding, Source, arguments, nodes, parents
 
 Rewrite = Callable[[Source], Iterator[Finding]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
@@ -16,8 +16,8 @@ IN_PLACE = ("add_", "sub_", "mul_", "div_")
 
 def calls(source: Source, *methods: str) -> Iterator[ast.Call]:
     """Yield the calls of a file, or those of methods of these names."""
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call) and (not methods or is_method(node, *methods)):
+    for node in nodes(source.tree, ast.Call):
+        if not methods or is_method(node, *methods):
             yield node
 
 
@@ -54,8 +54,8 @@ def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> 
 
 def sgd(source: Source) -> Iterator[Finding]:
     """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
-    nodes = [pair for title in api_tables.SGDS for pair in source.chains(title)]
-    for node, full in nodes:
+    places = [pair for title in api_tables.SGDS for pair in source.chains(title)]
+    for node, full in places:
         call = _call_of(source, node)
         if call is None:  # in an annotation, say
             words = "paddle.optimizer.Momentum"
@@ -129,8 +129,8 @@ def scaler(source: Source) -> Iterator[Finding]:
 def param_groups(source: Source) -> Iterator[Finding]:
     """optimizer.param_groups[0]["lr"] is read by get_lr() and written by set_lr()."""
     up = parents(source.tree)
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Attribute) and node.attr == "param_groups"):
+    for node in nodes(source.tree, ast.Attribute):
+        if node.attr != "param_groups":
             continue
         group, place = up.get(id(node)), "optimizer"
         if isinstance(group, ast.For) and group.iter is node:
@@ -173,7 +173,7 @@ def _rate_of_all(source: Source, loop: ast.For) -> str | None:
         return None
     optimizer = source.code(loop.iter.value)
     value = _WithRate(group.id, optimizer).visit(ast.parse(ast.unparse(value)).body[0].value)
-    if any(isinstance(one, ast.Name) and one.id == group.id for one in ast.walk(value)):
+    if any(name.id == group.id for name in nodes(value, ast.Name)):
         return None
     is_rate = isinstance(target, ast.Subscript) and _is_item(target, target.value, "lr")
     if not is_rate or source.code(target.value) != group.id:
@@ -218,18 +218,17 @@ def in_place(source: Source) -> Iterator[Finding]:
 
 def gradients(source: Source) -> Iterator[Finding]:
     """In a function with a gradient of its own, Paddle's context is called for what was saved."""
-    for node in ast.walk(source.tree):
-        bases = node.bases if isinstance(node, ast.ClassDef) else []
-        if not any(source.full(base) in api_tables.FUNCTIONS for base in bases):
+    for node in nodes(source.tree, ast.ClassDef):
+        if not any(source.full(base) in api_tables.FUNCTIONS for base in node.bases):
             continue
-        for inner in ast.walk(node):
-            name = getattr(inner, "attr", None)
-            if name == "saved_tensors":
+        for inner in nodes(node, ast.Attribute):
+            what = f".{inner.attr}"
+            if what == ".saved_tensors":
                 words, fix = f"{source.code(inner.value)}.saved_tensor()", "is .saved_tensor()"
-                yield from source.exchange(inner, words, f".{name}", fix, "gradients")
-            elif name == "needs_input_grad":
+                yield from source.exchange(inner, words, what, fix, "gradients")
+            elif what == ".needs_input_grad":
                 fix = "Paddle's context has none: return the gradients of all inputs"
-                yield source.by_hand(inner, f".{name}", fix, "gradients")
+                yield source.by_hand(inner, what, fix, "gradients")
 
 
 def division(source: Source) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from portproof.convert import api_tables, rewrites
 from portproof.convert.environments import Environment
-from portproof.convert.source import DONE, Finding, Source, python_files, read_text
+from portproof.convert.source import DONE, Finding, Source, nodes, python_files, read_text
 from portproof.system.errors import UserError
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
@@ -166,10 +166,8 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
 
 def drop_unused(source: Source) -> str:
     """Return the text without imports from PyTorch that nothing uses."""
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    for node in ast.walk(source.tree):
-        if not isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
+    used = source.used()
+    for node in nodes(source.tree, ast.Import, ast.ImportFrom):
         roots = [getattr(node, "module", None) or alias.name for alias in node.names]
         if not all(root.partition(".")[0] in ("torch", "torchvision") for root in roots):
             continue

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 MARK = ">>>>>>"  # PaConvert writes it before each line that it could not convert
 BY_HAND, DONE, LOOK = "by hand", "done", "look"
@@ -69,12 +70,15 @@ class Source:
 
     def chains(self, head: str) -> Iterator[tuple[ast.AST, str]]:
         """Yield the longest names that begin with `head`, with their nodes."""
-        inner = {id(node.value) for node in ast.walk(self.tree) if isinstance(node, ast.Attribute)}
-        for node in ast.walk(self.tree):
-            if isinstance(node, (ast.Attribute, ast.Name)) and id(node) not in inner:
-                full = self.full(node)
-                if full == head or full.startswith(head + "."):
-                    yield node, full
+        inner = {id(node.value) for node in nodes(self.tree, ast.Attribute)}
+        for node in nodes(self.tree, ast.Attribute, ast.Name):
+            full = self.full(node)
+            if id(node) not in inner and (full == head or full.startswith(head + ".")):
+                yield node, full
+
+    def used(self) -> set[str]:
+        """Return the names that stand in the file, but for those of attributes."""
+        return {node.id for node in nodes(self.tree, ast.Name)}
 
     def _place(self, line: int, column: int) -> int:
         return self._starts[line - 1] + column
@@ -120,7 +124,7 @@ class Source:
 
     def import_modules(self, *names: str) -> None:
         """Note an import of each of these modules that the file uses and does not import."""
-        used = {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        used = self.used()
         for name in names:
             if name in used and name not in self.imported:
                 self.insert_line(self.first_line_for_imports(), f"import {name}")
@@ -141,6 +145,11 @@ class Source:
                 return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
             line = node.end_lineno + 1
         return line
+
+
+def nodes(tree: ast.AST, *kinds: type) -> Iterator[Any]:
+    """Yield the nodes of these kinds: `tree` itself and what lies below it."""
+    return (node for node in ast.walk(tree) if isinstance(node, kinds))
 
 
 def is_docstring(node: ast.AST) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from portproof.convert.rewrite_names import WEIGHTS
-from portproof.convert.source import BY_HAND, DONE, Finding, Source, python_files, read_text
+from portproof.convert.source import BY_HAND, DONE, Finding, Source, nodes, python_files, read_text
 from portproof.core import weight_files
 from portproof.core.transfer import Request, transfer
 from portproof.port import PORT
@@ -134,8 +134,8 @@ def find_model(project: Path, tensors: Tensors) -> str:
     root = project.parent if project.is_file() else project
     for path in files:
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        for node in ast.walk(Source(path.name, read_text(path)).tree):
-            if isinstance(node, ast.ClassDef) and node.bases and heads <= assigned(node):
+        for node in nodes(Source(path.name, read_text(path)).tree, ast.ClassDef):
+            if node.bases and heads <= assigned(node):
                 found.append(f"{module}:{node.name}")
     if len(found) != 1:
         told = f"several classes have ({', '.join(found)})" if found else "no class has"
@@ -150,9 +150,8 @@ def assigned(node: ast.ClassDef) -> set[str]:
     """Return the names that a class assigns to self."""
     return {
         one.attr
-        for one in ast.walk(node)
-        if isinstance(one, ast.Attribute)
-        and isinstance(one.ctx, ast.Store)
+        for one in nodes(node, ast.Attribute)
+        if isinstance(one.ctx, ast.Store)
         and isinstance(one.value, ast.Name)
         and one.value.id == "self"
     }

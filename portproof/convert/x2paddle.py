@@ -25,7 +25,7 @@ def silent_rates(source: Source) -> Iterator[Finding]:
 
 def native(source: Source) -> Iterator[Finding]:
     """X2Paddle's emulations of methods that Paddle has do not go over these."""
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
+    used = source.used()
     for node in ast.walk(source.tree):
         lines = _native_imports(node, used)
         if lines is not None:
