@@ -145,9 +145,9 @@ def test_no_path_of_this_machine(tree):
 
 def test_training_is_that_of_the_original(tree):
     environment = Environment("paconvert", ROOT)
-    check = Verification(TORCH, tree[0], environment, PROJECT).training(steps=2)
-    assert check.aligned, check.said
-    assert check.float64 < 1e-12
+    verdict = Verification(TORCH, tree[0], environment, PROJECT).training(steps=2)
+    assert verdict.aligned, verdict.cause
+    assert verdict.float64 < 1e-12
 
 
 def test_a_port_file_of_another_project_is_converted_and_held_to_the_original(tmp_path, capsys):

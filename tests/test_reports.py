@@ -11,9 +11,9 @@ from PIL import Image
 from common import mistakes
 from common.folder import index_split
 from portproof.checks.forward import Result
-from portproof.core.findings import Cause
+from portproof.core.findings import Cause, Difference
 from portproof.core.streams import Sample
-from portproof.core.tensor_compare import Difference, Row
+from portproof.core.tensor_compare import Row
 from portproof.core.verdict import DIVERGED, ERROR, Verdict
 from portproof.report import align, data, forward, html, sample_image
 from portproof.report.html import Section

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from portproof.core.findings import at
+from portproof.core.findings import Cause, at
 from portproof.core.training_pair import TrainingPair, exact
 from portproof.core.verdict import DIVERGED, Verdict
 from portproof.diagnose import source_lines
@@ -108,30 +108,29 @@ def _check_training(
 ) -> None:
     one, several = whole["training"], [part["training"] for part in parts]
     for step in range(len(one["rows"])):
-        found = _rate(one, several, step) or _gradient(one, several, step)
-        found = found or _parameters(verdict, one, several, step)
-        if found is not None:
-            where, cause, patterns, what = found
+        cause = _rate(one, several, step) or _gradient(one, several, step)
+        cause = cause or _parameters(verdict, one, several, step)
+        if cause is not None:
             stacks = several[0].get("stacks", {})
             near = [*stacks.get("parallel", []), *stacks.get("update", [])]
-            line = source_lines.find_line(pair.sides[framework], patterns, near)
-            verdict.diverge(f"{NAMES[framework]}, {where}, step {step + 1}", cause, at(line, what))
+            line = source_lines.find_line(pair.sides[framework], cause.patterns, near)
+            where = f"{NAMES[framework]}, {cause.where}, step {step + 1}"
+            verdict.diverge(where, cause.cause, at(line, cause.fix))
             return
 
 
-def _rate(one: dict, several: list[dict], step: int):
+def _rate(one: dict, several: list[dict], step: int) -> Cause | None:
     own, theirs = one["rows"][step]["lr"], several[0]["rows"][step]["lr"]
     if abs(own - theirs) <= SAME * abs(own):
         return None
     cause = f"learning rate {own:.6g} in one process, {theirs:.6g} in each of {PROCESSES}, where "
-    cause += (
-        f"the recipe is meant for as many: scaling to the number of processes is {theirs / own:.6g}"
-    )
-    what = "scale the recipe's rate: lr * world_size / gpus"
-    return "learning rate", cause, (r"return .*lr", r"\blr\s*="), what
+    cause += "the recipe is meant for as many: scaling to the number of processes is "
+    cause += f"{theirs / own:.6g}"
+    fix = "scale the recipe's rate: lr * world_size / gpus"
+    return Cause("learning rate", cause, fix, patterns=(r"return .*lr", r"\blr\s*="))
 
 
-def _gradient(one: dict, several: list[dict], step: int):
+def _gradient(one: dict, several: list[dict], step: int) -> Cause | None:
     """Look backwards: the first gradient that is wrong is that of the last layer."""
     names = list(one["shapes"])[::-1]
     for name in names:
@@ -139,29 +138,28 @@ def _gradient(one: dict, several: list[dict], step: int):
         if own is None or None in theirs:
             continue
         count = int(np.prod(one["shapes"][name]))
-        if all(fingerprints.relative(np.array(own), np.array(t), count) <= SAME for t in theirs):
+        if all(fingerprints.relative(own, t, count) <= SAME for t in theirs):
             continue
-        patterns, what = (r"DataParallel", r"return model", r"backward\("), "average the gradients "
-        what += (
-            "over the processes once: wrap the network in DistributedDataParallel / DataParallel"
-        )
-        if fingerprints.relative(np.array(theirs[0]), np.array(theirs[1]), count) > SAME:
+        patterns = (r"DataParallel", r"return model", r"backward\(")
+        fix = "average the gradients over the processes once: wrap the network in "
+        fix += "DistributedDataParallel / DataParallel"
+        if fingerprints.relative(theirs[0], theirs[1], count) > SAME:
             cause = f"the gradient of {name} is another in each process: it is not averaged"
-            return name, cause, patterns, what
+            return Cause(name, cause, fix, patterns=patterns)
         factor = theirs[0][2] / own[2] if own[2] else np.nan
         if not np.allclose(np.array(theirs[0][2:]), factor * np.array(own[2:]), rtol=1e-6, atol=0):
             cause = f"the gradient of {name} differs from that of the whole batch: other samples, "
             cause += "or samples that count for more in a process that has fewer"
-            return name, cause, (r"weight", r"share\(", *patterns), "weigh each process's mean"
+            return Cause(name, cause, "weigh each process's mean", patterns=("weight", *patterns))
         words = {PROCESSES: "summed, not averaged", 1 / PROCESSES: "averaged twice"}
         told = next((w for f, w in words.items() if abs(factor - f) < 1e-6), "scaled")
         cause = f"the gradient of {name} is {factor:.6g} times that of one process with the whole "
         cause += f"batch: it is {told} over the processes (scaling of gradients)"
-        return name, cause, (r"backward\(", *patterns), what
+        return Cause(name, cause, fix, patterns=(r"backward\(", *patterns))
     return None
 
 
-def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int):
+def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int) -> Cause | None:
     for name, shape in one["shapes"].items():
         own, *theirs = (np.array(r["tensors"][step]["after"][name]) for r in (one, *several))
         for values in theirs:
@@ -169,12 +167,8 @@ def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int):
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
                 cause = f"{name} is another after the step, with the same gradients"
-                return (
-                    name,
-                    cause,
-                    (r"optimizer\.step", "step"),
-                    "take the same step in all processes",
-                )
+                fix = "take the same step in all processes"
+                return Cause(name, cause, fix, patterns=(r"optimizer\.step", "step"))
     return None
 
 
@@ -189,12 +183,10 @@ def _check_evaluation(
         other = several[0]["results"][name]
         if abs(value - other) <= EVALUATION * max(abs(value), 1e-12):
             continue
-        cause = (
-            f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: pictures are "
-        )
-        cause += f"counted {'more than once (padding)' if other > value else 'in part alone'}"
+        cause = f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: pictures "
+        cause += f"are counted {'more than once (padding)' if other > value else 'in part alone'}"
         what = "count each picture once, whatever the number of processes"
-        patterns = (r"Sampler|\[rank|range\(rank", r"all_reduce", r"seen")
+        patterns = (r"Sampler|\[rank|range\(rank", r"all_reduce")
         line = source_lines.find_line(pair.sides[framework], patterns)
         verdict.diverge(f"{NAMES[framework]}, {name}", cause, at(line, what))
         return

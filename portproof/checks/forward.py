@@ -8,7 +8,7 @@ import numpy as np
 
 from portproof.core import tensor_compare
 from portproof.core.comparison import Comparison, describe
-from portproof.core.findings import Cause
+from portproof.core.findings import Cause, Difference
 from portproof.core.forward_pair import DTYPES, TRAINING, pass_name, run, run_forced, save_inputs
 from portproof.core.inputs import Inputs
 from portproof.core.tensor_compare import Row
@@ -76,7 +76,7 @@ def compare(
     if own_weights is not None:
         result.causes += weight_faults.of_files(comparison, files)
     result.causes += weight_faults.unmatched(match, networks)
-    result.tensors, result.parameters = count_same(given.held, match, networks)
+    result.tensors, result.parameters = count_same(given.held, match)
 
     passes = save_inputs(folder, arrays)
     comparison = run(comparison, folder / "run", dict.fromkeys(FRAMEWORKS, passes))
@@ -192,10 +192,9 @@ def _mark_stop(rows: list[Row], errors: dict[str, str | None]) -> None:
         ran = [n for n, row in enumerate(rows) if row.verdict != "no counterpart"]
         place = ran[-1] + 1 if ran else 0
         problem = f"{NAMES[side]} stops with an error: {error}"
-        stopped = tensor_compare.incomparable(problem)
         if place == len(rows):
             rows.append(Row("output", "output", "the network's output"))
-        rows[place].float64 = rows[place].float32 = stopped
+        rows[place].float64 = rows[place].float32 = Difference(problem=problem)
         rows[place].verdict = "differs"
 
 

@@ -14,6 +14,10 @@ BATCHES = (3, 1, 8)  # the first is the one that is looked at first
 # What an error says that is no fault of the port: a package that is missing, or an operation that
 # a port's export cannot write. The other formats are compared all the same.
 ABSENT, UNKNOWN = "not installed", "does not know"
+# What to change, and patterns of the line.
+EXPORT = "export|to_static|save"
+EVALUATION = ("call model.eval() before the export", r"\.train\(|\.eval\(", "export")
+FREE_BATCH = ("leave the batch free (dynamic shape)", r"shape|Dim\(|InputSpec|zeros\(")
 
 
 def check_inference(pair: TrainingPair) -> Verdict:
@@ -50,38 +54,31 @@ def _check_format(
 ) -> list[str]:
     """Compare one exported model; return a cell for each batch."""
     where = f"{NAMES[side]}, {row['format']}"
-    own = f"{report['folder']}/"  # of no use to anybody in a message
-    row = {
-        **row,
-        "error": row["error"] and row["error"].replace(own, ""),
-        "batches": {
-            size: error and error.replace(own, "") for size, error in row["batches"].items()
-        },
-    }
+    folder = f"{report['folder']}/"  # of no use to anybody in a message
+    error = (row["error"] or "").replace(folder, "")
 
     def line(what: str, *patterns: str) -> str:
         return at(source_lines.find_line(pair.sides[side], patterns, row["called"]), what)
 
-    if row["error"] and "dropout" not in row["error"]:  # which tells of train mode
-        for lacking in (ABSENT, UNKNOWN):
-            if lacking in row["error"]:
-                verdict.why = f"{where} is not compared: {row['error']}"
-                return [lacking] * len(BATCHES)
-    if row["error"]:
-        cause = f"the network cannot be exported: {row['error']}"
-        fix = line("export the network for any batch", "export|to_static|save")
-        if "dropout" in row["error"]:
+    lacking = next((words for words in (ABSENT, UNKNOWN) if words in error), None)
+    if lacking and "dropout" not in error:  # which tells of train mode
+        verdict.why = f"{where} is not compared: {error}"
+        return [lacking] * len(BATCHES)
+    if error:
+        cause = f"the network cannot be exported: {error}"
+        fix = line("export the network for any batch", EXPORT)
+        if "dropout" in error:
             cause += "; dropout is active: exported in train mode"
-            fix = line("call model.eval() before the export", r"\.train\(|\.eval\(", "export")
+            fix = line(*EVALUATION)
         verdict.diverge(where, cause, fix)
         return ["error"] * len(BATCHES)
     cells = []
     for batch in BATCHES:
         error = row["batches"][str(batch)]
         if error is not None:
+            error = error.replace(folder, "")
             cause = f"it cannot run a batch of {batch}: {error}; the shape of its input is fixed"
-            shape = line("leave the batch free (dynamic shape)", r"shape|Dim\(|InputSpec|zeros\(")
-            verdict.diverge(f"{where}, batch {batch}", cause, shape)
+            verdict.diverge(f"{where}, batch {batch}", cause, line(*FREE_BATCH))
             cells.append("error")
             continue
         live = load(report, f"live-{batch}.npy")
@@ -92,13 +89,13 @@ def _check_format(
         if apart <= TOLERANCE:
             continue
         cause = f"the logits differ by {apart:.2g} of the largest"
-        fix = line("compare what is exported with the network", "export|to_static|save")
+        fix = line("compare what is exported with the network", EXPORT)
         if live.shape != first.shape:
             cause = f"the logits are {list(first.shape)}, the live network's {list(live.shape)}: "
             cause += "the shape is fixed"
-            fix = line("leave the batch free (dynamic shape)", r"shape|Dim\(|InputSpec|zeros\(")
+            fix = line(*FREE_BATCH)
         elif not np.array_equal(first, second):
             cause += ", and are others at every run: exported in train mode, with dropout active"
-            fix = line("call model.eval() before the export", r"\.train\(|\.eval\(", "export")
+            fix = line(*EVALUATION)
         verdict.diverge(f"{where}, batch {batch}", cause, fix)
     return cells

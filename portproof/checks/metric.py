@@ -13,9 +13,8 @@ from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import to_mend
 
 SAME = 1e-5  # relative: counted in float32 on the way
-FIX = (
-    "count the correct samples of all batches, divide by the number of samples and multiply by 100"
-)
+FIX = "count the correct samples of all batches, divide by the number of samples and "
+FIX += "multiply by 100"
 
 
 def check_metric(pair: TrainingPair) -> Verdict:
@@ -66,7 +65,7 @@ def compare_metric(
         for side, value in values.items()
     )
     where = f"{name}, batches of {', '.join(map(str, case.sizes))}, {case.logits.shape[1]} classes"
-    lines = [rf'"{name}"', r"correct|loss_sum|mean"]
+    lines = [rf'"{name}"', r"correct|sum|mean"]
     if "ties" in message or "otherwise" in message:  # how one sample is counted
         lines = [r"score|topk|argsort|argmax|k=\d", *lines]
     side = wrong[0] if len(wrong) == 1 else to_mend(pair.sides)

@@ -58,33 +58,28 @@ def _check_side(verdict: Verdict, side: str, report: dict, sides: dict[str, Side
 
 FIX = "take back all that a checkpoint keeps"
 LINES = (r"set_state_dict|load_state_dict", r"restore\(")
-EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"contents\[")
+EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"[\"']epoch[\"']")
 
 
 def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
     """Yield what could be lost, the fix, and how far the two runs are apart in it."""
     other = whole["rows"][place]
-    pictures = fingerprints.relative(np.array(other["images"]), np.array(row["images"]), 1)
+    pictures = fingerprints.relative(other["images"], row["images"], 1)
     if other["labels"] != row["labels"]:
         pictures = float("inf")
     yield "another batch: the epoch is lost", "start from the checkpoint's epoch", pictures
     rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
     cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
     yield f"{cause}: the schedule's state is lost", FIX, rate
-    yield (
-        "the weights are not those of the checkpoint",
-        FIX,
-        _apart(whole, broken, place, step, "before"),
+    before, state, after = (
+        _apart(whole, broken, place, step, kind) for kind in ("before", "state", "after")
     )
+    yield "the weights are not those of the checkpoint", FIX, before
     apart = abs(other["loss"] - row["loss"]) / max(abs(other["loss"]), 1e-30)
     yield "the loss differs with the same weights and batch", "look for a lost random state", apart
     cause = "the optimizer's velocity is lost: the momentum buffers are not restored"
-    yield cause, FIX, _apart(whole, broken, place, step, "state")
-    yield (
-        "the update differs: a part of the optimizer's state is lost",
-        FIX,
-        _apart(whole, broken, place, step, "after"),
-    )
+    yield cause, FIX, state
+    yield "the update differs: a part of the optimizer's state is lost", FIX, after
 
 
 def _apart(whole: dict, broken: dict, place: int, step: int, kind: str) -> float:
@@ -94,5 +89,5 @@ def _apart(whole: dict, broken: dict, place: int, step: int, kind: str) -> float
     most = 0.0
     for name, values in own.items():
         count = int(np.prod(whole["shapes"][name.partition(" ")[0]]))
-        most = max(most, fingerprints.relative(np.array(values), np.array(theirs[name]), count))
+        most = max(most, fingerprints.relative(values, theirs[name], count))
     return most

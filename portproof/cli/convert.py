@@ -30,7 +30,6 @@ from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 
 LEFT = 1
-MOST_SHOWN = 12  # things done, by rule; all of them are in --json
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:

@@ -61,9 +61,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
-    parser = Parser(
-        description=__doc__,
-    )
+    parser = Parser(description=__doc__)
     group = parser.add_argument_group("pictures")
     group.add_argument(
         "--data-path",

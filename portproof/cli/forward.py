@@ -57,9 +57,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
-    parser = Parser(
-        description=__doc__,
-    )
+    parser = Parser(description=__doc__)
     group = parser.add_argument_group("weights (without these: drawn from the seed)")
     group.add_argument("--weights", type=Path, metavar="FILE", help="of either framework, for both")
     for framework in FRAMEWORKS:

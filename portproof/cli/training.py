@@ -18,7 +18,7 @@ from portproof.checks.training import check_training
 from portproof.cli.project import NONE, Project, add_network, add_ports, sides
 from portproof.core.step_compare import losses, parameter_pairs
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
-from portproof.core.verdict import ALIGNED, DIVERGED, Verdict
+from portproof.core.verdict import DIVERGED, Verdict
 from portproof.report import align as align_report
 from portproof.report import training as training_report
 from portproof.system.atomic import write_result
@@ -59,9 +59,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
-    parser = Parser(
-        description=__doc__,
-    )
+    parser = Parser(description=__doc__)
     add_network(parser, project)
     parser.add_argument(
         "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"how many ({STEPS})"
@@ -138,7 +136,7 @@ def tell(
         print(f"{line}  {abs(pair[0] - pair[1]):.1e}")
     print("\n".join(watched))
     found = {
-        "aligned": verdict.verdict == ALIGNED,
+        "aligned": verdict.aligned,
         "checkpoints": [verdict.as_dict()],
         "first_divergence": "training" if verdict.verdict == DIVERGED else None,
         "losses": {dtype: losses(own) for dtype, own in records.items()},

@@ -53,9 +53,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
-    parser = Parser(
-        description=__doc__,
-    )
+    parser = Parser(description=__doc__)
     parser.add_argument("source", type=Path, metavar="SOURCE", help=".pth .pt .pdparams")
     parser.add_argument("target", type=Path, metavar="TARGET", help="or .safetensors, any to any")
     parser.add_argument("--force", action="store_true", help="replace TARGET if it exists")

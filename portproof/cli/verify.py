@@ -12,20 +12,10 @@ from types import ModuleType
 from portproof.cli import forward, training
 from portproof.cli.project import Project
 from portproof.convert.environments import Environment
+from portproof.core.verdict import ALIGNED, DIVERGED, Verdict
 from portproof.port import PORT
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one command says of a pair of ports: the largest relative differences."""
-
-    name: str
-    aligned: bool
-    float64: float | None = None
-    float32: float | None = None
-    said: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,31 +29,31 @@ class Verification:
 
     def verify(self, steps: int) -> bool:
         """Compare forward and training, print what comes out, and say whether all is aligned."""
-        checks = [self.forward(), self.training(steps)]
-        for check in checks:
-            verdict = "aligned" if check.aligned else f"diverged: {check.said}"
-            figures = (check.float64, check.float32)
+        verdicts = [self.forward(), self.training(steps)]
+        for verdict in verdicts:
+            said = ALIGNED if verdict.aligned else f"{DIVERGED}: {verdict.cause}"
+            figures = (verdict.float64, verdict.float32)
             numbers = ["-" if value is None else f"{value:.1e}" for value in figures]
-            print(f"{check.name}: {verdict} (float64 {numbers[0]}, float32 {numbers[1]})")
-        return all(check.aligned for check in checks)
+            print(f"{verdict.name}: {said} (float64 {numbers[0]}, float32 {numbers[1]})")
+        return all(verdict.aligned for verdict in verdicts)
 
-    def forward(self) -> Check:
+    def forward(self) -> Verdict:
         """Compare every layer's output, on the same weights and inputs."""
         return self._compare("forward", forward, [])
 
-    def training(self, steps: int) -> Check:
+    def training(self, steps: int) -> Verdict:
         """Compare the first steps of the training, on drawn batches."""
         options = ["--drawn", "--steps", str(steps)]
         return self._compare(f"training, {steps} steps", training, options)
 
-    def _compare(self, name: str, command: ModuleType, options: list[str]) -> Check:
+    def _compare(self, name: str, command: ModuleType, options: list[str]) -> Verdict:
         """Compare the port files of both folders by a command.
 
         Raises UserError where it could not compare; that one of the two could not be run is a
         difference.
         """
         printed = io.StringIO()
-        with scratch() as folder, _silent(printed), _set(self.environment):
+        with scratch() as folder, _converted(self.environment, printed):
             file = folder / "result.json"
             words = [*options, "--json", str(file)]
             for framework, own in (("torch", self.source), ("paddle", self.target)):
@@ -73,27 +63,22 @@ class Verification:
             except UserError as error:
                 if "could not run" not in str(error):
                     raise
-                return Check(name, False, said=str(error))
+                return Verdict(name, DIVERGED, cause=str(error))
             result = json.loads(file.read_text())
         row = result.get("checkpoints", [result])[0]  # of `forward`, it is the result itself
         lines = [line for line in printed.getvalue().splitlines() if line.strip()]
-        return Check(name, status == 0, row.get("float64"), row.get("float32"), lines[-1])
+        figures = row.get("float64"), row.get("float32")
+        return Verdict(name, DIVERGED if status else ALIGNED, *figures, cause=lines[-1])
 
 
 @contextmanager
-def _silent(printed: io.StringIO) -> Iterator[None]:
-    """Within, what is printed goes to `printed`, and how far it is to nowhere."""
-    with redirect_stdout(printed), redirect_stderr(io.StringIO()):
-        yield
-
-
-@contextmanager
-def _set(environment: Environment) -> Iterator[None]:
-    """Within, workers run as converted code does."""
+def _converted(environment: Environment, printed: io.StringIO) -> Iterator[None]:
+    """Within, workers run as converted code does; what is printed goes to `printed`."""
     before = dict(os.environ)
     os.environ.update(environment.variables())
     try:
-        yield
+        with redirect_stdout(printed), redirect_stderr(io.StringIO()):
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)

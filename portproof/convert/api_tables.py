@@ -2,45 +2,51 @@
 
 HELPERS = "paddle_helpers"  # the module that is written beside the converted code
 
+SAME_NAMES = """
+    bfloat16 float16 float32 float64 uint8 int8 int16 int32 int64 bool dtype device Tensor
+    no_grad is_tensor stack zeros ones from_numpy flatten isnan set_default_dtype __version__
+    cuda.is_bf16_supported nn.utils.clip_grad_norm_
+    nn.ParameterDict nn.ParameterList nn.LocalResponseNorm nn.functional.adaptive_avg_pool2d
+    nn.init.xavier_uniform_ nn.init.xavier_normal_ nn.init.uniform_
+    distributed.destroy_process_group distributed.is_initialized distributed.get_rank
+    distributed.get_world_size distributed.all_reduce distributed.ReduceOp distributed.barrier
+"""
+FUNCTIONAL = "relu softmax log_softmax"
+TRANSFORMS = "crop center_crop resize hflip vflip to_tensor normalize pad"  # of one picture
+SCHEDULES = """
+    StepLR MultiStepLR ExponentialLR LambdaLR CosineAnnealingLR LinearLR SequentialLR
+    ReduceLROnPlateau
+"""
+
+
+def renames(names: str, head: str, target: str) -> dict[str, str]:
+    """Return Paddle's name by PyTorch's, for names that stand under another head alone."""
+    return {f"{head}.{name}": f"{target}.{name}" for name in names.split()}
+
+
 # The same call with the same arguments.
 RENAMES = {
+    **renames(SAME_NAMES, "torch", "paddle"),
+    **renames(FUNCTIONAL, "torch", "paddle.nn.functional"),
+    **renames(TRANSFORMS, "torchvision.transforms.functional", "paddle.vision.transforms"),
+    **renames(SCHEDULES, "torch.optim.lr_scheduler", HELPERS),
     "torch.optim.Optimizer": "paddle.optimizer.Optimizer",
     "torch.optim.lr_scheduler.LRScheduler": "paddle.optimizer.lr.LRScheduler",
     "torch.optim.lr_scheduler._LRScheduler": "paddle.optimizer.lr.LRScheduler",
     "torch.utils.data.DataLoader": "paddle.io.DataLoader",
     "torch.utils.data.Dataset": "paddle.io.Dataset",
-    "torch.device": "paddle.device",
-    "torch.dtype": "paddle.dtype",
-    "torch.Tensor": "paddle.Tensor",
     "torch.autocast": f"{HELPERS}.autocast",
     "torch.amp.autocast": f"{HELPERS}.autocast",
     "paddle.autocast": f"{HELPERS}.autocast",  # as PaConvert writes it
     "torch.compile": "paddle.jit.to_static",
-    "torch.flatten": "paddle.flatten",
-    "torch.isnan": "paddle.isnan",
-    "torch.cuda.is_bf16_supported": "paddle.cuda.is_bf16_supported",
     "torch.cuda.synchronize": "paddle.device.synchronize",
-    "torch.set_default_dtype": "paddle.set_default_dtype",
-    "torch.__version__": "paddle.__version__",
+    "torch.nn.Linear": "paddle.compat.nn.Linear",
     "torch.nn.ModuleDict": "paddle.nn.LayerDict",
-    "torch.nn.ParameterDict": "paddle.nn.ParameterDict",
-    "torch.nn.ParameterList": "paddle.nn.ParameterList",
     # paddle.nn.init takes fan_in from the wrong side of a weight that lies as in PyTorch.
     "torch.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
     "torch.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
     "paddle.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
     "paddle.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
-    "torch.nn.init.xavier_uniform_": "paddle.nn.init.xavier_uniform_",
-    "torch.nn.init.xavier_normal_": "paddle.nn.init.xavier_normal_",
-    "torch.nn.init.uniform_": "paddle.nn.init.uniform_",
-    "torch.nn.utils.clip_grad_norm_": "paddle.nn.utils.clip_grad_norm_",
-    "torch.distributed.destroy_process_group": "paddle.distributed.destroy_process_group",
-    "torch.distributed.is_initialized": "paddle.distributed.is_initialized",
-    "torch.distributed.get_rank": "paddle.distributed.get_rank",
-    "torch.distributed.get_world_size": "paddle.distributed.get_world_size",
-    "torch.distributed.all_reduce": "paddle.distributed.all_reduce",
-    "torch.distributed.ReduceOp": "paddle.distributed.ReduceOp",
-    "torch.distributed.barrier": "paddle.distributed.barrier",
     "torch.distributed.all_gather_object": f"{HELPERS}.all_gather_object",
     "torch.nn.functional.batch_norm": f"{HELPERS}.batch_norm",
     "torch.nn.parallel.DistributedDataParallel": "paddle.DataParallel",
@@ -57,43 +63,6 @@ RENAMES = {
     "torch.preserve_format": "None",
     "torch.channels_last": "None",
 }
-RENAMES |= {
-    f"torch.{name}": f"paddle.{name}"
-    for name in (
-        "bfloat16",
-        "float16",
-        "float32",
-        "float64",
-        "uint8",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "bool",
-        "no_grad",
-        "is_tensor",
-        "stack",
-        "zeros",
-        "ones",
-        "from_numpy",
-    )
-}
-RENAMES |= {
-    f"torch.{name}": f"paddle.nn.functional.{name}" for name in ("relu", "softmax", "log_softmax")
-}
-RENAMES |= {  # of the same arguments in the same order; both take the mean over LRN's channels
-    f"torch.nn.{name}": f"paddle.nn.{name}"
-    for name in ("LocalResponseNorm", "functional.adaptive_avg_pool2d")
-}
-RENAMES |= {  # torchvision's functions on one picture
-    f"torchvision.transforms.functional.{name}": f"paddle.vision.transforms.{name}"
-    for name in ("crop", "center_crop", "resize", "hflip", "vflip", "to_tensor", "normalize", "pad")
-}
-SCHEDULES = (
-    *("StepLR", "MultiStepLR", "ExponentialLR", "LambdaLR", "CosineAnnealingLR", "LinearLR"),
-    *("SequentialLR", "ReduceLROnPlateau"),
-)
-RENAMES |= {f"torch.optim.lr_scheduler.{name}": f"{HELPERS}.{name}" for name in SCHEDULES}
 
 # Classes of which functions with a gradient of their own derive.
 FUNCTIONS = ("torch.autograd.Function", "paddle.autograd.Function", "paddle.autograd.PyLayer")
@@ -114,7 +83,6 @@ BEFORE_X2PADDLE = {
     # Linear keeps its weights turned, and so all that reads their shape or loads them is wrong.
     "layout": {"torch.nn.Linear"},
 }
-RENAMES["torch.nn.Linear"] = "paddle.compat.nn.Linear"
 
 # X2Paddle's emulations, by their last name, and what Paddle has itself.
 EMULATIONS = {
@@ -141,12 +109,7 @@ SCALER = {
 }
 LOADER = {"dataset", "batch_size", "shuffle", "batch_sampler", "num_workers", "collate_fn"}
 LOADER |= {"drop_last", "timeout", "worker_init_fn", "prefetch_factor"}
-LOADER_WITHOUT = {
-    "persistent_workers",
-    "pin_memory",
-    "pin_memory_device",
-    "generator",
-}  # speed alone
+LOADER_WITHOUT = {"persistent_workers", "pin_memory", "pin_memory_device", "generator"}  # speed
 SCALERS = ("torch.amp.GradScaler", "torch.cuda.amp.GradScaler")
 
 # What to do where no rule knows better: by the beginning of the name, the longest first.

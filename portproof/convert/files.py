@@ -122,11 +122,9 @@ def _copy_others(source: Path, target: Path) -> list[Finding]:
 
 def _add_helpers(folder: Path) -> None:
     texts = [read_text(path) for path in python_files(folder)]
-    if any(api_tables.HELPERS in text for text in texts):
-        name = f"{api_tables.HELPERS}.py"
-        shutil.copy(TEMPLATES / f"{name}.txt", folder / name)
-    if any("x2paddle_native" in text for text in texts):
-        shutil.copy(TEMPLATES / "x2paddle_native.py.txt", folder / "x2paddle_native.py")
+    for name in (api_tables.HELPERS, "x2paddle_native"):
+        if any(name in text for text in texts):
+            shutil.copy(TEMPLATES / f"{name}.py.txt", folder / f"{name}.py")
 
 
 def shell_paths(folder: Path) -> list[Finding]:

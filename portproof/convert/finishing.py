@@ -13,9 +13,7 @@ from portproof.convert.source import (
     BY_HAND,
     DONE,
     Finding,
-    Names,
     Source,
-    chains,
     docstrings,
     fill_blocks,
     without_marks,
@@ -58,7 +56,6 @@ RULES = {
     "imports": rewrite_names.imports,
 }
 NAMES = sorted([*RULES, "lost names", "initialization", "layout"])
-AT_THE_START = ("paddle", api_tables.HELPERS)  # what a finished file may need to import
 
 
 @dataclass
@@ -101,19 +98,18 @@ def finish(
         rules["initialization"] = rewrite_names.initialization
     if "lost names" not in leave:
         known = set(own_modules)
-        _apply(
-            found, file, lambda source, names: rewrite_names.lost_names(source, names, whole, known)
-        )
+        _apply(found, file, lambda source: rewrite_names.lost_names(source, whole, known))
     for rule in rules.values():
         _apply(found, file, rule)
-    add_imports(found, file)
     source = Source(file, found.text)
-    names = Names(source.tree)
+    source.import_modules("paddle", api_tables.HELPERS, "visualdl")
+    found.text = source.edited()
+    source = Source(file, found.text)
     for rule in rules.values():  # what they cannot do, on the lines where it stands now
-        told = rule(Source(file, found.text), names)
+        told = rule(Source(file, found.text))
         found.findings += [one for one in told if one.kind != DONE]
-    found.findings += left_names(source, names)
-    found.findings += words_of_torch(source, names, own_modules)
+    found.findings += left_names(source)
+    found.findings += words_of_torch(source, own_modules)
     if marked:
         what = f"{len(marked)} lines that the converter has marked"
         found.findings.append(Finding(file, marked[0], what, "marks removed", DONE, "marks"))
@@ -131,51 +127,33 @@ def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
     """Apply a rule until it changes nothing, and keep what it says it has done."""
     for _ in range(ROUNDS):
         source = Source(file, found.text)
-        told = list(rule(source, Names(source.tree)))
+        told = list(rule(source))
         found.findings += [one for one in told if one.kind == DONE]
         if not source.edits:
             break
         found.text = source.edited()
 
 
-def add_imports(found: Finished, file: str) -> None:
-    """Import what the rules have brought, where the file does not."""
-    source = Source(file, found.text)
-    names = Names(source.tree)
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    missing = [name for name in AT_THE_START if name in used and name not in names.imported]
-    missing += [
-        name
-        for name in ("visualdl",)
-        if any(True for _ in chains(source.tree, names, name)) and name not in names.imported
-    ]
-    for name in missing:
-        source.insert_line(source.first_line_for_imports(), f"import {name}")
-    found.text = source.edited()
-
-
-def left_names(source: Source, names: Names) -> Iterator[Finding]:
+def left_names(source: Source) -> Iterator[Finding]:
     """Tell of the names of PyTorch that are left."""
     for head in ("torch", "torchvision"):
-        for node, full in chains(source.tree, names, head):
+        for node, full in source.chains(head):
             if full != head:
-                fix = api_tables.advice(full)
-                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "left names")
+                yield source.by_hand(node, full, api_tables.advice(full), "left names")
 
 
-def words_of_torch(source: Source, names: Names, own: set[str]) -> Iterator[Finding]:
+def words_of_torch(source: Source, own: set[str]) -> Iterator[Finding]:
     """Tell of strings that are "torch", and of functions from elsewhere that are torch's."""
     prose = docstrings(source.tree)
-    roots = {full.partition(".")[0] for full in names.imported.values()} - FRAMEWORKS
+    roots = {full.partition(".")[0] for full in source.imported.values()} - FRAMEWORKS
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Constant) and node.value in ("torch", "pytorch"):
             if id(node) not in prose:
                 fix = 'write "paddle" where the framework is meant'
-                what = f'the word "{node.value}"'
-                yield Finding(source.file, node.lineno, what, fix, BY_HAND, "words")
+                yield source.by_hand(node, f'the word "{node.value}"', fix, "words")
         elif isinstance(node, ast.Call):
-            full = names.full(node.func) or ""
+            full = source.full(node.func)
             root, _, last = full.partition(".")
             if root in roots - own and "torch" in last.rpartition(".")[2].lower():
                 fix = "see whether it takes files or tensors of PyTorch alone"
-                yield Finding(source.file, node.lineno, f"{full}()", fix, BY_HAND, "words")
+                yield source.by_hand(node, f"{full}()", fix, "words")

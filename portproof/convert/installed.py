@@ -6,15 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portproof.convert.source import (
-    BY_HAND,
-    Finding,
-    Names,
-    Source,
-    chains,
-    python_files,
-    read_text,
-)
+from portproof.convert.source import BY_HAND, Finding, Source, python_files, read_text
 from portproof.system.errors import UserError
 
 ASK = """
@@ -63,7 +55,7 @@ def check(folder: Path) -> list[Finding]:
             source = Source(file, read_text(path))
         except (SyntaxError, ValueError):
             continue  # told of already
-        for node, full in chains(source.tree, Names(source.tree), "paddle"):
+        for node, full in source.chains("paddle"):
             found.append((file, node.lineno, full))
     lacking = missing({full for _, _, full in found}) if found else set()
     fix = "the installed Paddle does not have it: look for its new name, or write it out"

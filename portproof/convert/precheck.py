@@ -12,23 +12,27 @@ from pathlib import Path
 from portproof.convert.files import with_endings
 from portproof.convert.rewrite_names import notes
 from portproof.convert.running import SHELL
-from portproof.convert.source import Finding, Names, Source, parents, python_files, read_text
+from portproof.convert.source import Finding, Source, nodes, parents, python_files, read_text
 
-ELEMENTWISE = (ast.BitAnd, ast.BitOr, ast.BitXor)
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
-LOADS = (
-    *("torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"),
-    *("torch.hub.download_url_to_file", "urllib.request.urlretrieve", "wget.download"),
-)
+LOADS = """
+    torch.hub.load torch.hub.load_state_dict_from_url torch.utils.model_zoo.load_url
+    torch.hub.download_url_to_file urllib.request.urlretrieve wget.download
+"""
 BOARDS = ("torch.utils.tensorboard", "tensorboardX", "tensorboard")
 NO_TENSORS = {"item", "tolist", "numpy", "size", "dim", "numel", "type", "data_ptr", "stride"}
+# Functions of torch that return no tensor.
+OF_TORCH = """
+    device no_grad load save manual_seed is_tensor set_grad_enabled compile autocast
+    set_num_threads finfo iinfo is_grad_enabled enable_grad set_default_dtype get_default_dtype
+"""
 TO_TENSOR = {"ToTensor", "PILToTensor", "to_tensor", "pil_to_tensor"}  # of torchvision.transforms
 
 
 def check(folder: Path) -> list[Finding]:
     """Return what to mend in a project before it is converted, by file and line."""
-    sources = [Source(str(path.relative_to(folder)), read_text(path))
-               for path in python_files(folder)]  # fmt: skip
+    paths = python_files(folder)
+    sources = [Source(str(path.relative_to(folder)), read_text(path)) for path in paths]
     to_tensor = any(TO_TENSOR & set(_words(source.tree)) for source in sources)
     found = []
     for source in sources:
@@ -43,9 +47,7 @@ def check(folder: Path) -> list[Finding]:
 
 def _words(tree: ast.AST) -> Iterator[str]:
     """Yield the names and attributes that a file uses or imports."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Name, ast.Attribute, ast.alias)):
-            yield last_name(node)
+    yield from map(last_name, nodes(tree, ast.Name, ast.Attribute, ast.alias))
 
 
 def last_name(node: ast.AST) -> str:
@@ -66,15 +68,12 @@ class Look:
         self.source = source
         self.to_tensor = to_tensor
         self.tree = source.tree
-        self.names = Names(source.tree)
         self.up = parents(source.tree)
-        nodes = list(ast.walk(source.tree))
-        self.defined = {n.name for n in nodes if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
-        self.held = {n.arg for n in nodes if isinstance(n, ast.arg)}
-        self.held |= {
-            n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-        }
-        self.held -= self.defined | self.names.imported.keys()
+        self.defined = {node.name for node in nodes(self.tree, ast.FunctionDef, ast.ClassDef)}
+        self.held = {node.arg for node in nodes(self.tree, ast.arg)}
+        stored = [n for n in nodes(self.tree, ast.Name) if isinstance(n.ctx, ast.Store)]
+        self.held |= {node.id for node in stored}
+        self.held -= self.defined | self.source.imported.keys()
         self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
         self.tensors: dict[ast.AST, set[str]] = {}
         self.tensors = self._tensors()  # twice: methods use what other methods assign to self
@@ -83,12 +82,11 @@ class Look:
     def _tensors(self) -> dict[ast.AST, set[str]]:
         """Return, by function (or module), the names that hold tensors: twice, for loops."""
         found: dict[ast.AST, set[str]] = {}
-        scopes = [self.tree, *(n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef))]
-        for scope in scopes:
+        for scope in (self.tree, *nodes(self.tree, ast.FunctionDef)):
             own = found[scope] = set()
             if isinstance(scope, ast.FunctionDef):
                 for arg in [*scope.args.args, *scope.args.kwonlyargs]:
-                    if arg.annotation and self.names.full(arg.annotation) == "torch.Tensor":
+                    if arg.annotation and self.source.full(arg.annotation) == "torch.Tensor":
                         own.add(arg.arg)
                 if scope.name == "forward":  # of a network: what comes in is a tensor
                     own |= {arg.arg for arg in scope.args.args[1:2]}
@@ -112,7 +110,7 @@ class Look:
 
     def _is_loader(self, node: ast.AST) -> bool:
         if isinstance(node, ast.Call):
-            return (self.names.full(node.func) or "").endswith("DataLoader")
+            return self.source.full(node.func).endswith("DataLoader")
         if isinstance(node, ast.Subscript):  # loaders["train"]
             return "loader" in last_name(node.value).lower()
         name = last_name(node).lower()
@@ -126,7 +124,7 @@ class Look:
 
     def _makes_tensor(self, func: ast.AST) -> bool:
         """Say whether a call is of a transform that gives a tensor."""
-        full = self.names.full(func.func if isinstance(func, ast.Call) else func) or ""
+        full = self.source.full(func.func if isinstance(func, ast.Call) else func)
         if full.startswith("torchvision.transforms."):
             last = full.rpartition(".")[2]
             return last in TO_TENSOR and isinstance(func, ast.Call) == last[0].isupper()
@@ -154,11 +152,11 @@ class Look:
             name = written(node)
             return name in known or name in self._of_self(node)
         if isinstance(node, ast.Call):
-            full = self.names.full(node.func) or ""
+            full = self.source.full(node.func)
             if full.startswith("torch."):
                 last = full.rpartition(".")[2]
                 one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
-                return one_level and last[0].islower() and last not in _NOT_TENSORS
+                return one_level and last[0].islower() and last not in OF_TORCH.split()
             if self._makes_tensor(node.func):
                 return True
             if self._is_network(node.func) and any(self.is_tensor(a, known) for a in node.args):
@@ -180,9 +178,6 @@ class Look:
         ordered = isinstance(node, ast.Compare) and isinstance(node.ops[0], ORDER)
         return ordered and self.is_tensor(node)
 
-    def told(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
-        return Finding(self.source.file, node.lineno, what, fix, rule=rule)
-
 
 def written(node: ast.AST) -> str:
     """Return self.x as it is written; of other attributes nothing."""
@@ -194,16 +189,9 @@ def names_in(target: ast.AST) -> set[str]:
     """Return what an assignment's target names: variables, and attributes of self."""
     if isinstance(target, (ast.Tuple, ast.List)):
         return {name for one in target.elts for name in names_in(one)}
-    if isinstance(target, ast.Starred):
-        return names_in(target.value)
-    if isinstance(target, ast.Subscript):
+    if isinstance(target, (ast.Starred, ast.Subscript)):
         return names_in(target.value)
     return {target.id} if isinstance(target, ast.Name) else {written(target)} - {""}
-
-
-_NOT_TENSORS = {"device", "no_grad", "load", "save", "manual_seed", "is_tensor", "set_grad_enabled",
-                "compile", "autocast", "set_num_threads", "finfo", "iinfo", "is_grad_enabled",
-                "enable_grad", "set_default_dtype", "get_default_dtype"}  # fmt: skip
 
 
 def boards(look: Look) -> Iterator[Finding]:
@@ -213,7 +201,7 @@ def boards(look: Look) -> Iterator[Finding]:
             modules = [alias.name for alias in node.names]
         if any(module and module.startswith(BOARDS) for module in modules):
             fix = "log by visualdl.LogWriter, or take the board out before the conversion"
-            yield look.told(node, "TensorBoard", fix, "boards")
+            yield look.source.by_hand(node, "TensorBoard", fix, "boards")
 
 
 def bitwise(look: Look) -> Iterator[Finding]:
@@ -221,20 +209,19 @@ def bitwise(look: Look) -> Iterator[Finding]:
     for node in ast.walk(look.tree):
         if id(node) in look.in_notes:
             continue
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ELEMENTWISE):
-            if look.is_tensor(node.left) or look.is_tensor(node.right):
-                fix = f"write torch.{words[type(node.op)]}(a, b) where both are masks"
-                yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
-            continue
-        if isinstance(node, ast.AugAssign) and isinstance(node.op, ELEMENTWISE):
-            if look.is_tensor(node.target) or look.is_tensor(node.value):
-                fix = f"write a = torch.{words[type(node.op)]}(a, b) where both are masks"
-                yield look.told(node, "a bitwise operator on tensors", fix, "bitwise")
-            continue
+        word = words.get(type(getattr(node, "op", None)))
+        ends, target = [], ""
+        if isinstance(node, ast.BinOp) and word:
+            ends = [node.left, node.right]
+        elif isinstance(node, ast.AugAssign) and word:
+            ends, target = [node.target, node.value], "a = "
+        if any(look.is_tensor(end) for end in ends):
+            fix = f"write {target}torch.{word}(a, b) where both are masks"
+            yield look.source.by_hand(node, "a bitwise operator on tensors", fix, "bitwise")
         inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
         if inverts and look.is_tensor(node.operand):
             fix = "write torch.logical_not(a) where it is a mask"
-            yield look.told(node, "a bitwise operator on a tensor", fix, "bitwise")
+            yield look.source.by_hand(node, "a bitwise operator on a tensor", fix, "bitwise")
 
 
 def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
@@ -242,22 +229,18 @@ def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
 
 
 def datasets(look: Look) -> Iterator[Finding]:
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.ClassDef):
-            continue
+    for node in nodes(look.tree, ast.ClassDef):
         if any(last_name(base) != "object" for base in node.bases):
             continue
         if {"__getitem__", "__len__"} <= methods(node).keys():
             fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
-            yield look.told(node, "a data set without its base class", fix, "datasets")
+            yield look.source.by_hand(node, "a data set without its base class", fix, "datasets")
 
 
 def downloads(look: Look) -> Iterator[Finding]:
     fix = "fetch the file beforehand and convert it by --pretrained"
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.Call):
-            continue
-        full = look.names.full(node.func) or ""
+    for node in nodes(look.tree, ast.Call):
+        full = look.source.full(node.func)
         given = {word.arg: word.value for word in node.keywords}
         wanted = [given[name] for name in ("pretrained", "weights") if name in given]
         wanted += [
@@ -265,21 +248,19 @@ def downloads(look: Look) -> Iterator[Finding]:
         ]  # resnet18(True)
         asked = any(not (isinstance(v, ast.Constant) and not v.value) for v in wanted)
         of_models = full.startswith("torchvision.models.") or full == "timm.create_model"
-        if full in LOADS or (of_models and asked):
-            yield look.told(node, f"{full}() fetches weights", fix, "downloads")
+        if full in LOADS.split() or (of_models and asked):
+            yield look.source.by_hand(node, f"{full}() fetches weights", fix, "downloads")
 
 
 def numbers(look: Look) -> Iterator[Finding]:
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.Compare):
-            continue
+    for node in nodes(look.tree, ast.Compare):
         ends = [node.left, *node.comparators]
         plain = [end for end in ends if isinstance(_value(end), ast.Constant)]
         if any(isinstance(_value(end).value, (int, float)) for end in plain) and any(
             look.is_tensor(end) for end in ends
         ):
             fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
-            yield look.told(node, "a tensor compared with a number", fix, "numbers")
+            yield look.source.by_hand(node, "a tensor compared with a number", fix, "numbers")
 
 
 def _value(node: ast.AST) -> ast.AST:
@@ -288,22 +269,21 @@ def _value(node: ast.AST) -> ast.AST:
 
 def samples(look: Look) -> Iterator[Finding]:
     """Tensors that __getitem__ returns go through Paddle's workers one by one."""
-    for node in ast.walk(look.tree):
-        if not isinstance(node, ast.ClassDef) or "__getitem__" not in methods(node):
+    for node in nodes(look.tree, ast.ClassDef):
+        method = methods(node).get("__getitem__")
+        if method is None:
             continue
-        method = methods(node)["__getitem__"]
         places = [
-            one
-            for one in ast.walk(method)
-            if isinstance(one, ast.Return)
-            and any(look.is_tensor(part) for part in _parts(one.value))
+            node
+            for node in nodes(method, ast.Return)
+            if any(look.is_tensor(part) for part in _parts(node.value))
         ]
         if not places and method.returns is not None:  # made elsewhere, and told by the annotation
-            named = {look.names.full(one) for one in ast.walk(method.returns)}
+            named = {look.source.full(one) for one in ast.walk(method.returns)}
             places = [method] if "torch.Tensor" in named else []
         for one in places:
             fix = "return NumPy arrays and numbers; the loader makes the tensors"
-            yield look.told(one, "__getitem__ returns a tensor", fix, "samples")
+            yield look.source.by_hand(one, "__getitem__ returns a tensor", fix, "samples")
 
 
 def _parts(value: ast.AST | None) -> list[ast.AST]:
@@ -322,49 +302,43 @@ def casts(look: Look) -> Iterator[Finding]:
         if isinstance(node, ast.BinOp) and isinstance(node.op, arithmetic):
             if look.is_mask(node.left) or look.is_mask(node.right):
                 fix = "write (a == b).float(), or .long(), before the arithmetic"
-                yield look.told(node, "arithmetic with a comparison", fix, "casts")
+                yield look.source.by_hand(node, "arithmetic with a comparison", fix, "casts")
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "byte" and look.is_tensor(node.func.value):
                 fix = "write .bool(): a mask of bytes is taken for indices"
-                yield look.told(node, "a mask of bytes", fix, "casts")
+                yield look.source.by_hand(node, "a mask of bytes", fix, "casts")
             elif node.func.attr == "mean" and look.is_mask(node.func.value):
                 fix = "write (a == b).float().mean(): the mean of a mask is a mask in Paddle"
-                yield look.told(node, "the mean of a comparison", fix, "casts")
+                yield look.source.by_hand(node, "the mean of a comparison", fix, "casts")
 
 
 def workers(sources: list[Source]) -> Iterator[Finding]:
     """Workers of a loader, where the data set puts its tensors on a GPU."""
-    on_gpu = any(_moves(source.tree) for source in sources)
+    on_gpu = any(_moves(source) for source in sources)
     for source in sources if on_gpu else ():
-        names = Names(source.tree)
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Call) and (names.full(node.func) or "").endswith("DataLoader"):
+        for node in nodes(source.tree, ast.Call):
+            if source.full(node.func).endswith("DataLoader"):
                 count = next((w.value for w in node.keywords if w.arg == "num_workers"), None)
                 if count is not None and not (isinstance(count, ast.Constant) and not count.value):
                     fix = "move batches to the GPU in the training loop, or set num_workers=0"
                     what = "num_workers with tensors on a GPU in the data set"
-                    yield Finding(source.file, node.lineno, what, fix, rule="workers")
+                    yield source.by_hand(node, what, fix, "workers")
 
 
-def _moves(tree: ast.AST) -> bool:
+def _moves(source: Source) -> bool:
     """Say whether a data set of a file puts tensors on a device."""
-    names = Names(tree)
-    return any(
-        isinstance(one, ast.Call) and _moves_by(one, names)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and "__getitem__" in methods(node)
-        for one in ast.walk(node)
-    )
+    classes = [node for node in nodes(source.tree, ast.ClassDef) if "__getitem__" in methods(node)]
+    return any(_moves_by(call, source) for node in classes for call in nodes(node, ast.Call))
 
 
-def _moves_by(call: ast.Call, names: Names) -> bool:
+def _moves_by(call: ast.Call, source: Source) -> bool:
     """Say whether a call is x.cuda(), x.to(device), or one of torch's with a device."""
     given = [word.value for word in call.keywords if word.arg == "device"]
     if isinstance(call.func, ast.Attribute) and call.func.attr == "cuda":
         return True
     if isinstance(call.func, ast.Attribute) and call.func.attr == "to":
         given += call.args[:1]
-    kinds = [names.full(one) or "" for one in given]
+    kinds = [source.full(one) for one in given]
     return any(
         not (isinstance(one, ast.Constant) and one.value in ("cpu", None))
         and not (kind.startswith("torch.") and kind != "torch.device")  # x.to(torch.float32)

@@ -9,16 +9,14 @@ from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
 from portproof.convert.rewrites import calls, is_method, of_module
 from portproof.convert.source import (
-    BY_HAND,
     DONE,
     LOOK,
     Finding,
-    Names,
     Source,
     bound_names,
-    chains,
     docstrings,
     is_docstring,
+    nodes,
     parents,
 )
 
@@ -33,15 +31,11 @@ TENSOR_KINDS = {
     "DoubleTensor": "float64",
     "BoolTensor": "bool",
 }
-LAYERS = {
-    "paddle.compat.nn.Linear": "Linear",
-    "paddle.nn.Conv1d": "Conv1d",
-    "paddle.nn.Conv2d": "Conv2d",
-    "paddle.nn.Conv3d": "Conv3d",
-}
+LAYERS = {f"paddle.nn.Conv{axes}d": f"Conv{axes}d" for axes in "123"}
+LAYERS |= {"paddle.compat.nn.Linear": "Linear"}
 
 
-def docstring(source: Source, names: Names) -> Iterator[Finding]:
+def docstring(source: Source) -> Iterator[Finding]:
     """Imports that stand before the module's docstring come behind it."""
     body = source.tree.body
     place = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
@@ -61,76 +55,69 @@ def _is_head(node: ast.AST) -> bool:
     return isinstance(node, (ast.Import, ast.ImportFrom)) or is_call
 
 
-def paths(source: Source, names: Names) -> Iterator[Finding]:
+def paths(source: Source) -> Iterator[Finding]:
     """sys.path.append("/where/it/was/converted") holds on one machine alone."""
     for call in calls(source):
-        if names.full(call.func) != "sys.path.append" or len(call.args) != 1:
+        if source.full(call.func) != "sys.path.append" or len(call.args) != 1:
             continue
         given = call.args[0]
         if isinstance(given, ast.Constant) and os.path.isabs(str(given.value)):
             up = len(PurePosixPath(source.file).parts) - 1
             words = f'__import__("pathlib").Path(__file__).resolve().parents[{up}]'
-            if source.replace(given, f"str({words})"):
-                fix = "is told from the file's own place"
-                yield Finding(source.file, call.lineno, "a folder by name", fix, DONE, "paths")
+            what, fix = "a folder by name", "is told from the file's own place"
+            yield from source.exchange(given, f"str({words})", what, fix, "paths")
 
 
-def lost_names(
-    source: Source, names: Names, original: Source | None, known: set[str]
-) -> Iterator[Finding]:
+def lost_names(source: Source, original: Source | None, known: set[str]) -> Iterator[Finding]:
     """Names that PyTorch's import gave, and that the converter has left without their import."""
     if original is None:
         return
-    given = Names(original.tree).imported
+    given = original.imported
     bound = bound_names(source.tree) | known
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)):
-            continue
+    for node in nodes(source.tree, ast.Name):
         full = given.get(node.id, "")
         if node.id in bound or full.partition(".")[0] not in ("torch", "torchvision"):
             continue
-        if node.id in ("torch", "torchvision"):
-            continue  # a name that is left: `left_names` tells of it
-        target = api_tables.RENAMES.get(full, full)
-        if source.replace(node, target):
-            what, fix = f"{node.id} has lost its import", f"is {target}"
-            yield Finding(source.file, node.lineno, what, fix, DONE, "lost names")
+        if not isinstance(node.ctx, ast.Load) or node.id in ("torch", "torchvision"):
+            continue  # of a name that is left `left_names` tells
+        target, what = api_tables.RENAMES.get(full, full), f"{node.id} has lost its import"
+        yield from source.exchange(node, target, what, f"is {target}", "lost names")
 
 
-def ranks(source: Source, names: Names) -> Iterator[Finding]:
+def ranks(source: Source) -> Iterator[Finding]:
     """The rank in the job is no rank on the machine, and a job is known before it is joined."""
     for call in calls(source):
-        name = names.full(call.func)
+        name = source.full(call.func)
         if name == "paddle.distributed.get_rank" and not call.args:
             fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
             yield Finding(source.file, call.lineno, f"{name}()", fix, LOOK, "ranks")
 
 
-def pairs(source: Source, names: Names) -> Iterator[Finding]:
+def pairs(source: Source) -> Iterator[Finding]:
     """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Tuple) and len(node.elts) == 2):
+    for node in nodes(source.tree, ast.Tuple):
+        if len(node.elts) != 2:
             continue
         first, second = node.elts
+        if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
+            continue
         for kind in ("max", "min"):
-            if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
-                continue
             if not (is_method(first, kind) and is_method(second, f"arg{kind}")):
                 continue
             if ast.dump(first.func.value) != ast.dump(second.func.value):
                 continue
             axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
-            words = f"{source.code(first.func.value)}, {source.code(axis[0])}" if axis else ""
-            if words and source.replace(node, f"paddle.compat.{kind}({words})"):
-                what, fix = f"a pair of {kind} and arg{kind}", f"is paddle.compat.{kind}"
-                yield Finding(source.file, node.lineno, what, fix, DONE, "pairs")
+            if axis:
+                target, what = f"paddle.compat.{kind}", f"a pair of {kind} and arg{kind}"
+                words = f"{target}({source.code(first.func.value)}, {source.code(axis[0])})"
+                yield from source.exchange(node, words, what, f"is {target}", "pairs")
 
 
-def extremes(source: Source, names: Names) -> Iterator[Finding]:
+def extremes(source: Source) -> Iterator[Finding]:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
     up = parents(source.tree)
-    for call in calls(source):
-        if not is_method(call, "max", "min") or of_module(call, names):
+    for call in calls(source, "max", "min"):
+        if of_module(call, source):
             continue
         named = [word for word in call.keywords if word.arg == "dim"]
         user = up.get(id(call))
@@ -143,30 +130,28 @@ def extremes(source: Source, names: Names) -> Iterator[Finding]:
             given = [source.code(one) for one in call.args]
             given += [f"{word.arg}={source.code(word.value)}" for word in call.keywords]
             words = ", ".join([source.code(call.func.value), *given])
-            if source.replace(call, f"paddle.compat.{call.func.attr}({words})"):
-                what = f".{call.func.attr}() along an axis"
-                fix = f"is paddle.compat.{call.func.attr}, values and indices"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "pairs")
+            target, what = f"paddle.compat.{call.func.attr}", f".{call.func.attr}() along an axis"
+            fix = f"is {target}, values and indices"
+            yield from source.exchange(call, f"{target}({words})", what, fix, "pairs")
 
 
-def kinds(source: Source, names: Names) -> Iterator[Finding]:
+def kinds(source: Source) -> Iterator[Finding]:
     """isinstance(x, paddle.ByteTensor) is false for every tensor."""
     for call in calls(source):
-        if names.full(call.func) != "isinstance" or len(call.args) != 2:
+        if source.full(call.func) != "isinstance" or len(call.args) != 2:
             continue
-        head, _, kind = (names.full(call.args[1]) or "").rpartition(".")
+        head, _, kind = source.full(call.args[1]).rpartition(".")
         if head in ("paddle", "torch") and kind in TENSOR_KINDS:
-            dtype = TENSOR_KINDS[kind]
-            if source.replace(call, f"({source.code(call.args[0])}.dtype == paddle.{dtype})"):
-                what, fix = f"isinstance of {kind} is always false", f"asks for {dtype}"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "kinds")
+            dtype, what = TENSOR_KINDS[kind], f"isinstance of {kind} is always false"
+            words = f"({source.code(call.args[0])}.dtype == paddle.{dtype})"
+            yield from source.exchange(call, words, what, f"asks for {dtype}", "kinds")
 
 
-def endings(source: Source, names: Names) -> Iterator[Finding]:
+def endings(source: Source) -> Iterator[Finding]:
     """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
     prose = docstrings(source.tree)
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+    for node in nodes(source.tree, ast.Constant):
+        if not isinstance(node.value, str):
             continue
         text = node.value
         ending = next((one for one in (*WEIGHTS, ".pdiparams") if text.endswith(one)), None)
@@ -177,55 +162,46 @@ def endings(source: Source, names: Names) -> Iterator[Finding]:
         start = code.rfind(ending)
         if start < 0:
             continue
-        new = code[:start] + ".pdparams" + code[start + len(ending) :]
-        if source.replace(node, new):
-            fix = "is .pdparams"
-            yield Finding(source.file, node.lineno, f"a file of weights, {ending}", fix, DONE,
-                          "endings")  # fmt: skip
+        words = code[:start] + ".pdparams" + code[start + len(ending) :]
+        what = f"a file of weights, {ending}"
+        yield from source.exchange(node, words, what, "is .pdparams", "endings")
 
 
-def schedule_state(source: Source, names: Names) -> Iterator[Finding]:
+def schedule_state(source: Source) -> Iterator[Finding]:
     """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
-    for call in calls(source):
-        if not is_method(call, "load_state_dict"):
-            continue
+    for call in calls(source, "load_state_dict"):
         owner = source.code(call.func.value)
         if "sched" in owner.rpartition(".")[2].lower():
-            start, end = source.span(call.func)
-            if source.put(start, end, f"{owner}.set_state_dict"):
-                what, fix = f"{owner}.load_state_dict", "is set_state_dict"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "schedule")
+            words, what = f"{owner}.set_state_dict", f"{owner}.load_state_dict"
+            yield from source.exchange(call.func, words, what, "is set_state_dict", "schedule")
 
 
-def base_rates(source: Source, names: Names) -> Iterator[Finding]:
+def base_rates(source: Source) -> Iterator[Finding]:
     """A schedule begins at the optimizer's rate, not at what an earlier one makes of it."""
     for call in calls(source):
-        if not (names.full(call.func) or "").startswith("paddle.optimizer.lr."):
+        if not source.full(call.func).startswith("paddle.optimizer.lr."):
             continue
         for word in call.keywords:
             value = word.value
-            if word.arg != "learning_rate" or not isinstance(value, ast.Call):
+            is_call = word.arg == "learning_rate" and isinstance(value, ast.Call)
+            if not is_call or not is_method(value, "get_lr"):
                 continue
-            if not is_method(value, "get_lr"):
-                continue
-            optimizer = source.code(value.func.value)
-            if source.replace(value, f"{HELPERS}.base_lr({optimizer})"):
-                what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
-                yield Finding(source.file, call.lineno, what, fix, DONE, "schedule")
+            words = f"{HELPERS}.base_lr({source.code(value.func.value)})"
+            what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
+            yield from source.exchange(value, words, what, fix, "schedule")
 
 
-def initialization(source: Source, names: Names) -> Iterator[Finding]:
+def initialization(source: Source) -> Iterator[Finding]:
     """Layers that the project does not draw itself start as PyTorch draws them."""
     called = {id(call.func) for call in calls(source)}
-    for node, full in chains(source.tree, names, "paddle"):
+    for node, full in source.chains("paddle"):
         if full not in LAYERS or id(node) not in called:
             continue
-        if source.replace(node, f"{HELPERS}.{LAYERS[full]}"):
-            fix = "starts from PyTorch's distribution"
-            yield Finding(source.file, node.lineno, full, fix, DONE, "initialization")
+        words, fix = f"{HELPERS}.{LAYERS[full]}", "starts from PyTorch's distribution"
+        yield from source.exchange(node, words, full, fix, "initialization")
 
 
-def imports(source: Source, names: Names) -> Iterator[Finding]:
+def imports(source: Source) -> Iterator[Finding]:
     """An import that stands there twice stands there once."""
     seen = set()
     for node in source.tree.body:
@@ -238,24 +214,20 @@ def imports(source: Source, names: Names) -> Iterator[Finding]:
             seen.add(text)
 
 
-def annotations(source: Source, names: Names) -> Iterator[Finding]:
+def annotations(source: Source) -> Iterator[Finding]:
     """`paddle.device | None` is an error as it is read: paddle.device is no class."""
     future = any(
         isinstance(node, ast.ImportFrom) and node.module == "__future__"
         for node in source.tree.body
     )
     for note in () if future else notes(source.tree):
-        unions = [node for node in ast.walk(note) if isinstance(node, ast.BinOp)]
-        if any(names.full(end) == "paddle.device" for one in unions for end in sides(one)):
+        ends = [end for union in nodes(note, ast.BinOp) for end in (union.left, union.right)]
+        if any(source.full(end) == "paddle.device" for end in ends):
             line = source.first_line_for_imports()
             source.insert_line(line, "from __future__ import annotations")
             what, fix = "paddle.device in a union", "annotations are not evaluated"
             yield Finding(source.file, note.lineno, what, fix, DONE, "annotations")
             return
-
-
-def sides(node: ast.BinOp) -> tuple[ast.expr, ast.expr]:
-    return node.left, node.right
 
 
 def notes(tree: ast.AST) -> Iterator[ast.expr]:
@@ -266,28 +238,27 @@ def notes(tree: ast.AST) -> Iterator[ast.expr]:
                 yield getattr(node, name)
 
 
-def unpickled(source: Source, names: Names) -> Iterator[Finding]:
+def unpickled(source: Source) -> Iterator[Finding]:
     """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
     for call in calls(source):
-        if names.full(call.func) == "paddle.load":
+        if source.full(call.func) == "paddle.load":
             fix = "load only files that you trust: it unpickles them"
             yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
 
 
-def downloads(source: Source, names: Names) -> Iterator[Finding]:
+def downloads(source: Source) -> Iterator[Finding]:
     """What is fetched is still a file of PyTorch's."""
     for call in calls(source):
-        full = names.full(call.func) or ""
+        full = source.full(call.func)
         if full.startswith("paddle.hub.load"):
             fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
-            what = f"{full}() fetches a file of PyTorch's"
-            yield Finding(source.file, call.lineno, what, fix, BY_HAND, "downloads")
+            yield source.by_hand(call, f"{full}() fetches a file of PyTorch's", fix, "downloads")
 
 
-def datasets(source: Source, names: Names) -> Iterator[Finding]:
+def datasets(source: Source) -> Iterator[Finding]:
     """Paddle's loader asks for its own base class."""
-    for node in ast.walk(source.tree):
-        if not isinstance(node, ast.ClassDef) or node.bases or node.keywords:
+    for node in nodes(source.tree, ast.ClassDef):
+        if node.bases or node.keywords:
             continue
         methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
         if {"__getitem__", "__len__"} <= methods:
@@ -297,34 +268,31 @@ def datasets(source: Source, names: Names) -> Iterator[Finding]:
                 yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
 
 
-def derived(source: Source, names: Names) -> Iterator[Finding]:
+def derived(source: Source) -> Iterator[Finding]:
     """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
-    for node in ast.walk(source.tree):
-        for base in node.bases if isinstance(node, ast.ClassDef) else ():
-            full = names.full(base) or ""
+    for node in nodes(source.tree, ast.ClassDef):
+        for base in node.bases:
+            full = source.full(base)
             if full == "paddle.optimizer.lr.ReduceOnPlateau":
                 source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
                 fix = "is a helper, which takes the optimizer"
                 yield Finding(source.file, node.lineno, full, fix, DONE, "derived")
             elif full.startswith("paddle.optimizer.lr."):
                 fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
-                yield Finding(source.file, node.lineno, full, fix, BY_HAND, "derived")
+                yield source.by_hand(node, full, fix, "derived")
 
 
-def libraries(source: Source, names: Names) -> Iterator[Finding]:
+def libraries(source: Source) -> Iterator[Finding]:
     """paddle.vision's networks have weights and names of layers of their own."""
-    for node, full in chains(source.tree, names, "paddle.vision.models"):
+    for node, full in source.chains("paddle.vision.models"):
         fix = "carry torchvision's weights over by `portproof transfer` with both models named"
         yield Finding(source.file, node.lineno, full, fix, LOOK, "libraries")
 
 
-def set_rates(source: Source, names: Names) -> Iterator[Finding]:
+def set_rates(source: Source) -> Iterator[Finding]:
     """set_lr beside a schedule is an error in Paddle."""
     if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
         return
-    for call in calls(source):
-        if is_method(call, "set_lr"):
-            fix = "write the rate before the schedule is made, or into the schedule's base_lr"
-            yield Finding(
-                source.file, call.lineno, "set_lr beside a schedule", fix, BY_HAND, "rates"
-            )
+    for call in calls(source, "set_lr"):
+        fix = "write the rate before the schedule is made, or into the schedule's base_lr"
+        yield source.by_hand(call, "set_lr beside a schedule", fix, "rates")

@@ -1,6 +1,6 @@
 """Rewrites of single calls, on PyTorch's code and on what a converter made of it.
 
-Each takes a Source and its Names, notes edits in the source, and yields a Finding for each place.
+Each takes a Source, notes edits in the source, and yields a Finding for each place.
 """
 
 import ast
@@ -8,24 +8,16 @@ from collections.abc import Callable, Iterator
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import (
-    BY_HAND,
-    DONE,
-    Finding,
-    Names,
-    Source,
-    arguments,
-    chains,
-    parents,
-)
+from portproof.convert.source import DONE, Finding, Source, arguments, nodes, parents
 
-Rewrite = Callable[[Source, Names], Iterator[Finding]]
+Rewrite = Callable[[Source], Iterator[Finding]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
 
 
-def calls(source: Source) -> Iterator[ast.Call]:
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call):
+def calls(source: Source, *methods: str) -> Iterator[ast.Call]:
+    """Yield the calls of a file, or those of methods of these names."""
+    for node in nodes(source.tree, ast.Call):
+        if not methods or is_method(node, *methods):
             yield node
 
 
@@ -33,19 +25,19 @@ def is_method(call: ast.Call, *names: str) -> bool:
     return isinstance(call.func, ast.Attribute) and call.func.attr in names
 
 
-def of_module(call: ast.Call, names: Names) -> bool:
+def of_module(call: ast.Call, source: Source) -> bool:
     """Say whether what is called belongs to a module, as np.max, and is no method of a tensor."""
     root = call.func
     while isinstance(root, ast.Attribute):
         root = root.value
-    own = {*names.imported, "torch", "paddle", HELPERS}
+    own = {*source.imported, "torch", "paddle", HELPERS}
     return isinstance(root, ast.Name) and root.id in own
 
 
-def renames(source: Source, names: Names, only: set[str] | None = None) -> Iterator[Finding]:
+def renames(source: Source, only: set[str] | None = None) -> Iterator[Finding]:
     """Exchange names of PyTorch that Paddle has under another name, `only` these where given."""
     for head in ("torch", "torchvision", "paddle"):
-        for node, full in chains(source.tree, names, head):
+        for node, full in source.chains(head):
             yield from _rename(source, node, full, only)
 
 
@@ -56,28 +48,24 @@ def _rename(source: Source, node: ast.AST, full: str, only: set[str] | None) -> 
         tail, full, node = f".{node.attr}{tail}", full.rpartition(".")[0], node.value
     if full in api_tables.RENAMES and (only is None or full in only or full + tail in only):
         target = api_tables.RENAMES[full] + tail
-        if source.replace(node, api_tables.RENAMES[full]):
-            yield Finding(source.file, node.lineno, f"{full}{tail}", f"is {target}", DONE, "names")
+        words = api_tables.RENAMES[full]
+        yield from source.exchange(node, words, f"{full}{tail}", f"is {target}", "names")
 
 
-def sgd(source: Source, names: Names) -> Iterator[Finding]:
+def sgd(source: Source) -> Iterator[Finding]:
     """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
-    for title in api_tables.SGDS:
-        yield from _sgd(source, names, title)
-
-
-def _sgd(source: Source, names: Names, title: str) -> Iterator[Finding]:
-    for node, full in chains(source.tree, names, title):
+    places = [pair for title in api_tables.SGDS for pair in source.chains(title)]
+    for node, full in places:
         call = _call_of(source, node)
         if call is None:  # in an annotation, say
-            if source.replace(node, "paddle.optimizer.Momentum"):
-                yield Finding(source.file, node.lineno, full, "is Momentum", DONE, "optimizer")
+            words = "paddle.optimizer.Momentum"
+            yield from source.exchange(node, words, full, "is Momentum", "optimizer")
             continue
         found = arguments(call, api_tables.SGD.split())
         trouble = _sgd_trouble(found)
         if trouble:
             fix = "write it by hand with paddle.optimizer.Momentum"
-            yield Finding(source.file, node.lineno, f"SGD {trouble}", fix, BY_HAND, "optimizer")
+            yield source.by_hand(node, f"SGD {trouble}", fix, "optimizer")
             continue
         words = {key: source.code(value) for key, value in found.items()}
         given = [
@@ -91,10 +79,10 @@ def _sgd(source: Source, names: Names, title: str) -> Iterator[Finding]:
             given.append(f"momentum={words['momentum']}")
             if "nesterov" in words:
                 given.append(f"use_nesterov={words['nesterov']}")
-        if source.replace(call, f"paddle.optimizer.{kind}({', '.join(given)})"):
-            what = full + (" with momentum" if kind == "Momentum" else "")
-            fix = f"is paddle.optimizer.{kind}"
-            yield Finding(source.file, node.lineno, what, fix, DONE, "optimizer")
+        what = full + (" with momentum" if kind == "Momentum" else "")
+        kind = f"paddle.optimizer.{kind}"
+        words = f"{kind}({', '.join(given)})"
+        yield from source.exchange(call, words, what, f"is {kind}", "optimizer")
 
 
 def _call_of(source: Source, node: ast.AST) -> ast.Call | None:
@@ -117,36 +105,32 @@ def _sgd_trouble(found: dict[str, ast.expr] | None) -> str | None:
     return None
 
 
-def scaler(source: Source, names: Names) -> Iterator[Finding]:
+def scaler(source: Source) -> Iterator[Finding]:
     """The scaler of losses in half precision has other names for its arguments."""
     for title in api_tables.SCALERS:
-        for node, full in chains(source.tree, names, title):
-            call = _call_of(source, node)
-            if call is None:
-                done = source.replace(node, "paddle.amp.GradScaler")
-            else:
+        for node, full in source.chains(title):
+            call, words = _call_of(source, node), "paddle.amp.GradScaler"
+            if call is not None:
                 order = list(api_tables.SCALER)[title.startswith("torch.cuda") :]
                 found = arguments(call, order)
                 if found is None or not found.keys() <= api_tables.SCALER.keys():
-                    fix = "write it by hand with paddle.amp.GradScaler"
-                    yield Finding(source.file, node.lineno, full, fix, BY_HAND, "scaler")
+                    yield source.by_hand(node, full, f"write it by hand with {words}", "scaler")
                     continue
                 given = [
                     f"{api_tables.SCALER[key]}={source.code(value)}"
                     for key, value in found.items()
                     if api_tables.SCALER[key]
                 ]
-                done = source.replace(call, f"paddle.amp.GradScaler({', '.join(given)})")
-            if done:
-                fix = "is paddle.amp.GradScaler"
-                yield Finding(source.file, node.lineno, full, fix, DONE, "scaler")
+                words += f"({', '.join(given)})"
+            fix = "is paddle.amp.GradScaler"
+            yield from source.exchange(call or node, words, full, fix, "scaler")
 
 
-def param_groups(source: Source, names: Names) -> Iterator[Finding]:
+def param_groups(source: Source) -> Iterator[Finding]:
     """optimizer.param_groups[0]["lr"] is read by get_lr() and written by set_lr()."""
     up = parents(source.tree)
-    for node in ast.walk(source.tree):
-        if not (isinstance(node, ast.Attribute) and node.attr == "param_groups"):
+    for node in nodes(source.tree, ast.Attribute):
+        if node.attr != "param_groups":
             continue
         group, place = up.get(id(node)), "optimizer"
         if isinstance(group, ast.For) and group.iter is node:
@@ -160,20 +144,17 @@ def param_groups(source: Source, names: Names) -> Iterator[Finding]:
         optimizer = source.code(node.value)
         if not (_is_item(group, node) and _is_item(rate, group, "lr")):
             fix = f"read the rate by {optimizer}.get_lr(), write it by {optimizer}.set_lr(rate)"
-            yield Finding(source.file, node.lineno, "param_groups", fix, BY_HAND, place)
+            yield source.by_hand(node, "param_groups", fix, place)
             continue
+        what = 'param_groups[0]["lr"]'
         if isinstance(rate.ctx, ast.Load):
-            done = source.replace(rate, f"{optimizer}.get_lr()")
-            fix = "is get_lr()"
+            yield from source.exchange(rate, f"{optimizer}.get_lr()", what, "is get_lr()", place)
         elif isinstance(whole, ast.Assign) and len(whole.targets) == 1:
-            done = source.replace(whole, f"{optimizer}.set_lr({source.code(whole.value)})")
-            fix = "is set_lr()"
+            words = f"{optimizer}.set_lr({source.code(whole.value)})"
+            yield from source.exchange(whole, words, what, "is set_lr()", place)
         else:
             fix = f"write the rate by {optimizer}.set_lr(rate)"
-            yield Finding(source.file, node.lineno, "param_groups", fix, BY_HAND, place)
-            continue
-        if done:
-            yield Finding(source.file, node.lineno, 'param_groups[0]["lr"]', fix, DONE, place)
+            yield source.by_hand(node, "param_groups", fix, place)
 
 
 def _rate_of_all(source: Source, loop: ast.For) -> str | None:
@@ -192,7 +173,7 @@ def _rate_of_all(source: Source, loop: ast.For) -> str | None:
         return None
     optimizer = source.code(loop.iter.value)
     value = _WithRate(group.id, optimizer).visit(ast.parse(ast.unparse(value)).body[0].value)
-    if any(isinstance(one, ast.Name) and one.id == group.id for one in ast.walk(value)):
+    if any(name.id == group.id for name in nodes(value, ast.Name)):
         return None
     is_rate = isinstance(target, ast.Subscript) and _is_item(target, target.value, "lr")
     if not is_rate or source.code(target.value) != group.id:
@@ -222,79 +203,64 @@ def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
     return isinstance(node.slice, ast.Constant) and node.slice.value == wanted
 
 
-def in_place(source: Source, names: Names) -> Iterator[Finding]:
+def in_place(source: Source) -> Iterator[Finding]:
     """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
-    for call in calls(source):
-        if not is_method(call, *IN_PLACE) or of_module(call, names):
-            continue
-        found = arguments(call, ("other",))
-        if found is None or not found.keys() <= {"other", "alpha"} or "other" not in found:
+    for call in calls(source, *IN_PLACE):
+        found = arguments(call, ("other",)) or {}
+        if of_module(call, source) or not {"other"} <= found.keys() <= {"other", "alpha"}:
             continue
         tail = f", alpha={source.code(found['alpha'])}" if "alpha" in found else ""
         target, other = source.code(call.func.value), source.code(found["other"])
         words = f'{HELPERS}.in_place({target}, "{call.func.attr}", {other}{tail})'
-        if source.replace(call, words):
-            what = f".{call.func.attr}() of what may be a number"
-            yield Finding(source.file, call.lineno, what, "goes by a helper", DONE, "in place")
+        what = f".{call.func.attr}() of what may be a number"
+        yield from source.exchange(call, words, what, "goes by a helper", "in place")
 
 
-def gradients(source: Source, names: Names) -> Iterator[Finding]:
+def gradients(source: Source) -> Iterator[Finding]:
     """In a function with a gradient of its own, Paddle's context is called for what was saved."""
-    for node in ast.walk(source.tree):
-        bases = node.bases if isinstance(node, ast.ClassDef) else []
-        if not any(names.full(base) in api_tables.FUNCTIONS for base in bases):
+    for node in nodes(source.tree, ast.ClassDef):
+        if not any(source.full(base) in api_tables.FUNCTIONS for base in node.bases):
             continue
-        for inner in ast.walk(node):
-            name = getattr(inner, "attr", None)
-            if name == "saved_tensors" and source.replace(
-                inner, f"{source.code(inner.value)}.saved_tensor()"
-            ):
-                fix = "is .saved_tensor()"
-                yield Finding(source.file, inner.lineno, f".{name}", fix, DONE, "gradients")
-            elif name == "needs_input_grad":
+        for inner in nodes(node, ast.Attribute):
+            what = f".{inner.attr}"
+            if what == ".saved_tensors":
+                words, fix = f"{source.code(inner.value)}.saved_tensor()", "is .saved_tensor()"
+                yield from source.exchange(inner, words, what, fix, "gradients")
+            elif what == ".needs_input_grad":
                 fix = "Paddle's context has none: return the gradients of all inputs"
-                yield Finding(source.file, inner.lineno, f".{name}", fix, BY_HAND, "gradients")
+                yield source.by_hand(inner, what, fix, "gradients")
 
 
-def division(source: Source, names: Names) -> Iterator[Finding]:
+def division(source: Source) -> Iterator[Finding]:
     """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
-    for call in calls(source):
-        if not (is_method(call, "div") and len(call.args) == 1 and not call.keywords):
-            continue
-        if of_module(call, names):
+    for call in calls(source, "div"):
+        if len(call.args) != 1 or call.keywords or of_module(call, source):
             continue
         left, right = source.code(call.func.value), source.code(call.args[0])
         if not isinstance(call.args[0], (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
             right = f"({right})"
         if isinstance(call.func.value, (ast.BinOp, ast.UnaryOp, ast.IfExp)):
             left = f"({left})"
-        if source.replace(call, f"({left} / {right})"):
-            yield Finding(source.file, call.lineno, ".div()", "is /", DONE, "division")
+        yield from source.exchange(call, f"({left} / {right})", ".div()", "is /", "division")
 
 
-def files(source: Source, names: Names) -> Iterator[Finding]:
+def files(source: Source) -> Iterator[Finding]:
     """paddle.load and paddle.save take the name of a file as text, and no map_location."""
     for call in calls(source):
-        full = names.full(call.func) or ""
-        if full in ("torch.load", "paddle.load"):
-            found = arguments(call, ("f", "map_location", "pickle_module"))
-            given = next((found[key] for key in ("f", "path") if found and key in found), None)
-            if given is None or source.code(call) == f"paddle.load({_as_text(source, given)})":
-                continue
-            done = source.replace(call, f"paddle.load({_as_text(source, given)})")
-        elif full in ("torch.save", "paddle.save"):
-            found = arguments(call, ("obj", "path" if full == "paddle.save" else "f"))
-            given = next((found[key] for key in ("f", "path") if found and key in found), None)
-            if given is None or "obj" not in found:
-                continue
-            words = f"paddle.save({source.code(found['obj'])}, {_as_text(source, given)})"
-            if source.code(call) == words:
-                continue
-            done = source.replace(call, words)
-        else:
+        full = source.full(call.func)
+        loads = full in ("torch.load", "paddle.load")
+        if not loads and full not in ("torch.save", "paddle.save"):
             continue
-        if done:
-            yield Finding(source.file, call.lineno, full, "takes a name as text", DONE, "files")
+        order = ("f", "map_location", "pickle_module") if loads else ("obj", "f")
+        found = arguments(call, order) or {}
+        file = found.get("f", found.get("path"))
+        if file is None or not (loads or "obj" in found):
+            continue
+        words = f"paddle.load({_as_text(source, file)})"
+        if not loads:
+            words = f"paddle.save({source.code(found['obj'])}, {_as_text(source, file)})"
+        if source.code(call) != words:
+            yield from source.exchange(call, words, full, "takes a name as text", "files")
 
 
 def _as_text(source: Source, node: ast.expr) -> str:
@@ -305,36 +271,29 @@ def _as_text(source: Source, node: ast.expr) -> str:
     return code if is_text or is_buffer else f"str({code})"
 
 
-def loaders(source: Source, names: Names) -> Iterator[Finding]:
+def loaders(source: Source) -> Iterator[Finding]:
     """X2Paddle's DataLoader knows fewer arguments than Paddle's own."""
-    for node, full in chains(source.tree, names, "x2paddle.torch2paddle.DataLoader"):
+    for node, full in source.chains("x2paddle.torch2paddle.DataLoader"):
         call = _call_of(source, node)
         given = {word.arg for word in call.keywords} if call else set()
+        words, target = "paddle.io.DataLoader", node
         if not given <= api_tables.LOADER | api_tables.LOADER_WITHOUT:
-            fix = "write it by hand with paddle.io.DataLoader"
-            yield Finding(source.file, node.lineno, full, fix, BY_HAND, "loaders")
+            yield source.by_hand(node, full, f"write it by hand with {words}", "loaders")
             continue
-        dropped = (
-            [word for word in call.keywords if word.arg in api_tables.LOADER_WITHOUT]
-            if call
-            else []
-        )
-        if dropped:
+        if given & api_tables.LOADER_WITHOUT:
             kept = [source.code(one) for one in call.args]
-            kept += [f"{w.arg}={source.code(w.value)}" for w in call.keywords if w not in dropped]
-            done = source.replace(call, f"paddle.io.DataLoader({', '.join(kept)})")
-        else:
-            done = source.replace(node, "paddle.io.DataLoader")
-        if done:
-            fix = "is paddle.io.DataLoader"
-            yield Finding(source.file, node.lineno, full, fix, DONE, "loaders")
+            kept += [
+                f"{word.arg}={source.code(word.value)}"
+                for word in call.keywords
+                if word.arg not in api_tables.LOADER_WITHOUT
+            ]
+            words, target = f"{words}({', '.join(kept)})", call
+        yield from source.exchange(target, words, full, "is paddle.io.DataLoader", "loaders")
 
 
-def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
+def memory_formats(source: Source) -> Iterator[Finding]:
     """Paddle's tensors have one layout in memory, and .to() takes none."""
-    for call in calls(source):
-        if not is_method(call, "to", "contiguous", "clone"):
-            continue
+    for call in calls(source, "to", "contiguous", "clone"):
         if not any(word.arg == "memory_format" for word in call.keywords):
             continue
         kept = [source.code(one) for one in call.args]
@@ -346,32 +305,28 @@ def memory_formats(source: Source, names: Names) -> Iterator[Finding]:
         target = source.code(call.func.value)
         plain = kept or call.func.attr != "to"
         words = f"{target}.{call.func.attr}({', '.join(kept)})" if plain else target
-        if source.replace(call, words):
-            what, fix = "memory_format", "dropped: there is one layout"
-            yield Finding(source.file, call.lineno, what, fix, DONE, "layouts")
+        fix = "dropped: there is one layout"
+        yield from source.exchange(call, words, "memory_format", fix, "layouts")
 
 
-def created(source: Source, names: Names) -> Iterator[Finding]:
+def created(source: Source) -> Iterator[Finding]:
     """paddle.to_tensor takes no device; paddle.tensor does."""
-    for node, full in chains(source.tree, names, "paddle.to_tensor"):
+    for node, full in source.chains("paddle.to_tensor"):
         call = _call_of(source, node)
         if call is None or all(word.arg != "device" for word in call.keywords):
             continue
-        if source.replace(node, "paddle.tensor"):
-            what = f"{full} with a device"
-            yield Finding(source.file, node.lineno, what, "is paddle.tensor", DONE, "names")
+        what = f"{full} with a device"
+        yield from source.exchange(node, "paddle.tensor", what, "is paddle.tensor", "names")
 
 
-def optimizer_states(source: Source, names: Names) -> Iterator[Finding]:
+def optimizer_states(source: Source) -> Iterator[Finding]:
     """What an optimizer keeps is named, in Paddle, by how many layers a process has made."""
-    for call in calls(source):
-        if not is_method(call, "state_dict", "load_state_dict", "set_state_dict"):
-            continue
+    for call in calls(source, "state_dict", "load_state_dict", "set_state_dict"):
         owner = source.code(call.func.value)
-        if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, names):
+        if "optim" not in owner.rpartition(".")[2].lower() or of_module(call, source):
             continue
         given = ", ".join([owner, *(source.code(one) for one in call.args)])
         name = "optimizer_state" if call.func.attr == "state_dict" else "load_optimizer_state"
-        if source.replace(call, f"{HELPERS}.{name}({given})"):
-            what, fix = f"{owner}.{call.func.attr}", "is named by the parameters' numbers"
-            yield Finding(source.file, call.lineno, what, fix, DONE, "optimizer state")
+        words, what = f"{HELPERS}.{name}({given})", f"{owner}.{call.func.attr}"
+        fix = "is named by the parameters' numbers"
+        yield from source.exchange(call, words, what, fix, "optimizer state")

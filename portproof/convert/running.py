@@ -12,7 +12,7 @@ from pathlib import Path
 
 from portproof.convert import api_tables, rewrites
 from portproof.convert.environments import Environment
-from portproof.convert.source import DONE, Finding, Names, Source, python_files, read_text
+from portproof.convert.source import DONE, Finding, Source, nodes, python_files, read_text
 from portproof.system.errors import UserError
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
@@ -152,18 +152,13 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     """
     path = staged / file
     source = Source(file, read_text(path))
-    names = Names(source.tree)
-    found = list(rewrites.renames(source, names, unknown))
+    found = list(rewrites.renames(source, unknown))
     if unknown & set(api_tables.SCALERS):
-        found += rewrites.scaler(source, names)
+        found += rewrites.scaler(source)
     if not source.edits:
         return []
     source = Source(file, source.edited())
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    imported = Names(source.tree).imported
-    for name in (api_tables.HELPERS, "paddle"):
-        if name in used - imported.keys():
-            source.insert_line(source.first_line_for_imports(), f"import {name}")
+    source.import_modules(api_tables.HELPERS, "paddle")
     text = drop_unused(Source(file, source.edited()))
     path.write_text(text)
     return [one for one in found if one.kind == DONE]
@@ -171,10 +166,8 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
 
 def drop_unused(source: Source) -> str:
     """Return the text without imports from PyTorch that nothing uses."""
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
-    for node in ast.walk(source.tree):
-        if not isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
+    used = source.used()
+    for node in nodes(source.tree, ast.Import, ast.ImportFrom):
         roots = [getattr(node, "module", None) or alias.name for alias in node.names]
         if not all(root.partition(".")[0] in ("torch", "torchvision") for root in roots):
             continue

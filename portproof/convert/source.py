@@ -4,7 +4,9 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 MARK = ">>>>>>"  # PaConvert writes it before each line that it could not convert
 BY_HAND, DONE, LOOK = "by hand", "done", "look"
@@ -42,6 +44,42 @@ class Source:
         for line in self._bytes.splitlines(keepends=True):
             self._starts.append(self._starts[-1] + len(line))
 
+    @cached_property
+    def imported(self) -> dict[str, str]:
+        """What the names of the file mean, by its imports: Conv2d is torch.nn.Conv2d."""
+        imported: dict[str, str] = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    head = alias.name.partition(".")[0]
+                    imported[alias.asname or head] = alias.name if alias.asname else head
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        return imported
+
+    def full(self, node: ast.AST) -> str:
+        """Return the dotted name of a Name or an Attribute; of another expression nothing."""
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
+
+    def chains(self, head: str) -> Iterator[tuple[ast.AST, str]]:
+        """Yield the longest names that begin with `head`, with their nodes."""
+        inner = {id(node.value) for node in nodes(self.tree, ast.Attribute)}
+        for node in nodes(self.tree, ast.Attribute, ast.Name):
+            full = self.full(node)
+            if id(node) not in inner and (full == head or full.startswith(head + ".")):
+                yield node, full
+
+    def used(self) -> set[str]:
+        """Return the names that stand in the file, but for those of attributes."""
+        return {node.id for node in nodes(self.tree, ast.Name)}
+
     def _place(self, line: int, column: int) -> int:
         return self._starts[line - 1] + column
 
@@ -62,6 +100,17 @@ class Source:
         """Note that `text` takes a node's place. False where a note on the same text stands."""
         return self.put(*self.span(node), text)
 
+    def exchange(
+        self, node: ast.AST, text: str, what: str, fix: str, rule: str
+    ) -> Iterator[Finding]:
+        """Note that `text` takes a node's place, and yield that it is done; nothing where not."""
+        if self.replace(node, text):
+            yield Finding(self.file, node.lineno, what, fix, DONE, rule)
+
+    def by_hand(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
+        """Return what is left to do at a node."""
+        return Finding(self.file, node.lineno, what, fix, BY_HAND, rule)
+
     def put(self, start: int, end: int, text: str) -> bool:
         if any(start < other_end and other < end for other, other_end, _ in self.edits):
             return False
@@ -72,6 +121,13 @@ class Source:
         """Note that a line of text comes before line `before` (from 1)."""
         place = self._starts[before - 1]
         self.edits.append((place, place, text.encode() + b"\n"))
+
+    def import_modules(self, *names: str) -> None:
+        """Note an import of each of these modules that the file uses and does not import."""
+        used = self.used()
+        for name in names:
+            if name in used and name not in self.imported:
+                self.insert_line(self.first_line_for_imports(), f"import {name}")
 
     def edited(self) -> str:
         """Return the text with all edits made."""
@@ -91,6 +147,11 @@ class Source:
         return line
 
 
+def nodes(tree: ast.AST, *kinds: type) -> Iterator[Any]:
+    """Yield the nodes of these kinds: `tree` itself and what lies below it."""
+    return (node for node in ast.walk(tree) if isinstance(node, kinds))
+
+
 def is_docstring(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Expr)
@@ -102,41 +163,6 @@ def is_docstring(node: ast.AST) -> bool:
 def docstrings(tree: ast.AST) -> set[int]:
     """Return the ids of the constants that are docstrings, or stand alone as statements."""
     return {id(node.value) for node in ast.walk(tree) if is_docstring(node)}
-
-
-class Names:
-    """What the names of a file mean, by its imports: Conv2d is torch.nn.Conv2d."""
-
-    def __init__(self, tree: ast.AST) -> None:
-        self.imported: dict[str, str] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    head = alias.name.partition(".")[0]
-                    self.imported[alias.asname or head] = alias.name if alias.asname else head
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    self.imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-
-    def full(self, node: ast.AST) -> str | None:
-        """Return the dotted name of a Name or an Attribute, or None for another expression."""
-        parts = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            return None
-        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
-
-
-def chains(tree: ast.AST, names: Names, head: str) -> Iterator[tuple[ast.AST, str]]:
-    """Yield the longest names that begin with `head`, with their nodes."""
-    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Attribute, ast.Name)) and id(node) not in inner:
-            full = names.full(node)
-            if full and (full == head or full.startswith(head + ".")):
-                yield node, full
 
 
 def parents(tree: ast.AST) -> dict[int, ast.AST]:

@@ -8,16 +8,16 @@ the file would not show it. So the network is made, in both frameworks.
 import argparse
 import ast
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from portproof.convert.rewrite_names import WEIGHTS
-from portproof.convert.source import BY_HAND, DONE, Finding, Source, python_files, read_text
+from portproof.convert.source import BY_HAND, DONE, Finding, Source, nodes, python_files, read_text
 from portproof.core import weight_files
 from portproof.core.transfer import Request, transfer
 from portproof.port import PORT
+from portproof.system.atomic import link_or_copy
 from portproof.system.errors import UserError
 from portproof.weights.tensors import Tensors
 from portproof.worker.client import Side, scratch
@@ -69,7 +69,7 @@ def convert_one(
     with scratch(near=target.parent) as folder, inside(folder):
         folder = folder.resolve()
         staged = folder / f"{file.stem}.pth"  # by its ending it is torch's
-        link(file, staged)
+        link_or_copy(file, staged)
         try:
             sides = sides_of(args, own, project, staged, folder)
             done = transfer(Request(sides, staged, target), folder)
@@ -77,14 +77,6 @@ def convert_one(
             raise type(error)(str(error).replace(str(staged), str(file))) from error
         turned = sum(row.action.startswith("transposed") for row in done.rows)
         return turned, len(done.result)
-
-
-def link(file: Path, other: Path) -> None:
-    """Give a file a second name, or copy it where the disk is another."""
-    try:
-        os.link(file, other)
-    except OSError:
-        shutil.copy(file, other)
 
 
 @contextmanager
@@ -142,8 +134,8 @@ def find_model(project: Path, tensors: Tensors) -> str:
     root = project.parent if project.is_file() else project
     for path in files:
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-        for node in ast.walk(Source(path.name, read_text(path)).tree):
-            if isinstance(node, ast.ClassDef) and node.bases and heads <= assigned(node):
+        for node in nodes(Source(path.name, read_text(path)).tree, ast.ClassDef):
+            if node.bases and heads <= assigned(node):
                 found.append(f"{module}:{node.name}")
     if len(found) != 1:
         told = f"several classes have ({', '.join(found)})" if found else "no class has"
@@ -158,9 +150,8 @@ def assigned(node: ast.ClassDef) -> set[str]:
     """Return the names that a class assigns to self."""
     return {
         one.attr
-        for one in ast.walk(node)
-        if isinstance(one, ast.Attribute)
-        and isinstance(one.ctx, ast.Store)
+        for one in nodes(node, ast.Attribute)
+        if isinstance(one.ctx, ast.Store)
         and isinstance(one.value, ast.Name)
         and one.value.id == "self"
     }

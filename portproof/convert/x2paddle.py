@@ -6,34 +6,31 @@ from collections.abc import Iterator
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
 from portproof.convert.rewrites import calls
-from portproof.convert.source import BY_HAND, DONE, Finding, Names, Source, chains
+from portproof.convert.source import Finding, Source
 
 
-def silent_rates(source: Source, names: Names) -> Iterator[Finding]:
+def silent_rates(source: Source) -> Iterator[Finding]:
     """X2Paddle gives every schedule the learning rate 0.01, whatever the optimizer's is."""
-    known = {
-        "CosineAnnealingDecay": "CosineAnnealingLR",
-        "MultiStepDecay": "MultiStepLR",
-    }
-    for node, full in chains(source.tree, names, "x2paddle.torch2paddle"):
+    known = {"CosineAnnealingDecay": "CosineAnnealingLR", "MultiStepDecay": "MultiStepLR"}
+    for node, full in source.chains("x2paddle.torch2paddle"):
         kind = full.rpartition(".")[2]
-        if kind in known and source.replace(node, f"{HELPERS}.{known[kind]}"):
-            what, fix = f"{kind} at the rate 0.01, in silence", "begins at the optimizer's rate"
-            yield Finding(source.file, node.lineno, what, fix, DONE, "learning rate")
+        what = f"{kind} at the rate 0.01, in silence"
+        if kind in known:
+            words, fix = f"{HELPERS}.{known[kind]}", "begins at the optimizer's rate"
+            yield from source.exchange(node, words, what, fix, "learning rate")
         elif kind == "ReduceOnPlateau":
             fix = "set the schedule's base_lr and last_lr to the optimizer's rate"
-            what = f"{kind} at the rate 0.01, in silence"
-            yield Finding(source.file, node.lineno, what, fix, BY_HAND, "learning rate")
+            yield source.by_hand(node, what, fix, "learning rate")
 
 
-def native(source: Source, names: Names) -> Iterator[Finding]:
+def native(source: Source) -> Iterator[Finding]:
     """X2Paddle's emulations of methods that Paddle has do not go over these."""
-    used = {node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name)}
+    used = source.used()
     for node in ast.walk(source.tree):
         lines = _native_imports(node, used)
-        if lines is not None and source.replace(node, "\n".join(lines)):
+        if lines is not None:
             what, fix = "X2Paddle's emulated methods", "do not replace Paddle's own"
-            yield Finding(source.file, node.lineno, what, fix, DONE, "native")
+            yield from source.exchange(node, "\n".join(lines), what, fix, "native")
 
 
 def _native_imports(node: ast.AST, used: set[str]) -> list[str] | None:
@@ -53,12 +50,12 @@ def _native_imports(node: ast.AST, used: set[str]) -> list[str] | None:
     return None
 
 
-def emulations(source: Source, names: Names) -> Iterator[Finding]:
+def emulations(source: Source) -> Iterator[Finding]:
     """What X2Paddle emulates and Paddle has by now is Paddle's own."""
     called = {id(call.func) for call in calls(source)}
-    for node, full in chains(source.tree, names, "x2paddle.torch2paddle"):
+    for node, full in source.chains("x2paddle.torch2paddle"):
         target = api_tables.EMULATIONS.get(full.rpartition(".")[2])
         if full.endswith(".create_tensor") and id(node) in called:
             continue
-        if target and source.replace(node, target):
-            yield Finding(source.file, node.lineno, full, f"is {target}", DONE, "native")
+        if target:
+            yield from source.exchange(node, target, full, f"is {target}", "native")

@@ -1,10 +1,28 @@
-"""Diagnosed causes, and the line of code that each is about."""
+"""What was found: a difference, and its cause with the line of code that it is about."""
 
 import linecache
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MOST = 6  # causes that are told one by one
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the two sides are apart; of two trainings also where: step, kind and tensor.
+
+    `relative` is to the largest number of torch's array, or to the tensor's scale. What cannot be
+    measured is infinite.
+    """
+
+    largest: float = float("inf")
+    rms: float = float("inf")
+    relative: float = float("inf")
+    problem: str | None = None  # in words; of two arrays: why they cannot be subtracted
+    step: int = 0
+    what: str = ""  # of a step: data, mode, weights, forward, loss, gradient, lr, update, ...
+    name: str = ""  # a parameter, or empty
+    others: tuple[str, ...] = ()  # all parameters in which this differs, `name` among them
 
 
 @dataclass(frozen=True)

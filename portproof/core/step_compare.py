@@ -1,6 +1,6 @@
 """Where two recorded trainings first differ."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from portproof.core import tensor_compare
-from portproof.core.findings import Cause
+from portproof.core.findings import Cause, Difference
 from portproof.numeric import fingerprints
 from portproof.system.errors import UserError
+from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Side
 
 # Relative differences that are no fault, in float64; measured on two aligned ports: 1e-14.
@@ -29,217 +30,221 @@ Pairs = Sequence[tuple[str, str]]  # names of tensors that are partners, torch's
 
 
 @dataclass(frozen=True)
-class StepDifference:
-    """The first difference between two recorded trainings."""
-
-    step: int
-    what: str  # data, mode, weights, forward, loss, gradient, lr, state, update, running
-    name: str  # a parameter, or empty
-    relative: float
-    message: str = ""
-    others: tuple[str, ...] = ()  # all parameters in which this differs, `name` among them
-
-
-@dataclass(frozen=True)
 class Evidence:
     """What a difference between two trainings is diagnosed from."""
 
     sides: dict[str, Side]
     reports: Reports
     pairs: Pairs  # parameters that are partners
-    difference: StepDifference
+    difference: Difference
     again: Callable[[int, dict], Reports]  # records so many steps, with tensors in full, by side
     name_layer: Callable[[], Cause | None]  # the layer at which the forward passes differ
     files: dict[str, list] = field(default_factory=dict)  # of the networks' classes, by side
 
 
-def first_difference(keys: Pairs, reports: Reports) -> StepDifference | None:
+@dataclass(frozen=True)
+class Step:
+    """One step of two recorded trainings."""
+
+    number: int
+    reports: Reports
+    pairs: Pairs  # of parameters
+    buffers: Pairs  # of running statistics
+    slack: float = EXACT  # relative difference that may come from the steps before
+
+    def both(self, what: str) -> list[Any]:
+        """Return what both sides noted of the step, PyTorch's first."""
+        return [self.reports[side]["rows"][self.number][what] for side in FRAMEWORKS]
+
+    @property
+    def noted(self) -> list[dict[str, dict]]:
+        """The summaries of the step's tensors by kind and name, PyTorch's first."""
+        return [self.reports[side]["tensors"][self.number] for side in FRAMEWORKS]
+
+    def tensors(self, kind: str) -> list[dict[str, list[float] | None]]:
+        """Return the summaries of one kind of tensor by name, PyTorch's first."""
+        return [noted[kind] for noted in self.noted]
+
+    def moved(self, names: tuple[str, str], before: str, after: str) -> list[np.ndarray]:
+        """Return the random projections of what the step adds to a tensor, [PROJECTIONS] each."""
+        return [
+            np.array(noted[after][name][2:]) - np.array(noted[before][name][2:])
+            for noted, name in zip(self.noted, names, strict=True)
+        ]
+
+    def count(self, name: str) -> int:
+        """Return how many elements a parameter of PyTorch's side has."""
+        return int(np.prod(self.reports["torch"]["shapes"][name]))
+
+    def relative(self, kind: str) -> dict[str, float]:
+        """Return the relative differences of one kind of tensor, where both sides have one."""
+        torch, paddle = self.tensors(kind)
+        return {
+            left: fingerprints.relative(torch[left], paddle[right], self.count(left))
+            for left, right in self.pairs
+            if torch.get(left) is not None and paddle.get(right) is not None
+        }
+
+
+def steps(keys: Pairs, reports: Reports) -> Iterator[Step]:
+    """Yield the steps that both sides have; `keys` are the tensors of both that are partners."""
+    pairs, buffers = parameter_pairs(keys, reports), pairs_of("buffers", keys, reports)
+    for number in range(min(len(report["rows"]) for report in reports.values())):
+        yield Step(number, reports, pairs, buffers)
+
+
+def first_difference(keys: Pairs, reports: Reports) -> Difference | None:
     """Return where two records of training first differ, in the order in which a step happens.
 
     What differs in a step may come from what differed, within bounds, in the ones before it: from
     the second step on, as much more is let pass as the parameters have drifted apart.
     `keys` are the tensors of both networks that are partners.
     """
-    pairs = parameter_pairs(keys, reports)
-    buffers = {side: report["buffers"] for side, report in reports.items()}
-    reports["torch"]["buffer pairs"] = [
-        (torch, paddle)
-        for torch, paddle in keys
-        if torch in buffers["torch"] and paddle in buffers["paddle"]
-    ]
-    rows = {side: report["rows"] for side, report in reports.items()}
-    for step in range(min(len(own) for own in rows.values())):
-        torch, paddle = rows["torch"][step], rows["paddle"][step]
-        slack = max(EXACT, DRIFT * _drift(step, reports, pairs)) if step else EXACT
-        for look in LOOKS:
-            place = look(step, torch, paddle, reports, pairs, slack)
-            if place is not None:
-                return place
-    if len(rows["torch"]) != len(rows["paddle"]):
-        step = min(len(own) for own in rows.values())
-        told = f"{len(rows['torch'])} steps in PyTorch, {len(rows['paddle'])} in PaddlePaddle"
-        return StepDifference(step, "data", "", float("inf"), told)
+    for step in steps(keys, reports):
+        if step.number:
+            drift = max(step.relative("before").values(), default=0.0)
+            step = replace(step, slack=max(EXACT, DRIFT * drift))
+        for what, look in LOOKS.items():
+            difference = look(step)
+            if difference is not None:
+                return replace(difference, step=step.number, what=what)
+    counts = [len(reports[side]["rows"]) for side in FRAMEWORKS]
+    if counts[0] != counts[1]:
+        problem = f"{counts[0]} steps in PyTorch, {counts[1]} in PaddlePaddle"
+        return Difference(problem=problem, step=min(counts), what="data")
     return None
 
 
-def _drift(step: int, reports: dict, pairs: list) -> float:
-    """Return the largest relative difference of the parameters before a step."""
-    own, theirs = (reports[side]["tensors"][step]["before"] for side in ("torch", "paddle"))
-    return max(
-        (
-            fingerprints.relative(
-                np.array(own[left]), np.array(theirs[right]), _count(reports, left)
-            )
-            for left, right in pairs
-        ),
-        default=0.0,
-    )
-
-
-def _count(reports: dict, name: str) -> int:
-    return int(np.prod(reports["torch"]["shapes"][name]))
-
-
-def _data(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    if torch["labels"] != paddle["labels"]:
-        told = f"labels {torch['labels'][:8]} in PyTorch, {paddle['labels'][:8]} in PaddlePaddle"
-        return StepDifference(step, "data", "labels", float("inf"), told)
-    if batches_differ(torch, paddle):
-        return StepDifference(
-            step, "data", "images", float("inf"), "the pictures of the batch differ"
-        )
+def _data(step: Step) -> Difference | None:
+    torch, paddle = step.both("labels")
+    if torch != paddle:
+        problem = f"labels {torch[:8]} in PyTorch, {paddle[:8]} in PaddlePaddle"
+        return Difference(problem=problem, name="labels")
+    if batches_differ(*(step.reports[side]["rows"][step.number] for side in FRAMEWORKS)):
+        return Difference(problem="the pictures of the batch differ", name="images")
     return None
 
 
-def _mode(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    if torch["mode"] == paddle["mode"]:
+def _mode(step: Step) -> Difference | None:
+    torch, paddle = step.both("mode")
+    if torch == paddle:
         return None
-    told = f"{torch['mode']} mode in PyTorch, {paddle['mode']} mode in PaddlePaddle"
-    return StepDifference(step, "mode", "", float("inf"), told)
+    return Difference(problem=f"{torch} mode in PyTorch, {paddle} mode in PaddlePaddle")
 
 
-def _weights(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    if step == 0:
-        loaded = _tensors(step, "start", "weights", reports, pairs, slack)
+def _weights(step: Step) -> Difference | None:
+    if step.number == 0:
+        loaded = _tensors(step, "start")
         if loaded is not None:
             return loaded
-        place = _tensors(step, "before", "weights", reports, pairs, slack)
-        return None if place is None else replace(place, message="before the optimizer's step")
-    for names in pairs:
+        before = _tensors(step, "before")
+        return before and replace(before, problem="before the optimizer's step")
+    for names in step.pairs:
         moved = [
-            _apart_from_before(reports[side], step, name)
-            for side, name in zip(("torch", "paddle"), names, strict=True)
+            _moved_between(step.reports[side], step.number, name)
+            for side, name in zip(FRAMEWORKS, names, strict=True)
         ]
         if (moved[0] > EXACT) != (moved[1] > EXACT):
             side = "PyTorch" if moved[0] > EXACT else "PaddlePaddle"
-            told = f"in {side} it changes between the steps, outside the optimizer"
-            return StepDifference(step, "weights", names[0], max(moved), told)
+            problem = f"in {side} it changes between the steps, outside the optimizer"
+            return Difference(relative=max(moved), problem=problem, name=names[0])
     return None
 
 
-def _apart_from_before(report: dict, step: int, name: str) -> float:
+def _moved_between(report: dict, step: int, name: str) -> float:
     """Return how far a parameter has moved since the step before was over."""
     tensors = report["tensors"]
     after, before = tensors[step - 1]["after"][name], tensors[step]["before"][name]
     count = int(np.prod(report["shapes"][name]))
-    return fingerprints.relative(np.array(after), np.array(before), count)
+    return fingerprints.relative(after, before, count)
 
 
-def _tensors(step, kind, what, reports, pairs, slack) -> StepDifference | None:
+def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
     """Compare one kind of tensor of all parameters; return the first that differs."""
-    own, theirs = (reports[side]["tensors"][step][kind] for side in ("torch", "paddle"))
+    torch, paddle = step.tensors(kind)
+    relative = step.relative(kind)
     # The gradient of a bias before a normalization is nothing but rounding: it has no scale.
-    sizes = [own[left][0] / _count(reports, left) ** 0.5 for left, _ in pairs if own.get(left)]
-    floor = max(RESTING * max(sizes, default=0.0), 1e-300)
-    for left, right in pairs:
-        if own.get(left) is None and theirs.get(right) is None:
-            continue
-        if own.get(left) is None or theirs.get(right) is None:
-            none = "PyTorch" if own.get(left) is None else "PaddlePaddle"
-            return StepDifference(step, what, left, float("inf"), f"{left} has none in {none}")
-        count = _count(reports, left)
-        apart = fingerprints.relative(np.array(own[left]), np.array(theirs[right]), count)
-        if apart * min(1.0, own[left][0] / count**0.5 / floor) > slack:
-            return StepDifference(step, what, left, apart)
+    sizes = {
+        left: torch[left][0] / step.count(left) ** 0.5 for left, _ in step.pairs if torch.get(left)
+    }
+    floor = max(RESTING * max(sizes.values(), default=0.0), 1e-300)
+    for left, right in step.pairs:
+        if left in relative:
+            apart = relative[left]
+            if apart * min(1.0, sizes[left] / floor) > max(step.slack, slack):
+                return Difference(relative=apart, name=left)
+        elif (torch.get(left) is None) != (paddle.get(right) is None):
+            side = "PyTorch" if torch.get(left) is None else "PaddlePaddle"
+            return Difference(problem=f"{left} has none in {side}", name=left)
     return None
 
 
-def _forward(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    left, right = (load(reports[side], f"logits-{step}.npy") for side in ("torch", "paddle"))
-    found = tensor_compare.compare(left, right)
-    if found.relative > max(CONSTANT, slack):
-        return StepDifference(step, "forward", "logits", found.relative, found.problem or "")
+def _forward(step: Step) -> Difference | None:
+    file = f"logits-{step.number}.npy"
+    difference = tensor_compare.compare(*(load(step.reports[side], file) for side in FRAMEWORKS))
+    if difference.relative > max(CONSTANT, step.slack):
+        return replace(difference, name="logits")
     return None
 
 
-def _loss(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    left, right = torch["loss"], paddle["loss"]
+def _loss(step: Step) -> Difference | None:
+    left, right = step.both("loss")
     apart = 0.0 if left == right else abs(left - right) / max(abs(left), 1e-12)
-    if not apart <= max(CONSTANT, slack):
-        return StepDifference(
-            step, "loss", "", apart, f"{left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
-        )
-    return None
+    if apart <= max(CONSTANT, step.slack):
+        return None
+    problem = f"{left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
+    return Difference(relative=apart, problem=problem)
 
 
-def _gradient(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
+def _gradient(step: Step) -> Difference | None:
     # Backwards: the first gradient that is wrong is that of the last layer.
-    return _tensors(step, "gradient", "gradient", reports, pairs[::-1], max(CONSTANT, slack))
+    return _tensors(replace(step, pairs=step.pairs[::-1]), "gradient", CONSTANT)
 
 
-def _rate(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    left, right = torch["lr"], paddle["lr"]
+def _rate(step: Step) -> Difference | None:
+    left, right = step.both("lr")
     if abs(left - right) <= EXACT * max(abs(left), abs(right)):
         return None
-    told = f"learning rate {left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
-    return StepDifference(step, "lr", "", abs(left - right) / max(abs(left), 1e-30), told)
+    problem = f"learning rate {left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
+    return Difference(relative=abs(left - right) / max(abs(left), 1e-30), problem=problem)
 
 
-def updates(reports: dict, side: str, step: int, name: str) -> np.ndarray:
-    """Return the random projections of what a step adds to a parameter, [PROJECTIONS]."""
-    noted = reports[side]["tensors"][step]
-    return np.array(noted["after"][name][2:]) - np.array(noted["before"][name][2:])
-
-
-def _update(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    found = {}
-    for left, right in pairs:
-        own, theirs = updates(reports, "torch", step, left), updates(reports, "paddle", step, right)
-        size = np.abs(own).max()
-        norm = reports["torch"]["tensors"][step]["before"][left][0] / _count(reports, left) ** 0.5
-        if max(size, np.abs(theirs).max()) <= 1e-13 * norm:  # below the rounding of the parameter
+def _update(step: Step) -> Difference | None:
+    differ = {}
+    before = step.tensors("before")[0]
+    for names in step.pairs:
+        left = names[0]
+        torch, paddle = step.moved(names, "before", "after")
+        size = np.abs(torch).max()
+        norm = before[left][0] / step.count(left) ** 0.5
+        if max(size, np.abs(paddle).max()) <= 1e-13 * norm:  # below the rounding of the parameter
             continue
-        apart = float(np.abs(own - theirs).max() / size) if size else float("inf")
-        if apart > max(UPDATE, slack) + 1e-14 * norm / max(size, 1e-300):
-            found[left] = apart
-    if not found:
+        apart = float(np.abs(torch - paddle).max() / size) if size else float("inf")
+        if apart > max(UPDATE, step.slack) + 1e-14 * norm / max(size, 1e-300):
+            differ[left] = apart
+    if not differ:
         return None
-    first = next(iter(found))
-    return StepDifference(step, "update", first, found[first], others=tuple(found))
+    first = next(iter(differ))
+    return Difference(relative=differ[first], name=first, others=tuple(differ))
 
 
-def _running(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
+def _running(step: Step) -> Difference | None:
     """Compare what a step adds to the running statistics of normalization layers."""
-    tensors = {side: reports[side]["tensors"][step] for side in ("torch", "paddle")}
-    for left, right in reports["torch"]["buffer pairs"]:
-        old, moved = [], []
-        for side, name in (("torch", left), ("paddle", right)):
-            before, after = (tensors[side][kind][name] for kind in ("old buffers", "buffers"))
-            old.append(np.array(before[2:]))
-            moved.append(np.array(after[2:]) - old[-1])
-        if left.endswith("running_mean"):
-            bound, told = max(UPDATE, slack) * max(np.abs(moved[0]).max(), 1e-12), "mean"
-            apart = np.abs(moved[0] - moved[1]).max()
-        else:
+    for names in step.buffers:
+        torch, paddle = step.moved(names, "old buffers", "buffers")
+        size = np.abs(torch).max()
+        statistic, apart = "mean", np.abs(torch - paddle).max()
+        if not names[0].endswith("running_mean"):
             # PyTorch keeps the variance of a sample, c = n / (n - 1) times PaddlePaddle's: what is
             # added is m (c v - old) and m (v - old'), multiples of each other and of the old ones.
-            apart = _unexplained(moved[0], [moved[1], *old])
-            bound, told = max(UPDATE, slack) * max(np.abs(moved[0]).max(), 1e-12), "variance"
-        if apart > bound:
-            size = np.abs(moved[0]).max()
-            share = float(np.median(moved[1] / moved[0])) if size else float("inf")
-            words = f"{share:.6g} times as much of the batch's {told} goes in as in PyTorch"
-            return StepDifference(step, "running", left, float(apart / max(size, 1e-300)), words)
+            both = zip(step.tensors("old buffers"), names, strict=True)
+            old = [np.array(tensors[name][2:]) for tensors, name in both]
+            statistic, apart = "variance", _unexplained(torch, [paddle, *old])
+        if apart > max(UPDATE, step.slack) * max(size, 1e-12):
+            share = float(np.median(paddle / torch)) if size else float("inf")
+            problem = f"{share:.6g} times as much of the batch's {statistic} goes in as in PyTorch"
+            relative = float(apart / max(size, 1e-300))
+            return Difference(relative=relative, problem=problem, name=names[0])
     return None
 
 
@@ -250,34 +255,39 @@ def _unexplained(values: np.ndarray, causes: list[np.ndarray]) -> float:
     return float(np.abs(values - matrix @ shares).max())
 
 
-def _state(step, torch, paddle, reports, pairs, slack) -> StepDifference | None:
-    own, theirs = (reports[side]["tensors"][step]["state"] for side in ("torch", "paddle"))
-    for left, right in pairs:
-        roles = {key.partition(" ")[2] for key in own if key.startswith(left + " ")}
-        others = {key.partition(" ")[2] for key in theirs if key.startswith(right + " ")}
+def _state(step: Step) -> Difference | None:
+    torch, paddle = step.tensors("state")
+    for left, right in step.pairs:
+        roles = {key.partition(" ")[2] for key in torch if key.startswith(left + " ")}
+        others = {key.partition(" ")[2] for key in paddle if key.startswith(right + " ")}
         for role in sorted(roles & others):  # without momentum, torch keeps no velocity of 0
-            values = np.array(own[f"{left} {role}"]), np.array(theirs[f"{right} {role}"])
-            apart = fingerprints.relative(*values, _count(reports, left))
-            if apart > max(UPDATE, slack):
-                return StepDifference(step, "state", left, apart, f"the optimizer's {role}")
+            values = torch[f"{left} {role}"], paddle[f"{right} {role}"]
+            apart = fingerprints.relative(*values, step.count(left))
+            if apart > max(UPDATE, step.slack):
+                return Difference(relative=apart, problem=f"the optimizer's {role}", name=left)
     return None
 
 
-LOOKS = (*(_data, _mode, _weights, _forward, _loss, _gradient, _rate, _update, _state, _running),)
+LOOKS: dict[str, Callable[[Step], Difference | None]] = {  # in the order of a step
+    "data": _data,
+    "mode": _mode,
+    "weights": _weights,
+    "forward": _forward,
+    "loss": _loss,
+    "gradient": _gradient,
+    "lr": _rate,
+    "update": _update,
+    "state": _state,
+    "running": _running,
+}
 
 
 def largest(keys: Pairs, reports: Reports, kinds: tuple[str, ...]) -> float:
     """Return the largest relative difference of any tensor of these kinds, over all steps."""
-    pairs = parameter_pairs(keys, reports)
     most = 0.0
-    for step in range(min(len(report["rows"]) for report in reports.values())):
+    for step in steps(keys, reports):
         for kind in kinds:
-            own, theirs = (reports[side]["tensors"][step][kind] for side in ("torch", "paddle"))
-            for left, right in pairs:
-                if own.get(left) is None or theirs.get(right) is None:
-                    continue
-                values = np.array(own[left]), np.array(theirs[right])
-                most = max(most, fingerprints.relative(*values, _count(reports, left)))
+            most = max([most, *step.relative(kind).values()])
     return most
 
 
@@ -286,23 +296,28 @@ def losses(reports: dict[str, dict]) -> dict[str, list[float]]:
     return {side: [row["loss"] for row in report["rows"]] for side, report in reports.items()}
 
 
+def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
+    """Return the relative differences of two lists of losses by side, [steps]."""
+    count = min(map(len, pair.values()))
+    torch, paddle = (np.array(pair[side][:count]) for side in FRAMEWORKS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.abs(torch - paddle) / np.maximum(np.abs(torch), 1e-12)
+
+
 def loss_difference(reports: dict[str, dict]) -> float:
     """Return the largest relative difference of the losses."""
-    own, theirs = (np.array(losses(reports)[side]) for side in ("torch", "paddle"))
-    count = min(len(own), len(theirs))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        apart = np.abs(own[:count] - theirs[:count]) / np.maximum(np.abs(own[:count]), 1e-12)
-    return float(np.nanmax(apart, initial=0.0))
+    return float(np.nanmax(loss_differences(losses(reports)), initial=0.0))
 
 
 def parameter_pairs(keys: Pairs, reports: Reports) -> list[tuple[str, str]]:
     """Return partners among the parameters of two reports, in the order of the network."""
-    shapes = {side: report["shapes"] for side, report in reports.items()}
-    return [
-        (torch, paddle)
-        for torch, paddle in keys
-        if torch in shapes["torch"] and paddle in shapes["paddle"]
-    ]
+    return pairs_of("shapes", keys, reports)
+
+
+def pairs_of(what: str, keys: Pairs, reports: Reports) -> list[tuple[str, str]]:
+    """Return the partners that both reports have an entry `what` of."""
+    torch, paddle = (reports[side][what] for side in FRAMEWORKS)
+    return [(left, right) for left, right in keys if left in torch and right in paddle]
 
 
 def batches_differ(torch: dict[str, Any], paddle: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from portproof.core.findings import Difference
 from portproof.networks import layer_types
 from portproof.networks.pairing import Pairs
 
@@ -23,19 +24,12 @@ COARSE = {"Hardsigmoid": 2.0**-22}  # Paddle's slope is 0.1666667, not 1/6
 UNLIKE = 100.0  # times as much float32 rounding on one side: it computes in a coarser format
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How far two arrays are apart. `relative` is to the largest number of torch's array."""
-
-    largest: float
-    rms: float
-    relative: float
-    problem: str | None = None  # why they cannot be subtracted
-
-
 @dataclass
 class Row:
-    """One layer's call on both sides, or on one side where it has no counterpart."""
+    """One layer's call on both sides, or on one side where it has no counterpart.
+
+    A row of the table of all layers, those that are the same among them.
+    """
 
     torch: str | None  # path in the network
     paddle: str | None
@@ -53,19 +47,14 @@ class Row:
         return self.torch if self.torch is not None else self.paddle or ""
 
 
-def incomparable(problem: str) -> Difference:
-    """Return the difference of what cannot be subtracted."""
-    return Difference(float("inf"), float("inf"), float("inf"), problem)
-
-
 def compare(torch: np.ndarray, paddle: np.ndarray) -> Difference:
     """Compare two arrays strictly: same shape, same dtype, NaN and infinity in the same places."""
     if torch.shape != paddle.shape:
-        return incomparable(
-            f"shape {list(torch.shape)} in PyTorch, {list(paddle.shape)} in PaddlePaddle"
-        )
+        shapes = f"{list(torch.shape)} in PyTorch, {list(paddle.shape)} in PaddlePaddle"
+        return Difference(problem=f"shape {shapes}")
     if torch.dtype != paddle.dtype:
-        return incomparable(f"dtype {torch.dtype} in PyTorch, {paddle.dtype} in PaddlePaddle")
+        dtypes = f"{torch.dtype} in PyTorch, {paddle.dtype} in PaddlePaddle"
+        return Difference(problem=f"dtype {dtypes}")
     if torch.size == 0:
         return Difference(0.0, 0.0, 0.0)
     left, right = torch.astype(np.float64), paddle.astype(np.float64)
@@ -73,10 +62,9 @@ def compare(torch: np.ndarray, paddle: np.ndarray) -> Difference:
     odd = ~usable & ~np.isfinite(right)
     alike = np.array_equal(usable, np.isfinite(right))
     if not alike or not np.array_equal(left[odd], right[odd], equal_nan=True):
-        return incomparable(
-            f"NaN or infinity in unlike places: {np.count_nonzero(~usable)} numbers in PyTorch, "
-            f"{np.count_nonzero(~np.isfinite(right))} in PaddlePaddle"
-        )
+        counts = f"{np.count_nonzero(~usable)} numbers in PyTorch, "
+        counts += f"{np.count_nonzero(~np.isfinite(right))} in PaddlePaddle"
+        return Difference(problem=f"NaN or infinity in unlike places: {counts}")
     gaps = np.abs(left[usable] - right[usable])
     if gaps.size == 0:
         return Difference(0.0, 0.0, 0.0)
@@ -132,9 +120,8 @@ def _judge(
     counts = {side: {d: len(names) for d, names in own.items()} for side, own in files.items()}
     if counts["torch"] != counts["paddle"]:
         left, right = counts["torch"]["float64"], counts["paddle"]["float64"]
-        row.float64 = row.float32 = incomparable(
-            f"{left} tensors in PyTorch, {right} in PaddlePaddle"
-        )
+        problem = f"{left} tensors in PyTorch, {right} in PaddlePaddle"
+        row.float64 = row.float32 = Difference(problem=problem)
         row.verdict = "differs"
         return row
     row.float64 = row.float32 = Difference(0.0, 0.0, 0.0)

@@ -12,9 +12,9 @@ import numpy as np
 
 from portproof.core import weight_files
 from portproof.core.comparison import describe
-from portproof.core.findings import Cause
+from portproof.core.findings import Cause, Difference
 from portproof.core.needs import ask_about
-from portproof.core.step_compare import Evidence, StepDifference, batches_differ, parameter_pairs
+from portproof.core.step_compare import Evidence, batches_differ, parameter_pairs
 from portproof.networks import matching
 from portproof.networks.matching import Match, Network
 from portproof.system.errors import UserError
@@ -198,7 +198,7 @@ class TrainingPair:
         self,
         request: Request,
         reports: dict[str, dict],
-        difference: StepDifference,
+        difference: Difference,
         name_layer: Callable[["TrainingPair"], Cause | None],
     ) -> Evidence:
         """Return what a difference is diagnosed from."""

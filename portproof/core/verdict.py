@@ -7,10 +7,23 @@ from portproof.core.findings import Cause
 
 ALIGNED, DIVERGED, NOT_RUN, ERROR = "aligned", "diverged", "not run", "error"
 
-CHECKPOINTS = (
-    *("init", "forward", "data", "metric", "loss", "backward", "lr", "optimizer"),
-    *("train_data", "training", "resume", "distributed", "inference"),
-)
+# The checkpoints in their order, and what each compares.
+ABOUT = {
+    "init": "the distributions that weights are drawn from",
+    "forward": "the output of every layer, from the same weights and inputs",
+    "data": "what evaluation sees: pictures, labels, order, batches",
+    "metric": "loss and accuracy of given logits",
+    "loss": "the loss and its gradient at given logits",
+    "backward": "the gradients of one batch",
+    "lr": "the learning rate that the optimizer uses at each step",
+    "optimizer": "what the optimizer does with given gradients",
+    "train_data": "what training sees: order, crops, flips, labels, batches",
+    "training": "some steps of training, the same units dropped",
+    "resume": "a run that stopped within an epoch and went on, against one that did not stop",
+    "distributed": "two processes against one",
+    "inference": "the exported model against the live one",
+}
+CHECKPOINTS = tuple(ABOUT)
 
 
 @dataclass
@@ -36,6 +49,10 @@ class Verdict:
     why: str | None = None
     details: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def aligned(self) -> bool:
+        return self.verdict == ALIGNED
+
     def diverge(self, where: str, cause: str, fix: str) -> None:
         """Note a divergence; the first one that is noted stands."""
         if self.verdict == DIVERGED:
@@ -48,14 +65,6 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what goes into the JSON of a tool."""
-        found = {
-            "name": self.name,
-            "verdict": self.verdict,
-            "float64": self.float64,
-            "float32": self.float32,
-            "where": self.where,
-            "cause": self.cause,
-            "fix": self.fix,
-            "seconds": round(self.seconds, 3),
-        }
-        return found | ({"why": self.why} if self.why else {})
+        row = vars(self) | {"seconds": round(self.seconds, 3)}
+        left_out = ("details",) if self.why else ("details", "why")
+        return {name: value for name, value in row.items() if name not in left_out}

@@ -22,10 +22,7 @@ class Search:
     """Walks through the paired calls of one pass; each is judged on PyTorch's own numbers."""
 
     def __init__(
-        self,
-        comparison: Comparison,
-        one_pass: dict[str, Any],
-        known: list[Cause],
+        self, comparison: Comparison, one_pass: dict[str, Any], known: list[Cause]
     ) -> None:
         name = one_pass["name"]
         self.comparison = comparison
@@ -79,9 +76,16 @@ class Search:
     def _load(self, side: str, files: list[str]) -> list[np.ndarray]:
         return [np.load(self.comparison.folders[side] / file) for file in files]
 
+    def _name(self, place: int, side: str = "torch") -> str:
+        """Return what stands at a place in the calls of a side: a layer, or an end."""
+        if place < 0:
+            return "the input"
+        calls = self.calls[side]
+        return calls[place]["layer"] if place < len(calls) else "the output"
+
     def _line_of(self, side: str, place: int) -> str | None:
         calls = self.calls[side]
-        return calls[place]["line"] if place < len(calls) else None
+        return calls[place]["line"] if 0 <= place < len(calls) else None
 
     # -- one layer --
 
@@ -112,10 +116,8 @@ class Search:
         return [Cause(where, what, at(line, fix), line)]
 
     def _layer_cause(self, torch, paddle, own, theirs, problem) -> tuple[str, str]:
-        kind = {
-            "torch": layer_types.canonical_kind("torch", torch["kind"]),
-            "paddle": layer_types.canonical_kind("paddle", paddle["kind"]),
-        }
+        both = {"torch": torch, "paddle": paddle}
+        kind = {name: layer_types.canonical_kind(name, call["kind"]) for name, call in both.items()}
         side = self.comparison.changed
         right = "torch" if side == "paddle" else "paddle"
         if kind["torch"] != kind["paddle"]:
@@ -166,19 +168,18 @@ class Search:
         problem = _problem(own, theirs)
         if problem is None:
             return None
-        left = self.calls["torch"][before[0]]["layer"] if before[0] >= 0 else "the input"
-        right = self._name(after[0])
+        left, right = self._name(before[0]), self._name(after[0])
         side = self.comparison.changed
-        line = self._line_of(side, after[0] if side == "torch" else after[1])
-        line = line or (self._line_of(side, before[side == "paddle"]) if before[0] >= 0 else None)
+        number = FRAMEWORKS.index(side)
+        line = self._line_of(side, after[number]) or self._line_of(side, before[number])
         if self.known & {call["layer"] for call in self._between(before, after)}:
             return []  # told already
         cause = self._dropouts(before, after)
         cause = cause or self._unpaired(before, after, own, theirs, problem)
         if cause is not None:
-            where, what, fix, own_line = cause
-            line = own_line or line
-            return [Cause(where or right, what, at(line, fix), line)]
+            line = cause.line or line
+            where = cause.where or right
+            return [replace(cause, where=where, fix=at(line, cause.fix), line=line)]
         what = f"between {left} and {right}: {self._told(before, own, theirs) or problem}"
         fix = f"compare what the two networks do between {left} and {right}"
         return [Cause(right, what, at(line, fix, "in or just before"), line)]
@@ -194,11 +195,7 @@ class Search:
         if found:
             return f"what comes there in PaddlePaddle, set against PyTorch's, is {found}"
         found = _relation(theirs, own, "PaddlePaddle")
-        return (
-            f"what comes there in PyTorch, set against PaddlePaddle's, is {found}"
-            if found
-            else None
-        )
+        return found and f"what comes there in PyTorch, set against PaddlePaddle's, is {found}"
 
     def _sum(self, before: tuple[int, int], own: list, theirs: list) -> str | None:
         """Look for an earlier output that one side alone adds: a residual, lost or gained."""
@@ -216,8 +213,7 @@ class Search:
         side = next(side for side in FRAMEWORKS if self.runs[side]["error"])
         other = "paddle" if side == "torch" else "torch"
         error, stopped = self.runs[side]["error"], self.runs[side]["stopped"]
-        place = before[FRAMEWORKS.index(side)]
-        after = self.calls[side][place]["layer"] if place >= 0 else "the input"
+        after = self._name(before[FRAMEWORKS.index(side)], side)
         partners = self.comparison.match.layers
         partners = partners if side == "torch" else {p: t for t, p in partners.items()}
         layer = stopped and stopped["layer"]
@@ -242,7 +238,7 @@ class Search:
                 )
         return [Cause(where, text, f"mend the error of {NAMES[side]} first")]
 
-    def _dropouts(self, before, after) -> tuple[str, str, str, str | None] | None:
+    def _dropouts(self, before, after) -> Cause | None:
         """Compare the dropouts of a gap: those done by functions, and layers without partner."""
         found = {
             side: self._dropouts_within(side, before[n], after[n])
@@ -256,39 +252,33 @@ class Search:
             for side, dropouts in found.items():
                 active = [one for one in dropouts if one["training"] and one["p"]]
                 if active:
-                    what = (
-                        f"dropout in {NAMES[side]} before {place} acts in evaluation (train mode)"
-                    )
+                    what = f"dropout in {NAMES[side]} before {place} acts in evaluation"
                     fix = "give dropout training=self.training, and call eval() on the network"
-                    return layer, what, fix, active[0]["line"]
+                    return Cause(layer, f"{what} (train mode)", fix, active[0]["line"])
         odd = [one for one in right if one["mode"] != "upscale_in_train" and one["p"]]
         if odd:
             what = (
                 f"dropout before {place} has mode={odd[0]['mode']!r}: it scales by 1 - p in "
                 "evaluation, where PyTorch scales by 1 / (1 - p) in training"
             )
-            return layer, what, 'set mode="upscale_in_train"', odd[0]["line"]
+            return Cause(layer, what, 'set mode="upscale_in_train"', odd[0]["line"])
         rates = [
             [one["p"] for one in dropouts if one["p"] and one["training"]]
             for dropouts in (left, right)
         ]
         if rates[0] == rates[1] or not self.training:
             return None
-        what = (
-            f"dropout before {place}: {_rates(rates[0])} in PyTorch, "
-            f"{_rates(rates[1])} in PaddlePaddle"
-        )
+        words = [", ".join(f"p={rate:g}" for rate in own) or "none" for own in rates]
+        what = f"dropout before {place}: {words[0]} in PyTorch, {words[1]} in PaddlePaddle"
         side = self.comparison.changed
         wanted = rates[0] if side == "paddle" else rates[1]
-        verb = "make it" if all(rates) else "add" if wanted else "remove the"
-        fix = (
-            f"{verb} nn.Dropout({wanted[0]:g}) before {place}"
-            if wanted
-            else f"remove the dropout before {place}"
-        )
+        fix = f"remove the dropout before {place}"
+        if wanted:
+            verb = "make it" if all(rates) else "add"
+            fix = f"{verb} nn.Dropout({wanted[0]:g}) before {place}"
         own = next(iter(right if side == "paddle" else left), None)
         line = own and (self.comparison.line(side, own["layer"]) or own["line"])
-        return layer, what, fix, line
+        return Cause(layer, what, fix, line)
 
     def _dropouts_within(self, side: str, before: int, after: int) -> list[dict]:
         """Return the dropouts of a gap that no layer did, or a layer without partner."""
@@ -299,13 +289,7 @@ class Search:
             and not (one["layer"] is not None and one["calls"] == after)
         ]
 
-    def _name(self, place: int) -> str:
-        calls = self.calls["torch"]
-        return calls[place]["layer"] if place < len(calls) else "the output"
-
-    def _unpaired(
-        self, before, after, own, theirs, problem
-    ) -> tuple[str, str, str, str | None] | None:
+    def _unpaired(self, before, after, own, theirs, problem) -> Cause | None:
         """Name what the two sides do in a gap by functions, and by layers without partner.
 
         A function that stands for a layer, with other settings; or what one side alone does.
@@ -326,38 +310,38 @@ class Search:
                 alone.append(left or right)
                 continue
             mine = right if side == "paddle" else left
-            where = left.path or right.path
+            where = left.path or right.path or ""
             what = f"{left.text} in PyTorch, {right.text} in PaddlePaddle"
             what = left.text if left.text == right.text else what
             if left.kind != right.kind:
                 fix = f"use what corresponds to {(left if side == 'paddle' else right).text}"
-                return where, what, fix, mine.line
+                return Cause(where, what, fix, mine.line)
             pairs = settings.differing(left.settings, right.settings)
             if pairs:
                 words, fix = settings.explained(side, left.kind, pairs)
-                return where, f"{what}: {words}", fix, mine.line
+                return Cause(where, f"{what}: {words}", fix, mine.line)
         calls = self.calls["torch"][before[0] + 1 : after[0]]
         linear = self._linear(calls[-1], theirs) if calls else None
         if linear or not alone:  # the same is done, with other tensors
             step = (steps[side] or steps["torch"])[-1]
             told = linear or self._told(before, own, theirs) or problem
-            where = calls[-1]["layer"] if calls else None
+            where = calls[-1]["layer"] if calls else ""
             fix = "look at the weight, the bias and the input that it is given"
-            return where, f"{step.text} in {NAMES[side]}: {told}", fix, step.line
+            return Cause(where, f"{step.text} in {NAMES[side]}: {told}", fix, step.line)
         words = []
         for name in FRAMEWORKS:
             names = ", ".join(step.text for step in steps[name]) or "nothing of its kind"
             words.append(f"{NAMES[name]} runs {names}")
-        after_what = self.calls["torch"][before[0]]["layer"] if before[0] >= 0 else "the input"
-        what = f"between {after_what} and {self._name(after[0])}, {'; '.join(words)}"
+        what = f"between {self._name(before[0])} and {self._name(after[0])}, {'; '.join(words)}"
         told = self._told(before, own, theirs)
         what += f" ({told})" if told else ""
-        where = next((step.path for step in alone if step.path), None)
+        where = next((step.path for step in alone if step.path), "")
         line = next((step.line for step in alone if step in steps[side]), None)
         moved = self._moved(alone, before, after)
         if moved:
-            return where, f"{what}; {moved}: another order", "run them in the same order", line
-        return where, what, "run the same layers on both sides", line
+            what = f"{what}; {moved}: another order"
+            return Cause(where, what, "run them in the same order", line)
+        return Cause(where, what, "run the same layers on both sides", line)
 
     def _moved(self, alone: list[functional.Step], before, after) -> str | None:
         """Say where the other side runs, without partner, what stands alone in this gap."""
@@ -367,7 +351,7 @@ class Search:
             for place, call in enumerate(self.calls[side]):
                 elsewhere = place not in paired[side] and not before[n] < place < after[n]
                 if elsewhere and layer_types.canonical_kind(side, call["kind"]) in kinds_alone:
-                    previous = self.calls[side][place - 1]["layer"] if place else "the input"
+                    previous = self._name(place - 1, side)
                     return f"{NAMES[side]} runs {call['layer']} ({call['kind']}) after {previous}"
         return None
 
@@ -446,7 +430,3 @@ def _numbers(row: Row) -> str:
         found = row.float32
         return f"the same in float64, but {found.relative:.3g} apart in float32: a coarser format"
     return f"differs by {found.largest:.3g}, {found.relative:.3g} of the largest number"
-
-
-def _rates(rates: list[float]) -> str:
-    return ", ".join(f"p={rate:g}" for rate in rates) or "none"

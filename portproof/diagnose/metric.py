@@ -51,6 +51,7 @@ def known_metrics(case: Case, name: str) -> dict[str, float]:
     k = 5 if name == "val_top5" else 1
     strictly = 100 * ((logits >= score).sum(axis=1) <= k).mean()
     lucky = 100 * ((logits > score).sum(axis=1) < k).mean()
+    without_last = np.average(each[:-1], weights=sizes[:-1]) if len(each) > 1 else np.nan
     right, truth = case.truth[name], case.truth
     return {
         "as it should be": right,
@@ -58,9 +59,7 @@ def known_metrics(case: Case, name: str) -> dict[str, float]:
         "the mean of the batches' means: unequal batches count alike": float(np.mean(each)),
         "a fraction, and the mean of the batches' means": float(np.mean(each)) / 100,
         "the last batch alone": each[-1],
-        "the last batch left out": float(np.average(each[:-1], weights=sizes[:-1]))
-        if len(each) > 1
-        else np.nan,
+        "the last batch left out": without_last,
         "the sum, not divided by the number of samples": right * len(labels) / 100,
         "an error, not an accuracy": 100 - right,
         "top-1 in its place": truth["val_top1"],

@@ -43,10 +43,8 @@ def same(left: np.ndarray, right: np.ndarray) -> bool:
 
 
 def _other_shape(left: np.ndarray, right: np.ndarray) -> str | None:
-    if left.ndim == right.ndim <= 4:
-        for axes in itertools.permutations(range(left.ndim)):
-            if same(left.transpose(axes), right):
-                return f"the same numbers with the axes in the order {list(axes)}"
+    if turned := next(_axes(left, right), None):
+        return turned
     if left.size == right.size and same(left.reshape(right.shape), right):
         return f"the same numbers in the shape {list(right.shape)}, not {list(left.shape)}"
     return None
@@ -69,12 +67,15 @@ def _order(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
         if same(np.flip(left, axis), right):
             order = " (RGB against BGR)" if axis == 1 and left.shape[1] == 3 else ""
             yield f"the same numbers with the {names.get(axis, 'last axis')} reversed{order}"
-    for axes in itertools.permutations(range(left.ndim)) if left.ndim <= 4 else ():
-        turned = left.transpose(axes)
-        if turned.shape == right.shape and same(turned, right):
-            yield f"the same numbers with the axes in the order {list(axes)}"
+    yield from _axes(left, right)
     if same(np.sort(left, axis=None), np.sort(right, axis=None)):
         yield "the same numbers in another order (a flatten, reshape or transpose goes otherwise)"
+
+
+def _axes(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    for axes in itertools.permutations(range(left.ndim)) if left.ndim == right.ndim <= 4 else ():
+        if same(left.transpose(axes), right):
+            yield f"the same numbers with the axes in the order {list(axes)}"
 
 
 def _clipping(left: np.ndarray, right: np.ndarray) -> Iterator[str]:

@@ -12,9 +12,8 @@ STEPPED = (r"scheduler\.step|\.step\(\)",)
 
 def cause(words: str, fix: str, patterns: tuple[str, ...]) -> Cause:
     """Return a cause whose line is looked for where the schedule is made or stepped."""
-    return Cause(
-        "", words, fix, patterns=patterns, event="backward" if patterns == STEPPED else "schedule"
-    )
+    event = "backward" if patterns == STEPPED else "schedule"
+    return Cause("", words, fix, patterns=patterns, event=event)
 
 
 def explain_group(name: str, rate: float) -> Cause:
@@ -61,12 +60,8 @@ def explain(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> Cause
         moved = torch[shift:] if shift > 0 else torch[:shift]
         against = paddle[:-shift] if shift > 0 else paddle[-shift:]
         if np.allclose(moved, against, rtol=1e-6):
-            early = "early" if shift > 0 else "late"
-            return cause(
-                f"the schedule is one step {early}",
-                "step it once, after the optimizer's step",
-                STEPPED,
-            )
+            words = f"the schedule is one step {'early' if shift > 0 else 'late'}"
+            return cause(words, "step it once, after the optimizer's step", STEPPED)
     return explain_changes(torch, paddle)
 
 
@@ -76,15 +71,10 @@ def explain_changes(torch: np.ndarray, paddle: np.ndarray) -> Cause:
         np.flatnonzero(np.abs(np.diff(a)) > 1e-9 * np.abs(a[:-1])) + 1 for a in (torch, paddle)
     ]
     if len(changes[0]) and len(changes[1]) and not np.array_equal(*changes):
-        words = f"it changes at steps {changes[0][:4].tolist()} in PyTorch, "
-        words += (
-            f"{changes[1][:4].tolist()} in PaddlePaddle: the step size of the schedule, counted "
-        )
-        return cause(
-            words + "in epochs or in steps, or when it is stepped",
-            "use the same step size",
-            SCHEDULE,
-        )
+        steps = [own[:4].tolist() for own in changes]
+        words = f"it changes at steps {steps[0]} in PyTorch, {steps[1]} in PaddlePaddle: the step "
+        words += "size of the schedule, counted in epochs or in steps, or when it is stepped"
+        return cause(words, "use the same step size", SCHEDULE)
     if len(changes[0]) and np.array_equal(*changes):
         at = int(changes[0][0])
         with np.errstate(divide="ignore"):  # a warm-up may begin at 0

@@ -1,11 +1,12 @@
 """Say what a difference between two recorded trainings means: the cause, and the line to change."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from portproof.core.findings import Cause
-from portproof.core.step_compare import Evidence, StepDifference, load
+from portproof.core.findings import Cause, Difference
+from portproof.core.step_compare import Evidence, load
 from portproof.diagnose import relations, source_lines, updates
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
@@ -26,7 +27,7 @@ def explain(evidence: Evidence, note: str = "") -> Cause:
     if difference.what == "forward":
         return explain_forward(evidence)
     if difference.what == "data":
-        return Cause(f"batch, {where}", f"data: {difference.message}", DATA_FIX)
+        return Cause(f"batch, {where}", f"data: {difference.problem}", DATA_FIX)
     return located(evidence, OTHERS[difference.what](difference, where), "")
 
 
@@ -43,67 +44,66 @@ def explain_forward(evidence: Evidence) -> Cause:
     """Say at which layer the forward passes differ."""
     difference = evidence.difference
     seen = f"the logits differ by {difference.relative:.3g} of the largest, from the same weights"
-    seen += f" ({difference.message})" if difference.message else ""
+    seen += f" ({difference.problem})" if difference.problem else ""
     layer = evidence.name_layer()
     if layer is None:
         what = "compare what the training makes of the network's input and output"
-        same = Cause("logits", "the networks by themselves are the same", what)
-        layer = located(evidence, by(same, "forward", r"model\(|network\("), "")
+        same = "the networks by themselves are the same"
+        calls = (r"model\(|network\(",)
+        cause = Cause("logits", same, what, patterns=calls, event="forward")
+        layer = located(evidence, cause, "")
     where = f"{layer.where}, step {difference.step + 1}, forward"
     return Cause(where, f"{layer.cause}; {seen}", layer.fix)
-
-
-def by(cause: Cause, event: str, *patterns: str) -> Cause:
-    """Return a cause whose line is looked for by these patterns, near an event first."""
-    return Cause(cause.where, cause.cause, cause.fix, patterns=patterns, event=event)
 
 
 # ---- what is neither a gradient nor an update ----
 
 
-def explain_loss(difference: StepDifference, where: str) -> Cause:
+def explain_loss(difference: Difference, where: str) -> Cause:
     """Say that another loss comes from the same logits."""
-    cause = f"the loss differs from the same logits: {difference.message}"
+    cause = f"the loss differs from the same logits: {difference.problem}"
     what = "take the same loss (align.py --only loss names it)"
-    patterns = r"CrossEntropy|cross_entropy|criterion"
-    return by(Cause(f"loss, {where}", cause, what), "loss", patterns)
+    patterns = (r"CrossEntropy|cross_entropy|criterion",)
+    return Cause(f"loss, {where}", cause, what, patterns=patterns, event="loss")
 
 
-def explain_weights(difference: StepDifference, where: str) -> Cause:
+def explain_weights(difference: Difference, where: str) -> Cause:
     """Say that the weights differ before a step."""
     if difference.step:
         what = "change no parameter but by the optimizer's step"
-        cause = Cause(where, f"{difference.name}: {difference.message}", what)
-        return by(cause, "forward", r"set_value|copy_\(|\.data\b|no_grad")
-    message = difference.message or "other numbers"
+        cause = f"{difference.name}: {difference.problem}"
+        patterns = (r"set_value|copy_\(|\.data\b|no_grad",)
+        return Cause(where, cause, what, patterns=patterns, event="forward")
+    message = difference.problem or "other numbers"
     seen = f"{difference.name} is not the same before the first step: {message}"
-    cause = Cause(where, seen, "load the weights as they are")
-    return by(cause, "load", r"load_weights|set_state_dict|load_state_dict")
+    patterns = (r"load_weights|set_state_dict|load_state_dict",)
+    return Cause(where, seen, "load the weights as they are", patterns=patterns, event="load")
 
 
-def explain_running(difference: StepDifference, where: str) -> Cause:
+def explain_running(difference: Difference, where: str) -> Cause:
     """Say that the running statistics of a normalization take in another share of the batch's."""
     layer, _, buffer = difference.name.rpartition(".")
-    seen = f"{buffer} of {layer}: {difference.message} (momentum)"
+    seen = f"{buffer} of {layer}: {difference.problem} (momentum)"
     what = "Paddle's momentum is 1 minus PyTorch's: 0.9 where PyTorch has 0.1"
-    cause = Cause(f"{layer}, step {difference.step + 1}", seen, what)
-    return by(cause, "network", r"BatchNorm.*momentum")
+    where = f"{layer}, step {difference.step + 1}"
+    return Cause(where, seen, what, patterns=(r"BatchNorm.*momentum",), event="network")
 
 
-def explain_rate(difference: StepDifference, where: str) -> Cause:
+def explain_rate(difference: Difference, where: str) -> Cause:
     """Say that the optimizers report other rates."""
     what = "use the same schedule (align.py --only lr tells them apart)"
-    cause = Cause(f"learning rate, {where}", difference.message, what)
-    return by(cause, "schedule", r"scheduler\s*=|StepDecay|StepLR|Cosine")
+    where, patterns = f"learning rate, {where}", (r"scheduler\s*=|StepDecay|StepLR|Cosine",)
+    return Cause(where, difference.problem, what, patterns=patterns, event="schedule")
 
 
-def explain_mode(difference: StepDifference, where: str) -> Cause:
+def explain_mode(difference: Difference, where: str) -> Cause:
     """Say that one side trains in evaluation mode."""
     what = "call model.train() before training, and eval() before evaluation"
-    return by(Cause(where, difference.message, what), "forward", r"\.eval\(\)|\.train\(")
+    patterns = (r"\.eval\(\)|\.train\(",)
+    return Cause(where, difference.problem, what, patterns=patterns, event="forward")
 
 
-OTHERS: dict[str, Callable[[StepDifference, str], Cause]] = {
+OTHERS: dict[str, Callable[[Difference, str], Cause]] = {
     "loss": explain_loss,
     "weights": explain_weights,
     "running": explain_running,
@@ -126,21 +126,23 @@ def explain_gradient(evidence: Evidence) -> Cause:
     paddle = np.array(tensors["paddle"][difference.step]["gradient"][partner])
     factor = paddle[2] / torch[2] if torch[2] else np.nan
     if np.allclose(paddle[2:], factor * torch[2:], rtol=1e-6, atol=0):
-        cause = Cause(
+        return Cause(
             difference.name,
             f"the gradient of {difference.name} is {factor:.6g} times PyTorch's, and so is what "
             "comes after it (backwards)",
             "look for a factor in the loss, a summed loss, gradient clipping or an accumulation",
+            patterns=("clip", r"backward\(", r"criterion\("),
+            event="backward",
         )
-        return by(cause, "backward", r"clip", r"backward\(", r"criterion\(")
     layer = difference.name.rpartition(".")[0]
-    cause = Cause(
+    return Cause(
         difference.name,
         f"the gradient of {difference.name} differs by {difference.relative:.3g} of itself"
         f"{in_full(evidence, partner)}, and none that is computed before it (backwards) does",
         f"compare what {layer} and the layers right after it do in the backward pass",
+        patterns=(CUT, "register_hook|PyLayer|clip"),
+        event="network",
     )
-    return by(cause, "network", CUT, r"register_hook|PyLayer|clip")
 
 
 def without_gradient(evidence: Evidence) -> Cause | None:
@@ -157,14 +159,15 @@ def without_gradient(evidence: Evidence) -> Cause | None:
         if len(none[side]) > len(none[other]):
             names = none[side]
             few = f" and {len(names) - 1} more" if names[1:] else ""
-            cause = Cause(
+            return Cause(
                 names[-1],
                 f"{names[-1]}{few} have no gradient in {NAMES[side]}: the layer is frozen, or the "
                 "graph is cut behind it",
                 "let the gradient through: look for stop_gradient, detach() and no_grad() in the "
                 "network's forward and where its parameters are set up",
+                patterns=(CUT,),
+                event="network",
             )
-            return by(cause, "network", CUT)
     return None
 
 
@@ -210,8 +213,7 @@ def explain_update(evidence: Evidence) -> Cause:
     names = {"torch": difference.name, "paddle": dict(evidence.pairs)[difference.name]}
     cause = updates.explain(again, names, step)
     group = describe_group(difference.others, [torch for torch, _ in evidence.pairs])
-    words = cause.cause + (f" ({group})" if group else "")
-    return by(Cause(cause.where, words, cause.fix), cause.event, *cause.patterns)
+    return replace(cause, cause=f"{cause.cause} ({group})") if group else cause
 
 
 def describe_group(names: tuple[str, ...], all_names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """What an optimizer did to a parameter, worked out from the numbers: rate, momentum, decay."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -49,14 +50,8 @@ class Adaptive:
     residual: float
 
 
-def cause_of(
-    name: str, cause: str, fix: str, patterns: tuple[str, ...], event: str = "optimizer"
-) -> Cause:
-    """Return what is wrong with the update of a parameter; its line is near an event."""
-    return Cause(name, cause, fix, patterns=patterns, event=event)
-
-
 OPTIMIZER = r"\b(Momentum|SGD|Adam\w*|RMSProp|RMSprop|Adagrad|Lars\w*)\("  # is made
+EPSILON = r"\bepsilon\b|\beps\b"
 SQUARES = {"mean_square": "RMSProp", "moment2": "Adam"}
 
 
@@ -86,17 +81,22 @@ def explain(reports: dict[str, dict], names: dict[str, str], step: int) -> Cause
     rules = {side: fit(reports[side], step, name) for side, name in names.items()}
     adaptive = {side: fit_adaptive(reports[side], name) for side, name in names.items()}
     if None not in adaptive.values() and all(rule.moves for rule in rules.values()):
-        return _explain_adaptive(adaptive, names["torch"])
-    return _explain_rules(rules, names["torch"])
+        cause = _explain_adaptive(adaptive, names["torch"])
+    else:
+        cause = _explain_rules(rules, names["torch"])
+    patterns = (*cause.patterns, OPTIMIZER)
+    return replace(cause, patterns=patterns, event=cause.event or "optimizer")
+
+
+def _read(report: dict, step: int, kind: str, key: str) -> np.ndarray:
+    """Return some elements of a tensor that was written in full, [n], float64."""
+    flat = load(report, f"{step}-{kind}-{key}.npy").reshape(-1).astype(np.float64)
+    return flat[:: -(-flat.size // MOST)]
 
 
 def fit(report: dict, step: int, name: str) -> Rule:
     """Fit the update of one parameter at one step, of which the tensors were written in full."""
-
-    def read(number: int, kind: str, key: str) -> np.ndarray:
-        flat = load(report, f"{number}-{kind}-{key}.npy").reshape(-1).astype(np.float64)
-        return flat[:: -(-flat.size // MOST)]
-
+    read = partial(_read, report)
     before, after = read(step, "before", name), read(step, "after", name)
     noted = report["tensors"][step]
     has_gradient = noted["gradient"].get(name) is not None
@@ -124,11 +124,7 @@ def fit_adaptive(report: dict, name: str) -> Adaptive | None:
     role = next((role for role in SQUARES if f"{name} {role}" in states), None)
     if role is None:
         return None
-
-    def read(kind: str, key: str) -> np.ndarray:
-        flat = load(report, f"0-{kind}-{key}.npy").reshape(-1).astype(np.float64)
-        return flat[:: -(-flat.size // MOST)]
-
+    read = partial(_read, report, 0)
     before, gradient = read("before", name), read("gradient", name)
     square, update = read("state", f"{name} {role}"), before - read("after", name)
     # The first mean square is (1 - rho) (gradient + decay * p)^2.
@@ -157,12 +153,7 @@ def fit_adaptive(report: dict, name: str) -> Adaptive | None:
 
 def _explain_adaptive(found: dict[str, Adaptive], name: str) -> Cause:
     torch, paddle = found["torch"], found["paddle"]
-
-    def words(what: str, left, right, option: str) -> Cause:
-        left, right = (f"{one:.6g}" if isinstance(one, float) else one for one in (left, right))
-        cause = f"{what} of {name}: {left} in PyTorch, {right} in PaddlePaddle ({torch.kind})"
-        return cause_of(name, cause, f"give both optimizers the same {what}", (option, OPTIMIZER))
-
+    words = partial(_words, name=name, kind=f" ({torch.kind})")
     if torch.kind != paddle.kind:
         return words("optimizer", torch.kind, paddle.kind, OPTIMIZER)
     if _differ(torch.rho, paddle.rho):
@@ -178,20 +169,17 @@ def _explain_adaptive(found: dict[str, Adaptive], name: str) -> Cause:
             for one in (torch, paddle)
         ]
         cause = f"place of epsilon in the update of {name}: {places[0]} in PyTorch, {places[1]} in "
-        cause += (
-            f"PaddlePaddle ({torch.kind}; epsilon {torch.epsilon:.3g} and {paddle.epsilon:.3g})"
-        )
+        cause += f"PaddlePaddle ({torch.kind}; "
+        cause += f"epsilon {torch.epsilon:.3g} and {paddle.epsilon:.3g})"
         fix = "write the update out, or make epsilon so small that its place does not count"
-        return cause_of(name, cause, fix, (r"\bepsilon\b|\beps\b", OPTIMIZER))
+        return Cause(name, cause, fix, patterns=(EPSILON,))
     if abs(torch.epsilon - paddle.epsilon) > 0.01 * max(abs(torch.epsilon), abs(paddle.epsilon)):
         epsilons = float(f"{torch.epsilon:.2g}"), float(f"{paddle.epsilon:.2g}")
-        return words("epsilon", *epsilons, r"\bepsilon\b|\beps\b")
+        return words("epsilon", *epsilons, EPSILON)
     if _differ(torch.rate, paddle.rate):
         return words("learning rate", torch.rate, paddle.rate, r"\blr\b|learning_rate")
     cause = f"the update of {name} by {torch.kind} differs, by less than rho, epsilon or decay do"
-    return cause_of(
-        name, cause, "compare the optimizers' arguments: momentum, centered, betas", (OPTIMIZER,)
-    )
+    return Cause(name, cause, "compare the optimizers' arguments: momentum, centered, betas")
 
 
 def _solve(causes: np.ndarray, effect: np.ndarray) -> tuple[np.ndarray, float]:
@@ -214,62 +202,56 @@ def _explain_rules(rules: dict[str, Rule], name: str) -> Cause:
     torch, paddle = rules["torch"], rules["paddle"]
     for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
         if not rule.moves and other.moves:
-            return cause_of(
+            return Cause(
                 name,
                 f"{name} does not move in {NAMES[side]}: it is frozen, or not among the parameters "
                 "that the optimizer was given",
                 "give the optimizer all of model.parameters(), and freeze nothing",
-                (r"parameters", OPTIMIZER),
+                patterns=("parameters",),
             )
     for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
         if rule.residual > FITS >= other.residual:
-            return cause_of(
+            return Cause(
                 name,
                 f"{NAMES[side]}'s update of {name} is not that of momentum SGD: "
                 f"{rule.residual:.0%} of it comes from neither gradient, velocity nor decay (Adam, "
                 "RMSProp or another optimizer)",
                 "use the same optimizer: SGD with momentum is paddle.optimizer.Momentum",
-                (OPTIMIZER,),
             )
     if _differ(torch.momentum, paddle.momentum) or _kept_differs(torch, paddle, 0):
         left, right = _momentum(torch), _momentum(paddle)
         if _is_nesterov(torch) != _is_nesterov(paddle):
             values = _is_nesterov(torch), _is_nesterov(paddle)
-            return _words("Nesterov's momentum", *values, name, "nesterov")
+            return _words("Nesterov's momentum", *values, "nesterov", name)
         if _differ(left, right):
-            return _words("momentum", left, right, name, r"\bmomentum\b")
+            return _words("momentum", left, right, r"\bmomentum\b", name)
     if _kept_differs(torch, paddle, 1):
         return _explain_share(torch, paddle, name)
     decays = torch.decay, paddle.decay
     if all(decays) and _is_decoupled(torch) != _is_decoupled(paddle):
         coupled = "PaddlePaddle" if _is_decoupled(torch) else "PyTorch"
-        return cause_of(
+        return Cause(
             name,
             f"weight decay of {name} goes through the velocity in {coupled} alone: the other has "
             "decoupled decay, as AdamW",
             "let the optimizer add the decay to the gradient (L2), as Momentum does",
-            patterns=(r"\* \(1 - |set_value", "decay", OPTIMIZER),
+            patterns=(r"\* \(1 - |set_value", "decay"),
             event="update",
         )
     if _differ(*decays):
-        option = r"weight_decay|L[12]Decay|regulariz"
-        return _words("weight decay", *decays, name, option)
+        return _words("weight decay", *decays, r"weight_decay|L[12]Decay|regulariz", name)
     if _differ(torch.rate, paddle.rate):
         if _differ(torch.reported, paddle.reported):
-            return _words("learning rate", torch.rate, paddle.rate, name, r"\blr\b")
+            return _words("learning rate", torch.rate, paddle.rate, r"\blr\b", name)
         cause = f"learning rate of {name}: {torch.rate:.6g} is used in PyTorch, {paddle.rate:.6g} "
         cause += f"in PaddlePaddle, though both report {torch.reported:.6g}"
         fix = "look at the learning rate of this parameter (its group, or ParamAttr), and at what "
         fix += "scales its gradient"
         if not _differ(paddle.rate, torch.rate * paddle.reported):
             fix = "a Paddle group's learning_rate multiplies the optimizer's: divide it by that"
-        return cause_of(name, cause, fix, ("learning_rate", "optimize_attr", OPTIMIZER))
-    return cause_of(
-        name,
-        f"the update of {name} differs, by less than rate, momentum or decay explain",
-        "compare the optimizers' arguments: epsilon, dampening, clipping",
-        (OPTIMIZER,),
-    )
+        return Cause(name, cause, fix, patterns=("learning_rate", "optimize_attr"))
+    cause = f"the update of {name} differs, by less than rate, momentum or decay explain"
+    return Cause(name, cause, "compare the optimizers' arguments: epsilon, dampening, clipping")
 
 
 def _explain_share(torch: Rule, paddle: Rule, name: str) -> Cause:
@@ -283,15 +265,11 @@ def _explain_share(torch: Rule, paddle: Rule, name: str) -> Cause:
     told += f"{shares[1]:.6g} times in PaddlePaddle"
     with_decay = decays[0] and not _differ(decays[1] / decays[0], shares[1] / shares[0])
     if with_decay:
-        return cause_of(
-            name, f"dampening: {told}", "give both no dampening", ("dampening", OPTIMIZER)
-        )
-    return cause_of(
-        name,
-        f"{told}, and the decay in full: the gradient is clipped or scaled within the optimizer",
-        "give both optimizers the same clipping (grad_clip) and scale",
-        ("clip", "scale", OPTIMIZER),
-    )
+        fix = "give both no dampening"
+        return Cause(name, f"dampening: {told}", fix, patterns=("dampening",))
+    told += ", and the decay in full: the gradient is clipped or scaled within the optimizer"
+    fix = "give both optimizers the same clipping (grad_clip) and scale"
+    return Cause(name, told, fix, patterns=("clip", "scale"))
 
 
 def _differ(left: float, right: float) -> bool:
@@ -319,11 +297,11 @@ def _is_nesterov(rule: Rule) -> bool:
     return bool(momentum) and not _differ(rule.rate, rule.reported * (1 + momentum))
 
 
-def _words(what: str, left, right, name: str, option: str) -> Cause:
-    values = [f"{v:.6g}" if isinstance(v, float) else ("on" if v else "off") for v in (left, right)]
-    return cause_of(
-        name,
-        f"{what} of {name}: {values[0]} in PyTorch, {values[1]} in PaddlePaddle",
-        f"give both optimizers the same {what}",
-        (option, OPTIMIZER),
+def _words(what: str, left, right, option: str, name: str, kind: str = "") -> Cause:
+    """Say that an option of the optimizers, numbers, words or switches, is not the same."""
+    left, right = (
+        f"{value:.6g}" if isinstance(value, float) else {True: "on", False: "off"}.get(value, value)
+        for value in (left, right)
     )
+    cause = f"{what} of {name}: {left} in PyTorch, {right} in PaddlePaddle{kind}"
+    return Cause(name, cause, f"give both optimizers the same {what}", patterns=(option,))

@@ -1,6 +1,5 @@
 """What is wrong with weights: in a file, between two networks, or in how a port loads them."""
 
-import hashlib
 import itertools
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from portproof.core.comparison import Comparison
 from portproof.core.findings import Cause
 from portproof.diagnose import relations
+from portproof.files.state import digest, digests
 from portproof.networks import layer_types
 from portproof.networks.matching import Key, Match, Network
 from portproof.system.frameworks import FRAMEWORKS, NAMES
@@ -39,7 +39,7 @@ def unmatched(match: Match, networks: dict[str, Network]) -> list[Cause]:
             partner = partners.get(path)
             if side == "paddle" and partner in {cause.where for cause in causes}:
                 continue  # told from torch's side already
-            theirs = _keys(networks[other], partner) if partner is not None else []
+            theirs = networks[other].weighted().get(partner, [])
             causes.append(_alone(side, other, alone, theirs))
     return causes + _shared(match, networks)
 
@@ -48,8 +48,10 @@ def _is_free(key: Key) -> bool:
     return key.role == layer_types.COUNTER or key.tied is not None
 
 
-def _keys(network: Network, path: str) -> list[Key]:
-    return network.weighted().get(path, [])
+def _of_keys(keys: list[str], network: Network, text: str, fix: str) -> Cause:
+    """Return a mistake in the tensors of some layers as one cause."""
+    layers = list(dict.fromkeys(network.keys[key].layer or key for key in keys))
+    return Cause(layers[0], text, fix, also=layers[1:])
 
 
 def _alone(side: str, other: str, keys: list[Key], theirs: list[Key]) -> Cause:
@@ -142,12 +144,11 @@ def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
     start = _other_start(missing, unknown)
     if start:
         own, other = start
-        layers = list(dict.fromkeys(network.keys[key].layer or key for key in missing))
         text = f"every key of {path.name} starts with {other!r}, which {name}'s network has not"
         if own:
             text = f"{path.name} has {other!r} at the start of keys, {name}'s network has {own!r}"
         fix = f"write {own!r} in its place" if own else f"take {other!r} away from the keys"
-        return [Cause(layers[0], text, fix, also=layers[1:])]
+        return [_of_keys(missing, network, text, fix)]
     causes = []
     groups: dict[str, list[str]] = {}  # the same mistake in many layers is one cause
     for key in missing:
@@ -158,9 +159,8 @@ def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
         because = f"; the file has {twin} in its place: not renamed" if twin else ""
         fix = f"rename {twin} to {keys[0]}" if twin else f"put {keys[0]} into the file"
         text = f"{listed(keys)} not in {path.name}{because}, so {name}'s layer keeps its start"
-        layers = list(dict.fromkeys(network.keys[key].layer or key for key in keys))
         fix += f", and {len(keys) - 1} more like it" if keys[1:] else ""
-        causes.append(Cause(layers[0], text, f"{fix}; check what loading returns", also=layers[1:]))
+        causes.append(_of_keys(keys, network, text, f"{fix}; check what loading returns"))
     taken = {_renamed(network.keys[key], unknown) for key in missing}
     left = [key for key in unknown if key not in taken]
     if left:
@@ -232,7 +232,6 @@ def unequal(
         groups.setdefault(_difference(torch_key, differ, networks["torch"]), []).append(torch_key)
     causes = []
     for (text, fix), keys in groups.items():
-        layers = list(dict.fromkeys(networks["torch"].keys[key].layer or key for key in keys))
         named = [
             key if key == match.keys[key] else f"{match.keys[key]} (PyTorch's {key})"
             for key in keys
@@ -240,7 +239,7 @@ def unequal(
         largest = max(float(np.nanmax(np.abs(np.subtract(*differ[key])))) for key in keys)
         text = f"{listed(named)} {text} in PaddlePaddle's file"
         text += f": they differ by up to {largest:.3g}" if largest else ""
-        causes.append(Cause(layers[0], text, fix, also=layers[1:]))
+        causes.append(_of_keys(keys, networks["torch"], text, fix))
     return causes
 
 
@@ -283,7 +282,7 @@ def loading(comparison: Comparison) -> list[Cause]:
             causes.append(_load_error(error, where, network))
             continue
         held = native(network, comparison.held[side])
-        right = {key: digest(array) for key, array in held.items()}
+        right = digests(held)
         loaded = report["loaded"]
         shared = {key.key for key in network.keys.values() if key.tied}
         shared |= {network.keys[key].tied for key in shared}
@@ -300,11 +299,9 @@ def loading(comparison: Comparison) -> list[Cause]:
                 mistake = _mistake(held[key], loaded.get(key))
             groups.setdefault(mistake, []).append(key)
         for (text, fix), keys in groups.items():
-            layers = list(dict.fromkeys(network.keys[key].layer or key for key in keys))
             if len(keys) == len(right) and fix == _LOST[1]:
                 text = "not loaded, none of them: no key is the network's (a prefix, or renamed?)"
-            text = f"{listed(keys)} {text}"
-            causes.append(Cause(layers[0], text, f"{where}: {fix}", also=layers[1:]))
+            causes.append(_of_keys(keys, network, f"{listed(keys)} {text}", f"{where}: {fix}"))
     return causes
 
 
@@ -328,11 +325,6 @@ def _mistake(array: np.ndarray, loaded: str | None) -> tuple[str, str]:
         if digest(array.transpose(axes)) == loaded:
             return f"loaded with its axes in the order {list(axes)}", "load it as it is"
     return _LOST
-
-
-def digest(array: np.ndarray) -> str:
-    """Return the SHA-256 of an array's bytes, as a worker tells it of what is loaded."""
-    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
 
 
 def _load_error(error: str, where: str, network: Network) -> Cause:

@@ -125,9 +125,11 @@ def transposed(matrix: np.ndarray) -> np.ndarray:
     return found
 
 
+def digest(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array's bytes."""
+    return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()
+
+
 def digests(weights: dict[str, np.ndarray]) -> dict[str, str]:
     """Return the SHA-256 of the bytes of each array."""
-    return {
-        name: hashlib.sha256(np.ascontiguousarray(value)).hexdigest()
-        for name, value in weights.items()
-    }
+    return {name: digest(array) for name, array in weights.items()}

@@ -23,10 +23,7 @@ _TORCH_KINDS = {"SyncBatchNorm": "BatchNorm2d", "NonDynamicallyQuantizableLinear
 LINEAR_ROLES = {"weight", "weight_orig", "weight_v"}
 
 # Paddle's name of a layer's tensor -> torch's.
-_PADDLE_ROLES = {
-    "_mean": "running_mean",
-    "_variance": "running_var",
-}
+_PADDLE_ROLES = {"_mean": "running_mean", "_variance": "running_var"}
 COUNTER = "num_batches_tracked"  # of torch's batch normalization; Paddle has no such tensor
 
 # Paddle's name of a setting -> torch's.
@@ -60,36 +57,15 @@ _SETTINGS = {  # by kind, those that change the result of a layer; the rest are 
     "Pad": ("padding", "value"),
     "Flatten": ("start_dim", "end_dim"),
 }
-_SPATIAL = {  # a number for each axis
-    "kernel_size",
-    "stride",
-    "padding",
-    "dilation",
-    "output_size",
-    "output_padding",
-}
+# A number for each axis.
+_SPATIAL = {"kernel_size", "stride", "padding", "dilation", "output_size", "output_padding"}
 _DEFAULTS = {"groups": 1, "dilation": 1, "padding_mode": "zeros", "mode": "upscale_in_train"}
 
-ACTIVATIONS = {
-    "ReLU",
-    "ReLU6",
-    "LeakyReLU",
-    "PReLU",
-    "ELU",
-    "CELU",
-    "SELU",
-    "GELU",
-    "SiLU",
-    "Mish",
-    "Tanh",
-    "Hardswish",
-    "Hardsigmoid",
-    "Hardtanh",
-    "Sigmoid",
-    "Softplus",
-    "Softsign",
-    "LogSigmoid",
-}
+_ACTIVATIONS = """
+    ReLU ReLU6 LeakyReLU PReLU ELU CELU SELU GELU SiLU Mish Tanh Hardswish Hardsigmoid Hardtanh
+    Sigmoid Softplus Softsign LogSigmoid
+"""
+ACTIVATIONS = set(_ACTIVATIONS.split())
 # Layers that give what they give whatever the axes of their input.
 AXIS_FREE = {"Dropout", "Flatten", "Identity"} | ACTIVATIONS
 
@@ -115,10 +91,8 @@ def spell(framework: str, name: str, value: Any) -> str:
             return f"exclusive={not value}"
         if name == "momentum" and value is not None:
             return f"momentum={round(1 - value, 12):g}"
-        own = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items()}
-        name = (
-            "epsilon" if name == "eps" else name if name == "kernel_size" else own.get(name, name)
-        )
+        own = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items() if paddle != "ksize"}
+        name = own.get(name, name)
     if isinstance(value, list) and value and all(item == value[0] for item in value):
         value = value[0]
     return f"{name}={value!r}"

@@ -149,7 +149,7 @@ def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, found
     rest_left = [path for path in left if path not in found.layers]
     rest_right = [path for path in right if path not in found.layers.values()]
     if not torch.order or not paddle.order:
-        _pair_same_names(left, right, rest_left, rest_right, found)
+        _pair_same_names(rest_left, rest_right, found)
         for side in (torch, paddle):
             if side.error and found.unpaired["torch"] and found.unpaired["paddle"]:
                 found.troubles.append(
@@ -182,11 +182,9 @@ def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, found
         if path in rest_right and signature(left[path]) == signature(right[path])
     ]
     found.layers |= {path: path for path in same}
-    run_left = [path for path in run_left if path not in same]
-    run_right = [path for path in run_right if path not in same]
+    run_left, idle_left = torch.in_order([path for path in rest_left if path not in same])
+    run_right, idle_right = paddle.in_order([path for path in rest_right if path not in same])
     _pair_runs(left, right, run_left, run_right, found)
-    idle_left = [path for path in idle_left if path not in same]
-    idle_right = [path for path in idle_right if path not in same]
     _pair_idle(left, right, idle_left, idle_right, found)
 
 
@@ -207,7 +205,7 @@ def _pair_runs(left: dict, right: dict, run_left: list, run_right: list, found: 
             found.unpaired["paddle"] += run_right[j:j_end]
 
 
-def _pair_same_names(left: dict, right: dict, rest_left: list, rest_right: list, found: Match):
+def _pair_same_names(rest_left: list[str], rest_right: list[str], found: Match) -> None:
     for path in rest_left:
         if path in rest_right:
             found.layers[path] = path

@@ -7,6 +7,7 @@ about d, whichever elements it is in. "Johnson-Lindenstrauss": a handful of them
 import functools
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from portproof.numeric import philox
 
@@ -67,12 +68,13 @@ def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:
     return np.concatenate([[np.sqrt(square), np.max(ends)], projected])
 
 
-def relative(left: np.ndarray, right: np.ndarray, count: int) -> float:
+def relative(left: ArrayLike, right: ArrayLike, count: int) -> float:
     """Return how far two summaries are apart, relative to the left tensor's own scale.
 
     `count`: the elements of the tensor. A difference of a share d of the tensor's norm is seen as
     about d. NaN in both alike is no difference; in one alone it is infinite.
     """
+    left, right = np.asarray(left), np.asarray(right)
     if not np.array_equal(np.isfinite(left), np.isfinite(right)):
         return float("inf")
     if not np.isfinite(left).all():

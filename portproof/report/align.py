@@ -3,25 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from portproof.core.verdict import ALIGNED, DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.core.verdict import ABOUT, ALIGNED, DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.report import html, sample_image
 from portproof.report.html import Section
-
-ABOUT = {
-    "init": "the distributions that weights are drawn from",
-    "forward": "the output of every layer, from the same weights and inputs",
-    "data": "what evaluation sees: pictures, labels, order, batches",
-    "metric": "loss and accuracy of given logits",
-    "loss": "the loss and its gradient at given logits",
-    "backward": "the gradients of one batch",
-    "lr": "the learning rate that the optimizer uses at each step",
-    "optimizer": "what the optimizer does with given gradients",
-    "train_data": "what training sees: order, crops, flips, labels, batches",
-    "training": "some steps of training, the same units dropped",
-    "resume": "a run that stopped within an epoch and went on, against one that did not stop",
-    "distributed": "two processes against one",
-    "inference": "the exported model against the live one",
-}
 
 
 def as_text(found: dict[str, Any], verdicts: list[Verdict]) -> str:
@@ -41,7 +25,7 @@ def as_text(found: dict[str, Any], verdicts: list[Verdict]) -> str:
 def _outcome(found: dict[str, Any], verdicts: list[Verdict]) -> tuple[str, str]:
     """Return the verdict of all checkpoints in a word and in a sentence."""
     if found["aligned"]:
-        compared = sum(one.verdict == ALIGNED for one in verdicts)
+        compared = sum(one.aligned for one in verdicts)
         return ALIGNED, f"aligned: {compared} checkpoint{'s' if compared > 1 else ''} the same"
     if found["first_divergence"]:
         return DIVERGED, f"diverged: first at {found['first_divergence']}"
@@ -79,7 +63,7 @@ def _overview(verdicts: list[Verdict]) -> html.Block:
     table = [["checkpoint", "verdict", "float64", "float32", "seconds", "what is compared"]]
     for verdict in verdicts:
         figures = [_figure(verdict.float64), _figure(verdict.float32), f"{verdict.seconds:.1f}"]
-        about = ABOUT.get(verdict.name, "") + (f" ({verdict.why})" if verdict.why else "")
+        about = ABOUT[verdict.name] + (f" ({verdict.why})" if verdict.why else "")
         table.append([verdict.name, verdict.verdict, *figures, about])
     return {"title": "", "table": table}
 
@@ -87,7 +71,7 @@ def _overview(verdicts: list[Verdict]) -> html.Block:
 def _section(verdict: Verdict, alone: bool, is_first: bool) -> Section:
     """Return the part of one checkpoint; the cause of the first divergence stands at the top."""
     return Section(
-        f"{verdict.name}: {ABOUT.get(verdict.name, '')}",
+        f"{verdict.name}: {ABOUT[verdict.name]}",
         verdict.verdict,
         causes=[] if is_first else _causes(verdict),
         blocks=sample_image.drawn(verdict.details),

@@ -15,7 +15,7 @@ def as_json(verdicts: list[Verdict], versions: dict[str, str]) -> dict[str, Any]
     """Return the result ready for JSON."""
     diverged = [verdict.name for verdict in verdicts if verdict.verdict == DIVERGED]
     return {
-        "aligned": all(verdict.verdict == ALIGNED for verdict in verdicts),
+        "aligned": all(verdict.aligned for verdict in verdicts),
         "checkpoints": [verdict.as_dict() for verdict in verdicts],
         "first_divergence": diverged[0] if diverged else None,
         "versions": versions,
@@ -84,5 +84,5 @@ def _section(verdict: Verdict, blocks: list[html.Block], of_all: str) -> Section
         "" if verdict.verdict == DIVERGED else _told(verdict).strip("()- "),
         _causes(verdict),
         [block for block in blocks if block["title"] != ALSO_FOUND],  # a cause by itself above
-        folded=of_all != ALIGNED and verdict.verdict == ALIGNED,
+        folded=of_all != ALIGNED and verdict.aligned,
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 from portproof.checks.forward import Result
 from portproof.core import tensor_compare
-from portproof.core.findings import Cause
-from portproof.core.tensor_compare import Difference, Row
+from portproof.core.findings import Cause, Difference
+from portproof.core.tensor_compare import Row
 from portproof.report import html
 from portproof.report.figures import as_png, new_figure
 from portproof.report.html import Section
@@ -76,7 +76,8 @@ def as_text(found: Result) -> str:
 
 def _table(rows: list[Row]) -> list[str]:
     lines = [("layer", "kind", "shape", *("max", "rms", "relative") * 2, "")]
-    lines += [(*_names(row), *_numbers(row), _word(row)) for row in rows]
+    words = {"differs": "DIFFERS"}
+    lines += [(*_names(row), *_numbers(row), words.get(row.verdict, row.verdict)) for row in rows]
     widths = [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
     span = sum(widths[:3]) + 6
     head = " " * span + "float64".ljust(sum(widths[3:6]) + 6) + "float32"
@@ -103,25 +104,19 @@ def _names(row: Row) -> tuple[str, str, str]:
     name = row.torch or "(all)"
     if row.paddle != row.torch:
         name += f" = {row.paddle or '(all)'}"
-    return name, row.kind if row.kind != "the network's output" else "", _shape(row)
-
-
-def _shape(row: Row) -> str:
-    return "x".join(map(str, row.shape))
+    kind = row.kind if row.kind != "the network's output" else ""
+    return name, kind, "x".join(map(str, row.shape))
 
 
 def _numbers(row: Row) -> list[str]:
-    return [*_three(row.float64, row), *_three(row.float32, row)]
-
-
-def _three(found: Difference | None, row: Row) -> list[str]:
-    if found is None or row.verdict == "no counterpart" or found.problem:
-        return ["-"] * 3
-    return [f"{value:.1e}" for value in (found.largest, found.rms, found.relative)]
-
-
-def _word(row: Row) -> str:
-    return {"differs": "DIFFERS"}.get(row.verdict, row.verdict)
+    cells = []
+    for difference in (row.float64, row.float32):
+        if difference is None or row.verdict == "no counterpart" or difference.problem:
+            cells += ["-"] * 3
+        else:
+            values = difference.largest, difference.rms, difference.relative
+            cells += [f"{value:.1e}" for value in values]
+    return cells
 
 
 def _logits(found: Result) -> list[str]:

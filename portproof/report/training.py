@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from portproof.core.step_compare import losses
+from portproof.core.step_compare import loss_differences, losses
 from portproof.report.figures import as_png, new_figure
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
@@ -46,7 +46,8 @@ def draw(own: dict[str, dict[str, list[float]]]) -> bytes:
     above.legend(frameon=False)
     for dtype, color in (("float32", "#1f77b4"), ("float64", "#14632b")):
         if dtype in own:
-            values = relative(own[dtype])
+            values = np.nan_to_num(loss_differences(own[dtype]), nan=1e3, posinf=1e3)
+            values = np.clip(values, SMALLEST, 1e3)
             steps = range(1, len(values) + 1)
             below.plot(steps, values, "o-", markersize=3, linewidth=1, color=color, label=dtype)
     below.set_yscale("log")
@@ -56,12 +57,3 @@ def draw(own: dict[str, dict[str, list[float]]]) -> bytes:
     below.grid(axis="y", color="#eee")
     below.legend(frameon=False)
     return as_png(figure)
-
-
-def relative(pair: dict[str, list[float]]) -> np.ndarray:
-    """Return the relative difference of two lists of losses, step by step."""
-    count = min(len(pair["torch"]), len(pair["paddle"]))
-    own, theirs = np.array(pair["torch"][:count]), np.array(pair["paddle"][:count])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        apart = np.abs(own - theirs) / np.maximum(np.abs(own), 1e-12)
-    return np.clip(np.nan_to_num(apart, nan=1e3, posinf=1e3), SMALLEST, 1e3)

@@ -16,7 +16,7 @@ def keep_freed() -> bool:
 
     To be called after the first step, and as often as one likes. What is there by then for good,
     weights and velocities, lies in blocks of its own; made among what a step frees, it would split
-    the gaps: 5 % more memory for AlexNet at batch 128.
+    the gaps: 5 % more memory, seen with 60 million parameters at batch 128.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):

@@ -75,10 +75,7 @@ def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
 
 
 def draw_weights(
-    network: Network,
-    seed: int,
-    gain: float = KEEPING,
-    given: dict[str, np.ndarray] | None = None,
+    network: Network, seed: int, gain: float = KEEPING, given: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """Draw weights, float32, torch's layout, that keep the scale of what flows through.
 
@@ -122,9 +119,7 @@ def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
     return found
 
 
-def count_same(
-    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
-) -> tuple[int, int]:
+def count_same(held: dict[str, dict[str, np.ndarray]], match: Match) -> tuple[int, int]:
     """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
     same = [
         held["torch"][torch].size

@@ -139,12 +139,10 @@ def read_own(path: Path, shown: Path | None = None) -> Tensors:
             )
         dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
         offset = 8 + length + entry["data_offsets"][0]
-        empty = 0 in shape
-        array = (
-            np.empty(shape, dtype)
-            if empty
-            else np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
-        )
+        if 0 in shape:
+            array = np.empty(shape, dtype)
+        else:
+            array = np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
         tensors[name] = Tensor(entry["dtype"], array)
     return tensors
 
@@ -155,13 +153,10 @@ def write(path: Path, tensors: Tensors) -> None:
     names = sorted(tensors, key=lambda name: -tensors[name].array.itemsize)
     header, end = {}, 0
     for name in names:
-        array = tensors[name].array
-        start, end = end, end + array.nbytes
-        header[name] = {
-            "dtype": tensors[name].dtype,
-            "shape": array.shape,
-            "data_offsets": [start, end],
-        }
+        tensor = tensors[name]
+        start, end = end, end + tensor.array.nbytes
+        offsets = [start, end]
+        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": offsets}
     encoded = json.dumps(header).encode()
     encoded = encoded.ljust(8 * math.ceil(len(encoded) / 8))
     with open(path, "wb") as file:
