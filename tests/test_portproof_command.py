@@ -79,4 +79,4 @@ def test_align_looks_at_the_ports_that_are_named(tmp_path):
         (tmp_path / f"{name}.py").write_text("SETTINGS = {}\n")
     done = portproof("align", tmp_path / "torch.py", tmp_path / "paddle.py", "--only", "lr")
     assert done.returncode == 1, done.stderr
-    assert "torch.py has no " in done.stdout or "paddle.py has no " in done.stdout
+    assert "neither port has model() and train(), or else model() and optimizer()" in done.stdout
