@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 
@@ -103,3 +104,32 @@ def test_no_module_but_the_backends_imports_a_framework():
     command = [sys.executable, "-c", script, json.dumps(modules)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "[]\n", done.stderr
+
+
+TREES = [
+    file
+    for name in ("AlexNet-torch", "AlexNet-paddle", "common")
+    for file in ROOT.glob(f"{name}/**/*.py")
+]
+# The rule by which a recipe's rate is scaled has the one; the contract of a port has the other.
+GENERAL = {"world_size", "first_sample"}
+
+
+def defined(files):
+    """Return the names of the functions and classes that files define."""
+    trees = (ast.parse(file.read_text()) for file in files)
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+
+
+def test_no_name_of_the_trees_stands_in_portproof():
+    """As code or as text: names of several words, which are nobody else's."""
+    sources = [ROOT / "portproof" / file for file in FILES]
+    names = defined(TREES) - defined(sources) - GENERAL
+    specific = {name for name in names if re.search(r"[^_]_+[^_]|[a-z][A-Z]", name)}
+    assert {"index_data", "EpochBatches", "count_correct", "random_crop"} <= specific
+    standing = re.compile(rf"\b({'|'.join(sorted(specific))})\b(?!-Prod)")  # AlexNet-Prod's logs
+    texts = {file: file.read_text() for file in sources}
+    assert {
+        file.name: found for file, text in texts.items() if (found := standing.findall(text))
+    } == {}

@@ -224,7 +224,7 @@ class TrainingPair:
         None where PaddlePaddle's reads other ones. Both normalize pictures alike, but within one
         rounding of float32, which a hundred steps would make a thousand times as large.
         """
-        reports = self.ask(Request("read_batches", settings, None, {"steps": steps}))
+        reports = self.ask(Request("first_batches", settings, None, {"steps": steps}))
         rows = [reports[side]["rows"] for side in FRAMEWORKS]
         if any(batches_differ(*pair) for pair in zip(*rows, strict=False)):
             return None

@@ -10,8 +10,8 @@ port, and for each part what it takes:
     forward    {weights, passes, ...}   what each layer gives
     batches    {split, epochs}          what the loader gives (portproof/worker/data.py)
 
-and of the port's own training (portproof/worker/training.py): training, batches, init, loss,
-evaluation, lr, optimizer, resume, evaluate, inference.
+and of the port's own training (portproof/worker/training.py): training, first_batches, init,
+loss, evaluation, lr, optimizer, resume, evaluate, inference.
 """
 
 import importlib
@@ -39,7 +39,7 @@ PARTS = {
     "forward": networks.record_forward,
     "batches": data.record_batches,
     "training": training.record_training,
-    "read_batches": training.record_batches,
+    "first_batches": training.record_first_batches,
     "init": training.record_init,
     "loss": training.record_loss,
     "evaluation": training.record_evaluation,

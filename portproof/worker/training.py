@@ -49,7 +49,7 @@ def record_training(
     return job.watch(Recorder(job.backend, job.folder, Plan(**plan), inputs), dtype)
 
 
-def record_batches(job: Job, steps: int) -> dict[str, Any]:
+def record_first_batches(job: Job, steps: int) -> dict[str, Any]:
     """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
     return job.watch(FirstBatches(job.backend, job.folder, steps), "float32")
 
