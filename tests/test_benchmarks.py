@@ -76,7 +76,7 @@ def test_small_pictures_are_files_of_their_own(tmp_path):
 def test_operations_of_one_convolution():
     layer, out = limits.convolution("one", 2, 3, window=(3, 2, 1), size=8)
     assert out == 4
-    assert layer == ("one", 54, 3, 54 * 16, 2 * 64, 3 * 16)  # 3 filters of 2 x 3 x 3, 4 x 4 places
+    assert layer == ("one", (3, 2, 3, 3), 3, 54 * 16, 2 * 64, 3 * 16)  # at 4 x 4 places
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
     update = 5 * 4 * 57 / bandwidth
     seconds = limits.step_seconds([layer], batch, rate, bandwidth, itemsize=4)

@@ -12,7 +12,7 @@ import pytest
 
 from common.paths import ROOT
 from common.project import PORTS
-from course import architecture, house, notebooks, pictures, plant, sources
+from course import architecture, notebooks, pictures, plant, sources
 from portproof.worker.client import Side
 from tests.helpers import assert_user_error, run
 
@@ -68,13 +68,6 @@ def test_the_trees_network_is_counted(framework, tmp_path):
 
 def test_the_architecture_is_drawn():
     assert architecture.draw("paper")[:4] == b"\x89PNG"
-
-
-def test_the_house_is_drawn_of_what_is_there(tmp_path):
-    house.draw(tmp_path / "house.png")
-    assert (tmp_path / "house.png").read_bytes()[:4] == b"\x89PNG"
-    assert house.files("AlexNet-torch")[0] == "train.py"
-    assert {"optim.py", "models/alexnet.py"} < set(house.files("AlexNet-paddle"))
 
 
 @pytest.mark.parametrize("name", ["softmax-twice", "converters", "residual-block"])
