@@ -227,8 +227,10 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
                 (x + lean, high + lean),
             ],
             [
-                *((x + depth, low), (x + depth, high)),
-                *((x + depth + lean, high + lean), (x + depth + lean, low + lean)),
+                (x + depth, low),
+                (x + depth, high),
+                (x + depth + lean, high + lean),
+                (x + depth + lean, low + lean),
             ],
         )
         for face, alpha in zip(faces, (0.95, 0.75, 0.55), strict=True):

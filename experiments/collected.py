@@ -42,9 +42,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     if last["epoch"] != arguments["epochs"]:
         raise UserError(f"{folder}: stopped at epoch {last['epoch']}; resume it first")
     machine = described["machine"]
-    return {
-        **{name: arguments[name] for name in ("framework", "recipe", "fast", "seed", "epochs")},
-        **{name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")},
+    line = {name: arguments[name] for name in ("framework", "recipe", "fast", "seed", "epochs")}
+    line |= {name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")}
+    return line | {
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         # A run on a GPU is one of that and of the processor that feeds it.
