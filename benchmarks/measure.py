@@ -257,10 +257,7 @@ def resident(pid: int) -> int:
 
 def parser(name: str, description: str | None, repeats: int) -> Parser:
     """Return a parser with what every benchmark takes; `description` is the module's docstring."""
-    made = Parser(
-        prog=f"benchmarks.{name}",
-        description=description,
-    )
+    made = Parser(prog=f"benchmarks.{name}", description=description)
     made.add_argument("--repeats", type=whole(1), metavar="N", help=f"rounds ({repeats})")
     made.add_argument("--quick", action="store_true", help="small and short, to see that it works")
     made.add_argument(

@@ -166,10 +166,7 @@ def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="benchmarks.photos",
-        description=__doc__,
-    )
+    parser = Parser(prog="benchmarks.photos", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")
     parser.add_argument("--count", type=whole(1), default=2560, help="of train (2560)")
     parser.add_argument("--classes", type=whole(1), default=100, help="folders (100)")

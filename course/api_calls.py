@@ -207,10 +207,7 @@ def methods_of(framework: str) -> dict[str, set[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.api_calls",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.api_calls", description=__doc__)
     parser.parse_args(argv)
     for framework in FRAMEWORKS:
         print(f"{framework}:")

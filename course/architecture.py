@@ -261,10 +261,7 @@ def draw_shares(axes, counted: list[Counted]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.architecture",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.architecture", description=__doc__)
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
     parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")
     args = parser.parse_args(argv)

@@ -47,10 +47,7 @@ def is_clean(path: Path) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser(
-        prog="python -m course.notebooks",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.notebooks", description=__doc__)
     parser.add_argument(
         "notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help="to be run in turn"
     )

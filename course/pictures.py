@@ -195,10 +195,7 @@ HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.pictures",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.pictures", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")
     args = parser.parse_args(argv)

@@ -100,10 +100,7 @@ def right_tree(name: str, target: Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.plant",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.plant", description=__doc__)
     parser.add_argument(
         "name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise (none: list them)"
     )

@@ -77,10 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="experiments.accuracy",
-        description=__doc__,
-    )
+    parser = Parser(prog="experiments.accuracy", description=__doc__)
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--data-path", type=Path, metavar="DIR", help="pictures, as train.sh has it")
     data.add_argument(

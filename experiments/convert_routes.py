@@ -45,10 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="convert_routes.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="convert_routes.py", description=__doc__)
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help=".pth or .safetensors")
     parser.add_argument("target", type=Path, metavar="OUT", help="a folder")
     parser.add_argument(

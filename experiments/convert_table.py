@@ -75,10 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="convert_table.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="convert_table.py", description=__doc__)
     parser.add_argument(
         "--steps", type=whole(1, 1000), default=20, metavar="N", help="compared, in training (20)"
     )

@@ -16,12 +16,7 @@ if TYPE_CHECKING:
     from experiments.curves import Pair
 
 TORCH, PADDLE = "tab:orange", "tab:blue"
-COLOURS = {
-    "float32": "black",
-    "float64": "tab:green",
-    "torch_bit": TORCH,
-    "paddle_bit": PADDLE,
-}
+COLOURS = {"float32": "black", "float64": "tab:green", "torch_bit": TORCH, "paddle_bit": PADDLE}
 FLOOR = 1e-17  # a largest difference of 0 is drawn there: it has no logarithm
 TOP = 10.0  # and one that is infinite there
 

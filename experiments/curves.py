@@ -103,10 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="experiments.curves",
-        description=__doc__,
-    )
+    parser = Parser(prog="experiments.curves", description=__doc__)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
         "--data-path", type=Path, metavar="DIR", help="pictures, DIR/train and DIR/val (the sample)"

@@ -83,10 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="evaluate_published.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="evaluate_published.py", description=__doc__)
     parser.add_argument(
         "--data-path", type=Path, required=True, metavar="DIR", help="DIR/val/<class>/* of ImageNet"
     )

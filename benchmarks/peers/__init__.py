@@ -13,10 +13,7 @@ Train = Callable[[argparse.Namespace, Window], None]
 
 def get_parser(name: str, description: str | None) -> Parser:
     """Return the parser of a peer."""
-    parser = Parser(
-        prog=f"benchmarks.peers.{name}",
-        description=description,
-    )
+    parser = Parser(prog=f"benchmarks.peers.{name}", description=description)
     parser.add_argument("folder", type=Path, metavar="DIR", help="with train/<class>/*")
     parser.add_argument("--batch-size", type=whole(1), default=32)
     parser.add_argument("--image-size", type=whole(63), default=224)

@@ -1,0 +1,32 @@
+"""Pages in Markdown: tables, and what a template makes of values."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def table(rows: Sequence[Sequence[object]]) -> str:
+    """Return a table; the first row is its head."""
+    head, *others = rows
+    lines = [head, ["---"] * len(head), *others]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def one_line(value: object) -> str:
+    """Return a value as one line that a table and a list can hold."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def render(template: Path, **values: Any) -> str:
+    """Return the text that a Jinja template makes of these values. Nothing is escaped."""
+    import jinja2  # takes longer than the rest of a small command's imports
+
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"one_line": one_line, "quote": shlex.quote}
+    return environment.from_string(template.read_text(encoding="utf-8")).render(values)
