@@ -18,6 +18,11 @@ def one_line(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
+def figure(value: float | None, form: str = "%.1e") -> str:
+    """Return a number in this form; nothing where there is none."""
+    return "" if value is None else form % value
+
+
 def render(template: Path, **values: Any) -> str:
     """Return the text that a Jinja template makes of these values. Nothing is escaped."""
     import jinja2  # takes longer than the rest of a small command's imports
@@ -28,5 +33,5 @@ def render(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"one_line": one_line, "quote": shlex.quote}
+    environment.filters |= {"figure": figure, "one_line": one_line, "quote": shlex.quote}
     return environment.from_string(template.read_text(encoding="utf-8")).render(values)

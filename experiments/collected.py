@@ -1,4 +1,4 @@
-"""What a finished run came to, from its folder: one line of a table of results."""
+"""What finished runs came to, from their folders, and how results are written down."""
 
 import csv
 import json
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from common.run_folder import read_metrics
+from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.errors import UserError
+from portproof.system.versions import package_versions
 
 COLUMNS = (
     "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",
@@ -55,8 +57,15 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:
-    """Write a table, whole or not at all."""
+    """Write a table, atomically."""
     with replace_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
+
+
+def made_on() -> str:
+    """Return versions, processor and cores of this machine, as the pages have them."""
+    _, model, _ = processor.describe()
+    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    return f"{versions}; {model}, {processor.available_cores()} cores"
