@@ -62,13 +62,6 @@ class Line(NamedTuple):
     ratio_most: float | None = None
 
 
-class Spent(NamedTuple):
-    """What a command took."""
-
-    seconds: float
-    resident: int  # bytes, of it and all it started, at the worst moment
-
-
 def interleave(
     contenders: dict[str, Contender], repeats: int, warm_ups: int = 0
 ) -> dict[str, list[Figures]]:
@@ -228,8 +221,9 @@ def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedP
     return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
-def watch(command: Sequence[object]) -> Spent:
-    """Run a command; return its seconds, and the most memory that it and its children had at once.
+def watch(command: Sequence[object]) -> Figures:
+    """Run a command; return its `seconds`, and `resident_mb`, the most memory that it and all it
+    started had at once.
 
     Memory that processes share counts for each. Linux only. Raises UserError where it fails.
     """
@@ -241,7 +235,7 @@ def watch(command: Sequence[object]) -> Spent:
             time.sleep(INTERVAL)
     if process.returncode:
         raise UserError(f"{' '.join(words)}: status {process.returncode} (reason above)")
-    return Spent(time.monotonic() - started, most)
+    return {"seconds": time.monotonic() - started, "resident_mb": most / 1e6}
 
 
 def resident(pid: int) -> int:

@@ -74,8 +74,7 @@ def carry(place: Path) -> Contender:
     def run() -> Figures:
         target = place / "alexnet.pdparams"
         target.unlink(missing_ok=True)
-        spent = measure.watch([*command, source, target])
-        return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
+        return measure.watch([*command, source, target])
 
     return run
 
@@ -110,8 +109,7 @@ def align(options: list[str]) -> Contender:
 
     def run() -> Figures:
         with tempfile.TemporaryDirectory() as kept:
-            spent = measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
-        return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
+            return measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
 
     return run
 

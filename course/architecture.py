@@ -218,20 +218,11 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
         x, lean = place - depth / 2, height * 0.16 if wide else 0.06
         low, high = -height / 2, height / 2
         color = COLORS[kind]
+        right = x + depth
         faces = (
-            [(x, low), (x + depth, low), (x + depth, high), (x, high)],
-            [
-                (x, high),
-                (x + depth, high),
-                (x + depth + lean, high + lean),
-                (x + lean, high + lean),
-            ],
-            [
-                (x + depth, low),
-                (x + depth, high),
-                (x + depth + lean, high + lean),
-                (x + depth + lean, low + lean),
-            ],
+            [(x, low), (right, low), (right, high), (x, high)],
+            [(x, high), (right, high), (right + lean, high + lean), (x + lean, high + lean)],
+            [(right, low), (right, high), (right + lean, high + lean), (right + lean, low + lean)],
         )
         for face, alpha in zip(faces, (0.95, 0.75, 0.55), strict=True):
             axes.add_patch(Polygon(face, facecolor=color, edgecolor="white", alpha=alpha, lw=0.8))

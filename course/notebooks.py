@@ -6,7 +6,6 @@ Exit status 1 where a cell raises; its number and the error are shown. Notebooks
 no lines that begin with % or !.
 """
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -38,12 +37,6 @@ def run(path: Path) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
     )
-
-
-def is_clean(path: Path) -> bool:
-    """Say whether a notebook is kept without outputs, which would differ from run to run."""
-    cells = json.loads(path.read_text())["cells"]
-    return not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
