@@ -324,15 +324,14 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
 def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
     """Return the newest intact checkpoint of `run`, or of the newest run that has one."""
     suffix = SUFFIX[framework]
-    runs = [run] if run else sorted(RUNS_DIR.glob(f"{framework}-*"), key=_age)
+    runs = [run]
+    if run is None:
+        every = RUNS_DIR.glob(f"{framework}-*")
+        runs = sorted(every, key=lambda folder: folder.stat().st_mtime, reverse=True)
     found = (checkpoints.newest(folder, suffix) for folder in runs if folder.is_dir())
     path = next((path for path in found if path), None)
     print(f"resume: {path or 'there is no checkpoint to go on from; a new run'}", flush=True)
     return path
-
-
-def _age(folder: Path) -> float:
-    return -folder.stat().st_mtime
 
 
 def resize_size(image_size: int) -> int:

@@ -8,11 +8,6 @@ SMALL |= dict.fromkeys(["four-layers", "four-layers-tanh"], 15)
 # Pixels of the smallest picture; below it the last pooling has nothing left to pool.
 SMALLEST = {"alexnet": 63, "alexnet-paper": 67, **SMALL}
 USUAL = {"alexnet": 224, "alexnet-paper": 227, **dict.fromkeys(SMALL, 28)}  # pixels, in training
-FILES = {
-    "alexnet": "models/alexnet.py",
-    "alexnet-paper": "models/alexnet_paper.py",
-    **dict.fromkeys(SMALL, "models/small.py"),
-}
 ABOUT = {
     "alexnet": 'The one-column network of A. Krizhevsky, "One weird trick for parallelizing '
     'convolutional neural networks", 2014, https://arxiv.org/abs/1404.5997',

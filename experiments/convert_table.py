@@ -43,14 +43,14 @@ class Row:
     """A way from AlexNet-torch to Paddle. Lines are those of Python, without comments, layout."""
 
     way: str
-    files: int
-    files_not_written: int
-    lines: int
-    lines_by_converter: int
-    lines_by_rules: int
-    lines_by_hand: int
-    places_left: int
-    seconds: float | None
+    files: int = 0
+    files_not_written: int = 0
+    lines: int = 0
+    lines_by_converter: int = 0
+    lines_by_rules: int = 0
+    lines_by_hand: int = 0
+    places_left: int = 0
+    seconds: float | None = None
     aligned: str = ""
     forward_float64: float | None = None
     training_float64: float | None = None
@@ -106,13 +106,8 @@ def by_hand(steps: int) -> Row:
     row = Row(
         way="by hand (`AlexNet-paddle`)",
         files=len(files),
-        files_not_written=0,
         lines=sum(len(plain(text)) for text, _ in texts),
-        lines_by_converter=0,
-        lines_by_rules=0,
         lines_by_hand=sum(changed(*pair) for pair in texts),
-        places_left=0,
-        seconds=None,
     )
     check(row, HAND_PORT, Environment("paconvert", ROOT), steps)
     return row
