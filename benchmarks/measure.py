@@ -168,8 +168,7 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
         axes.set_xlabel(f"{figure[0]} ({figure[1]})")
         axes.set_xlim(0, 1.3 * max(line.most for line in shown))  # room for the words
         axes.grid(alpha=0.3, axis="x")
-    with replace_whole(path) as partial:
-        drawing.savefig(partial, format="png", dpi=110)
+    plots.save(drawing, path)
 
 
 def _label(line: Line) -> str:

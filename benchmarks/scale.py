@@ -30,7 +30,7 @@ from benchmarks.measure import Figures, run_json
 from benchmarks.variants import LAUNCH, run_tree
 from common import sample
 from common.paths import ROOT
-from common.plots import new_figure
+from common.plots import new_figure, save
 from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser
@@ -249,8 +249,7 @@ def draw(path: Path, rows: list[dict]) -> None:
             draw_panel(axes, own, name, axis)
             axes.set_xlabel(below)
             axes.set_ylabel(label)
-    with replace_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save(figure, path)
 
 
 def draw_panel(axes, rows: list[dict], name: str, axis: str) -> None:

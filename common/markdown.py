@@ -5,6 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from portproof.system.atomic import replace_whole, write_text
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page, atomically."""
+    with replace_whole(path) as partial:
+        write_text(partial, text)
+
 
 def table(rows: Sequence[Sequence[object]]) -> str:
     """Return a table; the first row is its head."""

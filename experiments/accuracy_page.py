@@ -9,7 +9,6 @@ import numpy as np
 from common import markdown
 from experiments.pages import read_words, spread
 from portproof.runs import equivalence
-from portproof.system.atomic import replace_whole, write_text
 
 MARGIN, POWER = 0.15, 0.8  # points: what compare_runs takes; and the chance to show it
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
@@ -25,8 +24,7 @@ def write(path: Path, rows: list[Row]) -> list[Path]:
     pages = []
     for language, twin in TWIN.items():
         pages.append(path.with_name(f"{path.stem}{twin}.md"))
-        with replace_whole(pages[-1]) as partial:
-            write_text(partial, page(language, path.stem, rows))
+        markdown.write(pages[-1], page(language, path.stem, rows))
     return pages
 
 

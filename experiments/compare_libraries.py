@@ -21,7 +21,6 @@ from portproof.checks import forward
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
 from portproof.system import errors
-from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.worker.client import Side, kept_running, scratch
@@ -191,8 +190,7 @@ def write(stem: Path, outcomes: list[Outcome]) -> None:
     """Write the table as CSV and as a page, each atomically."""
     names = [field.name for field in fields(Outcome)]
     write_csv(stem.with_suffix(".csv"), names, map(asdict, outcomes))
-    with replace_whole(stem.with_suffix(".md")) as partial:
-        partial.write_text(page(outcomes))
+    markdown.write(stem.with_suffix(".md"), page(outcomes))
 
 
 def page(outcomes: list[Outcome]) -> str:

@@ -27,7 +27,6 @@ from portproof.convert.files import changed, plain
 from portproof.convert.source import BY_HAND, python_files, read_text
 from portproof.port import PORT
 from portproof.system import errors, processor
-from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
@@ -179,8 +178,7 @@ def speeds(trees: dict[str, Path], rounds: int, steps: int) -> dict[str, float]:
 def write(stem: Path, rows: list[Row], args: argparse.Namespace) -> None:
     """Write the table as CSV and as a page, each atomically."""
     write_csv(stem.with_suffix(".csv"), [one.name for one in fields(Row)], map(asdict, rows))
-    with replace_whole(stem.with_suffix(".md")) as partial:
-        partial.write_text(page(rows, args))
+    markdown.write(stem.with_suffix(".md"), page(rows, args))
 
 
 def page(rows: list[Row], args: argparse.Namespace) -> str:

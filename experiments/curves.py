@@ -280,27 +280,16 @@ def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[
 
 def hold_together(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
     """Return the pairs that say something: both frameworks, and each with its own changed start."""
-    both = [
-        Pair(
-            dtype,
-            f"{NAMES['torch']} and {NAMES['paddle']}, {dtype}",
-            dtype,
-            losses["torch", dtype],
-            losses["paddle", dtype],
-        )
+    both = f"{NAMES['torch']} and {NAMES['paddle']}"
+    pairs = [
+        Pair(dtype, f"{both}, {dtype}", dtype, losses["torch", dtype], losses["paddle", dtype])
         for dtype in ("float32", "float64")
     ]
-    alone = [
-        Pair(
-            f"{name}_bit",
-            f"{NAMES[name]} and itself, one bit of one weight changed, float32",
-            "float32",
-            losses[name, "float32"][: len(losses[name, FLIPPED])],
-            losses[name, FLIPPED],
-        )
-        for name in FRAMEWORKS
-    ]
-    return both + alone
+    for name in FRAMEWORKS:
+        title = f"{NAMES[name]} and itself, one bit of one weight changed, float32"
+        own, changed = losses[name, "float32"], losses[name, FLIPPED]
+        pairs.append(Pair(f"{name}_bit", title, "float32", own[: len(changed)], changed))
+    return pairs
 
 
 def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: list[Pair]) -> None:
@@ -369,8 +358,7 @@ def write_page(path: Path, args: argparse.Namespace, table: str, verdict: str, d
         verdict=verdict,
         data=data,
     )
-    with replace_whole(path) as partial:
-        partial.write_text(page, encoding="utf-8")
+    markdown.write(path, page)
 
 
 if __name__ == "__main__":
