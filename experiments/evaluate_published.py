@@ -33,10 +33,10 @@ from portproof.system.errors import BAD_INPUT, UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side, scratch
 
+WEIGHTS = DATA_DIR / "weights"  # where downloads go, and what is carried lies for a while
 # AlexNet_Weights.IMAGENET1K_V1 of torchvision; the name ends with the first digits of its SHA-256.
 # https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.alexnet.html
 FILE, SHA256 = "alexnet-owt-7be5be79.pth", "7be5be79"
-WEIGHTS = DATA_DIR / "weights"  # where downloads go, and what is carried lies for a while
 TOP1, TOP5 = 56.522, 79.066  # per cent
 CLASSES, PICTURES = 1000, 50_000
 # In points: 25 of the 50,000 pictures. The published figures were measured with other versions of
