@@ -4,6 +4,7 @@ A step cannot be faster than its matrix products at the machine's best rate for 
 than its bytes at the machine's memory bandwidth. The rates are measured (benchmarks/rates.py).
 """
 
+import math
 from typing import NamedTuple
 
 # name, channels in and out, kernel, stride, padding, and whether a pooling of 3 by 2 follows
@@ -22,11 +23,15 @@ class Layer(NamedTuple):
     """A layer with weights. `macs` multiply-adds of its forward pass; all but weights a picture."""
 
     name: str
-    weights: int
+    shape: tuple[int, ...]  # of the weights, as torch has them
     biases: int
     macs: int
     inputs: int
     outputs: int
+
+    @property
+    def weights(self) -> int:
+        return math.prod(self.shape)
 
 
 def convolution(
@@ -38,9 +43,9 @@ def convolution(
     """
     kernel, stride, padding = window
     out = (size + 2 * padding - kernel) // stride + 1
-    weights = filters * channels * kernel * kernel
+    shape = (filters, channels, kernel, kernel)
     inputs, outputs = channels * size * size, filters * out * out
-    return Layer(name, weights, filters, weights * out * out, inputs, outputs), out
+    return Layer(name, shape, filters, math.prod(shape) * out * out, inputs, outputs), out
 
 
 def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
@@ -57,7 +62,7 @@ def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
         ("classifier.4", HIDDEN, HIDDEN),
         ("classifier.6", HIDDEN, classes),
     ):
-        layers.append(Layer(name, inputs * outputs, outputs, inputs * outputs, inputs, outputs))
+        layers.append(Layer(name, (outputs, inputs), outputs, inputs * outputs, inputs, outputs))
     return layers
 
 

@@ -62,13 +62,6 @@ class Line(NamedTuple):
     ratio_most: float | None = None
 
 
-class Spent(NamedTuple):
-    """What a command took."""
-
-    seconds: float
-    resident: int  # bytes, of it and all it started, at the worst moment
-
-
 def interleave(
     contenders: dict[str, Contender], repeats: int, warm_ups: int = 0
 ) -> dict[str, list[Figures]]:
@@ -175,8 +168,7 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
         axes.set_xlabel(f"{figure[0]} ({figure[1]})")
         axes.set_xlim(0, 1.3 * max(line.most for line in shown))  # room for the words
         axes.grid(alpha=0.3, axis="x")
-    with replace_whole(path) as partial:
-        drawing.savefig(partial, format="png", dpi=110)
+    plots.save(drawing, path)
 
 
 def _label(line: Line) -> str:
@@ -228,8 +220,9 @@ def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedP
     return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
 
-def watch(command: Sequence[object]) -> Spent:
-    """Run a command; return its seconds, and the most memory that it and its children had at once.
+def watch(command: Sequence[object]) -> Figures:
+    """Run a command; return its `seconds`, and `resident_mb`, the most memory that it and all it
+    started had at once.
 
     Memory that processes share counts for each. Linux only. Raises UserError where it fails.
     """
@@ -241,7 +234,7 @@ def watch(command: Sequence[object]) -> Spent:
             time.sleep(INTERVAL)
     if process.returncode:
         raise UserError(f"{' '.join(words)}: status {process.returncode} (reason above)")
-    return Spent(time.monotonic() - started, most)
+    return {"seconds": time.monotonic() - started, "resident_mb": most / 1e6}
 
 
 def resident(pid: int) -> int:
@@ -257,10 +250,7 @@ def resident(pid: int) -> int:
 
 def parser(name: str, description: str | None, repeats: int) -> Parser:
     """Return a parser with what every benchmark takes; `description` is the module's docstring."""
-    made = Parser(
-        prog=f"benchmarks.{name}",
-        description=description,
-    )
+    made = Parser(prog=f"benchmarks.{name}", description=description)
     made.add_argument("--repeats", type=whole(1), metavar="N", help=f"rounds ({repeats})")
     made.add_argument("--quick", action="store_true", help="small and short, to see that it works")
     made.add_argument(

@@ -11,6 +11,7 @@ import argparse
 import math
 from typing import NamedTuple
 
+from common import markdown
 from portproof.system.command_line import Parser
 
 PICTURE_BYTES = 110_000  # of an average ImageNet picture
@@ -101,45 +102,45 @@ HEADER = (
 
 def table(rates: Rates) -> str:
     """Return the estimates of all jobs as a Markdown table."""
-    rows = [HEADER, ["---"] * len(HEADER)]
+    rows: list[tuple[object, ...]] = [HEADER]
     for job in JOBS:
         for gpus in GPUS:
             found = estimate(job, gpus, rates)
             rows.append(
-                [
+                (
                     f"{job.name}, {job.epochs}",
-                    str(gpus),
+                    gpus,
                     f"{found.images_per_s:,.0f}",
                     f"{found.hours:,.1f}",
                     f"{found.bytes_per_s / 1e6:,.0f}",
                     f"{math.ceil(found.cores):,}",
                     f"{found.gradient_bytes / 1e6:,.0f}",
                     found.bottleneck,
-                ]
+                )
             )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown.table(rows)
+
+
+OPTIONS = {  # by the name of a rate
+    "gpu": ("--gpu-rate", "pictures a second that one GPU trains on (1,000 classes, 224 pixels)"),
+    "decode": ("--decode-rate", "pictures a second that one core decodes and augments"),
+    "cores": ("--cores", "cores for each GPU"),
+    "storage": ("--storage-rate", "bytes a second that one machine reads"),
+    "link": ("--link-rate", "bytes a second from a GPU to the next in its machine"),
+    "network": ("--network-rate", "bytes a second from a machine to the next"),
+    "batch": ("--batch", "pictures of a step on each GPU"),
+    "machine_gpus": ("--machine-gpus", "GPUs in one machine"),
+}
 
 
 def parse(arguments: list[str] | None = None) -> Rates:
     """Return the rates that the command line gives."""
-    usual = Rates(0, 0)
     parser = Parser(prog="benchmarks.paper", description=__doc__.splitlines()[0])
-    for name, kind, text in (
-        ("gpu", positive, "pictures a second that one GPU trains on (1,000 classes, 224 pixels)"),
-        ("decode", positive, "pictures a second that one core decodes and augments"),
-    ):
-        parser.add_argument(f"--{name}-rate", dest=name, type=kind, required=True, help=text)
-    for option, name, text in (
-        ("--cores", "cores", "cores for each GPU"),
-        ("--storage-rate", "storage", "bytes a second that one machine reads"),
-        ("--link-rate", "link", "bytes a second from a GPU to the next in its machine"),
-        ("--network-rate", "network", "bytes a second from a machine to the next"),
-        ("--batch", "batch", "pictures of a step on each GPU"),
-        ("--machine-gpus", "machine_gpus", "GPUs in one machine"),
-    ):
-        text += f" (default {getattr(usual, name):g})"
+    for name, (option, text) in OPTIONS.items():
+        usual = Rates._field_defaults.get(name)
+        text += "" if usual is None else f" (default {usual:g})"
         parser.add_argument(
-            option, dest=name, type=positive, default=getattr(usual, name), help=text
+            option, dest=name, type=positive, default=usual, required=usual is None, help=text
         )
     return Rates(**vars(parser.parse_args(arguments)))
 

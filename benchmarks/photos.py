@@ -10,7 +10,6 @@ of spectrum 1/f, in colours that mostly differ in brightness. There are a few sc
 different cuts. The same seed gives the same files (with the same NumPy and Pillow).
 """
 
-import argparse
 import io
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -165,20 +164,13 @@ def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
     return folder
 
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="benchmarks.photos",
-        description=__doc__,
-    )
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = Parser(prog="benchmarks.photos", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")
     parser.add_argument("--count", type=whole(1), default=2560, help="of train (2560)")
     parser.add_argument("--classes", type=whole(1), default=100, help="folders (100)")
     parser.add_argument("--seed", type=whole(0), default=0, help="other pictures (0)")
-    return parser.parse_args(argv)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(argv)
+    args = parser.parse_args(argv)
     write(args.folder, args.count, args.classes, args.seed)
     sizes = [path.stat().st_size for path in args.folder.glob("*/*/*.jpg")]
     print(f"{len(sizes)} pictures of {np.mean(sizes) / 1e3:.0f} kB on average in {args.folder}")

@@ -3,9 +3,11 @@
 They are measured between the steps of a training, in its process, with its threads and its dtype.
 """
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 
@@ -30,8 +32,11 @@ class Rates:
     def measure(self) -> None:
         """Measure both rates, the best of each."""
         if not self.products:
-            make = torch_products if self.framework == "torch" else paddle_products
-            self.products = make(self.dtype)
+            make = torch_product if self.framework == "torch" else paddle_product
+            for shape in SHAPES:
+                product = make(self.dtype, *shape)
+                product()  # the first is slower
+                self.products.append((2 * math.prod(shape), product))
             copy_rate()  # the first touches the memory
         rates = [flops / _time(product) for flops, product in self.products * TIMES]
         self.flops_per_s.append(max(rates))
@@ -55,39 +60,23 @@ def _time(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def torch_products(dtype: str) -> list[tuple[int, Callable[[], object]]]:
-    """Return matrix products as (operations, call), the first call of each done."""
+def torch_product(dtype: str, rows: int, columns: int, length: int) -> Callable[[], object]:
+    """Return a call that multiplies [rows, length] by [length, columns]."""
     import torch
 
-    made = []
-    for rows, columns, length in SHAPES:
-        left = torch.rand(rows, length).to(getattr(torch, dtype))
-        right = torch.rand(columns, length).to(getattr(torch, dtype)).t()  # as of a Linear
-        out = torch.empty(rows, columns, dtype=left.dtype)
-
-        def work(left=left, right=right, out=out):
-            return torch.mm(left, right, out=out)
-
-        work()
-        made.append((2 * rows * columns * length, work))
-    return made
+    left = torch.rand(rows, length).to(getattr(torch, dtype))
+    right = torch.rand(columns, length).to(getattr(torch, dtype)).t()  # as of a Linear
+    out = torch.empty(rows, columns, dtype=left.dtype)
+    return lambda: torch.mm(left, right, out=out)
 
 
-def paddle_products(dtype: str) -> list[tuple[int, Callable[[], object]]]:
-    """Return matrix products as (operations, call), the first call of each done."""
+def paddle_product(dtype: str, rows: int, columns: int, length: int) -> Callable[[], object]:
+    """Return a call that multiplies [rows, length] by [length, columns]."""
     import paddle
 
-    made = []
-    for rows, columns, length in SHAPES:
-        left = paddle.rand([rows, length]).astype(dtype)
-        right = paddle.rand([length, columns]).astype(dtype)
-
-        def work(left=left, right=right):
-            return paddle.mm(left, right)
-
-        work()
-        made.append((2 * rows * columns * length, work))
-    return made
+    left = paddle.rand([rows, length]).astype(dtype)
+    right = paddle.rand([length, columns]).astype(dtype)
+    return lambda: paddle.mm(left, right)
 
 
 def copy_rate(parts: int | None = None) -> float:
@@ -99,12 +88,8 @@ def copy_rate(parts: int | None = None) -> float:
     return 2 * COPIED / seconds
 
 
-_BUFFERS: dict[int, tuple[list[np.ndarray], list[np.ndarray]]] = {}
-
-
+@cache
 def _copied(parts: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return sources and targets of the copy, the same at every call."""
-    if parts not in _BUFFERS:
-        source, target = (np.ones(COPIED // 8) for _ in range(2))
-        _BUFFERS[parts] = (np.array_split(source, parts), np.array_split(target, parts))
-    return _BUFFERS[parts]
+    source, target = (np.ones(COPIED // 8) for _ in range(2))
+    return np.array_split(source, parts), np.array_split(target, parts)

@@ -47,13 +47,12 @@ def run(
         for _ in window.watch(train.read_batches(loader, epoch=0)):
             pass
         return window.figures()
-    if not args.rates:
-        run_main(train, options, Timed(window, args.made_up))
-        return window.figures()
-    measured = rates.Rates(args.framework, args.rates)
-    window.between = measured.measure
-    run_main(train, options, Timed(window, args.made_up))
-    return window.figures() | measured.figures()
+    measured = rates.Rates(args.framework, args.rates) if args.rates else None
+    if measured:
+        window.between = measured.measure
+    with contextlib.suppress(Done):
+        train.main(options, Timed(window, args.made_up))
+    return window.figures() | (measured.figures() if measured else {})
 
 
 def get_parser() -> Parser:
@@ -74,12 +73,6 @@ def import_train(tree: Path) -> ModuleType:
     import train
 
     return train
-
-
-def run_main(train: ModuleType, options: list[str], observer: Observer) -> None:
-    """Run main() of train.py up to the end of the window."""
-    with contextlib.suppress(Done):
-        train.main(options, observer)
 
 
 class Timed(Observer):

@@ -17,9 +17,7 @@ in the system's cache. Writes scale.csv and scale.png:
 """
 
 import csv
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,10 +26,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.variants import LAUNCH
+from benchmarks.measure import Figures, run_json
+from benchmarks.variants import LAUNCH, run_tree
 from common import sample
 from common.paths import ROOT
-from common.plots import new_figure
+from common.plots import new_figure, save
 from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser
@@ -58,71 +57,18 @@ QUICK = {
 }
 BATCH, SIZE = 32, 224  # where they are not what is varied
 WARM, STEPS = 1, 3  # steps that are not measured, and that are
+READ_STEPS = 4
 USUAL = {"batch": BATCH, "processes": 1, "size": SIZE}
 STARTS = 3
-READ = 64  # pictures of ImageNet's usual size, 500 x 375 pixels and 110 kB
-# Each program writes what it has measured into its working folder.
-PEAK = """
-from benchmarks.window import peak_resident
-
-def peak_mb():
-    return peak_resident() / 2**20
-"""
-INDEX = f"""
+INDEX = """
 import json, sys, time
 from pathlib import Path
+from benchmarks.window import peak_resident
 from common.folder import index_split
-{PEAK}
-before, start = peak_mb(), time.perf_counter()
+before, start = peak_resident(), time.perf_counter()
 index_split(Path(sys.argv[1]), "train")
 seconds = time.perf_counter() - start
-found = {{"index_seconds": seconds, "index_mb": peak_mb() - before}}
-Path("found.json").write_text(json.dumps(found))
-"""
-TRAIN = f"""
-import json, os, sys, time
-from pathlib import Path
-tree, launched, clock, *options = sys.argv[1:]
-clock = getattr(time, clock)
-sys.path.insert(0, tree)
-import train
-from common.training import Observer
-{PEAK}
-class Timed(Observer):
-    def batches(self, batches, epoch):
-        batch = next(iter(batches))
-        for number in range({WARM} + {STEPS}):
-            clocks.append((time.time(), clock()))
-            yield batch
-        clocks.append((time.time(), clock()))
-        found = {{
-            "start_seconds": clocks[1][0] - float(launched),
-            "step_seconds": (clocks[-1][1] - clocks[{WARM}][1]) / {STEPS},
-            "peak_mb": peak_mb(),
-        }}
-        Path(f"found-{{os.getpid()}}.json").write_text(json.dumps(found))
-        sys.exit()
-
-clocks = []  # wall clock and `clock` before each step, and at the end
-train.main(options, Timed())
-"""
-READING = """
-import json, sys, time
-from pathlib import Path
-sys.path.insert(0, {tree!r})
-import train  # first: it sets the framework up
-from common.args import parse
-from common.folder import index_data
-from datasets.folder import make_loader
-
-args = parse({framework!r}, ["--workers", "0", "--data-path", "data"])
-dataset = make_loader(index_data(Path("data"))[0], args, train=True).dataset
-for epoch in range(2):  # the first one warms up
-    start = time.process_time()
-    for i in range(len(dataset)):
-        dataset[epoch, i]
-found = {{"images_per_s": len(dataset) / (time.process_time() - start)}}
-Path("found.json").write_text(json.dumps(found))
+print(json.dumps({"index_seconds": seconds, "index_mb": (peak_resident() - before) / 2**20}))
 """
 
 
@@ -148,10 +94,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(axis: str, at: int) -> list[dict]:
     """Return what was measured at one place of an axis, a row for each framework."""
     with tempfile.TemporaryDirectory() as place:
-        data, index = Path(place) / "data", {}
+        data = Path(place) / "data"
         if axis == "reading":
-            make_photographs(data)
-            return [{"framework": name} | read(name, Path(place)) for name in LAUNCH]
+            make_photographs(data, BATCH * (WARM + READ_STEPS))
+            return [{"framework": name} | read(name, data) for name in LAUNCH]
         if axis in ("pictures", "start"):
             make_pictures(data, min(1_000, at // 10), at)
         if axis == "pictures":
@@ -162,25 +108,32 @@ def measure(axis: str, at: int) -> list[dict]:
         pictures = settings["batch"] * settings["processes"]  # one whole batch
         make_pictures(data, at if axis == "classes" else 10, pictures)
         index = index_once(data) if axis == "classes" else {}
-        clock = "time" if axis == "processes" else "process_time"
+        rate = "images_per_s" if axis == "processes" else "images_per_core_s"
         rows = []
         for name in LAUNCH:
-            found = train(name, data, clock, settings, OMP_NUM_THREADS="1")
-            found["images_per_s"] = pictures / found["step_seconds"]
-            del found["start_seconds"]  # in one thread
+            figures = train(name, data, settings, (WARM, STEPS), OMP_NUM_THREADS="1")
+            found = {
+                "step_seconds": pictures / figures[rate],
+                "images_per_s": figures[rate],
+                "peak_mb": figures["resident_mb"] * 1e6 / 2**20,
+            }
             rows.append({"framework": name} | index | found)
         return rows
 
 
-def index_once(data: Path) -> dict:
+def index_once(data: Path) -> Figures:
     """Return the seconds and the memory of indexing the train pictures."""
-    return run([sys.executable, "-c", INDEX, str(data)], data.parent)
+    return run_json([sys.executable, "-c", INDEX, data])
 
 
-def start(framework: str, data: Path) -> dict:
+def start(framework: str, data: Path) -> Figures:
     """Return the seconds of the quickest start, on all cores."""
-    found = [train(framework, data, "time", USUAL) for _ in range(STARTS)]
-    return {"start_seconds": min(one["start_seconds"] for one in found)}
+    seconds = []
+    for _ in range(STARTS):
+        launched = time.time()
+        figures = train(framework, data, USUAL, (0, 1))
+        seconds.append(figures["ready_at"] + figures["step_seconds"] - launched)
+    return {"start_seconds": min(seconds)}
 
 
 def make_pictures(folder: Path, classes: int, pictures: int) -> None:
@@ -196,58 +149,36 @@ def make_pictures(folder: Path, classes: int, pictures: int) -> None:
                 os.link(first, place / f"n{label:08d}_{number}.JPEG")
 
 
-def make_photographs(folder: Path) -> None:
-    """Make an image folder of READ pictures as large as ImageNet's, in bytes as in pixels."""
-    for split in ("train", "val"):
+def make_photographs(folder: Path, count: int) -> None:
+    """Make an image folder of so many train pictures, in bytes and pixels like ImageNet's."""
+    for split, number_of in (("train", count), ("val", 1)):
         place = folder / split / "disc"
         place.mkdir(parents=True)
-        for number in range(READ):
+        for number in range(number_of):
             picture = Image.fromarray(sample.draw_picture(0, split, "disc", number))
-            picture.resize((500, 375)).save(place / f"{number}.jpg", quality=98)
+            picture.resize((500, 375)).save(place / f"{number}.jpg", quality=98)  # 110 kB
 
 
 def train(
-    framework: str, data: Path, clock: str, settings: dict[str, int], **environment: str
-) -> dict:
-    """Return what TRAIN finds of a run of train.py; `clock` is a function of `time`.
+    framework: str, data: Path, settings: dict[str, int], steps: tuple[int, int], **environment: str
+) -> Figures:
+    """Return the figures of a run of train.py whose one batch comes again and again.
 
-    `settings`: batch, processes, and size in pixels.
+    `settings`: batch, processes, and size in pixels; `steps`: not measured, and measured.
     """
     batch, processes, size = (settings[name] for name in ("batch", "processes", "size"))
-    with tempfile.TemporaryDirectory() as place:
-        options = [
-            *("--data-path", data, "--image-size", size, "--batch-size", batch, "--workers", 0),
-            *("--epochs", 1, "--warmup-epochs", 0, "--device", "cpu", "--output-dir", "run"),
-        ]
-        script = Path(place) / "steps.py"
-        script.write_text(TRAIN)
-        launch = ["-m", *LAUNCH[framework], str(processes)] if processes > 1 else []
-        given = [ROOT / f"AlexNet-{framework}", time.time(), clock, *options]
-        command = [sys.executable, *launch, script, *given]
-        return run([str(word) for word in command], Path(place), **environment)
+    window = ["--made-up", "--warm-steps", steps[0], "--steps", steps[1]]
+    options = ["--data-path", data, "--image-size", size, "--batch-size", batch, "--workers", 0]
+    options += ["--epochs", 1, "--warmup-epochs", 0, "--device", "cpu"]
+    return run_tree(framework, window, options, processes, **environment)
 
 
-def read(framework: str, place: Path) -> dict:
+def read(framework: str, data: Path) -> Figures:
     """Return how many pictures a second one core reads, as a worker process of the loader does."""
-    program = READING.format(tree=str(ROOT / f"AlexNet-{framework}"), framework=framework)
-    return run([sys.executable, "-c", program], place, OMP_NUM_THREADS="1")
-
-
-def run(command: list[str], place: Path, **environment: str) -> dict:
-    """Run a program in `place`; return what it found. Of several processes, memory is summed."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    done = subprocess.run(
-        command, cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
-    files = sorted(place.glob("found*.json"))
-    if not files:
-        sys.exit(f"{command}: no result\n{done.stdout}{done.stderr}")
-    found = [json.loads(file.read_text()) for file in files]
-    for file in files:
-        file.unlink()
-    return {
-        name: (sum if name == "peak_mb" else max)(one[name] for one in found) for name in found[0]
-    }
+    window = ["--read-only", "--warm-steps", WARM, "--steps", READ_STEPS]
+    options = ["--data-path", data, "--batch-size", BATCH, "--workers", 0]
+    figures = run_tree(framework, window, options, 1, OMP_NUM_THREADS="1")
+    return {"images_per_s": figures["images_per_core_s"]}
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -318,8 +249,7 @@ def draw(path: Path, rows: list[dict]) -> None:
             draw_panel(axes, own, name, axis)
             axes.set_xlabel(below)
             axes.set_ylabel(label)
-    with replace_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save(figure, path)
 
 
 def draw_panel(axes, rows: list[dict], name: str, axis: str) -> None:

@@ -19,11 +19,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import measure, photos, transfer, variants
+import numpy as np
+
+from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Contender, Figure, Figures
-from common.paths import DATA_DIR
+from common.paths import DATA_DIR, ROOT
 from portproof.system import errors
 from portproof.system.command_line import whole
+from portproof.weights import tensors
 
 FIGURES = [Figure("seconds", "s"), Figure("resident_mb", "MB")]
 PARTS = ("transfer_weights", "start", "align")
@@ -64,16 +67,26 @@ def main(argv: Sequence[str] | None = None) -> None:
 def carry(place: Path) -> Contender:
     """Return a contender that carries weights from torch to Paddle, the whole command."""
     neutral, source = place / "alexnet.safetensors", place / "alexnet.pth"
-    transfer.write_weights(neutral)
-    transfer.carry(neutral, source)
+    tensors.write(neutral, draw_weights())
+    command = [sys.executable, ROOT / "tools" / "transfer_weights.py"]
+    measure.watch([*command, neutral, source])
 
     def run() -> Figures:
         target = place / "alexnet.pdparams"
         target.unlink(missing_ok=True)
-        spent = transfer.carry(source, target)
-        return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
+        return measure.watch([*command, source, target])
 
     return run
+
+
+def draw_weights() -> tensors.Tensors:
+    """Return float32 weights with AlexNet's keys and shapes."""
+    generator = np.random.default_rng(0)
+    drawn = {}
+    for layer in limits.alexnet():
+        drawn[f"{layer.name}.weight"] = generator.standard_normal(layer.shape, np.float32)
+        drawn[f"{layer.name}.bias"] = generator.standard_normal(layer.biases, np.float32)
+    return {name: tensors.Tensor("F32", array) for name, array in drawn.items()}
 
 
 def start(framework: str, folder: Path) -> Contender:
@@ -96,8 +109,7 @@ def align(options: list[str]) -> Contender:
 
     def run() -> Figures:
         with tempfile.TemporaryDirectory() as kept:
-            spent = measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
-        return {"seconds": spent.seconds, "resident_mb": spent.resident / 1e6}
+            return measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
 
     return run
 

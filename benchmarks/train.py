@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import measure, variants
-from benchmarks.measure import Contender, Figure
+from benchmarks.measure import Figure
 from portproof.system import errors
 from portproof.system.command_line import whole
 
@@ -44,9 +44,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = variants.pictures(args.data_path, batch * (warm + steps + READ_AHEAD))
         common = ["--batch-size", batch, "--workers", args.workers]
         window = ["--warm-steps", warm, "--steps", steps]
-        contenders = make(framework, args.variants, common, window, folder)
+        peer = variants.PEERS[framework][0]
+        contenders = {peer: variants.peer(framework, [folder, *common, *window], NAMES)}
+        for name, options in variants.known(framework, args.variants).items():
+            given = ["--data-path", folder, *common, *options]
+            contenders[f"{framework} {name}"] = variants.tree(framework, window, given, NAMES)
         rounds = measure.interleave(contenders, args.repeats)
-        lines += measure.summarize(rounds, FIGURES, variants.PEERS[framework][0])
+        lines += measure.summarize(rounds, FIGURES, peer)
     measure.write(args.output_dir, "train", "Training, from files to weights", lines)
 
 
@@ -62,18 +66,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
     parser.add_argument("--workers", type=whole(0), default=2, help="loader processes (2)")
     return measure.parse(parser, argv)
-
-
-def make(
-    framework: str, wanted: list[str] | None, common: list[object], window: list[object], data: Path
-) -> dict[str, Contender]:
-    """Return the peer and the variants of a tree, by name."""
-    peer = variants.PEERS[framework][0]
-    contenders = {peer: variants.peer(framework, [data, *common, *window], NAMES)}
-    for name, options in variants.known(framework, wanted).items():
-        given = ["--data-path", data, *common, *options]
-        contenders[f"{framework} {name}"] = variants.tree(framework, window, given, NAMES)
-    return contenders
 
 
 if __name__ == "__main__":

@@ -107,11 +107,9 @@ def run_tree(
 
 def peer(framework: str, options: list[object], keep: Iterable[str], **settings: str) -> Contender:
     """Return a contender that runs the peer of a tree with `options`."""
-    return _only(keep, [sys.executable, "-m", PEERS[framework][1], *options], settings)
 
-
-def _only(keep: Iterable[str], command: list[object], settings: dict[str, str]) -> Contender:
     def run() -> measure.Figures:
+        command = [sys.executable, "-m", PEERS[framework][1], *options]
         figures = measure.run_json(command, **settings)
         return {name: figures[name] for name in keep}
 

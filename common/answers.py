@@ -11,8 +11,8 @@ from common.facts import Facts
 from common.folder import FolderIndex
 from common.picture_list import shown
 from common.pictures import read_rgb
-from common.plots import new_figure
-from portproof.system.atomic import json_text, replace_whole, write_result, writing
+from common.plots import new_figure, save
+from portproof.system.atomic import json_text, write_result, writing
 from portproof.system.errors import UserError
 
 TOP = 5
@@ -108,8 +108,7 @@ def draw(path: Path, found: list[Answer], facts: Facts) -> None:
         _draw_bars(grid[row, 2 * column + 1], answer, facts)
     with warnings.catch_warnings(record=True) as warned, writing(path):
         warnings.simplefilter("always")
-        with replace_whole(path) as partial:
-            figure.savefig(partial, format="png", dpi=110)
+        save(figure, path)
     if any("Glyph" in str(warning.message) for warning in warned):
         print(
             f"note: {path} has boxes for letters that no font here has; install one, such as "

@@ -16,14 +16,6 @@ from portproof.system.command_line import LARGEST_SEED, Parser, device, real, wh
 SMALLEST_IMAGE = min(networks.SMALLEST.values())  # pixels
 LARGEST_IMAGE = 4096
 
-DEFAULTS = {
-    **{"verify_data": False, "skip_bad": 0, "finetune": False},
-    **{"workers": 2, "seed": 0, "device": "auto", "nesterov": False, "eval_only": False},
-    **{"accumulate": 1, "clip_grad": 0.0, "label_smoothing": 0.0, "ema": 0.0},
-    **{"amp": "off", "compile": False, "channels_last": False, "deterministic": False},
-    **{"fast": False, "split_batch": False, "eval_crops": 1},
-    **{"save_every": "15m", "keep": 2, "tensorboard": False, "visualdl": False},
-}
 # What --fast means beside its loader, unless given otherwise.
 FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto"}}
 # What may change when a run is resumed; all else is part of what the run is.
@@ -44,7 +36,7 @@ def _save_every(text: str) -> str:
 
 
 def get_args_parser(framework: str) -> Parser:
-    """Return the parser of train.py. What is not given is None: `parse` fills it in."""
+    """Return the parser of train.py. Options that have the recipe's value are None by default."""
     parser = Parser(
         prog="train.py",
         description=f"Train AlexNet on an image folder with {framework}.",
@@ -79,18 +71,19 @@ def _add_data(parser: Parser) -> None:
         "--workers",
         type=whole(0, 1024),
         metavar="N",
+        default=2,
         help="processes that read pictures; 0: the training process itself (2)",
     )
     data.add_argument(
         "--verify-data",
         action="store_true",
-        default=None,
         help="decode every picture once before training, and stop with the list of bad ones (off)",
     )
     data.add_argument(
         "--skip-bad",
         type=whole(0),
         metavar="N",
+        default=0,
         help="leave out up to N bad pictures; --verify-data finds them first (0)",
     )
     data.add_argument(
@@ -113,6 +106,7 @@ def _add_data(parser: Parser) -> None:
         "--eval-crops",
         type=int,
         choices=[1, 10],
+        default=1,
         help="evaluation looks at the centre alone; or at the corners too and at all five "
         "mirrored, and averages the probabilities, as the paper does (1)",
     )
@@ -147,9 +141,7 @@ def _add_recipe(parser: Parser) -> None:
         "--gpus", type=whole(1), metavar="N", help="GPUs that --lr is meant for (recipe)"
     )
     recipe.add_argument("--momentum", type=real(0, 1), metavar="M", help="of SGD (recipe)")
-    recipe.add_argument(
-        "--nesterov", action="store_true", default=None, help="Nesterov's momentum (off)"
-    )
+    recipe.add_argument("--nesterov", action="store_true", help="Nesterov's momentum (off)")
     recipe.add_argument(
         "--weight-decay", type=real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
     )
@@ -175,21 +167,31 @@ def _add_recipe(parser: Parser) -> None:
         help="epochs, or a fraction, in which the rate climbs from a hundredth (recipe)",
     )
     recipe.add_argument(
-        "--accumulate", type=whole(1), metavar="N", help="batches that make up one step (1)"
+        "--accumulate",
+        type=whole(1),
+        metavar="N",
+        default=1,
+        help="batches that make up one step (1)",
     )
     recipe.add_argument(
         "--clip-grad",
         type=real(0, 1e9),
         metavar="NORM",
+        default=0.0,
         help="scale the gradients of a step down to this norm where theirs is larger; 0: no (0)",
     )
     recipe.add_argument(
-        "--label-smoothing", type=real(0, 1), metavar="S", help="of the cross entropy (0)"
+        "--label-smoothing",
+        type=real(0, 1),
+        metavar="S",
+        default=0.0,
+        help="of the cross entropy (0)",
     )
     recipe.add_argument(
         "--ema",
         type=real(0, 1),
         metavar="DECAY",
+        default=0.0,
         help="evaluate a moving average of the weights, of this decay a step; 0: no (0)",
     )
     recipe.add_argument("--dropout", type=real(0, 0.99), metavar="P", help="rate (recipe)")
@@ -209,7 +211,6 @@ def _add_model(parser: Parser) -> None:
     model.add_argument(
         "--finetune",
         action="store_true",
-        default=None,
         help="all layers but the last from --weights, the last drawn for your classes (off)",
     )
     model.add_argument(
@@ -220,10 +221,7 @@ def _add_model(parser: Parser) -> None:
         "--output-dir or of the newest run, and a new run where there is none",
     )
     model.add_argument(
-        "--eval-only",
-        action="store_true",
-        default=None,
-        help="only measure --weights or --resume on val",
+        "--eval-only", action="store_true", help="only measure --weights or --resume on val"
     )
 
 
@@ -232,25 +230,20 @@ def _add_speed(parser: Parser) -> None:
     speed.add_argument(
         "--amp",
         choices=["off", "auto", "bf16", "fp16"],
+        default="off",
         help="mixed precision: most of the arithmetic in 16 bits; fp16 on a GPU alone; auto: bf16 "
         "where the device is quicker in it (off)",
     )
-    for name, words in (
-        (
-            "fast",
-            "all that makes training faster and keeps accuracy: --amp auto, --channels-last, and a "
-            "loader whose pixels are close to exact (off)",
-        ),
-        (
-            "split-batch",
-            "several processes share --batch-size and the learning rate of one, in place of having "
-            "as much each (off)",
-        ),
-        ("compile", "have the framework compile the network (off)"),
-        ("channels-last", "lay pictures out as [N, H, W, C]; torch alone (off)"),
-        ("deterministic", "the same numbers at every run on a GPU too, at some speed (off)"),
-    ):
-        speed.add_argument(f"--{name}", action="store_true", default=None, help=words)
+    for name, words in {
+        "fast": "all that makes training faster and keeps accuracy: --amp auto, --channels-last, "
+        "and a loader whose pixels are close to exact (off)",
+        "split-batch": "several processes share --batch-size and the learning rate of one, in "
+        "place of having as much each (off)",
+        "compile": "have the framework compile the network (off)",
+        "channels-last": "lay pictures out as [N, H, W, C]; torch alone (off)",
+        "deterministic": "the same numbers at every run on a GPU too, at some speed (off)",
+    }.items():
+        speed.add_argument(f"--{name}", action="store_true", help=words)
 
 
 def _add_saving(parser: Parser) -> None:
@@ -259,32 +252,36 @@ def _add_saving(parser: Parser) -> None:
         "--save-every",
         type=_save_every,
         metavar="N",
+        default="15m",
         help="steps (500) or minutes (15m) from checkpoint to checkpoint within an epoch (15m)",
     )
     saving.add_argument(
-        "--keep", type=whole(1), metavar="N", help="checkpoints that are kept, beside the best (2)"
+        "--keep",
+        type=whole(1),
+        metavar="N",
+        default=2,
+        help="checkpoints that are kept, beside the best (2)",
     )
 
 
 def _add_run(parser: Parser) -> None:
     run = parser.add_argument_group("run")
-    run.add_argument(
-        "--tensorboard", action="store_true", default=None, help="log for TensorBoard; torch (off)"
-    )
-    run.add_argument(
-        "--visualdl", action="store_true", default=None, help="log for VisualDL; Paddle (off)"
-    )
+    run.add_argument("--tensorboard", action="store_true", help="log for TensorBoard; torch (off)")
+    run.add_argument("--visualdl", action="store_true", help="log for VisualDL; Paddle (off)")
     run.add_argument(
         "--output-dir",
         type=Path,
         metavar="DIR",
         help="the run folder, a new one (runs/<framework>-<recipe>-<time>)",
     )
-    run.add_argument("--seed", type=whole(0, LARGEST_SEED), metavar="N", help="of all draws (0)")
+    run.add_argument(
+        "--seed", type=whole(0, LARGEST_SEED), metavar="N", default=0, help="of all draws (0)"
+    )
     run.add_argument(
         "--device",
         type=device,
         metavar="NAME",
+        default="auto",
         help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
     )
 
@@ -297,6 +294,8 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     crop of 224 and in proportion for others. Leaves with exit status 2 on a mistake.
     """
     parser = get_args_parser(framework)
+    usual = vars(parser.parse_args([]))
+    parser.set_defaults(**dict.fromkeys(usual))  # None, to see what is given
     args = parser.parse_args(argv)
     args.resume_auto = str(args.resume) == AUTO
     if args.resume_auto:
@@ -314,7 +313,7 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     _fill_in(args, recipe)
     if args.fast:
         _fill_in(args, FAST[framework])
-    _fill_in(args, DEFAULTS)
+    _fill_in(args, usual)
     args.verify_data = args.verify_data or args.skip_bad > 0
     args.framework = framework
     args.resize_size = resize_size(args.image_size)
@@ -325,15 +324,14 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
 def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
     """Return the newest intact checkpoint of `run`, or of the newest run that has one."""
     suffix = SUFFIX[framework]
-    runs = [run] if run else sorted(RUNS_DIR.glob(f"{framework}-*"), key=_age)
+    runs = [run]
+    if run is None:
+        every = RUNS_DIR.glob(f"{framework}-*")
+        runs = sorted(every, key=lambda folder: folder.stat().st_mtime, reverse=True)
     found = (checkpoints.newest(folder, suffix) for folder in runs if folder.is_dir())
     path = next((path for path in found if path), None)
     print(f"resume: {path or 'there is no checkpoint to go on from; a new run'}", flush=True)
     return path
-
-
-def _age(folder: Path) -> float:
-    return -folder.stat().st_mtime
 
 
 def resize_size(image_size: int) -> int:

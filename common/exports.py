@@ -100,9 +100,9 @@ def describe(found: Check) -> str:
 
 def spread(index: FolderIndex, count: int) -> FolderIndex:
     """Return `count` pictures of an index (all where it has fewer), evenly spread over it."""
-    chosen = [i * len(index) // count for i in range(count)] if len(index) > count else None
-    if chosen is None:
+    if len(index) <= count:
         return index
+    chosen = [i * len(index) // count for i in range(count)]
     return FolderIndex(
         index.classes, [index.paths[i] for i in chosen], [index.labels[i] for i in chosen]
     )

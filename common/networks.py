@@ -3,18 +3,11 @@
 from collections.abc import Iterable
 
 # The networks of experiments/claims.py: each differs from another in one thing.
-SMALL = {
-    **{"small": 27, "small-no-norm": 27, "small-plain-pooling": 27, "small-half-width": 27},
-    **{"four-layers": 15, "four-layers-tanh": 15},
-}
+SMALL = dict.fromkeys(["small", "small-no-norm", "small-plain-pooling", "small-half-width"], 27)
+SMALL |= dict.fromkeys(["four-layers", "four-layers-tanh"], 15)
 # Pixels of the smallest picture; below it the last pooling has nothing left to pool.
 SMALLEST = {"alexnet": 63, "alexnet-paper": 67, **SMALL}
 USUAL = {"alexnet": 224, "alexnet-paper": 227, **dict.fromkeys(SMALL, 28)}  # pixels, in training
-FILES = {
-    "alexnet": "models/alexnet.py",
-    "alexnet-paper": "models/alexnet_paper.py",
-    **dict.fromkeys(SMALL, "models/small.py"),
-}
 ABOUT = {
     "alexnet": 'The one-column network of A. Krizhevsky, "One weird trick for parallelizing '
     'convolutional neural networks", 2014, https://arxiv.org/abs/1404.5997',

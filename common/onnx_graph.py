@@ -1,9 +1,9 @@
 """An ONNX graph from the operations of a traced Paddle program.
 
 Paddle's own converter, paddle2onnx, cannot be had for every Python: version 2.1.0, the last, has no
-wheel for 3.13 and demands an onnx of at most 1.17. AlexNet needs ten kinds of operation, other
-networks of pictures some twenty more; each has a function here, and any other is an error that
-names it. What they do in ONNX: https://onnx.ai/onnx/operators/
+wheel for 3.13 and demands an onnx of at most 1.17. The networks here need some twenty kinds of
+operation; each has a function, and any other is an error that names it. What they do in ONNX:
+https://onnx.ai/onnx/operators/
 """
 
 from collections.abc import Callable
@@ -53,13 +53,11 @@ class Graph:
         self.constants[name] = value
         return name
 
-    def step(
-        self, operation: Operation, number: int, kind: str, inputs: list[str], **more: Any
-    ) -> str:
-        """Append a node on the way to the output of `operation`; return the name of its own."""
-        middle = operation._replace(outputs=[f"{operation.outputs[0]}_{number}"])
-        self.add(middle, kind, inputs, **more)
-        return middle.outputs[0]
+    def add_inner(self, operation: Operation, kind: str, inputs: list[str]) -> str:
+        """Append a node on the way to the output of `operation`; return its own output's name."""
+        inner = operation._replace(outputs=[f"{operation.outputs[0]}_{len(self.nodes)}"])
+        self.add(inner, kind, inputs)
+        return inner.outputs[0]
 
 
 def build(
@@ -139,9 +137,9 @@ def _numbers(graph: Graph, operation: Operation) -> None:
 
 
 def _number(graph: Graph, operation: Operation) -> None:
-    """A bound or a factor, kept for the operation that takes it; or a tensor of equal numbers."""
-    shape = [] if operation.attributes["shape"] == [1] else operation.attributes["shape"]
-    value = np.full(shape, operation.attributes["value"], np.float32)
+    """A factor, kept for the operation that takes it."""
+    _demand(operation, shape=[1])
+    value = np.array(operation.attributes["value"], np.float32)
     graph.names[operation.outputs[0]] = graph.constant(value)
 
 
@@ -176,16 +174,16 @@ def _pooling(graph: Graph, operation: Operation) -> None:
     _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW", global_pooling=False)
     if given["adaptive"]:
         return _adaptive_pooling(graph, operation)
-    window = {
-        "kernel_shape": _value(graph, operation.inputs[1]),
-        "strides": given["strides"],
-        "pads": _pads(given["paddings"]),
-        "ceil_mode": int(given["ceil_mode"]),
-    }
-    if given["pooling_type"] == "max":
-        return graph.add(operation, "MaxPool", operation.inputs[:1], **window)
-    window["count_include_pad"] = int(not given["exclusive"])
-    return graph.add(operation, "AveragePool", operation.inputs[:1], **window)
+    _demand(operation, pooling_type="max")
+    return graph.add(
+        operation,
+        "MaxPool",
+        operation.inputs[:1],
+        kernel_shape=_value(graph, operation.inputs[1]),
+        strides=given["strides"],
+        pads=_pads(given["paddings"]),
+        ceil_mode=int(given["ceil_mode"]),
+    )
 
 
 def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
@@ -200,7 +198,7 @@ def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
         for size, wanted in zip(graph.shapes[picture][2:], operation.shape[2:], strict=True)
     )
     columns = graph.constant(np.ascontiguousarray(columns.T))
-    middle = graph.step(operation, 1, "MatMul", [picture, columns])
+    middle = graph.add_inner(operation, "MatMul", [picture, columns])
     graph.add(operation, "MatMul", [graph.constant(rows), middle])
 
 
@@ -238,68 +236,12 @@ def _batch_norm(graph: Graph, operation: Operation) -> None:
     graph.add(operation, "BatchNormalization", inputs, epsilon=epsilon)
 
 
-def _group_norm(graph: Graph, operation: Operation) -> None:
-    """Normalize each group [C / G, H, W] of a picture, then scale and shift each channel.
-
-    Until opset 21 ONNX's own operation has a weight for each group: so here an instance [1, G, -1].
-    """
-    _demand(operation, data_format="NCHW")
-    picture, weight, bias = operation.inputs
-    groups = operation.attributes["groups"]
-    channels, *sides = graph.shapes[picture][1:]
-    split = graph.constant(np.array([0, groups, -1], np.int64))
-    ones, zeros = (graph.constant(np.full(groups, value, np.float32)) for value in (1, 0))
-    x = graph.step(operation, 1, "Reshape", [picture, split])
-    epsilon = operation.attributes["epsilon"]
-    x = graph.step(operation, 2, "InstanceNormalization", [x, ones, zeros], epsilon=epsilon)
-    whole = graph.constant(np.array([0, channels, *sides], np.int64))
-    x = graph.step(operation, 3, "Reshape", [x, whole])
-    column = graph.constant(np.array([channels] + [1] * len(sides), np.int64))
-    for number, (kind, value) in enumerate((("Mul", weight), ("Add", bias)), 4):
-        if value is not None:
-            value = graph.step(operation, 10 * number, "Reshape", [value, column])
-            x = graph.step(operation, number, kind, [x, value])
-    graph.add(operation, "Identity", [x])
-
-
-def _relu6(graph: Graph, operation: Operation) -> None:
-    bounds = [graph.constant(np.array(bound, np.float32)) for bound in (0, 6)]
-    graph.add(operation, "Clip", [*operation.inputs, *bounds])
-
-
-def _swish(graph: Graph, operation: Operation) -> None:
-    gate = graph.step(operation, 1, "Sigmoid", operation.inputs)
-    graph.add(operation, "Mul", [*operation.inputs, gate])
-
-
-def _gelu(graph: Graph, operation: Operation) -> None:
-    """x (1 + erf(x / sqrt 2)) / 2: ONNX has it as one operation from opset 20 on."""
-    _demand(operation, approximate=False)
-    picture = operation.inputs[0]
-    root, one, half = (
-        graph.constant(np.array(value, np.float32)) for value in (np.sqrt(0.5), 1, 0.5)
-    )
-    x = graph.step(operation, 1, "Mul", [picture, root])
-    x = graph.step(operation, 2, "Erf", [x])
-    x = graph.step(operation, 3, "Add", [x, one])
-    x = graph.step(operation, 4, "Mul", [x, picture])
-    graph.add(operation, "Mul", [x, half])
-
-
-def _mean(graph: Graph, operation: Operation) -> None:
-    keep = int(operation.attributes["keepdim"])
-    graph.add(operation, "ReduceMean", operation.inputs, keepdims=keep)
-
-
 def _scale(graph: Graph, operation: Operation) -> None:
-    """x s + b, or (x + b) s."""
+    """x s + b."""
+    _demand(operation, bias_after_scale=True)
     bias = graph.constant(np.array(operation.attributes["bias"], np.float32))
-    picture, factor = operation.inputs
-    if operation.attributes["bias_after_scale"]:
-        product = graph.step(operation, 1, "Mul", [picture, factor])
-        return graph.add(operation, "Add", [product, bias])
-    sum_ = graph.step(operation, 1, "Add", [picture, bias])
-    return graph.add(operation, "Mul", [sum_, factor])
+    product = graph.add_inner(operation, "Mul", operation.inputs)
+    graph.add(operation, "Add", [product, bias])
 
 
 def _power(graph: Graph, operation: Operation) -> None:
@@ -327,17 +269,9 @@ def _pooling_3d(graph: Graph, operation: Operation) -> None:
     )
 
 
-def _same(kind: str, **renamed: str) -> Callable[[Graph, Operation], None]:
-    """Return the function for an operation that ONNX has with the same inputs.
-
-    `renamed` are its attributes: ONNX's name and Paddle's.
-    """
-
-    def add(graph: Graph, operation: Operation) -> None:
-        attributes = {name: operation.attributes[own] for name, own in renamed.items()}
-        graph.add(operation, kind, operation.inputs, **attributes)
-
-    return add
+def _same(kind: str) -> Callable[[Graph, Operation], None]:
+    """Return the function for an operation that ONNX has with the same inputs, no attributes."""
+    return lambda graph, operation: graph.add(operation, kind, operation.inputs)
 
 
 KINDS: dict[str, Callable[[Graph, Operation], None]] = {
@@ -347,34 +281,20 @@ KINDS: dict[str, Callable[[Graph, Operation], None]] = {
     "pd_op.full": _number,
     "pd_op.conv2d": _convolution,
     "pd_op.pool2d": _pooling,
+    "pd_op.pool3d": _pooling_3d,
+    "pd_op.pad3d": _padding,
+    "pd_op.batch_norm_": _batch_norm,
     "pd_op.flatten": _flatten,
     "pd_op.dropout": _dropout,
     "pd_op.matmul": _product,
-    "pd_op.reshape": _same("Reshape"),
-    "pd_op.add": _same("Add"),
-    "pd_op.relu": _same("Relu"),
-    "pd_op.batch_norm_": _batch_norm,
-    "pd_op.group_norm": _group_norm,
-    "pd_op.clip": _same("Clip"),
-    "pd_op.relu6": _relu6,
-    "pd_op.leaky_relu": _same("LeakyRelu", alpha="negative_slope"),
-    "pd_op.elu": _same("Elu", alpha="alpha"),
-    "pd_op.gelu": _gelu,
-    "pd_op.hardsigmoid": _same("HardSigmoid", alpha="slope", beta="offset"),
-    "pd_op.hardswish": _same("HardSwish"),
-    "pd_op.sigmoid": _same("Sigmoid"),
-    "pd_op.tanh": _same("Tanh"),
-    "pd_op.swish": _swish,
-    "pd_op.silu": _swish,
-    "pd_op.softmax": _same("Softmax", axis="axis"),
-    "pd_op.subtract": _same("Sub"),
-    "pd_op.multiply": _same("Mul"),
-    "pd_op.divide": _same("Div"),
-    "pd_op.mean": _mean,
     "pd_op.scale": _scale,
     "pd_op.pow": _power,
-    "pd_op.pad3d": _padding,
-    "pd_op.pool3d": _pooling_3d,
+    "pd_op.relu": _same("Relu"),
+    "pd_op.tanh": _same("Tanh"),
+    "pd_op.add": _same("Add"),
+    "pd_op.multiply": _same("Mul"),
+    "pd_op.divide": _same("Div"),
+    "pd_op.reshape": _same("Reshape"),
     "pd_op.squeeze": _same("Squeeze"),
     "pd_op.unsqueeze": _same("Unsqueeze"),
 }

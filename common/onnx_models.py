@@ -44,7 +44,5 @@ def open_onnx(path: Path) -> Exported:
     told = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
     size = inputs[0].shape[-1]
     return Exported(
-        run,
-        facts.from_json(told, path) if told else None,
-        size if isinstance(size, int) else None,
+        run, facts.from_json(told, path) if told else None, size if isinstance(size, int) else None
     )

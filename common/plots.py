@@ -1,9 +1,13 @@
 """Pictures of a run."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portproof.report.figures import new_figure
 from portproof.system.atomic import replace_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_curves(path: Path, rows: list[dict], title: str) -> None:
@@ -28,5 +32,10 @@ def write_curves(path: Path, rows: list[dict], title: str) -> None:
         if len(names) > 1:
             axes.legend()
     loss.set_ylim(bottom=0)
+    save(figure, path)
+
+
+def save(figure: "Figure", path: Path, metadata: dict[str, str | None] | None = None) -> None:
+    """Write a figure as a PNG, atomically."""
     with replace_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+        figure.savefig(partial, format="png", dpi=110, metadata=metadata)

@@ -36,10 +36,6 @@ BAND = 24  # rows drawn at a time
 Shape = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def _disc(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.sqrt(x * x + y * y) - 0.9
-
-
 def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = np.abs(x), np.abs(y)
     return np.minimum(np.maximum(x - 1.0, y - 0.25), np.maximum(y - 1.0, x - 0.25))
@@ -50,18 +46,6 @@ def _wave(x: np.ndarray) -> np.ndarray:
     return 2.0 * np.abs(x - np.floor(x) - 0.5) - 0.5
 
 
-def _stripes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.25 * (_wave(2.0 * y) - 0.15)
-
-
-def _bars(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.25 * _wave(2.0 * x)
-
-
-def _slants(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 0.25 * _wave(1.4142135623730951 * (x + y))
-
-
 def _checks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     across, down = 0.4 * _wave(1.2 * x), 0.4 * _wave(1.2 * y)
     return np.maximum(np.minimum(across, down), np.minimum(-across, -down))
@@ -70,14 +54,6 @@ def _checks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     across, down = _wave(1.3 * x) + 0.5, _wave(1.3 * y) + 0.5  # 0 at a dot's centre
     return (np.sqrt(across * across + down * down) - 0.55) / 2.6
-
-
-def _grid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.minimum(_wave(1.6 * x) + 0.3, _wave(1.6 * y) + 0.3) / 3.2
-
-
-def _rings(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (_wave(1.6 * np.sqrt(x * x + y * y)) + 0.2) / 3.2
 
 
 def _rays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -98,16 +74,16 @@ def _rays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 SHAPES: dict[str, Shape] = {
-    "bars": _bars,
+    "bars": lambda x, y: 0.25 * _wave(2.0 * x),
     "checks": _checks,
     "cross": _cross,
-    "disc": _disc,
+    "disc": lambda x, y: np.sqrt(x * x + y * y) - 0.9,
     "dots": _dots,
-    "grid": _grid,
+    "grid": lambda x, y: np.minimum(_wave(1.6 * x) + 0.3, _wave(1.6 * y) + 0.3) / 3.2,
     "rays": _rays,
-    "rings": _rings,
-    "slants": _slants,
-    "stripes": _stripes,
+    "rings": lambda x, y: (_wave(1.6 * np.sqrt(x * x + y * y)) + 0.2) / 3.2,
+    "slants": lambda x, y: 0.25 * _wave(1.4142135623730951 * (x + y)),
+    "stripes": lambda x, y: 0.25 * (_wave(2.0 * y) - 0.15),
 }
 CLASSES = sorted(SHAPES)
 

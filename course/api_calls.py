@@ -116,7 +116,7 @@ class Reader(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for base in node.bases:
             if self.is_framework(self.full_name(base)):
-                self.note(self.full_name(base), base.lineno)
+                self.found.append((self.full_name(base), base.lineno))
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -147,15 +147,12 @@ class Reader(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         name = self.full_name(node.func)
         if self.is_framework(name):
-            self.note(name, node.lineno)
+            self.found.append((name, node.lineno))
         elif name is None and isinstance(node.func, ast.Attribute):
             kind = self.type_of_method(node.func)
             if kind:
-                self.note(f"{kind}.{node.func.attr}", node.lineno)
+                self.found.append((f"{kind}.{node.func.attr}", node.lineno))
         self.generic_visit(node)
-
-    def note(self, name: str, line: int) -> None:
-        self.found.append((name, line))
 
     def type_of_method(self, method: ast.Attribute) -> str | None:
         """Return the framework's class of which this is a method; None where it is none's."""
@@ -207,10 +204,7 @@ def methods_of(framework: str) -> dict[str, set[str]]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.api_calls",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.api_calls", description=__doc__)
     parser.parse_args(argv)
     for framework in FRAMEWORKS:
         print(f"{framework}:")

@@ -218,18 +218,11 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
         x, lean = place - depth / 2, height * 0.16 if wide else 0.06
         low, high = -height / 2, height / 2
         color = COLORS[kind]
+        right = x + depth
         faces = (
-            [(x, low), (x + depth, low), (x + depth, high), (x, high)],
-            [
-                (x, high),
-                (x + depth, high),
-                (x + depth + lean, high + lean),
-                (x + lean, high + lean),
-            ],
-            [
-                *((x + depth, low), (x + depth, high)),
-                *((x + depth + lean, high + lean), (x + depth + lean, low + lean)),
-            ],
+            [(x, low), (right, low), (right, high), (x, high)],
+            [(x, high), (right, high), (right + lean, high + lean), (x + lean, high + lean)],
+            [(right, low), (right, high), (right + lean, high + lean), (right + lean, low + lean)],
         )
         for face, alpha in zip(faces, (0.95, 0.75, 0.55), strict=True):
             axes.add_patch(Polygon(face, facecolor=color, edgecolor="white", alpha=alpha, lw=0.8))
@@ -259,10 +252,7 @@ def draw_shares(axes, counted: list[Counted]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.architecture",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.architecture", description=__doc__)
     parser.add_argument("--draw", type=Path, metavar="DIR", help="write architecture-*.png there")
     parser.add_argument("--only", choices=[*NETWORKS, "claims"], help="one table alone")
     args = parser.parse_args(argv)

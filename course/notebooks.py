@@ -6,7 +6,6 @@ Exit status 1 where a cell raises; its number and the error are shown. Notebooks
 no lines that begin with % or !.
 """
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,17 +39,8 @@ def run(path: Path) -> subprocess.CompletedProcess:
     )
 
 
-def is_clean(path: Path) -> bool:
-    """Say whether a notebook is kept without outputs, which would differ from run to run."""
-    cells = json.loads(path.read_text())["cells"]
-    return not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = Parser(
-        prog="python -m course.notebooks",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.notebooks", description=__doc__)
     parser.add_argument(
         "notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help="to be run in turn"
     )

@@ -21,7 +21,6 @@ from common import plots
 from common.paths import ROOT
 from course import plant
 from portproof.system import errors
-from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser
 
 COLORS = {"torch": "#ee4c2c", "paddle": "#2f6bff", "float64": "#14632b", "float32": "#e0a100"}
@@ -150,13 +149,8 @@ def draw_converters(axes) -> None:
         lines = np.array([int(row[column]) for row in rows])
         bars = axes.barh(names, lines, left=left, color=color, label=label)
         texts = [str(n) if n else "" for n in lines]
-        axes.bar_label(
-            bars,
-            texts,
-            label_type=place,
-            color="white" if place == "center" else "black",
-            padding=3,
-        )
+        ink = "white" if place == "center" else "black"
+        axes.bar_label(bars, texts, label_type=place, color=ink, padding=3)
         left += lines
     axes.set_xlim(0, 1.25 * left.max())  # room for the legend
     axes.set_xlabel("lines changed")
@@ -195,10 +189,7 @@ HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.pictures",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.pictures", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
     parser.add_argument("--only", choices=PICTURES, help="this one alone")
     args = parser.parse_args(argv)
@@ -209,8 +200,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             axes = figure.subplots()
             draw(axes)
             axes.grid(alpha=0.3)
-            with replace_whole(args.folder / f"{name}.png") as partial:
-                figure.savefig(partial, format="png", dpi=110, metadata={"Software": None})
+            plots.save(figure, args.folder / f"{name}.png", {"Software": None})
 
 
 if __name__ == "__main__":

@@ -77,14 +77,9 @@ def solution(name: str, folder: Path) -> str:
             yours = folder / "AlexNet-paddle" / file
             if not yours.is_file():
                 raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
-            difference = difflib.unified_diff(
-                yours.read_text().splitlines(),
-                path.read_text().splitlines(),
-                "yours",
-                f"right: {file}",
-                lineterm="",
-                n=1,
-            )
+            old, new = (one.read_text().splitlines() for one in (yours, path))
+            names = "yours", f"right: {file}"
+            difference = difflib.unified_diff(old, new, *names, lineterm="", n=1)
             # Where a part begins stands in the text around it, not in numbers.
             lines += ["..." if line.startswith("@@") else line for line in difference]
     return "\n".join(lines) or "your tree is right"
@@ -100,10 +95,7 @@ def right_tree(name: str, target: Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m course.plant",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m course.plant", description=__doc__)
     parser.add_argument(
         "name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise (none: list them)"
     )

@@ -38,19 +38,6 @@ class Block(NamedTuple):
     same: bool
 
 
-def named_code(text: str) -> list[tuple[str, str]]:
-    """Return (file within the trees, name) of all code that a chapter names.
-
-    Raises UserError where the two sides name different files.
-    """
-    found = []
-    for match in CODE_LINE.finditer(text):
-        if match["torch"] != match["paddle"]:
-            raise UserError(f"{match[0]}: two different files; name the same one in both trees")
-        found += [(match["torch"], name) for name in names_in(match)]
-    return found
-
-
 def names_in(match: re.Match) -> list[str]:
     """Return the names that a code line gives."""
     return re.findall(r"`([^`]+)`", match["names"])

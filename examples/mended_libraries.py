@@ -23,19 +23,20 @@ def alexnet() -> nn.Layer:
     return network
 
 
-def squeezenet1_0() -> nn.Layer:
-    network = _scale_in_training(models.squeezenet1_0())
+def _round_up(network: nn.Layer) -> nn.Layer:
+    """Let pooling windows that reach over the edge count, as torchvision's SqueezeNet does."""
     for layer in network.sublayers():
         if isinstance(layer, nn.MaxPool2D):
             layer.ceil_mode = True
     return network
 
 
+def squeezenet1_0() -> nn.Layer:
+    return _round_up(_scale_in_training(models.squeezenet1_0()))
+
+
 def squeezenet1_1() -> nn.Layer:
-    network = _scale_in_training(models.squeezenet1_1())
-    for layer in network.sublayers():
-        if isinstance(layer, nn.MaxPool2D):
-            layer.ceil_mode = True
+    network = _round_up(_scale_in_training(models.squeezenet1_1()))
     network._conv._updated_padding = [0, 0]
     return network
 

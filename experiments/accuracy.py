@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with locked(args.table):
                 rows = read_table(args.table)  # another call may have added to it meanwhile
                 rows[key] = row(key, folder, args) | {"pictures": own_pictures}
-                write_table(args.table, rows)
+                write_csv(args.table, STORED, [rows[one] for one in sorted(rows)])
                 write_epochs(args.table, key, folder)
     pages = accuracy_page.write(args.table, list(rows.values()))
     print(f"look at: {args.table} and {', '.join(map(str, pages))}")
@@ -77,10 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="experiments.accuracy",
-        description=__doc__,
-    )
+    parser = Parser(prog="experiments.accuracy", description=__doc__)
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--data-path", type=Path, metavar="DIR", help="pictures, as train.sh has it")
     data.add_argument(
@@ -210,22 +207,13 @@ def read_table(path: Path) -> dict[tuple[str, ...], Row]:
     return {key_of(one): one for one in read_rows(path, STORED)}
 
 
-def write_table(path: Path, rows: dict[tuple[str, ...], Row]) -> None:
-    """Write the rows in the order of their keys, whole or not at all."""
-    write_csv(path, STORED, [rows[key] for key in sorted(rows)])
-
-
 def write_epochs(table: Path, key: tuple[str, ...], folder: Path) -> None:
     """Write the epochs of a training beside the table, in the place of those that it had there."""
-    path = epochs_path(table)
+    path = table.with_name(f"{table.stem}-epochs.csv")
     told = dict(zip(KEY, key, strict=True))
     rows = [one for one in read_rows(path, STORED_EPOCHS) if key_of(one) != key]
     rows += [told | one for one in read_epochs(folder)]
     write_csv(path, STORED_EPOCHS, sorted(rows, key=lambda one: (key_of(one), int(one["epoch"]))))
-
-
-def epochs_path(table: Path) -> Path:
-    return table.with_name(f"{table.stem}-epochs.csv")
 
 
 def key_of(row: Row) -> tuple[str, ...]:

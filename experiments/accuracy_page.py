@@ -6,73 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.pages import markdown, spread
+from common import markdown
+from experiments.pages import read_words, spread
 from portproof.runs import equivalence
-from portproof.system.atomic import replace_whole, write_text
 
 MARGIN, POWER = 0.15, 0.8  # points: what compare_runs takes; and the chance to show it
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
 TWIN = {"en": "", "zh": ".zh-CN"}  # ends the name of a language's page
-PAPER = (
-    "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-"
-    "networks"
-)
-# (what, in English and in Chinese; top-1, top-5, source), on ImageNet's 50,000 validation pictures
-# unless it says otherwise.
-PUBLISHED = (
-    ("torchvision, `AlexNet_Weights.IMAGENET1K_V1`", "torchvision，`AlexNet_Weights.IMAGENET1K_V1`",
-     "56.522", "79.066", "https://docs.pytorch.org/vision/stable/models/alexnet.html"),
-    ("PaddleClas, AlexNet", "PaddleClas，AlexNet",
-     "56.7", "79.2", "https://github.com/PaddlePaddle/PaddleClas"),
-    ("AlexNet-Prod, PaddlePaddle", "AlexNet-Prod，PaddlePaddle",
-     "56.4", "79.0", "https://github.com/littletomatodonkey/AlexNet-Prod"),
-    ("Caffe, bvlc_alexnet", "Caffe，bvlc_alexnet",
-     "57.1", "80.2", "https://github.com/BVLC/caffe/tree/master/models/bvlc_alexnet"),
-    ("the paper, one network, ten crops", "论文，单个网络，十个裁剪", "59.3", "81.8", PAPER),
-    ("the paper, ILSVRC-2010's test set, ten crops", "论文，ILSVRC-2010 的测试集，十个裁剪",
-     "62.5", "83.0", PAPER),
-)  # fmt: skip
-WORDS = {
-    "en": {
-        "head": (
-            "recipe", "options", "framework", "seeds", "top-1, %", "top-5, %", "epochs", "images/s",
-            "minutes",
-        ),
-        "to": " to ",
-        "between": "; ",
-        "difference": "`{set}`: PaddlePaddle's mean top-1 less PyTorch's is {points:+.2f} points",
-        "interval": ", 95 % interval {low:+.2f} to {high:+.2f} (Welch); {said}.",
-        "chance": "0 is in it, so these seeds cannot tell it from none",
-        "more": "0 is not in it",
-        "one": "; one seed has no spread.",
-        "agree": " By an equivalence test (`tools/compare_runs.py`) they agree within {within:.2f} "
-        "points: the 90 % interval is {low:+.2f} to {high:+.2f}; to show {margin:g} points takes "
-        "{needed} seeds a side.",
-        "timed": "{minutes} ({timed} of {all} timed)",
-        "machine": "{cores} cores of {processor} ({versions})",
-        "published": ("what", "top-1, %", "top-5, %", "source"),
-    },
-    "zh": {
-        "head": (
-            "配方", "选项", "框架", "种子", "top-1（%）", "top-5（%）", "epoch 数", "图片/秒",
-            "分钟",
-        ),
-        "to": " 到 ",
-        "between": "；",
-        "difference": "`{set}`：PaddlePaddle 的平均 top-1 减去 PyTorch 的，"
-        "为 {points:+.2f} 个百分点",
-        "interval": "，95 % 区间 {low:+.2f} 到 {high:+.2f}（Welch 法）；{said}。",
-        "chance": "区间含 0：凭这几个种子，看不出两者有差别",
-        "more": "区间不含 0",
-        "one": "；只有一个种子，没有离散程度可言。",
-        "agree": "等价检验（`tools/compare_runs.py`）：两者相差不超过 {within:.2f} 个百分点，"
-        "90 % 区间 {low:+.2f} 到 {high:+.2f}；若要证明不超过 {margin:g} 个百分点，"
-        "每边需要 {needed} 个种子。",
-        "timed": "{minutes}（{all} 次中 {timed} 次有计时）",
-        "machine": "{processor} 的 {cores} 个核（{versions}）",
-        "published": ("什么", "top-1（%）", "top-5（%）", "出处"),
-    },
-}  # fmt: skip
+WORDS = read_words("accuracy")
 
 Row = dict[str, Any]
 Sets = dict[tuple[str, str], dict[str, list[Row]]]  # by (recipe, options), then by framework
@@ -83,8 +24,7 @@ def write(path: Path, rows: list[Row]) -> list[Path]:
     pages = []
     for language, twin in TWIN.items():
         pages.append(path.with_name(f"{path.stem}{twin}.md"))
-        with replace_whole(pages[-1]) as partial:
-            write_text(partial, page(language, path.stem, rows))
+        markdown.write(pages[-1], page(language, path.stem, rows))
     return pages
 
 
@@ -100,15 +40,14 @@ def page(language: str, stem: str, rows: list[Row]) -> str:
         for (recipe, options), by_framework in sets.items()
         if len(by_framework) == len(NAMES)
     ]
-    template = Path(__file__).with_name(f"accuracy.{language}.md").read_text(encoding="utf-8")
-    return template.format(
+    return markdown.render(
+        Path(__file__).with_name(f"accuracy.{language}.md.j2"),
         stem=stem,
         table=table(language, sets),
         differences="".join(f"{one}\n\n" for one in differences),
         pictures=words["between"].join(dict.fromkeys(row["pictures"] for row in rows)),
         machines=words["between"].join(machines(language, rows)),
         commands="\n".join(dict.fromkeys(command(row) for row in rows)),
-        published=published(language),
     )
 
 
@@ -123,7 +62,7 @@ def table(language: str, sets: Sets) -> str:
             cells += [spread(list(values(group, name))) for name in ("val_top1", "val_top5")]
             cells += [epochs, f"{np.median(values(group, 'images_per_s')):.0f}"]
             lines.append([*cells, minutes(language, group)])
-    return markdown(lines)
+    return markdown.table(lines)
 
 
 def minutes(language: str, group: list[Row]) -> str:
@@ -137,13 +76,6 @@ def minutes(language: str, group: list[Row]) -> str:
     if len(timed) == len(group):
         return told
     return words["timed"].format(minutes=told, timed=len(timed), all=len(group))
-
-
-def published(language: str) -> str:
-    """Return what others publish, a line each."""
-    place = list(TWIN).index(language)
-    lines = [(one[place], *one[len(TWIN) :]) for one in PUBLISHED]
-    return markdown([WORDS[language]["published"], *lines])
 
 
 def values(group: list[Row], name: str) -> np.ndarray:

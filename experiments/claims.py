@@ -66,10 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="experiments.claims",
-        description=__doc__,
-    )
+    parser = Parser(prog="experiments.claims", description=__doc__)
     what = parser.add_argument_group("what")
     for option, choices, text in (
         ("--claims", list(CLAIMS), "these claims alone (all)"),

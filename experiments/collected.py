@@ -1,4 +1,4 @@
-"""What a finished run came to, from its folder: one line of a table of results."""
+"""What finished runs came to, from their folders, and how results are written down."""
 
 import csv
 import json
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from common.run_folder import read_metrics
+from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.errors import UserError
+from portproof.system.versions import package_versions
 
 COLUMNS = (
     "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",
@@ -42,9 +44,9 @@ def read_run(folder: Path) -> dict[str, Any]:
     if last["epoch"] != arguments["epochs"]:
         raise UserError(f"{folder}: stopped at epoch {last['epoch']}; resume it first")
     machine = described["machine"]
-    return {
-        **{name: arguments[name] for name in ("framework", "recipe", "fast", "seed", "epochs")},
-        **{name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")},
+    line = {name: arguments[name] for name in ("framework", "recipe", "fast", "seed", "epochs")}
+    line |= {name: round(last[name], 4) for name in ("val_top1", "val_top5", "val_loss")}
+    return line | {
         "images_per_s": round(statistics.median(row["images_per_s"] for row in rows), 1),
         "seconds": round(sum(row["seconds"] for row in rows), 1),
         # A run on a GPU is one of that and of the processor that feeds it.
@@ -55,8 +57,15 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:
-    """Write a table, whole or not at all."""
+    """Write a table, atomically."""
     with replace_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)
+
+
+def made_on() -> str:
+    """Return versions, processor and cores of this machine, as the pages have them."""
+    _, model, _ = processor.describe()
+    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
+    return f"{versions}; {model}, {processor.available_cores()} cores"

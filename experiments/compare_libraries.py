@@ -10,20 +10,19 @@ float64 and float32, layer by layer, as tools/compare_forward.py does. Exit stat
 
 import argparse
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from common import markdown
 from common.paths import ROOT
+from experiments.collected import made_on, write_csv
 from portproof.checks import forward
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
-from portproof.system import errors, processor
-from portproof.system.atomic import replace_whole
+from portproof.system import errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
-from portproof.system.versions import package_versions
 from portproof.worker.client import Side, kept_running, scratch
 
 MENDED = ROOT / "examples" / "mended_libraries.py"
@@ -179,29 +178,19 @@ def read(stem: Path) -> dict[str, Outcome]:
     file = stem.with_suffix(".csv")
     if not file.exists():
         return {}
-    with open(file, newline="") as rows:
-        found = {}
-        for row in csv.DictReader(rows):
-            numbers = {
-                name: float(row[name]) if row[name] else None for name in ("float64", "float32")
-            }
-            found[row["network"]] = Outcome(
-                **{**row, **numbers, "parameters": int(row["parameters"])}
-            )
-        return found
+    with open(file, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows:
+        row["parameters"] = int(row["parameters"])
+        row |= {name: float(row[name]) if row[name] else None for name in ("float64", "float32")}
+    return {row["network"]: Outcome(**row) for row in rows}
 
 
 def write(stem: Path, outcomes: list[Outcome]) -> None:
-    """Write the table as CSV and as a page, each whole or not at all."""
+    """Write the table as CSV and as a page, each atomically."""
     names = [field.name for field in fields(Outcome)]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(outcome) for outcome in outcomes)
-    with replace_whole(stem.with_suffix(".csv")) as partial:
-        partial.write_text(buffer.getvalue())
-    with replace_whole(stem.with_suffix(".md")) as partial:
-        partial.write_text(page(outcomes))
+    write_csv(stem.with_suffix(".csv"), names, map(asdict, outcomes))
+    markdown.write(stem.with_suffix(".md"), page(outcomes))
 
 
 def page(outcomes: list[Outcome]) -> str:
@@ -209,38 +198,8 @@ def page(outcomes: list[Outcome]) -> str:
     proved = [one for one in outcomes if one.verdict == "same"]
     same = dict.fromkeys(one.family for one in proved if "mended" not in one.network)
     mended = dict.fromkeys(one.family for one in proved if one.family not in same)
-    _, model, _ = processor.describe()
-    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
-    lines = [
-        "# torchvision's networks and paddle.vision's: the same?",
-        "",
-        "Each pair with the same weights (drawn from seed 0) and the same inputs (drawn, batch 2), "
-        "at two sizes in evaluation mode and at the first of them in training mode with the same "
-        "units dropped. The figures are the largest difference of any layer, relative to the "
-        "largest number of that layer. MobileNet V1 is not in torchvision.",
-        "",
-        f"Families proved equal as they are shipped: {len(same)} ({', '.join(same)}). Proved equal "
-        "once the settings named here are changed in Paddle's network "
-        f"([`examples/mended_libraries.py`](../../examples/mended_libraries.py)): {len(mended)} "
-        f"({', '.join(mended)}).",
-        "",
-        "```",
-        "python tools/compare_libraries.py",
-        "```",
-        "",
-        f"{versions}; {model}, {processor.available_cores()} cores.",
-        "",
-        "| family | network | parameters | carried | verdict | float64 | float32 | what differs |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for one in outcomes:
-        figures = (one.float64, one.float32)
-        numbers = " | ".join("" if value is None else f"{value:.1e}" for value in figures)
-        lines.append(
-            f"| {one.family} | {one.network} | {one.parameters:,} | {one.transferred} | "
-            f"{one.verdict} | {numbers} | {one.what.replace('|', '/')} |"
-        )
-    return "\n".join(lines) + "\n"
+    template = Path(__file__).with_name("libraries.md.j2")
+    return markdown.render(template, outcomes=outcomes, same=same, mended=mended, made_on=made_on())
 
 
 if __name__ == "__main__":

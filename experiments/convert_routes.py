@@ -45,10 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="convert_routes.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="convert_routes.py", description=__doc__)
     parser.add_argument("weights", type=Path, metavar="WEIGHTS", help=".pth or .safetensors")
     parser.add_argument("target", type=Path, metavar="OUT", help="a folder")
     parser.add_argument(
@@ -83,17 +80,10 @@ def run(python: Path, route: str, args: argparse.Namespace) -> dict:
 
 def run_in_environment(python: Path, route: str, args: argparse.Namespace, target: Path) -> dict:
     """Run a route in X2Paddle's environment, into the folder `target`, which is made."""
+    words = [python, "-W", "ignore", SCRIPT, route]
+    words += [PORTS["torch"].parent, args.weights.resolve(), target]
     done = subprocess.run(
-        [
-            str(python),
-            "-W",
-            "ignore",
-            str(SCRIPT),
-            route,
-            str(PORTS["torch"].parent),
-            str(args.weights.resolve()),
-            str(target),
-        ],
+        [str(word) for word in words],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

@@ -8,8 +8,6 @@ Writes docs/results/convert.csv and convert.md. Exit status: 0 done, 2 wrong usa
 """
 
 import argparse
-import csv
-import io
 import json
 import os
 import statistics
@@ -19,18 +17,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from common import markdown
 from common.paths import ROOT
 from common.project import PORTS, PROJECT
+from experiments.collected import made_on, write_csv
 from portproof.cli.verify import Verification
 from portproof.convert.environments import TITLES, Environment
 from portproof.convert.files import changed, plain
 from portproof.convert.source import BY_HAND, python_files, read_text
 from portproof.port import PORT
 from portproof.system import errors, processor
-from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
-from portproof.system.versions import package_versions
 from portproof.worker.client import scratch
 
 RESULTS = ROOT / "docs" / "results" / "convert"  # .csv and .md
@@ -44,14 +42,14 @@ class Row:
     """A way from AlexNet-torch to Paddle. Lines are those of Python, without comments, layout."""
 
     way: str
-    files: int
-    files_not_written: int
-    lines: int
-    lines_by_converter: int
-    lines_by_rules: int
-    lines_by_hand: int
-    places_left: int
-    seconds: float | None
+    files: int = 0
+    files_not_written: int = 0
+    lines: int = 0
+    lines_by_converter: int = 0
+    lines_by_rules: int = 0
+    lines_by_hand: int = 0
+    places_left: int = 0
+    seconds: float | None = None
     aligned: str = ""
     forward_float64: float | None = None
     training_float64: float | None = None
@@ -75,10 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="convert_table.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="convert_table.py", description=__doc__)
     parser.add_argument(
         "--steps", type=whole(1, 1000), default=20, metavar="N", help="compared, in training (20)"
     )
@@ -110,13 +105,8 @@ def by_hand(steps: int) -> Row:
     row = Row(
         way="by hand (`AlexNet-paddle`)",
         files=len(files),
-        files_not_written=0,
         lines=sum(len(plain(text)) for text, _ in texts),
-        lines_by_converter=0,
-        lines_by_rules=0,
         lines_by_hand=sum(changed(*pair) for pair in texts),
-        places_left=0,
-        seconds=None,
     )
     check(row, HAND_PORT, Environment("paconvert", ROOT), steps)
     return row
@@ -186,53 +176,15 @@ def speeds(trees: dict[str, Path], rounds: int, steps: int) -> dict[str, float]:
 
 
 def write(stem: Path, rows: list[Row], args: argparse.Namespace) -> None:
-    """Write the table as CSV and as a page, each whole or not at all."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [one.name for one in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    for ending, text in ((".csv", buffer.getvalue()), (".md", page(rows, args))):
-        with replace_whole(stem.with_suffix(ending)) as partial:
-            partial.write_text(text)
+    """Write the table as CSV and as a page, each atomically."""
+    write_csv(stem.with_suffix(".csv"), [one.name for one in fields(Row)], map(asdict, rows))
+    markdown.write(stem.with_suffix(".md"), page(rows, args))
 
 
 def page(rows: list[Row], args: argparse.Namespace) -> str:
     """Return the table in Markdown, with how it was made."""
-    _, model, _ = processor.describe()
-    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
-    lines = [
-        "# AlexNet from PyTorch to PaddlePaddle: by hand, by PaConvert, by X2Paddle",
-        "",
-        "`AlexNet-torch`, without `port.py`, by which the tools look at it (a converted copy takes "
-        "that of `AlexNet-paddle`). Lines are statements of Python: comments and layout do not "
-        "count. "
-        "*Converter* is what it changed (X2Paddle: with what is exchanged before, so that it takes "
-        "the file), *rules* what `tools/convert_project.py` changed after it, *by hand* what it "
-        "leaves: a line for each place, and the hand port's lines of a file that was not written. "
-        "*Forward* and *training* are the largest relative differences from the original, in "
-        "float64, over all "
-        f"layers and {args.steps} steps.",
-        "",
-        "```",
-        "python tools/convert_table.py",
-        "```",
-        "",
-        f"{versions}; {model}, {processor.available_cores()} cores that other work shared; the "
-        f"step: batch {BATCH}, 224 pixels, float32, median of {args.rounds} rounds in turn.",
-        "",
-        "| way | files not written | lines | converter | rules | by hand | seconds | verdict | "
-        "forward | training | images/s of the step |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        figures = (row.forward_float64, row.training_float64)
-        cells = [row.way, f"{row.files_not_written} of {row.files}", row.lines]
-        cells += [row.lines_by_converter, row.lines_by_rules, row.lines_by_hand]
-        cells += ["" if row.seconds is None else f"{row.seconds:.1f}", row.aligned]
-        cells += ["" if value is None else f"{value:.1e}" for value in figures]
-        cells += ["" if row.images_per_s is None else f"{row.images_per_s:.1f}"]
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    return "\n".join(lines) + "\n"
+    template = Path(__file__).with_name("convert.md.j2")
+    return markdown.render(template, rows=rows, args=args, batch=BATCH, made_on=made_on())
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.plots import new_figure
+from common.plots import new_figure, save
 from experiments import parting
-from portproof.system.atomic import replace_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
     from experiments.curves import Pair
 
 TORCH, PADDLE = "tab:orange", "tab:blue"
-COLOURS = {
-    "float32": "black",
-    "float64": "tab:green",
-    "torch_bit": TORCH,
-    "paddle_bit": PADDLE,
-}
+COLOURS = {"float32": "black", "float64": "tab:green", "torch_bit": TORCH, "paddle_bit": PADDLE}
 FLOOR = 1e-17  # a largest difference of 0 is drawn there: it has no logarithm
 TOP = 10.0  # and one that is infinite there
 
@@ -47,8 +41,7 @@ def draw(path: Path, pairs: Sequence["Pair"], made_with: str) -> None:
             textcoords="offset points",
         )
     below.set_xlim(0, len(float32.difference) + 1)
-    with replace_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save(figure, path)
 
 
 def draw_losses(axes: "Axes", pair: "Pair") -> None:

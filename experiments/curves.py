@@ -30,20 +30,20 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common import folder, networks, public_data
+from common import folder, markdown, networks, public_data
 from common.args import LARGEST_IMAGE
 from common.paths import RUNS_DIR
 from common.project import PROJECT
 from common.recipes import RECIPES, Recipe
 from experiments import curve_plot, parting
+from experiments.collected import made_on
 from portproof.cli.project import add_ports, sides
 from portproof.core.training_pair import Request, TrainingPair, exact
-from portproof.system import errors, processor
+from portproof.system import errors
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
-from portproof.system.versions import package_versions
 from portproof.weights import tensors
 from portproof.worker.cache import Records
 from portproof.worker.client import scratch
@@ -53,6 +53,8 @@ BATCH = 32
 FLIPPED = "float32, one bit"  # weights of which one differs in its last bit
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # the same sums in the same order
 DTYPE = {"float32": "float32", "float64": "float64", FLIPPED: "float32"}  # of each pair of series
+# What the page's command says of the options.
+SHOWN = ("recipe", "steps", "float64_steps", "control_steps", "batch_size", "image_size", "seed")
 DOUBLES = (
     "in how many steps the difference does, where a line through its logarithm, from above the "
     f"rounding of one loss to the parting, explains {parting.CLEAN:.0%} of it or more."
@@ -95,18 +97,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_fault
         else "Where they part, rounding parts them: float64 stays together for longer."
     )
-    told = f"{len(pictures):,} pictures of {len(pictures.classes)} classes to train on"
-    write_page(args.output / "curves.md", args, told, [table, verdict])
+    data = f"{len(pictures):,} pictures of {len(pictures.classes)} classes to train on"
+    write_page(args.output / "curves.md", args, table, verdict, data)
     print(verdict)
     print(f"look at: {args.output / 'curves.png'}, {args.output / 'curves.md'}")
     return int(is_fault)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="experiments.curves",
-        description=__doc__,
-    )
+    parser = Parser(prog="experiments.curves", description=__doc__)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
         "--data-path", type=Path, metavar="DIR", help="pictures, DIR/train and DIR/val (the sample)"
@@ -281,27 +280,16 @@ def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[
 
 def hold_together(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
     """Return the pairs that say something: both frameworks, and each with its own changed start."""
-    both = [
-        Pair(
-            dtype,
-            f"{NAMES['torch']} and {NAMES['paddle']}, {dtype}",
-            dtype,
-            losses["torch", dtype],
-            losses["paddle", dtype],
-        )
+    both = f"{NAMES['torch']} and {NAMES['paddle']}"
+    pairs = [
+        Pair(dtype, f"{both}, {dtype}", dtype, losses["torch", dtype], losses["paddle", dtype])
         for dtype in ("float32", "float64")
     ]
-    alone = [
-        Pair(
-            f"{name}_bit",
-            f"{NAMES[name]} and itself, one bit of one weight changed, float32",
-            "float32",
-            losses[name, "float32"][: len(losses[name, FLIPPED])],
-            losses[name, FLIPPED],
-        )
-        for name in FRAMEWORKS
-    ]
-    return both + alone
+    for name in FRAMEWORKS:
+        title = f"{NAMES[name]} and itself, one bit of one weight changed, float32"
+        own, changed = losses[name, "float32"], losses[name, FLIPPED]
+        pairs.append(Pair(f"{name}_bit", title, "float32", own[: len(changed)], changed))
+    return pairs
 
 
 def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: list[Pair]) -> None:
@@ -350,33 +338,27 @@ def as_table(pairs: list[Pair]) -> list[str]:
     return lines
 
 
-def write_page(path: Path, args: argparse.Namespace, data: str, paragraphs: list[str]) -> None:
-    """Write the table with what made it; `data` says which pictures."""
+def write_page(path: Path, args: argparse.Namespace, table: str, verdict: str, data: str) -> None:
+    """Write the page; `data` says which pictures were trained on."""
     recipe = RECIPES[args.recipe]
     settings = settings_of(args.recipe, recipe, args.batch_size, args.steps)
-    rate = settings["lr"]
-    versions = ", ".join(f"{name} {version}" for name, version in package_versions().items())
-    _, model, _ = processor.describe()
-    given = f"--dataset {args.dataset}" if args.dataset else ""
-    given = "--data-path DIR" if args.data_path else given  # whose folder it was is nobody's matter
-    command = f"python -m experiments.curves {given} --recipe {args.recipe} --steps {args.steps}"
-    command += f" --float64-steps {args.float64_steps} --control-steps {args.control_steps}"
-    command += f" --batch-size {args.batch_size} --image-size {args.image_size} --seed {args.seed}"
-    text = [
-        "# Two loss curves from one start: where they part",
-        "Both frameworks train from the same weights on the same batches with the same units "
-        "dropped. They have parted at the first step at which their losses differ by more than "
-        f"{parting.PARTED:.0%}.",
-        *paragraphs,
-        "Every loss: [`curves.csv`](curves.csv).\n\n![Both loss curves, and their difference over "
-        "the steps](curves.png)",
-        f"```\n{' '.join(command.split())}\n```",
-        f"{data}. Learning rate {rate:g}, constant; momentum {recipe.momentum:g}, weight decay "
-        f"{recipe.weight_decay:g}, dropout {recipe.dropout:g}. {versions}; {model}, "
-        f"{processor.available_cores()} cores, one thread for each framework.",
-    ]
-    with replace_whole(path) as partial:
-        partial.write_text("\n\n".join(text) + "\n", encoding="utf-8")
+    words = ["python", "-m", "experiments.curves"]
+    if args.data_path or args.dataset:  # whose folder it was is nobody's matter
+        words += ["--dataset", args.dataset] if args.dataset else ["--data-path", "DIR"]
+    for name in SHOWN:
+        words += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+    page = markdown.render(
+        Path(__file__).with_suffix(".md.j2"),
+        parted=parting.PARTED,
+        command=" ".join(words),
+        lr=settings["lr"],
+        recipe=recipe,
+        made_on=made_on(),
+        table=table,
+        verdict=verdict,
+        data=data,
+    )
+    markdown.write(path, page)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from portproof.system.errors import BAD_INPUT, UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side, scratch
 
+WEIGHTS = DATA_DIR / "weights"  # where downloads go, and what is carried lies for a while
 # AlexNet_Weights.IMAGENET1K_V1 of torchvision; the name ends with the first digits of its SHA-256.
 # https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.alexnet.html
 FILE, SHA256 = "alexnet-owt-7be5be79.pth", "7be5be79"
@@ -71,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if strange and len(args.frameworks) == 1:
         raise UserError(f"{strange}, so there is nothing to compare with; name both --frameworks")
     sides = port_sides(args, PROJECT)
-    with scratch(near=place_for_scratch()) as temporary:
+    WEIGHTS.mkdir(parents=True, exist_ok=True)
+    with scratch(near=WEIGHTS) as temporary:
         files = {name: carry(weights, name, sides, temporary) for name in args.frameworks}
         results = [evaluate(sides[name], file, args, len(val)) for name, file in files.items()]
     if strange:
@@ -83,10 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="evaluate_published.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="evaluate_published.py", description=__doc__)
     parser.add_argument(
         "--data-path", type=Path, required=True, metavar="DIR", help="DIR/val/<class>/* of ImageNet"
     )
@@ -115,7 +114,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def fetch() -> Path:
     """Return the published file in data/weights, fetched where it is missing. Raises UserError."""
-    target = DATA_DIR / "weights" / FILE
+    target = WEIGHTS / FILE
     if not (target.is_file() and checksums.begins(target, "sha256", SHA256)):
         if not target.exists():
             print(f"fetching {FILE} into {target.parent} (once, 233 MB)", flush=True)
@@ -130,13 +129,6 @@ def why_strange(weights: Path, pictures: int) -> str:
     if pictures != PICTURES:
         return f"the published figures are of {PICTURES:,} pictures and here are {pictures:,}"
     return ""
-
-
-def place_for_scratch() -> Path:
-    """Return the folder in which the carried weights lie for a while: where downloads go, too."""
-    place = DATA_DIR / "weights"
-    place.mkdir(parents=True, exist_ok=True)
-    return place
 
 
 def carry(weights: Path, framework: str, sides: dict[str, Side], temporary: Path) -> Path:

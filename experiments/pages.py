@@ -1,14 +1,17 @@
 """The results of the claims as pages, in English and in Chinese."""
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from common import markdown
 from common.paths import DATA_DIR
 from experiments.plan import ARMS, FRAMEWORKS, HALF_PARAMETERS, PARAMETERS
 from experiments.runs import Result
-from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect, verdict
+from experiments.verdicts import Effect, verdict
 
 GROUPS = (*FRAMEWORKS, "both")  # columns of the table
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle", "both": "both together"}
@@ -22,87 +25,15 @@ SHORT = {  # in the plot
     "groups": "groups against half width",
     "crops": "ten crops against one",
 }
-CLAIM = {
-    "en": {
-        "relu": "ReLU in place of tanh: times fewer epochs to 25 % training error",
-        "norm": "local response normalization: points of error less",
-        "pooling": "pooling windows that overlap: points of error less",
-        "dropout": "dropout: points of overfitting less (error on val minus error on train)",
-        "colour": "colour noise: points of error less",
-        "groups": "twice the kernels in two groups: points of error less",
-        "crops": "ten crops in place of the centre: points of error less",
-    },
-    "zh": {
-        "relu": "ReLU 代替 tanh：达到 25 % 训练错误率，tanh 所需轮数是 ReLU 的几倍",
-        "norm": "局部响应归一化：错误率降低的百分点",
-        "pooling": "重叠池化：错误率降低的百分点",
-        "dropout": "dropout：过拟合（验证错误率减训练错误率）减少的百分点",
-        "colour": "颜色扰动：错误率降低的百分点",
-        "groups": "卷积核加倍、分两组：错误率降低的百分点",
-        "crops": "十个裁剪代替中心裁剪：错误率降低的百分点",
-    },
-}
-PAPER = {
-    "en": {
-        "relu": "6",
-        "norm": "1.4",
-        "pooling": "0.4",
-        "dropout": "“substantial”, no figure",
-        "colour": "over 1",
-        "groups": "1.7",
-        "crops": "1.5",
-    },
-    "zh": {
-        "relu": "6",
-        "norm": "1.4",
-        "pooling": "0.4",
-        "dropout": "“substantial”（严重），无数字",
-        "colour": "1 以上",
-        "groups": "1.7",
-        "crops": "1.5",
-    },
-}
-WORDS = {
-    "en": {
-        "head": ("claim", "the paper", "PyTorch", "PaddlePaddle", "both together"),
-        "arms": (
-            "training", "framework", "runs", "error on val, %", "error on train, %",
-            "epochs to 25 %",
-        ),
-        REPRODUCED: "reproduced", CONTRARY: "contrary", NOT_HERE: "not at this scale",
-        TOO_FEW: "too few seeds", "more": "more than ", "less": "less than ", "to": " to ",
-        "none": "runs of both miss 25 %",
-    },
-    "zh": {
-        "head": ("论断", "论文", "PyTorch", "PaddlePaddle", "两者合计"),
-        "arms": ("训练", "框架", "次数", "验证错误率，%", "训练错误率，%", "达到 25 % 的轮数"),
-        REPRODUCED: "复现", CONTRARY: "相反", NOT_HERE: "此规模下未见",
-        TOO_FEW: "种子太少", "more": "大于 ", "less": "小于 ", "to": " 至 ",
-        "none": "两边都有训练未达到 25 %",
-    },
-}  # fmt: skip
-ARM = {
-    "en": {
-        "base": "all of the paper's ideas",
-        "no-norm": "without response normalization",
-        "plain-pooling": "pooling windows of 2, stride 2",
-        "no-dropout": "without dropout",
-        "no-colour": "without colour noise",
-        "half-width": "half of the kernels, no groups",
-        "relu": "four layers, ReLU",
-        "tanh": "four layers, tanh",
-    },
-    "zh": {
-        "base": "论文的全部做法",
-        "no-norm": "去掉响应归一化",
-        "plain-pooling": "池化窗口 2，步长 2",
-        "no-dropout": "去掉 dropout",
-        "no-colour": "去掉颜色扰动",
-        "half-width": "卷积核减半，不分组",
-        "relu": "四层，ReLU",
-        "tanh": "四层，tanh",
-    },
-}
+
+
+def read_words(stem: str) -> dict[str, dict[str, Any]]:
+    """Return the words of a page by language, from the files beside this one."""
+    files = {name: Path(__file__).with_name(f"{stem}.{name}.json") for name in ("en", "zh")}
+    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+
+
+WORDS = read_words("claims")
 
 
 def page(
@@ -116,8 +47,8 @@ def page(
     machine = first["machine"]
     of = Path(pictures["of"])
     epochs = {one["arm"]: one["epochs"] for one in results}
-    template = Path(__file__).with_name(f"claims.{language}.md").read_text(encoding="utf-8")
-    return template.format(
+    return markdown.render(
+        Path(__file__).with_name(f"claims.{language}.md.j2"),
         table=table(language, effects),
         arms=arms_table(language, results),
         data=of.name,
@@ -139,11 +70,12 @@ def page(
 
 def table(language: str, effects: dict[str, dict[str, Effect | None]]) -> str:
     """Return the effects and verdicts as a Markdown table."""
-    rows = [WORDS[language]["head"]]
+    words = WORDS[language]
+    rows = [words["head"]]
     for claim, found in effects.items():
         cells = [cell(language, found[name]) if name in found else "" for name in GROUPS]
-        rows.append((CLAIM[language][claim], PAPER[language][claim], *cells))
-    return markdown(rows)
+        rows.append((words["claim"][claim], words["paper"][claim], *cells))
+    return markdown.table(rows)
 
 
 def cell(language: str, effect: Effect | None) -> str:
@@ -178,7 +110,7 @@ def arms_table(language: str, results: Sequence[Result]) -> str:
             reached = spread([one["epochs_to_goal"] for one in own]) if arm in GOAL_ARMS else ""
             rows.append(
                 (
-                    ARM[language][arm],
+                    WORDS[language]["arm"][arm],
                     NAMES[framework],
                     str(len(own)),
                     spread([one["val_error"] for one in own]),
@@ -186,7 +118,7 @@ def arms_table(language: str, results: Sequence[Result]) -> str:
                     reached,
                 )
             )
-    return markdown(rows)
+    return markdown.table(rows)
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -195,9 +127,3 @@ def spread(values: Sequence[float | None]) -> str:
         return "–"
     mean = statistics.mean(values)
     return f"{mean:.2f} ± {statistics.stdev(values):.2f}" if len(values) > 1 else f"{mean:.2f}"
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    head, *others = rows
-    lines = [head, ["---"] * len(head), *others]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

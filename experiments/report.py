@@ -1,18 +1,19 @@
 """Tables, pages and plots of the claims, from the results of the trainings."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.plots import new_figure
+import numpy as np
+
+from common import markdown
+from common.plots import new_figure, save
 from experiments import pages
 from experiments.collected import write_csv
 from experiments.plan import CLAIMS, FRAMEWORKS, GOAL, claims_of
 from experiments.runs import Result, last_seen
 from experiments.verdicts import Effect, difference, ratio
-from portproof.system.atomic import replace_whole, write_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -36,8 +37,7 @@ def write(output: Path, results: Sequence[Result], claims: Sequence[str], pictur
     draw_effects(output / "claims.png", effects)
     draw_curves(output / "claims-curves.png", results)
     for language, name in (("en", "claims.md"), ("zh", "claims.zh-CN.md")):
-        with replace_whole(output / name) as partial:
-            write_text(partial, pages.page(language, effects, results, pictures))
+        markdown.write(output / name, pages.page(language, effects, results, pictures))
     print(pages.table("en", effects))
 
 
@@ -120,8 +120,7 @@ def draw_effects(path: Path, effects: Effects) -> None:
         own, labels = axes.get_legend_handles_labels()
         handles |= dict(zip(labels, own, strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-    with replace_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save(figure, path)
 
 
 def draw_box(axes: "Axes", claims: Sequence[str], effects: Effects) -> None:
@@ -200,8 +199,7 @@ def draw_curves(path: Path, results: Sequence[Result]) -> None:
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
             axes.legend(fontsize=9)
-    with replace_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save(figure, path)
 
 
 LOOKS = {  # of an arm in the curves
@@ -217,15 +215,10 @@ def draw_mean(axes: "Axes", results: Sequence[Result], arm: str, split: str) -> 
     if not results:
         return
     colour, name = LOOKS[arm]
-    errors = [[100 - row[f"{split}_top1"] for row in one["rows"]] for one in results]
+    right = [[row[f"{split}_top1"] for row in one["rows"]] for one in results]
+    errors = 100 - np.array(right)  # [seeds, epochs]
     late = 0.5 if split == "train" else 0.0  # a mean over an epoch is that of its middle
     epochs = [row["epoch"] - late for row in results[0]["rows"]]
-    means = [statistics.mean(values) for values in zip(*errors, strict=True)]
-    axes.fill_between(epochs, *bounds(errors), color=colour, alpha=0.15, linewidth=0)
+    axes.fill_between(epochs, errors.min(0), errors.max(0), color=colour, alpha=0.15, linewidth=0)
     style = "--" if split == "train" and arm not in ("relu", "tanh") else "-"
-    axes.plot(epochs, means, style, color=colour, label=f"{name}, {split}")
-
-
-def bounds(errors: Sequence[Sequence[float]]) -> tuple[list[float], list[float]]:
-    columns = list(zip(*errors, strict=True))
-    return [min(values) for values in columns], [max(values) for values in columns]
+    axes.plot(epochs, errors.mean(0), style, color=colour, label=f"{name}, {split}")

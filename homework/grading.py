@@ -90,13 +90,9 @@ class Grader:
             "paddle": trees.assemble("paddle", place / "port", own, width),
         }
         (place / "pair").mkdir()
-        size = self.drawn.training_size
+        size, records = self.drawn.training_size, Records(PROJECT.records)
         found = TrainingPair(
-            sides,
-            place / "pair",
-            self.drawn.seed,
-            image_size=size,
-            records=Records(PROJECT.records),
+            sides, place / "pair", self.drawn.seed, image_size=size, records=records
         )
         found.prepare()
         return found

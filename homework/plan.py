@@ -9,10 +9,9 @@ from homework import rules, trees
 from portproof.system.errors import UserError
 
 MODEL = trees.MODEL
-POINTS = {
-    **{"forward": 30, "init": 10, "metric": 10, "loss": 10},
-    **{"backward": 10, "lr": 10, "optimizer": 10, "training": 10},
-}
+POINTS = dict(
+    forward=30, init=10, metric=10, loss=10, backward=10, lr=10, optimizer=10, training=10
+)
 USES = {  # the files in which a checkpoint's mistakes are
     "forward": (MODEL,),
     "init": (MODEL,),

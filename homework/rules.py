@@ -6,10 +6,8 @@ from pathlib import Path
 
 from portproof.system.errors import UserError
 
-MODULES = {
-    *("paddle", "numpy", "math", "argparse", "typing", "collections", "functools", "itertools"),
-    *("dataclasses", "__future__", "models", "metric", "loop", "optim"),
-}
+MODULES = {"__future__", "paddle", "numpy", "models", "metric", "loop", "optim"}
+MODULES |= {"argparse", "collections", "dataclasses", "functools", "itertools", "math", "typing"}
 WITHIN_PADDLE = {"vision", "hub", "utils", "base", "jit", "static"}
 NAMES = {"eval", "exec", "compile", "open", "globals", "vars", "breakpoint", "__import__"}
 DUNDERS = {"__init__", "__class__", "__name__", "__doc__"}

@@ -15,10 +15,7 @@ from portproof.system.command_line import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="python -m homework.start",
-        description=__doc__,
-    )
+    parser = Parser(prog="python -m homework.start", description=__doc__)
     parser.add_argument("port", type=Path, metavar="DIR", help="a folder that is not there yet")
     target = parser.parse_args(argv).port
     try:

@@ -24,9 +24,8 @@ if [ "$system" = Linux ]; then ok "$system $(uname -m), $(nproc) cores"; else
 fi
 
 python=
-for name in "${PYTHON:-}" python3.13 python3.12 python3.11 python3.10 python3 python; do
-    if [ -n "$name" ] && command -v "$name" >/dev/null &&
-        "$name" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+for name in "${PYTHON:-}" $pythons; do
+    if [ -n "$name" ] && command -v "$name" >/dev/null && is_in_range "$name"; then
         python=$name
         break
     fi

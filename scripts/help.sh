@@ -1,4 +1,10 @@
-# Help of the scripts, which source this file.
+# What the scripts share, which source this file.
+
+pythons="python3.13 python3.12 python3.11 python3.10 python3 python" # where PYTHON names none
+
+is_in_range() {
+    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+}
 
 # Print the comment at the head of a script.
 show_head() {

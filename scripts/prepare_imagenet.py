@@ -190,10 +190,7 @@ def read_md5s(file: Path) -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="prepare_imagenet.py",
-        description=__doc__,
-    )
+    parser = Parser(prog="prepare_imagenet.py", description=__doc__)
     parser.add_argument(
         "archives", type=Path, metavar="ARCHIVES", help=f"the folder with {', '.join(MD5)}"
     )

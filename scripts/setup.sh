@@ -30,10 +30,6 @@ is_up_to_date() {
         [ "$(wanted "$(tail -n 1 "$stamp")")" = "$(cat "$stamp")" ]
 }
 
-is_in_range() {
-    "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
-}
-
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         command -v "$PYTHON" >/dev/null || fail "PYTHON=$PYTHON: there is no such program"
@@ -42,7 +38,7 @@ find_python() {
         return
     fi
     local name
-    for name in python3.13 python3.12 python3.11 python3.10 python3 python; do
+    for name in $pythons; do
         if command -v "$name" >/dev/null && is_in_range "$name"; then
             echo "$name"
             return

@@ -280,17 +280,10 @@ def read(path: Path) -> dict[str, Outcome]:
         return {}
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    return {
-        row["name"]: Outcome(
-            **{
-                **row,
-                "caught": row["caught"] == "True",
-                "named": row["named"] == "True",
-                "seconds": float(row["seconds"]),
-            }
-        )
-        for row in rows
-    }
+    for row in rows:
+        row |= {name: row[name] == "True" for name in ("caught", "named")}
+        row["seconds"] = float(row["seconds"])
+    return {row["name"]: Outcome(**row) for row in rows}
 
 
 def write(outcomes: list[Outcome]) -> None:

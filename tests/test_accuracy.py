@@ -49,7 +49,9 @@ def trained(monkeypatch, tmp_path):
             "val_loss": 1,
             "images_per_s": 5,
             "seconds": 90,
-            **{"lr": 0.01, "train_loss": 1, "train_top1": 70},
+            "lr": 0.01,
+            "train_loss": 1,
+            "train_top1": 70,
         }
         (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, **measured}) + "\n")
         return 0

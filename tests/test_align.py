@@ -17,10 +17,21 @@ from tools import align, compare_training
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
-    *("softmax twice", "loss summed", "metric as a fraction", "ties count", "graph cut"),
-    *("a layer frozen", "layer left out of the optimizer", "no momentum", "no weight decay"),
-    *("schedule not attached", "schedule not stepped", "rate not scaled"),
-    *("resume loses the velocity", "bias starts at 0", "no train mode"),
+    "softmax twice",
+    "loss summed",
+    "metric as a fraction",
+    "ties count",
+    "graph cut",
+    "a layer frozen",
+    "layer left out of the optimizer",
+    "no momentum",
+    "no weight decay",
+    "schedule not attached",
+    "schedule not stepped",
+    "rate not scaled",
+    "resume loses the velocity",
+    "bias starts at 0",
+    "no train mode",
 }
 
 UPDATE = "epoch.update(loss, metric.count_correct(logits, labels, k=1))"

@@ -76,7 +76,7 @@ def test_small_pictures_are_files_of_their_own(tmp_path):
 def test_operations_of_one_convolution():
     layer, out = limits.convolution("one", 2, 3, window=(3, 2, 1), size=8)
     assert out == 4
-    assert layer == ("one", 54, 3, 54 * 16, 2 * 64, 3 * 16)  # 3 filters of 2 x 3 x 3, 4 x 4 places
+    assert layer == ("one", (3, 2, 3, 3), 3, 54 * 16, 2 * 64, 3 * 16)  # at 4 x 4 places
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
     update = 5 * 4 * 57 / bandwidth
     seconds = limits.step_seconds([layer], batch, rate, bandwidth, itemsize=4)
@@ -136,10 +136,8 @@ def test_results_are_a_table_and_a_plot(tmp_path, capsys):
     ]
     measure.write(tmp_path / "new", "some", "Some", lines)
     rows = read_csv(tmp_path / "new" / "some.csv")
-    assert list(rows[0]) == [
-        *("contender", "figure", "unit", "median", "least", "most", "runs"),
-        *("ratio", "ratio_least", "ratio_most", "machine"),
-    ]
+    columns = "contender figure unit median least most runs ratio ratio_least ratio_most machine"
+    assert list(rows[0]) == columns.split()
     assert [row["ratio"] for row in rows] == ["", "2"]
     assert "cores" in rows[0]["machine"] and "numpy=" in rows[0]["machine"]
     assert Image.open(tmp_path / "new" / "some.png").width > 100
@@ -199,10 +197,8 @@ def test_help_says_what_is_measured(name, capsys):
 
 
 def test_loader_quickly(small_folder, tmp_path):
-    done = benchmark(
-        *("loader", "--quick", "--framework", "torch", "--variants", "exact"),
-        *("--data-path", small_folder, "--output-dir", tmp_path),
-    )
+    options = ["--quick", "--framework", "torch", "--variants", "exact"]
+    done = benchmark("loader", *options, "--data-path", small_folder, "--output-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = read_csv(tmp_path / "loader.csv")
     assert {(row["contender"], row["figure"]) for row in rows} == {
@@ -215,12 +211,10 @@ def test_loader_quickly(small_folder, tmp_path):
 
 
 def test_training_quickly(small_folder, tmp_path):
-    done = benchmark(
-        # No workers: as installed, Paddle's loader with workers now and then hangs on busy cores.
-        *("train", "--quick", "--framework", "paddle", "--variants", "exact", "--workers", 0),
-        *("--batch-size", 2),
-        *("--data-path", small_folder, "--output-dir", tmp_path),
-    )
+    # No workers: as installed, Paddle's loader with workers now and then hangs on busy cores.
+    options = ["--quick", "--framework", "paddle", "--variants", "exact"]
+    options += ["--workers", 0, "--batch-size", 2]
+    done = benchmark("train", *options, "--data-path", small_folder, "--output-dir", tmp_path)
     assert done.returncode == 0, done.stderr
     rows = {(row["contender"], row["figure"]): row for row in read_csv(tmp_path / "train.csv")}
     assert float(rows["Paddle as installed", "images_per_s"]["median"]) > 0
@@ -230,11 +224,10 @@ def test_training_quickly(small_folder, tmp_path):
 
 
 def test_a_step_is_measured_beside_the_rates(small_folder):
-    done = run(
-        *(sys.executable, "-m", "benchmarks.run_tree", "--framework", "torch", "--made-up"),
-        *("--rates", "bfloat16", "--warm-steps", 0, "--steps", 1, "--"),
-        *("--data-path", small_folder, "--batch-size", 2, "--workers", 0),
-    )
+    window = ["--framework", "torch", "--made-up", "--rates", "bfloat16"]
+    window += ["--warm-steps", 0, "--steps", 1]
+    options = ["--data-path", small_folder, "--batch-size", 2, "--workers", 0]
+    done = benchmark("run_tree", *window, "--", *options)
     assert done.returncode == 0, done.stderr
     rounds = {"one": [json.loads(done.stdout.splitlines()[-1])]}
     (figures,) = step.hold_to_best(rounds, {"one": ("bfloat16", 2)})["one"]
@@ -244,10 +237,8 @@ def test_a_step_is_measured_beside_the_rates(small_folder):
 
 
 def test_a_folder_with_too_few_pictures_is_the_users_mistake(small_folder, tmp_path):
-    done = benchmark(
-        *("loader", "--framework", "torch", "--data-path", small_folder),
-        *("--variants", "exact", "--output-dir", tmp_path),
-    )
+    options = ["--framework", "torch", "--variants", "exact"]
+    done = benchmark("loader", *options, "--data-path", small_folder, "--output-dir", tmp_path)
     assert_user_error(done, "the pictures are used up after 1 batches")
 
 

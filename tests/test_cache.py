@@ -23,6 +23,13 @@ from tests.helpers import assert_user_error, make_folder, run
 from tests.odd_pictures import write_odd_pictures
 
 SIZE = 73  # of the copies: for pictures of 64 pixels
+SETTINGS = {  # of BytePictures
+    "image_size": 64,
+    "resize_size": SIZE,
+    "channels_last": True,
+    "colour_noise": 0.0,
+    "train_crop": "resized",
+}
 
 
 @pytest.fixture
@@ -165,10 +172,7 @@ def test_an_unreadable_picture_is_left_out_and_named_where_it_is_needed(data, pl
     assert capsys.readouterr().out.count("left out of the copy") == 2
     number = index.paths.index(str(bad))
     assert prepared.pixels(number) is None and prepared.pixels(number + 1) is None
-    args = argparse.Namespace(
-        **{"image_size": 64, "resize_size": 73, "seed": 0, "channels_last": True},
-        **{"colour_noise": 0.0, "train_crop": "resized"},
-    )
+    args = argparse.Namespace(seed=0, **SETTINGS)
     for train in (True, False):
         with pytest.raises(UserError, match=r"1\.jpg: cannot be read as a picture"):
             BytePictures(index, args, train, prepared).load(
@@ -180,10 +184,7 @@ def test_an_unreadable_picture_is_left_out_and_named_where_it_is_needed(data, pl
 
 def test_training_cuts_the_box_that_is_drawn_for_the_file(data, place):
     index, prepared = open_train(data, place)
-    args = argparse.Namespace(
-        **{"image_size": 64, "resize_size": 73, "seed": 3, "channels_last": True},
-        **{"colour_noise": 0.0, "train_crop": "resized"},
-    )
+    args = argparse.Namespace(seed=3, **SETTINGS)
     dataset = BytePictures(index, args, True, prepared)
     for number in range(len(index)):
         picture = read_rgb(index.paths[number])

@@ -202,8 +202,11 @@ def test_pairs_are_of_one_seed_and_framework():
     results = [
         {"arm": arm, "framework": framework, "seed": seed, "val_error": error, "epochs": 2}
         for arm, framework, seed, error in (
-            *(("base", "torch", 0, 30.0), ("base", "torch", 1, 31.0), ("base", "paddle", 0, 29.0)),
-            *(("no-norm", "torch", 1, 33.0), ("no-norm", "paddle", 0, 29.5)),
+            ("base", "torch", 0, 30.0),
+            ("base", "torch", 1, 31.0),
+            ("base", "paddle", 0, 29.0),
+            ("no-norm", "torch", 1, 33.0),
+            ("no-norm", "paddle", 0, 29.5),
         )
     ]
     found = report.effects_of("norm", results)
@@ -234,10 +237,14 @@ def test_a_budget_leaves_out_what_would_not_end_in_time():
     place, told = Place(), []
     runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
     deadline = time.monotonic() + 1000
-    left = runs.perform_all(
-        *(place, runs_, 1, lambda run: 900.0 if run.seed != 2 else 1100.0),
-        *(deadline, lambda run, result: told.append(run.name)),
-    )
+
+    def seconds(run):
+        return 900.0 if run.seed != 2 else 1100.0
+
+    def done(run, result):
+        told.append(run.name)
+
+    left = runs.perform_all(place, runs_, 1, seconds, deadline, done)
     assert [one.name for one in left] == ["base-torch-2"]
     assert place.done == told == ["base-torch-0", "base-torch-1", "base-torch-3"]
 
@@ -245,10 +252,9 @@ def test_a_budget_leaves_out_what_would_not_end_in_time():
 def test_a_failing_training_ends_the_others():
     place = Place(failing={"base-torch-1"})
     runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
+    deadline = time.monotonic() + 100
     with pytest.raises(errors.RunError, match="base-torch-1"):
-        runs.perform_all(
-            *(place, runs_, 1, lambda run: 1.0, time.monotonic() + 100, lambda run, result: None)
-        )
+        runs.perform_all(place, runs_, 1, lambda run: 1.0, deadline, lambda run, result: None)
     assert place.ended and place.done == ["base-torch-0"]
 
 

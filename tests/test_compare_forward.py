@@ -21,11 +21,9 @@ from tests import pairs
 from tests.helpers import assert_user_error, make_folder, run
 from tools import compare_forward, transfer_weights
 
-RESNETS = [
-    *("--torch-model", "torchvision.models:resnet18"),
-    *("--paddle-model", "paddle.vision.models:resnet18"),
-    *("--num-classes", "4", "--image-size", "64", "--second-image-size", "45"),
-]
+RESNETS = ["--torch-model", "torchvision.models:resnet18"]
+RESNETS += ["--paddle-model", "paddle.vision.models:resnet18"]
+RESNETS += ["--num-classes", "4", "--image-size", "64", "--second-image-size", "45"]
 
 
 pytestmark = pytest.mark.usefixtures("kept_probes")

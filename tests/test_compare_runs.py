@@ -58,7 +58,9 @@ def test_runs_that_agree_within_the_margin(tmp_path, call):
     assert "4 runs a side for a chance of 80 %, 4 for 90 %" in text
     assert found["difference"] == pytest.approx(0.02, abs=1e-3) and found["margin"] == 0.15
     assert found["sides"][0]["runs"][0] == {
-        **{"run": sides[0].split(",")[0], "format": "this project", "epoch": 3},
+        "run": sides[0].split(",")[0],
+        "format": "this project",
+        "epoch": 3,
         "value": pytest.approx(56.5, abs=0.1),
     }
 

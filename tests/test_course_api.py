@@ -54,6 +54,10 @@ Descent([], lr=1)
 """
     reader = api_calls.Reader("torch", api_calls.ast.parse(text))
     assert {name for name, _ in reader.found} == {
-        *("torch.nn.Module", "torch.nn.functional.relu", "torch.optim.SGD"),
-        *("Module.apply", "Tensor.view", "Tensor.flatten"),
+        "torch.nn.Module",
+        "torch.nn.functional.relu",
+        "torch.optim.SGD",
+        "Module.apply",
+        "Tensor.view",
+        "Tensor.flatten",
     }

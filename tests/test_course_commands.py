@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from course import commands, sources
+from course import sources
+from tests import course_pages
 
 PAGES = {page.name: page for page in sources.pages("en")}
 # What commands write, and what must be the clone's own or not be there at all: see `desk`.
@@ -20,7 +21,7 @@ def pairs():
     """Return each page, for its quick commands and for all; the commands of a page build on
     each other, so they run one after another."""
     for name, page in PAGES.items():
-        found = commands.commands(page)
+        found = course_pages.commands(page)
         if any(not one.is_long for one in found):
             yield pytest.param(name, False, id=f"{name}-quick")
         if any(one.is_long for one in found):
@@ -50,7 +51,7 @@ def in_the_clone(code):
 
 @pytest.mark.parametrize(("name", "with_long"), list(pairs()))
 def test_the_commands_of_a_page(name, with_long, desk):
-    for command in commands.commands(PAGES[name]):
+    for command in course_pages.commands(PAGES[name]):
         if command.is_long and not with_long:
             continue
         done = subprocess.run(
@@ -63,14 +64,14 @@ def test_the_commands_of_a_page(name, with_long, desk):
         )
         where = f"{name}:{command.line}"
         assert done.returncode == command.status, f"{where}\n{done.stdout}{done.stderr}"
-        missing = commands.missing(command, done.stdout + done.stderr)
+        missing = course_pages.missing(command, done.stdout + done.stderr)
         assert not missing, f"{where} shows what is not printed: {missing}\n{done.stdout}"
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_twin_has_the_same_commands_and_outputs(name):
     twin = ROOT / "docs" / "zh" / name
-    one, two = commands.commands(PAGES[name]), commands.commands(twin)
+    one, two = course_pages.commands(PAGES[name]), course_pages.commands(twin)
     assert [command.code for command in one] == [command.code for command in two]
     assert [command.shown for command in one] == [command.shown for command in two]
     assert [command.is_long for command in one] == [command.is_long for command in two]
@@ -79,7 +80,7 @@ def test_the_twin_has_the_same_commands_and_outputs(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_twin_names_the_same_code_and_pictures(name):
     text, twin = PAGES[name].read_text(), (ROOT / "docs" / "zh" / name).read_text()
-    assert sources.named_code(text) == sources.named_code(twin)
+    assert course_pages.named_code(text) == course_pages.named_code(twin)
     pictures = r"!\[[^\]]+\]\(([^)]+)\)"
     assert re.findall(pictures, text) == re.findall(pictures, twin)
 
@@ -89,22 +90,22 @@ def test_what_a_page_shows_stands_below_its_command(language):
     """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
     for page in sources.pages(language):
         shown = re.findall(r"^```text$", page.read_text(), re.MULTILINE)
-        assert len(shown) == sum(bool(one.shown) for one in commands.commands(page)), page
+        assert len(shown) == sum(bool(one.shown) for one in course_pages.commands(page)), page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_each_chapter_has_code_of_both_trees_a_picture_and_a_command(language):
     for page in sources.pages(language):
         if page.name[0].isdigit():
-            assert sources.named_code(page.read_text()), page
+            assert course_pages.named_code(page.read_text()), page
             assert re.search(r"!\[[^\]]+\]\(", page.read_text()), page
-            assert commands.commands(page), page
+            assert course_pages.commands(page), page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_code_that_a_page_names_exists_in_both_trees(language):
     for page in sources.pages(language):
-        for file, name in sources.named_code(page.read_text()):
+        for file, name in course_pages.named_code(page.read_text()):
             torch, paddle = sources.find_pair(file, name)
             assert torch.lines and paddle.lines
 
@@ -115,15 +116,16 @@ def test_a_name_that_is_gone_is_an_error():
     with pytest.raises(sources.UserError, match="no such file"):
         sources.find("AlexNet-torch/tea.py", "main")
     with pytest.raises(sources.UserError, match="two different files"):
-        sources.named_code(
+        course_pages.named_code(
             "[torch](../../AlexNet-torch/a.py) | [Paddle](../../AlexNet-paddle/b.py): `f`"
         )
 
 
 def test_a_line_that_is_not_printed_is_missed():
-    (command,) = commands.commands_of("```bash\necho 1\n```\n\n```text\nloss 0.5\n...\nend\n```\n")
-    assert commands.missing(command, "loss 0.25\nend") == []
-    assert commands.missing(command, "lost 0.25\nend") == ["loss 0.5"]
+    page = "```bash\necho 1\n```\n\n```text\nloss 0.5\n...\nend\n```\n"
+    (command,) = course_pages.commands_of(page)
+    assert course_pages.missing(command, "loss 0.25\nend") == []
+    assert course_pages.missing(command, "lost 0.25\nend") == ["loss 0.5"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -12,10 +12,20 @@ from tools import compare_forward
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
-    *("linear not transposed", "square linear not transposed", "key not loaded", "bias lost"),
-    *("average pooling counts no padding", "padding", "left in train mode", "dropout missing"),
-    *("dropout scales in evaluation", "epsilon", "pooling that agrees at 224 pixels only"),
-    *("channels reversed", "a layer twice", "weights shared"),
+    "linear not transposed",
+    "square linear not transposed",
+    "key not loaded",
+    "bias lost",
+    "average pooling counts no padding",
+    "padding",
+    "left in train mode",
+    "dropout missing",
+    "dropout scales in evaluation",
+    "epsilon",
+    "pooling that agrees at 224 pixels only",
+    "channels reversed",
+    "a layer twice",
+    "weights shared",
 }
 
 

@@ -84,13 +84,13 @@ def test_the_layers_stand_in_the_papers_order_with_its_settings(framework, run_i
         values = [settings[name] for name in SETTINGS.get(kind, ())]
         found.append((kind, *(value[0] if isinstance(value, list) else value for value in values)))
     assert found == [
-        *(("conv2d", 4, 0, 1), RELU, LRN, POOL),
-        *(("conv2d", 1, 2, 2), RELU, LRN, POOL),
-        *(("conv2d", 1, 1, 1), RELU),
-        *(("conv2d", 1, 1, 2), RELU),
-        *(("conv2d", 1, 1, 2), RELU, POOL),
-        *(LINEAR, RELU, DROPOUT, LINEAR, RELU, DROPOUT, LINEAR),
-    ]
+        ("conv2d", 4, 0, 1), RELU, LRN, POOL,
+        ("conv2d", 1, 2, 2), RELU, LRN, POOL,
+        ("conv2d", 1, 1, 1), RELU,
+        ("conv2d", 1, 1, 2), RELU,
+        ("conv2d", 1, 1, 2), RELU, POOL,
+        LINEAR, RELU, DROPOUT, LINEAR, RELU, DROPOUT, LINEAR,
+    ]  # fmt: skip
 
 
 def papers_norm(a: np.ndarray) -> np.ndarray:

@@ -133,7 +133,7 @@ def published(small_run, imagenet, tmp_path, monkeypatch, capfd):
     shutil.copy(place / "best.pth", weights)
     trees = {"torch": tree, "paddle": copy_tree("paddle", tmp_path / "AlexNet-paddle", SMALL)}
     changes = {
-        "DATA_DIR": tmp_path / "data",
+        "WEIGHTS": tmp_path / "data" / "weights",
         "FILE": weights.name,
         "SHA256": hashlib.sha256(weights.read_bytes()).hexdigest()[:8],
         "CLASSES": 3,
@@ -234,7 +234,7 @@ def test_a_mistake_is_one_line(options, words, imagenet):
 
 def test_without_a_network_the_tool_ends_in_one_line(imagenet, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(tool, "CLASSES", 3)
-    monkeypatch.setattr(tool, "DATA_DIR", tmp_path)
+    monkeypatch.setattr(tool, "WEIGHTS", tmp_path / "weights")
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setitem(os.environ, name, CLOSED)
     monkeypatch.setitem(os.environ, "no_proxy", "")

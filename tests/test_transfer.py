@@ -248,10 +248,8 @@ def tied(tmp_path):
 
 
 def ties(torch, paddle):
-    return [
-        *("--torch-args", json.dumps({"tie": torch})),
-        *("--paddle-args", json.dumps({"tie": paddle})),
-    ]
+    options = ["--torch-args", json.dumps({"tie": torch})]
+    return [*options, "--paddle-args", json.dumps({"tie": paddle})]
 
 
 @pytest.mark.parametrize("both", [(True, True), (True, False), (False, True), (False, False)])
@@ -315,15 +313,13 @@ def test_an_ambiguous_match_is_decided_by_the_user(tmp_path):
 
 def test_attention_ends_with_clear_words(tmp_path):
     pair = pairs.write(tmp_path, pairs.TORCH_ATTENTION, pairs.PADDLE_ATTENTION, "Net", "1,2,4")
-    source = write_floats(
-        tmp_path / "a.safetensors",
-        **{
-            "attention.in_proj_weight": np.ones((12, 4)),
-            "attention.in_proj_bias": np.ones(12),
-            "attention.out_proj.weight": np.ones((4, 4)),
-            "attention.out_proj.bias": np.ones(4),
-        },
-    )
+    weights = {
+        "attention.in_proj_weight": np.ones((12, 4)),
+        "attention.in_proj_bias": np.ones(12),
+        "attention.out_proj.weight": np.ones((4, 4)),
+        "attention.out_proj.bias": np.ones(4),
+    }
+    source = write_floats(tmp_path / "a.safetensors", **weights)
     done = transfer(source, tmp_path / "b.pdparams", *pair)
     assert_user_error(done, "attention (MultiheadAttention", "in one tensor")
 

@@ -1,16 +1,12 @@
 """Every step of a port, checked in order: portproof/cli/align.py."""
 
-from collections.abc import Sequence
+from functools import partial
 
 from common.project import PROJECT
 from portproof.cli import align
 from portproof.system import errors
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command for this repository's two trees."""
-    return align.main(argv, PROJECT)
-
+main = partial(align.main, project=PROJECT)
 
 if __name__ == "__main__":
     errors.run(main)

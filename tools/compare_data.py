@@ -1,16 +1,12 @@
 """What two loaders give, compared sample by sample: portproof/cli/data.py."""
 
-from collections.abc import Sequence
+from functools import partial
 
 from common.project import PROJECT
 from portproof.cli import data
 from portproof.system import errors
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command for this repository's two trees."""
-    return data.main(argv, PROJECT)
-
+main = partial(data.main, project=PROJECT)
 
 if __name__ == "__main__":
     errors.run(main)

@@ -1,16 +1,12 @@
 """A project converted by machine, finished and checked: portproof/cli/convert.py."""
 
-from collections.abc import Sequence
+from functools import partial
 
 from common.project import PROJECT
 from portproof.cli import convert
 from portproof.system import errors
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with this repository's environments and its Paddle port file."""
-    return convert.main(argv, PROJECT)
-
+main = partial(convert.main, project=PROJECT)
 
 if __name__ == "__main__":
     errors.run(main)

@@ -11,23 +11,15 @@ from portproof.system.command_line import Parser, whole
 Train = Callable[[argparse.Namespace, Window], None]
 
 
-def get_parser(name: str, description: str | None) -> Parser:
-    """Return the parser of a peer."""
-    parser = Parser(
-        prog=f"benchmarks.peers.{name}",
-        description=description,
-    )
+def main(name: str, description: str | None, train: Train) -> NoReturn:
+    """Have a peer train the window that its command line asks for, and print its figures."""
+    parser = Parser(prog=f"benchmarks.peers.{name}", description=description)
     parser.add_argument("folder", type=Path, metavar="DIR", help="with train/<class>/*")
     parser.add_argument("--batch-size", type=whole(1), default=32)
     parser.add_argument("--image-size", type=whole(63), default=224)
     parser.add_argument("--workers", type=whole(0), default=2)
     add_arguments(parser)
-    return parser
-
-
-def main(name: str, description: str | None, train: Train) -> NoReturn:
-    """Have a peer train the window that its command line asks for, and print its figures."""
-    args = get_parser(name, description).parse_args()
+    args = parser.parse_args()
     window = Window(args.warm_steps, args.steps)
     train(args, window)
     leave(window.figures(), window.loaders)
