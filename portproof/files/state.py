@@ -28,7 +28,7 @@ def check_suffix(path: Path, own: str) -> None:
     kind = KINDS.get(path.suffix)
     if kind != KINDS[own]:
         what = f"weights of {kind}" if kind else "no weights by its ending"
-        raise UserError(f"{path}: {what}; this side loads {own} and .safetensors files")
+        raise UserError(f"{path}: {what}; {KINDS[own]} loads {own} and .safetensors files")
 
 
 def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
