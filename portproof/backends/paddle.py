@@ -48,29 +48,6 @@ def leaf(array: np.ndarray) -> paddle.Tensor:
     return paddle.to_tensor(array, stop_gradient=False)
 
 
-def tensors(value: Any) -> list[paddle.Tensor]:
-    """Return the tensors of a nested tuple, list or dict, in order."""
-    if isinstance(value, paddle.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (tuple, list)):
-        return [tensor for item in value for tensor in tensors(item)]
-    return []
-
-
-def exchange(value: Any, replacements: Iterator[paddle.Tensor]) -> Any:
-    """Return `value` with each of its tensors exchanged for the next one of `replacements`."""
-    if isinstance(value, paddle.Tensor):
-        return next(replacements, value)
-    if isinstance(value, dict):
-        return {key: exchange(item, replacements) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        items = [exchange(item, replacements) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
-
-
 @contextmanager
 def default_dtype(dtype: str) -> Iterator[None]:
     """Within, networks are made in `dtype`."""

@@ -68,29 +68,6 @@ def leaf(array: np.ndarray) -> torch.Tensor:
     return torch.tensor(array, requires_grad=True)
 
 
-def tensors(value: Any) -> list[torch.Tensor]:
-    """Return the tensors of a nested tuple, list or dict, in order."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (tuple, list)):
-        return [tensor for item in value for tensor in tensors(item)]
-    return []
-
-
-def exchange(value: Any, replacements: Iterator[torch.Tensor]) -> Any:
-    """Return `value` with each of its tensors exchanged for the next one of `replacements`."""
-    if isinstance(value, torch.Tensor):
-        return next(replacements, value)
-    if isinstance(value, dict):
-        return {key: exchange(item, replacements) for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        items = [exchange(item, replacements) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
-
-
 @contextmanager
 def default_dtype(dtype: str) -> Iterator[None]:
     """Within, networks are made in `dtype`."""

@@ -13,6 +13,7 @@ import numpy as np
 from portproof.backends.functions import noted_functions
 from portproof.files import state
 from portproof.numeric.randomness import dropout_mask
+from portproof.worker.nested import exchange, tensors_of
 from portproof.worker.source import describe_error, is_users, user_line
 
 
@@ -190,14 +191,14 @@ class PassRecorder:
             if forced is None:
                 return None
             arrays = (backend.to_tensor(np.load(file)) for file in forced)
-            return backend.exchange(values, iter(list(arrays)))
+            return exchange(backend, values, iter(list(arrays)))
 
         return backend.on_layer(layer, before, after)
 
     def write(self, value: Any) -> list[str]:
         """Write the tensors of a value; return the files, from the folder's own folder."""
         files, folder = [], self.plan.folder
-        for tensor in self.backend.tensors(value) if folder else []:
+        for tensor in tensors_of(self.backend, value) if folder else []:
             files.append(f"{folder.name}/{self.written:05d}.npy")
             np.save(folder.parent / files[-1], self.backend.to_numpy(tensor))
             self.written += 1

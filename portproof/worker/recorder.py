@@ -17,6 +17,7 @@ import numpy as np
 
 from portproof.numeric import fingerprints
 from portproof.numeric.randomness import dropout_mask
+from portproof.worker.nested import tensors_of
 from portproof.worker.source import Stack, user_stack
 
 Inputs = list[tuple[np.ndarray, np.ndarray]]  # of each step
@@ -202,7 +203,7 @@ class Recorder(Watcher):
 
     def after_forward(self, outputs: Any) -> None:
         if self.row is not None:
-            first = self.backend.tensors(outputs)[0]
+            first = tensors_of(self.backend, outputs)[0]
             self.outputs = self.backend.to_numpy(first).copy()
 
     def before_update(self, optimizer: Any, number: int) -> None:
