@@ -13,7 +13,8 @@ import pytest
 
 from common.paths import ROOT
 from common.project import PORTS
-from portproof.checks.data import check_data, check_train_data
+from portproof.checks.data import check_data
+from portproof.checks.train_data import check_train_data
 from portproof.core import streams
 from portproof.core.streams import Pictures
 from portproof.worker import client

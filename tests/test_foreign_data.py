@@ -3,7 +3,8 @@
 import pytest
 
 from common.folder import index_split
-from portproof.checks.data import check_data, check_train_data
+from portproof.checks.data import check_data
+from portproof.checks.train_data import check_train_data
 from portproof.core.streams import Pictures
 from portproof.port import PORT
 from portproof.report import data as data_report

@@ -1,4 +1,4 @@
-"""Two checkpoints of the alignment: `data` (evaluation) and `train_data` (the augmented stream).
+"""The checkpoint data: what evaluation sees; and what it shares with train_data.
 
 Both sides read the same pictures through their own loaders. Compared are the classes, the number of
 pictures, the batches, the order, the labels, and every number; the fault is named by
@@ -50,17 +50,13 @@ def check_data(sides: dict[str, Side], folder: Path, pictures: Pictures) -> Verd
 
     `folder` is for temporary files. A side that cannot read the pictures makes it an error.
     """
-    return _check("data", "val", sides, folder, pictures)
+    return check_split("data", "val", sides, folder, pictures)
 
 
-def check_train_data(sides: dict[str, Side], folder: Path, pictures: Pictures) -> Verdict:
-    """Compare what training sees: `pictures.epochs` epochs of `train`, shuffled and augmented."""
-    return _check("train_data", "train", sides, folder, pictures)
-
-
-def _check(
+def check_split(
     name: str, split: str, sides: dict[str, Side], folder: Path, pictures: Pictures
 ) -> Verdict:
+    """Return the verdict of a checkpoint on what both sides read of a split."""
     start = time.perf_counter()
     try:
         why = why_not_run(name, sides, ask_about(sides, folder / f"{name}-about"))

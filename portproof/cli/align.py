@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from portproof.checks import data as data_checks
 from portproof.checks import forward, training
 from portproof.checks.backward import check_backward
+from portproof.checks.data import check_data
 from portproof.checks.distributed import check_distributed
 from portproof.checks.inference import check_inference
 from portproof.checks.init import check_init
@@ -24,6 +24,7 @@ from portproof.checks.lr import check_lr
 from portproof.checks.metric import check_metric
 from portproof.checks.optimizer import check_optimizer
 from portproof.checks.resume import check_resume
+from portproof.checks.train_data import check_train_data
 from portproof.cli.project import NONE, Project, add_named_ports, add_network, add_ports, sides
 from portproof.core import streams
 from portproof.core.inputs import Inputs
@@ -211,13 +212,13 @@ def make_checks(
     checks = {
         "init": on_networks(check_init),
         "forward": lambda pair: check_forward(sides, folder, args),
-        "data": data("data", data_checks.check_data),
+        "data": data("data", check_data),
         "metric": check_metric,
         "loss": on_networks(check_loss),
         "backward": on_networks(check_backward),
         "lr": on_networks(check_lr),
         "optimizer": on_networks(check_optimizer),
-        "train_data": data("train_data", data_checks.check_train_data),
+        "train_data": data("train_data", check_train_data),
         "training": on_networks(lambda pair: check_training(pair, args.steps)),
         "resume": on_networks(check_resume),
         "inference": on_networks(check_inference),

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from portproof.checks import data
+from portproof.checks.data import check_data
+from portproof.checks.train_data import check_train_data
 from portproof.cli.project import NONE, Project, add_ports, sides
 from portproof.core import streams
 from portproof.core.streams import Pictures
@@ -44,9 +45,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
             pictures.folder, folder / "pictures", args.limit, pictures.batch_size
         )
         pictures = replace(pictures, folder=chosen)
-        verdicts = [
-            check(ports, folder, pictures) for check in (data.check_data, data.check_train_data)
-        ]
+        verdicts = [check(ports, folder, pictures) for check in (check_data, check_train_data)]
     found = data_report.as_json(verdicts, package_versions())
     print(data_report.as_text(verdicts))
     if args.json:

@@ -1,0 +1,13 @@
+"""The checkpoint train_data: what training sees, shuffled and augmented."""
+
+from pathlib import Path
+
+from portproof.checks.data import check_split
+from portproof.core.streams import Pictures
+from portproof.core.verdict import Verdict
+from portproof.worker.client import Side
+
+
+def check_train_data(sides: dict[str, Side], folder: Path, pictures: Pictures) -> Verdict:
+    """Compare `pictures.epochs` epochs of `train`, as check_data compares `val`."""
+    return check_split("train_data", "train", sides, folder, pictures)
