@@ -16,6 +16,7 @@ PORTPROOFS = {
     "compare_runs": "portproof runs",
     "compare_training": "portproof training",
     "convert_project": "portproof convert",
+    "transfer_weights": "portproof transfer",
 }
 
 

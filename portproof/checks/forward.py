@@ -29,7 +29,7 @@ GROWN = 1e-3  # small differences of single layers have not been seen to add up 
 
 @dataclass
 class Result:
-    """What compare_forward.py prints, writes as JSON and draws."""
+    """What the comparison prints, writes as JSON and draws."""
 
     aligned: bool = True
     causes: list[Cause] = field(default_factory=list)

@@ -232,7 +232,7 @@ def pictures(args: argparse.Namespace, project: Project, target: Path) -> Pictur
     size = args.image_size or project.size_of(args.data_path, args.model)
     batch_size = args.batch_size or project.batch_size
     chosen = streams.choose(project.images(args.data_path), target, PICTURES, batch_size)
-    return Pictures(chosen, size, batch_size, args.seed, workers=0)  # workers: compare_data.py
+    return Pictures(chosen, size, batch_size, args.seed, workers=0)  # workers: portproof data
 
 
 def check_training(pair: TrainingPair, steps: int) -> Verdict:
@@ -243,7 +243,7 @@ def check_training(pair: TrainingPair, steps: int) -> Verdict:
 
 
 def check_forward(sides: dict[str, Side], folder: Path, args: argparse.Namespace) -> Verdict:
-    """Compare the forward passes as tools/compare_forward.py does."""
+    """Compare the forward passes as portproof forward does."""
     inputs = Inputs(None, "float32", 2, forward.SIZES, None, args.seed)
     (folder / "forward").mkdir()
     found = forward.compare(sides, folder / "forward", inputs, weights=args.weights)

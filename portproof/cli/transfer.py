@@ -1,7 +1,7 @@
 """Carry weights from one framework to the other, every bit of them.
 
-    python tools/transfer_weights.py weights.pth weights.pdparams
-    python tools/transfer_weights.py resnet18.pth resnet18.pdparams \\
+    portproof transfer weights.pth weights.pdparams
+    portproof transfer resnet18.pth resnet18.pdparams \\
         --torch-model torchvision.models:resnet18 --paddle-model paddle.vision.models:resnet18
 
 The endings say what is what: .pth and .pt are PyTorch's, .pdparams PaddlePaddle's, .safetensors is

@@ -10,7 +10,7 @@ from portproof.core.step_compare import Evidence, load
 from portproof.diagnose import relations, source_lines, updates
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
-DATA_FIX = "compare_data.py (portproof data) names the sample and the cause"
+DATA_FIX = "portproof data names the sample and the cause"
 LARGEST = 2_000_000  # elements of a gradient that is looked at in full
 CUT = r"stop_gradient|detach\(|no_grad|requires_grad"
 
@@ -62,7 +62,7 @@ def explain_forward(evidence: Evidence) -> Cause:
 def explain_loss(difference: Difference, where: str) -> Cause:
     """Say that another loss comes from the same logits."""
     cause = f"the loss differs from the same logits: {difference.problem}"
-    what = "take the same loss (align.py --only loss names it)"
+    what = "take the same loss (portproof align --only loss names it)"
     patterns = (r"CrossEntropy|cross_entropy|criterion",)
     return Cause(f"loss, {where}", cause, what, patterns=patterns, event="loss")
 
@@ -91,7 +91,7 @@ def explain_running(difference: Difference, where: str) -> Cause:
 
 def explain_rate(difference: Difference, where: str) -> Cause:
     """Say that the optimizers report other rates."""
-    what = "use the same schedule (align.py --only lr tells them apart)"
+    what = "use the same schedule (portproof align --only lr tells them apart)"
     where, patterns = f"learning rate, {where}", (r"scheduler\s*=|StepDecay|StepLR|Cosine",)
     return Cause(where, difference.problem, what, patterns=patterns, event="schedule")
 

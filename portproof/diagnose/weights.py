@@ -246,7 +246,7 @@ def unequal(
 def _difference(key: str, differ: dict, network: Network) -> tuple[str, str]:
     """Return what the second of two arrays of `key` is of the first, and what to change."""
     left, right = (array.astype(np.float64) for array in differ[key])
-    anew = "carry the weights anew: tools/transfer_weights.py"
+    anew = "carry the weights anew: portproof transfer"
     if left.ndim == 2 and np.array_equal(left, right.T, equal_nan=True):
         kind = network.keys[key].kind
         return (

@@ -1,4 +1,4 @@
-"""What align.py found: as text, and as a page to look at."""
+"""What the alignment found: as text, and as a page to look at."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What compare_data.py found: as text, as JSON, as a page and PNGs to look at."""
+"""What the comparison of data found: as text, as JSON, as a page and PNGs to look at."""
 
 from pathlib import Path
 from typing import Any

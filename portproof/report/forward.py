@@ -1,4 +1,4 @@
-"""What compare_forward.py found: as text, as JSON, as a page to look at."""
+"""What the comparison of forward passes found: as text, as JSON, as a page to look at."""
 
 import math
 from dataclasses import asdict
