@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 import distributed
-import products
 from portproof.system import errors, processor
 from portproof.system.errors import first_line
 
@@ -61,12 +60,11 @@ def gpu_name(device: torch.device) -> str | None:
 
 
 def move_model(model: nn.Module, device: torch.device, args: argparse.Namespace) -> nn.Module:
-    """Return the model on its device, in its layout, with the quicker of two matrix products."""
+    """Return the model on its device, in its layout."""
     model = model.to(device)
     if args.channels_last:
         model = model.to(memory_format=torch.channels_last)
         model.register_forward_pre_hook(lay_channels_last)
-    products.use_onednn(model)
     return model
 
 

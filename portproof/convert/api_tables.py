@@ -53,9 +53,7 @@ RENAMES = {
     "torch.nn.DataParallel": "paddle.DataParallel",
     "torch.utils.tensorboard.SummaryWriter": f"{HELPERS}.SummaryWriter",
     "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
-    "torch.backends.mkldnn.is_available": f"{HELPERS}.has_operators_of_onednn",
     "torch.compiler.is_compiling": f"{HELPERS}.is_compiling",
-    "torch.ops.mkldnn": f"{HELPERS}.operators_of_onednn",
     "torch.is_autocast_enabled": f"{HELPERS}.is_autocast_enabled",
     "torch.autograd.Function": "paddle.autograd.PyLayer",  # with the rule "gradients"
     # Layouts in memory: Paddle has none to choose, and the converters drop what used them.

@@ -48,12 +48,6 @@ def mkl_type(vendor: str, flags: set[str]) -> str | None:
     return "7" if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags else "5"
 
 
-def mkl_leaves_avx512_alone() -> bool:
-    """Say whether this processor has AVX-512 but MKL, made for Intel's, does not use it."""
-    vendor, _, flags = describe()
-    return mkl_type(vendor, flags) == "7"
-
-
 @contextmanager
 def paddle_settings() -> Iterator[None]:
     """Set Paddle's threads and MKL kernels for this processor; paddle is imported within.
