@@ -70,11 +70,6 @@ def wrap(model: nn.Layer, device: str) -> nn.Layer:
     return paddle.DataParallel(model)
 
 
-def unwrap(model: nn.Layer) -> nn.Layer:
-    """Return the network that `wrap` has wrapped."""
-    return model._layers if isinstance(model, paddle.DataParallel) else model
-
-
 def gradient_sync(network: nn.Layer, ends_step: bool):
     """Return the context of a backward pass; gradients are averaged in a step's last one alone."""
     if ends_step or not isinstance(network, paddle.DataParallel):

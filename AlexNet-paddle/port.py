@@ -28,14 +28,13 @@ SETTINGS = usual_settings()  # and every other option of train.py, by its name w
 def model(settings: dict[str, Any]) -> nn.Layer:
     """Return the network, freshly initialized."""
     args = parse("paddle", as_options("paddle", settings))
-    name, classes = args.model, settings.get("classes")
+    name = classes = None
     if settings.get("fitted_to"):
-        weights = Path(settings["fitted_to"])
-        if not settings.get("model"):
-            name = model_files.which_network(weights) or name
-        classes = classes or model_files.count_classes(weights)
+        name, classes = model_files.which_network(Path(settings["fitted_to"]))
+    name = settings.get("model") or name or args.model
+    classes = settings.get("classes") or classes or 1000
     dropout = settings.get("dropout", DROPOUT)
-    return MODELS[name](num_classes=classes or 1000, dropout=dropout)
+    return MODELS[name](num_classes=classes, dropout=dropout)
 
 
 def load_weights(model: nn.Layer, path: str) -> None:

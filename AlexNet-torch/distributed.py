@@ -74,11 +74,6 @@ def wrap(model: nn.Module, device: torch.device) -> nn.Module:
     return DistributedDataParallel(model, None if device.type == "cpu" else [device.index])
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network that `wrap` has wrapped."""
-    return model.module if isinstance(model, DistributedDataParallel) else model
-
-
 def gradient_sync(network: nn.Module, ends_step: bool):
     """Return the context of a backward pass; gradients are averaged in a step's last one alone."""
     if ends_step or not isinstance(network, DistributedDataParallel):

@@ -19,26 +19,15 @@ HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
 LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
 
 
-def count_classes(path: Path) -> int | None:
-    """Return how many classes the AlexNet in a .safetensors file tells apart, None if it has none.
+def which_network(path: Path) -> tuple[str | None, int | None]:
+    """Return the name of the AlexNet in a .safetensors file, and how many classes it tells apart.
 
-    Raises UserError on a bad file.
-    """
-    found = read_neutral(path, lambda path: safe_open(path, framework="numpy"))
-    with found as file:
-        if LAST_BIAS not in file.keys():  # noqa: SIM118 (the file is no dict)
-            return None
-        shape = file.get_slice(LAST_BIAS).get_shape()
-    return shape[0] if len(shape) == 1 else None
-
-
-def which_network(path: Path) -> str | None:
-    """Return the name of the AlexNet in a .safetensors file, None if it has none.
-
-    Raises UserError on a bad file.
+    None is what the file does not say. Raises UserError on a bad file.
     """
     with read_neutral(path, lambda path: safe_open(path, framework="numpy")) as file:
-        return networks.of_weights(file.keys())
+        keys = set(file.keys())
+        shape = file.get_slice(LAST_BIAS).get_shape() if LAST_BIAS in keys else ()
+    return networks.of_weights(keys), shape[0] if len(shape) == 1 else None
 
 
 def count_outputs(path: Path, weights: dict) -> int:

@@ -24,7 +24,6 @@ from typing import Any, Protocol
 
 Module = Any  # torch.nn.Module, paddle.nn.Layer
 Tensor = Any
-Array = Any
 Batch = dict[str, Any]
 Settings = dict[str, Any]
 

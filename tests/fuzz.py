@@ -198,7 +198,7 @@ class Safetensors(Kind):
         ]
 
     def read(self) -> None:
-        model_files.count_classes(self.path)
+        model_files.which_network(self.path)
         for array in state.read_neutral(self.path, load_file).values():
             array.tobytes()
 

@@ -126,11 +126,6 @@ def gradient(parameter: paddle.Tensor) -> paddle.Tensor | None:
     return parameter.grad
 
 
-def is_trained(parameter: paddle.Tensor) -> bool:
-    """Say whether a parameter takes part in the backward pass."""
-    return not parameter.stop_gradient
-
-
 def running_statistics(model: nn.Layer) -> dict[str, paddle.Tensor]:
     """Return the running statistics of normalization layers."""
     kept = model.state_dict().items()  # Paddle counts them among the parameters

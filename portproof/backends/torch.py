@@ -141,11 +141,6 @@ def gradient(parameter: torch.Tensor) -> torch.Tensor | None:
     return parameter.grad
 
 
-def is_trained(parameter: torch.Tensor) -> bool:
-    """Say whether a parameter takes part in the backward pass."""
-    return parameter.requires_grad
-
-
 def running_statistics(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the running statistics of normalization layers."""
     return {name: value for name, value in model.named_buffers() if value.is_floating_point()}

@@ -24,6 +24,7 @@ def check_loss(
 ) -> Verdict:
     """Compare the loss and its gradient at given logits, in float64.
 
+    A factor that is common to all gradients is none of the loss: `backward` is about it.
     `settings` are those of the port. Relative differences of up to `tolerance` are no fault.
     """
     verdict = Verdict("loss", float64=0.0)
@@ -41,6 +42,8 @@ def check_loss(
                 cause = f"the {what} has the shape {shapes}: not reduced to one number"
                 verdict.diverge(where, cause, fix(pair, reports, 'take the mean: reduction="mean"'))
                 return verdict
+            if what == "gradient":
+                right = right / common_factor(left, right)
             apart = np.abs(left - right).max() / max(np.abs(left).max(), 1e-12)
             verdict.float64 = max(verdict.float64, float(apart))
             if not apart <= tolerance:
@@ -52,6 +55,13 @@ def check_loss(
                 cause = f"{left.max():.9g} against {right.max():.9g}; {cause}"
                 verdict.diverge(where, cause, fix(pair, reports, FIX))
     return verdict
+
+
+def common_factor(left: np.ndarray, right: np.ndarray) -> float:
+    """Return by what to multiply `left` to come nearest to `right`; 1 if that is no number."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        factor = float((left * right).sum() / (left * left).sum())
+    return factor if np.isfinite(factor) and factor > 0 else 1.0
 
 
 def fix(pair: TrainingPair, reports: dict[str, dict], what: str) -> str:

@@ -44,6 +44,7 @@ from portproof.worker.client import Side, kept_running, scratch
 
 STEPS = 6  # more than an epoch of the pictures that are drawn for it
 PICTURES = 100  # of each split, for data and train_data
+BY_THEMSELVES = ("forward", "data", "metric", "train_data")  # they need no paired networks
 # A checkpoint whose fault shows again in later ones; there it is told as what follows from it.
 FOLLOWS = {
     "backward": ("forward", "loss"),
@@ -194,35 +195,30 @@ def make_checks(
             pair.folder.mkdir(exist_ok=True)
             pair.begin()
             why = why_not_run(name, sides, pair.about)
-            return Verdict(name, NOT_RUN, why=why) if why else check(pair)
+            if why is None and name not in BY_THEMSELVES:
+                pair.prepare()
+            return check(pair) if why is None else Verdict(name, NOT_RUN, why=why)
 
         return run
-
-    def on_networks(check: Callable[[TrainingPair], Verdict]) -> Callable[[TrainingPair], Verdict]:
-        def prepared(pair: TrainingPair) -> Verdict:
-            pair.prepare()
-            return check(pair)
-
-        return prepared
 
     def data(name: str, check: Callable[..., Verdict]) -> Callable[[TrainingPair], Verdict]:
         target = folder / f"{name}-pictures"
         return lambda pair: check(sides, folder / name, pictures(args, project, target))
 
     checks = {
-        "init": on_networks(check_init),
+        "init": check_init,
         "forward": lambda pair: check_forward(sides, folder, args),
         "data": data("data", check_data),
         "metric": check_metric,
-        "loss": on_networks(check_loss),
-        "backward": on_networks(check_backward),
-        "lr": on_networks(check_lr),
-        "optimizer": on_networks(check_optimizer),
+        "loss": check_loss,
+        "backward": check_backward,
+        "lr": check_lr,
+        "optimizer": check_optimizer,
         "train_data": data("train_data", check_train_data),
-        "training": on_networks(lambda pair: check_training(pair, args.steps)),
-        "resume": on_networks(check_resume),
-        "inference": on_networks(check_inference),
-        "distributed": on_networks(check_distributed),
+        "training": lambda pair: check_training(pair, args.steps),
+        "resume": check_resume,
+        "distributed": check_distributed,
+        "inference": check_inference,
     }
     return {name: possible(name, check) for name, check in checks.items()}
 

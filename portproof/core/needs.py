@@ -21,12 +21,11 @@ def ask_about(sides: dict[str, Side], folder: Path) -> dict[str, dict[str, Any]]
 def why_not_run(checkpoint: str, sides: dict[str, Side], about: dict[str, dict]) -> str | None:
     """Return which functions a port lacks for a checkpoint; None: it can run."""
     lacks = {side: lacking(checkpoint, about[side]["functions"]) for side in FRAMEWORKS}
-    told = {side: ", or else ".join(map(in_words, ways)) for side, ways in lacks.items() if ways}
+    told = {
+        side: ", or else ".join(" and ".join(f"{name}()" for name in way) for way in ways)
+        for side, ways in lacks.items()
+        if ways
+    }
     if len(told) == len(FRAMEWORKS) and len(set(told.values())) == 1:
         return f"neither port has {told[FRAMEWORKS[0]]}"
     return "; ".join(f"{sides[side].port} has no {words}" for side, words in told.items()) or None
-
-
-def in_words(names: list[str]) -> str:
-    """Return the names of functions that are needed together."""
-    return " and ".join(f"{name}()" for name in names)

@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from portproof.core.needs import ask_about
 from portproof.core.step_compare import Evidence, batches_differ, parameter_pairs
 from portproof.networks import matching
 from portproof.networks.matching import Match, Network
-from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import initial, tensors
 from portproof.worker.cache import Records
@@ -54,23 +52,6 @@ class Request:
         return recording
 
 
-def once(method: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a method that works at its first call alone; later ones raise what that one raised."""
-
-    @wraps(method)
-    def call(self: Any) -> None:
-        if method.__name__ not in self.done:
-            self.done[method.__name__] = None
-            try:
-                method(self)
-            except UserError as error:
-                self.done[method.__name__] = error
-        if self.done[method.__name__] is not None:
-            raise self.done[method.__name__]
-
-    return call
-
-
 @dataclass
 class TrainingPair:
     """Two ports, the weights that both start from, and small batches of drawn numbers."""
@@ -93,14 +74,14 @@ class TrainingPair:
     about: dict[str, dict[str, Any]] = field(default_factory=dict)  # by side: functions, settings
     network_files: dict[str, list] = field(default_factory=dict)  # of the classes, by side
     asked: int = 0
-    done: dict[str, UserError | None] = field(default_factory=dict)  # methods that work once
 
-    @once
     def begin(self) -> None:
-        """Draw images if there are none, and ask what the ports define.
+        """Draw images if there are none, and ask what the ports define, if that is not done yet.
 
         Raises UserError where a port cannot be run.
         """
+        if self.about:
+            return
         if self.data_path is None and self.draw is not None:
             self.data_path = self.draw(self.folder / "images")
         if self.data_path is not None:
@@ -108,13 +89,14 @@ class TrainingPair:
             self.images = sum(1 for _ in (self.data_path / "train").glob("*/*"))
         self.about = ask_about(self.sides, self.folder / "ports")
 
-    @once
     def prepare(self) -> None:
-        """Describe the networks too, pair their layers, and write the weights for each side.
+        """Describe the networks too, pair their layers, write the weights, if that is not done yet.
 
         Raises UserError where a port cannot be run, or its network not be described.
         """
         self.begin()
+        if self.files:
+            return
         settings = {"model": self.model, "dropout": DROPOUT, "classes": self.classes}
         sides = {
             name: replace(side, settings=side.settings | settings)

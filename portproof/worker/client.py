@@ -52,7 +52,7 @@ class Side:
         """
         if self.model is None and not self.port.is_file():
             raise UserError(f"{self.port}: there is no such port file")
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)  # of a request that failed
         request = {"settings": self.settings, "network": self.model, **parts}
         if self.model is None:
             request["port"] = str(self.port.resolve())
