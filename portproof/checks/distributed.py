@@ -140,22 +140,22 @@ def _gradient(one: dict, several: list[dict], step: int) -> Cause | None:
         count = int(np.prod(one["shapes"][name]))
         if all(fingerprints.relative(own, t, count) <= SAME for t in theirs):
             continue
-        patterns = (r"DataParallel", r"return model", r"backward\(")
+        wrapped = (r"DataParallel", r"return model")
         fix = "average the gradients over the processes once: wrap the network in "
         fix += "DistributedDataParallel / DataParallel"
         if fingerprints.relative(theirs[0], theirs[1], count) > SAME:
             cause = f"the gradient of {name} is another in each process: it is not averaged"
-            return Cause(name, cause, fix, patterns=patterns)
+            return Cause(name, cause, fix, patterns=wrapped)
         factor = theirs[0][2] / own[2] if own[2] else np.nan
         if not np.allclose(np.array(theirs[0][2:]), factor * np.array(own[2:]), rtol=1e-6, atol=0):
             cause = f"the gradient of {name} differs from that of the whole batch: other samples, "
             cause += "or samples that count for more in a process that has fewer"
-            return Cause(name, cause, "weigh each process's mean", patterns=("weight", *patterns))
+            return Cause(name, cause, "weigh each process's mean", patterns=("weight", *wrapped))
         words = {PROCESSES: "summed, not averaged", 1 / PROCESSES: "averaged twice"}
         told = next((w for f, w in words.items() if abs(factor - f) < 1e-6), "scaled")
         cause = f"the gradient of {name} is {factor:.6g} times that of one process with the whole "
         cause += f"batch: it is {told} over the processes (scaling of gradients)"
-        return Cause(name, cause, fix, patterns=(r"backward\(", *patterns))
+        return Cause(name, cause, fix, patterns=(r"backward\(", *wrapped))
     return None
 
 
@@ -186,8 +186,9 @@ def _check_evaluation(
         cause = f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: pictures "
         cause += f"are counted {'more than once (padding)' if other > value else 'in part alone'}"
         what = "count each picture once, whatever the number of processes"
-        patterns = (r"Sampler|\[rank|range\(rank", r"all_reduce")
-        line = source_lines.find_line(pair.sides[framework], patterns)
+        ran = several[0]["ran"]
+        patterns = (*source_lines.makers(ran), r"Sampler|\[rank|range\(rank", r"all_reduce")
+        line = source_lines.find_line(pair.sides[framework], patterns, ran)
         verdict.diverge(f"{NAMES[framework]}, {name}", cause, at(line, what))
         return
     if several[0]["predicted"] != one["predicted"]:

@@ -52,13 +52,18 @@ def _check_side(verdict: Verdict, side: str, report: dict, sides: dict[str, Side
         for cause, fix, apart in _differences(whole, broken, place, step, row):
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
-                verdict.diverge(where, cause, line(fix, *(EPOCH if "epoch" in fix else LINES)))
+                part = next(
+                    (word for word in ("epoch", "schedule", "optimizer") if word in cause), ""
+                )
+                verdict.diverge(where, cause, line(fix, *LOST.get(part, ()), *LINES))
                 return
 
 
 FIX = "take back all that a checkpoint keeps"
 LINES = (r"set_state_dict|load_state_dict", r"restore\(")
-EPOCH = (r"\bresume\(", r"\bepoch\b.*=", r"[\"']epoch[\"']")
+EPOCH = (r"\bresume\(|restore\(", r"\bepoch\b.*=", r"[\"']epoch[\"']")
+LOST = {"epoch": EPOCH, "schedule": (r"sched\w*\..*state_dict",)}
+LOST["optimizer"] = (r"optim\w*\..*state_dict",)
 
 
 def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):

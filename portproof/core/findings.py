@@ -49,6 +49,7 @@ def at(line: str | None, fix: str, word: str = "in") -> str:
 def code_of(line: str) -> str:
     """Return the code of FILE:LINE; empty where it cannot be read."""
     file, _, number = line.rpartition(":")
+    linecache.checkcache(file)  # another copy may lie there now
     return linecache.getline(file, int(number)).strip()
 
 

@@ -5,7 +5,7 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,14 @@ def record_resume(
 ) -> dict[str, Any]:
     """Note so many epochs without a break, and what comes after a break at step `after`.
 
-    `traced`: the lines that run then are noted too, which takes time.
+    `traced`: the lines that run until all is put back are noted too, which takes time.
     """
-    inputs, dtype = Pairs(batches), "float64"
+    inputs, dtype, restoring = Pairs(batches), "float64", ExitStack()
+
+    class Resumed(Recorder):
+        def start(self, state: Any) -> None:
+            restoring.close()
+            super().start(state)
 
     def recorder(**plan: Any) -> Recorder:
         return Recorder(job.backend, job.folder, Plan(**plan), inputs)
@@ -155,9 +160,12 @@ def record_resume(
     with suppress(SystemExit):  # the run leaves as after a signal
         watcher = recorder(stop_after=after, kinds=[])
         job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
-    watcher, called = recorder(first_step=after), []
+    watcher = Resumed(job.backend, job.folder, Plan(first_step=after), inputs)
+    called: Stack = []
     try:
-        with lines_noted(job.backend, called) if traced else nullcontext():
+        with restoring:
+            if traced:
+                restoring.enter_context(lines_noted(job.backend, called))
             job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
     except Exception as error:  # that it cannot be resumed is a finding
         parts["error"] = f"{type(error).__name__}: {error}"
@@ -166,8 +174,11 @@ def record_resume(
 
 def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
     """Note what the port's own evaluation of its images says, with these settings too."""
-    evaluation = job.train(None, job.settings | settings | {"eval_only": True})
-    return {"results": evaluation["results"], "predicted": evaluation["predicted"].tolist()}
+    ran: Stack = []
+    with lines_noted(job.backend, ran):
+        evaluation = job.train(None, job.settings | settings | {"eval_only": True})
+    predicted = evaluation["predicted"].tolist()
+    return {"results": evaluation["results"], "predicted": predicted, "ran": ran}
 
 
 def own_way_of(job: Job, network: Any) -> Callable[[np.ndarray], np.ndarray]:
