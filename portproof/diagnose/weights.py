@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from portproof.core.comparison import Comparison
-from portproof.core.findings import Cause
-from portproof.diagnose import relations
+from portproof.core.findings import Cause, shorten
+from portproof.diagnose import relations, source_lines
 from portproof.files.state import digest, digests
 from portproof.networks import layer_types
 from portproof.networks.matching import Key, Match, Network
@@ -275,7 +275,8 @@ def loading(comparison: Comparison) -> list[Cause]:
         if port.model is not None:
             continue  # none of the port's networks: the worker loads it, by name
         report, network = comparison.reports[side], comparison.networks[side]
-        where = f"{port.folder.name}/{port.port.name}, load_weights"
+        line = source_lines.find_line(port, LOADING, report["loading"])
+        where = shorten(line) if line else f"{port.folder.name}/{port.port.name}, load_weights"
         if report["load_error"]:
             file = (comparison.folders[side].parent / f"{side}.safetensors").resolve()
             error = report["load_error"].replace(str(file), "the weights")
@@ -305,6 +306,7 @@ def loading(comparison: Comparison) -> list[Cause]:
     return causes
 
 
+LOADING = (r"\.T\b|transpose", r"set_state_dict|load_state_dict|set_value|\.copy_")
 _LOST = (
     "not loaded: a random start, or another tensor, is in its place",
     "load it, and look at the missing and unexpected keys that loading returns",

@@ -11,7 +11,7 @@ from portproof.weights import tensors
 from portproof.worker import forward
 from portproof.worker.drive import load_weights as load_weights_of_port
 from portproof.worker.job import Job
-from portproof.worker.source import describe_error
+from portproof.worker.source import Stack, describe_error, lines_noted
 
 
 def record_read(job: Job, path: str) -> dict[str, Any]:
@@ -85,8 +85,10 @@ def record_forward(
     backend = job.backend
     with forward.origins(backend) as made:
         network = job.make_network()
-    error = load_weights(job, network, Path(weights), by_port)
-    report = {"load_error": error, "loaded": forward.digests(backend, network)}
+    ran: Stack = []
+    with lines_noted(backend, ran):
+        error = load_weights(job, network, Path(weights), by_port)
+    report = {"load_error": error, "loading": ran, "loaded": forward.digests(backend, network)}
     report |= forward.describe(backend, network)
     layers = forward.leaves(backend, network)
     report["lines"] = {path: made.get(id(layer)) for path, layer in layers.items()}
