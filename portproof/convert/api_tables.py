@@ -4,7 +4,8 @@ HELPERS = "paddle_helpers"  # the module that is written beside the converted co
 
 SAME_NAMES = """
     bfloat16 float16 float32 float64 uint8 int8 int16 int32 int64 bool dtype device Tensor
-    no_grad is_tensor stack zeros ones from_numpy flatten isnan set_default_dtype __version__
+    no_grad is_tensor stack zeros ones from_numpy flatten isnan __version__
+    get_default_dtype set_default_dtype
     cuda.is_bf16_supported nn.utils.clip_grad_norm_
     nn.ParameterDict nn.ParameterList nn.LocalResponseNorm nn.functional.adaptive_avg_pool2d
     nn.init.xavier_uniform_ nn.init.xavier_normal_ nn.init.uniform_
@@ -40,6 +41,7 @@ RENAMES = {
     "paddle.autocast": f"{HELPERS}.autocast",  # as PaConvert writes it
     "torch.compile": "paddle.jit.to_static",
     "torch.cuda.synchronize": "paddle.device.synchronize",
+    "torch.cuda.get_device_name": "paddle.device.cuda.get_device_name",
     "torch.nn.Linear": "paddle.compat.nn.Linear",
     "torch.nn.ModuleDict": "paddle.nn.LayerDict",
     # paddle.nn.init takes fan_in from the wrong side of a weight that lies as in PyTorch.
@@ -48,6 +50,8 @@ RENAMES = {
     "paddle.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
     "paddle.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
     "torch.distributed.all_gather_object": f"{HELPERS}.all_gather_object",
+    "torch.distributed.get_backend": f"{HELPERS}.get_backend",
+    "paddle.distributed.get_backend": f"{HELPERS}.get_backend",  # as PaConvert writes it
     "torch.nn.functional.batch_norm": f"{HELPERS}.batch_norm",
     "torch.nn.parallel.DistributedDataParallel": "paddle.DataParallel",
     "torch.nn.DataParallel": "paddle.DataParallel",
