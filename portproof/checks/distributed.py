@@ -140,7 +140,7 @@ def _gradient(one: dict, several: list[dict], step: int) -> Cause | None:
         count = int(np.prod(one["shapes"][name]))
         if all(fingerprints.relative(own, t, count) <= SAME for t in theirs):
             continue
-        wrapped = (r"DataParallel", r"return model")
+        wrapped = (r"DataParallel\(", r"return model")
         fix = "average the gradients over the processes once: wrap the network in "
         fix += "DistributedDataParallel / DataParallel"
         if fingerprints.relative(theirs[0], theirs[1], count) > SAME:

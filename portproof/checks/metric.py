@@ -67,7 +67,7 @@ def compare_metric(
     where = f"{name}, batches of {', '.join(map(str, case.sizes))}, {case.logits.shape[1]} classes"
     lines = [rf'"{name}"', r"correct|sum|mean"]
     if "ties" in message or "otherwise" in message:  # how one sample is counted
-        lines = [r"score|topk|argsort|argmax|k=\d", *lines]
+        lines = [r"score|topk|argsort|k=\d", "argmax", *lines]
     side = wrong[0] if len(wrong) == 1 else to_mend(pair.sides)
     near = source_lines.near(reports, "evaluate")[side]
     verdict.diverge(where, message, at(source_lines.find_line(pair.sides[side], lines, near), FIX))

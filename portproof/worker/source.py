@@ -1,6 +1,8 @@
 """On which line of the user's code something happens, not the framework's or this library's."""
 
+import inspect
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Iterator
@@ -15,11 +17,17 @@ from portproof.system.errors import first_line
 Stack = list[list]  # of [FILE, LINE]
 LIBRARY = str(Path(__file__).resolve().parents[1]) + "/"
 INSTALLED = {"site-packages", "dist-packages"}  # folders of installed packages
+PYTHONS = sysconfig.get_paths()["stdlib"] + "/"
 
 
 def is_users(file: str, backend: ModuleType) -> bool:
     """Say whether code is the user's, and was not made on the way."""
     return not (file.startswith((LIBRARY, "<")) or backend.is_frameworks_code(file))
+
+
+def installed(file: str) -> bool:
+    """Say whether code belongs to a package that is installed, or to Python itself."""
+    return file.startswith(PYTHONS) or bool(INSTALLED & set(Path(file).parts))
 
 
 def user_stack(backend: ModuleType, made: Any = None) -> Stack:
@@ -51,11 +59,12 @@ def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
     passes over the same code leave each line once.
     """
     lines: dict[tuple[str, int], None] = {}
-    is_own = lru_cache(maxsize=None)(lambda file: is_users(file, backend))
+    is_own = lru_cache(maxsize=None)(lambda file: is_users(file, backend) and not installed(file))
 
     def note(frame: FrameType, event: str, argument: Any) -> Any:
-        if frame.f_code.co_name == "<module>" or not is_own(frame.f_code.co_filename):
-            return None  # what an import runs has no part in it
+        is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # an import runs other code
+        if not is_function or not is_own(frame.f_code.co_filename):
+            return None
         if event == "line":
             lines.setdefault((frame.f_code.co_filename, frame.f_lineno))
         return note
@@ -83,7 +92,7 @@ def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
         file = frame.f_code.co_filename
         if backend.is_frameworks_code(file):
             return None
-        if is_users(file, backend) and file != beyond and not INSTALLED & set(Path(file).parts):
+        if is_users(file, backend) and file != beyond and not installed(file):
             return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return None
