@@ -82,6 +82,8 @@ BEFORE_X2PADDLE = {
         for kind in ("xavier", "kaiming")
         for shape in ("uniform", "normal")
     },
+    # A device that is returned becomes set_device(None).
+    "names": {"torch.device"},
     # Linear keeps its weights turned, and so all that reads their shape or loads them is wrong.
     "layout": {"torch.nn.Linear"},
 }
