@@ -70,7 +70,7 @@ def test_other_pictures_are_a_matter_of_the_data(call, pictures, tmp_path):
     status, found, text = call("--data-path", pictures, "--steps", 3, paddle=tree)
     verdict = found["checkpoints"][0]
     assert status == 1 and verdict["where"].startswith("batch"), text
-    assert "pictures" in verdict["cause"] and "compare_data" in verdict["fix"]
+    assert "pictures" in verdict["cause"] and "portproof data" in verdict["fix"]
     assert found["first_divergence"] == "training"
 
 
