@@ -65,7 +65,7 @@ WRONG = {
     "gradients not cleared": (edit(CLEAR, ""), "optimizer", ["gradient"], ("training",)),
     "schedule not stepped": (edit(MOVE, ""), "lr", ["never changes"], ()),
     "schedule stepped before the optimizer": (edit(MOVE, "") + edit(STEP, f"{MOVE}\n{STEP}"), "lr", ["one step early"], ()),
-    "gradients scaled": (edit("loss.backward()", "(2 * loss).backward()"), "backward", ["2 times"], ("lr", "optimizer", "training")),
+    "gradients scaled": (edit("loss.backward()", "(2 * loss).backward()"), "backward", ["2 times"], ("training",)),
     # optimizer and schedule
     "no weight decay": (edit("weight_decay=args.weight_decay", ""), "optimizer", ["weight decay"], ("training",)),
     "everything decays": (edit(BIASES, BIASES.replace(', "weight_decay": 0.0', "")), "optimizer", ["weight decay", "bn1"], ("training",)),
