@@ -13,7 +13,6 @@ import importlib.util
 import json
 import os
 import shutil
-import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from typing import Any
 from portproof.system.user_cache import user_cache
 from portproof.system.versions import package_versions
 from portproof.worker.client import Side
+from portproof.worker.source import installed
 
 MOST = 400  # records
 LARGEST = 64 << 20  # bytes; a record that is larger is not kept
 FEW = 2000  # files of a folder that are read; of more, names, sizes and times stand for them
 PACKAGE = Path(__file__).resolve().parents[1]
 WORKER = [PACKAGE / "worker" / "requests.py", PACKAGE / "worker" / "server.py"]
-INSTALLED = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib", "platlib")]
 
 
 class Records:
@@ -169,7 +168,7 @@ def top_folder(name: str) -> Path | None:
     if spec is None or not spec.origin or spec.origin in ("built-in", "frozen"):
         return None
     origin = Path(spec.origin).resolve()
-    if any(installed in origin.parents for installed in INSTALLED):
+    if installed(str(origin)):
         return None
     return origin.parent if origin.name == "__init__.py" else origin
 

@@ -1,6 +1,7 @@
 """On which line of the user's code something happens, not the framework's or this library's."""
 
 import inspect
+import os
 import sys
 import sysconfig
 import threading
@@ -17,7 +18,7 @@ from portproof.system.errors import first_line
 Stack = list[list]  # of [FILE, LINE]
 LIBRARY = str(Path(__file__).resolve().parents[1]) + "/"
 INSTALLED = {"site-packages", "dist-packages"}  # folders of installed packages
-PYTHONS = sysconfig.get_paths()["stdlib"] + "/"
+PYTHONS = tuple(f"{path(sysconfig.get_paths()['stdlib'])}/" for path in (str, os.path.realpath))
 
 
 def is_users(file: str, backend: ModuleType) -> bool:
