@@ -52,10 +52,8 @@ def _check_side(verdict: Verdict, side: str, report: dict, sides: dict[str, Side
         for cause, fix, apart in _differences(whole, broken, place, step, row):
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
-                part = next(
-                    (word for word in ("epoch", "schedule", "optimizer") if word in cause), ""
-                )
-                verdict.diverge(where, cause, line(fix, *LOST.get(part, ()), *LINES))
+                lost = next((lines for part, lines in LOST.items() if part in cause), ())
+                verdict.diverge(where, cause, line(fix, *lost, *LINES))
                 return
 
 
