@@ -8,14 +8,14 @@ import paddle
 from paddle import nn
 from safetensors.numpy import load_file
 
-from common import model_files
+from common.training import model_files
 from portproof.files import pickles, state
 
 SUFFIX = ".pdparams"
 
 
 def save(path: Path, contents: dict[str, Any]) -> None:
-    """Write `contents` to a file; common/checkpoints.py makes it whole and gives it its name."""
+    """Write `contents` to a file; checkpoint_files.py replaces it atomically and names it."""
     paddle.save(contents, str(path))
 
 

@@ -21,11 +21,14 @@ from paddle import nn
 
 import checkpoint
 import presets
-from common import exports, facts, folder, model_files, networks, onnx_graph, onnx_models, sample
-from common.exports import Exported
-from common.facts import Facts
-from common.onnx_graph import Operation
-from common.use_args import parse_export
+from common import networks
+from common.data import folder, synthetic
+from common.inference import exports, metadata, onnx_graph, onnx_models
+from common.inference.exports import Exported
+from common.inference.metadata import Facts
+from common.inference.onnx_graph import Operation
+from common.inference.use_args import parse_export
+from common.training import model_files
 from datasets.folder import make_loader, read_batches
 from models import MODELS
 from portproof.system import atomic, errors
@@ -64,14 +67,14 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, Facts]:
     model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
     model.eval()
-    known = facts.of_weights(path, classes, args, presets.MEAN, presets.STD, name)
-    facts.check_count(known, (1, outputs), path)
+    known = metadata.of_weights(path, classes, args, presets.MEAN, presets.STD, name)
+    metadata.check_count(known, (1, outputs), path)
     return model, known
 
 
 def read_pictures(args: argparse.Namespace, known: Facts) -> np.ndarray:
     """Return some pictures of val, as many as the checks take: [N, 3, S, S], float32."""
-    data_path = args.data_path or sample.ensure()
+    data_path = args.data_path or synthetic.ensure()
     _, val = folder.index_data(data_path, need_train=False)
     few = exports.spread(val, max(exports.BATCHES))
     loader = make_loader(few, known.loader_settings(len(few), workers=0), train=False)
@@ -90,7 +93,7 @@ def export(model: nn.Layer, path: Path, format: str, known: Facts) -> None:
 
 
 def write_onnx(model: nn.Layer, path: Path, known: Facts) -> None:
-    """Write an ONNX file; `known` is in its metadata. See common/onnx_graph.py."""
+    """Write an ONNX file; `known` is in its metadata. See common/inference/onnx_graph.py."""
     onnx = exports.require("onnx")
     traced = paddle.jit.to_static(model.forward, input_spec=example(known), full_graph=True)
     program = traced.concrete_program
@@ -152,7 +155,7 @@ def open_exported(path: Path) -> Exported:
 
 def open_native(path: Path) -> Exported:
     """Open a folder for Paddle's inference. Load only those that you trust."""
-    known = facts.from_json(exports.read_file(path / exports.FACTS_FILE), path)
+    known = metadata.from_json(exports.read_file(path / exports.FACTS_FILE), path)
     program, weights = (path / f"{STEM}{ending}" for ending in ENDINGS)
     exports.read_file(weights, most=1)  # Paddle runs on with zeros where there are none
     try:

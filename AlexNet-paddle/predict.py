@@ -17,12 +17,12 @@ with processor.paddle_settings():  # they count only if they stand before the fi
 from paddle import nn
 from paddle.io import DataLoader
 
-from common import answers, facts, picture_list
-from common.answers import Answer
-from common.facts import Facts
-from common.folder import FolderIndex
+from common.data.folder import FolderIndex
+from common.inference import input_paths, metadata, predictions
+from common.inference.metadata import Facts
+from common.inference.predictions import Answer
+from common.inference.use_args import parse_predict
 from common.training.progress_bar import progress_bar
-from common.use_args import parse_predict
 from datasets.folder import make_loader, read_batches
 from export import is_exported, load_model, open_exported
 from portproof.system import errors
@@ -34,13 +34,13 @@ Run = Callable[[paddle.Tensor], paddle.Tensor]  # images [N, 3, S, S] -> logits 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_predict("paddle", argv)
-    paths = picture_list.find(args.pictures)
+    paths = input_paths.find(args.pictures)
     run, known = open_model(args)
     settings = known.loader_settings(args.batch_size, args.workers)
     index = FolderIndex([], paths, [0] * len(paths))  # with no label that is looked at
     loader = make_loader(index, settings, train=False)
     found = predict(run, loader, known, args)
-    answers.write(found, known, args)
+    predictions.write(found, known, args)
 
 
 def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
@@ -48,7 +48,7 @@ def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
     if is_exported(args.weights):
         exported = open_exported(args.weights)
         told, size = exported.facts, exported.input_size
-        known = facts.of_export(args.weights, told, size, args, MEAN, STD)
+        known = metadata.of_export(args.weights, told, size, args, MEAN, STD)
         return lambda images: paddle.to_tensor(exported.run(images.numpy())), known
     device = choose_device(args.device)
     model, known = load_model(args.weights, args)
@@ -66,11 +66,11 @@ def predict(run: Run, loader: DataLoader, known: Facts, args: argparse.Namespace
     bar = progress_bar(loader, "predicting")
     for images, _ in read_batches(loader, epoch=0):  # [N, 3, S, S]
         logits = run(images)  # [N, C]
-        facts.check_count(known, tuple(logits.shape), args.weights)
+        metadata.check_count(known, tuple(logits.shape), args.weights)
         probabilities = nn.functional.softmax(logits, axis=1)
-        k = min(answers.TOP, logits.shape[1])
+        k = min(predictions.TOP, logits.shape[1])
         top, classes = probabilities.topk(k, axis=1)  # [N, k], likeliest first
-        found += answers.pair(classes.tolist(), top.tolist(), loader.dataset.index, len(found))
+        found += predictions.pair(classes.tolist(), top.tolist(), loader.dataset.index, len(found))
         bar.update(len(images))
     bar.close()
     return found

@@ -11,7 +11,7 @@ import paddle
 from paddle.vision.transforms import functional as F
 from PIL.Image import Image
 
-from common.draws import Crop
+from common.data.draws import Crop
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, by channel R, G, B, on a scale of 0 to 1
 STD = (0.229, 0.224, 0.225)

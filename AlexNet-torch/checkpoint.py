@@ -8,7 +8,7 @@ import torch
 from safetensors.numpy import load_file
 from torch import nn
 
-from common import model_files
+from common.training import model_files
 from portproof.files import state
 from portproof.system.errors import UserError, first_line
 
@@ -16,7 +16,7 @@ SUFFIX = ".pth"
 
 
 def save(path: Path, contents: dict[str, Any]) -> None:
-    """Write `contents` to a file; common/checkpoints.py makes it whole and gives it its name."""
+    """Write `contents` to a file; checkpoint_files.py replaces it atomically and names it."""
     torch.save(contents, path)
 
 

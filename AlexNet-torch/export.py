@@ -18,10 +18,13 @@ from torch import nn
 
 import checkpoint
 import presets
-from common import exports, facts, folder, model_files, networks, onnx_models, sample
-from common.exports import Exported
-from common.facts import Facts
-from common.use_args import parse_export
+from common import networks
+from common.data import folder, synthetic
+from common.inference import exports, metadata, onnx_models
+from common.inference.exports import Exported
+from common.inference.metadata import Facts
+from common.inference.use_args import parse_export
+from common.training import model_files
 from datasets.folder import make_loader, read_batches
 from models import MODELS
 from portproof.files import state
@@ -59,14 +62,14 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, Facts]:
     model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
     model.eval()
-    known = facts.of_weights(path, classes, args, presets.MEAN, presets.STD, name)
-    facts.check_count(known, (1, outputs), path)
+    known = metadata.of_weights(path, classes, args, presets.MEAN, presets.STD, name)
+    metadata.check_count(known, (1, outputs), path)
     return model, known
 
 
 def read_pictures(args: argparse.Namespace, known: Facts) -> np.ndarray:
     """Return some pictures of val, as many as the checks take: [N, 3, S, S], float32."""
-    data_path = args.data_path or sample.ensure()
+    data_path = args.data_path or synthetic.ensure()
     _, val = folder.index_data(data_path, need_train=False)
     few = exports.spread(val, max(exports.BATCHES))
     loader = make_loader(few, known.loader_settings(len(few), workers=0), train=False)
@@ -153,7 +156,7 @@ def open_native(path: Path) -> Exported:
         raise errors.UserError(
             f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
         ) from error
-    known = facts.from_json(told[exports.FACTS_FILE], path)
+    known = metadata.from_json(told[exports.FACTS_FILE], path)
 
     def run(images: np.ndarray) -> np.ndarray:
         return run_live(model, images)

@@ -16,10 +16,10 @@ from torch import nn
 
 import checkpoint
 import presets
-from common import draws, model_files
-from common.args import parse
-from common.port_settings import DROPOUT, GivenLoader, as_options, usual_settings
-from common.training import Observer
+from common.data import draws
+from common.training import Observer, model_files
+from common.training.args import parse
+from common.training.port_settings import DROPOUT, GivenLoader, as_options, usual_settings
 from models import MODELS
 
 SETTINGS = usual_settings()  # and every other option of train.py, by its name with underscores
@@ -93,7 +93,7 @@ def loaders(*options: str) -> dict[str, Any]:
 def export(model: nn.Module, folder: str, settings: dict[str, Any]) -> dict[str, Callable]:
     """Return what writes each format and returns what runs it; and as "live", the model itself."""
     import export as exports
-    from common.facts import Facts
+    from common.inference.metadata import Facts
 
     facts = Facts(settings["image_size"], presets.MEAN, presets.STD)
 

@@ -22,9 +22,9 @@ import distributed
 import metric
 import optim
 import runtime
-from common import draws
-from common.args import parse
+from common.data import draws
 from common.training import Epoch, Evaluation, Modules, Observer, Run, describe, show_progress
+from common.training.args import parse
 from datasets.folder import load_data, read_batches
 from ema import Average
 from models import MODELS

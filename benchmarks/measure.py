@@ -19,8 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import plots
 from common.paths import CACHE_DIR, ROOT
+from common.training import plots
 from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser, whole

@@ -11,7 +11,7 @@ import argparse
 import math
 from typing import NamedTuple
 
-from common import markdown
+from portproof.report import markdown
 from portproof.system.command_line import Parser
 
 PICTURE_BYTES = 110_000  # of an average ImageNet picture

@@ -8,7 +8,7 @@ is that of the processor, so that other work on the machine hardly shows (of the
 it is that of the clock). The pictures are made up and small (hard links to one file a class), and
 in the system's cache. Writes scale.csv and scale.png:
 
-    index_seconds, index_mb       common.folder.index_split of `train`, and what memory it takes
+    index_seconds, index_mb       index_split of `train` (common/data/folder.py), and its memory
     step_seconds, images_per_s    of training; of "reading", of one thread that decodes and augments
                                   pictures as large as ImageNet's
     peak_mb                       most memory that the processes of a run had, together
@@ -28,9 +28,9 @@ from PIL import Image
 
 from benchmarks.measure import Figures, run_json
 from benchmarks.variants import LAUNCH, run_tree
-from common import sample
+from common.data import synthetic
 from common.paths import ROOT
-from common.plots import new_figure, save
+from common.training.plots import new_figure, save
 from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser
@@ -64,7 +64,7 @@ INDEX = """
 import json, sys, time
 from pathlib import Path
 from benchmarks.window import peak_resident
-from common.folder import index_split
+from common.data.folder import index_split
 before, start = peak_resident(), time.perf_counter()
 index_split(Path(sys.argv[1]), "train")
 seconds = time.perf_counter() - start
@@ -138,7 +138,7 @@ def start(framework: str, data: Path) -> Figures:
 
 def make_pictures(folder: Path, classes: int, pictures: int) -> None:
     """Make an image folder of so many train pictures in all, and of one val picture a class."""
-    picture = Image.fromarray(sample.draw_picture(0, "train", "disc", 0)).resize((64, 64))
+    picture = Image.fromarray(synthetic.draw_picture(0, "train", "disc", 0)).resize((64, 64))
     for split, count in (("train", -(-pictures // classes)), ("val", 1)):
         for label in range(classes):
             place = folder / split / f"n{label:08d}"
@@ -155,7 +155,7 @@ def make_photographs(folder: Path, count: int) -> None:
         place = folder / split / "disc"
         place.mkdir(parents=True)
         for number in range(number_of):
-            picture = Image.fromarray(sample.draw_picture(0, split, "disc", number))
+            picture = Image.fromarray(synthetic.draw_picture(0, split, "disc", number))
             picture.resize((500, 375)).save(place / f"{number}.jpg", quality=98)  # 110 kB
 
 

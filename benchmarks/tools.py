@@ -36,7 +36,7 @@ WITHOUT_RECORDS = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from common.project import PROJECT
+from tools.project import PROJECT
 from portproof.cli import align
 from portproof.system import errors
 project = replace(PROJECT, records=Path(sys.argv[1]))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks import measure, photos
 from benchmarks.measure import Contender
-from common.args import get_args_parser
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
+from common.training.args import get_args_parser
 from portproof.system import processor
 from portproof.system.errors import UserError
 

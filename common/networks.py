@@ -15,6 +15,7 @@ ABOUT = {
     'classification with deep convolutional neural networks", 2012',
     **{name: f"`{name}` of models/small.py, a network for experiments" for name in SMALL},
 }
+SMALLEST_IMAGE, LARGEST_IMAGE = min(SMALLEST.values()), 4096  # pixels, of any network
 # The second convolution, which lies elsewhere in each: its weight tells them apart.
 _OWN_KEY = {"alexnet": "features.3.weight", "alexnet-paper": "features.4.weight"}
 

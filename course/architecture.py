@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common import plots
+from common.training import plots
 from portproof.system import errors
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser

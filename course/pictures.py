@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common import plots
 from common.paths import ROOT
+from common.training import plots
 from course import plant
 from portproof.system import errors
 from portproof.system.command_line import Parser
@@ -113,7 +113,7 @@ def draw_rates(axes) -> None:
 RATES = """
 import importlib, json, sys
 import optim
-from common.args import parse
+from common.training.args import parse
 
 framework, steps_per_epoch, *options = sys.argv[1:]
 nn = importlib.import_module(f"{framework}.nn")

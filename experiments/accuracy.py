@@ -26,9 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import public_data
+from common.data import public_data
 from common.paths import ROOT, RUNS_DIR
-from common.recipes import RECIPES
+from common.training.recipes import RECIPES
 from experiments import accuracy_page
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run, write_csv
 from experiments.pictures import fingerprint

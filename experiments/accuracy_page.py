@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from common import markdown
 from experiments.pages import read_words, spread
+from portproof.report import markdown
 from portproof.runs import equivalence
 
 MARGIN, POWER = 0.15, 0.8  # points: what compare_runs takes; and the chance to show it

@@ -26,7 +26,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import public_data, sample
+from common.data import public_data, synthetic
 from common.paths import RUNS_DIR
 from experiments import report
 from experiments.pictures import choose, described
@@ -158,7 +158,7 @@ def leave(number: int, frame: object) -> None:
 def data_path(args: argparse.Namespace) -> Path:
     """Return the folder of the pictures, made or fetched where it is missing."""
     if args.dataset == SAMPLE:
-        return sample.ensure()
+        return synthetic.ensure()
     return args.data_path or public_data.ensure(args.dataset or "cifar10")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.run_folder import read_metrics
+from common.training.run_folder import read_metrics
 from portproof.system import processor
 from portproof.system.atomic import replace_whole
 from portproof.system.errors import UserError

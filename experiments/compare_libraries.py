@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from common import markdown
 from common.paths import ROOT
 from experiments.collected import made_on, write_csv
 from portproof.checks import forward
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
+from portproof.report import markdown
 from portproof.system import errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError

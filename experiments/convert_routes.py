@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.paths import ROOT
-from common.project import PORTS
 from portproof.convert.environments import Environment
 from portproof.system import errors
 from portproof.system.atomic import write_result
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
+from tools.project import PORTS
 
 SCRIPT = Path(__file__).parent / "shipped" / "x2paddle_route.py.txt"
 ROUTES = ("trace", "onnx")

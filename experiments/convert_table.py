@@ -17,19 +17,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from common import markdown
 from common.paths import ROOT
-from common.project import PORTS, PROJECT
 from experiments.collected import made_on, write_csv
 from portproof.cli.verify import Verification
 from portproof.convert.environments import TITLES, Environment
 from portproof.convert.files import changed, plain
 from portproof.convert.source import BY_HAND, python_files, read_text
 from portproof.port import PORT
+from portproof.report import markdown
 from portproof.system import errors, processor
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
+from tools.project import PORTS, PROJECT
 
 RESULTS = ROOT / "docs" / "results" / "convert"  # .csv and .md
 TIMER = Path(__file__).parent / "shipped" / "time_steps.py.txt"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common.plots import new_figure, save
+from common.training.plots import new_figure, save
 from experiments import parting
 
 if TYPE_CHECKING:

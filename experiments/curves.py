@@ -30,15 +30,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from common import folder, markdown, networks, public_data
-from common.args import LARGEST_IMAGE
+from common import networks
+from common.data import folder, public_data
+from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.paths import RUNS_DIR
-from common.project import PROJECT
-from common.recipes import RECIPES, Recipe
+from common.training.recipes import RECIPES, Recipe
 from experiments import curve_plot, parting
 from experiments.collected import made_on
 from portproof.cli.project import add_ports, sides
 from portproof.core.training_pair import Request, TrainingPair, exact
+from portproof.report import markdown
 from portproof.system import errors
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
@@ -47,6 +48,7 @@ from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.weights import tensors
 from portproof.worker.cache import Records
 from portproof.worker.client import scratch
+from tools.project import PROJECT
 
 STEPS, FLOAT64_STEPS = 400, 150  # float64 takes three times as long
 BATCH = 32
@@ -136,7 +138,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--image-size",
-        type=whole(min(networks.SMALLEST.values()), LARGEST_IMAGE),
+        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
         metavar="PIXELS",
         help="(recipe)",
     )

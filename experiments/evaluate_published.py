@@ -20,10 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import fetching, folder
-from common.checkpoints import SUFFIX
+from common.data import fetching, folder
 from common.paths import DATA_DIR, ROOT
-from common.project import PROJECT
+from common.training.checkpoint_files import SUFFIX
 from portproof.cli.project import add_ports
 from portproof.cli.project import sides as port_sides
 from portproof.core.weight_files import FRAMEWORK
@@ -32,6 +31,7 @@ from portproof.system.command_line import Parser, whole
 from portproof.system.errors import BAD_INPUT, UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side, scratch
+from tools.project import PROJECT
 
 WEIGHTS = DATA_DIR / "weights"  # where downloads go, and what is carried lies for a while
 # AlexNet_Weights.IMAGENET1K_V1 of torchvision; the name ends with the first digits of its SHA-256.

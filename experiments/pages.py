@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import markdown
 from common.paths import DATA_DIR
 from experiments.plan import ARMS, FRAMEWORKS, HALF_PARAMETERS, PARAMETERS
 from experiments.runs import Result
 from experiments.verdicts import Effect, verdict
+from portproof.report import markdown
 
 GROUPS = (*FRAMEWORKS, "both")  # columns of the table
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle", "both": "both together"}

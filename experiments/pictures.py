@@ -5,7 +5,7 @@ import json
 import os
 from pathlib import Path
 
-from common.folder import FolderIndex, index_data
+from common.data.folder import FolderIndex, index_data
 from portproof.system import whole_folders
 
 WHAT = "pictures"  # pictures.json marks a complete folder

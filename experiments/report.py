@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from common import markdown
-from common.plots import new_figure, save
+from common.training.plots import new_figure, save
 from experiments import pages
 from experiments.collected import write_csv
 from experiments.plan import CLAIMS, FRAMEWORKS, GOAL, claims_of
 from experiments.runs import Result, last_seen
 from experiments.verdicts import Effect, difference, ratio
+from portproof.report import markdown
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from common.checkpoints import SUFFIX
 from common.paths import ROOT
-from common.run_folder import read_metrics
+from common.training.checkpoint_files import SUFFIX
+from common.training.run_folder import read_metrics
 from experiments.plan import GOAL, Run
 from portproof.system.atomic import write_json
 from portproof.system.errors import RunError, UserError

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common.project import PROJECT
 from homework import extra_checks, hints, trees
 from homework.plan import ALONE, MODEL, NEEDS, PASSED, POINTS, USES, WAITS, Drawn, Grade, Port
 from portproof.checks import backward, init, lr, metric, optimizer, training
@@ -20,6 +19,7 @@ from portproof.system.errors import UserError
 from portproof.system.frameworks import NAMES
 from portproof.worker.cache import Records
 from portproof.worker.client import Side
+from tools.project import PROJECT
 
 STEPS = 4
 PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")

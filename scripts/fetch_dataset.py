@@ -21,7 +21,7 @@ from downloads import File, download  # first: it says so where torchvision is m
 from PIL.Image import Image
 from torchvision import datasets
 
-from common import archives, public_data
+from common.data import archives, public_data
 from common.paths import DATA_DIR
 from portproof.system import errors, whole_folders
 from portproof.system.command_line import Parser

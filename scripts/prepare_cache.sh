@@ -10,4 +10,4 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/scripts/help.sh"
 help_before_setup "${BASH_SOURCE[0]}" "$@"
 bash "$root/scripts/setup.sh"
-exec "$root/.venv/bin/python" -m common.cache "$@"
+exec "$root/.venv/bin/python" -m common.data.prepared_copy "$@"

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 from scipy.io import loadmat
 from tqdm import tqdm
 
-from common import archives
+from common.data import archives
 from portproof.system import errors, whole_folders
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser, whole

@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from common import checkpoints
 from common.paths import ROOT
+from common.training import checkpoint_files
 from portproof.files import pickles
 from portproof.system.atomic import replace_whole
 from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
@@ -96,8 +96,8 @@ class Trainings:
             found.append("a file is left half-written")
         if names(run) != names(self.whole):
             found.append(f"files: {sorted(names(run) ^ names(self.whole))}")
-        for _, path in checkpoints.found(run, suffix):
-            if not checkpoints.is_intact(path):
+        for _, path in checkpoint_files.found(run, suffix):
+            if not checkpoint_files.is_intact(path):
                 found.append(f"{path.name} is damaged")
         for name in ("last", "best"):
             if arrays(run / f"{name}{suffix}") != arrays(self.whole / f"{name}{suffix}"):

@@ -29,8 +29,8 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from types import ModuleType
 
-from common import plots
 from common.paths import ROOT
+from common.training import plots
 from experiments import compare_libraries
 from portproof.core.verdict import CHECKPOINTS
 from portproof.system.atomic import replace_whole

@@ -29,9 +29,10 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load_file, save
 
-from common import args as arguments
-from common import model_files, pictures, sample
+from common.data import image_files, synthetic
 from common.paths import ROOT
+from common.training import args as arguments
+from common.training import model_files
 from portproof.files import pickles, state
 from portproof.runs.logs import read_log
 from portproof.system.errors import UserError
@@ -268,7 +269,7 @@ class Pictures(Kind):
     suffix = ".jpg"
 
     def make_valid(self) -> list[bytes]:
-        picture = Image.fromarray(sample.draw_picture(0, "train", "rings", 0)).resize((24, 20))
+        picture = Image.fromarray(synthetic.draw_picture(0, "train", "rings", 0)).resize((24, 20))
         made = []
         for form, options in (
             ("JPEG", {}),
@@ -293,7 +294,7 @@ class Pictures(Kind):
         return [script.encode(), b"P6 60000 60000 255\n", b"GIF89a" + b"\xff" * 50]
 
     def read(self) -> None:
-        pictures.read_rgb(self.path)
+        image_files.read_rgb(self.path)
 
 
 class ArgsJson(Kind):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from common import sample
+from common.data import synthetic
 from common.paths import ROOT
 from tests import warm
 
@@ -22,11 +22,11 @@ TIMEOUT = 300  # seconds after which a process counts as hanging
 def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> Path:
     """Write a small image folder: real JPEG files of 100 pixels, odd ones out in size."""
     for split, count in (("train", train), ("val", val)):
-        for name in sample.CLASSES[:classes]:
+        for name in synthetic.CLASSES[:classes]:
             folder = path / split / name
             folder.mkdir(parents=True)
             for number in range(count):
-                picture = Image.fromarray(sample.draw_picture(1, split, name, number))
+                picture = Image.fromarray(synthetic.draw_picture(1, split, name, number))
                 picture = picture.resize((100 + 7 * number, 90))
                 picture.save(folder / f"{number}.jpg", quality=90)
     return path

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from common import sample
+from common.data import synthetic
 
 ORIENTATION = 0x0112  # the EXIF tag; 6: turn by 90 degrees to view
 
@@ -13,7 +13,7 @@ ORIENTATION = 0x0112  # the EXIF tag; 6: turn by 90 degrees to view
 def write_odd_pictures(folder: Path) -> None:
     """Write one file of each kind into `folder`."""
     folder.mkdir(parents=True)
-    picture = Image.fromarray(sample.draw_picture(2, "train", "rays", 0))
+    picture = Image.fromarray(synthetic.draw_picture(2, "train", "rays", 0))
     transparent = picture.convert("RGBA")
     transparent.putalpha(picture.convert("L"))
     palette = picture.convert("P", palette=Image.Palette.ADAPTIVE)

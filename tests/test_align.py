@@ -5,7 +5,6 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from common.project import draw_folder
 from portproof.checks import distributed
 from portproof.core.training_pair import TrainingPair
 from portproof.core.verdict import CHECKPOINTS
@@ -14,6 +13,7 @@ from tests.helpers import assert_user_error, run
 from tests.planted_training import FAULTS, PAIRS, SAME, edit, network
 from tests.seldom import chosen
 from tools import align, compare_training
+from tools.project import draw_folder
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {

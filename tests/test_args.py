@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from common.args import get_args_parser, parse
 from common.paths import ROOT
-from common.recipes import RECIPES
+from common.training.args import get_args_parser, parse
+from common.training.recipes import RECIPES
 
 TOOLS = [path for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text()]
 # Those of the library show the command that is installed.

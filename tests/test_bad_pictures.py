@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import pictures, verify
-from common.folder import index_data
+from common.data import image_files, verify
+from common.data.folder import index_data
 from portproof.system.errors import UserError, show
 from tests.helpers import FRAMEWORKS, assert_user_error, read_metrics, run_train_changed
 
@@ -38,7 +38,7 @@ def train(small_trees, tmp_path):
     """A function that runs train.py with a cache of its own, after a change of Python text."""
     own_cache = f"""
 import pathlib
-from common import verify
+from common.data import verify
 verify.CACHE_DIR = pathlib.Path({str(tmp_path / "cache")!r})
 """
 
@@ -123,7 +123,7 @@ def test_by_default_the_index_or_the_reader_refuses_it(data, kind):
     spoil(bad, kind)
     with pytest.raises(UserError) as caught:
         index_data(data)
-        pictures.read_rgb(bad)
+        image_files.read_rgb(bad)
     assert str(bad) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -140,7 +140,7 @@ def test_only_what_changed_is_decoded_again(data, cache, monkeypatch):
 
     def find_fault(path):
         decoded.append(path)
-        return pictures.find_fault(path)
+        return image_files.find_fault(path)
 
     monkeypatch.setattr(verify, "find_fault", find_fault)
     bad, changed = data / "train" / "bars" / "0.jpg", data / "train" / "cross" / "5.jpg"
@@ -219,7 +219,7 @@ def test_odd_names_are_read_and_named_on_one_line(data, name):
     assert str(path) in train.paths
     spoil(path, "web page")
     with pytest.raises(UserError) as caught:
-        pictures.read_rgb(path)
+        image_files.read_rgb(path)
     assert show(path) in str(caught.value) and "\n" not in str(caught.value)
     assert show(path).isprintable()
 
@@ -265,7 +265,7 @@ def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
 def test_a_picture_that_vanishes_is_named(framework, workers, data, tmp_path, train):
     change = """
 import os
-from common import folder
+from common.data import folder
 own = folder.index_data
 def index_data(*given, **named):
     found = own(*given, **named)
@@ -313,7 +313,7 @@ def test_what_may_not_be_read_is_named(small_folder, hidden, cache):
         (data / hidden).chmod(0)
         try:
             with nobody(), pytest.raises(UserError) as caught:
-                pictures.read_rgb(index_data(data)[0].paths[-5])
+                image_files.read_rgb(index_data(data)[0].paths[-5])
         finally:
             (data / hidden).chmod(0o755)
     assert str(data / hidden) in str(caught.value)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import byte_pictures, draws, pictures
-from common.batches import EpochBatches
-from common.byte_pictures import BytePictures
-from common.draws import Crop
-from common.folder import index_split
-from common.pictures import read_crop, read_rgb
-from common.threads import ThreadLoader
+from common.data import draws, image_files, uint8_images
+from common.data.batches import EpochBatches
+from common.data.draws import Crop
+from common.data.folder import index_split
+from common.data.image_files import read_crop, read_rgb
+from common.data.thread_loader import ThreadLoader
+from common.data.uint8_images import BytePictures
 from portproof.system.errors import UserError
 from tests.helpers import FRAMEWORKS, read_stream
 
@@ -80,7 +80,7 @@ def test_pixels_are_close_to_the_exact_ones(train):
 def test_the_draws_of_a_picture_are_those_of_the_exact_loader(train, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        byte_pictures,
+        uint8_images,
         "read_crop",
         lambda path, draw, size: asked.append(draw(107, 90)) or np.zeros((9, 9, 3), np.uint8),
     )
@@ -150,11 +150,11 @@ def test_a_large_part_is_decoded_at_a_fraction_of_its_size(side, factor, tmp_pat
 def test_what_is_no_sequential_jpeg_file_is_read_whole(tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8)).save(buffer, "PNG")
-    assert pictures._find_frame(buffer.getvalue()) is None
+    assert image_files._find_frame(buffer.getvalue()) is None
     whole = jpeg(tmp_path / "a.jpg", (64, 64)).read_bytes()
-    assert pictures._find_frame(whole).height == 64
+    assert image_files._find_frame(whole).height == 64
     for end in range(0, 200):  # any number of bytes is an answer, not an exception
-        pictures._find_frame(whole[:end])
+        image_files._find_frame(whole[:end])
 
 
 def read_all(index, workers, first=0, batch=BATCH):
@@ -192,7 +192,7 @@ def test_a_damaged_picture_ends_the_reading_with_its_name(train, workers, tmp_pa
 
 def test_opencv_is_asked_for_where_it_is_missing(train, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)  # importing it fails
-    monkeypatch.setattr(byte_pictures, "opencv", byte_pictures.opencv.__wrapped__)
+    monkeypatch.setattr(uint8_images, "opencv", uint8_images.opencv.__wrapped__)
     with pytest.raises(UserError, match="need OpenCV: install it by"):
         BytePictures(train, settings(), True, None)
 

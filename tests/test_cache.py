@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import cache, draws
-from common.byte_pictures import BytePictures, resize
-from common.folder import index_split
-from common.pictures import read_rgb
-from common.resizing import shorter_side
+from common.data import draws, prepared_copy
+from common.data.folder import index_split
+from common.data.image_files import read_rgb
+from common.data.resizing import shorter_side
+from common.data.uint8_images import BytePictures, resize
 from portproof.system.errors import UserError
 from tests.helpers import assert_user_error, make_folder, run
 from tests.odd_pictures import write_odd_pictures
@@ -46,7 +46,7 @@ def place(tmp_path):
 
 def open_train(data, place, size=SIZE):
     index = index_split(data, "train")
-    return index, cache.open_split(index, place, size)
+    return index, prepared_copy.open_split(index, place, size)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def decoded(monkeypatch):
         names.append(Path(path).name)
         return read_rgb(path)
 
-    monkeypatch.setattr(cache, "read_rgb", read)
+    monkeypatch.setattr(prepared_copy, "read_rgb", read)
     return names
 
 
@@ -77,7 +77,7 @@ def test_it_holds_every_picture_small_and_is_made_once(data, place, decoded):
     index, prepared = open_train(data, place)
     assert_holds(index, prepared)
     assert len(decoded) == len(index)
-    assert cache.find_damage(prepared) is None
+    assert prepared_copy.find_damage(prepared) is None
     assert not list(place.glob(".*partial"))
 
 
@@ -85,7 +85,7 @@ def test_a_run_without_some_pictures_uses_it_too(data, place, decoded):
     index, _ = open_train(data, place)
     before = len(decoded)
     fewer = type(index)(index.classes, index.paths[3:9], index.labels[3:9])
-    assert_holds(fewer, cache.open_split(fewer, place, SIZE))
+    assert_holds(fewer, prepared_copy.open_split(fewer, place, SIZE))
     assert len(decoded) == before
 
 
@@ -117,7 +117,7 @@ def test_a_folder_that_has_moved_keeps_its_copy(data, place, decoded):
     assert not decoded
 
 
-@pytest.mark.parametrize("file", [cache.PIXELS, cache.RECORDS, cache.KEYS])
+@pytest.mark.parametrize("file", [prepared_copy.PIXELS, prepared_copy.RECORDS, prepared_copy.KEYS])
 @pytest.mark.parametrize("damage", ["shorter", "gone", "empty"])
 def test_a_damaged_copy_is_refused(data, place, file, damage):
     open_train(data, place)
@@ -132,21 +132,21 @@ def test_a_damaged_copy_is_refused(data, place, file, damage):
 
 def test_records_that_point_outside_are_refused(data, place):
     open_train(data, place)
-    records = np.load(place / "train" / cache.RECORDS)
+    records = np.load(place / "train" / prepared_copy.RECORDS)
     for name, value in (("offset", 1 << 40), ("offset", -1), ("height", -2), ("height", 1 << 30)):
         changed = records.copy()
         changed[name][2] = value
-        np.save(place / "train" / cache.RECORDS, changed)
+        np.save(place / "train" / prepared_copy.RECORDS, changed)
         with pytest.raises(UserError, match="the prepared copy is damaged"):
             open_train(data, place)
 
 
 def test_changed_bytes_are_found_when_they_are_looked_for(data, place):
     _, prepared = open_train(data, place)
-    with open(place / "train" / cache.PIXELS, "r+b") as file:
+    with open(place / "train" / prepared_copy.PIXELS, "r+b") as file:
         file.seek(int(prepared.records["offset"][4]) + 7)
         file.write(bytes([prepared.pixels(4).ravel()[7] ^ 1]))
-    assert cache.find_damage(open_train(data, place)[1]) == 4
+    assert prepared_copy.find_damage(open_train(data, place)[1]) == 4
 
 
 def test_a_copy_of_too_small_pictures_is_refused_and_a_larger_one_is_not(data, place):
@@ -157,8 +157,8 @@ def test_a_copy_of_too_small_pictures_is_refused_and_a_larger_one_is_not(data, p
 
 
 def test_a_disk_that_is_too_small_is_noticed_before(data, place, monkeypatch, decoded):
-    free = SimpleNamespace(free=cache.RESERVE + 1000)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: free)
+    free = SimpleNamespace(free=prepared_copy.RESERVE + 1000)
+    monkeypatch.setattr(prepared_copy.shutil, "disk_usage", lambda path: free)
     with pytest.raises(UserError, match=r"needs 0\.0 GB, and 0\.1 GB are free"):
         open_train(data, place)
     assert not decoded and not (place / "train").exists()
@@ -202,7 +202,7 @@ def test_training_cuts_the_box_that_is_drawn_for_the_file(data, place):
 
 
 def test_any_failure_leaves_nothing_half_written(data, place, monkeypatch):
-    monkeypatch.setattr(cache, "shorter_side", lambda picture, size: 1 / 0)
+    monkeypatch.setattr(prepared_copy, "shorter_side", lambda picture, size: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_train(data, place)
     assert [path.name for path in place.iterdir()] == [".train.lock"]
@@ -218,7 +218,7 @@ def test_a_call_that_is_killed_leaves_no_copy_and_the_next_one_makes_it(data, pl
     )
     command = [sys.executable, "-c", program, data, "--output", place, "--size", str(SIZE)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        partial = place / ".train.partial" / cache.PIXELS
+        partial = place / ".train.partial" / prepared_copy.PIXELS
         deadline = time.monotonic() + 60
         while not partial.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -229,14 +229,14 @@ def test_a_call_that_is_killed_leaves_no_copy_and_the_next_one_makes_it(data, pl
 
 
 def test_the_command(data, place):
-    command = [sys.executable, "-m", "common.cache"]
+    command = [sys.executable, "-m", "common.data.prepared_copy"]
     done = run(*command, data, "--output", place, "--size", SIZE, "--check")
     assert_user_error(done, "must have the same classes")  # val lacks the odd ones
     shutil.copytree(data / "train" / "odd", data / "val" / "odd")
     done = run(*command, data, "--output", place, "--size", SIZE, "--check")
     assert done.returncode == 0, done.stderr
     assert f"prepared: {place}/train (" in done.stdout and f"{place}/val (" in done.stdout
-    (place / "val" / cache.KEYS).write_bytes(b"")
+    (place / "val" / prepared_copy.KEYS).write_bytes(b"")
     assert_user_error(run(*command, data, "--output", place, "--size", SIZE), "is damaged")
     assert_user_error(run(*command, data / "nowhere"), "there is no such folder")
     (place / "other").touch()

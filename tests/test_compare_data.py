@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from common.paths import ROOT
-from common.project import PORTS
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.core import streams
@@ -26,6 +25,7 @@ from tests.planting import Edit
 from tests.seldom import chosen
 from tests.trees import copy_tree
 from tools import compare_data
+from tools.project import PORTS
 
 CHECKS = {"data": check_data, "train_data": check_train_data}
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from common.paths import ROOT
-from common.project import PROJECT
 from portproof.cli import model_options
 from portproof.core import tensor_compare
 from portproof.core.comparison import describe
@@ -20,6 +19,7 @@ from portproof.worker import client
 from tests import pairs
 from tests.helpers import assert_user_error, make_folder, run
 from tools import compare_forward, transfer_weights
+from tools.project import PROJECT
 
 RESNETS = ["--torch-model", "torchvision.models:resnet18"]
 RESNETS += ["--paddle-model", "paddle.vision.models:resnet18"]

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from common.paths import ROOT
-from common.project import PROJECT
 from portproof.cli import convert as convert_command
 from portproof.cli.project import Project
 from portproof.cli.verify import Verification
 from portproof.convert import environments
 from portproof.convert.environments import Environment
 from tests.helpers import TIMEOUT, assert_user_error, run
+from tools.project import PROJECT
 
 TOOL = ROOT / "tools" / "convert_project.py"
 TORCH = ROOT / "AlexNet-torch"

@@ -11,11 +11,11 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from common.project import PORTS
 from course import architecture, notebooks, pictures, plant, sources
 from portproof.worker.client import Side
 from tests.course_pages import named_code
 from tests.helpers import assert_user_error, run
+from tools.project import PORTS
 
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 BY_DOCS = os.environ.get("DOCS_PYTHON", sys.executable)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from common import draws
-from common.folder import index_split
-from common.pictures import read_rgb
+from common.data import draws
+from common.data.folder import index_split
+from common.data.image_files import read_rgb
 from tests.helpers import FRAMEWORKS, SUFFIX, read_stream
 from tests.mains import run_mains
 

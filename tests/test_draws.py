@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from common import draws
-from common.batches import EpochBatches
-from common.draws import Purpose
+from common.data import draws
+from common.data.batches import EpochBatches
+from common.data.draws import Purpose
 
 
 def test_words_are_the_same_on_every_machine():

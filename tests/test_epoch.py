@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common.batches import ALONE, EpochBatches, Process
-from common.progress import Progress
+from common.data.batches import ALONE, EpochBatches, Process
 from common.training import Epoch
 from common.training.observer import NOBODY
+from common.training.progress import Progress
 from portproof.system.errors import RunError
 
 IMAGES = 23

@@ -7,11 +7,11 @@ import sys
 import numpy as np
 import pytest
 
-from common import exports, onnx_graph
-from common.facts import Facts
-from common.folder import FolderIndex
-from common.onnx_graph import Operation
-from common.onnx_models import open_onnx
+from common.data.folder import FolderIndex
+from common.inference import exports, onnx_graph
+from common.inference.metadata import Facts
+from common.inference.onnx_graph import Operation
+from common.inference.onnx_models import open_onnx
 from portproof.system.errors import UserError
 from tests.helpers import SUFFIX, assert_user_error
 from tests.mains import run_mains

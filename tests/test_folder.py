@@ -7,7 +7,7 @@ from array import array
 
 import pytest
 
-from common.folder import Paths, index_data
+from common.data.folder import Paths, index_data
 from portproof.system.errors import UserError
 from tests.helpers import make_folder
 

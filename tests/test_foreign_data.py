@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.folder import index_split
+from common.data.folder import index_split
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.core.streams import Pictures

@@ -86,7 +86,7 @@ ONLY_PADDLE = {
         "linear_weights",  # Paddle transposes the weights of Linear
     },
     "export.py": {
-        "as_operation",  # Paddle has no exporter to ONNX for every Python: see common/onnx_graph.py
+        "as_operation",  # Paddle exports to ONNX by common/inference/onnx_graph.py
         "name_of",
     },
 }

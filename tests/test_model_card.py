@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from common import model_card, networks
-from common.folder import FolderIndex
+from common import networks
+from common.data.folder import FolderIndex
 from common.paths import ROOT
+from common.training import model_card
 from tests.helpers import FRAMEWORKS, SUFFIX, read_metrics
 from tests.mains import run_mains
 from tests.trees import SMALL, copy_tree

@@ -1,4 +1,4 @@
-"""common/onnx_graph.py: what Paddle's layers become in ONNX says what they say."""
+"""common/inference/onnx_graph.py: what Paddle's layers become in ONNX says what they say."""
 
 import json
 import sys
@@ -25,7 +25,7 @@ import paddle
 from paddle import nn
 sys.path.insert(0, {tree!r})
 import export
-from common.facts import Facts
+from common.inference.metadata import Facts
 
 class Network(nn.Layer):
     def __init__(self, last):

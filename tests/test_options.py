@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from common.args import parse
+from common.training.args import parse
 from portproof.files import pickles
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics, run_parts, run_train
 from tests.steps import run_steps

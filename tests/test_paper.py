@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from common import networks
-from common.args import parse
+from common.training.args import parse
 from portproof.files import pickles
 from tests.helpers import (
     FRAMEWORKS,

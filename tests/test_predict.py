@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from common import facts, picture_list
-from common.facts import Facts
+from common.inference import input_paths, metadata
+from common.inference.metadata import Facts
 from portproof.system.errors import UserError
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics
 from tests.mains import run_mains
@@ -217,25 +217,25 @@ def test_pictures_are_found_once_and_in_order(tmp_path):
     for name in ("b/2.jpg", "b/10.PNG", "a/1.jpg", "b/.hidden.jpg", "b/notes.txt", "*.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    found = picture_list.find([str(tmp_path / "b"), str(tmp_path), str(tmp_path / "?" / "2.jpg")])
+    found = input_paths.find([str(tmp_path / "b"), str(tmp_path), str(tmp_path / "?" / "2.jpg")])
     names = [path.removeprefix(f"{tmp_path}/") for path in found]
     assert names == ["b/10.PNG", "b/2.jpg", "*.jpg", "a/1.jpg"]
-    assert picture_list.find([str(tmp_path / "*.jpg")]) == [str(tmp_path / "*.jpg")]
+    assert input_paths.find([str(tmp_path / "*.jpg")]) == [str(tmp_path / "*.jpg")]
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="no pictures in this folder"):
-        picture_list.find([str(tmp_path / "none")])
+        input_paths.find([str(tmp_path / "none")])
 
 
 def test_what_an_export_says_of_itself_is_checked(tmp_path):
     good = Facts(64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), ["一", "b"])
-    assert facts.from_json(good.to_json(), tmp_path) == good
+    assert metadata.from_json(good.to_json(), tmp_path) == good
     told = json.loads(good.to_json())
     assert told["resize_size"] == 73
     for change in ({"classes": 3}, {"classes": [1]}, {"image_size": "x"}, {"image_size": 5}):
         with pytest.raises(UserError, match="damaged"):
-            facts.from_json(json.dumps(told | change), tmp_path)
+            metadata.from_json(json.dumps(told | change), tmp_path)
     with pytest.raises(UserError, match="damaged"):
-        facts.from_json("{", tmp_path)
+        metadata.from_json("{", tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"a\n\nb\n", b"\xff\xfe"])
@@ -243,6 +243,6 @@ def test_a_file_of_names_is_read_whole_or_refused(tmp_path, content):
     path = tmp_path / "names.txt"
     path.write_bytes(content)
     with pytest.raises(UserError, match="--classes"):
-        facts.read_classes(path)
+        metadata.read_classes(path)
     path.write_bytes(b"\xef\xbb\xbfa \r\nb\r\n\r\n")
-    assert facts.read_classes(path) == ["a", "b"]
+    assert metadata.read_classes(path) == ["a", "b"]

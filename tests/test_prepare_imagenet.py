@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from common import folder
+from common.data import folder
 from common.paths import ROOT
 from tests.fake_archives import picture, write_tar
 from tests.helpers import assert_user_error, run

@@ -11,9 +11,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from common import checkpoints
-from common.batches import EpochBatches, PartBatches, Process
+from common.data.batches import EpochBatches, PartBatches, Process
 from common.paths import ROOT
+from common.training import checkpoint_files
 from tests.crash import arrays, metrics
 from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, run_train
 from tests.trees import SMALL, copy_tree
@@ -125,7 +125,7 @@ def test_a_rank_that_is_killed_ends_the_job_which_goes_on_the_same(job):
     told = [line for line in job.output.read_text().splitlines() if "error: " in line]
     assert "of this job has ended" in told[-1] and "--resume auto" in told[-1]
     assert not trainers(job)
-    assert checkpoints.newest(broken, suffix)
+    assert checkpoint_files.newest(broken, suffix)
 
     text = job.run(2, *options, broken)
     assert text.count("epoch 3/3:") == 1 and text.count("run folder:") == 1
@@ -143,7 +143,7 @@ def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
     process.send_signal(number)
     assert process.wait(TIMEOUT) == 128 + number, job.output.read_text()
     told = [line for line in job.output.read_text().splitlines() if "stopped by SIG" in line]
-    newest = checkpoints.newest(run, SUFFIX[job.framework])
+    newest = checkpoint_files.newest(run, SUFFIX[job.framework])
     assert told and set(told) == {told[0]} and told[0].endswith(f"go on by --resume {newest}")
     assert not trainers(job) and "Traceback" not in job.output.read_text()
     assert not list((job.place / "elsewhere").iterdir())

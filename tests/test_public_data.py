@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import folder, public_data
+from common.data import folder, public_data
 from tests import fake_archives
 from tests.forked import CLOSED, run_alone, run_fetching, run_forked
 from tests.helpers import FRAMEWORKS, assert_user_error, run_train_changed
@@ -147,7 +147,7 @@ def train(small_trees):
     def call(framework, data_dir, *options, **environment):
         change = f"""
 import pathlib
-from common import public_data
+from common.data import public_data
 public_data.DATA_DIR = pathlib.Path({str(data_dir)!r})
 """
         tree = small_trees[framework]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import mistakes
-from common.folder import index_split
+from common.data.folder import index_split
+from common.training import misclassified
 from portproof.checks.forward import Result
 from portproof.core.findings import Cause, Difference
 from portproof.core.streams import Sample
@@ -58,7 +58,7 @@ def test_the_page_of_mistakes(tmp_path):
             Image.new("RGB", (8, 8)).save(folder / file)
     index = index_split(tmp_path, "val")
     wrong = np.array([1, 1, 0, 0])
-    mistakes.write_page(tmp_path / "page.html", index, wrong, np.full(4, 0.5, np.float32))
+    misclassified.write_page(tmp_path / "page.html", index, wrong, np.full(4, 0.5, np.float32))
     assert_text(tmp_path / "page.html", SCRIPT, IMAGE)
 
 

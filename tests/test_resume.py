@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from common import checkpoints
-from common.keeper import Keeper
-from common.progress import Progress
+from common.training import checkpoint_files
+from common.training.checkpointing import Keeper
+from common.training.progress import Progress
 from portproof.system.errors import UserError
 from tests.crash import Trainings, arrays, crash, metrics
 from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, is_running
@@ -49,7 +49,7 @@ def test_a_signal_ends_it_when_the_step_is_saved(trainings):
     told = [line for line in output.read_text().splitlines() if line.startswith("stopped by")]
     assert len(told) == 1 and signal.Signals(number).name in told[0]
     suffix = SUFFIX[trainings.framework]
-    newest = checkpoints.newest(run, suffix)
+    newest = checkpoint_files.newest(run, suffix)
     assert told[0].endswith(f"go on by --resume {newest}") and not list(run.glob(".*.partial*"))
     assert f"resume: {newest}" in end(trainings, run)
     assert trainings.differences(run) == []
@@ -80,7 +80,7 @@ def test_a_damaged_checkpoint_is_passed_over(trainings):
     """The newest one is cut, the one before it is whole; what comes after it is written anew."""
     run = shutil.copytree(trainings.whole, trainings.place / "damaged")
     suffix = SUFFIX[trainings.framework]
-    (_, newest), (_, before) = checkpoints.found(run, suffix)
+    (_, newest), (_, before) = checkpoint_files.found(run, suffix)
     with open(newest, "r+b") as file:
         file.truncate(newest.stat().st_size // 2)
     text = end(trainings, run)
@@ -117,11 +117,16 @@ def write_text(text):
 
 def test_the_newest_few_are_kept_and_a_step_is_kept_once(tmp_path):
     for step in (1, 2, 3, 3):
-        checkpoints.write(tmp_path, step, ".pth", write_text(f"{step}"), keep=2, best=step == 2)
-    assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [3, 2]
+        checkpoint_files.write(
+            tmp_path, step, ".pth", write_text(f"{step}"), keep=2, best=step == 2
+        )
+    assert [step for step, _ in checkpoint_files.found(tmp_path, ".pth")] == [3, 2]
     assert (tmp_path / "last.pth").read_text() == "3" and (tmp_path / "best.pth").read_text() == "2"
-    checkpoints.write(tmp_path, 3, ".pth", write_text("3 again"), keep=2, best=False)
-    assert [path.read_text() for _, path in checkpoints.found(tmp_path, ".pth")] == ["3 again", "2"]
+    checkpoint_files.write(tmp_path, 3, ".pth", write_text("3 again"), keep=2, best=False)
+    assert [path.read_text() for _, path in checkpoint_files.found(tmp_path, ".pth")] == [
+        "3 again",
+        "2",
+    ]
 
 
 @pytest.mark.parametrize("name", ["last.pth", "best.pth", "checkpoint-"])
@@ -131,21 +136,21 @@ def test_a_kill_between_two_names_loses_none_of_them(tmp_path, monkeypatch, name
     class Killed(BaseException):
         pass
 
-    replace = checkpoints.os.replace
+    replace = checkpoint_files.os.replace
 
     def killed(source, target):
         if Path(target).name.startswith(name):
             raise Killed
         replace(source, target)
 
-    checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=2, best=True)
+    checkpoint_files.write(tmp_path, 1, ".pth", write_text("1"), keep=2, best=True)
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", killed)
         with pytest.raises(Killed):
-            checkpoints.write(tmp_path, 2, ".pth", write_text("2"), keep=2, best=True)
-    newest = checkpoints.newest(tmp_path, ".pth")
+            checkpoint_files.write(tmp_path, 2, ".pth", write_text("2"), keep=2, best=True)
+    newest = checkpoint_files.newest(tmp_path, ".pth")
     assert newest.read_text() == "1"
-    checkpoints.write(tmp_path, 2, ".pth", write_text("2"), keep=2, best=True)
+    checkpoint_files.write(tmp_path, 2, ".pth", write_text("2"), keep=2, best=True)
     for file in ("last.pth", "best.pth"):
         assert (tmp_path / file).read_text() == "2"
     assert not list(tmp_path.glob(".*"))
@@ -168,12 +173,12 @@ def raise_error(error):
     ],
 )
 def test_what_cannot_be_written_leaves_the_one_before(tmp_path, error, words):
-    before = checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
+    before = checkpoint_files.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
     with pytest.raises(UserError, match=words) as caught:
-        checkpoints.write(tmp_path, 2, ".pth", raise_error(error), keep=1, best=False)
+        checkpoint_files.write(tmp_path, 2, ".pth", raise_error(error), keep=1, best=False)
     assert f"{before.name} is intact" in str(caught.value) and "step 2" in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == {before.name, "last.pth"}
-    assert checkpoints.is_intact(before)
+    assert checkpoint_files.is_intact(before)
 
 
 def test_a_full_disk_is_told_whatever_the_writer_says(tmp_path, monkeypatch):
@@ -181,12 +186,12 @@ def test_a_full_disk_is_told_whatever_the_writer_says(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4096))
     with pytest.raises(UserError, match=r"\(No space left on device\).*free some space"):
         save = raise_error(RuntimeError("unexpected pos 64 vs 48"))
-        checkpoints.write(tmp_path, 2, ".pth", save, keep=1, best=False)
+        checkpoint_files.write(tmp_path, 2, ".pth", save, keep=1, best=False)
 
 
 def test_a_disk_that_becomes_read_only_is_told(tmp_path, monkeypatch):
     """Nothing can be removed from it either."""
-    before = checkpoints.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
+    before = checkpoint_files.write(tmp_path, 1, ".pth", write_text("1"), keep=1, best=False)
 
     def unlink(path, missing_ok=False):
         raise OSError(30, "Read-only file system", str(path))
@@ -194,7 +199,7 @@ def test_a_disk_that_becomes_read_only_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "unlink", unlink)
     with pytest.raises(UserError, match="Read-only file system") as caught:
         save = raise_error(OSError(30, "Read-only file system"))
-        checkpoints.write(tmp_path, 2, ".pth", save, keep=1, best=False)
+        checkpoint_files.write(tmp_path, 2, ".pth", save, keep=1, best=False)
     assert f"{before.name} is intact" in str(caught.value) and "its rights" in str(caught.value)
 
 
@@ -224,7 +229,7 @@ def test_saved_every_so_many_steps(tmp_path):
     for step in range(1, 10):
         if made.is_due():
             made.save(Progress(step=step))
-    assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [9, 6, 3] and not left
+    assert [step for step, _ in checkpoint_files.found(tmp_path, ".pth")] == [9, 6, 3] and not left
 
 
 def test_saved_every_so_many_minutes(tmp_path, monkeypatch):
@@ -279,10 +284,10 @@ def test_a_signal_in_the_evaluation_ends_the_run_after_it(tmp_path):
 
 def test_a_run_from_an_older_checkpoint_drops_the_later_ones(tmp_path):
     for step in (10, 20, 30):
-        checkpoints.write(tmp_path, step, ".pth", write_text("x"), keep=9, best=False)
+        checkpoint_files.write(tmp_path, step, ".pth", write_text("x"), keep=9, best=False)
     (tmp_path / ".checkpoint.partial.pth").write_text("half")
-    checkpoints.begin(tmp_path, ".pth", 20)
-    assert [step for step, _ in checkpoints.found(tmp_path, ".pth")] == [20, 10]
+    checkpoint_files.begin(tmp_path, ".pth", 20)
+    assert [step for step, _ in checkpoint_files.found(tmp_path, ".pth")] == [20, 10]
     assert not list(tmp_path.glob(".*"))
 
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.folder import BadPicture
-from common.run_folder import RunFolder
+from common.data.folder import BadPicture
+from common.training.run_folder import RunFolder
 from portproof.system.errors import UserError
 
 
@@ -84,6 +84,6 @@ def test_a_folder_that_cannot_be_written_is_told_with_what_would_help(tmp_path, 
         def write_json(path, value, error=error):
             raise error
 
-        monkeypatch.setattr("common.run_folder.write_json", write_json)
+        monkeypatch.setattr("common.training.run_folder.write_json", write_json)
         with pytest.raises(UserError, match=words):
             run_folder(tmp_path / f"run-{number}")

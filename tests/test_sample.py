@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import sample
+from common.data import synthetic
 from portproof.system import errors
 
 
@@ -28,16 +28,16 @@ class SerialPool:
 
 @pytest.fixture
 def small_sample(monkeypatch):
-    monkeypatch.setattr(sample, "TRAIN_PER_CLASS", 2)
-    monkeypatch.setattr(sample, "VAL_PER_CLASS", 1)
+    monkeypatch.setattr(synthetic, "TRAIN_PER_CLASS", 2)
+    monkeypatch.setattr(synthetic, "VAL_PER_CLASS", 1)
 
 
 def test_pixels_are_the_same_on_every_machine():
     drawn, decoded = hashlib.sha256(), hashlib.sha256()
-    for name in sample.CLASSES:
-        picture = sample.draw_picture(0, "train", name, 5)
+    for name in synthetic.CLASSES:
+        picture = synthetic.draw_picture(0, "train", name, 5)
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=sample.JPEG_QUALITY, subsampling=0)
+        Image.fromarray(picture).save(file, "JPEG", quality=synthetic.JPEG_QUALITY, subsampling=0)
         drawn.update(picture.tobytes())
         decoded.update(np.asarray(Image.open(file)).tobytes())
     assert drawn.hexdigest()[:16] == "3aa2b477b6d6e538"
@@ -46,7 +46,7 @@ def test_pixels_are_the_same_on_every_machine():
 
 def test_pictures_vary_with_seed_split_and_number():
     pictures = [
-        sample.draw_picture(seed, split, "rays", number)
+        synthetic.draw_picture(seed, split, "rays", number)
         for seed in (0, 1)
         for split in ("train", "val")
         for number in (0, 1, 2)
@@ -58,25 +58,25 @@ def test_pictures_vary_with_seed_split_and_number():
 
 def test_the_whole_sample_is_written(tmp_path, small_sample):
     folder = tmp_path / "data" / "sample"
-    sample.write(folder)
-    assert sample.is_complete(folder)
-    assert sorted(path.name for path in (folder / "train").iterdir()) == sample.CLASSES
+    synthetic.write(folder)
+    assert synthetic.is_complete(folder)
+    assert sorted(path.name for path in (folder / "train").iterdir()) == synthetic.CLASSES
     assert len(list(folder.glob("train/*/*.jpg"))) == 2 * 10
     assert len(list(folder.glob("val/*/*.jpg"))) == 10
     written = folder / "train" / "disc" / "0001.jpg"
-    expected = sample.draw_picture(0, "train", "disc", 1)
+    expected = synthetic.draw_picture(0, "train", "disc", 1)
     difference = np.asarray(Image.open(written)).astype(int) - expected
     assert np.abs(difference).mean() < 4  # what JPEG loses
 
 
 def test_a_complete_sample_is_left_alone(tmp_path, small_sample):
     folder = tmp_path / "sample"
-    sample.write(folder)
+    synthetic.write(folder)
     before = os.stat(folder / "train" / "disc" / "0000.jpg").st_mtime_ns
-    sample.write(folder)
+    synthetic.write(folder)
     assert os.stat(folder / "train" / "disc" / "0000.jpg").st_mtime_ns == before
-    sample.write(folder, seed=1)  # another seed is another sample
-    assert sample.is_complete(folder, seed=1) and not sample.is_complete(folder, seed=0)
+    synthetic.write(folder, seed=1)  # another seed is another sample
+    assert synthetic.is_complete(folder, seed=1) and not synthetic.is_complete(folder, seed=0)
 
 
 def test_a_failure_leaves_nothing(tmp_path, small_sample, monkeypatch):
@@ -87,16 +87,16 @@ def test_a_failure_leaves_nothing(tmp_path, small_sample, monkeypatch):
         if len(calls) > 5:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sample, "ProcessPoolExecutor", SerialPool)
-    monkeypatch.setattr(sample, "_write_picture", full_disk)
+    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", SerialPool)
+    monkeypatch.setattr(synthetic, "_write_picture", full_disk)
     with pytest.raises(errors.UserError, match="No space left"):
-        sample.write(tmp_path / "sample")
+        synthetic.write(tmp_path / "sample")
     assert [path.name for path in tmp_path.iterdir()] == [".sample.lock"]
 
 
 def test_what_an_interrupted_drawing_left_is_swept_away(tmp_path, small_sample):
     (tmp_path / ".sample.partial" / "train" / "oddity").mkdir(parents=True)
-    sample.write(tmp_path / "sample")
+    synthetic.write(tmp_path / "sample")
     assert not (tmp_path / "sample" / "train" / "oddity").exists()
     assert not (tmp_path / ".sample.partial").exists()
 
@@ -106,5 +106,5 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path, small_sample):
     precious.parent.mkdir()
     precious.write_text("all my work")
     with pytest.raises(errors.UserError, match="is no sample"):
-        sample.write(tmp_path / "sample")
+        synthetic.write(tmp_path / "sample")
     assert precious.read_text() == "all my work"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks import paper, scale
 from benchmarks.paper import Job, Rates
-from common.folder import index_data
+from common.data.folder import index_data
 from common.paths import ROOT
 
 SMALL, LARGE = paper.JOBS

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from common import draws
-from common.pictures import read_rgb
+from common.data import draws
+from common.data.image_files import read_rgb
 from tests.helpers import FRAMEWORKS, make_folder, read_stream, run_warm
 from tests.odd_pictures import write_odd_pictures
 

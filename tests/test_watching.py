@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common import checkpoints, timing
-from common.finite import Recent
-from common.timing import Waiting
+from common.training import checkpoint_files, timing
+from common.training.nonfinite import Recent
+from common.training.timing import Waiting
 from portproof.system import errors
 from tests.crash import arrays
 from tests.helpers import FRAMEWORKS, SUFFIX, assert_user_error, one_thread, run_train
@@ -71,7 +71,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tree, small_folder, tmp_path):
     for word in ("epoch 1, batch ", "train/", ".jpg", "last checkpoint: ", "--lr", "--weights"):
         assert word in line
     assert (run / "not_finite.txt").read_text().count(".jpg") == 3
-    saved = [path for _, path in checkpoints.found(run, SUFFIX[framework])]
+    saved = [path for _, path in checkpoint_files.found(run, SUFFIX[framework])]
     assert all(str(path) in line for path in saved[:1])
     for path in saved:
         for values in arrays(path).values():
@@ -98,16 +98,16 @@ def test_a_full_disk_leaves_the_checkpoint_before(tree, small_folder, tmp_path):
 
     done = run_train(framework, *given, "--resume", "auto", tree=copy)
     assert done.returncode == 0, done.stderr
-    before = checkpoints.newest(run, SUFFIX[framework])
+    before = checkpoint_files.newest(run, SUFFIX[framework])
     limit = before.stat().st_size // 2
     # Go on from the checkpoint before the last, so that one more must be written.
-    older = [path for _, path in checkpoints.found(run, SUFFIX[framework])][1]
+    older = [path for _, path in checkpoint_files.found(run, SUFFIX[framework])][1]
     command = [str(word) for word in [sys.executable, copy / "train.py", "--resume", older]]
     done = subprocess.run(
         command, capture_output=True, text=True, preexec_fn=limited, env=one_thread()
     )
     assert_user_error(done, f"{older.name} is intact", "--resume auto")
-    assert checkpoints.newest(run, SUFFIX[framework]) == older
+    assert checkpoint_files.newest(run, SUFFIX[framework]) == older
     assert not list(run.glob(".*.partial*"))
 
 

@@ -14,7 +14,7 @@ import torch
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from common import draws
+from common.data import draws
 
 NORMALIZE = [
     transforms.ToTensor(),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from common import draws
-from common.args import parse
+from common.data import draws
 from common.training import Observer
+from common.training.args import parse
 from tests.helpers import framework_of
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 # What may differ: settings that are read as a process begins its work, or that only speed it up.
 FREE = {"GLIBC_TUNABLES", "PADDLE_PYTHON", "PYTEST_CURRENT_TEST", "PYTHONPATH", "TORCH_PYTHON"}
-FREE |= {"MPLCONFIGDIR"}  # common.plots sets it, in the server too
+FREE |= {"MPLCONFIGDIR"}  # common.training.plots sets it, in the server too
 FREE |= {"LD_LIBRARY_PATH", "TORCHINDUCTOR_CACHE_DIR"}  # OpenCV and torch do, as they are imported
 FREE |= {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 FREE |= {"PADDLE_TRAINER_ID", "PADDLE_LOCAL_RANK", "PADDLE_TRAINERS_NUM", "PADDLE_MASTER"}
@@ -180,7 +180,7 @@ def _load_paddle() -> None:
 
 def _load_rest() -> None:
     """Import what both trees draw with, and forget the project's own modules."""
-    from common import plots
+    from common.training import plots
 
     plots.new_figure(1, 1)
     for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:

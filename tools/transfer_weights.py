@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from common.project import PROJECT
 from portproof.cli import transfer
 from portproof.system import errors
+from tools.project import PROJECT
 
 main = partial(transfer.main, project=PROJECT)
 

@@ -8,8 +8,8 @@ import paddle
 from paddle.io import DataLoader, Dataset
 
 import presets
-from common import cache, colour, draws, folder, public_data, verify
-from common.batches import (
+from common.data import draws, folder, pca_colour, prepared_copy, public_data, verify
+from common.data.batches import (
     EpochBatches,
     Failure,
     Key,
@@ -20,11 +20,11 @@ from common.batches import (
     own_batch_size,
     raise_failure,
 )
-from common.byte_pictures import BytePictures
-from common.folder import FolderIndex
-from common.pictures import read_rgb
-from common.threads import ThreadLoader
-from common.workers import end_with_parent, signals_held
+from common.data.folder import FolderIndex
+from common.data.image_files import read_rgb
+from common.data.thread_loader import ThreadLoader
+from common.data.uint8_images import BytePictures
+from common.data.workers import end_with_parent, signals_held
 
 
 class FolderDataset(Dataset):
@@ -34,7 +34,7 @@ class FolderDataset(Dataset):
         self.index = index
         self.args = args
         self.train = train
-        self.noise = colour.of_run(index, args) if train else None
+        self.noise = pca_colour.of_run(index, args) if train else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -109,7 +109,9 @@ def make_loader(
     else:
         batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)
     if (args.fast or args.cache) and (train or args.eval_crops == 1):
-        prepared = cache.open_split(index, args.cache, args.resize_size) if args.cache else None
+        prepared = (
+            prepared_copy.open_split(index, args.cache, args.resize_size) if args.cache else None
+        )
         return ThreadLoader(BytePictures(index, args, train, prepared), batches, args.workers)
     return DataLoader(
         FolderDataset(index, args, train),

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from common.finite import Recent
-from common.timing import Waiting
+from common.training.nonfinite import Recent
 from common.training.progress_bar import progress_bar
+from common.training.timing import Waiting
 from portproof.system import memory
 
 if TYPE_CHECKING:

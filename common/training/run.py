@@ -6,14 +6,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from common import mistakes, model_card, plots
-from common.keeper import Keeper
-from common.progress import Progress
-from common.run_folder import RunFolder
-from common.stopping import NoSignals, Stop
+from common.training import misclassified, model_card, plots
+from common.training.checkpointing import Keeper
 from common.training.epoch import Epoch
 from common.training.evaluation import Evaluation
 from common.training.observer import NOBODY, Observer
+from common.training.progress import Progress
+from common.training.run_folder import RunFolder
+from common.training.signals import NoSignals, Stop
 
 
 class Modules(NamedTuple):
@@ -130,7 +130,7 @@ class Run:
         title = f"{args.framework}, recipe {args.recipe}"
         plots.write_curves(curves, folder.read_metrics(), title)
         index = self.val_loader.dataset.index
-        mistakes.write_page(page, index, evaluation.predicted, evaluation.probability)
+        misclassified.write_page(page, index, evaluation.predicted, evaluation.probability)
         print(f"result: {describe(evaluation.results)}")
         print(f"look at: {curves} and {page}")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import draws
+from common.data import draws
 from portproof.system.errors import UserError
 
 Key = tuple[int, int]  # epoch, index in the folder: all that a sample's draws depend on

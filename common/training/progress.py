@@ -13,7 +13,7 @@ class Progress:
     """Epochs that are over, and what the current one has summed up in its steps so far.
 
     With several processes the sums are those of all, and the first process goes on with them. No
-    random state is among it: every draw is a function of seed, epoch and step (common/draws.py).
+    random state is among it: every draw is a function of seed, epoch and step (data/draws.py).
     """
 
     epoch: int = 0  # epochs that are over

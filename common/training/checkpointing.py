@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import checkpoints
-from common.checkpoints import SUFFIX
-from common.progress import Progress
-from common.run_folder import RunFolder
-from common.stopping import NoSignals, Stop
+from common.training import checkpoint_files
+from common.training.checkpoint_files import SUFFIX
+from common.training.progress import Progress
+from common.training.run_folder import RunFolder
+from common.training.signals import NoSignals, Stop
 
 LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: each waits for all
 
@@ -45,7 +45,9 @@ class Keeper:
     def begin(self, progress: Progress) -> None:
         """Remove the checkpoints that a run which begins at `progress` will write anew."""
         if self.run.writes:
-            checkpoints.begin(self.run.path, SUFFIX[self.args.framework], self._number(progress))
+            checkpoint_files.begin(
+                self.run.path, SUFFIX[self.args.framework], self._number(progress)
+            )
 
     def is_due(self) -> bool:
         """Say, after each step, whether a checkpoint is to be written now."""
@@ -82,7 +84,7 @@ class Keeper:
         step = self._number(progress)
         path = None
         if self.run.writes:
-            path = checkpoints.write(
+            path = checkpoint_files.write(
                 self.run.path,
                 step,
                 SUFFIX[self.args.framework],
@@ -103,5 +105,7 @@ class Keeper:
 
     def last(self) -> str:
         """Return the newest checkpoint in words."""
-        paths = [path for _, path in checkpoints.found(self.run.path, SUFFIX[self.args.framework])]
+        paths = [
+            path for _, path in checkpoint_files.found(self.run.path, SUFFIX[self.args.framework])
+        ]
         return str(paths[0]) if paths else "none yet"

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from common.folder import BadPicture, FolderIndex, Paths, file_key
-from common.parallel import on_all_cores
+from common.data.folder import BadPicture, FolderIndex, Paths, file_key
+from common.data.image_files import find_fault
+from common.data.parallel import on_all_cores
 from common.paths import CACHE_DIR
-from common.pictures import find_fault
 from portproof.system import whole_folders
 from portproof.system.atomic import replace_whole
 from portproof.system.errors import UserError, show

@@ -1,6 +1,6 @@
 """The paper's colour noise: multiples of the principal components of the training set's pixels.
 
-    python -m common.colour --data-path DIR        # look at the components of DIR/train
+    python -m common.data.pca_colour --data-path DIR        # look at the components of DIR/train
 
 Section 4.1 of the paper: to every pixel of a picture [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
 where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance matrix of R, G and B over
@@ -19,12 +19,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common import draws, sample
-from common.cache import find_keys
-from common.folder import FolderIndex, index_data
-from common.parallel import on_all_cores
+from common.data import draws, synthetic
+from common.data.folder import FolderIndex, index_data
+from common.data.image_files import read_rgb
+from common.data.parallel import on_all_cores
+from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
-from common.pictures import read_rgb
 from portproof.system import errors, whole_folders
 from portproof.system.atomic import replace_whole
 from portproof.system.command_line import Parser
@@ -130,7 +130,7 @@ def _read(file: Path, files: str) -> Components | None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
-        prog="common.colour",
+        prog="common.data.pca_colour",
         description="Compute the principal components of a training set's colours, and store them.",
     )
     parser.add_argument(
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
-    index, _ = index_data((args.data_path or sample.ensure()).resolve())
+    index, _ = index_data((args.data_path or synthetic.ensure()).resolve())
     found = find(index)
     print(f"{len(index)} pictures, R G B from 0 to 1; stored in {cache_file(index)}")
     for value, vector in zip(found.values, found.vectors, strict=True):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from common import facts
-from common.exports import Exported, require
+from common.inference import metadata
+from common.inference.exports import Exported, require
 from portproof.system.errors import UserError, first_line
 
 FACTS_KEY = "alexnet"  # of the model's metadata
@@ -44,5 +44,7 @@ def open_onnx(path: Path) -> Exported:
     told = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
     size = inputs[0].shape[-1]
     return Exported(
-        run, facts.from_json(told, path) if told else None, size if isinstance(size, int) else None
+        run,
+        metadata.from_json(told, path) if told else None,
+        size if isinstance(size, int) else None,
     )

@@ -4,7 +4,7 @@ import glob
 import os
 from collections.abc import Iterable
 
-from common.folder import PICTURES, SYSTEM_FILES
+from common.data.folder import PICTURES, SYSTEM_FILES
 from portproof.system.errors import UserError
 
 

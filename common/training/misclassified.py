@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from common.folder import FolderIndex
-from common.pictures import read_rgb
+from common.data.folder import FolderIndex
+from common.data.image_files import read_rgb
 from portproof.report import html
 from portproof.system.atomic import replace_whole, write_text
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from common.batches import NO_FAILURE
-from common.checkpoints import SUFFIX
-from common.recipes import RECIPES
+from common.data.batches import NO_FAILURE
+from common.training.checkpoint_files import SUFFIX
+from common.training.recipes import RECIPES
 
 # Of the contract alone: train.py takes the classes from the folder, and the shapes from the file.
 NO_OPTIONS = {"classes", "fitted_to", "steps_per_epoch"}

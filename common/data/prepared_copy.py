@@ -1,6 +1,6 @@
 """A prepared copy of an image folder: every picture decoded and small, in one file of bytes.
 
-    python -m common.cache DIR              # DIR/train and DIR/val; all options: --help
+    python -m common.data.prepared_copy DIR         # DIR/train and DIR/val; all options: --help
 
 Reading it costs no decoding, which is most of what a loader does. A split is a folder with
 `pixels.bin` (the pictures, [H, W, 3], one after another), `records.npy` (where each is, by the keys
@@ -19,12 +19,12 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from common.args import AUTO, LARGEST_IMAGE, SMALLEST_IMAGE
-from common.folder import FolderIndex, file_key, index_data
-from common.parallel import on_all_cores
-from common.paths import CACHE_DIR
-from common.pictures import KINDS, read_rgb
-from common.resizing import scaled_size, shorter_side
+from common.data.folder import FolderIndex, file_key, index_data
+from common.data.image_files import KINDS, read_rgb
+from common.data.parallel import on_all_cores
+from common.data.resizing import scaled_size, shorter_side
+from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
+from common.paths import AUTO, CACHE_DIR
 from portproof.system import errors, whole_folders
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError, show

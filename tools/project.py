@@ -4,9 +4,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from common import networks, sample
+from common import networks
+from common.data import synthetic
 from common.paths import ROOT
-from common.recipes import RECIPES
+from common.training.recipes import RECIPES
 from portproof.cli.project import Project
 
 CLASSES, TRAIN_IMAGES = 5, 4  # of the folder that is drawn; images of each class
@@ -18,11 +19,11 @@ def draw_folder(path: Path) -> Path:
     The images of val are an odd number, which two processes cannot share out.
     """
     for split, count in (("train", TRAIN_IMAGES), ("val", 2)):
-        for place, name in enumerate(sample.CLASSES[:CLASSES]):
+        for place, name in enumerate(synthetic.CLASSES[:CLASSES]):
             folder = path / split / name
             folder.mkdir(parents=True)
             for number in range(count + (split == "val" and place == 0)):
-                image = Image.fromarray(sample.draw_picture(0, split, name, number))
+                image = Image.fromarray(synthetic.draw_picture(0, split, name, number))
                 image.resize((96, 80)).save(folder / f"{number}.jpg", quality=90)
     return path.resolve()
 
@@ -34,7 +35,7 @@ PROJECT = Project(
     ports=PORTS,
     networks=networks.SMALLEST,
     network="alexnet",
-    sample=sample.ensure,
+    sample=synthetic.ensure,
     draw=draw_folder,
     records=ROOT / ".cache" / "records",
     sample_size=RECIPES["sample"].image_size,

@@ -1,7 +1,7 @@
 """The embedded sample: ten classes of pictures, drawn from a seed, to train on with no download.
 
-    python -m common.sample [--seed N] [--output DIR]
-    python -m common.sample --contact-sheet FILE.png
+    python -m common.data.synthetic [--seed N] [--output DIR]
+    python -m common.data.synthetic --contact-sheet FILE.png
 
 Each picture is one shape or one texture, light on a dark and cloudy ground, its colours, place,
 size, rotation and noise drawn anew. The pixels are the same on every machine for the same seed:
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
-from common import draws
+from common.data import draws
 from common.paths import ROOT, SAMPLE_DIR
 from portproof.system import errors, whole_folders
 from portproof.system.atomic import replace_whole
@@ -199,7 +199,7 @@ def ensure() -> Path:
     """
     if not is_complete(SAMPLE_DIR):
         print(f"drawing the sample pictures into {SAMPLE_DIR} (once)", flush=True)
-        command = [sys.executable, "-m", "common.sample", "--output", str(SAMPLE_DIR)]
+        command = [sys.executable, "-m", "common.data.synthetic", "--output", str(SAMPLE_DIR)]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             raise errors.UserError("the sample was not drawn (reason above)")
     return SAMPLE_DIR
@@ -222,7 +222,7 @@ def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 12
 def main(argv: Sequence[str] | None = None) -> None:
     from portproof.system.command_line import Parser
 
-    parser = Parser(prog="common.sample", description="Draw the embedded sample.")
+    parser = Parser(prog="common.data.synthetic", description="Draw the embedded sample.")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
     parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="only make this PNG")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from common.draws import Crop
+from common.data.draws import Crop
 from portproof.system.errors import UserError, show
 
 # What a picture may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,

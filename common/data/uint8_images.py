@@ -13,13 +13,13 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from common import colour, draws
-from common.batches import Key
-from common.cache import Prepared
-from common.draws import Crop
-from common.folder import FolderIndex
-from common.pictures import read_crop, read_rgb
-from common.resizing import centre, shorter_side
+from common.data import draws, pca_colour
+from common.data.batches import Key
+from common.data.draws import Crop
+from common.data.folder import FolderIndex
+from common.data.image_files import read_crop, read_rgb
+from common.data.prepared_copy import Prepared
+from common.data.resizing import centre, shorter_side
 from portproof.system.errors import UserError
 
 
@@ -56,7 +56,7 @@ class BytePictures:
         self.args = args
         self.train = train
         self.prepared = prepared
-        self.noise = colour.of_run(index, args) if train else None
+        self.noise = pca_colour.of_run(index, args) if train else None
         size = args.image_size
         self.shape = (size, size, 3) if args.channels_last else (3, size, size)
 

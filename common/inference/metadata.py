@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import networks
-from common.args import LARGEST_IMAGE, SMALLEST_IMAGE, resize_size
+from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
+from common.training.args import resize_size
 from portproof.system.errors import UserError
 
 USUAL_SIZE = 224  # pixels, where nothing tells another: that of the published weights

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from common import fetching, sample
+from common.data import fetching, synthetic
 from common.paths import DATA_DIR
 from portproof.system import whole_folders
 
@@ -28,7 +28,7 @@ def locate(args: argparse.Namespace) -> Path:
     """
     if args.data_path:
         return args.data_path
-    return ensure(args.dataset) if args.dataset else sample.ensure()
+    return ensure(args.dataset) if args.dataset else synthetic.ensure()
 
 
 def ensure(name: str) -> Path:

@@ -6,15 +6,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from common import checkpoints, networks
-from common.checkpoints import SUFFIX
-from common.paths import RUNS_DIR
-from common.public_data import SIZES
-from common.recipes import RECIPES
+from common import networks
+from common.data.public_data import SIZES
+from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
+from common.paths import AUTO, RUNS_DIR
+from common.training import checkpoint_files
+from common.training.checkpoint_files import SUFFIX
+from common.training.recipes import RECIPES
 from portproof.system.command_line import LARGEST_SEED, Parser, device, real, whole
-
-SMALLEST_IMAGE = min(networks.SMALLEST.values())  # pixels
-LARGEST_IMAGE = 4096
 
 # What --fast means beside its loader, unless given otherwise.
 FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto"}}
@@ -24,7 +23,6 @@ CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
 CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
 # Of these, what stays as it was unless given anew.
 KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
-AUTO = "auto"  # of --resume
 
 
 def _save_every(text: str) -> str:
@@ -328,7 +326,7 @@ def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
     if run is None:
         every = RUNS_DIR.glob(f"{framework}-*")
         runs = sorted(every, key=lambda folder: folder.stat().st_mtime, reverse=True)
-    found = (checkpoints.newest(folder, suffix) for folder in runs if folder.is_dir())
+    found = (checkpoint_files.newest(folder, suffix) for folder in runs if folder.is_dir())
     path = next((path for path in found if path), None)
     print(f"resume: {path or 'there is no checkpoint to go on from; a new run'}", flush=True)
     return path

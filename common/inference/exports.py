@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from common.facts import Facts
-from common.folder import FolderIndex
+from common.data.folder import FolderIndex
+from common.inference.metadata import Facts
 from common.paths import ROOT
 from portproof.numeric.exported import TOLERANCE, relative_difference
 from portproof.system.atomic import writing

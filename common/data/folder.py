@@ -100,7 +100,7 @@ def index_data(
     Classes are sorted by name, and so are the files of a class; both splits have the same classes.
     Raises UserError, which names the place, where that does not hold, where a class is empty, where
     a file is no picture by its name and, if `strict`, where a file is empty or missing. Else such a
-    file is in the index, for common.verify to find.
+    file is in the index, for common.data.verify to find.
     """
     train = None
     if need_train or (data_path / "train").is_dir():

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common.exports import require
-from common.onnx_models import BATCH, FACTS_KEY, INPUT, IR_VERSION, OPSET, OUTPUT
+from common.inference.exports import require
+from common.inference.onnx_models import BATCH, FACTS_KEY, INPUT, IR_VERSION, OPSET, OUTPUT
 from portproof.system.errors import UserError
 
 
@@ -102,7 +102,7 @@ def unknown(operation: Operation, detail: str) -> UserError:
     layer = f" (layer {operation.place})" if operation.place else ""
     return UserError(
         f"the export to ONNX does not know {operation.kind}{detail}{layer}; "
-        "add it to common/onnx_graph.py, or export for Paddle's inference"
+        "add it to common/inference/onnx_graph.py, or export for Paddle's inference"
     )
 
 

@@ -7,11 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common.facts import Facts
-from common.folder import FolderIndex
-from common.picture_list import shown
-from common.pictures import read_rgb
-from common.plots import new_figure, save
+from common.data.folder import FolderIndex
+from common.data.image_files import read_rgb
+from common.inference.input_paths import shown
+from common.inference.metadata import Facts
+from common.training.plots import new_figure, save
 from portproof.system.atomic import json_text, write_result, writing
 from portproof.system.errors import UserError
 

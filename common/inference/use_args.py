@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from common.args import LARGEST_IMAGE, SMALLEST_IMAGE
+from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from portproof.system.command_line import Parser, device, whole
 
 

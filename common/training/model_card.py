@@ -8,9 +8,10 @@ import argparse
 import platform
 from pathlib import Path
 
-from common import markdown, networks
-from common.folder import FolderIndex
+from common import networks
+from common.data.folder import FolderIndex
 from common.paths import ROOT, SAMPLE_DIR
+from portproof.report import markdown
 from portproof.system.atomic import replace_whole
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.system.versions import package_versions

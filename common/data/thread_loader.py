@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from common.batches import NO_FAILURE, EpochBatches, Failure, Key, PartBatches
-from common.byte_pictures import BytePictures
+from common.data.batches import NO_FAILURE, EpochBatches, Failure, Key, PartBatches
+from common.data.uint8_images import BytePictures
 
 CHUNK = 8  # pictures that one thread loads at a time
 
