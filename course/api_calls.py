@@ -5,7 +5,7 @@
 A call counts by its full name where it begins at the framework (`nn.Conv2d` is torch.nn.Conv2d),
 and by its class where it is a method of a tensor, a layer, an optimizer, a schedule or a scaler
 (`Tensor.detach`), as far as the text tells. docs/en/api-mapping.md has a row for each;
-tests/test_course_api.py holds it to that.
+tests/course/test_api.py holds it to that.
 """
 
 import ast

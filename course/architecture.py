@@ -4,7 +4,7 @@
     python -m course.architecture --draw docs/images       # and write the pictures there
 
 Two networks: that of the paper (2012), whose layers 2, 4 and 5 are halved over two GPUs, and the
-one that both trees train ("One weird trick", 2014). tests/test_course.py holds the second
+one that both trees train ("One weird trick", 2014). tests/course/test_course.py holds the second
 to the trees' own code.
 """
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from portproof.system import errors
 from portproof.system.command_line import Parser
-from tests import planted, planted_data, planted_training
-from tests.trees import SMALL, Edits, copy_tree
+from tests.support import planted, planted_data, planted_training
+from tests.support.trees import SMALL, Edits, copy_tree
 
-# By the checkpoint at which it shows: a fault of the list in tests/planted*.py.
+# By the checkpoint at which it shows: a fault of the list in tests/support/planted*.py.
 EXERCISES = {
     "right": "",  # none
     "init": "the framework's own start",

@@ -1,7 +1,7 @@
 """The network of the 2012 paper as it was trained: half of each layer's kernels on either device.
 
 `python -m paddle.distributed.launch --nproc_per_node 2 SCRIPT` starts two processes. In either,
-SCRIPT (there is one in tests/test_two_devices.py) calls start() of distributed.py, which joins them
+SCRIPT (tests/trees/test_two_devices.py has one) calls start() of distributed.py, which joins them
 and gives each a device of its own, and makes this network; both are given the same pictures. The
 two devices speak to each other where the paper has it (figure 2): before convolution 3 and in the
 fully connected layers. Together they are the grouped network of alexnet_paper.py: its weights, by

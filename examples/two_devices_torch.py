@@ -1,7 +1,7 @@
 """The network of the 2012 paper as it was trained: half of each layer's kernels on either device.
 
 `torchrun --nproc-per-node 2 SCRIPT` starts two processes. In either, SCRIPT (there is one in
-tests/test_two_devices.py, with AlexNet-torch on its path) calls start() of distributed.py, which
+tests/trees/ has one, with AlexNet-torch on its path) calls start() of distributed.py, which
 joins them and gives each a device of its own, and makes this network; both are given the same
 pictures. The two devices speak to each other where the paper has it (figure 2): before convolution
 3 and in the fully connected layers. Together they are the grouped network of alexnet_paper.py: its

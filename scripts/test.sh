@@ -3,7 +3,7 @@
 #
 #   bash scripts/test.sh                          a fault or two of each kind is planted
 #   bash scripts/test.sh --all-faults             every fault, and what takes long: hours
-#   bash scripts/test.sh tests/test_optim.py -k momentum      any option of pytest
+#   bash scripts/test.sh tests/trees/test_optim.py -k momentum      any option of pytest
 #
 # Two files of tests run at a time; -n 0 runs one after the other, which -s and --pdb need.
 set -euo pipefail

@@ -6,10 +6,10 @@ import pytest
 from common.paths import ROOT
 from portproof.system.processor import available_cores
 from portproof.worker import client
-from tests import warm
-from tests.helpers import FRAMEWORKS, make_folder, run_warm
-from tests.mains import run_mains
-from tests.trees import SMALL, copy_tree
+from tests.support import warm
+from tests.support.helpers import FRAMEWORKS, make_folder, run_warm
+from tests.support.mains import run_mains
+from tests.support.trees import SMALL, copy_tree
 
 
 def pytest_addoption(parser):
@@ -92,7 +92,7 @@ def same_settings():
 
 @pytest.fixture(scope="module")
 def warm_probes():
-    """The tools' probes have their framework imported as they start (tests/warm.py)."""
+    """The tools' probes have their framework imported as they start (tests/support/warm.py)."""
     with pytest.MonkeyPatch.context() as patch:
         for framework in FRAMEWORKS:
             name = f"{framework.upper()}_PYTHON"

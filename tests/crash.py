@@ -26,8 +26,8 @@ from common.paths import ROOT
 from common.training import checkpoint_files
 from portproof.files import pickles
 from portproof.system.atomic import replace_whole
-from tests.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
-from tests.trees import SMALL, copy_tree
+from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
+from tests.support.trees import SMALL, copy_tree
 
 RESULTS = ROOT / "docs" / "results" / "crash.csv"
 COMPARED = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5")

@@ -35,13 +35,13 @@ from experiments import compare_libraries
 from portproof.core.verdict import CHECKPOINTS
 from portproof.system.atomic import replace_whole
 from portproof.worker import client
-from tests.helpers import make_folder
-from tests.odd_pictures import write_odd_pictures
-from tests.planted import CONTROLS, FAULTS, PAPER_FAULTS
-from tests.planted_data import DATA_FAULTS, SPELLINGS
-from tests.planted_training import FAULTS as TRAINING_FAULTS
-from tests.planted_training import PAIRS, SAME
-from tests.trees import SMALL, Edits, copy_tree
+from tests.support.helpers import make_folder
+from tests.support.odd_images import write_odd_pictures
+from tests.support.planted import CONTROLS, FAULTS, PAPER_FAULTS
+from tests.support.planted_data import DATA_FAULTS, SPELLINGS
+from tests.support.planted_training import FAULTS as TRAINING_FAULTS
+from tests.support.planted_training import PAIRS, SAME
+from tests.support.trees import SMALL, Edits, copy_tree
 from tools import align, compare_data, compare_forward, compare_training
 
 RESULTS = ROOT / "docs" / "results" / "faults"

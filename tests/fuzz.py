@@ -36,7 +36,7 @@ from common.training import model_files
 from portproof.files import pickles, state
 from portproof.runs.logs import read_log
 from portproof.system.errors import UserError
-from tests import logs
+from tests.support import logs
 
 SECONDS = 5  # for one input
 MEMORY = 1 << 30  # bytes that all inputs of a process may take beyond what it has at its start

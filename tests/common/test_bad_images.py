@@ -1,0 +1,320 @@
+"""Bad pictures are found before training, left out up to a number, and named with their reason."""
+
+import json
+import os
+import shutil
+import struct
+import tempfile
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common.data import image_files, verify
+from common.data.folder import index_data
+from portproof.system.errors import UserError, show
+from tests.support.helpers import FRAMEWORKS, assert_user_error, read_metrics, run_train_changed
+
+TINY = ["--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0]
+TINY += ["--batch-size", 6]
+
+
+@pytest.fixture
+def data(small_folder, tmp_path):
+    return shutil.copytree(small_folder, tmp_path / "data")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(verify, "CACHE_DIR", tmp_path / "cache")
+    return tmp_path / "cache" / "verified"
+
+
+@pytest.fixture
+def train(small_trees, tmp_path):
+    """A function that runs train.py with a cache of its own, after a change of Python text."""
+    own_cache = f"""
+import pathlib
+from common.data import verify
+verify.CACHE_DIR = pathlib.Path({str(tmp_path / "cache")!r})
+"""
+
+    def call(framework, change, *options):
+        tree = small_trees[framework]
+        return run_train_changed(framework, own_cache + change, *TINY, *options, tree=tree)
+
+    return call
+
+
+def png(width, height, pixels=b""):
+    """Return a PNG file that claims a size, with whatever pixels."""
+
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")  # noqa: E501  # fmt: skip
+
+
+def spoil(path, kind):
+    """Put a bad picture of one kind at `path`."""
+    whole = path.read_bytes()
+    path.unlink()
+    if kind == "truncated":
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "damaged header":
+        path.write_bytes(b"\xff\xd8\xff\xdb\x00\x43" + b"\xff" * 200)
+    elif kind == "zero bytes":
+        path.write_bytes(b"")
+    elif kind == "web page":
+        path.write_text("<html>404 Not Found</html>")
+    elif kind == "bomb":
+        path.write_bytes(png(60_000, 60_000))
+    elif kind == "too little data":
+        path.write_bytes(png(500, 500, b"\x00" * 100))
+    elif kind == "PostScript":
+        path.write_bytes(
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+        )
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "dangling link":
+        path.symlink_to("nowhere.jpg")
+    elif kind == "link to itself":
+        path.symlink_to(path.name)
+
+
+KINDS = {
+    "truncated": "truncated",
+    "damaged header": "not a picture",
+    "zero bytes": "empty (0 bytes)",
+    "web page": "not a picture",
+    "bomb": "decompression bomb",
+    "too little data": "truncated",
+    "PostScript": "not a picture",
+    "folder": "not a file",
+    "pipe": "not a file",
+    "dangling link": "No such file",
+    "link to itself": "symbolic links",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_found_with_its_reason(data, kind, capsys):
+    bad = data / "train" / "checks" / "2.jpg"
+    spoil(bad, kind)
+    train, val = verify.leave_out_bad(*index_data(data, strict=False), most=1)
+    assert [one.path for one in train.bad] == [str(bad)] and not val.bad
+    assert KINDS[kind] in train.bad[0].reason
+    assert str(bad) not in train.paths and len(train) == len(train.labels) == 17
+    assert f"bad picture: {bad}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"pipe"}))
+def test_by_default_the_index_or_the_reader_refuses_it(data, kind):
+    bad = data / "train" / "checks" / "2.jpg"
+    spoil(bad, kind)
+    with pytest.raises(UserError) as caught:
+        index_data(data)
+        image_files.read_rgb(bad)
+    assert str(bad) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_another_ending_than_the_contents_have_is_no_fault(data):
+    """As in ImageNet, whose n02105855_2933.JPEG is a PNG."""
+    picture = data / "train" / "checks" / "2.jpg"
+    Image.open(picture).save(picture, "PNG")
+    train, _ = verify.leave_out_bad(*index_data(data, strict=False), most=0)
+    assert len(train) == 18
+
+
+def test_only_what_changed_is_decoded_again(data, cache, monkeypatch):
+    decoded = []
+
+    def find_fault(path):
+        decoded.append(path)
+        return image_files.find_fault(path)
+
+    monkeypatch.setattr(verify, "find_fault", find_fault)
+    bad, changed = data / "train" / "bars" / "0.jpg", data / "train" / "cross" / "5.jpg"
+    spoil(bad, "web page")
+    train, _ = index_data(data, strict=False)
+    first = verify.check_split(train)
+    assert sorted(decoded) == train.paths
+    decoded.clear()
+    os.utime(changed, ns=(1, 1))
+    assert verify.check_split(train) == first
+    assert sorted(decoded) == [str(bad), str(changed)]  # a bad one may have been mended
+    decoded.clear()
+    for file in cache.glob("*.npy"):
+        file.write_bytes(b"no cache")
+    assert verify.check_split(train) == first
+    assert len(decoded) == len(train)
+
+
+def test_a_cache_that_is_interrupted_stays_as_it_was(data, cache, monkeypatch):
+    train, _ = index_data(data, strict=False)
+    verify.check_split(train)
+    before = {path.name: path.read_bytes() for path in cache.iterdir()}
+
+    def save(file, array):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    os.utime(train.paths[0], ns=(1, 1))
+    monkeypatch.setattr(np, "save", save)
+    with pytest.raises(UserError, match="No space left"):
+        verify.check_split(train)
+    assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
+
+
+def test_a_class_with_nothing_left_is_named(data):
+    for path in (data / "val" / "cross").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="val/cross: all pictures of this class are bad"):
+        verify.leave_out_bad(*index_data(data, strict=False), most=99)
+
+
+def test_nothing_but_bad_pictures_is_named_too(data):
+    for path in data.glob("train/*/*"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="18 bad pictures are more than --skip-bad 17"):
+        verify.leave_out_bad(*index_data(data, strict=False), most=17)
+    with pytest.raises(UserError, match="train/bars: all pictures of this class are bad"):
+        verify.leave_out_bad(*index_data(data, strict=False), most=18)
+
+
+def test_evaluation_alone_needs_no_train(data, capsys):
+    shutil.rmtree(data / "train")
+    spoil(data / "val" / "bars" / "0.jpg", "truncated")
+    found = index_data(data, need_train=False, strict=False)
+    train, val = verify.leave_out_bad(*found, most=1)
+    assert train is None and len(val) == 11 and len(val.bad) == 1
+    assert "left out: 1 bad picture\n" in capsys.readouterr().out
+
+
+NAMES = [
+    "two  spaces .jpg",
+    "line\nbreak.jpg",
+    "图片.jpg",
+    "-rf.jpg",
+    b"byte\xff.jpg",
+    "<script>.jpg",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_names_are_read_and_named_on_one_line(data, name):
+    folder = data / "train" / "checks"
+    path = folder / os.fsdecode(name)
+    (folder / "2.jpg").rename(path)
+    train, _ = verify.leave_out_bad(*index_data(data, strict=False), most=0)
+    assert str(path) in train.paths
+    spoil(path, "web page")
+    with pytest.raises(UserError) as caught:
+        image_files.read_rgb(path)
+    assert show(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert show(path).isprintable()
+
+
+def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path, train):
+    bad = [data / "train" / "checks" / "line\nbreak\udcff.jpg", data / "val" / "bars" / "0.jpg"]
+    (data / "train" / "checks" / "2.jpg").rename(bad[0])
+    spoil(bad[0], "truncated")
+    spoil(bad[1], "zero bytes")
+    recorded = []
+    for framework, workers in (("torch", 0), ("torch", 2), ("paddle", 2)):
+        out = tmp_path / f"{framework}-{workers}"
+        options = ["--data-path", data, "--skip-bad", 2, "--workers", workers, "--output-dir", out]
+        done = train(framework, "", *options)
+        assert done.returncode == 0, done.stderr
+        assert "left out: 2 bad pictures" in done.stdout
+        assert "data: 17 train, 11 val pictures" in done.stdout
+        recorded.append((out / "bad_pictures.jsonl").read_bytes())
+        rows = [json.loads(line) for line in recorded[-1].splitlines()]
+        assert [row["path"] for row in rows] == [str(path) for path in bad]
+        assert all(row["reason"] for row in rows)
+    assert recorded[0] == recorded[1] == recorded[2]
+    one, other = (read_metrics(tmp_path / name) for name in ("torch-0", "torch-2"))
+    assert one[0]["train_loss"] == other[0]["train_loss"]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
+    bad = [data / "train" / "checks" / "1.jpg", data / "val" / "cross" / "1.jpg"]
+    for path in bad:
+        spoil(path, "truncated")
+    options = ["--data-path", data, "--output-dir", tmp_path / "run"]
+    done = train(framework, "", *options, "--skip-bad", 1)
+    assert_user_error(done, "2 bad pictures are more than --skip-bad 1", str(bad[0]))
+    assert all(f"bad picture: {path}: " in done.stdout for path in bad)
+    done = train(framework, "", *options, "--verify-data")
+    assert_user_error(done, "2 bad pictures", "--skip-bad 2")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_picture_that_vanishes_is_named(framework, workers, data, tmp_path, train):
+    change = """
+import os
+from common.data import folder
+own = folder.index_data
+def index_data(*given, **named):
+    found = own(*given, **named)
+    os.unlink(found[0].paths[3])
+    return found
+folder.index_data = index_data
+"""
+    options = ["--data-path", data, "--workers", workers, "--output-dir", tmp_path / "run"]
+    done = train(framework, change, *options)
+    assert_user_error(done, str(data / "train" / "bars" / "3.jpg"), "No such file")
+
+
+def test_links_in_a_circle_end_with_the_place(data):
+    circle = data / "train" / "circle"
+    circle.symlink_to("circle")
+    with pytest.raises(UserError, match="train/circle: cannot be read"):
+        index_data(data)
+    circle.unlink()
+    circle.symlink_to("..")  # the folder above, and with it the link itself
+    with pytest.raises(UserError, match="a folder within a class"):
+        index_data(data)
+
+
+@contextmanager
+def nobody():
+    """Within, this process reads files as a user without rights does."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("hidden", ["val", "train/cross", "train/cross/1.jpg"])
+def test_what_may_not_be_read_is_named(small_folder, hidden, cache):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        data = Path(folder) / "data"
+        shutil.copytree(small_folder, data)
+        for path in [data, *data.rglob("*")]:
+            path.chmod(0o755)
+        (data / hidden).chmod(0)
+        try:
+            with nobody(), pytest.raises(UserError) as caught:
+                image_files.read_rgb(index_data(data)[0].paths[-5])
+        finally:
+            (data / hidden).chmod(0o755)
+    assert str(data / hidden) in str(caught.value)
+    assert "Permission denied" in str(caught.value)

@@ -1,0 +1,151 @@
+import copy
+import gc
+import os
+import pickle
+import shutil
+from array import array
+
+import pytest
+
+from common.data.folder import Paths, index_data
+from portproof.system.errors import UserError
+from tests.support.helpers import make_folder
+
+
+@pytest.fixture
+def data(tmp_path, small_folder):
+    return shutil.copytree(small_folder, tmp_path / "data")
+
+
+def test_classes_and_files_are_sorted_by_name(tmp_path):
+    train, val = index_data(make_folder(tmp_path / "data", classes=3, train=2, val=1))
+    assert train.classes == val.classes == ["bars", "checks", "cross"]
+    assert list(train.labels) == [0, 0, 1, 1, 2, 2]
+    assert [path.split("/")[-2:] for path in train.paths[:3]] == [
+        ["bars", "0.jpg"],
+        ["bars", "1.jpg"],
+        ["checks", "0.jpg"],
+    ]
+
+
+def test_files_of_the_system_are_no_pictures(data):
+    before = index_data(data)
+    (data / "train" / ".DS_Store").write_bytes(b"x")
+    (data / "train" / "cross" / ".hidden").write_bytes(b"x")
+    (data / "train" / "cross" / "Thumbs.db").write_bytes(b"x")
+    assert index_data(data) == before
+
+
+def test_train_may_be_missing_where_only_val_is_needed(data):
+    shutil.rmtree(data / "train")
+    train, val = index_data(data, need_train=False)
+    assert train is None and len(val) == 12
+
+
+def spoil(data, fault):
+    cross = data / "train" / "cross"
+    if fault == "no val":
+        shutil.rmtree(data / "val")
+    elif fault == "no classes":
+        shutil.rmtree(data / "train")
+        (data / "train").mkdir()
+    elif fault == "empty class":
+        for path in cross.iterdir():
+            path.unlink()
+    elif fault == "other classes":
+        (data / "val" / "cross").rename(data / "val" / "crown")
+    elif fault == "zero bytes":
+        (cross / "0.jpg").write_bytes(b"")
+    elif fault == "no picture":
+        (cross / "notes.txt").write_text("hello")
+    elif fault == "folder in a class":
+        (cross / "more").mkdir()
+    elif fault == "dangling link":
+        (cross / "gone.jpg").symlink_to(data / "nowhere.jpg")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("no val", ["val: there is no such folder"]),
+        ("no classes", ["train: no pictures"]),
+        ("empty class", ["train/cross: a class with no pictures"]),
+        ("other classes", ["val lacks cross", "train lacks crown"]),
+        ("zero bytes", ["train/cross/0.jpg", "empty"]),
+        ("no picture", ["train/cross/notes.txt", "not a picture"]),
+        ("folder in a class", ["train/cross/more", "a folder within a class"]),
+        ("dangling link", ["train/cross/gone.jpg", "cannot be read"]),
+    ],
+)
+def test_a_fault_is_named_with_its_place(data, fault, words):
+    spoil(data, fault)
+    with pytest.raises(UserError) as caught:
+        index_data(data)
+    for word in words:
+        assert word in str(caught.value)
+
+
+# What a million pictures are kept as.
+
+ODD = [
+    "/a b/1.jpg",
+    "/a b/1\n2.jpg",
+    "/a b/\udcff.jpg",
+    "/c/图.jpg",
+    "/a b/-rf.jpg",
+    "/c/",
+    "x.jpg",
+]
+
+
+def test_paths_are_a_list_of_strings_to_their_reader():
+    paths = Paths(ODD)
+    assert paths == ODD and sorted(paths) == sorted(ODD)
+    assert len(paths) == len(ODD) and not Paths()
+    assert paths[-1] == "x.jpg" and paths[1:4] == ODD[1:4] and paths[::-2] == ODD[::-2]
+    assert "/c/图.jpg" in paths and "/a b/图.jpg" not in paths
+    assert paths != ODD[:-1] and paths != ODD[::-1] and paths != Paths(ODD[:-1]) and paths != 7
+    assert pickle.loads(pickle.dumps(paths)) == paths
+    for beyond in (len(ODD), -len(ODD) - 1):
+        with pytest.raises(IndexError):
+            paths[beyond]
+
+
+def test_paths_that_are_added_later_stand_behind_the_first():
+    paths = Paths(ODD[:2])
+    before = copy.deepcopy(paths)
+    paths.extend(ODD[2:])
+    assert paths == ODD and before == ODD[:2]
+
+
+def objects_within(value):
+    """Return how many objects of Python a value holds, itself included."""
+    found, waiting = {}, [value]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in found and not isinstance(one, type):
+            found[id(one)] = one
+            waiting += gc.get_referents(one)
+    return len(found)
+
+
+def test_more_pictures_take_no_more_objects(tmp_path):
+    small, _ = index_data(make_folder(tmp_path / "small", classes=2, train=1, val=1))
+    for name in small.classes:
+        folder = tmp_path / "small" / "train" / name
+        for number in range(200):
+            os.link(folder / "0.jpg", folder / f"more-{number}.jpg")
+    large, _ = index_data(tmp_path / "small")
+    assert isinstance(large.paths, Paths) and isinstance(large.labels, array)
+    assert large.labels.itemsize == 4 and type(large.labels[300]) is int
+    assert (len(small), len(large)) == (2, 402)
+    # a number a folder says where it begins; pictures themselves add nothing
+    assert objects_within(large) == objects_within(small)
+
+
+def test_the_first_fault_by_name_is_told_whatever_the_order_on_the_disk(data):
+    cross = data / "train" / "cross"
+    for name in ("z.txt", "a.txt", "m.txt"):
+        (cross / name).write_text("hello")
+    with pytest.raises(UserError, match=r"cross/a\.txt"):
+        index_data(data)

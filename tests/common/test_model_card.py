@@ -1,0 +1,98 @@
+"""The card beside the best checkpoint: what it says is so, and its commands run."""
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from common import networks
+from common.data.folder import FolderIndex
+from common.paths import ROOT
+from common.training import model_card
+from tests.support.helpers import FRAMEWORKS, SUFFIX, read_metrics
+from tests.support.mains import run_mains
+from tests.support.trees import SMALL, copy_tree
+
+
+def test_the_card_says_what_the_run_was(small_run, small_folder):
+    *_, run = small_run
+    card = (run / model_card.NAME).read_text()
+    (row,) = read_metrics(run)
+    for words in (
+        f"- folder: {small_folder}",
+        "- pictures: 18 to train, 12 to validate",
+        "- classes: bars, checks, cross\n",
+        "| `recipe` | sample |",
+        "| `batch_size` | 6 |",
+        "After epoch 1 of 1",
+        f"| `val_top1` | {row['val_top1']:.6g} |",
+        f"| `val_loss` | {row['val_loss']:.6g} |",
+        "python 3.",
+        "numpy ",
+    ):
+        assert words in card
+    headings = re.findall("^## (.*)$", card, re.MULTILINE)
+    assert headings == ["Data", "Recipe", "Results", "Versions", "Use", "Not good for"]
+
+
+def test_the_commands_of_the_card_run(small_run, small_folder, tmp_path):
+    """Word for word, but for the small network of this test and a real picture."""
+    framework, tree, run = small_run
+    other = next(name for name in FRAMEWORKS if name != framework)
+    card = (run / model_card.NAME).read_text()
+    assert f"From the folder {ROOT}" in card
+    commands = []
+    for line in [line for block in card.split("```\n")[1::2] for line in block.splitlines()]:
+        picture = shlex.quote(str(small_folder / "val" / "bars" / "0.jpg"))
+        python, script, *words = shlex.split(line.replace("PICTURE", picture))
+        assert python == ".venv/bin/python" and (ROOT / script).is_file()
+        commands.append((script, words))
+    scripts = [script for script, _ in commands]
+    assert scripts == [
+        f"AlexNet-{framework}/predict.py",
+        f"AlexNet-{framework}/train.py",
+        f"AlexNet-{framework}/export.py",
+        f"AlexNet-{other}/predict.py",
+    ]
+    *own, foreign = [(Path(script).stem, words) for script, words in commands]
+    predicted, measured, exported = run_mains(tree, tmp_path, *own)
+    for done in (predicted, measured, exported):
+        assert done.returncode == 0, done.stderr
+    (row,) = read_metrics(run)
+    assert f"val_top1 {row['val_top1']:.4g}" in measured.stdout
+    foreign_tree = copy_tree(other, tmp_path / f"AlexNet-{other}", SMALL)
+    (done,) = run_mains(foreign_tree, tmp_path, foreign)
+    (run / "best.onnx").unlink()
+    assert done.returncode == 0, done.stderr
+    for left, right in zip(predicted.stdout.split(), done.stdout.split(), strict=True):
+        if left != right:  # a probability, in per cent with two places
+            assert float(left) == pytest.approx(float(right), abs=0.011)
+
+
+def test_a_better_epoch_replaces_the_card_and_odd_names_do_not_break_it(small_run, tmp_path):
+    framework, _, _ = small_run
+    odd = "a|b\nc \udcff"
+    args = argparse.Namespace(**dict.fromkeys(model_card.RECIPE, 1))
+    args.framework, args.data_path, args.epochs = framework, tmp_path / odd, 9
+    args.model = "alexnet"
+    index = FolderIndex([odd, *map(str, range(30))], ["x"] * 40, [0] * 40)
+    best = tmp_path / f"best{SUFFIX[framework]}"
+    for epoch in (3, 4):
+        model_card.write(best, args, {"epoch": epoch, "val_top1": 50.0}, index, index)
+    text = (tmp_path / model_card.NAME).read_text()
+    assert "After epoch 4 of 9" in text and "After epoch 3" not in text
+    assert "a\\|b c \\udcff" in text and "and 11 more" in text
+    assert [path.name for path in tmp_path.iterdir()] == [model_card.NAME]
+
+
+@pytest.mark.parametrize("model", networks.SMALLEST)
+def test_the_card_names_the_network_and_only_commands_that_know_it(model, tmp_path):
+    args = argparse.Namespace(**dict.fromkeys(model_card.RECIPE, 1))
+    args.framework, args.data_path, args.epochs, args.model = "torch", None, 9, model
+    index = FolderIndex(["a"], ["x"], [0])
+    model_card.write(tmp_path / "best.pth", args, {"epoch": 1, "val_top1": 50.0}, index, index)
+    text = (tmp_path / model_card.NAME).read_text()
+    assert networks.ABOUT[model] in text and f"--model {model} --image-size" in text
+    assert ("predict.py" in text) == (model not in networks.SMALL)

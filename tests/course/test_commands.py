@@ -1,0 +1,136 @@
+"""Every command of the course works, and prints what its page shows."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from common.paths import ROOT
+from course import sources
+from tests.support import course_pages
+
+PAGES = {page.name: page for page in sources.pages("en")}
+# What commands write, and what must be the clone's own or not be there at all: see `desk`.
+LEFT_OUT = ("runs", "exercises", "reports", "site", "scripts", ".venv")
+
+
+def pairs():
+    """Return each page, for its quick commands and for all; the commands of a page build on
+    each other, so they run one after another."""
+    for name, page in PAGES.items():
+        found = course_pages.commands(page)
+        if any(not one.is_long for one in found):
+            yield pytest.param(name, False, id=f"{name}-quick")
+        if any(one.is_long for one in found):
+            yield pytest.param(name, True, id=f"{name}-long", marks=pytest.mark.seldom)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """A folder that looks like the clone; what is written there stays out of it.
+
+    It has neither scripts/ nor .venv, whose set-up would begin anew at another place.
+    """
+    for path in ROOT.iterdir():
+        if path.name not in LEFT_OUT:
+            (tmp_path / path.name).symlink_to(path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return tmp_path
+
+
+def in_the_clone(code):
+    """Return a command that calls the clone's own scripts."""
+    return code.replace("bash scripts/", f"bash {shlex.quote(str(ROOT))}/scripts/")
+
+
+@pytest.mark.parametrize(("name", "with_long"), list(pairs()))
+def test_the_commands_of_a_page(name, with_long, desk):
+    for command in course_pages.commands(PAGES[name]):
+        if command.is_long and not with_long:
+            continue
+        done = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", in_the_clone(command.code)],
+            cwd=desk,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=3600,
+        )
+        where = f"{name}:{command.line}"
+        assert done.returncode == command.status, f"{where}\n{done.stdout}{done.stderr}"
+        missing = course_pages.missing(command, done.stdout + done.stderr)
+        assert not missing, f"{where} shows what is not printed: {missing}\n{done.stdout}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_twin_has_the_same_commands_and_outputs(name):
+    twin = ROOT / "docs" / "zh" / name
+    one, two = course_pages.commands(PAGES[name]), course_pages.commands(twin)
+    assert [command.code for command in one] == [command.code for command in two]
+    assert [command.shown for command in one] == [command.shown for command in two]
+    assert [command.is_long for command in one] == [command.is_long for command in two]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_twin_names_the_same_code_and_pictures(name):
+    text, twin = PAGES[name].read_text(), (ROOT / "docs" / "zh" / name).read_text()
+    assert course_pages.named_code(text) == course_pages.named_code(twin)
+    pictures = r"!\[[^\]]+\]\(([^)]+)\)"
+    assert re.findall(pictures, text) == re.findall(pictures, twin)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_a_page_shows_stands_below_its_command(language):
+    """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
+    for page in sources.pages(language):
+        shown = re.findall(r"^```text$", page.read_text(), re.MULTILINE)
+        assert len(shown) == sum(bool(one.shown) for one in course_pages.commands(page)), page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_chapter_has_code_of_both_trees_a_picture_and_a_command(language):
+    for page in sources.pages(language):
+        if page.name[0].isdigit():
+            assert course_pages.named_code(page.read_text()), page
+            assert re.search(r"!\[[^\]]+\]\(", page.read_text()), page
+            assert course_pages.commands(page), page
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_code_that_a_page_names_exists_in_both_trees(language):
+    for page in sources.pages(language):
+        for file, name in course_pages.named_code(page.read_text()):
+            torch, paddle = sources.find_pair(file, name)
+            assert torch.lines and paddle.lines
+
+
+def test_a_name_that_is_gone_is_an_error():
+    with pytest.raises(sources.UserError, match="has no make_tea"):
+        sources.find("AlexNet-torch/train.py", "make_tea")
+    with pytest.raises(sources.UserError, match="no such file"):
+        sources.find("AlexNet-torch/tea.py", "main")
+    with pytest.raises(sources.UserError, match="two different files"):
+        course_pages.named_code(
+            "[torch](../../AlexNet-torch/a.py) | [Paddle](../../AlexNet-paddle/b.py): `f`"
+        )
+
+
+def test_a_line_that_is_not_printed_is_missed():
+    page = "```bash\necho 1\n```\n\n```text\nloss 0.5\n...\nend\n```\n"
+    (command,) = course_pages.commands_of(page)
+    assert course_pages.missing(command, "loss 0.25\nend") == []
+    assert course_pages.missing(command, "lost 0.25\nend") == ["loss 0.5"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_links_lead_somewhere(language):
+    for page in sources.pages(language):
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose):
+            assert (page.parent / target).exists(), f"{page}: {target} is not there"

@@ -1,0 +1,337 @@
+"""The paper's claims one by one: the small networks, the plan, the verdicts, and tiny real runs."""
+
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from common import networks
+from common.paths import ROOT
+from experiments import report, runs, verdicts
+from experiments.plan import (
+    ARMS,
+    CLAIMS,
+    FRAMEWORKS,
+    HALF_PARAMETERS,
+    PARAMETERS,
+    RATES,
+    Run,
+    runs_of,
+    search_runs,
+)
+from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
+from portproof.system import errors
+from portproof.worker import client
+from tests.support.helpers import TIMEOUT, assert_user_error, run
+from tools import compare_forward
+
+# What differs from the base: layers by name, in both frameworks.
+DIFFERENT = {
+    "small-no-norm": {"features.2", "features.6"},
+    "small-plain-pooling": {"features.3", "features.7", "features.14"},
+    "small-half-width": {f"features.{number}" for number in (0, 4, 8, 10, 12)},
+    "four-layers-tanh": {"features.2", "features.5", "features.8"},
+}
+SIZES = {"small": PARAMETERS, "small-half-width": HALF_PARAMETERS, "four-layers": 81_898}
+LOOK = """
+import json, math, numpy as np
+from models import MODELS
+{setup}
+found = {{}}
+for name in {names!r}:
+    network = MODELS[name](num_classes=10)
+    layers = dict(network.{named}())
+    weights = {{key: value.numpy() for key, value in network.state_dict().items()}}
+    found[name] = {{
+        "layers": {{key: str(one) for key, one in layers.items() if "." in key}},
+        "parameters": sum(array.size for array in weights.values()),
+        "deviations": {{key: float(array.std()) for key, array in weights.items()}},
+        "features": list(network.features({zeros}([2, 3, 28, 28])).shape),
+    }}
+print(json.dumps(found))
+"""
+OWN = {
+    "torch": {
+        "setup": "import torch; torch.Tensor.numpy = lambda x: np.array(x.detach().tolist())",
+        "named": "named_modules",
+        "zeros": "torch.zeros",
+    },
+    "paddle": {"setup": "import paddle", "named": "named_sublayers", "zeros": "paddle.zeros"},
+}
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def small_networks(request, run_in_tree):
+    names = list(networks.SMALL)
+    done = run_in_tree(request.param, LOOK.format(names=names, **OWN[request.param]))
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_a_variant_differs_from_its_base_in_one_thing(small_networks, name):
+    base = "four-layers" if name.startswith("four") else "small"
+    base_layers, layers = small_networks[base]["layers"], small_networks[name]["layers"]
+    assert layers.keys() == base_layers.keys()
+    assert {key for key in layers if layers[key] != base_layers[key]} == DIFFERENT[name]
+    assert small_networks[name]["parameters"] == SIZES.get(name, SIZES[base])
+    assert small_networks[base]["parameters"] == SIZES[base]
+    assert small_networks[name]["features"] == small_networks[base]["features"]
+
+
+def test_weights_of_the_small_network_keep_the_variance(small_networks):
+    fan_in = {"features.4": 12 * 25, "features.8": 64 * 9, "classifier.0": 64, "classifier.3": 512}
+    for name, inputs in fan_in.items():
+        deviation = small_networks["small"]["deviations"][f"{name}.weight"]
+        assert deviation == pytest.approx(math.sqrt(2 / inputs), rel=0.03), name
+        assert small_networks["small"]["deviations"][f"{name}.bias"] == 0, name
+
+
+@pytest.fixture(scope="module")
+def kept_running():
+    with client.kept_running():
+        yield
+
+
+@pytest.mark.parametrize("name", networks.SMALL)
+def test_the_frameworks_agree_on_each_variant(name, kept_running, capsys):
+    options = ["--image-size", "28", "--second-image-size", "0", "--num-classes", "10"]
+    assert compare_forward.main(["--model", name, *options]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_arms_of_a_claim_differ_in_one_thing(claim):
+    with_, without = (ARMS[name].options for name in (CLAIMS[claim].with_, CLAIMS[claim].without))
+    different = {key for key in {*with_, *without} if with_.get(key) != without.get(key)}
+    allowed = {"--lr"} if claim == "relu" else set()  # the paper chose either rate by itself
+    assert len(different - allowed) == (claim != "crops")
+    same = ARMS[CLAIMS[claim].with_].epochs == ARMS[CLAIMS[claim].without].epochs
+    assert same and len({CLAIMS[claim].measure[0], CLAIMS[claim].measure[1]}) == 1 + (
+        claim == "crops"
+    )
+
+
+def test_what_claims_share_is_trained_once():
+    found = runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
+    assert len(found) == len(ARMS) * 2 * 3 == len({one.name for one in found})
+    assert [one.seed for one in found] == sorted(one.seed for one in found)
+    only = runs_of(["crops"], ["paddle"], [7], 3)
+    assert [(one.name, one.epochs) for one in only] == [("base-paddle-7", 3)]
+
+
+def test_the_rates_are_those_that_were_searched():
+    assert len(search_runs("torch", None)) == 2 * len(RATES)
+    assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(RATES)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, 1.2, 0.8], REPRODUCED),
+        ([-1.0, -1.2, -0.8], CONTRARY),
+        ([1.0, -0.5, 0.4], NOT_HERE),
+        ([0.0, 0.0, 0.0], NOT_HERE),
+        ([5.0], TOO_FEW),
+    ],
+)
+def test_the_verdict_of_differences(values, expected):
+    effect = verdicts.difference([(30.0, 30.0 + value) for value in values])
+    assert effect.value == pytest.approx(sum(values) / len(values))
+    assert verdicts.verdict(effect) == expected
+
+
+def test_the_interval_is_that_of_student():
+    """By hand: mean 2, deviation 1, three values, t of 4.302653."""
+    mean, low, high = verdicts.interval([1.0, 2.0, 3.0])
+    half = 4.302653 / math.sqrt(3)
+    assert (mean, low, high) == pytest.approx((2, 2 - half, 2 + half), abs=1e-5)
+
+
+def test_a_ratio_that_is_known_as_a_bound_only():
+    known = verdicts.ratio([(2.0, 12.0), (3.0, 18.0)], most=30)
+    assert (known.value, known.bound, verdicts.verdict(known)) == (
+        pytest.approx(6.0),
+        "",
+        REPRODUCED,
+    )
+    more = verdicts.ratio([(5.0, None), (6.0, None), (5.0, 25.0)], most=30)
+    assert more.bound == "more" and more.value == pytest.approx((6 * 5 * 5) ** (1 / 3))
+    assert verdicts.verdict(more) == REPRODUCED
+    late = verdicts.ratio([(29.0, None), (29.5, None), (5.0, 2.0)], most=30)
+    assert verdicts.verdict(late) == NOT_HERE
+    less = verdicts.ratio([(None, 5.0), (None, 6.0), (None, 5.0)], most=30)
+    assert less.bound == "less" and verdicts.verdict(less) == CONTRARY
+    assert verdicts.ratio([(None, None)], most=30) is None
+    # A bound that points the other way shows nothing.
+    assert verdicts.verdict(Effect(0.5, 0.4, 0.6, 3, 1.0, "more")) == NOT_HERE
+    assert verdicts.verdict(Effect(2.0, 1.9, 2.1, 3, 1.0, "less")) == NOT_HERE
+    assert verdicts.verdict(None) == NOT_HERE
+
+
+def test_who_does_not_reach_the_goal_was_seen_until_the_middle_of_the_last_epoch(tmp_path):
+    results = [
+        {"arm": arm, "framework": "torch", "seed": seed, "epochs_to_goal": reached, "epochs": 30}
+        for seed in (0, 1)
+        for arm, reached in (("relu", 5.0), ("tanh", None))
+    ]
+    found = report.effects_of("relu", results)["torch"]
+    assert (found.value, found.bound) == (pytest.approx(29.5 / 5), "more")
+    assert runs.epochs_to(25, [30.0] * 29 + [25.0]) == 29.5
+    for one in results:
+        one |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
+    report.write_runs(tmp_path / "runs.csv", results)
+    with open(tmp_path / "runs.csv") as file:
+        assert [row["epochs_to_goal"] for row in csv.DictReader(file)][:2] == [
+            "5.0",
+            "more than 29.5",
+        ]
+
+
+def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
+    assert runs.epochs_to(25, [60, 40, 20, 10]) == pytest.approx(2.25)  # 1.5 and 3/4 of an epoch
+    assert runs.epochs_to(25, [25, 40]) == 0.5
+    assert runs.epochs_to(25, [60, 26]) is None
+
+
+def test_pairs_are_of_one_seed_and_framework():
+    results = [
+        {"arm": arm, "framework": framework, "seed": seed, "val_error": error, "epochs": 2}
+        for arm, framework, seed, error in (
+            ("base", "torch", 0, 30.0),
+            ("base", "torch", 1, 31.0),
+            ("base", "paddle", 0, 29.0),
+            ("no-norm", "torch", 1, 33.0),
+            ("no-norm", "paddle", 0, 29.5),
+        )
+    ]
+    found = report.effects_of("norm", results)
+    assert {name: (one.value, one.pairs) for name, one in found.items()} == {
+        "torch": (2.0, 1),
+        "paddle": (0.5, 1),
+        "both": (1.25, 2),
+    }
+
+
+class Place:
+    """Stands in for a Workplace: a run takes no time, and may fail."""
+
+    def __init__(self, failing=()):
+        self.failing, self.done, self.ended = failing, [], False
+
+    def perform(self, run):
+        if run.name in self.failing:
+            raise errors.RunError(run.name)
+        self.done.append(run.name)
+        return {}
+
+    def end(self):
+        self.ended = True
+
+
+def test_a_budget_leaves_out_what_would_not_end_in_time():
+    place, told = Place(), []
+    runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
+    deadline = time.monotonic() + 1000
+
+    def seconds(run):
+        return 900.0 if run.seed != 2 else 1100.0
+
+    def done(run, result):
+        told.append(run.name)
+
+    left = runs.perform_all(place, runs_, 1, seconds, deadline, done)
+    assert [one.name for one in left] == ["base-torch-2"]
+    assert place.done == told == ["base-torch-0", "base-torch-1", "base-torch-3"]
+
+
+def test_a_failing_training_ends_the_others():
+    place = Place(failing={"base-torch-1"})
+    runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
+    deadline = time.monotonic() + 100
+    with pytest.raises(errors.RunError, match="base-torch-1"):
+        runs.perform_all(place, runs_, 1, lambda run: 1.0, deadline, lambda run, result: None)
+    assert place.ended and place.done == ["base-torch-0"]
+
+
+def claims(*words):
+    return [sys.executable, "-m", "experiments.claims", *map(str, words)]
+
+
+TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
+
+
+def wait_for(pattern, folder, process):
+    """Wait until a file is there."""
+    end = time.monotonic() + TIMEOUT
+    while not list(folder.glob(pattern)):
+        assert process.poll() is None and time.monotonic() < end, f"no {pattern}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
+    work = tmp_path / "work"
+    command = claims(*TINY, "--claims", "relu", "--epochs", 4, "--frameworks", framework)
+    command += ["--work", str(work)]
+    first, second = (f"{arm}-{framework}-0" for arm in ("relu", "tanh"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    killed = subprocess.Popen(command, start_new_session=True, env=environment, cwd=tmp_path)
+    wait_for(f"runs/{second}/checkpoint-*", work, killed)  # it goes on from that, not from last.*
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    before = (work / "results" / f"{first}.json").stat().st_mtime_ns
+    done = run(*command, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    assert (work / "results" / f"{first}.json").stat().st_mtime_ns == before
+    assert (work / "logs" / f"{second}.txt").read_text().count("epoch 1/4:") == 1
+    with open(work / "report" / "claims.csv") as file:
+        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    assert set(rows) == {"relu", "tanh"}
+    assert all(row["epochs"] == "4" and 0 < float(row["val_error"]) <= 100 for row in rows.values())
+    assert "four-layers-tanh" in rows["tanh"]["command"] and str(tmp_path) not in str(rows)
+    for page in ("claims.md", "claims.zh-CN.md"):
+        assert "tanh" in (work / "report" / page).read_text()
+    for picture in ("claims.png", "claims-curves.png"):
+        assert (work / "report" / picture).stat().st_size > 10_000
+    again = run(*command, PYTHONPATH=str(ROOT))
+    assert again.returncode == 0 and "2 trainings, 0 to run" in again.stdout
+    other = run(*command[:-2], "--work", work, "--epochs", 5, PYTHONPATH=str(ROOT))
+    assert_user_error(other, "of another training")
+
+
+def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(tmp_path):
+    work = tmp_path / "work"
+    words = [*TINY, "--claims", "crops", "--epochs", 2, "--frameworks", "torch", "--work", work]
+    done = run(*claims(*words), PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    result = json.loads((work / "results" / "base-torch-0.json").read_text())
+    log = (work / "logs" / "base-torch-0.txt").read_text()
+    assert log.count("val_top1") == 2 + 1 + 2  # two epochs, the result, and two measurements
+    assert result["overfitting"] == result["val_error"] - result["train_error"]
+    assert (result["train_error"] * 40 / 100).is_integer()  # of 40 pictures
+    assert (result["ten_crop_error"] * 20 / 100).is_integer()  # of 20
+
+
+def test_two_experiments_do_not_share_a_folder(tmp_path):
+    place = runs.Workplace(tmp_path / "work", tmp_path / "pictures")
+    with place.held():
+        done = run(*claims(*TINY, "--work", tmp_path / "work"), PYTHONPATH=str(ROOT))
+    assert_user_error(done, "another experiment is at work there")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--claims", "cake"], "invalid choice: 'cake'"),
+        (["--data-path", "/nowhere"], "--data-path /nowhere: there is no such folder"),
+        (["--data-path", ".", "--dataset", "cifar10"], "--data-path names pictures of your own"),
+        (["--report-only", "--work", "/nowhere"], "no finished training"),
+    ],
+)
+def test_a_mistake_is_one_line(words, told):
+    assert_user_error(run(*claims(*words), PYTHONPATH=str(ROOT)), told)

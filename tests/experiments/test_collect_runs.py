@@ -1,0 +1,57 @@
+import csv
+import json
+import sys
+
+from common.paths import ROOT
+from tests.support.helpers import assert_user_error, run
+
+SCRIPT = ROOT / "scripts" / "collect_runs.py"
+
+
+def write_run(folder, framework, seed, top1, epochs=2, fast=False):
+    folder.mkdir()
+    described = {
+        "arguments": dict(framework=framework, recipe="sample", fast=fast, seed=seed, epochs=2),
+        "machine": {"processor": "P", "cores": 2},
+        "versions": {"python": "3.11"},
+    }
+    (folder / "args.json").write_text(json.dumps(described))
+    rows = [
+        dict(epoch=e, val_top1=top1, val_top5=99, val_loss=1, images_per_s=e, seconds=7)
+        for e in range(1, epochs + 1)
+    ]  # fmt: skip
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_table_and_summary(tmp_path):
+    write_run(tmp_path / "a", "torch", 1, 92)
+    write_run(tmp_path / "b", "torch", 0, 98)
+    write_run(tmp_path / "c", "paddle", 0, 97)
+    table = tmp_path / "table.csv"
+    done = run(sys.executable, SCRIPT, table, tmp_path / "a", tmp_path / "b", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    with open(table, newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["framework"], line["seed"]) for line in lines] == [
+        ("paddle", "0"), ("torch", "0"), ("torch", "1"),
+    ]  # fmt: skip
+    assert lines[1]["seconds"] == "14"
+    assert [line["fast"] for line in lines] == ["False"] * 3
+    assert "torch: top-1 98.00 92.00, mean 95.00, standard deviation 4.24" in done.stdout
+
+
+def test_fast_runs_are_a_set_of_their_own(tmp_path):
+    write_run(tmp_path / "a", "torch", 1, 92)
+    write_run(tmp_path / "b", "torch", 0, 98, fast=True)
+    done = run(sys.executable, SCRIPT, tmp_path / "table.csv", tmp_path / "b", tmp_path / "a")
+    said = [line.partition(", mean")[0] for line in done.stdout.splitlines()]
+    assert said == ["torch: top-1 92.00", "torch --fast: top-1 98.00"]
+
+
+def test_an_unfinished_run_is_refused(tmp_path):
+    write_run(tmp_path / "a", "torch", 1, 92, epochs=1)
+    table = tmp_path / "table.csv"
+    done = run(sys.executable, SCRIPT, table, tmp_path / "a")
+    assert_user_error(done, "stopped at epoch 1")
+    assert not table.exists()
+    assert_user_error(run(sys.executable, SCRIPT, table, tmp_path / "none"), "no run with")

@@ -1,0 +1,82 @@
+"""The command `portproof`: its subcommands, its help, and mistakes."""
+
+import importlib
+import sys
+
+import pytest
+
+from common.paths import ROOT
+from portproof.cli import align, main, project
+from portproof.system.errors import UserError
+from tests.support.helpers import assert_user_error, run
+
+PORTS = {name: ROOT / f"AlexNet-{name}" / "port.py" for name in ("torch", "paddle")}
+
+
+def portproof(*words):
+    return run(sys.executable, "-m", "portproof", *words)
+
+
+@pytest.mark.parametrize("words", [(), ("-h",), ("--help",)])
+def test_subcommands_are_shown(words, capsys):
+    assert main.main(words) == 0
+    shown = capsys.readouterr().out
+    for name in main.COMMANDS:
+        assert f"\n  {name} " in shown
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_each_subcommand_has_its_help(name, capsys):
+    with pytest.raises(SystemExit) as left:
+        main.main([name, "--help"])
+    assert left.value.code == 0
+    assert importlib.import_module(f"portproof.cli.{name}").__doc__.splitlines()[0] in (
+        capsys.readouterr().out
+    )
+
+
+def test_a_subcommand_that_is_none_is_a_line():
+    done = portproof("algin", "--only", "lr")
+    assert_user_error(done, "portproof: error: there is no command algin; did you mean align?")
+    with pytest.raises(UserError, match="there is no command 7"):
+        main.main(["7"])
+
+
+def test_mistakes_of_a_subcommand_are_told_in_its_name():
+    assert_user_error(portproof("align", "--olny", "lr"), "portproof align: error: ", "--only")
+    assert_user_error(portproof("align"), "--torch-port FILE")
+    assert_user_error(portproof("align", "none.py"), "none.py", "there is no such file")
+    assert_user_error(portproof("transfer", "a.pth", "b.pth", "c.pth"), "'c.pth' belongs to no")
+
+
+def test_exit_status_is_that_of_the_subcommand(tmp_path):
+    runs = ("runs", "56.5,56.6,56.4", "56.4,56.5,56.6", "--margin")
+    assert portproof(*runs, 5).returncode == 0
+    assert portproof(*runs, 0.01).returncode == 1
+    assert_user_error(portproof(*runs, "much"), "--margin")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [PORTS["torch"], PORTS["paddle"], "--first"],
+        ["--first", PORTS["torch"], PORTS["paddle"]],
+        [PORTS["torch"], "--first", "--paddle-port", PORTS["paddle"]],
+        ["--first", "--torch-port", PORTS["torch"], "--paddle-port", PORTS["paddle"]],
+    ],
+    ids=["words", "words last", "one of each", "options"],
+)
+def test_align_takes_ports_as_words(words):
+    args = align.parse([str(word) for word in words], project.NONE)
+    sides = project.sides(args, project.NONE)
+    assert {name: side.port for name, side in sides.items()} == PORTS
+    assert args.first
+
+
+def test_align_looks_at_the_ports_that_are_named(tmp_path):
+    """One port file without a framework's part says what both lack."""
+    for name in PORTS:
+        (tmp_path / f"{name}.py").write_text("SETTINGS = {}\n")
+    done = portproof("align", tmp_path / "torch.py", tmp_path / "paddle.py", "--only", "lr")
+    assert done.returncode == 1, done.stderr
+    assert "neither port has model() and train(), or else model() and optimizer()" in done.stdout

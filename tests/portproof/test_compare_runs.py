@@ -1,0 +1,240 @@
+"""tools/compare_runs.py: the verdict of two sets of runs, of any logs; mistakes are one line."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from common.paths import ROOT
+from portproof.system import errors
+from tests.portproof.test_reports import IMAGE, assert_text
+from tests.support import logs
+from tests.support.helpers import assert_user_error, run
+from tools import compare_runs
+
+
+def write_run(folder, framework, top1, epochs=None):
+    """Write a run folder of this project; `top1` is a list, one number an epoch."""
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text(logs.own(top1))
+    arguments = {"framework": framework, "epochs": epochs or len(top1)}
+    (folder / "args.json").write_text(json.dumps({"arguments": arguments}))
+    return str(folder)
+
+
+def several(folder, framework, final, spread=1.0, runs=5):
+    """Write some runs that end around `final`, and return them joined by commas."""
+    drawn = np.random.default_rng(len(framework)).standard_normal(runs)
+    ends = (final + spread * (drawn - drawn.mean()) / drawn.std(ddof=1)).round(3).tolist()
+    return ",".join(
+        write_run(folder / f"{framework}{seed}", framework, [10.0, 50.0, end])
+        for seed, end in enumerate(ends)
+    )
+
+
+@pytest.fixture
+def call(tmp_path, capsys):
+    def run_tool(*options):
+        file = tmp_path / "found.json"
+        status = compare_runs.main([*map(str, options), "--json", str(file)])
+        return status, json.loads(file.read_text()), capsys.readouterr().out
+
+    return run_tool
+
+
+def test_runs_that_agree_within_the_margin(tmp_path, call):
+    sides = several(tmp_path, "torch", 56.5, 0.05), several(tmp_path, "paddle", 56.52, 0.05)
+    status, found, text = call(*sides)
+    assert status == 0 and found["aligned"] is True and found["verdict"] == "equivalent"
+    assert text.splitlines()[:3] == [
+        "val_top1 of the final epoch (3)",
+        "  torch      5 runs: 56.500 ± 0.050",
+        "  paddle     5 runs: 56.520 ± 0.050",
+    ]
+    assert "paddle - torch: +0.020 points; 90 % interval -0.039 to +0.079;" in text
+    assert "margin: ±0.15 points\nequivalent: the 90 % interval lies inside the margin\n" in text
+    assert found["runs_needed"] == {"0.8": 4, "0.9": 4}
+    assert "4 runs a side for a chance of 80 %, 4 for 90 %" in text
+    assert found["difference"] == pytest.approx(0.02, abs=1e-3) and found["margin"] == 0.15
+    assert found["sides"][0]["runs"][0] == {
+        "run": sides[0].split(",")[0],
+        "format": "this project",
+        "epoch": 3,
+        "value": pytest.approx(56.5, abs=0.1),
+    }
+
+
+def test_runs_that_differ(tmp_path, call):
+    sides = several(tmp_path, "torch", 80), several(tmp_path, "paddle", 76)
+    status, found, text = call(*sides, "--report", tmp_path / "report")
+    assert status == 1 and found["aligned"] is False and found["verdict"] == "different"
+    assert "different: the 95 % interval excludes 0, by more than the margin\n" in text
+    assert "to show agreement" not in text
+    page = tmp_path / "report" / "runs.html"
+    assert str(page) in text
+    assert_text(page, "different", "Loss and accuracy", "paddle - torch: -4.000 points")
+    assert page.read_text().count("data:image/png") == 1
+
+
+def test_too_few_runs_to_decide(tmp_path, call):
+    sides = several(tmp_path, "torch", 80), several(tmp_path, "paddle", 80.1)
+    status, found, text = call(*sides)
+    assert status == 1 and found["aligned"] is False and found["verdict"] == "undecided"
+    assert "undecided: the 90 % interval is not inside the margin, and the 95 % one holds 0" in text
+    assert found["runs_needed"]["0.8"] > 500
+    assert call(*sides, "--margin", 3)[0] == 0
+
+
+def test_a_difference_that_is_shown_and_its_size_is_not(call):
+    status, _, text = call("56.5,56.52,56.54", "56.62,56.66,56.7", "--margin", "0.12")
+    assert status == 1 and "excludes 0, whether by more than the margin is open" in text
+    status, _, text = call("56.5,56.52,56.54", "56.62,56.66,56.7", "--margin", "0.3")
+    assert status == 0 and "there is a difference, but a smaller one" in text
+
+
+def test_one_run_alone_is_undecided_and_says_why(tmp_path, call):
+    one = write_run(tmp_path / "a", "torch", [80.0])
+    for options in (
+        (one, write_run(tmp_path / "b", "paddle", [80.0])),
+        (one, several(tmp_path, "paddle", 80)),
+        (one, "--against", 80),
+    ):
+        status, found, text = call(*options, "--epoch", 1)
+        assert status == 1 and found["verdict"] == "undecided"
+        assert found["agreement"] is None and found["runs_needed"] == {"0.8": None, "0.9": None}
+        assert "torch) shows no spread between seeds" in text or "(torch, paddle) shows" in text
+
+
+def test_runs_that_are_all_alike(tmp_path, call):
+    status, found, text = call("56.5,56.5", "56.5,56.5,56.5")
+    assert status == 0 and found["agreement"] == [0, 0]
+    assert "all runs of a side are alike: had they different seeds?" in text
+
+
+@pytest.mark.parametrize("form", ["paddleclas", "torchvision", "alexnet_prod"])
+def test_logs_of_all_kinds_against_each_other_and_against_numbers(tmp_path, call, form):
+    files = {
+        name: [tmp_path / f"{name}-{seed}.log" for seed in range(3)] for name in ("timm", form)
+    }
+    for name, own in files.items():
+        for file, end in zip(own, (56.5, 56.53, 56.48), strict=True):
+            file.write_text(getattr(logs, name)([20.0, end]))
+    status, found, _ = call("--a", *files["timm"], "--b", *files[form][:2], 56.49)
+    assert status == 0 and found["means"] == pytest.approx([56.50333, 56.50667], abs=1e-5)
+    assert [run["epoch"] for run in found["sides"][1]["runs"]] == [2, 2, None]
+    assert found["sides"][1]["runs"][2]["format"] == "number"
+
+
+def test_runs_against_a_published_value(tmp_path, call):
+    runs = several(tmp_path, "paddle", 56.4, 0.05)
+    status, found, text = call(runs, "--against", 56.522, "--report", tmp_path / "report")
+    assert status == 1 and found["verdict"] == "different" and found["against"] == 56.522
+    assert "  published  56.522\n  paddle     5 runs: 56.400 ± 0.050\n" in text
+    assert "paddle - published: -0.122 points" in text
+    status, _, text = call("--b", *runs.split(","), "--against", 56.45)
+    assert status == 0 and "paddle - published: -0.050 points" in text
+
+
+def test_the_epoch_that_is_compared(tmp_path, call):
+    one = [write_run(tmp_path / f"a{seed}", "torch", [10, 57 + seed / 50, 56]) for seed in (0, 1)]
+    two = [write_run(tmp_path / f"b{seed}", "paddle", [58, 55, 56]) for seed in (0, 1)]
+    _, found, text = call(",".join(one), ",".join(two))
+    assert found["means"] == [56, 56] and "of the final epoch (3)" in text
+    longer = [write_run(tmp_path / f"c{seed}", "paddle", [58, 55, 56, 57]) for seed in (0, 1)]
+    assert (
+        "of the final epoch (3 and 4: unlike lengths)" in call(",".join(one), ",".join(longer))[2]
+    )
+    _, found, text = call(",".join(one), ",".join(two), "--epoch", "best")
+    assert (
+        found["means"] == pytest.approx([57.01, 58])
+        and "of the best epoch of each run (1 and 2)" in text
+    )
+    _, found, text = call(",".join(one), ",".join(two), "--epoch", 2)
+    assert found["means"] == pytest.approx([57.01, 55]) and "val_top1 of epoch 2\n" in text
+    longer = write_run(tmp_path / "longer", "paddle", [10, 55, 56, 57])
+    _, found, _ = call(f"{two[0]},{longer}", ",".join(one), "--epoch", 2)
+    assert found["means"] == pytest.approx([55, 57.01])
+    _, found, _ = call(*one, "--metric", "val_loss", "--margin", 0.1, "--epoch", "best")
+    assert found["means"] == pytest.approx([0.7, 0.7])  # the lowest
+
+
+def test_the_moving_average_is_compared_where_it_is_asked_for(tmp_path, call):
+    for seed, end in enumerate((56.5, 56.52)):
+        text = logs.torchvision([20.0, end], average=[10.0, end + 1])
+        (tmp_path / f"{seed}.log").write_text(text)
+    files = ",".join(str(tmp_path / f"{seed}.log") for seed in (0, 1))
+    assert call(files, "--against", 56.5)[1]["means"] == pytest.approx([56.51])
+    assert call(files, "--against", 56.5, "--ema")[1]["means"] == pytest.approx([57.51])
+
+
+def test_sides_of_one_name_are_told_apart(tmp_path, call):
+    sides = write_run(tmp_path / "a", "torch", [80.0]), write_run(tmp_path / "b", "torch", [80.5])
+    _, _, text = call(*sides, "--report", tmp_path / "report")
+    assert "torch (b) - torch (a): +0.500" in text
+    odd = write_run(tmp_path / "odd-run", IMAGE, [50.0])
+    call("--a", odd, "--b", sides[0], "--report", tmp_path / "odd")
+    assert_text(tmp_path / "odd" / "runs.html", IMAGE)
+
+
+@pytest.fixture
+def mistake(capsys):
+    """Return what is said of a mistake: one line on standard error, nothing on standard output."""
+
+    def run_tool(*options):
+        with pytest.raises(SystemExit) as left:
+            errors.run(lambda: compare_runs.main([str(word) for word in options]))
+        said = capsys.readouterr()
+        assert left.value.code == 2 and said.out == "" and said.err.count("\n") == 1
+        return said.err
+
+    return run_tool
+
+
+def test_a_mistake_is_one_line_and_exit_status_2(tmp_path):
+    good = write_run(tmp_path / "good", "torch", [80.0])
+    tool = [sys.executable, ROOT / "tools" / "compare_runs.py"]
+    assert_user_error(run(*tool, good, tmp_path / "no"), "name a run folder")
+
+
+def test_runs_that_cannot_be_compared(tmp_path, mistake):
+    good = write_run(tmp_path / "good", "torch", [80.0, 81.0, 82.0])
+    short = write_run(tmp_path / "short", "torch", [80.0, 81.0])
+    killed = write_run(tmp_path / "killed", "torch", [80.0, 81.0], epochs=3)
+    for epoch in ("final", "best"):
+        said = mistake(f"{good},{short}", good + "/metrics.jsonl", "--epoch", epoch)
+        assert "end at unlike epochs" in said and "--epoch 2" in said
+        assert "stopped at epoch 2 of 3; let it end" in mistake(killed, "80", "--epoch", epoch)
+    assert "does not tell val_top1 of epoch 3" in mistake(good, killed, "--epoch", 3)
+    broken = tmp_path / "broken.csv"
+    broken.write_text(logs.timm([80.0]).replace("2.25", "nan"))
+    loss = ("--metric", "val_loss", "--margin", 0.1)
+    assert "val_loss of epoch 1 is nan; a run that broke down" in mistake(broken, good, *loss)
+    vision = tmp_path / "vision.log"
+    vision.write_text(logs.torchvision([80.0]))
+    said = mistake(vision, good, *loss)
+    assert "does not tell val_loss; it tells val_top1, val_top5" in said
+    assert "no evaluation of a moving average; leave --ema out" in mistake(vision, good, "--ema")
+    vision.write_text("Test: EMA Acc@1 80.000 Acc@5 90.000\n")
+    assert "of a moving average alone; give --ema" in mistake(vision, good)
+
+
+def test_wrong_usage(tmp_path, mistake):
+    good = write_run(tmp_path / "good", "torch", [80.0])
+    for options in ([], [good], [good, "80", "81"], ["--a", good], [good, "80", "--against", "80"]):
+        assert "give the runs of two sides, or of one and --against" in mistake(*options)
+    assert "by --a and --b, or of none" in mistake(good, "--b", "80")
+    assert "no run between the commas" in mistake(good, ",")
+    assert "is named twice; a run counts once" in mistake(good, f"80,{good}/../good")
+    assert "val_loss needs a --margin" in mistake("1", "2", "--metric", "val_loss")
+    assert "neither final, best nor a number" in mistake("1", "2", "--epoch", "last")
+    assert "is no number from" in mistake("1", "2", "--margin", "0")
+    assert "there is no such file" in mistake("101", "80")  # no accuracy, so a name
+
+
+def test_the_help_says_what_the_words_mean(capsys):
+    with pytest.raises(SystemExit):
+        compare_runs.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for word in ("Equivalent:", "Different:", "Undecided:", "10,000 pictures (CIFAR-10)", "90 % "):
+        assert word in text

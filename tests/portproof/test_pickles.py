@@ -1,0 +1,151 @@
+"""Reading a .pdparams never runs what it carries; what is written is what Paddle writes."""
+
+import collections
+import os
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+from portproof.files import pickles
+from portproof.system.errors import UserError
+from tests.support.helpers import run
+
+
+class Call:
+    """Pickled, it asks for a call of `function` with `arguments` when it is loaded."""
+
+    def __init__(self, function, *arguments):
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self):
+        return self.function, self.arguments
+
+
+def write(path, value, protocol=4):
+    path.write_bytes(pickle.dumps(value, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])  # those that Paddle writes
+def test_arrays_and_plain_values_come_back(tmp_path, protocol):
+    weight = np.arange(12, dtype=np.float32).reshape(3, 4)
+    contents = {
+        "model": collections.OrderedDict(
+            [("a.weight", ("linear_0.w_0", weight)), ("a.bias", np.float64([1, 2]))]
+        ),
+        "epoch": 3,
+        "top1": np.float32(0.5),
+        "names": ["x", "é"],
+    }
+    read = pickles.read(write(tmp_path / "w.pdparams", contents, protocol))
+    assert np.array_equal(read["model"]["a.weight"], weight)
+    assert read["model"]["a.weight"].dtype == np.float32
+    assert read["model"]["a.bias"].tolist() == [1, 2]
+    assert (read["epoch"], read["top1"], read["names"]) == (3, 0.5, ["x", "é"])
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("nested", [False, True])
+def test_code_is_refused_and_does_not_run(tmp_path, protocol, nested):
+    trace = tmp_path / "trace"
+    calls = [
+        Call(os.system, f"touch {trace}"),
+        Call(eval, f"open({str(trace)!r}, 'w')"),
+        Call(exec, f"open({str(trace)!r}, 'w')"),
+        Call(open, str(trace), "w"),
+        Call(os.mkdir, str(trace)),
+        Call(getattr, "text", "upper"),
+        Call(pickle.loads, pickle.dumps(Call(os.mkdir, str(trace)))),
+    ]
+    for call in calls:
+        value = {"weight": [np.zeros(3), {"deep": (call,)}]} if nested else call
+        path = write(tmp_path / "hostile.pdparams", value, protocol)
+        with pytest.raises(UserError, match="could run code"):
+            pickles.read(path)
+        assert not trace.exists()
+
+
+def test_arrays_of_objects_are_refused(tmp_path):
+    path = write(tmp_path / "w.pdparams", {"a": np.array([None, "x"], dtype=object)})
+    with pytest.raises(UserError, match="objects"):
+        pickles.read(path)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10, 200, -1])
+def test_a_truncated_file_is_named(tmp_path, cut):
+    whole = pickle.dumps({"a": np.zeros(100)}, 4)
+    path = tmp_path / "cut.pdparams"
+    path.write_bytes(whole[:cut])
+    with pytest.raises(UserError, match=r"cut\.pdparams"):
+        pickles.read(path)
+
+
+# Both files are loaded by Paddle itself: the one written by paddle.save, and the one written here.
+LOAD = """
+import sys
+import numpy as np, paddle
+from paddle import nn
+
+class Net(nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.a = self.create_parameter([2, 3])
+        self.b = self.create_parameter([4], dtype="bfloat16")
+        self.register_buffer("c", paddle.zeros([], dtype="int64"))
+        self.d = self.create_parameter([2], dtype="float16")
+        self.e = self.create_parameter([2], dtype="float64")
+        self.register_buffer("f", paddle.to_tensor([True, False]))
+
+paddle.save(Net().state_dict(), sys.argv[2])
+ours, theirs = paddle.load(sys.argv[1]), paddle.load(sys.argv[2])
+assert set(ours) == set(theirs), (set(ours), set(theirs))
+for name, value in ours.items():
+    assert isinstance(value, paddle.Tensor) and type(value) is type(theirs[name]), type(value)
+    assert (value.dtype, value.shape) == (theirs[name].dtype, theirs[name].shape), name
+    assert value.name == name
+net = Net()
+missing, unexpected = net.set_state_dict(ours)
+assert not missing and not unexpected
+assert net.a.numpy().tolist() == [[0, 2, 4], [1, 3, 5]]
+assert net.b.astype("float32").numpy().tolist() == [1, -2, 0.5, 3]
+assert int(net.c) == 7 and net.c.shape == []
+assert (net.d.tolist(), net.e.tolist(), net.f.tolist()) == ([1, 2], [0.1, 3], [False, True])
+"""
+
+
+def test_paddle_loads_what_is_written(tmp_path):
+    arrays = {
+        "a": np.arange(6, dtype=np.float32).reshape(3, 2).T,  # a view in Fortran's order
+        "b": np.array([0x3F80, 0xC000, 0x3F00, 0x4040], np.uint16),  # bfloat16
+        "c": np.array(7),
+        "d": np.array([1, 2], np.float16),
+        "e": np.array([0.1, 3]),
+        "f": np.array([False, True]),
+    }
+    ours, theirs = tmp_path / "ours.pdparams", tmp_path / "theirs.pdparams"
+    pickles.write(ours, arrays)
+    done = run(sys.executable, "-c", LOAD, ours, theirs)
+    assert done.returncode == 0, done.stderr
+    with open(ours, "rb") as own, open(theirs, "rb") as their:
+        own, their = pickle.load(own), pickle.load(their)
+    assert own.keys() == their.keys()
+    for name, array in arrays.items():
+        assert type(own[name]) is type(their[name]) is np.ndarray
+        assert own[name].flags.c_contiguous and own[name].dtype == their[name].dtype
+        assert np.array_equal(own[name], array)
+        assert np.array_equal(pickles.read(ours)[name], array)
+
+
+def test_arrays_cut_into_parts_come_back_whole(tmp_path):
+    """As Paddle cuts those of more than 1 GB in protocols 2 and 3."""
+    whole = np.arange(12.0)
+    contents = {"a@@.0": whole[:8], "a@@.1": whole[8:], "b": whole, pickles.NAME_TABLE: {}}
+    contents[pickles.PART_TABLE] = {"a": {"OriginShape": (3, 4), "slices": ["a@@.0", "a@@.1"]}}
+    read = pickles.read(write(tmp_path / "w.pdparams", contents, 2))
+    assert read.keys() == {"a", "b"}
+    assert np.array_equal(read["a"], whole.reshape(3, 4))
+    contents[pickles.PART_TABLE]["a"]["slices"].append("a@@.2")
+    with pytest.raises(UserError, match=r"w\.pdparams"):
+        pickles.read(write(tmp_path / "w.pdparams", contents, 2))

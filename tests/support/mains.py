@@ -1,0 +1,60 @@
+"""Run several command lines of one tree in one process, each as it would run alone.
+
+A framework takes seconds to import, so tests that need many runs of predict.py or export.py share
+one process: `python -m tests.support.mains TREE REQUEST.json ANSWER.json`.
+"""
+
+import importlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from portproof.system import errors
+from tests.support.helpers import framework_of, run_warm
+
+Command = tuple[str, Sequence[object]]  # a module of the tree, such as predict, and its arguments
+
+
+def run_mains(tree: Path, folder: Path, *commands: Command) -> list[subprocess.CompletedProcess]:
+    """Run each command; return its exit status and output. `folder` is for notes."""
+    request, answer = folder / "request.json", folder / "answer.json"
+    request.write_text(
+        json.dumps([[name, [str(word) for word in words]] for name, words in commands])
+    )
+    done = run_warm(framework_of(tree), "-m", "tests.support.mains", tree, request, answer)
+    assert done.returncode == 0, done.stderr
+    return [
+        subprocess.CompletedProcess([name, *words], *found)
+        for (name, words), found in zip(commands, json.loads(answer.read_text()), strict=True)
+    ]
+
+
+def run_one(name: str, words: list[str], **options: object) -> tuple[int, str, str]:
+    """Call main() of a module as a program; return exit status, standard output and error.
+
+    `options` are arguments of main.
+    """
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    module = importlib.import_module(name)
+    status = 0
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            errors.run(lambda: module.main(words, **options))
+        except SystemExit as left:
+            status = int(left.code or 0)
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    return status, *texts
+
+
+if __name__ == "__main__":
+    tree, request, answer = sys.argv[1:]
+    sys.path.insert(0, tree)
+    commands = json.loads(Path(request).read_text())
+    Path(answer).write_text(json.dumps([run_one(name, words) for name, words in commands]))

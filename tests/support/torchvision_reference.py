@@ -1,0 +1,60 @@
+"""The pictures of a folder through torchvision's own reference presets, for a test to compare with.
+
+    python -m tests.support.torchvision_reference DATA_PATH IMAGE_SIZE SEED OUT.npz
+
+Written in the manner of torchvision's references/classification/presets.py. Where a transform would
+draw at random, it is given the draws of `common`.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision import transforms
+from torchvision.datasets import ImageFolder
+
+from common.data import draws
+
+NORMALIZE = [
+    transforms.ToTensor(),
+    transforms.Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+]
+
+
+class GivenCrop(transforms.RandomResizedCrop):
+    """RandomResizedCrop whose box is the one drawn for the picture that stands in `place`."""
+
+    place = (0, 0, 0)  # seed, epoch, index
+
+    @staticmethod
+    def get_params(img, scale, ratio):
+        return draws.random_crop(*GivenCrop.place, img.size, area=scale, aspect=ratio)
+
+
+def train_images(folder: ImageFolder, size: int, seed: int, epoch: int) -> list[torch.Tensor]:
+    images = []
+    for index in draws.order(seed, epoch, len(folder)).tolist():
+        GivenCrop.place = (seed, epoch, index)
+        flip = transforms.RandomHorizontalFlip(p=float(draws.flip(seed, epoch, index)))
+        preset = transforms.Compose([GivenCrop(size), flip, *NORMALIZE])
+        images.append(preset(folder[index][0]))
+    return images
+
+
+def main() -> None:
+    data_path, size, seed, out = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    train, val = ImageFolder(str(data_path / "train")), ImageFolder(str(data_path / "val"))
+    resize = transforms.Resize(round(size * 256 / 224))
+    evaluation = transforms.Compose([resize, transforms.CenterCrop(size), *NORMALIZE])
+    epochs = [image for epoch in (0, 1) for image in train_images(train, size, seed, epoch)]
+    np.savez(
+        out,
+        train_images=torch.stack(epochs).numpy(),
+        val_images=torch.stack([evaluation(picture) for picture, _ in val]).numpy(),
+        val_labels=np.array(val.targets),
+    )
+
+
+if __name__ == "__main__":
+    main()

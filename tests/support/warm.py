@@ -1,0 +1,203 @@
+"""Interpreters that have their framework imported already, for tests that start hundreds.
+
+Importing torch and torchvision takes a processor three seconds, Paddle one. Here a server imports
+one of them once and forks itself for each process that is wanted. `interpreter(framework)` is a
+program that stands for Python: it hands its words, folder, environment and standard streams to the
+server, waits, and ends as the process did. Where the environment holds other settings than the
+server's, which libraries read as they are imported, it starts Python itself.
+Limits (ulimit), masks and the like are the server's: what is tested with them runs as ever.
+"""
+
+import atexit
+import contextlib
+import gc
+import json
+import os
+import runpy
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+# What may differ: settings that are read as a process begins its work, or that only speed it up.
+FREE = {"GLIBC_TUNABLES", "PADDLE_PYTHON", "PYTEST_CURRENT_TEST", "PYTHONPATH", "TORCH_PYTHON"}
+FREE |= {"MPLCONFIGDIR"}  # common.training.plots sets it, in the server too
+FREE |= {"LD_LIBRARY_PATH", "TORCHINDUCTOR_CACHE_DIR"}  # OpenCV and torch do, as they are imported
+FREE |= {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+FREE |= {"PADDLE_TRAINER_ID", "PADDLE_LOCAL_RANK", "PADDLE_TRAINERS_NUM", "PADDLE_MASTER"}
+FREE |= {"PADDLE_CURRENT_ENDPOINT", "PADDLE_TRAINER_ENDPOINTS"}
+COLD = "cold"
+PROJECT = ("common", "portproof")
+environment: dict[str, str] = {}  # of the servers: as it was before any test changed it
+_started: dict[str, tuple[Path, subprocess.Popen]] = {}
+
+
+def interpreter(framework: str) -> Path:
+    """Return the program that stands for Python; its server starts now and ends with the tests."""
+    if framework not in _started:
+        place = Path(tempfile.mkdtemp(prefix="warm-"))
+        program = place / framework
+        words = [sys.executable, "-I", "-S", __file__, "--ask", str(place / "socket")]
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        program.chmod(0o700)
+        server = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.support.warm",
+                "--serve",
+                str(place / "socket"),
+                framework,
+            ],
+            cwd=Path(__file__).parents[2],
+            env=environment,
+            stdin=subprocess.PIPE,  # ends with this process, and the server with it
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        server.stdout.readline()  # it listens
+        atexit.register(server.communicate)  # ends its input, and waits
+        _started[framework] = program, server
+    return _started[framework][0]
+
+
+def ask(path: str, words: list[str]) -> None:
+    """Have the server run these words, and end as they did. Needs the standard library alone."""
+    link = socket.socket(socket.AF_UNIX)
+    link.connect(path)
+    request = {"words": words, "folder": os.getcwd(), "environment": dict(os.environ)}
+    socket.send_fds(link, [b"0"], [0, 1, 2])
+    lines = link.makefile("rw")
+    print(json.dumps(request), file=lines, flush=True)
+    process = json.loads(lines.readline())
+    if process == COLD:
+        os.execv(sys.executable, [sys.executable, *words])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.kill(process, number))
+    status = json.loads(lines.readline())
+    if status < 0:
+        if -status in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
+
+
+def serve(path: str, framework: str) -> list[str]:
+    """Take requests until the tests end; returns in the forked processes alone, what they run."""
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen()
+    print("listening", flush=True)
+    own = dict(os.environ)
+    LOAD[framework]()
+    while True:
+        ready, _, _ = select.select([listening, sys.stdin], [], [])
+        if sys.stdin in ready:
+            shutil.rmtree(Path(path).parent)
+            sys.exit()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # none is waited for
+        link, _ = listening.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listening.close()
+            return attend(link, own)
+        link.close()
+
+
+def attend(link: socket.socket, own: dict[str, str]) -> list[str]:
+    """Fork what a request asks for and wait for its end; returns in the forked process alone."""
+    _, streams, _, _ = socket.recv_fds(link, 1, 3)
+    lines = link.makefile("rw")
+    request = json.loads(lines.readline())
+    if _settings(request["environment"]) != _settings(own):
+        print(json.dumps(COLD), file=lines, flush=True)
+        os._exit(0)
+    process = os.fork()
+    if process == 0:
+        os.setsid()
+        lines.close()
+        link.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.chdir(request["folder"])
+        own, theirs = _folders(own), _folders(request["environment"])
+        sys.path[1:] = [*theirs, *(folder for folder in sys.path[1:] if folder not in own)]
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        return request["words"]
+    print(process, file=lines, flush=True)
+    for stream in streams:
+        os.close(stream)
+    ready, _, _ = select.select([link, os.pidfd_open(process)], [], [])
+    if link in ready:  # who asked is gone
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    with contextlib.suppress(OSError):
+        print(status, file=lines, flush=True)
+    os._exit(0)
+
+
+def become(words: list[str]) -> None:
+    """Run as Python would with these words: -c PROGRAM, -m MODULE or a file, and arguments."""
+    first, *rest = words
+    if first == "-c":
+        module = types.ModuleType("__main__")
+        sys.modules["__main__"], sys.argv, sys.path[0] = module, ["-c", *rest[1:]], ""
+        exec(compile(rest[0], "<string>", "exec"), vars(module))
+    elif first == "-m":
+        sys.argv, sys.path[0] = rest, os.getcwd()
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = words, str(Path(first).resolve().parent)
+        runpy.run_path(first, run_name="__main__")
+
+
+def _settings(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in FREE}
+
+
+def _folders(environment: dict[str, str]) -> list[str]:
+    """Return the folders that PYTHONPATH names."""
+    return [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
+
+
+def _load_torch() -> None:
+    import torch  # noqa: F401
+    import torchvision  # noqa: F401
+
+    _load_rest()
+
+
+def _load_paddle() -> None:
+    from portproof.system import processor
+
+    with processor.paddle_settings():
+        import paddle  # noqa: F401
+    _load_rest()
+
+
+def _load_rest() -> None:
+    """Import what both trees draw with, and forget the project's own modules."""
+    from common.training import plots
+
+    plots.new_figure(1, 1)
+    for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
+        del sys.modules[name]
+    gc.freeze()  # what is shared stays so: no collection touches it
+
+
+LOAD: dict[str, Callable[[], None]] = {"torch": _load_torch, "paddle": _load_paddle}
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--ask":
+        ask(sys.argv[2], sys.argv[3:])
+    become(serve(*sys.argv[2:]))

@@ -1,0 +1,78 @@
+"""Both networks hold the same parameters, drawn from the same distribution."""
+
+import math
+
+import numpy as np
+import pytest
+
+from common.paths import ROOT
+from tests.support.helpers import FRAMEWORKS, run_parts, run_warm
+
+KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
+    "features.0.weight": (64, 3, 11, 11),
+    "features.0.bias": (64,),
+    "features.3.weight": (192, 64, 5, 5),
+    "features.3.bias": (192,),
+    "features.6.weight": (384, 192, 3, 3),
+    "features.6.bias": (384,),
+    "features.8.weight": (256, 384, 3, 3),
+    "features.8.bias": (256,),
+    "features.10.weight": (256, 256, 3, 3),
+    "features.10.bias": (256,),
+    "classifier.1.weight": (4096, 9216),
+    "classifier.1.bias": (4096,),
+    "classifier.4.weight": (4096, 4096),
+    "classifier.4.bias": (4096,),
+    "classifier.6.weight": (1000, 4096),
+    "classifier.6.bias": (1000,),
+}
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def weights(request, tmp_path_factory):
+    out_dir = tmp_path_factory.mktemp(request.param)
+    return run_parts(request.param, out_dir, "--seed", 3, weights={})["weights"]
+
+
+def test_keys_and_shapes_are_torchvisions(weights):
+    assert {name: array.shape for name, array in weights.items()} == KEYS_AND_SHAPES
+    assert sum(array.size for array in weights.values()) == 61_100_840
+    assert all(array.dtype == np.float32 for array in weights.values())
+
+
+def test_every_tensor_is_uniform_within_one_over_root_fan_in(weights):
+    for name, array in weights.items():
+        fan_in = math.prod(KEYS_AND_SHAPES[name.replace("bias", "weight")][1:])
+        scaled = np.sort(array.ravel().astype(np.float64)) * math.sqrt(fan_in)
+        assert np.abs(scaled).max() <= 1 + 1e-6, name
+        # Kolmogorov-Smirnov: the largest gap to the uniform distribution on [-1, 1], whose limit
+        # 2.23 / sqrt(n) a right implementation passes in 1 of 10,000 draws.
+        places = np.arange(1, scaled.size + 1) / scaled.size
+        gap = np.abs(places - (scaled + 1) / 2).max()
+        assert gap < 2.23 / math.sqrt(scaled.size), name
+
+
+def test_tensors_do_not_repeat_each_other(weights):
+    first = [array.ravel()[:8] * math.sqrt(array.shape[-1]) for array in weights.values()]
+    rounded = {tuple(np.round(values, 5)) for values in first}
+    assert len(rounded) == len(first)
+
+
+def test_torchvisions_own_weights_load_and_give_the_same_logits(tmp_path):
+    """The published weights come as torchvision's state dict; here one of random numbers."""
+    script = """
+import sys
+import torch, torchvision
+import checkpoint
+from models import AlexNet
+theirs = torchvision.models.alexnet().eval()
+path = checkpoint.Path(sys.argv[1])
+torch.save(theirs.state_dict(), path)
+ours = AlexNet().eval()
+checkpoint.load_weights(path, ours)
+images = torch.rand(2, 3, 224, 224)
+assert torch.equal(ours(images), theirs(images))
+"""
+    path = str(ROOT / "AlexNet-torch")
+    done = run_warm("torch", "-c", script, tmp_path / "alexnet.pth", PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,248 @@
+"""predict.py of both trees: what it says of real files, and how it says no."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import save_file
+
+from common.inference import input_paths, metadata
+from common.inference.metadata import Facts
+from portproof.system.errors import UserError
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics
+from tests.support.mains import run_mains
+from tests.support.trees import SMALL, copy_tree
+
+ODD_NAMES = ["two words.jpg", "-dash.jpg", "new\nline.jpg", "照片 $x^2$.jpg", "[1].jpg"]
+
+
+def json_of(path):
+    return json.loads(path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def predicted(small_run, small_folder, tmp_path_factory):
+    """What predict.py did with many command lines, by name; and the folder of its files."""
+    framework, tree, run = small_run
+    out = tmp_path_factory.mktemp(f"predicted-{framework}")
+    best = run / f"best{SUFFIX[framework]}"
+    val = small_folder / "val"
+    picture = val / "cross" / "1.jpg"
+
+    odd = out / "odd"
+    odd.mkdir()
+    for name in ODD_NAMES:
+        shutil.copy(picture, odd / name)
+    shutil.copy(picture, os.fsencode(odd) + b"/no-utf8-\xff.jpg")
+    (odd / "notes.txt").write_text("no picture, and passed over")
+    damaged = out / "damaged.jpg"
+    damaged.write_bytes(picture.read_bytes()[:900])
+
+    alone = out / f"alone{SUFFIX[framework]}"  # with no args.json beside it
+    shutil.copy(best, alone)
+    (out / "names.txt").write_text("甲\n乙\n丙\n", encoding="utf-8")
+    (out / "two.txt").write_text("a\nb\n")
+
+    weights = ["--weights", best]
+    commands = {
+        "all": [val, *weights, "--json", out / "all.json", "--plot", out / "all.png"],
+        "one by one": [val, *weights, "--json", out / "single.json", "--batch-size", 1],
+        "pattern": [f"{val}/*/[12].jpg", *weights, "--json", "-"],
+        "odd names": [odd, *weights, "--json", out / "odd.json"],
+        "named": [picture, *weights, "--classes", out / "names.txt", "--plot", out / "one.png"],
+        "two names": [picture, *weights, "--classes", out / "two.txt"],
+        "alone": [picture, "--weights", alone, "--image-size", 64],
+        "alone, no size": [picture, "--weights", alone],
+        "dash": [*weights, "--", "-dash.jpg"],
+        "damaged": [
+            picture, damaged, *weights, "--json", out / "none.json", "--plot", out / "none.png",
+        ],
+        "missing": [out / "nowhere.jpg", *weights],
+        "empty pattern": [out / "*.webp", *weights],
+        "no folder": [picture, *weights, "--json", out / "nowhere" / "x.json"],
+        "no png": [picture, *weights, "--plot", out / "x.jpg"],
+        "no weights": [picture, "--weights", out / "x.pth"],
+    }  # fmt: skip
+    done = run_mains(tree, out, *(("predict", words) for words in commands.values()))
+    return dict(zip(commands, done, strict=True)), out
+
+
+def test_the_answers_are_those_of_the_training(predicted, small_run, small_folder):
+    """As many are right as train.py counted; three classes have three answers, likeliest first."""
+    done, out = predicted
+    assert done["all"].returncode == 0, done["all"].stderr
+    found = json_of(out / "all.json")
+    assert found["image_size"] == 64
+    paths = [picture["path"] for picture in found["pictures"]]
+    assert paths == sorted(map(str, (small_folder / "val").glob("*/*.jpg")))
+    right = 0
+    for picture in found["pictures"]:
+        top = picture["top"]
+        assert {one["class"] for one in top} == {"bars", "checks", "cross"}
+        numbers = [one["probability"] for one in top]
+        assert numbers == sorted(numbers, reverse=True) and abs(sum(numbers) - 1) < 1e-5
+        right += picture["path"].split("/")[-2] == top[0]["class"]
+    (row,) = read_metrics(small_run[2])
+    assert 100 * right / len(paths) == pytest.approx(row["val_top1"])
+
+
+def test_the_screen_says_the_same(predicted):
+    done, out = predicted
+    lines = done["all"].stdout.splitlines()
+    expected = []
+    for picture in json_of(out / "all.json")["pictures"]:
+        rows = [f"{100 * one['probability']:7.2f} %  {one['class']}" for one in picture["top"]]
+        expected += [picture["path"], *rows]
+    assert lines == expected
+
+
+def test_the_batch_changes_nothing(predicted):
+    _, out = predicted
+    together, single = (json_of(out / name)["pictures"] for name in ("all.json", "single.json"))
+    for one, other in zip(together, single, strict=True):
+        assert one["path"] == other["path"]
+        for left, right in zip(one["top"], other["top"], strict=True):
+            assert left["probability"] == pytest.approx(right["probability"], abs=1e-5)
+
+
+def test_json_on_standard_output_is_alone(predicted):
+    done, _ = predicted
+    found = json.loads(done["pattern"].stdout)
+    names = [picture["path"][-11:] for picture in found["pictures"]]
+    assert [name.split("/")[-1] for name in names] == ["1.jpg", "2.jpg"] * 3
+
+
+def test_any_file_name_will_do(predicted):
+    done, out = predicted
+    assert done["odd names"].returncode == 0, done["odd names"].stderr
+    found = {picture["path"] for picture in json_of(out / "odd.json")["pictures"]}
+    raw = os.fsdecode(os.fsencode(out / "odd") + b"/no-utf8-\xff.jpg")
+    assert found == {str(out / "odd" / name) for name in ODD_NAMES} | {raw}
+    assert "new\\nline.jpg\n" in done["odd names"].stdout
+
+
+def test_the_plot_is_a_picture_with_the_photograph_in_it(predicted):
+    _, out = predicted
+    for name, pictures in (("all.png", 12), ("one.png", 1)):
+        with Image.open(out / name) as plot:
+            pixels = np.asarray(plot.convert("RGB"))
+        assert pixels.shape[0] > 100 * -(-pictures // 2)
+        assert (pixels == (0x1F, 0x6F, 0xB2)).all(axis=2).sum() > 400 * pictures  # the top bars
+
+
+def test_names_come_from_a_file_or_are_numbers(predicted):
+    done, _ = predicted
+    for name in "甲乙丙":
+        assert f" %  {name}\n" in done["named"].stdout
+    assert " %  bars\n" in done["alone"].stdout  # the checkpoint itself names them
+    assert_user_error(done["two names"], "tells 3 classes apart", "2 names", "--classes")
+
+
+def test_a_size_that_nothing_tells_is_said(predicted):
+    done, _ = predicted
+    assert done["alone, no size"].returncode == 0
+    assert "224 pixels are taken" in done["alone, no size"].stderr
+    assert "pixels are taken" not in done["alone"].stderr + done["all"].stderr
+
+
+def test_a_damaged_picture_is_named_and_nothing_is_written(predicted):
+    done, out = predicted
+    assert_user_error(done["damaged"], "damaged.jpg", "cannot be read as a picture")
+    assert done["damaged"].stdout == ""
+    assert not list(out.glob("*none*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("missing", ["nowhere.jpg", "no such file"]),
+        ("dash", ["-dash.jpg", "no such file"]),
+        ("empty pattern", ["*.webp", "nothing fits"]),
+        ("no folder", ["--json", "its folder is not there"]),
+        ("no png", ["--plot", ".png"]),
+        ("no weights", ["--weights", "no such file"]),
+    ],
+)
+def test_a_mistake_is_one_line(predicted, command, words):
+    assert_user_error(predicted[0][command], *words)
+
+
+def test_weights_without_names_give_numbers_in_both_trees(small_folder, tmp_path):
+    """One .safetensors, drawn here: six classes, five answers, the same in either framework."""
+    random = np.random.default_rng(5)
+    shapes = {
+        "features.0": (64, 3, 11, 11), "features.3": (192, 64, 5, 5),
+        "features.6": (384, 192, 3, 3), "features.8": (256, 384, 3, 3),
+        "features.10": (256, 256, 3, 3), "classifier.1": (32, 9216),
+        "classifier.4": (32, 32), "classifier.6": (6, 32),
+    }  # fmt: skip
+    weights = {}
+    for name, shape in shapes.items():
+        bound = 1.5 / np.sqrt(np.prod(shape[1:]))
+        weights[f"{name}.weight"] = random.normal(0, bound, shape).astype(np.float32)
+        weights[f"{name}.bias"] = random.normal(0, bound, shape[:1]).astype(np.float32)
+    save_file(weights, tmp_path / "six.safetensors")
+    weights["classifier.6.bias"][2] = np.nan
+    save_file(weights, tmp_path / "nan.safetensors")
+
+    words = [small_folder / "val", "--image-size", 64, "--weights"]
+    answers = {}
+    for framework in FRAMEWORKS:
+        tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
+        found = tmp_path / f"{framework}.json"
+        done, spoilt = run_mains(
+            tree,
+            tmp_path,
+            ("predict", [*words, tmp_path / "six.safetensors", "--json", found]),
+            ("predict", [*words, tmp_path / "nan.safetensors"]),
+        )
+        assert done.returncode == 0, done.stderr
+        assert_user_error(spoilt, "no numbers", "NaN")
+        answers[framework] = [picture["top"] for picture in json_of(found)["pictures"]]
+
+    for torch_top, paddle_top in zip(*answers.values(), strict=True):
+        assert len({one["index"] for one in torch_top}) == 5
+        assert [one["class"] for one in torch_top] == [f"class {o['index']}" for o in paddle_top]
+        np.testing.assert_allclose(
+            [one["probability"] for one in paddle_top],
+            [one["probability"] for one in torch_top],
+            rtol=1e-4,
+        )
+
+
+def test_pictures_are_found_once_and_in_order(tmp_path):
+    for name in ("b/2.jpg", "b/10.PNG", "a/1.jpg", "b/.hidden.jpg", "b/notes.txt", "*.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = input_paths.find([str(tmp_path / "b"), str(tmp_path), str(tmp_path / "?" / "2.jpg")])
+    names = [path.removeprefix(f"{tmp_path}/") for path in found]
+    assert names == ["b/10.PNG", "b/2.jpg", "*.jpg", "a/1.jpg"]
+    assert input_paths.find([str(tmp_path / "*.jpg")]) == [str(tmp_path / "*.jpg")]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="no pictures in this folder"):
+        input_paths.find([str(tmp_path / "none")])
+
+
+def test_what_an_export_says_of_itself_is_checked(tmp_path):
+    good = Facts(64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), ["一", "b"])
+    assert metadata.from_json(good.to_json(), tmp_path) == good
+    told = json.loads(good.to_json())
+    assert told["resize_size"] == 73
+    for change in ({"classes": 3}, {"classes": [1]}, {"image_size": "x"}, {"image_size": 5}):
+        with pytest.raises(UserError, match="damaged"):
+            metadata.from_json(json.dumps(told | change), tmp_path)
+    with pytest.raises(UserError, match="damaged"):
+        metadata.from_json("{", tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"a\n\nb\n", b"\xff\xfe"])
+def test_a_file_of_names_is_read_whole_or_refused(tmp_path, content):
+    path = tmp_path / "names.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="--classes"):
+        metadata.read_classes(path)
+    path.write_bytes(b"\xef\xbb\xbfa \r\nb\r\n\r\n")
+    assert metadata.read_classes(path) == ["a", "b"]
