@@ -106,8 +106,8 @@ def test_no_module_but_the_backends_imports_a_framework():
     assert done.stdout == "[]\n", done.stderr
 
 
-# Of the repository: what the files of a folder import of it beside their own folder. Below the rooms
-# of common lie `networks` and `paths`; of portproof, common and the trees need what any project could.
+# Of the repository: what the files of a folder import of it beside their own folder. Below the
+# rooms of common lie `networks` and `paths`; of portproof it needs what any project could use.
 LIBRARY = {f"portproof.{room}" for room in ("system", "files", "numeric", "report", "runs")}
 GROUND = {"common.networks", "common.paths"}
 FOLDERS = {
@@ -118,7 +118,9 @@ FOLDERS = {
     "AlexNet-paddle": {"common", *LIBRARY},
     "examples": {"common", *LIBRARY},
     "tools": {"common", "portproof", "experiments"},
-    **dict.fromkeys(("benchmarks", "experiments", "homework"), {"common", "portproof", "tools"}),
+    "benchmarks": {"common", "portproof", "tools"},
+    "experiments": {"common", "portproof", "tools"},
+    "homework": {"common", "portproof", "tools"},
     "course": {"common", "portproof", "tools", "tests"},  # exercises are the tests' planted faults
     "scripts": {"common", "portproof", "experiments"},
 }
