@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_export("paddle", FORMATS, argv)
     paddle.set_device("cpu")
     model, known = load_model(args.weights, args)
-    images = read_pictures(args, known)  # [N, 3, S, S]
+    images = read_images(args, known)  # [N, 3, S, S]
     try:
         with exports.whole_export(args.output) as partial:
             export(model, partial, args.format, known)
@@ -72,8 +72,8 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, Facts]:
     return model, known
 
 
-def read_pictures(args: argparse.Namespace, known: Facts) -> np.ndarray:
-    """Return some pictures of val, as many as the checks take: [N, 3, S, S], float32."""
+def read_images(args: argparse.Namespace, known: Facts) -> np.ndarray:
+    """Return some images of val, as many as the checks take: [N, 3, S, S], float32."""
     data_path = args.data_path or synthetic.ensure()
     _, val = folder.index_data(data_path, need_train=False)
     few = exports.spread(val, max(exports.BATCHES))
@@ -136,7 +136,7 @@ def write_native(model: nn.Layer, path: Path, known: Facts) -> None:
 
 
 def example(known: Facts) -> list[paddle.static.InputSpec]:
-    """Return what to trace the network with: pictures without a number, of any batch."""
+    """Return what to trace the network with: images without a number, of any batch."""
     shape = [None, 3, known.image_size, known.image_size]
     return [paddle.static.InputSpec(shape, "float32", onnx_models.INPUT)]
 

@@ -1,9 +1,9 @@
-"""Say what pictures show: the five likeliest classes of each.
+"""Say what images show: the five likeliest classes of each.
 
-    python AlexNet-paddle/predict.py PICTURE... --weights runs/NAME/best.pdparams
-    python AlexNet-paddle/predict.py PICTURE... --weights model.onnx      # see export.py
+    python AlexNet-paddle/predict.py IMAGE... --weights runs/NAME/best.pdparams
+    python AlexNet-paddle/predict.py IMAGE... --weights model.onnx      # see export.py
 
-PICTURE is a file, a folder or a pattern. All options: --help.
+IMAGE is a file, a folder or a pattern. All options: --help.
 """
 
 import argparse
@@ -34,7 +34,7 @@ Run = Callable[[paddle.Tensor], paddle.Tensor]  # images [N, 3, S, S] -> logits 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_predict("paddle", argv)
-    paths = input_paths.find(args.pictures)
+    paths = input_paths.find(args.images)
     run, known = open_model(args)
     settings = known.loader_settings(args.batch_size, args.workers)
     index = FolderIndex([], paths, [0] * len(paths))  # with no label that is looked at
@@ -58,9 +58,9 @@ def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
 
 @paddle.no_grad()
 def predict(run: Run, loader: DataLoader, known: Facts, args: argparse.Namespace) -> list[Answer]:
-    """Return the answer for each picture of the loader, in order.
+    """Return the answer for each image of the loader, in order.
 
-    Raises UserError at an unreadable picture, or where the weights give no numbers.
+    Raises UserError at an unreadable image, or where the weights give no numbers.
     """
     found = []
     bar = progress_bar(loader, "predicting")

@@ -1,4 +1,4 @@
-"""What a network says of several crops of each picture."""
+"""What a network says of several crops of each image."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def classify(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return logits [N, C] of pictures [N, 3, S, S], or of their crops together, [N, K, 3, S, S].
+    """Return logits [N, C] of images [N, 3, S, S], or of their crops together, [N, K, 3, S, S].
 
     The logits of K crops are the logarithms of the mean of their probabilities, as the paper
     averages (section 4.1): their softmax is that mean.

@@ -36,7 +36,7 @@ FORMATS = {"onnx": ".onnx", "pt2": ".pt2"}  # by name, with the ending of the ou
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse_export("torch", FORMATS, argv)
     model, known = load_model(args.weights, args)
-    images = read_pictures(args, known)  # [N, 3, S, S]
+    images = read_images(args, known)  # [N, 3, S, S]
     try:
         with exports.whole_export(args.output) as partial:
             export(model, partial, args.format, known)
@@ -67,8 +67,8 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, Facts]:
     return model, known
 
 
-def read_pictures(args: argparse.Namespace, known: Facts) -> np.ndarray:
-    """Return some pictures of val, as many as the checks take: [N, 3, S, S], float32."""
+def read_images(args: argparse.Namespace, known: Facts) -> np.ndarray:
+    """Return some images of val, as many as the checks take: [N, 3, S, S], float32."""
     data_path = args.data_path or synthetic.ensure()
     _, val = folder.index_data(data_path, need_train=False)
     few = exports.spread(val, max(exports.BATCHES))
@@ -127,7 +127,7 @@ def write_native(model: nn.Module, path: Path, known: Facts) -> None:
 
 
 def example(known: Facts) -> torch.Tensor:
-    """Return pictures to trace the network with: two, as a batch of one is taken for fixed."""
+    """Return images to trace the network with: two, as a batch of one is taken for fixed."""
     return torch.zeros(2, 3, known.image_size, known.image_size)
 
 

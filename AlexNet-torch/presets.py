@@ -1,4 +1,4 @@
-"""From a decoded picture to the network's input, with this framework's own transform functions.
+"""From a decoded image to the network's input, with this framework's own transform functions.
 
 Nothing is drawn here: the crop and the flip are given, so that both trees make the same pixels.
 Parameters and order are those of torchvision's references/classification/presets.py.
@@ -18,52 +18,52 @@ STD = (0.229, 0.224, 0.225)
 TINY = 1e-9  # changes no variance of bytes, 3,000; torch before 2.12 refuses a batch norm with 0
 
 
-def train_preset(picture: Image, crop: Crop, flip: bool, image_size: int) -> torch.Tensor:
+def train_preset(image: Image, crop: Crop, flip: bool, image_size: int) -> torch.Tensor:
     """Cut out `crop`, resize it, mirror it or not, normalize it.
 
     Returns [3, image_size, image_size], float32.
     """
-    picture = F.crop(picture, crop.top, crop.left, crop.height, crop.width)
-    picture = F.resize(picture, (image_size, image_size))
+    image = F.crop(image, crop.top, crop.left, crop.height, crop.width)
+    image = F.resize(image, (image_size, image_size))
     if flip:
-        picture = F.hflip(picture)
-    return normalize(picture)
+        image = F.hflip(image)
+    return normalize(image)
 
 
-def eval_preset(picture: Image, resize_size: int, image_size: int) -> torch.Tensor:
+def eval_preset(image: Image, resize_size: int, image_size: int) -> torch.Tensor:
     """Resize the shorter side to `resize_size`, cut out the centre, normalize it.
 
     Returns [3, image_size, image_size], float32.
     """
-    picture = F.resize(picture, resize_size)
-    picture = F.center_crop(picture, image_size)
-    return normalize(picture)
+    image = F.resize(image, resize_size)
+    image = F.center_crop(image, image_size)
+    return normalize(image)
 
 
-def ten_crop_preset(picture: Image, resize_size: int, image_size: int) -> torch.Tensor:
+def ten_crop_preset(image: Image, resize_size: int, image_size: int) -> torch.Tensor:
     """Cut the corners and the centre out of evaluation's square, and out of its mirror image.
 
     Section 4.1 of the paper. Returns [10, 3, image_size, image_size], float32, each normalized.
     """
-    picture = F.resize(picture, resize_size)
-    picture = F.center_crop(picture, resize_size)
+    image = F.resize(image, resize_size)
+    image = F.center_crop(image, resize_size)
     edges = (0, resize_size - image_size)
     crops = []
-    for side in (picture, F.hflip(picture)):
+    for side in (image, F.hflip(image)):
         for top, left in itertools.product(edges, edges):
             crops.append(F.crop(side, top, left, image_size, image_size))
         crops.append(F.center_crop(side, image_size))
     return torch.stack([normalize(crop) for crop in crops])
 
 
-def normalize(picture: Image) -> torch.Tensor:
+def normalize(image: Image) -> torch.Tensor:
     """Turn bytes [H, W, 3] into numbers [3, H, W], of mean 0 and deviation 1 on ImageNet."""
-    image = F.to_tensor(picture)  # [3, H, W], 0 to 1
+    image = F.to_tensor(image)  # [3, H, W], 0 to 1
     return F.normalize(image, MEAN, STD)
 
 
 def add_colour(image: torch.Tensor, shift: np.ndarray) -> torch.Tensor:
-    """Add `shift` [3], of R, G, B on a scale of 0 to 1, to a normalized picture [3, S, S]."""
+    """Add `shift` [3], of R, G, B on a scale of 0 to 1, to a normalized image [3, S, S]."""
     return image + torch.from_numpy(shift / np.float32(STD))[:, None, None]
 
 

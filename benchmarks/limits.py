@@ -20,7 +20,7 @@ HIDDEN = 4096
 
 
 class Layer(NamedTuple):
-    """A layer with weights. `macs` multiply-adds of its forward pass; all but weights a picture."""
+    """A layer with weights. `macs` multiply-adds of its forward pass; all but weights an image."""
 
     name: str
     shape: tuple[int, ...]  # of the weights, as torch has them
@@ -67,16 +67,16 @@ def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
 
 
 def products(layers: list[Layer]) -> int:
-    """Return the multiply-adds of a training step for one picture.
+    """Return the multiply-adds of a training step for one image.
 
     Each layer has three products of the same size: forward, gradient of the weights, gradient of
-    its input; the first layer needs no gradient of the picture.
+    its input; the first layer needs no gradient of the image.
     """
     return sum(3 * layer.macs for layer in layers) - layers[0].macs
 
 
 def flops(layers: list[Layer]) -> int:
-    """Return the floating-point operations of a training step for one picture, two a product.
+    """Return the floating-point operations of a training step for one image, two a product.
 
     What is not a matrix product (pooling, ReLU, dropout, biases) is less than 1 % and not counted.
     """
@@ -86,7 +86,7 @@ def flops(layers: list[Layer]) -> int:
 def step_seconds(
     layers: list[Layer], batch: int, flops_per_s: float, bytes_per_s: float, itemsize: int
 ) -> float:
-    """Return the least seconds of a training step of momentum SGD on `batch` pictures.
+    """Return the least seconds of a training step of momentum SGD on `batch` images.
 
     Each product takes as long as its operations or its bytes, whichever is longer: both operands
     and the result once, in numbers of `itemsize` bytes. The update of the float32 weights comes

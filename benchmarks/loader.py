@@ -1,10 +1,10 @@
-"""Reading pictures: the trees' loaders against torchvision's reference, from the same files.
+"""Reading images: the trees' loaders against torchvision's reference, from the same files.
 
     python -m benchmarks.loader
 
-Each reads batches of augmented pictures of 224 pixels in one thread and trains nothing.
-`images_per_core_s` is pictures over processor seconds, which other work on the machine disturbs
-less than `images_per_s`, pictures over seconds. The peer decodes with Pillow and has the
+Each reads batches of augmented images of 224 pixels in one thread and trains nothing.
+`images_per_core_s` is images over processor seconds, which other work on the machine disturbs
+less than `images_per_s`, images over seconds. The peer decodes with Pillow and has the
 transforms of torchvision's reference training; both trees are held to it.
 """
 
@@ -28,13 +28,13 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     warm, steps, batch = (1, 3, 4) if args.quick else (WARM_STEPS, STEPS, BATCH)
-    folder = variants.pictures(args.data_path, batch * (warm + steps + READ_AHEAD))
+    folder = variants.images(args.data_path, batch * (warm + steps + READ_AHEAD))
     window = ["--read-only", "--warm-steps", warm, "--steps", steps]
     common = ["--batch-size", batch, "--workers", args.workers]
     contenders = make(args.framework, args.variants, common, window, folder)
     rounds = measure.interleave(contenders, args.repeats)
     lines = measure.summarize(rounds, FIGURES, variants.PEERS["torch"][0])
-    measure.write(args.output_dir, "loader", "Reading pictures, one thread", lines)
+    measure.write(args.output_dir, "loader", "Reading images, one thread", lines)
 
 
 def make(
@@ -64,7 +64,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     frameworks = list(variants.PEERS)
     parser.add_argument("--framework", nargs="+", choices=frameworks, default=frameworks)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the trees (all)")
-    parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (made-up ones)")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
     parser.add_argument("--workers", type=whole(0), default=0, help="loader processes (0)")
     return measure.parse(parser, argv)
 

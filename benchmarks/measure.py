@@ -137,13 +137,13 @@ def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
     print(show(lines))
     print(f"machine: {told}; load {os.getloadavg()[0]:.1f}")
     folder.mkdir(parents=True, exist_ok=True)
-    table, picture = folder / f"{name}.csv", folder / f"{name}.png"
+    table, image = folder / f"{name}.csv", folder / f"{name}.png"
     with replace_whole(table) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*Line._fields, "machine"])
         writer.writerows([*map(_shorten, line), told] for line in lines)
-    _plot(picture, title, lines)
-    print(f"look at: {table} and {picture}")
+    _plot(image, title, lines)
+    print(f"look at: {table} and {image}")
 
 
 def _shorten(value: object) -> object:

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from portproof.report import markdown
 from portproof.system.command_line import Parser
 
-PICTURE_BYTES = 110_000  # of an average ImageNet picture
+IMAGE_BYTES = 110_000  # of an average ImageNet image
 GPUS = (1, 8, 64)
 FEATURES = 4096  # inputs of the last layer
 
 
 class Job(NamedTuple):
     name: str
-    pictures: int
+    images: int
     classes: int
     epochs: int
 
@@ -30,10 +30,10 @@ JOBS = (Job("ImageNet-1k", 1_281_167, 1_000, 90), Job("ImageNet-21k", 14_197_122
 
 
 class Rates(NamedTuple):
-    """What one part of the machinery does; bytes and pictures are a second."""
+    """What one part of the machinery does; bytes and images are a second."""
 
-    gpu: float  # pictures that one GPU trains on, at 1,000 classes
-    decode: float  # pictures that one core decodes and augments
+    gpu: float  # images that one GPU trains on, at 1,000 classes
+    decode: float  # images that one core decodes and augments
     cores: int = 12  # for each GPU
     storage: float = 5e9  # bytes that one machine reads
     link: float = 100e9  # bytes from one GPU to the next in the same machine
@@ -57,7 +57,7 @@ def parameters(classes: int) -> int:
 
 
 def multiplications(classes: int) -> int:
-    """Return how many multiplications one picture of 224 pixels takes, forward."""
+    """Return how many multiplications one image of 224 pixels takes, forward."""
     return 714_188_480 + FEATURES * (classes - 1_000)
 
 
@@ -67,14 +67,14 @@ def gradient_bytes(job: Job, gpus: int) -> float:
 
 
 def limits(job: Job, gpus: int, rates: Rates) -> dict[str, float]:
-    """Return how many pictures a second each part could do if it were alone."""
+    """Return how many images a second each part could do if it were alone."""
     machines = math.ceil(gpus / rates.machine_gpus)
     way = rates.link if machines == 1 else min(rates.link, rates.network)
     seconds = gradient_bytes(job, gpus) / way
     return {
         "computing": gpus * rates.gpu * multiplications(1_000) / multiplications(job.classes),
         "decoding": gpus * rates.cores * rates.decode,
-        "reading": machines * rates.storage / PICTURE_BYTES,
+        "reading": machines * rates.storage / IMAGE_BYTES,
         "gradients": gpus * rates.batch / seconds if seconds else math.inf,
     }
 
@@ -86,8 +86,8 @@ def estimate(job: Job, gpus: int, rates: Rates) -> Estimate:
     speed = found[bottleneck]
     return Estimate(
         images_per_s=speed,
-        hours=job.pictures * job.epochs / speed / 3600,
-        bytes_per_s=speed * PICTURE_BYTES,
+        hours=job.images * job.epochs / speed / 3600,
+        bytes_per_s=speed * IMAGE_BYTES,
         cores=found["computing"] / rates.decode,
         gradient_bytes=gradient_bytes(job, gpus),
         bottleneck=bottleneck,
@@ -122,13 +122,13 @@ def table(rates: Rates) -> str:
 
 
 OPTIONS = {  # by the name of a rate
-    "gpu": ("--gpu-rate", "pictures a second that one GPU trains on (1,000 classes, 224 pixels)"),
-    "decode": ("--decode-rate", "pictures a second that one core decodes and augments"),
+    "gpu": ("--gpu-rate", "images a second that one GPU trains on (1,000 classes, 224 pixels)"),
+    "decode": ("--decode-rate", "images a second that one core decodes and augments"),
     "cores": ("--cores", "cores for each GPU"),
     "storage": ("--storage-rate", "bytes a second that one machine reads"),
     "link": ("--link-rate", "bytes a second from a GPU to the next in its machine"),
     "network": ("--network-rate", "bytes a second from a machine to the next"),
-    "batch": ("--batch", "pictures of a step on each GPU"),
+    "batch": ("--batch", "images of a step on each GPU"),
     "machine_gpus": ("--machine-gpus", "GPUs in one machine"),
 }
 

@@ -4,7 +4,7 @@
 
 Writes DIR/train/<class>/*.jpg and a tenth as many to DIR/val: 488 x 394 pixels and about 100 kB on
 average, as ImageNet's are. Smooth drawings decode faster than photographs and would flatter a
-loader. So each picture is cut out of a scene with the statistics of a photograph: things of all
+loader. So each image is cut out of a scene with the statistics of a photograph: things of all
 sizes that hide one another (the "dead leaves" of Lee, Mumford and Huang, 2001), each with a texture
 of spectrum 1/f, in colours that mostly differ in brightness. There are a few scenes and many
 different cuts. The same seed gives the same files (with the same NumPy and Pillow).
@@ -23,25 +23,25 @@ from portproof.system.command_line import Parser, whole
 from portproof.system.processor import available_cores
 
 LONG, SHORT = 505, 377  # pixels; with some that stand upright, 488 x 394 on average
-PORTRAITS = 0.13  # share of pictures that stand upright
+PORTRAITS = 0.13  # share of images that stand upright
 SPREAD = 0.15  # of the sizes, either way
 JPEG_QUALITY = 92
 SCENES = 16
 SCENE = 1024  # pixels, width and height
 LEAVES = 2500  # things in a scene
 GRAIN = np.float32(3)  # deviation, of 255 levels
-CONTRAST = (0.55, 1.6)  # of a picture, from dull to sharp: what its bytes depend on
+CONTRAST = (0.55, 1.6)  # of an image, from dull to sharp: what its bytes depend on
 VERSION = 1  # of the drawing; a new one is drawn anew in place of the old
 
 
 def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
-    """Make `folder` with `count` pictures to train on; nothing is done where it stands whole.
+    """Make `folder` with `count` images to train on; nothing is done where it stands whole.
 
     Returns the folder. Raises UserError where it holds something else, or where there are too few
-    pictures for the classes.
+    images for the classes.
     """
     if count < classes:
-        raise errors.UserError(f"{count} pictures are too few for {classes} classes")
+        raise errors.UserError(f"{count} images are too few for {classes} classes")
     description = {"version": VERSION, "count": count, "classes": classes, "seed": seed}
 
     def fill(partial: Path) -> None:
@@ -57,7 +57,7 @@ def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
 
 
 def list_paths(folder: Path, count: int, classes: int) -> list[Path]:
-    """Return where the pictures go: `count` of train, then a tenth, or one a class, of val."""
+    """Return where the images go: `count` of train, then a tenth, or one a class, of val."""
     counts = {"train": count, "val": max(count // 10, classes)}
     return [
         folder / split / f"class-{number % classes:04d}" / f"{number // classes:06d}.jpg"
@@ -67,7 +67,7 @@ def list_paths(folder: Path, count: int, classes: int) -> list[Path]:
 
 
 def _write_scene(scene: int, paths: list[Path], seed: int) -> None:
-    """Draw one scene and write every picture that is cut out of it."""
+    """Draw one scene and write every image that is cut out of it."""
     drawn = draw_scene(seed, scene)
     for number in range(scene, len(paths), SCENES):
         paths[number].write_bytes(encode(cut_out(drawn, seed, number)))
@@ -119,7 +119,7 @@ def _draw_texture(generator: np.random.Generator) -> np.ndarray:
 
 
 def cut_out(scene: np.ndarray, seed: int, number: int) -> np.ndarray:
-    """Cut picture `number` out of a scene: [H, W, 3], uint8; place, size and light are its own."""
+    """Cut image `number` out of a scene: [H, W, 3], uint8; place, size and light are its own."""
     generator = np.random.default_rng([seed, 2, number])
     scale = generator.uniform(1 - SPREAD, 1 + SPREAD, 2)
     width, height = round(LONG * scale[0]), round(SHORT * scale[1])
@@ -136,10 +136,10 @@ def cut_out(scene: np.ndarray, seed: int, number: int) -> np.ndarray:
     return np.clip(lit, 0, 255).astype(np.uint8)
 
 
-def encode(picture: np.ndarray) -> bytes:
-    """Return a picture [H, W, 3], uint8, as JPEG."""
+def encode(image: np.ndarray) -> bytes:
+    """Return an image [H, W, 3], uint8, as JPEG."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY)
+    Image.fromarray(image).save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
 
 
@@ -169,11 +169,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")
     parser.add_argument("--count", type=whole(1), default=2560, help="of train (2560)")
     parser.add_argument("--classes", type=whole(1), default=100, help="folders (100)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="other pictures (0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="other images (0)")
     args = parser.parse_args(argv)
     write(args.folder, args.count, args.classes, args.seed)
     sizes = [path.stat().st_size for path in args.folder.glob("*/*/*.jpg")]
-    print(f"{len(sizes)} pictures of {np.mean(sizes) / 1e3:.0f} kB on average in {args.folder}")
+    print(f"{len(sizes)} images of {np.mean(sizes) / 1e3:.0f} kB on average in {args.folder}")
 
 
 if __name__ == "__main__":

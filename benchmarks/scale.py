@@ -1,16 +1,16 @@
-"""How the cost grows with the work: pictures, classes, batch, processes, picture size.
+"""How the cost grows with the work: images, classes, batch, processes, image size.
 
     python -m benchmarks.scale [--quick] [--only AXIS...] [--output DIR]
 
 Everything is measured in a process of its own. A step is the tree's own train_step on one batch
 that is given again and again, so that no reading is in it; it computes in one thread, and its time
 is that of the processor, so that other work on the machine hardly shows (of the axis "processes"
-it is that of the clock). The pictures are made up and small (hard links to one file a class), and
+it is that of the clock). The images are made up and small (hard links to one file a class), and
 in the system's cache. Writes scale.csv and scale.png:
 
     index_seconds, index_mb       index_split of `train` (common/data/folder.py), and its memory
     step_seconds, images_per_s    of training; of "reading", of one thread that decodes and augments
-                                  pictures as large as ImageNet's
+                                  images as large as ImageNet's
     peak_mb                       most memory that the processes of a run had, together
     start_seconds                 from the process's first moment to the end of its first step, all
                                   of train.py in between, on all cores: the least of three
@@ -44,7 +44,7 @@ AXES = {
     "processes": (1, 2),
     "size": (64, 128, 224, 448),
     "reading": (224,),
-    "start": (100_000,),  # pictures
+    "start": (100_000,),  # images
 }
 QUICK = {
     "pictures": (320, 1_000),
@@ -99,21 +99,21 @@ def measure(axis: str, at: int) -> list[dict]:
             make_photographs(data, BATCH * (WARM + READ_STEPS))
             return [{"framework": name} | read(name, data) for name in LAUNCH]
         if axis in ("pictures", "start"):
-            make_pictures(data, min(1_000, at // 10), at)
+            make_images(data, min(1_000, at // 10), at)
         if axis == "pictures":
             return [{"framework": "both"} | index_once(data)]
         if axis == "start":
             return [{"framework": name} | start(name, data) for name in LAUNCH]
         settings = USUAL | ({axis: at} if axis in USUAL else {})
-        pictures = settings["batch"] * settings["processes"]  # one whole batch
-        make_pictures(data, at if axis == "classes" else 10, pictures)
+        images = settings["batch"] * settings["processes"]  # one whole batch
+        make_images(data, at if axis == "classes" else 10, images)
         index = index_once(data) if axis == "classes" else {}
         rate = "images_per_s" if axis == "processes" else "images_per_core_s"
         rows = []
         for name in LAUNCH:
             figures = train(name, data, settings, (WARM, STEPS), OMP_NUM_THREADS="1")
             found = {
-                "step_seconds": pictures / figures[rate],
+                "step_seconds": images / figures[rate],
                 "images_per_s": figures[rate],
                 "peak_mb": figures["resident_mb"] * 1e6 / 2**20,
             }
@@ -122,7 +122,7 @@ def measure(axis: str, at: int) -> list[dict]:
 
 
 def index_once(data: Path) -> Figures:
-    """Return the seconds and the memory of indexing the train pictures."""
+    """Return the seconds and the memory of indexing the train images."""
     return run_json([sys.executable, "-c", INDEX, data])
 
 
@@ -136,27 +136,27 @@ def start(framework: str, data: Path) -> Figures:
     return {"start_seconds": min(seconds)}
 
 
-def make_pictures(folder: Path, classes: int, pictures: int) -> None:
-    """Make an image folder of so many train pictures in all, and of one val picture a class."""
-    picture = Image.fromarray(synthetic.draw_picture(0, "train", "disc", 0)).resize((64, 64))
-    for split, count in (("train", -(-pictures // classes)), ("val", 1)):
+def make_images(folder: Path, classes: int, images: int) -> None:
+    """Make an image folder of so many train images in all, and of one val image a class."""
+    image = Image.fromarray(synthetic.draw_image(0, "train", "disc", 0)).resize((64, 64))
+    for split, count in (("train", -(-images // classes)), ("val", 1)):
         for label in range(classes):
             place = folder / split / f"n{label:08d}"
             place.mkdir(parents=True)
             first = place / f"n{label:08d}_0.JPEG"
-            picture.save(first)
+            image.save(first)
             for number in range(1, count):
                 os.link(first, place / f"n{label:08d}_{number}.JPEG")
 
 
 def make_photographs(folder: Path, count: int) -> None:
-    """Make an image folder of so many train pictures, in bytes and pixels like ImageNet's."""
+    """Make an image folder of so many train images, in bytes and pixels like ImageNet's."""
     for split, number_of in (("train", count), ("val", 1)):
         place = folder / split / "disc"
         place.mkdir(parents=True)
         for number in range(number_of):
-            picture = Image.fromarray(synthetic.draw_picture(0, split, "disc", number))
-            picture.resize((500, 375)).save(place / f"{number}.jpg", quality=98)  # 110 kB
+            image = Image.fromarray(synthetic.draw_image(0, split, "disc", number))
+            image.resize((500, 375)).save(place / f"{number}.jpg", quality=98)  # 110 kB
 
 
 def train(
@@ -174,7 +174,7 @@ def train(
 
 
 def read(framework: str, data: Path) -> Figures:
-    """Return how many pictures a second one core reads, as a worker process of the loader does."""
+    """Return how many images a second one core reads, as a worker process of the loader does."""
     window = ["--read-only", "--warm-steps", WARM, "--steps", READ_STEPS]
     options = ["--data-path", data, "--batch-size", BATCH, "--workers", 0]
     figures = run_tree(framework, window, options, 1, OMP_NUM_THREADS="1")
@@ -211,15 +211,15 @@ MEMORY = ("peak_mb", "memory of a run (GB)")
 # For each axis: title, what is below the panels, and (column, label) of the upper and the lower.
 PANELS = {
     "pictures": (
-        "more pictures: index of the folder",
-        "pictures in train",
+        "more images: index of the folder",
+        "images in train",
         ("index_seconds", "seconds"),
         ("index_mb", "memory of the index (MB)"),
     ),
     "classes": ("more classes: one step", "classes", ("step_seconds", "seconds"), MEMORY),
     "batch": (
         "larger batch: training",
-        "pictures in a batch",
+        "images in a batch",
         ("images_per_s", "images/s"),
         MEMORY,
     ),
@@ -229,7 +229,7 @@ PANELS = {
         ("images_per_s", "images/s of all"),
         ("peak_mb", "memory of all (GB)"),
     ),
-    "size": ("larger pictures: training", "pixels a side", ("images_per_s", "images/s"), MEMORY),
+    "size": ("larger images: training", "pixels a side", ("images_per_s", "images/s"), MEMORY),
 }
 
 

@@ -2,14 +2,14 @@
 
     python -m benchmarks.step                       # torch in float32 and bfloat16, Paddle
 
-The limit: operations for each picture, counted from the layers' shapes, over the best rate of
+The limit: operations for each image, counted from the layers' shapes, over the best rate of
 matrix products of the same dtype, and bytes over the bandwidth of memory (benchmarks/limits.py).
 Both rates are measured in the training's own process, between its steps: step, rates, step, rates.
 Of the steps all count, of the rates the best that any contender of the dtype reached: a
 framework's products may lack the kernels that its convolutions have.
 The step is that of train.py itself, 224 pixels and 1,000 classes.
 
-    images_per_s        pictures a second of the step alone
+    images_per_s        images a second of the step alone
     limit_images_per_s  of the limit
     limit_share         share of the limit that the steps reached, per cent
     product_gflops      best rate of the contender's matrix products, 10^9 operations a second
@@ -93,13 +93,13 @@ def hold_to_best(
 
 
 def describe_layers() -> str:
-    """Return what each layer takes for a picture, as a table."""
+    """Return what each layer takes for an image, as a table."""
     layers = limits.alexnet(IMAGE_SIZE, CLASSES)
     lines = [f"{'layer':14}{'weights':>12}{'forward, 10^6 multiply-adds':>30}"]
     lines += [f"{one.name:14}{one.weights:12,}{one.macs / 1e6:30.1f}" for one in layers]
     total = sum(one.macs for one in layers)
     lines.append(f"{'all':14}{sum(one.weights for one in layers):12,}{total / 1e6:30.1f}")
-    lines.append(f"a training step: {limits.flops(layers) / 1e9:.3f} GFLOP a picture")
+    lines.append(f"a training step: {limits.flops(layers) / 1e9:.3f} GFLOP an image")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@
 
     transfer_weights  a whole command, .pth to .pdparams, AlexNet's 61,100,840 parameters
     start             from the command to the first batch of a training: imports, the index of
-                      100,000 files, the model, the first pictures; the files' names are in the
+                      100,000 files, the model, the first images; the files' names are in the
                       system's cache, after a round to warm up
     align             align.py as it runs without options; once, since it takes a minute or more
 

@@ -7,7 +7,7 @@ Project and peer take turns on the same files with the same batch and the same n
 processes. Each trains a few steps to warm up, then the window that is timed; start-up is left out
 (benchmarks.tools measures it). The peer of the torch tree is torchvision's reference training, that
 of the Paddle tree is Paddle as installed (benchmarks/peers). `wait_share` is the share of the
-window in which the training waited for pictures, `resident_mb` the memory of the training process.
+window in which the training waited for images, `resident_mb` the memory of the training process.
 Without --data-path, photographs are made up once (benchmarks.photos).
 
 A step of the window may use batches that were read before it, and read ones that are used after it:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for framework in args.framework:
         batch = args.batch_size or (8 if args.quick else BATCH[framework])
         warm, steps = (1, 2) if args.quick else (WARM_STEPS, args.steps)
-        folder = variants.pictures(args.data_path, batch * (warm + steps + READ_AHEAD))
+        folder = variants.images(args.data_path, batch * (warm + steps + READ_AHEAD))
         common = ["--batch-size", batch, "--workers", args.workers]
         window = ["--warm-steps", warm, "--steps", steps]
         peer = variants.PEERS[framework][0]
@@ -61,7 +61,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--framework", nargs="+", choices=list(variants.PEERS), default=list(variants.PEERS)
     )
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the project (all)")
-    parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (made-up ones)")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help=help_batch)
     parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
     parser.add_argument("--workers", type=whole(0), default=2, help="loader processes (2)")

@@ -116,8 +116,8 @@ def peer(framework: str, options: list[object], keep: Iterable[str], **settings:
     return run
 
 
-def pictures(given: Path | None, count: int, classes: int = CLASSES) -> Path:
-    """Return the folder of pictures: the one given, or one with `count` made-up photographs."""
+def images(given: Path | None, count: int, classes: int = CLASSES) -> Path:
+    """Return the folder of images: the one given, or one with `count` made-up photographs."""
     if given:
         return given
     folder = DATA_DIR / f"photos-{count}"

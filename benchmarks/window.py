@@ -4,9 +4,9 @@ Trees (benchmarks.run_tree) and peers (benchmarks.peers) are timed by this same 
 between their loop and what hands it its batches. Start-up and the first steps are left out. What it
 gives:
 
-    images_per_s       pictures over the seconds of the window
-    images_per_core_s  pictures over the processor seconds of this process and its children
-    wait_share         share of the window in which the loop waited for pictures, per cent
+    images_per_s       images over the seconds of the window
+    images_per_core_s  images over the processor seconds of this process and its children
+    wait_share         share of the window in which the loop waited for images, per cent
     step_seconds       the median of a step, the waiting left out
     resident_mb        the most memory that this process had (not its loader processes), megabytes
     ready_at           when the first batch was there, seconds since 1970
@@ -42,7 +42,7 @@ class Window:
         self.images = 0
         self.processor_seconds = 0.0
         self.ready_at = 0.0
-        self.loaders: list[int] = []  # processes that read the pictures
+        self.loaders: list[int] = []  # processes that read the images
 
     def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass on as many batches (images, labels) as the window has. Raises UserError if fewer."""
@@ -53,7 +53,7 @@ class Window:
                 batch = next(source)
             except StopIteration:
                 raise errors.UserError(
-                    f"the pictures are used up after {number} batches; name more pictures, "
+                    f"the images are used up after {number} batches; name more images, "
                     "fewer steps or a smaller batch"
                 ) from None
             got = time.perf_counter()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 # The networks of experiments/claims.py: each differs from another in one thing.
 SMALL = dict.fromkeys(["small", "small-no-norm", "small-plain-pooling", "small-half-width"], 27)
 SMALL |= dict.fromkeys(["four-layers", "four-layers-tanh"], 15)
-# Pixels of the smallest picture; below it the last pooling has nothing left to pool.
+# Pixels of the smallest image; below it the last pooling has nothing left to pool.
 SMALLEST = {"alexnet": 63, "alexnet-paper": 67, **SMALL}
 USUAL = {"alexnet": 224, "alexnet-paper": 227, **dict.fromkeys(SMALL, 28)}  # pixels, in training
 ABOUT = {

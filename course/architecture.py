@@ -1,7 +1,7 @@
 """AlexNet layer by layer: shapes, parameters, operations, counted and drawn. No framework needed.
 
     python -m course.architecture                          # print the tables as Markdown
-    python -m course.architecture --draw docs/images       # and write the pictures there
+    python -m course.architecture --draw docs/images       # and write the figures there
 
 Two networks: that of the paper (2012), whose layers 2, 4 and 5 are halved over two GPUs, and the
 one that both trees train ("One weird trick", 2014). tests/course/test_course.py holds the second
@@ -37,7 +37,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Counted:
-    """What a layer makes of one picture. `operations` are multiplications with an addition each."""
+    """What a layer makes of one image. `operations` are multiplications with an addition each."""
 
     layer: Layer
     shape: tuple[int, ...]  # of the output, without the batch: channels, height, width
@@ -50,7 +50,7 @@ class Counted:
         return 0 if self.layer.kind == "pool" else math.prod(self.shape)
 
 
-PAPER = (  # section 3.5; its sizes need pictures of 227 pixels
+PAPER = (  # section 3.5; its sizes need images of 227 pixels
     Layer("conv1", "conv", 96, 11, 4),
     Layer("pool1", "pool", 0, 3, 2),
     Layer("conv2", "conv", 256, 5, 1, 2, groups=2),
@@ -84,9 +84,9 @@ COLORS = {"input": "#8d99ae", "conv": "#2a9d8f", "pool": "#e9c46a", "linear": "#
 
 
 def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
-    """Follow a picture of [3, pixels, pixels] through the layers.
+    """Follow an image of [3, pixels, pixels] through the layers.
 
-    Raises UserError where a picture is too small for a layer.
+    Raises UserError where an image is too small for a layer.
     """
     shape: tuple[int, ...] = (3, pixels, pixels)
     found = []

@@ -3,7 +3,7 @@
 `torchrun --nproc-per-node 2 SCRIPT` starts two processes. In either, SCRIPT (there is one in
 tests/trees/ has one, with AlexNet-torch on its path) calls start() of distributed.py, which
 joins them and gives each a device of its own, and makes this network; both are given the same
-pictures. The two devices speak to each other where the paper has it (figure 2): before convolution
+images. The two devices speak to each other where the paper has it (figure 2): before convolution
 3 and in the fully connected layers. Together they are the grouped network of alexnet_paper.py: its
 weights, by `half_of`, give its logits and its gradients.
 """
@@ -18,7 +18,7 @@ from models.alexnet_paper import POSITIVE, RAW, ResponseNorm, init_weights
 class AlexNetTwoDevices(nn.Module):
     """What one of the two devices holds. The keys are those of the grouped network.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes], on both devices the same. Raises
+    Images [N, 3, H, W] -> logits [N, num_classes], on both devices the same. Raises
     ValueError where `num_classes` is odd. To train it, seed dropout otherwise on each device, for
     else both drop the same units.
     """

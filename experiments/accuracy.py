@@ -9,11 +9,11 @@
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
 is. A training whose row is in the table is not run again, and one that was stopped goes on from its
 checkpoint: the same command goes on with the rest. Calls with other seeds, frameworks or options
-may share a table, where the pictures are the same. Writes TABLE, a row a training, and beside it
+may share a table, where the images are the same. Writes TABLE, a row a training, and beside it
 every epoch (TABLE's name with -epochs) and a page in English (.md) and in Chinese (.zh-CN.md) with
 mean and spread of each set of trainings and what the frameworks differ by.
 
-The last command goes on with the project's own table; it has the pictures that docs/en/accuracy.md
+The last command goes on with the project's own table; it has the images that docs/en/accuracy.md
 names.
 """
 
@@ -31,7 +31,7 @@ from common.paths import ROOT, RUNS_DIR
 from common.training.recipes import RECIPES
 from experiments import accuracy_page
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run, write_csv
-from experiments.pictures import fingerprint
+from experiments.images import fingerprint
 from portproof.system import errors
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
 from portproof.system.errors import RunError, UserError
@@ -49,13 +49,13 @@ Row = dict[str, Any]  # of one training, by the names in STORED; read from a fil
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     rows = read_table(args.table)
-    own_pictures = fingerprint(public_data.locate(args))
+    own_images = fingerprint(public_data.locate(args))
     for seed in args.seeds:
         for framework in args.frameworks:
             key = (args.recipe, args.options, framework, str(seed))
             told = " ".join(["train.sh", *names(framework, seed, args)])
             if key in rows:
-                check_pictures(rows[key], own_pictures, args.table)
+                check_images(rows[key], own_images, args.table)
                 print(f"{told}: is in {args.table.name}", flush=True)
                 continue
             print(told, flush=True)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise RunError(f"{told}: exit status {status} (reason above)")
             with locked(args.table):
                 rows = read_table(args.table)  # another call may have added to it meanwhile
-                rows[key] = row(key, folder, args) | {"pictures": own_pictures}
+                rows[key] = row(key, folder, args) | {"pictures": own_images}
                 write_csv(args.table, STORED, [rows[one] for one in sorted(rows)])
                 write_epochs(args.table, key, folder)
     pages = accuracy_page.write(args.table, list(rows.values()))
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.accuracy", description=__doc__)
     data = parser.add_mutually_exclusive_group()
-    data.add_argument("--data-path", type=Path, metavar="DIR", help="pictures, as train.sh has it")
+    data.add_argument("--data-path", type=Path, metavar="DIR", help="images, as train.sh has it")
     data.add_argument(
         "--dataset", choices=sorted(public_data.SIZES), help="a public data set (the sample)"
     )
@@ -141,8 +141,8 @@ def folder_name(framework: str, seed: int, args: argparse.Namespace) -> str:
     return "-".join(filter(None, [framework, args.recipe, words.strip("-"), str(seed)]))
 
 
-def pictures(args: argparse.Namespace) -> list[str]:
-    """Return the options of train.sh that name the pictures."""
+def images(args: argparse.Namespace) -> list[str]:
+    """Return the options of train.sh that name the images."""
     if args.data_path:
         return ["--data-path", str(args.data_path.resolve())]
     return ["--dataset", args.dataset] if args.dataset else []
@@ -150,15 +150,15 @@ def pictures(args: argparse.Namespace) -> list[str]:
 
 def command(framework: str, seed: int, args: argparse.Namespace) -> str:
     """Return the command of a training as the table has it, without the places of a machine."""
-    shown = ["--data-path", "DIR"] if args.data_path else pictures(args)
+    shown = ["--data-path", "DIR"] if args.data_path else images(args)
     return shlex.join(["bash", "scripts/train.sh", *names(framework, seed, args), *shown])
 
 
-def check_pictures(row: Row, own: str, table: Path) -> None:
-    """Raise UserError where the row of the table is of other pictures than the call is."""
+def check_images(row: Row, own: str, table: Path) -> None:
+    """Raise UserError where the row of the table is of other images than the call is."""
     if row["pictures"] != own:
         raise UserError(
-            f"--table {table}: has that training of other pictures ({row['pictures']}; here "
+            f"--table {table}: has that training of other images ({row['pictures']}; here "
             f"{own}); name another --table and other --runs"
         )
 
@@ -169,7 +169,7 @@ def train(framework: str, seed: int, folder: Path, args: argparse.Namespace) -> 
     Ctrl-C reaches the training as well: it saves and ends, and is waited for.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    options = [*names(framework, seed, args), *pictures(args)]
+    options = [*names(framework, seed, args), *images(args)]
     words = ["bash", str(ROOT / "scripts" / "train.sh"), *options]
     told, processes = [], []
 

@@ -45,7 +45,7 @@ def page(language: str, stem: str, rows: list[Row]) -> str:
         stem=stem,
         table=table(language, sets),
         differences="".join(f"{one}\n\n" for one in differences),
-        pictures=words["between"].join(dict.fromkeys(row["pictures"] for row in rows)),
+        images=words["between"].join(dict.fromkeys(row["pictures"] for row in rows)),
         machines=words["between"].join(machines(language, rows)),
         commands="\n".join(dict.fromkeys(command(row) for row in rows)),
     )

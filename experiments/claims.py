@@ -1,4 +1,4 @@
-"""The paper's claims, one by one, as controlled comparisons on small pictures.
+"""The paper's claims, one by one, as controlled comparisons on small images.
 
     python -m experiments.claims                                   # CIFAR-10, about 90 minutes
     python -m experiments.claims --claims dropout --seeds 0        # a part of it
@@ -29,17 +29,17 @@ from pathlib import Path
 from common.data import public_data, synthetic
 from common.paths import RUNS_DIR
 from experiments import report
-from experiments.pictures import choose, described
+from experiments.images import choose, described
 from experiments.plan import ARMS, CLAIMS, FRAMEWORKS, Run, runs_of, search_runs
 from experiments.runs import Result, Workplace, perform_all
 from portproof.system import errors, processor
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
 
-# Seconds for an epoch of 10,000 + 5,000 pictures, and around the epochs, on one core of an AMD EPYC
+# Seconds for an epoch of 10,000 + 5,000 images, and around the epochs, on one core of an AMD EPYC
 # (Zen 5): the first estimate, until trainings of this call are over.
 SECONDS = {"torch": 7.5, "paddle": 11.5}
 AROUND = 12.0
-USUAL_PICTURES = 10_000 + 5_000
+USUAL_IMAGES = 10_000 + 5_000
 SAMPLE = "sample"
 
 
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         wanted = [run for name in args.frameworks for run in search_runs(name, args.epochs)]
     if not args.report_only:
         with place.held():
-            choose(data_path(args), place.pictures, {"train": args.train, "val": args.val})
+            choose(data_path(args), place.images, {"train": args.train, "val": args.val})
             train(place, wanted, args)
     found = [result for run in wanted if (result := place.result(run))]
     if not found:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.search_rates:
         report.write_runs(args.output / "claims-rates.csv", found)
     else:
-        report.write(args.output, found, args.claims, described(place.pictures))
+        report.write(args.output, found, args.claims, described(place.images))
     print(f"look at: {args.output}")
 
 
@@ -96,7 +96,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="in place of the claims: the four-layer networks at several learning rates, with a "
         "seed of their own",
     )
-    data = parser.add_argument_group("pictures")
+    data = parser.add_argument_group("images")
     data.add_argument(
         "--dataset",
         choices=[*sorted(public_data.SIZES), SAMPLE],
@@ -104,10 +104,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     data.add_argument("--data-path", type=Path, metavar="DIR", help="or a folder of your own")
     data.add_argument(
-        "--train", type=whole(1), default=10_000, metavar="N", help="training pictures (10,000)"
+        "--train", type=whole(1), default=10_000, metavar="N", help="training images (10,000)"
     )
     data.add_argument(
-        "--val", type=whole(1), default=5_000, metavar="N", help="pictures to validate with (5,000)"
+        "--val", type=whole(1), default=5_000, metavar="N", help="images to validate with (5,000)"
     )
     run = parser.add_argument_group("run")
     run.add_argument(
@@ -143,7 +143,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     if args.data_path and args.dataset:
-        parser.error("--data-path names pictures of your own and --dataset public ones")
+        parser.error("--data-path names images of your own and --dataset public ones")
     if args.data_path and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     args.output = args.output or args.work / "report"
@@ -156,7 +156,7 @@ def leave(number: int, frame: object) -> None:
 
 
 def data_path(args: argparse.Namespace) -> Path:
-    """Return the folder of the pictures, made or fetched where it is missing."""
+    """Return the folder of the images, made or fetched where it is missing."""
     if args.dataset == SAMPLE:
         return synthetic.ensure()
     return args.data_path or public_data.ensure(args.dataset or "cifar10")
@@ -188,7 +188,7 @@ class Clock:
         self.total = total
         self.left = list(left)
         self.jobs = args.jobs
-        self.share = (args.train + args.val) / USUAL_PICTURES
+        self.share = (args.train + args.val) / USUAL_IMAGES
         self.guessed = self.spent = 0.0  # seconds of the runs that are over
 
     def guess(self, run: Run) -> float:

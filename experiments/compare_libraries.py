@@ -125,7 +125,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="compare_libraries.py", description=__doc__)
     names = [pair.torch for pair in PAIRS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these alone")
-    parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="pictures (2)")
+    parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="images (2)")
     parser.add_argument(
         "--out",
         type=Path,

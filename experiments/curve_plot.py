@@ -1,4 +1,4 @@
-"""The picture of two loss curves: on each other above, their difference below."""
+"""The image of two loss curves: on each other above, their difference below."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -81,7 +81,7 @@ class Pair:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     data_path = public_data.locate(args)
-    pictures, _ = folder.index_data(data_path)
+    images, _ = folder.index_data(data_path)
     make_folder(args.output)
     with scratch() as place:
         losses = train_all(args, data_path, place)
@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_fault
         else "Where they part, rounding parts them: float64 stays together for longer."
     )
-    data = f"{len(pictures):,} pictures of {len(pictures.classes)} classes to train on"
+    data = f"{len(images):,} images of {len(images.classes)} classes to train on"
     write_page(args.output / "curves.md", args, table, verdict, data)
     print(verdict)
     print(f"look at: {args.output / 'curves.png'}, {args.output / 'curves.md'}")
@@ -110,7 +110,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.curves", description=__doc__)
     data = parser.add_mutually_exclusive_group()
     data.add_argument(
-        "--data-path", type=Path, metavar="DIR", help="pictures, DIR/train and DIR/val (the sample)"
+        "--data-path", type=Path, metavar="DIR", help="images, DIR/train and DIR/val (the sample)"
     )
     data.add_argument(
         "--dataset", choices=sorted(public_data.SIZES), help="a public data set, fetched once"
@@ -134,7 +134,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="of each framework against itself, in float32 (as many as --steps)",
     )
     parser.add_argument(
-        "--batch-size", type=whole(1), default=BATCH, metavar="N", help=f"pictures ({BATCH})"
+        "--batch-size", type=whole(1), default=BATCH, metavar="N", help=f"images ({BATCH})"
     )
     parser.add_argument(
         "--image-size",
@@ -341,7 +341,7 @@ def as_table(pairs: list[Pair]) -> list[str]:
 
 
 def write_page(path: Path, args: argparse.Namespace, table: str, verdict: str, data: str) -> None:
-    """Write the page; `data` says which pictures were trained on."""
+    """Write the page; `data` says which images were trained on."""
     recipe = RECIPES[args.recipe]
     settings = settings_of(args.recipe, recipe, args.batch_size, args.steps)
     words = ["python", "-m", "experiments.curves"]

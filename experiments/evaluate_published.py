@@ -3,11 +3,11 @@
     python tools/evaluate_published.py --data-path IMAGENET
     python tools/evaluate_published.py --data-path IMAGENET --weights alexnet-owt-7be5be79.pth
 
-IMAGENET/val/<class>/* are the 50,000 pictures of ILSVRC 2012; train/ is not needed. The weights are
+IMAGENET/val/<class>/* are the 50,000 images of ILSVRC 2012; train/ is not needed. The weights are
 fetched into data/weights, once, and carried to PaddlePaddle by tools/transfer_weights.py. Exit
 status: 0 as published, 1 not, 2 wrong usage or bad input.
 
-With other weights or other pictures of the 1,000 classes, the published figures say nothing; then
+With other weights or other images of the 1,000 classes, the published figures say nothing; then
 the two frameworks are compared with each other.
 """
 
@@ -38,8 +38,8 @@ WEIGHTS = DATA_DIR / "weights"  # where downloads go, and what is carried lies f
 # https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.alexnet.html
 FILE, SHA256 = "alexnet-owt-7be5be79.pth", "7be5be79"
 TOP1, TOP5 = 56.522, 79.066  # per cent
-CLASSES, PICTURES = 1000, 50_000
-# In points: 25 of the 50,000 pictures. The published figures were measured with other versions of
+CLASSES, IMAGES = 1000, 50_000
+# In points: 25 of the 50,000 images. The published figures were measured with other versions of
 # the JPEG decoder, of Pillow and of the framework, whose last bits decide between two classes that
 # are nearly as likely. A fault of a port, such as channels in another order, moves whole points.
 TOLERANCE = 0.05
@@ -47,15 +47,15 @@ TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Result:
-    """How many of the pictures are right, by one framework or as published."""
+    """How many of the images are right, by one framework or as published."""
 
     name: str
     correct: tuple[int, int]  # top-1, top-5
 
     @classmethod
-    def of(cls, name: str, top1: float, top5: float, pictures: int) -> "Result":
+    def of(cls, name: str, top1: float, top5: float, images: int) -> "Result":
         """Return the result of accuracies in per cent."""
-        return cls(name, (round(top1 * pictures / 100), round(top5 * pictures / 100)))
+        return cls(name, (round(top1 * images / 100), round(top5 * images / 100)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +95,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS, help="which (both)"
     )
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="pictures (32)")
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="images (32)")
     parser.add_argument("--workers", type=whole(0), metavar="N", help="processes that read (2)")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, gpu or gpu:NUMBER (auto)")
     add_ports(parser, PROJECT)
@@ -122,12 +122,12 @@ def fetch() -> Path:
     return target
 
 
-def why_strange(weights: Path, pictures: int) -> str:
+def why_strange(weights: Path, images: int) -> str:
     """Return why the published figures do not apply; empty where they do."""
     if not checksums.begins(weights, "sha256", SHA256):
         return f"{weights} is not torchvision's {FILE} (its SHA-256 begins otherwise)"
-    if pictures != PICTURES:
-        return f"the published figures are of {PICTURES:,} pictures and here are {pictures:,}"
+    if images != IMAGES:
+        return f"the published figures are of {IMAGES:,} images and here are {images:,}"
     return ""
 
 
@@ -148,12 +148,12 @@ def carry(weights: Path, framework: str, sides: dict[str, Side], temporary: Path
     return target
 
 
-def evaluate(side: Side, weights: Path, args: argparse.Namespace, pictures: int) -> Result:
+def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -> Result:
     """Run the evaluation of the side's train.py in a process of its own.
 
     Leaves with exit status 2 where that has said what to mend.
     """
-    print(f"evaluating in {NAMES[side.framework]}: {pictures:,} pictures", flush=True)
+    print(f"evaluating in {NAMES[side.framework]}: {images:,} images", flush=True)
     words = [side.python, side.folder / "train.py", "--eval-only", "--weights", weights]
     words += ["--data-path", args.data_path, "--recipe", "imagenet"]
     for option in ("batch_size", "workers", "device"):
@@ -163,7 +163,7 @@ def evaluate(side: Side, weights: Path, args: argparse.Namespace, pictures: int)
     found = re.search(r"val_top1 (\S+)  val_top5 (\S+)", said)
     if not found:
         raise UserError(f"{side.folder / 'train.py'} --eval-only: its last line has no val_top1")
-    return Result.of(NAMES[side.framework], float(found[1]), float(found[2]), pictures)
+    return Result.of(NAMES[side.framework], float(found[1]), float(found[2]), images)
 
 
 def _run(words: list[object], failure: str) -> str:
@@ -176,23 +176,23 @@ def _run(words: list[object], failure: str) -> str:
     return done.stdout
 
 
-def report(results: list[Result], expected: Result, pictures: int) -> int:
+def report(results: list[Result], expected: Result, images: int) -> int:
     """Print the accuracies beside those expected, and the verdict; return the exit status."""
-    allowed = max(int(TOLERANCE * pictures / 100), 1)  # pictures
+    allowed = max(int(TOLERANCE * images / 100), 1)  # images
     print(f"{'':14}{'measure':9}{'result %':>9}  {expected.name + ' %':>13}  difference  pictures")
     off = []
     for result in results:
         for measure, own, other in zip(
             ("top-1", "top-5"), result.correct, expected.correct, strict=True
         ):
-            own_percent, other_percent = (100 * count / pictures for count in (own, other))
+            own_percent, other_percent = (100 * count / images for count in (own, other))
             print(
                 f"{result.name:14}{measure:9}{own_percent:9.3f}  {other_percent:13.3f}  "
                 f"{own_percent - other_percent:+10.3f}  {own - other:+8}"
             )
             if abs(own - other) > allowed:
                 off.append(f"{result.name}'s {measure}")
-    count = "one picture" if allowed == 1 else f"{allowed} pictures"
+    count = "one image" if allowed == 1 else f"{allowed} images"
     if not off:
         print(f"within {count} of {expected.name} everywhere")
         return 0

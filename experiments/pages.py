@@ -40,12 +40,12 @@ def page(
     language: str,
     effects: dict[str, dict[str, Effect | None]],
     results: Sequence[Result],
-    pictures: dict,
+    images: dict,
 ) -> str:
-    """Return the whole page; `pictures` says where they are from and how many there are."""
+    """Return the whole page; `images` says where they are from and how many there are."""
     first = results[0]
     machine = first["machine"]
-    of = Path(pictures["of"])
+    of = Path(images["of"])
     epochs = {one["arm"]: one["epochs"] for one in results}
     return markdown.render(
         Path(__file__).with_name(f"claims.{language}.md.j2"),
@@ -53,8 +53,8 @@ def page(
         arms=arms_table(language, results),
         data=of.name,
         option="--dataset" if of.parent == DATA_DIR else "--data-path",
-        train=f"{pictures['train']:,}",
-        val=f"{pictures['val']:,}",
+        train=f"{images['train']:,}",
+        val=f"{images['val']:,}",
         parameters=f"{PARAMETERS:,}",
         half=f"{HALF_PARAMETERS:,}",
         rate=ARMS["base"].options["--lr"],

@@ -29,15 +29,15 @@ TICKS = (0.125, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32)
 Effects = dict[str, dict[str, Effect | None]]  # by claim, then by framework or "both"
 
 
-def write(output: Path, results: Sequence[Result], claims: Sequence[str], pictures: dict) -> None:
-    """Write everything about these claims into a folder; `pictures`: Workplace.described."""
+def write(output: Path, results: Sequence[Result], claims: Sequence[str], images: dict) -> None:
+    """Write everything about these claims into a folder; `images`: Workplace.described."""
     effects = {claim: effects_of(claim, results) for claim in claims}
     write_runs(output / "claims.csv", results)
     write_epochs(output / "claims-epochs.csv", results)
     draw_effects(output / "claims.png", effects)
     draw_curves(output / "claims-curves.png", results)
     for language, name in (("en", "claims.md"), ("zh", "claims.zh-CN.md")):
-        markdown.write(output / name, pages.page(language, effects, results, pictures))
+        markdown.write(output / name, pages.page(language, effects, results, images))
     print(pages.table("en", effects))
 
 
@@ -108,7 +108,7 @@ def draw_effects(path: Path, effects: Effects) -> None:
     boxes = {scale: claims for scale, claims in boxes.items() if claims}
     figure = new_figure(10, 1.3 + sum(0.75 + 0.6 * len(claims) for claims in boxes.values()))
     figure.suptitle(
-        "What each idea of the paper brings on small pictures\n"
+        "What each idea of the paper brings on small images\n"
         "mean over the seeds with its 95 % interval; right of the grey line: as the paper says"
     )
     heights = [len(claims) for claims in boxes.values()]

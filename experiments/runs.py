@@ -29,11 +29,11 @@ Result = dict[str, Any]  # of one training, as its file has it
 
 
 class Workplace:
-    """The folder of an experiment: `pictures`, `cache`, `runs`, `logs` and `results`."""
+    """The folder of an experiment: `images`, `cache`, `runs`, `logs` and `results`."""
 
-    def __init__(self, folder: Path, pictures: Path) -> None:
+    def __init__(self, folder: Path, images: Path) -> None:
         self.folder = folder.resolve()
-        self.pictures = pictures.resolve()
+        self.images = images.resolve()
         self.lock: int | None = None  # an open file, of which trainings hold the lock too
         self.processes: list[subprocess.Popen] = []
         self.ended = False
@@ -126,7 +126,7 @@ class Workplace:
         log = self.folder / "logs" / f"{run.name}.txt"
         for place in (log.parent, self.folder / "results"):
             place.mkdir(parents=True, exist_ok=True)
-        command = train_command(run, self.folder, self.pictures)
+        command = train_command(run, self.folder, self.images)
         self.call([*command, "--resume", "auto"], log)
         folder = self.folder / "runs" / run.name
         rows = read_metrics(folder)
@@ -158,10 +158,10 @@ class Workplace:
     def measure(self, run: Run, what: str, log: Path) -> float:
         """Return the top-1 error of the last epoch's weights, in per cent.
 
-        "train_error": on the training pictures, in evaluation mode; "ten_crop_error": on those of
+        "train_error": on the training images, in evaluation mode; "ten_crop_error": on those of
         val, ten crops of each.
         """
-        where = self.pictures / "train-as-val" if what == "train_error" else self.pictures
+        where = self.images / "train-as-val" if what == "train_error" else self.images
         last = self.folder / "runs" / run.name / f"last{SUFFIX[run.framework]}"
         command = [Path(f"AlexNet-{run.framework}") / "train.py", "--eval-only", "--weights", last]
         command += ["--data-path", where, "--recipe", "paper", "--device", "cpu", "--workers", 0]
@@ -172,10 +172,10 @@ class Workplace:
         return 100 - float(found[-1])
 
 
-def train_command(run: Run, work: Path, pictures: Path | str) -> list[object]:
+def train_command(run: Run, work: Path, images: Path | str) -> list[object]:
     """Return the command of a training whose folder is in `work`."""
     options = {
-        "--data-path": pictures,
+        "--data-path": images,
         **run.options,
         "--epochs": run.epochs,
         "--seed": run.seed,

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--seed",
         type=whole(0, LARGEST_SEED),
         metavar="N",
-        help="of weights, pictures and sizes, to repeat a grading (another one each time)",
+        help="of weights, images and sizes, to repeat a grading (another one each time)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     args = parser.parse_args(argv)

@@ -1,6 +1,6 @@
 """Grade a port of the homework, checkpoint by checkpoint, by the project's own tools.
 
-The student's files are run on weights, pictures and sizes that are drawn anew from a seed, against
+The student's files are run on weights, images and sizes that are drawn anew from a seed, against
 the torch files of this repository (never a copy that the student holds).
 """
 

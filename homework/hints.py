@@ -20,7 +20,7 @@ HINTS = {
         "once more, and its neighbours'",
         r"train mode|batch statistics|training True": "what tells this layer that the network is "
         "measured?",
-        r"[Pp]ool": "is what it gives one number a channel at every picture size?",
+        r"[Pp]ool": "is what it gives one number a channel at every image size?",
         r"ReLU|activation": "draw a block with its two arrows: what is before the sum, and what "
         "after it?",
         r"plus |sum|residual|added|shortcut|another order": "draw a block with its two arrows: "

@@ -55,8 +55,8 @@ fi
 if command -v g++ >/dev/null; then ok "g++, for --compile in PyTorch"; else
     optional "g++, for --compile in PyTorch (Debian and Ubuntu: apt install g++)"
 fi
-if [ -d "$root/data/sample/train" ]; then ok "the sample pictures are drawn"; else
-    optional "the sample pictures: they are drawn at first use"
+if [ -d "$root/data/sample/train" ]; then ok "the sample images are drawn"; else
+    optional "the sample images: they are drawn at first use"
 fi
 
 if [ "$missing" -ne 0 ]; then

@@ -7,9 +7,9 @@ python scripts/fetch_dataset.py {cifar10,imagenette,flowers102} [--output DIR]
 Each file is checked against torchvision's checksum and kept in DIR/../.downloads/<name>, where one
 that you have from elsewhere may be put by hand. DIR is written whole or not at all.
 
-    cifar10      its train and test pictures as PNG, which loses nothing
-    imagenette   its train and val pictures, those whose shorter side is 320 pixels
-    flowers102   train: the 2,040 pictures of its train and val splits; val: the 6,149 of its test
+    cifar10      its train and test images as PNG, which loses nothing
+    imagenette   its train and val images, those whose shorter side is 320 pixels
+    flowers102   train: the 2,040 images of its train and val splits; val: the 6,149 of its test
 """
 
 import shutil
@@ -28,7 +28,7 @@ from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 
 
-class Picture(NamedTuple):
+class ImageFile(NamedTuple):
     split: str  # train or val
     class_name: str
     file_name: str
@@ -46,23 +46,23 @@ def files_of(name: str) -> list[File]:
     return [File(flowers._download_url_prefix + file, md5) for file, md5 in named]
 
 
-def pictures_of(name: str, root: Path) -> Iterator[Picture]:
-    """Yield the pictures of a data set that is unpacked in `root`, as torchvision reads it."""
+def image_files_of(name: str, root: Path) -> Iterator[ImageFile]:
+    """Yield the images of a data set that is unpacked in `root`, as torchvision reads it."""
     if name == "cifar10":
         for split, train in (("train", True), ("val", False)):
             data = datasets.CIFAR10(root, train)
             for number, (image, label) in enumerate(data):
-                yield Picture(split, data.classes[label], f"{number:05d}.png", image)
+                yield ImageFile(split, data.classes[label], f"{number:05d}.png", image)
     elif name == "imagenette":
         for split in ("train", "val"):
             data = datasets.Imagenette(root, split, "320px")
             for path, label in data._samples:
-                yield Picture(split, data.classes[label][0], Path(path).name, Path(path))
+                yield ImageFile(split, data.classes[label][0], Path(path).name, Path(path))
     else:
         for official, split in (("train", "train"), ("val", "train"), ("test", "val")):
             data = datasets.Flowers102(root, official)
             for path, label in zip(data._image_files, data._labels, strict=True):
-                yield Picture(split, data.classes[label], path.name, path)
+                yield ImageFile(split, data.classes[label], path.name, path)
 
 
 def fetch(name: str, folder: Path) -> None:
@@ -77,7 +77,7 @@ def fetch(name: str, folder: Path) -> None:
         for file in files_of(name):
             download(name, file, downloads, files_of(name))
         unpack(name, downloads, partial / ".unpacked")
-        lay_out(pictures_of(name, partial / ".unpacked"), partial)
+        lay_out(image_files_of(name, partial / ".unpacked"), partial)
         shutil.rmtree(partial / ".unpacked")
 
     try:
@@ -99,15 +99,15 @@ def unpack(name: str, downloads: Path, root: Path) -> None:
         shutil.copy(downloads / file.name, root)
 
 
-def lay_out(pictures: Iterator[Picture], folder: Path) -> None:
-    """Write pictures to <split>/<class>/<file> within `folder`."""
-    for picture in pictures:
-        place = folder / picture.split / picture.class_name
+def lay_out(images: Iterator[ImageFile], folder: Path) -> None:
+    """Write images to <split>/<class>/<file> within `folder`."""
+    for image in images:
+        place = folder / image.split / image.class_name
         place.mkdir(parents=True, exist_ok=True)
-        if isinstance(picture.source, Path):
-            picture.source.rename(place / picture.file_name)
+        if isinstance(image.source, Path):
+            image.source.rename(place / image.file_name)
         else:
-            picture.source.save(place / picture.file_name)
+            image.source.save(place / image.file_name)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -34,21 +34,21 @@ MD5 = {
     VAL: "29b22e2961454d5413ddabcf34fc5622",
     DEVKIT: "fa75699e90414af021442c21a62c3abf",
 }
-PICTURES = (1_281_167, 50_000)  # of train and of val
+IMAGES = (1_281_167, 50_000)  # of train and of val
 
 
 class Release(NamedTuple):
     """What the archives have to be."""
 
     md5: dict[str, str]
-    train_pictures: int
-    val_pictures: int
+    train_images: int
+    val_images: int
 
 
 def prepare(folder: Path, output: Path, release: Release) -> None:
     """Make output/train and output/val from the archives in `folder`; go on where a call stopped.
 
-    Raises UserError where an archive is missing or damaged, holds another number of pictures, or
+    Raises UserError where an archive is missing or damaged, holds another number of images, or
     could write outside its folder, and where the output cannot be written.
     """
     try:
@@ -62,9 +62,9 @@ def prepare(folder: Path, output: Path, release: Release) -> None:
             for name in release.md5:
                 check_md5(folder / name, release.md5[name], partial)
             if "train" in lacking:
-                write_train(folder / TRAIN, partial / "train", release.train_pictures)
+                write_train(folder / TRAIN, partial / "train", release.train_images)
             if "val" in lacking:
-                write_val(folder, partial / "val", release.val_pictures)
+                write_val(folder, partial / "val", release.val_images)
             for split in lacking:
                 (partial / split).rename(output / split)
             shutil.rmtree(partial)
@@ -101,21 +101,21 @@ def check_md5(archive: Path, expected: str, partial: Path) -> None:
 
 
 def write_train(archive: Path, folder: Path, expected: int) -> None:
-    """Write train: the archive holds one archive of pictures for each class, <wnid>.tar."""
+    """Write train: the archive holds one archive of images for each class, <wnid>.tar."""
     count = 0
     with archives.opened(archive) as tar, _bar("train", expected, " images") as bar:
         for path, entry in archives.files(tar, archive):
             place = make_class(folder, path.stem, archive)
             with archives.opened(archive, tar.extractfile(entry)) as inner:
-                for name, picture in archives.files(inner, archive):
-                    write_once(inner.extractfile(picture), picture.size, place / name.name)
+                for name, image in archives.files(inner, archive):
+                    write_once(inner.extractfile(image), image.size, place / name.name)
                     count += 1
                     bar.update()
     _check_count(archive, count, expected)
 
 
 def write_val(folder: Path, target: Path, expected: int) -> None:
-    """Write val: all pictures are in one archive, their classes in the development kit."""
+    """Write val: all images are in one archive, their classes in the development kit."""
     wnids = read_val_classes(folder / DEVKIT)
     archive = folder / VAL
     with archives.opened(archive) as tar:
@@ -131,7 +131,7 @@ def write_val(folder: Path, target: Path, expected: int) -> None:
 
 
 def read_val_classes(devkit: Path) -> list[str]:
-    """Return the WordNet id of each validation picture, in the order of their numbers."""
+    """Return the WordNet id of each validation image, in the order of their numbers."""
     wanted = {"meta.mat": b"", "ILSVRC2012_validation_ground_truth.txt": b""}
     with archives.opened(devkit) as tar:
         for path, entry in archives.files(tar, devkit):
@@ -157,7 +157,7 @@ def make_class(parent: Path, wnid: str, source: Path) -> Path:
 
 
 def write_once(source: IO[bytes], size: int, target: Path) -> None:
-    """Write a picture, whole or not at all, unless an earlier call has."""
+    """Write an image, whole or not at all, unless an earlier call has."""
     if target.exists() and target.stat().st_size == size:
         return
     partial = target.with_name(f".{target.name}")
@@ -168,7 +168,7 @@ def write_once(source: IO[bytes], size: int, target: Path) -> None:
 
 def _check_count(archive: Path, found: int, expected: int) -> None:
     if found != expected:
-        raise UserError(f"{archive}: holds {found} pictures and not {expected}; fetch it again")
+        raise UserError(f"{archive}: holds {found} images and not {expected}; fetch it again")
 
 
 def _bar(title: str, total: int, unit: str) -> tqdm:
@@ -206,8 +206,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         type=whole(1, 10**9),
         nargs=2,
         metavar=("TRAIN", "VAL"),
-        default=PICTURES,
-        help=f"how many pictures such archives hold ({PICTURES[0]} {PICTURES[1]})",
+        default=IMAGES,
+        help=f"how many images such archives hold ({IMAGES[0]} {IMAGES[1]})",
     )
     args = parser.parse_args(argv)
     md5 = read_md5s(args.md5) if args.md5 else MD5

@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="session")
 def small_folder(tmp_path_factory):
-    """Three classes, 18 train and 12 val pictures of about 100 pixels; to be read only."""
+    """Three classes, 18 train and 12 val images of about 100 pixels; to be read only."""
     return make_folder(tmp_path_factory.mktemp("data") / "small")
 
 

@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 class Trainings:
-    """A tree, its pictures, and the run that nothing stops."""
+    """A tree, its images, and the run that nothing stops."""
 
     def __init__(self, framework: str, place: Path, epochs: int) -> None:
         self.framework = framework

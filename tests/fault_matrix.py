@@ -36,7 +36,7 @@ from portproof.core.verdict import CHECKPOINTS
 from portproof.system.atomic import replace_whole
 from portproof.worker import client
 from tests.support.helpers import make_folder
-from tests.support.odd_images import write_odd_pictures
+from tests.support.odd_images import write_odd_images
 from tests.support.planted import CONTROLS, FAULTS, PAPER_FAULTS
 from tests.support.planted_data import DATA_FAULTS, SPELLINGS
 from tests.support.planted_training import FAULTS as TRAINING_FAULTS
@@ -87,7 +87,7 @@ KNOWN = {
     "33": ("rate not scaled", "rate not scaled to the processes"),
     "34": ("the framework's own start", "bias starts at 0"),
     "35": ("gradients not averaged", "gradients averaged twice"),
-    "36": ("evaluation counts padded pictures twice",),
+    "36": ("evaluation counts padded images twice",),
     "38": ("exported in train mode", "exported for one batch"),
     "37": (
         "resume loses the velocity",
@@ -192,13 +192,13 @@ def controls() -> list[Case]:
     return found
 
 
-def run(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> Outcome:
+def run(case: Case, folder: Path, torch_tree: Path, images: Path) -> Outcome:
     """Plant one fault and align, up to the checkpoint that should catch it."""
     start = time.perf_counter()
     if case.tool is compare_libraries:
         first, told = run_libraries(case, folder)
     else:
-        first, told = run_tool(case, folder, torch_tree, pictures)
+        first, told = run_tool(case, folder, torch_tree, images)
     seconds = time.perf_counter() - start
     caught = first == case.checkpoint
     named = caught and all(word in told for word in case.words)
@@ -210,7 +210,7 @@ def run(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> Outcome:
     return Outcome(kind, case.row, case.name, case.checkpoint, first, *outcome)
 
 
-def run_tool(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> tuple[str, str]:
+def run_tool(case: Case, folder: Path, torch_tree: Path, images: Path) -> tuple[str, str]:
     """Run a tool on the trees; return the first checkpoint that diverged, and what it told."""
     if case.torch or case.threads:  # a process keeps the threads that it began with
         torch_tree = copy_tree("torch", folder / "AlexNet-torch", [*case.torch, *SMALL])
@@ -218,7 +218,7 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, pictures: Path) -> tupl
     file = folder / "found.json"
     options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file]
     if case.tool in (align, compare_data):
-        options += ["--data-path", pictures, "--image-size", "64", "--batch-size", "5"]
+        options += ["--data-path", images, "--image-size", "64", "--batch-size", "5"]
     if case.tool is align:
         options += ["--steps", STEPS]
     if case.checkpoint:
@@ -264,10 +264,10 @@ def call(tool: ModuleType, options: list, threads: int = 0) -> None:
             os.environ["OMP_NUM_THREADS"] = set_before
 
 
-def make_pictures(place: Path) -> Path:
-    """Write three classes of pictures, with odd ones among them; the last batches are smaller."""
-    folder = make_folder(place / "pictures", train=8, val=4)
-    write_odd_pictures(place / "odd")
+def make_images(place: Path) -> Path:
+    """Write three classes of images, with odd ones among them; the last batches are smaller."""
+    folder = make_folder(place / "images", train=8, val=4)
+    write_odd_images(place / "odd")
     for split in ("train", "val"):
         for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
             shutil.copy(place / "odd" / name, folder / split / "cross" / name)
@@ -363,12 +363,12 @@ def main() -> int:
     pool = ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), start_worker)
     with tempfile.TemporaryDirectory() as place, pool:
         torch_tree = copy_tree("torch", Path(place) / "trees" / "AlexNet-torch", SMALL)
-        pictures = make_pictures(Path(place))
+        images = make_images(Path(place))
         waiting = {}
         for number, case in enumerate(left):
             folder = Path(place) / str(number)
             folder.mkdir()
-            job = pool.submit(run_named, case.name, folder, torch_tree, pictures)
+            job = pool.submit(run_named, case.name, folder, torch_tree, images)
             waiting[job] = folder
         for number, job in enumerate(as_completed(waiting), 1):
             outcome = job.result()

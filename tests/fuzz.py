@@ -265,11 +265,11 @@ class Pth(Kind):
         self.checkpoint.load_weights(self.path, self.model)
 
 
-class Pictures(Kind):
+class Images(Kind):
     suffix = ".jpg"
 
     def make_valid(self) -> list[bytes]:
-        picture = Image.fromarray(synthetic.draw_picture(0, "train", "rings", 0)).resize((24, 20))
+        image = Image.fromarray(synthetic.draw_image(0, "train", "rings", 0)).resize((24, 20))
         made = []
         for form, options in (
             ("JPEG", {}),
@@ -283,10 +283,10 @@ class Pictures(Kind):
             ("GIF", {}),
         ):
             file = io.BytesIO()
-            picture.save(file, form, **options)
+            image.save(file, form, **options)
             made.append(file.getvalue())
         palette = io.BytesIO()
-        picture.convert("P").save(palette, "PNG", transparency=3)
+        image.convert("P").save(palette, "PNG", transparency=3)
         return [*made, palette.getvalue()]
 
     def make_hostile(self) -> list[bytes]:
@@ -383,7 +383,7 @@ KINDS: dict[str, type[Kind]] = {
     "pdparams": Pdparams,
     "safetensors": Safetensors,
     "pth": Pth,
-    "pictures": Pictures,
+    "pictures": Images,
     "args": ArgsJson,
     "logs": RunLogs,
 }
@@ -403,7 +403,7 @@ def feed(kind: Kind, count: int, seed: int) -> tuple[int, int]:
         except UserError as error:
             refused += 1
             assert number >= len(kind.valid), error
-            assert not isinstance(error.__cause__, MemoryError) or isinstance(kind, Pictures), error
+            assert not isinstance(error.__cause__, MemoryError) or isinstance(kind, Images), error
         except BaseException:
             print(f"{type(kind).__name__} {number}: {contents[:300]!r}", file=sys.stderr)
             raise

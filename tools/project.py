@@ -23,7 +23,7 @@ def draw_folder(path: Path) -> Path:
             folder = path / split / name
             folder.mkdir(parents=True)
             for number in range(count + (split == "val" and place == 0)):
-                image = Image.fromarray(synthetic.draw_picture(0, split, name, number))
+                image = Image.fromarray(synthetic.draw_image(0, split, name, number))
                 image.resize((96, 80)).save(folder / f"{number}.jpg", quality=90)
     return path.resolve()
 

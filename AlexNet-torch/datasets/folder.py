@@ -22,12 +22,12 @@ from common.data.batches import (
 from common.data.folder import FolderIndex
 from common.data.image_files import read_rgb
 from common.data.thread_loader import ThreadLoader
-from common.data.uint8_images import BytePictures
+from common.data.uint8_images import ByteImages
 from common.data.workers import end_with_parent, signals_held
 
 
 class FolderDataset(Dataset):
-    """The pictures of one split; `train` chooses the preset."""
+    """The images of one split; `train` chooses the preset."""
 
     def __init__(self, index: FolderIndex, args: argparse.Namespace, train: bool) -> None:
         self.index = index
@@ -39,7 +39,7 @@ class FolderDataset(Dataset):
         return len(self.index)
 
     def __getitem__(self, key: Key) -> tuple[torch.Tensor, int] | Failure:
-        """Return image [3, S, S], float32, and label; a Failure where the picture is unreadable.
+        """Return image [3, S, S], float32, and label; a Failure where the image is unreadable.
 
         With --eval-crops 10, evaluation has [10, 3, S, S].
         """
@@ -48,19 +48,19 @@ class FolderDataset(Dataset):
     def load(self, key: Key) -> tuple[torch.Tensor, int]:
         epoch, index = key
         args = self.args
-        picture = read_rgb(self.index.paths[index])
+        image = read_rgb(self.index.paths[index])
         if self.train and args.train_crop != "centre":
             if args.train_crop == "shifted":
                 share = args.image_size / args.resize_size
-                crop = draws.shifted_crop(args.seed, epoch, index, picture.size, share)
+                crop = draws.shifted_crop(args.seed, epoch, index, image.size, share)
             else:
-                crop = draws.random_crop(args.seed, epoch, index, picture.size)
+                crop = draws.random_crop(args.seed, epoch, index, image.size)
             flip = draws.flip(args.seed, epoch, index)
-            image = presets.train_preset(picture, crop, flip, args.image_size)
+            image = presets.train_preset(image, crop, flip, args.image_size)
         elif args.eval_crops > 1 and not self.train:
-            image = presets.ten_crop_preset(picture, args.resize_size, args.image_size)
+            image = presets.ten_crop_preset(image, args.resize_size, args.image_size)
         else:
-            image = presets.eval_preset(picture, args.resize_size, args.image_size)
+            image = presets.eval_preset(image, args.resize_size, args.image_size)
         if self.noise:
             image = presets.add_colour(image, self.noise.draw(epoch, index))
         return image, self.index.labels[index]
@@ -111,7 +111,7 @@ def make_loader(
         prepared = (
             prepared_copy.open_split(index, args.cache, args.resize_size) if args.cache else None
         )
-        return ThreadLoader(BytePictures(index, args, train, prepared), batches, args.workers)
+        return ThreadLoader(ByteImages(index, args, train, prepared), batches, args.workers)
     return DataLoader(
         FolderDataset(index, args, train),
         batch_sampler=batches,
@@ -132,7 +132,7 @@ def read_batches(
 
     A batch of bytes goes to the `device` and is normalized there.
 
-    Raises UserError at an unreadable picture.
+    Raises UserError at an unreadable image.
     """
     loader.batch_sampler.epoch, loader.batch_sampler.first = epoch, first
     with signals_held():  # the loader's processes and threads are begun here

@@ -13,7 +13,7 @@ from torch import nn
 class AlexNet(nn.Module):
     """Five convolutions, three fully connected layers: 61,100,840 parameters at 1,000 classes.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes], for H and W of 63 pixels or more.
+    Images [N, 3, H, W] -> logits [N, num_classes], for H and W of 63 pixels or more.
     """
 
     def __init__(self, num_classes: int = 1000, dropout: float = 0.5) -> None:

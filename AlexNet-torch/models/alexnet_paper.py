@@ -20,7 +20,7 @@ RAW = 57.6
 class AlexNetPaper(nn.Module):
     """Five convolutions, three fully connected layers: 60,965,224 parameters at 1,000 classes.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes], for H and W of 67 pixels or more. The paper
+    Images [N, 3, H, W] -> logits [N, num_classes], for H and W of 67 pixels or more. The paper
     says 224, with which its own sizes of the layers do not come out; with 227 they do.
     """
 

@@ -1,7 +1,7 @@
 """The 2012 paper's networks at the size of CIFAR-10, and each with one of its ideas taken out.
 
 `python -m experiments.claims` trains them side by side. `SmallPaper` has all that the paper's
-network has, at a quarter of its width and for pictures of 28 pixels, so that an epoch takes seconds
+network has, at a quarter of its width and for images of 28 pixels, so that an epoch takes seconds
 on one core. `FourLayers` stands for the network of the paper's figure 1.
 """
 
@@ -23,7 +23,7 @@ HALF_WIDTHS = (12, 32, 48, 48, 64)
 class SmallPaper(nn.Module):
     """Five convolutions, three fully connected layers, in the order of alexnet_paper.py.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes], for H and W of 27 pixels or more. Each option
+    Images [N, 3, H, W] -> logits [N, num_classes], for H and W of 27 pixels or more. Each option
     takes out one idea of the paper: `norm` response normalization, `window` = 2 pooling windows
     that overlap, `widths` and `groups` the half of the kernels that lies on another GPU.
     """
@@ -95,7 +95,7 @@ def keep_variance(layer: nn.Module) -> None:
 class FourLayers(nn.Module):
     """Three convolutions and a fully connected layer, with ReLUs or another activation.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes], for H and W of 15 pixels or more. The paper
+    Images [N, 3, H, W] -> logits [N, num_classes], for H and W of 15 pixels or more. The paper
     does not say more of its network of figure 1 than that it has four layers.
     """
 

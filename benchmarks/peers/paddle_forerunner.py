@@ -2,7 +2,7 @@
 
     python -m benchmarks.peers.paddle_forerunner DIR --batch-size 32 --steps 4
 
-Paddle as installed: no setting of threads or of MKL, paddle.vision's transforms on Pillow pictures,
+Paddle as installed: no setting of threads or of MKL, paddle.vision's transforms on Pillow images,
 its DataLoader and its network, loss and accuracy fetched after every step. Trains the window of
 benchmarks/window.py and prints its figures as JSON.
 """

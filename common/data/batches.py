@@ -14,7 +14,7 @@ Key = tuple[int, int]  # epoch, index in the folder: all that a sample's draws d
 
 
 def own_batch_size(args: argparse.Namespace, world_size: int) -> int:
-    """Return the pictures of a training batch of one process.
+    """Return the images of a training batch of one process.
 
     Raises UserError where --split-batch cannot share a batch out evenly.
     """

@@ -1,7 +1,7 @@
 """Random numbers drawn once, outside both frameworks.
 
 Every number is a function of (seed, purpose, epoch, index) and of nothing else: not of how many
-workers load the data, nor of what was drawn before. So both trees see the same pictures in the same
+workers load the data, nor of what was drawn before. So both trees see the same images in the same
 order, and a resumed run goes on exactly where it stopped.
 
 The generator is portproof's (portproof/numeric/philox.py); here is what a training draws with it.
@@ -18,7 +18,7 @@ import numpy as np
 
 from portproof.numeric.philox import uniform, words
 
-Area = tuple[float, float]  # smallest and largest share of the picture's area
+Area = tuple[float, float]  # smallest and largest share of the image's area
 Aspect = tuple[float, float]  # smallest and largest width / height
 Listener = Callable[[str, dict[str, Any], Any], None]  # of name, arguments, result
 
@@ -40,7 +40,7 @@ class Purpose(enum.IntEnum):
 
 
 class Crop(NamedTuple):
-    """A box in pixels of the decoded picture."""
+    """A box in pixels of the decoded image."""
 
     top: int
     left: int
@@ -48,7 +48,7 @@ class Crop(NamedTuple):
     width: int
 
     def scaled(self, by_height: float, by_width: float) -> "Crop":
-        """Return the box in the same picture at another size: its edges at the nearest pixels."""
+        """Return the box in the same image at another size: its edges at the nearest pixels."""
         top, bottom = round(self.top * by_height), round((self.top + self.height) * by_height)
         left, right = round(self.left * by_width), round((self.left + self.width) * by_width)
         top, left = max(min(top, bottom - 1), 0), max(min(left, right - 1), 0)
@@ -100,7 +100,7 @@ def random_crop(
     area: Area = DEFAULT_AREA,
     aspect: Aspect = DEFAULT_ASPECT,
 ) -> Crop:
-    """Draw the box of a random resized crop from a picture of `size`, width and height in pixels.
+    """Draw the box of a random resized crop from an image of `size`, width and height in pixels.
 
     The procedure of Inception-style training ("Going deeper with convolutions", section 6), as
     torchvision's RandomResizedCrop has it: a share of the area, an aspect ratio uniform in its
@@ -133,9 +133,9 @@ def _central_crop(width: int, height: int, aspect: Aspect) -> Crop:
 
 @announced("crop")
 def shifted_crop(seed: int, epoch: int, index: int, size: tuple[int, int], share: float) -> Crop:
-    """Draw a square box of `share` of the shorter side, anywhere in the picture's central square.
+    """Draw a square box of `share` of the shorter side, anywhere in the image's central square.
 
-    The paper's (section 4.1) is 224 pixels out of the central 256 of a picture that has 256 on its
+    The paper's (section 4.1) is 224 pixels out of the central 256 of an image that has 256 on its
     shorter side: cut out first and then resized, it is the same box.
     """
     width, height = size
@@ -148,7 +148,7 @@ def shifted_crop(seed: int, epoch: int, index: int, size: tuple[int, int], share
 
 @announced("flip")
 def flip(seed: int, epoch: int, index: int) -> bool:
-    """Draw whether the picture is mirrored left to right: yes in one case of two."""
+    """Draw whether the image is mirrored left to right: yes in one case of two."""
     return bool(uniform(seed, Purpose.FLIP, epoch, index, 1)[0] < 0.5)
 
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from portproof.system.errors import UserError, show
 
-PICTURES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # left by file managers, as are names with a dot first
 
 
-class BadPicture(NamedTuple):
+class BadImage(NamedTuple):
     path: str
     reason: str
 
@@ -67,7 +67,7 @@ class Paths(Sequence[str]):
 
 @dataclass(frozen=True)
 class FolderIndex:
-    """The pictures of one split: `paths[i]` shows class `classes[labels[i]]`; `bad` is left out.
+    """The images of one split: `paths[i]` shows class `classes[labels[i]]`; `bad` is left out.
 
     Of a folder, `paths` are Paths and `labels` an array of 32-bit numbers, both small.
     """
@@ -75,7 +75,7 @@ class FolderIndex:
     classes: list[str]
     paths: Sequence[str]
     labels: Sequence[int]
-    bad: list[BadPicture] = field(default_factory=list)
+    bad: list[BadImage] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -99,7 +99,7 @@ def index_data(
 
     Classes are sorted by name, and so are the files of a class; both splits have the same classes.
     Raises UserError, which names the place, where that does not hold, where a class is empty, where
-    a file is no picture by its name and, if `strict`, where a file is empty or missing. Else such a
+    a file is no image by its name and, if `strict`, where a file is empty or missing. Else such a
     file is in the index, for common.data.verify to find.
     """
     train = None
@@ -116,16 +116,16 @@ def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex
     folder = data_path / split
     if not folder.is_dir():
         raise UserError(
-            f"{show(folder)}: there is no such folder; lay the pictures out as "
+            f"{show(folder)}: there is no such folder; lay the images out as "
             f"{show(data_path)}/train/<class>/* and {show(data_path)}/val/<class>/*"
         )
     classes = sorted(entry.name for entry in _entries(folder) if _is_folder(entry))
     if not classes:
-        raise UserError(f"{show(folder)}: no pictures here; it needs one folder for each class")
+        raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
     paths, labels = Paths(), array("i")
     for label, name in enumerate(classes):
         place = folder / name
-        names = _class_pictures(place, strict)
+        names = _class_images(place, strict)
         paths.extend([f"{place}/{file}" for file in names])
         labels.extend([label] * len(names))
     return FolderIndex(classes, paths, labels)
@@ -156,31 +156,31 @@ def _unreadable(entry: os.DirEntry, error: OSError) -> UserError:
     return UserError(f"{show(entry.path)}: cannot be read ({error.strerror}); mend or delete it")
 
 
-def _class_pictures(folder: Path, strict: bool) -> list[str]:
-    """Return a class's files by name, sorted. Raises UserError at the first that is no picture."""
+def _class_images(folder: Path, strict: bool) -> list[str]:
+    """Return a class's files by name, sorted. Raises UserError at the first that is no image."""
     names = []
-    first: tuple[str, UserError] | None = None  # by name, of those that are no pictures
+    first: tuple[str, UserError] | None = None  # by name, of those that are no images
     for entry in _entries(folder):  # an entry is let go at once: it is ten times its name
         names.append(entry.name)
         try:
-            _check_picture(entry, folder, strict)
+            _check_image(entry, folder, strict)
         except UserError as error:
             if first is None or entry.name < first[0]:
                 first = entry.name, error
     if first:
         raise first[1]
     if not names:
-        raise UserError(f"{show(folder)}: a class with no pictures; add some or delete the folder")
+        raise UserError(f"{show(folder)}: a class with no images; add some or delete the folder")
     return sorted(names)
 
 
-def _check_picture(entry: os.DirEntry, folder: Path, strict: bool) -> None:
-    if not entry.name.lower().endswith(PICTURES):
+def _check_image(entry: os.DirEntry, folder: Path, strict: bool) -> None:
+    if not entry.name.lower().endswith(IMAGES):
         if _is_folder(entry):
             raise _folder_within(entry, folder)
         raise UserError(
-            f"{show(entry.path)}: not a picture by its name; move it out of the class folder "
-            f"(pictures end with {' '.join(PICTURES)})"
+            f"{show(entry.path)}: not an image by its name; move it out of the class folder "
+            f"(images end with {' '.join(IMAGES)})"
         )
     if not strict:
         return
@@ -196,7 +196,7 @@ def _check_picture(entry: os.DirEntry, folder: Path, strict: bool) -> None:
 
 def _folder_within(entry: os.DirEntry, folder: Path) -> UserError:
     return UserError(
-        f"{show(entry.path)}: a folder within a class; move its pictures up into {show(folder)}"
+        f"{show(entry.path)}: a folder within a class; move its images up into {show(folder)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Decoding a picture file."""
+"""Decoding an image file."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from PIL import Image
 from common.data.draws import Crop
 from portproof.system.errors import UserError, show
 
-# What a picture may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,
+# What an image may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,
 # it gives to another program to run.
 KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 SEQUENTIAL = (0xC0, 0xC1)  # markers of a JPEG file: its header, where it is not progressive
@@ -20,10 +20,10 @@ SCAN = 0xDA  # what comes after all headers
 
 
 def read_rgb(path: str | Path) -> Image.Image:
-    """Return the picture at `path` as 8-bit RGB, whatever its mode; EXIF rotation is not applied.
+    """Return the image at `path` as 8-bit RGB, whatever its mode; EXIF rotation is not applied.
 
     Both are what torchvision's ImageFolder does, and with it every published ImageNet number.
-    Raises UserError, which names the file, where it is damaged, gone, or no picture.
+    Raises UserError, which names the file, where it is damaged, gone, or no image.
     """
     try:
         return _decode(path)
@@ -32,7 +32,7 @@ def read_rgb(path: str | Path) -> Image.Image:
 
 
 def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
-    """Return the part of a picture that `draw` chooses by its width and height: [H, W, 3], bytes.
+    """Return the part of an image that `draw` chooses by its width and height: [H, W, 3], bytes.
 
     Of a JPEG file no more is decoded than that needs: no rows below it, and where the part has at
     least twice (4, 8 times) the `smallest` height and width that are of use, at half (a quarter, an
@@ -48,13 +48,13 @@ def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int)
 
 def _unreadable(path: str | Path, error: Exception) -> UserError:
     return UserError(
-        f"{show(path)}: cannot be read as a picture ({_reason(error)}); replace the file or "
+        f"{show(path)}: cannot be read as an image ({_reason(error)}); replace the file or "
         "delete it"
     )
 
 
 def find_fault(path: str | Path) -> str | None:
-    """Return why `read_rgb` would refuse a picture, None where it would not."""
+    """Return why `read_rgb` would refuse an image, None where it would not."""
     try:
         _decode(path)
     except Exception as error:
@@ -63,8 +63,8 @@ def find_fault(path: str | Path) -> str | None:
 
 
 def _decode(path: str | Path) -> Image.Image:
-    with open(path, "rb") as file, Image.open(file, formats=KINDS) as picture:
-        return picture.convert("RGB")
+    with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+        return image.convert("RGB")
 
 
 def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
@@ -74,14 +74,14 @@ def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: i
     if frame:
         crop = draw(frame.width, frame.height)
         data = _without_rows_below(data, frame, crop.top + crop.height)
-    with Image.open(io.BytesIO(data), formats=KINDS) as picture:
-        crop = crop or draw(*picture.size)
-        fits = min(crop.height, crop.width) // smallest if picture.format == "JPEG" else 1
+    with Image.open(io.BytesIO(data), formats=KINDS) as image:
+        crop = crop or draw(*image.size)
+        fits = min(crop.height, crop.width) // smallest if image.format == "JPEG" else 1
         factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
         if factor > 1:
-            picture.draft("RGB", (picture.width // factor, picture.height // factor))
+            image.draft("RGB", (image.width // factor, image.height // factor))
         top, left, height, width = crop.scaled(1 / factor, 1 / factor)
-        rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
         return np.asarray(rgb.crop((left, top, left + width, top + height)))
 
 
@@ -124,6 +124,6 @@ def _without_rows_below(data: bytes, frame: Frame, rows: int) -> bytes:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not a picture, or its header is damaged"
+        return "not an image, or its header is damaged"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return reason.splitlines()[0]

@@ -1,4 +1,4 @@
-"""The same work on many pictures, on all cores, with a bar that shows how far it is."""
+"""The same work on many images, on all cores, with a bar that shows how far it is."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -2,11 +2,11 @@
 
     python -m common.data.pca_colour --data-path DIR        # look at the components of DIR/train
 
-Section 4.1 of the paper: to every pixel of a picture [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
+Section 4.1 of the paper: to every pixel of an image [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
 where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance matrix of R, G and B over
-the training set, and each a is drawn anew from N(0, 0.1) whenever the picture is used. Pixels are
+the training set, and each a is drawn anew from N(0, 0.1) whenever the image is used. Pixels are
 on a scale of 0 to 1 here, as in other implementations. The paper names none for this; of its raw
-values of 0 to 255 the l, which are variances, would make noise far larger than any picture.
+values of 0 to 255 the l, which are variances, would make noise far larger than any image.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class Components(NamedTuple):
 
 
 class Noise:
-    """What is added to the pictures of one split, whichever tree asks."""
+    """What is added to the images of one split, whichever tree asks."""
 
     def __init__(self, components: Components, seed: int, std: float) -> None:
         self.components = components
@@ -47,22 +47,22 @@ class Noise:
         self.std = std
 
     def draw(self, epoch: int, index: int) -> np.ndarray:
-        """Return what is added to R, G, B of every pixel of a picture: [3], float32, of 0 to 1."""
+        """Return what is added to R, G, B of every pixel of an image: [3], float32, of 0 to 1."""
         multiples = self.std * draws.colour(self.seed, epoch, index) * self.components.values
         return (multiples @ self.components.vectors).astype(np.float32)
 
 
 def of_run(index: FolderIndex, args: argparse.Namespace) -> Noise | None:
-    """Return the noise of --colour-noise for the training pictures `index`; None where it is 0."""
+    """Return the noise of --colour-noise for the training images `index`; None where it is 0."""
     if not args.colour_noise:
         return None
     return Noise(find(index), args.seed, args.colour_noise)
 
 
 def find(index: FolderIndex) -> Components:
-    """Return the components of a split's pictures: those that are stored, else computed and stored.
+    """Return the components of a split's images: those that are stored, else computed and stored.
 
-    Raises UserError at an unreadable picture, and where nothing can be stored.
+    Raises UserError at an unreadable image, and where nothing can be stored.
     """
     file = cache_file(index)
     files = hashlib.sha256(find_keys(index).tobytes()).hexdigest()
@@ -88,7 +88,7 @@ def cache_file(index: FolderIndex) -> Path:
 
 
 def compute(index: FolderIndex) -> Components:
-    """Return the components of all pixels of the pictures.
+    """Return the components of all pixels of the images.
 
     The sums are of whole numbers below 2^53, so they are exact in any order.
     """
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     index, _ = index_data((args.data_path or synthetic.ensure()).resolve())
     found = find(index)
-    print(f"{len(index)} pictures, R G B from 0 to 1; stored in {cache_file(index)}")
+    print(f"{len(index)} images, R G B from 0 to 1; stored in {cache_file(index)}")
     for value, vector in zip(found.values, found.vectors, strict=True):
         print(f"eigenvalue {value:.6f}  eigenvector {' '.join(f'{x:+.4f}' for x in vector)}")
 

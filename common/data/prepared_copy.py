@@ -1,9 +1,9 @@
-"""A prepared copy of an image folder: every picture decoded and small, in one file of bytes.
+"""A prepared copy of an image folder: every image decoded and small, in one file of bytes.
 
     python -m common.data.prepared_copy DIR         # DIR/train and DIR/val; all options: --help
 
 Reading it costs no decoding, which is most of what a loader does. A split is a folder with
-`pixels.bin` (the pictures, [H, W, 3], one after another), `records.npy` (where each is, by the keys
+`pixels.bin` (the images, [H, W, 3], one after another), `records.npy` (where each is, by the keys
 in `keys.npy`) and `cache.json`. It is made whole or not at all.
 """
 
@@ -47,7 +47,7 @@ RESERVE = 100 << 20  # bytes of the disk that are left free
 
 
 class Prepared:
-    """The copies of the pictures of an index, in its order."""
+    """The copies of the images of an index, in its order."""
 
     def __init__(self, folder: Path, records: np.ndarray, pixels: np.ndarray, size: int) -> None:
         """`records`: [N], RECORD; `pixels`: the bytes of the file; `size`: of the shorter sides."""
@@ -57,23 +57,23 @@ class Prepared:
         self.size = size
 
     def pixels(self, index: int) -> np.ndarray | None:
-        """Return a picture, [H, W, 3], uint8, to be read only; None: its file cannot be read."""
+        """Return an image, [H, W, 3], uint8, to be read only; None: its file cannot be read."""
         offset, height, width, *_, readable = self.records[index].item()
         if not readable:
             return None
         return self.bytes[offset : offset + 3 * height * width].reshape(height, width, 3)
 
     def full_size(self, index: int) -> tuple[int, int]:
-        """Return the width and height of the picture in its file."""
+        """Return the width and height of the image in its file."""
         record = self.records[index]
         return int(record["full_width"]), int(record["full_height"])
 
 
 def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
-    """Return the prepared pictures of an index; they are made first where they are not there.
+    """Return the prepared images of an index; they are made first where they are not there.
 
     `place` is the folder of all splits, or auto. The shorter sides have `size` pixels; a copy in a
-    folder that is named may be larger. Only pictures that are new or changed are decoded again.
+    folder that is named may be larger. Only images that are new or changed are decoded again.
 
     Raises UserError where the copy is damaged, is too small, or cannot be written.
     """
@@ -84,12 +84,12 @@ def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
         stored = _stored_size(folder)
         if stored and stored < size:
             raise UserError(
-                f"{folder}: its pictures have {stored} pixels, and this run needs {size}; make it "
+                f"{folder}: its images have {stored} pixels, and this run needs {size}; make it "
                 f"anew: bash scripts/prepare_cache.sh {source.parent} --size {size} --output DIR"
             )
         prepared = _open(folder, keys, stored or size)
         if prepared is None:
-            print(f"preparing a copy of {len(index)} pictures: {folder}", flush=True)
+            print(f"preparing a copy of {len(index)} images: {folder}", flush=True)
             build(index, folder, keys, stored or size)
             prepared = _open(folder, keys, stored or size)
     except OSError as error:
@@ -102,7 +102,7 @@ def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
 
 
 def place_of(source: Path, place: Path, size: int) -> Path:
-    """Return the folder of the copies of all splits; `source` is one split of the pictures."""
+    """Return the folder of the copies of all splits; `source` is one split of the images."""
     if str(place) != AUTO:
         return place
     name = hashlib.sha256(os.fsencode(source.parent)).hexdigest()[:32]
@@ -110,7 +110,7 @@ def place_of(source: Path, place: Path, size: int) -> Path:
 
 
 def find_keys(index: FolderIndex) -> np.ndarray:
-    """Return a number for each picture, [N], uint64: another where name, size or time is another.
+    """Return a number for each image, [N], uint64: another where name, size or time is another.
 
     What cannot be looked at counts as empty: reading it will say why.
     """
@@ -127,7 +127,7 @@ def find_keys(index: FolderIndex) -> np.ndarray:
 
 
 def _stored_size(folder: Path) -> int | None:
-    """Return the size of the pictures in a complete copy of this version; None: there is none."""
+    """Return the size of the images in a complete copy of this version; None: there is none."""
     try:
         stored = json.loads((folder / f"{WHAT}.json").read_text())
         known = stored["version"] == VERSION and stored["pillow"] == PIL.__version__
@@ -137,7 +137,7 @@ def _stored_size(folder: Path) -> int | None:
 
 
 def _open(folder: Path, keys: np.ndarray, size: int) -> Prepared | None:
-    """Return the copies of the pictures with these keys; None where one of them is not there.
+    """Return the copies of the images with these keys; None where one of them is not there.
 
     Raises UserError where the copy is damaged.
     """
@@ -176,7 +176,7 @@ def _check(records: np.ndarray, keys: np.ndarray, length: int) -> None:
 
 
 def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None:
-    """Write the copies of all pictures of an index to `folder`, in the place of older ones.
+    """Write the copies of all images of an index to `folder`, in the place of older ones.
 
     Raises UserError where the disk is too small, OSError.
     """
@@ -195,7 +195,7 @@ def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None
 
 
 class Older:
-    """What an older copy has of the pictures of an index; nothing where there is none."""
+    """What an older copy has of the images of an index; nothing where there is none."""
 
     def __init__(self, folder: Path, keys: np.ndarray, size: int) -> None:
         self.places: dict[int, int] = {}
@@ -211,14 +211,14 @@ class Older:
             self.places = {key: place for place, key in enumerate(same.tolist())}
 
     def find(self, key: int) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """Return the pixels of a picture and the width and height in its file."""
+        """Return the pixels of an image and the width and height in its file."""
         place = self.places.get(key)
         pixels = None if place is None else self.prepared.pixels(place)
         return None if pixels is None else (pixels, self.prepared.full_size(place))
 
 
 def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: Older) -> None:
-    """Write the files of one split, in three passes: sizes, place on the disk, pictures."""
+    """Write the files of one split, in three passes: sizes, place on the disk, images."""
     records = np.zeros(len(index), RECORD)
 
     def look(number: int) -> None:
@@ -228,7 +228,7 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
             small_width, small_height = scaled_size(width, height, size)
             records[number] = (0, small_height, small_width, height, width, 0, False)
 
-    for _ in on_all_cores(look, len(index), "looking at pictures"):
+    for _ in on_all_cores(look, len(index), "looking at images"):
         pass
     lengths = _lengths(records)
     records["offset"] = np.cumsum(lengths) - lengths
@@ -247,7 +247,7 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
             records["crc"][number] = zlib.crc32(small)
             records["readable"][number] = True
 
-    for _ in on_all_cores(copy, len(index), "copying pictures"):
+    for _ in on_all_cores(copy, len(index), "copying images"):
         pass
     if isinstance(pixels, np.memmap):
         pixels.flush()
@@ -261,16 +261,16 @@ def _lengths(records: np.ndarray) -> np.ndarray:
 
 
 def _full_size(path: str) -> tuple[int, int]:
-    """Return the width and height of a picture by its header; 0, 0 where that cannot be read."""
+    """Return the width and height of an image by its header; 0, 0 where that cannot be read."""
     try:
-        with open(path, "rb") as file, Image.open(file, formats=KINDS) as picture:
-            return picture.size
+        with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+            return image.size
     except Exception:  # Pillow's readers raise nearly anything on a damaged file
         return 0, 0
 
 
 def _small(path: str, size: int) -> np.ndarray | None:
-    """Return a picture with `size` pixels on its shorter side, or None where it is unreadable."""
+    """Return an image with `size` pixels on its shorter side, or None where it is unreadable."""
     try:
         return np.asarray(shorter_side(read_rgb(path), size))
     except UserError as error:
@@ -288,7 +288,7 @@ def _check_disk(folder: Path, needed: int) -> None:
 
 
 def find_damage(prepared: Prepared) -> int | None:
-    """Return the place of the first picture whose bytes have changed, None where none has."""
+    """Return the place of the first image whose bytes have changed, None where none has."""
     for number, record in enumerate(prepared.records):
         pixels = prepared.pixels(number)
         if pixels is not None and zlib.crc32(pixels) != record["crc"]:
@@ -299,7 +299,7 @@ def find_damage(prepared: Prepared) -> int | None:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="prepare_cache.sh",
-        description="Make a prepared copy of the pictures in DIR/train and DIR/val, for --cache.",
+        description="Make a prepared copy of the images in DIR/train and DIR/val, for --cache.",
     )
     parser.add_argument("data_path", type=Path, metavar="DIR", help="the image folder")
     parser.add_argument(
@@ -333,7 +333,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "the folder, and it will be made again"
             )
         gigabytes = len(prepared.bytes) / 1e9
-        print(f"prepared: {prepared.folder} ({len(index)} pictures, {gigabytes:.3g} GB)")
+        print(f"prepared: {prepared.folder} ({len(index)} images, {gigabytes:.3g} GB)")
 
 
 if __name__ == "__main__":

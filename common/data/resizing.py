@@ -6,10 +6,10 @@ The pixels are those of both trees' `presets.eval_preset`; a test holds them to 
 from PIL import Image
 
 
-def shorter_side(picture: Image.Image, size: int) -> Image.Image:
-    """Resize a picture so that its shorter side has `size` pixels, in bilinear interpolation."""
-    target = scaled_size(*picture.size, size)
-    return picture if target == picture.size else picture.resize(target, Image.Resampling.BILINEAR)
+def shorter_side(image: Image.Image, size: int) -> Image.Image:
+    """Resize an image so that its shorter side has `size` pixels, in bilinear interpolation."""
+    target = scaled_size(*image.size, size)
+    return image if target == image.size else image.resize(target, Image.Resampling.BILINEAR)
 
 
 def scaled_size(width: int, height: int, size: int) -> tuple[int, int]:
@@ -19,7 +19,7 @@ def scaled_size(width: int, height: int, size: int) -> tuple[int, int]:
     return int(size * width / height), size
 
 
-def centre(picture: Image.Image, size: int) -> Image.Image:
-    """Cut out the central `size` x `size` pixels of a picture that has as many."""
-    left, top = round((picture.width - size) / 2), round((picture.height - size) / 2)
-    return picture.crop((left, top, left + size, top + size))
+def centre(image: Image.Image, size: int) -> Image.Image:
+    """Cut out the central `size` x `size` pixels of an image that has as many."""
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    return image.crop((left, top, left + size, top + size))

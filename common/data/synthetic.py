@@ -1,9 +1,9 @@
-"""The embedded sample: ten classes of pictures, drawn from a seed, to train on with no download.
+"""The embedded sample: ten classes of images, drawn from a seed, to train on with no download.
 
     python -m common.data.synthetic [--seed N] [--output DIR]
     python -m common.data.synthetic --contact-sheet FILE.png
 
-Each picture is one shape or one texture, light on a dark and cloudy ground, its colours, place,
+Each image is one shape or one texture, light on a dark and cloudy ground, its colours, place,
 size, rotation and noise drawn anew. The pixels are the same on every machine for the same seed:
 only whole numbers and the operations that IEEE 754 rounds exactly (+ - * / sqrt) are used, no sine
 or exponential, whose last bit differs between machines; and no chroma subsampling in the JPEG.
@@ -96,8 +96,8 @@ def _stretch(grid: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarra
     return lines[:, left] + (lines[:, left + 1] - lines[:, left]) * (columns - left)
 
 
-def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
-    """Draw picture `number` of class `name`: [height, width, 3], uint8, RGB."""
+def draw_image(seed: int, split: str, name: str, number: int) -> np.ndarray:
+    """Draw image `number` of class `name`: [height, width, 3], uint8, RGB."""
     place = ((split == "val") * len(CLASSES) + CLASSES.index(name)) * 1_000_000 + number
     u = draws.uniform(seed, draws.Purpose.SAMPLE, 0, place, 128)
     long_side, short_side = SIZES[int(u[0] * len(SIZES))]
@@ -123,7 +123,7 @@ def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
     )
 
     columns = np.arange(width)
-    picture = np.empty((height, width, 3), np.uint8)
+    image = np.empty((height, width, 3), np.uint8)
     for start in range(0, height, BAND):  # a few rows at a time stay in the processor's cache
         rows = np.arange(start, min(start + BAND, height))
         x = (columns[None, :] - centre_x) / radius
@@ -135,15 +135,15 @@ def draw_picture(seed: int, split: str, name: str, number: int) -> np.ndarray:
         common = cloudy + (shaded - cloudy) * cover + noise[rows] * grain + 0.5
         for channel in range(3):
             level = (figure[channel] - ground[channel]) * cover + (common + ground[channel])
-            picture[rows, :, channel] = np.clip(np.floor(level), 0, 255)
-    return picture
+            image[rows, :, channel] = np.clip(np.floor(level), 0, 255)
+    return image
 
 
-def _write_picture(task: tuple[int, str, str, int, str]) -> None:
+def _write_image(task: tuple[int, str, str, int, str]) -> None:
     seed, split, name, number, folder = task
     path = Path(folder) / split / name / f"{number:04d}.jpg"
-    picture = Image.fromarray(draw_picture(seed, split, name, number))
-    picture.save(path, quality=JPEG_QUALITY, subsampling=0)
+    image = Image.fromarray(draw_image(seed, split, name, number))
+    image.save(path, quality=JPEG_QUALITY, subsampling=0)
 
 
 def _description(seed: int) -> dict:
@@ -169,7 +169,7 @@ def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
     except OSError as error:
         raise errors.UserError(
             f"the sample cannot be written to {folder} ({error}); free some disk space "
-            "(300 MB) or allow writing there, or name your own pictures with --data-path"
+            "(300 MB) or allow writing there, or name your own images with --data-path"
         ) from error
 
 
@@ -185,9 +185,9 @@ def _draw_all(folder: Path, seed: int, processes: int | None) -> None:
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
     with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
-        done = pool.map(_write_picture, tasks, chunksize=20)
+        done = pool.map(_write_image, tasks, chunksize=20)
         quiet = not sys.stderr.isatty()
-        for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="picture"):
+        for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="image"):
             pass
 
 
@@ -198,7 +198,7 @@ def ensure() -> Path:
     that has a whole framework loaded.
     """
     if not is_complete(SAMPLE_DIR):
-        print(f"drawing the sample pictures into {SAMPLE_DIR} (once)", flush=True)
+        print(f"drawing the sample images into {SAMPLE_DIR} (once)", flush=True)
         command = [sys.executable, "-m", "common.data.synthetic", "--output", str(SAMPLE_DIR)]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             raise errors.UserError("the sample was not drawn (reason above)")
@@ -206,15 +206,15 @@ def ensure() -> Path:
 
 
 def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 128) -> None:
-    """Write a picture that shows `rows` train pictures of each class, one class a column."""
+    """Write an image that shows `rows` train images of each class, one class a column."""
     sheet = Image.new("RGB", (len(CLASSES) * cell, rows * cell + 24), "white")
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(CLASSES):
         pen.text((column * cell + cell // 2, 4), name, "black", ImageFont.load_default(16), "ma")
         for row in range(rows):
-            picture = Image.fromarray(draw_picture(seed, "train", name, row))
-            picture = ImageOps.pad(picture, (cell - 6, cell - 6), color="white")
-            sheet.paste(picture, (column * cell + 3, row * cell + 27))
+            image = Image.fromarray(draw_image(seed, "train", name, row))
+            image = ImageOps.pad(image, (cell - 6, cell - 6), color="white")
+            sheet.paste(image, (column * cell + 3, row * cell + 27))
     with replace_whole(path) as partial:
         sheet.save(partial, "PNG")
 
@@ -223,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from portproof.system.command_line import Parser
 
     parser = Parser(prog="common.data.synthetic", description="Draw the embedded sample.")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other pictures")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other images")
     parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
     parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="only make this PNG")
     args = parser.parse_args(argv)

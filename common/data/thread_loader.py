@@ -1,7 +1,7 @@
 """A loader whose workers are threads: a batch is written once, to where training reads it.
 
 Pillow and OpenCV let other threads run while they decode and resize. With processes each batch
-would be copied to shared memory and mapped again, which takes as long as reading a picture from
+would be copied to shared memory and mapped again, which takes as long as reading an image from
 the prepared copy does.
 """
 
@@ -12,16 +12,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from common.data.batches import NO_FAILURE, EpochBatches, Failure, Key, PartBatches
-from common.data.uint8_images import BytePictures
+from common.data.uint8_images import ByteImages
 
-CHUNK = 8  # pictures that one thread loads at a time
+CHUNK = 8  # images that one thread loads at a time
 
 
 class ThreadLoader:
     """Batches of `dataset` as images [N, *dataset.shape], uint8, and labels [N], int64."""
 
     def __init__(
-        self, dataset: BytePictures, batch_sampler: EpochBatches | PartBatches, workers: int
+        self, dataset: ByteImages, batch_sampler: EpochBatches | PartBatches, workers: int
     ) -> None:
         """`workers`: threads; 0: the one that asks for batches loads them."""
         self.dataset = dataset
@@ -32,7 +32,7 @@ class ThreadLoader:
         return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, Failure]]:
-        """Yield the batches in order. Raises UserError at an unreadable picture."""
+        """Yield the batches in order. Raises UserError at an unreadable image."""
         if not self.workers:
             for keys in self.batch_sampler:
                 images, labels = self._allocate(keys)

@@ -1,4 +1,4 @@
-"""Pictures as bytes, for the faster loader: the same draws, and a faster resize.
+"""Images as bytes, for the faster loader: the same draws, and a faster resize.
 
 OpenCV makes the crop to the network's size in a fifth of Pillow's time, and lets other threads run
 meanwhile. It is bilinear as Pillow's is. Where it enlarges, the two differ by rounding alone; where
@@ -40,10 +40,10 @@ def opencv() -> ModuleType:
     return cv2
 
 
-class BytePictures:
-    """The pictures of one split as uint8, from their files or from a prepared copy.
+class ByteImages:
+    """The images of one split as uint8, from their files or from a prepared copy.
 
-    Training has the crops and flips of `FolderDataset`, evaluation its pixels. A picture is
+    Training has the crops and flips of `FolderDataset`, evaluation its pixels. An image is
     [3, S, S], and [S, S, 3] with --channels-last: `shape`.
     """
 
@@ -66,7 +66,7 @@ class BytePictures:
     def load(self, key: Key, out: np.ndarray) -> int:
         """Write the pixels to `out`, of the shape `shape`, and return the label.
 
-        Raises UserError at an unreadable picture.
+        Raises UserError at an unreadable image.
         """
         epoch, index = key
         if self.train and self.args.train_crop != "centre":
@@ -74,8 +74,8 @@ class BytePictures:
             if draws.flip(self.args.seed, epoch, index):
                 pixels = opencv().flip(pixels, 1)
         else:
-            picture = shorter_side(self.whole(index), self.args.resize_size)
-            pixels = np.asarray(centre(picture, self.args.image_size))
+            image = shorter_side(self.whole(index), self.args.resize_size)
+            pixels = np.asarray(centre(image, self.args.image_size))
         if self.noise:
             pixels = add_colour(pixels, self.noise.draw(epoch, index))
         if self.args.channels_last:
@@ -85,7 +85,7 @@ class BytePictures:
         return self.index.labels[index]
 
     def cut_out(self, epoch: int, index: int) -> np.ndarray:
-        """Return the part that is drawn of a picture, [H, W, 3]."""
+        """Return the part that is drawn of an image, [H, W, 3]."""
 
         def draw(width: int, height: int) -> Crop:
             if self.args.train_crop == "shifted":
@@ -101,7 +101,7 @@ class BytePictures:
         return pixels[box.top : box.top + box.height, box.left : box.left + box.width]
 
     def whole(self, index: int) -> Image.Image:
-        """Return a picture, that of the prepared copy where there is one."""
+        """Return an image, that of the prepared copy where there is one."""
         pixels = self.prepared and self.prepared.pixels(index)
         return read_rgb(self.index.paths[index]) if pixels is None else Image.fromarray(pixels)
 

@@ -1,7 +1,7 @@
-"""Decode every picture before training, and leave out or name the bad ones.
+"""Decode every image before training, and leave out or name the bad ones.
 
 The bad ones leave the index before anything is drawn, so both trees, with any number of workers,
-train on the same pictures in the same order.
+train on the same images in the same order.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from common.data.folder import BadPicture, FolderIndex, Paths, file_key
+from common.data.folder import BadImage, FolderIndex, Paths, file_key
 from common.data.image_files import find_fault
 from common.data.parallel import on_all_cores
 from common.paths import CACHE_DIR
@@ -26,7 +26,7 @@ from portproof.system.errors import UserError, show
 def leave_out_bad(
     train: FolderIndex | None, val: FolderIndex, most: int
 ) -> tuple[FolderIndex | None, FolderIndex]:
-    """Return the indices without the pictures that cannot be decoded, which are in their `bad`.
+    """Return the indices without the images that cannot be decoded, which are in their `bad`.
 
     Prints a line for each of them. Raises UserError where there are more than `most` in both splits
     together, or where a class has none left.
@@ -34,8 +34,8 @@ def leave_out_bad(
     indices = [check_split(index) for index in (train, val) if index is not None]
     bad = [one for index in indices for one in index.bad]
     for one in bad:
-        print(f"bad picture: {show(one.path)}: {one.reason}")
-    counted = f"{len(bad)} bad picture{'' if len(bad) == 1 else 's'}"
+        print(f"bad image: {show(one.path)}: {one.reason}")
+    counted = f"{len(bad)} bad image{'' if len(bad) == 1 else 's'}"
     if len(bad) > most:
         allowed = f" are more than --skip-bad {most}" if most else ""
         raise UserError(
@@ -50,7 +50,7 @@ def leave_out_bad(
 
 
 def check_split(index: FolderIndex) -> FolderIndex:
-    """Return the index without its bad pictures.
+    """Return the index without its bad images.
 
     A good one is remembered by path, size and time of change, and not decoded again before one of
     them is another.
@@ -76,7 +76,7 @@ def check_split(index: FolderIndex) -> FolderIndex:
         index.classes,
         Paths(index.paths[i] for i in kept),
         array("i", [index.labels[i] for i in kept]),
-        [BadPicture(index.paths[i], fault) for i, fault in faults.items()],
+        [BadImage(index.paths[i], fault) for i, fault in faults.items()],
     )
 
 
@@ -86,17 +86,17 @@ def _cache_file(index: FolderIndex) -> Path:
 
 
 def _read_cache(file: Path) -> np.ndarray:
-    """Return the keys of the pictures known to be good, sorted: [N], uint64."""
+    """Return the keys of the images known to be good, sorted: [N], uint64."""
     try:
         known = np.load(file, allow_pickle=False)
-    except Exception:  # none yet, or a damaged one: every picture is decoded again
+    except Exception:  # none yet, or a damaged one: every image is decoded again
         return np.zeros(0, np.uint64)
     usable = isinstance(known, np.ndarray) and known.dtype == np.uint64 and known.ndim == 1
     return known if usable else np.zeros(0, np.uint64)
 
 
 def _check_all(paths: Sequence[str], known: np.ndarray) -> tuple[np.ndarray, dict[int, str]]:
-    """Return the keys of the pictures, [N], uint64, and why those are bad that are, by number."""
+    """Return the keys of the images, [N], uint64, and why those are bad that are, by number."""
     known_keys = set(known.tolist())
 
     def check(i: int) -> tuple[int, str | None]:
@@ -132,6 +132,6 @@ def _check_classes(index: FolderIndex) -> None:
     if empty:
         folder = index.folder() / index.classes[min(empty)]
         raise UserError(
-            f"{show(folder)}: all pictures of this class are bad; add good ones, or delete the "
+            f"{show(folder)}: all images of this class are bad; add good ones, or delete the "
             "class from train and val"
         )

@@ -41,7 +41,7 @@ class Difference(Exception):
 
 
 class Check(NamedTuple):
-    """One comparison: the largest difference over the largest logit, and seconds a picture."""
+    """One comparison: the largest difference over the largest logit, and seconds an image."""
 
     batch: int
     difference: float
@@ -63,7 +63,7 @@ def require(package: str) -> ModuleType:
 def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
     """Compare and time both on images [N, 3, S, S], at each of the BATCHES.
 
-    Where there are fewer pictures than a batch needs, they come again. Raises Difference where a
+    Where there are fewer images than a batch needs, they come again. Raises Difference where a
     logit differs by more than float32 rounding.
     """
     checks = []
@@ -80,7 +80,7 @@ def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
 
 
 def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:
-    """Return the median seconds a picture of both, in turn; both have run before."""
+    """Return the median seconds an image of both, in turn; both have run before."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(REPEATS):
         for run, taken in zip((live, exported), seconds, strict=True):
@@ -94,12 +94,12 @@ def describe(found: Check) -> str:
     """Return a check as a line for people."""
     return (
         f"batch {found.batch}: largest relative difference {found.difference:.2g}; "
-        f"live {1000 * found.live:.2f} ms a picture, exported {1000 * found.exported:.2f} ms"
+        f"live {1000 * found.live:.2f} ms an image, exported {1000 * found.exported:.2f} ms"
     )
 
 
 def spread(index: FolderIndex, count: int) -> FolderIndex:
-    """Return `count` pictures of an index (all where it has fewer), evenly spread over it."""
+    """Return `count` images of an index (all where it has fewer), evenly spread over it."""
     if len(index) <= count:
         return index
     chosen = [i * len(index) // count for i in range(count)]

@@ -1,17 +1,17 @@
-"""Which picture files the user means: by name, by folder, by pattern."""
+"""Which image files the user means: by name, by folder, by pattern."""
 
 import glob
 import os
 from collections.abc import Iterable
 
-from common.data.folder import PICTURES, SYSTEM_FILES
+from common.data.folder import IMAGES, SYSTEM_FILES
 from portproof.system.errors import UserError
 
 
 def find(words: Iterable[str]) -> list[str]:
     """Return the files that `words` name, in this order, each once; those of one word are sorted.
 
-    A word is a file, else a folder, of which all pictures at any depth are meant, else a pattern
+    A word is a file, else a folder, of which all images at any depth are meant, else a pattern
     with * ? [] or **. A file that is there is meant even where its name reads as a pattern. Raises
     UserError, which names the word, where it means nothing.
     """
@@ -23,36 +23,36 @@ def find(words: Iterable[str]) -> list[str]:
 
 def _expand(word: str) -> list[str]:
     if os.path.isdir(word):
-        return _pictures_below(word)
+        return _images_below(word)
     if os.path.exists(word):
         return [word]
     matches = sorted(glob.glob(word, recursive=True))
     if not matches:
         nothing = "nothing fits this pattern" if glob.has_magic(word) else "there is no such file"
-        raise UserError(f"{shown(word)}: {nothing}; name pictures, folders or patterns")
+        raise UserError(f"{shown(word)}: {nothing}; name images, folders or patterns")
     return [
         path
         for match in matches
-        for path in (_pictures_below(match) if os.path.isdir(match) else [match])
+        for path in (_images_below(match) if os.path.isdir(match) else [match])
     ]
 
 
-def _pictures_below(folder: str) -> list[str]:
-    """Return the pictures in a folder and the folders in it, by their names' endings."""
+def _images_below(folder: str) -> list[str]:
+    """Return the images in a folder and the folders in it, by their names' endings."""
     paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [os.path.join(place, name) for name in sorted(files) if _is_picture(name)]
+        paths += [os.path.join(place, name) for name in sorted(files) if _is_image(name)]
     if not paths:
         raise UserError(
-            f"{shown(folder)}: no pictures in this folder (they end with {' '.join(PICTURES)})"
+            f"{shown(folder)}: no images in this folder (they end with {' '.join(IMAGES)})"
         )
     return paths
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     low = name.lower()
-    return low.endswith(PICTURES) and not name.startswith(".") and low not in SYSTEM_FILES
+    return low.endswith(IMAGES) and not name.startswith(".") and low not in SYSTEM_FILES
 
 
 def shown(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What must be known of a model besides its weights: which pictures it takes, what it answers."""
+"""What must be known of a model besides its weights: which images it takes, what it answers."""
 
 import argparse
 import dataclasses
@@ -59,10 +59,10 @@ def from_json(text: str | bytes, where: Path) -> Facts:
         if classes is not None and not all(isinstance(name, str) for name in classes):
             raise ValueError("a class without a name")
         if not SMALLEST_IMAGE <= facts.image_size <= LARGEST_IMAGE:
-            raise ValueError(f"pictures of {facts.image_size} pixels")
+            raise ValueError(f"images of {facts.image_size} pixels")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{where}: what it says of its classes and pictures is damaged ({error}); export anew"
+            f"{where}: what it says of its classes and images is damaged ({error}); export anew"
         ) from error
     return facts
 
@@ -103,7 +103,7 @@ def of_weights(
         print(f"note: {note}", file=sys.stderr)
     if size < networks.SMALLEST[model]:
         raise UserError(
-            f"--image-size {size}: {weights} holds {model}, which takes pictures of "
+            f"--image-size {size}: {weights} holds {model}, which takes images of "
             f"{networks.SMALLEST[model]} pixels or more"
         )
     return Facts(size, mean, std, read_classes(args.classes) if args.classes else classes)
@@ -128,12 +128,12 @@ def of_export(
     size = input_size or (told.image_size if told else None) or args.image_size or USUAL_SIZE
     if args.image_size not in (None, size):
         raise UserError(
-            f"--image-size {args.image_size}: {path} takes pictures of {size} pixels; leave "
+            f"--image-size {args.image_size}: {path} takes images of {size} pixels; leave "
             "--image-size out, or export the weights anew with it"
         )
     if told and (told.mean, told.std) != (mean, std):
         raise UserError(
-            f"{path}: made for pictures with mean {list(told.mean)} and deviation "
+            f"{path}: made for images with mean {list(told.mean)} and deviation "
             f"{list(told.std)}, where presets.py has {list(mean)} and {list(std)}; export anew"
         )
     return Facts(size, mean, std, classes)
@@ -152,7 +152,7 @@ def run_image_size(weights: Path) -> int | None:
 def check_count(facts: Facts, shape: tuple[int, ...], where: Path) -> None:
     """Raise UserError where logits of this shape are not [N, one for each of the classes]."""
     if len(shape) != 2:
-        raise UserError(f"{where}: gives {list(shape)} in place of [pictures, classes]")
+        raise UserError(f"{where}: gives {list(shape)} in place of [images, classes]")
     if facts.classes is not None and len(facts.classes) != shape[1]:
         raise UserError(
             f"{where}: tells {shape[1]} classes apart, and there are {len(facts.classes)} names; "

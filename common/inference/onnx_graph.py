@@ -187,18 +187,18 @@ def _pooling(graph: Graph, operation: Operation) -> None:
 
 
 def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
-    """Average to a given size, from smaller or larger, as rows [h, H] x picture x columns [W, w].
+    """Average to a given size, from smaller or larger, as rows [h, H] x image x columns [W, w].
 
     ONNX has no such operation; its sizes are known here, so the means are two fixed matrices.
     """
     _demand(operation, pooling_type="avg")
-    picture = operation.inputs[0]
+    image = operation.inputs[0]
     rows, columns = (
         _averaging(size, wanted)
-        for size, wanted in zip(graph.shapes[picture][2:], operation.shape[2:], strict=True)
+        for size, wanted in zip(graph.shapes[image][2:], operation.shape[2:], strict=True)
     )
     columns = graph.constant(np.ascontiguousarray(columns.T))
-    middle = graph.add_inner(operation, "MatMul", [picture, columns])
+    middle = graph.add_inner(operation, "MatMul", [image, columns])
     graph.add(operation, "MatMul", [graph.constant(rows), middle])
 
 
@@ -230,8 +230,8 @@ def _product(graph: Graph, operation: Operation) -> None:
 def _batch_norm(graph: Graph, operation: Operation) -> None:
     """Normalize by the running statistics, which stand before weight and bias in Paddle's order."""
     _demand(operation, is_test=True, data_format="NCHW")
-    picture, mean, variance, weight, bias = operation.inputs
-    inputs = [picture, weight, bias, mean, variance]
+    image, mean, variance, weight, bias = operation.inputs
+    inputs = [image, weight, bias, mean, variance]
     epsilon = operation.attributes["epsilon"]
     graph.add(operation, "BatchNormalization", inputs, epsilon=epsilon)
 

@@ -15,7 +15,7 @@ IR_VERSION = 10  # of the file; onnxruntime 1.23, the last for Python 3.10, read
 
 
 def open_onnx(path: Path) -> Exported:
-    """Open a model that maps one tensor of pictures [N, 3, S, S], float32, to logits [N, C].
+    """Open a model that maps one tensor of images [N, 3, S, S], float32, to logits [N, C].
 
     It runs on the processor. Raises UserError where the file is damaged or no such model, or where
     onnxruntime is not installed.
@@ -33,7 +33,7 @@ def open_onnx(path: Path) -> Exported:
         ) from error
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
-        raise UserError(f"{path}: takes no pictures [N, 3, S, S]; it is another kind of model")
+        raise UserError(f"{path}: takes no images [N, 3, S, S]; it is another kind of model")
 
     def run(images: np.ndarray) -> np.ndarray:
         try:

@@ -1,4 +1,4 @@
-"""What predict.py says: on the screen, as JSON, as a picture."""
+"""What predict.py says: on the screen, as JSON, as an image."""
 
 import argparse
 import math
@@ -16,15 +16,15 @@ from portproof.system.atomic import json_text, write_result, writing
 from portproof.system.errors import UserError
 
 TOP = 5
-MOST_DRAWN = 24  # pictures on the plot
-THUMBNAIL = 320  # pixels of a drawn picture's longer side
+MOST_DRAWN = 24  # images on the plot
+THUMBNAIL = 320  # pixels of a drawn image's longer side
 LONGEST_NAME = 28  # letters of a name on the plot
 # matplotlib's own font has no Chinese, Japanese or Korean; of these the installed ones have.
 EASTERN_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei")
 
 
 class Answer(NamedTuple):
-    """The likeliest classes of a picture, as (class, probability from 0 to 1), likeliest first."""
+    """The likeliest classes of an image, as (class, probability from 0 to 1), likeliest first."""
 
     path: str
     top: list[tuple[int, float]]
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 def pair(
     classes: list[list[int]], probabilities: list[list[float]], index: FolderIndex, first: int
 ) -> list[Answer]:
-    """Return the answers of one batch, which begins at picture `first` of `index`.
+    """Return the answers of one batch, which begins at image `first` of `index`.
 
     Raises UserError where a probability is no number.
     """
@@ -92,19 +92,19 @@ def as_json(found: list[Answer], facts: Facts, weights: Path) -> dict[str, Any]:
 
 
 def draw(path: Path, found: list[Answer], facts: Facts) -> None:
-    """Write a PNG with each picture (the first MOST_DRAWN) and beside it bars of its answers."""
+    """Write a PNG with each image (the first MOST_DRAWN) and beside it bars of its answers."""
     drawn = found[:MOST_DRAWN]
     columns = 1 if len(drawn) < 3 else 2
     rows = -(-len(drawn) // columns)
     figure = new_figure(6.4 * columns, 2.3 * rows + (0.4 if len(found) > MOST_DRAWN else 0))
     if len(found) > MOST_DRAWN:
-        figure.suptitle(f"the first {MOST_DRAWN} of {len(found)} pictures")
+        figure.suptitle(f"the first {MOST_DRAWN} of {len(found)} images")
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.25] * columns)
     for axes in grid.flat:
         axes.set_axis_off()
     for place, answer in enumerate(drawn):
         row, column = divmod(place, columns)
-        _draw_picture(grid[row, 2 * column], answer)
+        _draw_image(grid[row, 2 * column], answer)
         _draw_bars(grid[row, 2 * column + 1], answer, facts)
     with warnings.catch_warnings(record=True) as warned, writing(path):
         warnings.simplefilter("always")
@@ -117,10 +117,10 @@ def draw(path: Path, found: list[Answer], facts: Facts) -> None:
         )
 
 
-def _draw_picture(axes: Any, answer: Answer) -> None:
-    picture = read_rgb(answer.path)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    axes.imshow(picture)
+def _draw_image(axes: Any, answer: Answer) -> None:
+    image = read_rgb(answer.path)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    axes.imshow(image)
     name = _short(shown("/".join(Path(answer.path).parts[-2:])))  # names alone are often numbers
     axes.set_title(name, fontsize=9, color="#555", parse_math=False, fontfamily=_fonts())
 

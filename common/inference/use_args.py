@@ -12,13 +12,13 @@ def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse
     """Parse `argv` (sys.argv by default). Leaves with exit status 2 on a mistake."""
     parser = Parser(
         prog="predict.py",
-        description=f"Say what pictures show: the five likeliest classes of each, by {framework}.",
+        description=f"Say what images show: the five likeliest classes of each, by {framework}.",
     )
     parser.add_argument(
-        "pictures",
+        "images",
         nargs="+",
-        metavar="PICTURE",
-        help="a file, a folder with pictures at any depth, or a pattern in quotes; where a name "
+        metavar="IMAGE",
+        help="a file, a folder with images at any depth, or a pattern in quotes; where a name "
         "begins with a dash, -- before the first",
     )
     _add_model(parser, "a checkpoint, other weights, or an exported model")
@@ -27,18 +27,18 @@ def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse
         "--json", metavar="FILE", help="write the answers as JSON; -: to standard output, alone"
     )
     out.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="draw each picture with its answers"
+        "--plot", type=Path, metavar="FILE.png", help="draw each image with its answers"
     )
     run = parser.add_argument_group("run")
     run.add_argument(
-        "--batch-size", type=whole(1), default=32, metavar="N", help="pictures at once (32)"
+        "--batch-size", type=whole(1), default=32, metavar="N", help="images at once (32)"
     )
     run.add_argument(
         "--workers",
         type=whole(0, 1024),
         default=0,
         metavar="N",
-        help="processes that read pictures; 0: the predicting process itself (0)",
+        help="processes that read images; 0: the predicting process itself (0)",
     )
     run.add_argument(
         "--device",
@@ -81,7 +81,7 @@ def parse_export(
         "--data-path",
         type=Path,
         metavar="DIR",
-        help="check it on pictures of DIR/val/<class>/*; none: the embedded sample",
+        help="check it on images of DIR/val/<class>/*; none: the embedded sample",
     )
     args = parser.parse_args(argv)
     _check_model(parser, args)

@@ -70,19 +70,19 @@ def _add_data(parser: Parser) -> None:
         type=whole(0, 1024),
         metavar="N",
         default=2,
-        help="processes that read pictures; 0: the training process itself (2)",
+        help="processes that read images; 0: the training process itself (2)",
     )
     data.add_argument(
         "--verify-data",
         action="store_true",
-        help="decode every picture once before training, and stop with the list of bad ones (off)",
+        help="decode every image once before training, and stop with the list of bad ones (off)",
     )
     data.add_argument(
         "--skip-bad",
         type=whole(0),
         metavar="N",
         default=0,
-        help="leave out up to N bad pictures; --verify-data finds them first (0)",
+        help="leave out up to N bad images; --verify-data finds them first (0)",
     )
     data.add_argument(
         "--cache",
@@ -90,7 +90,7 @@ def _add_data(parser: Parser) -> None:
         const=Path(AUTO),
         type=Path,
         metavar="DIR",
-        help="read pictures from a copy that is decoded and small, in DIR (none named: in "
+        help="read images from a copy that is decoded and small, in DIR (none named: in "
         ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
     )
     data.add_argument(
@@ -113,7 +113,7 @@ def _add_data(parser: Parser) -> None:
         type=real(0, 10),
         metavar="STD",
         help="of the multiples of the training set's principal colours that are added to a "
-        "picture; the paper: 0.1 (recipe)",
+        "image; the paper: 0.1 (recipe)",
     )
 
 
@@ -122,12 +122,12 @@ def _add_recipe(parser: Parser) -> None:
     recipe.add_argument(
         "--recipe",
         choices=sorted(RECIPES),
-        help="the set of defaults (cifar10 for --dataset cifar10, imagenet for other pictures, "
+        help="the set of defaults (cifar10 for --dataset cifar10, imagenet for other images, "
         "sample for none)",
     )
     recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over train (recipe)")
     recipe.add_argument(
-        "--batch-size", type=whole(1), metavar="N", help="pictures a step on each GPU (recipe)"
+        "--batch-size", type=whole(1), metavar="N", help="images a step on each GPU (recipe)"
     )
     recipe.add_argument(
         "--lr",
@@ -238,7 +238,7 @@ def _add_speed(parser: Parser) -> None:
         "split-batch": "several processes share --batch-size and the learning rate of one, in "
         "place of having as much each (off)",
         "compile": "have the framework compile the network (off)",
-        "channels-last": "lay pictures out as [N, H, W, C]; torch alone (off)",
+        "channels-last": "lay images out as [N, H, W, C]; torch alone (off)",
         "deterministic": "the same numbers at every run on a GPU too, at some speed (off)",
     }.items():
         speed.add_argument(f"--{name}", action="store_true", help=words)
@@ -352,7 +352,7 @@ def _fill_in(args: argparse.Namespace, values: dict) -> None:
 def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
     if args.data_path is not None and args.dataset:
         parser.error(
-            "--data-path names pictures of your own and --dataset public ones; give one of them"
+            "--data-path names images of your own and --dataset public ones; give one of them"
         )
     if args.data_path is not None:
         if not args.data_path.is_dir():
@@ -387,7 +387,7 @@ def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) 
                 f"was; leave {option} out"
             )
     if args.data_path:
-        stored["dataset"] = None  # its pictures, moved to another place
+        stored["dataset"] = None  # its images, moved to another place
     return {name: stored.get(name) for name in vars(args) if name not in CHANGEABLE - KEPT}
 
 
@@ -423,18 +423,18 @@ def _as_given(action: argparse.Action, value: object) -> object:
 
 
 def refuse_too_small(parser: Parser, image_size: int, model: str) -> None:
-    """Tell the user where the network cannot take pictures of this size."""
+    """Tell the user where the network cannot take images of this size."""
     smallest = networks.SMALLEST[model]
     if image_size < smallest:
         parser.error(
-            f"--image-size {image_size}: {model} takes pictures of {smallest} pixels or more"
+            f"--image-size {image_size}: {model} takes images of {smallest} pixels or more"
         )
 
 
 def _check_together(parser: Parser, args: argparse.Namespace) -> None:
     if args.data_path is None and not args.dataset and args.recipe != "sample":
         parser.error(
-            f"the recipe {args.recipe} needs pictures: name their folder by --data-path, or a "
+            f"the recipe {args.recipe} needs images: name their folder by --data-path, or a "
             "public data set by --dataset"
         )
     refuse_too_small(parser, args.image_size, args.model)

@@ -1,4 +1,4 @@
-"""A page of the pictures that a model got wrong."""
+"""A page of the images that a model got wrong."""
 
 import io
 from pathlib import Path
@@ -11,24 +11,24 @@ from common.data.image_files import read_rgb
 from portproof.report import html
 from portproof.system.atomic import replace_whole, write_text
 
-MOST = 60  # pictures on the page
+MOST = 60  # images on the page
 THUMBNAIL = 200  # pixels of the longer side
 
 
 def write_page(
     path: Path, index: FolderIndex, predicted: np.ndarray, probability: np.ndarray
 ) -> None:
-    """Write the misclassified pictures, surest mistakes first, as one HTML file by itself.
+    """Write the misclassified images, surest mistakes first, as one HTML file by itself.
 
-    predicted [N], classes, and probability [N] of them, for the N pictures of `index`.
+    predicted [N], classes, and probability [N] of them, for the N images of `index`.
     """
     labels = np.asarray(index.labels)
     wrong = np.flatnonzero(predicted != labels)
     surest = wrong[np.argsort(-probability[wrong], kind="stable")][:MOST]
     page = html.render(
         "gallery",
-        title="Misclassified pictures",
-        summary=f"{len(wrong)} of {len(index)} pictures are misclassified"
+        title="Misclassified images",
+        summary=f"{len(wrong)} of {len(index)} images are misclassified"
         + (f"; the {MOST} surest of them." if len(wrong) > MOST else "."),
         images=[_image(index, i, predicted[i], probability[i]) for i in surest.tolist()],
     )
@@ -37,10 +37,10 @@ def write_page(
 
 
 def _image(index: FolderIndex, i: int, predicted: int, probability: float) -> dict[str, Any]:
-    picture = read_rgb(index.paths[i])
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    image = read_rgb(index.paths[i])
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=85)
+    image.save(buffer, "JPEG", quality=85)
     return {
         "jpeg": buffer.getvalue(),
         "predicted": index.classes[predicted],

@@ -1,4 +1,4 @@
-"""A loss that is NaN or infinite ends a run, with the step and the pictures that it came from."""
+"""A loss that is NaN or infinite ends a run, with the step and the images that it came from."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Images of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

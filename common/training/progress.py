@@ -18,9 +18,9 @@ class Progress:
 
     epoch: int = 0  # epochs that are over
     step: int = 0  # optimizer steps of the current epoch that are over
-    loss_sum: float = 0.0  # over the pictures of these steps
+    loss_sum: float = 0.0  # over the images of these steps
     correct: int = 0
-    seen: int = 0  # pictures
+    seen: int = 0  # images
     best_top1: float = -1.0  # per cent
     lr: float = 0.0  # at the first step of the current epoch
     seconds: float = 0.0  # that the current epoch had taken when this run began or went on

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of one training. `lr` is meant for `gpus` GPUs of `batch_size` pictures each.
+    """Hyperparameters of one training. `lr` is meant for `gpus` GPUs of `batch_size` images each.
 
     `lr_step_size`, `lr_patience` and `warmup_epochs` count epochs; `image_size` is in pixels.
     """
@@ -40,7 +40,7 @@ RECIPES = {
         weight_decay=1e-4,
         schedule="step",
     ),
-    # The embedded sample, in minutes on two processor cores: small pictures, so that an epoch is
+    # The embedded sample, in minutes on two processor cores: small images, so that an epoch is
     # short, and little dropout, so that the few steps there are suffice. At a rate of 0.01 some
     # seeds fall back to chance just after they begin to learn.
     "sample": Recipe(
@@ -54,7 +54,7 @@ RECIPES = {
         warmup_epochs=0.25,
         dropout=0.1,
     ),
-    # CIFAR-10 as an image folder of 32 x 32 pictures, enlarged: as many epochs as two processor
+    # CIFAR-10 as an image folder of 32 x 32 images, enlarged: as many epochs as two processor
     # cores train in 20 minutes (torch) and 45 (Paddle), and little dropout, since in so few the
     # training error is no less than the validation error.
     "cifar10": Recipe(

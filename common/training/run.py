@@ -59,7 +59,7 @@ class Run:
         """Make the run folder, or take it up again, and print what is about to be trained."""
         args, train, val = self.args, self.train_loader.dataset, self.val_loader.dataset
         self.folder = RunFolder(args, self.progress.epoch, gpu, writes=self.rank == 0)
-        self.folder.record_bad_pictures(train, val)
+        self.folder.record_bad_images(train, val)
         stop = Stop() if self.observer is NOBODY else NoSignals()
         agree = self.modules.distributed.all_reduce_max if self.world_size > 1 else None
         steps_per_epoch = self.train_loader.batch_sampler.steps
@@ -68,7 +68,7 @@ class Run:
         wanted = args.tensorboard or args.visualdl
         self.board = self.modules.boards.open_board(self.folder.path, wanted and self.folder.writes)
         print(f"run folder: {self.folder.path}")
-        print(f"data: {len(train)} train, {len(val)} val pictures")
+        print(f"data: {len(train)} train, {len(val)} val images")
         classes = f"{len(train.index.classes)} classes"
         print(f"model: {args.model}, {classes}, {args.image_size} pixels")
         print(f"device: {self.trainer.device} x {self.world_size}")

@@ -78,12 +78,12 @@ class RunFolder:
         """Return the arguments of the run as JSON."""
         return json.dumps(describe_run(self.args)["arguments"])
 
-    def record_bad_pictures(self, *datasets: object) -> None:
-        """Write the pictures that were left out of the datasets as `bad_pictures.jsonl`, if any."""
+    def record_bad_images(self, *datasets: object) -> None:
+        """Write the images that were left out of the datasets as `bad_pictures.jsonl`, if any."""
         if not self.writes:
             return
         indices = [getattr(dataset, "index", None) for dataset in datasets]
-        bad = [picture for index in indices for picture in getattr(index, "bad", ())]
+        bad = [image for index in indices for image in getattr(index, "bad", ())]
         file = self.path / "bad_pictures.jsonl"
         if bad or file.exists():  # a run that goes on may find other ones
             with replace_whole(file) as partial:

@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes: waiting for pictures, or computing."""
+"""Where the time of an epoch goes: waiting for images, or computing."""
 
 import sys
 import time
@@ -42,9 +42,9 @@ class Waiting:
         if share <= MUCH or self.total() < SHORT:
             return
         cores = processor.available_cores()
-        what = "more --workers" if workers < cores else "smaller pictures on a faster disk"
+        what = "more --workers" if workers < cores else "smaller images on a faster disk"
         print(
-            f"warning: {100 * share:.0f} % of the epoch waited for pictures; {what} would help "
+            f"warning: {100 * share:.0f} % of the epoch waited for images; {what} would help "
             f"(--workers {workers}, {cores} cores)",
             file=sys.stderr,
         )

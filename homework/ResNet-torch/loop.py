@@ -40,7 +40,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure the model on batches of images [N, 3, S, S] and labels [N], whatever their sizes.
 
-    Returns val_loss, the mean over all pictures, and val_top1 and val_top5 in per cent.
+    Returns val_loss, the mean over all images, and val_top1 and val_top5 in per cent.
     """
     model.eval()
     loss_sum, correct1, correct5, seen = 0.0, 0, 0, 0

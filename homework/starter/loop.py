@@ -38,7 +38,7 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure the model on batches of images [N, 3, S, S] and labels [N], whatever their sizes.
 
-    Returns val_loss, the mean over all pictures, and val_top1 and val_top5 in per cent. No
+    Returns val_loss, the mean over all images, and val_top1 and val_top5 in per cent. No
     gradients are wanted, and the last batch may be smaller than the others.
     """
     raise NotImplementedError("write evaluate")

@@ -1,8 +1,8 @@
 """The checkpoint data: what evaluation sees; and what it shares with train_data.
 
-Both sides read the same pictures through their own loaders. Compared are the classes, the number of
-pictures, the batches, the order, the labels, and every number; the fault is named by
-portproof/diagnose: stream.py, pixels.py (the numbers) and resizing.py (the pictures).
+Both sides read the same images through their own loaders. Compared are the classes, the number of
+images, the batches, the order, the labels, and every number; the fault is named by
+portproof/diagnose: stream.py, pixels.py (the numbers) and resizing.py (the images).
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 
 from portproof.core.findings import Cause
 from portproof.core.needs import ask_about, why_not_run
-from portproof.core.streams import Pictures, Stream, read
+from portproof.core.streams import Images, Stream, read
 from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.diagnose import pixels, resizing, stream
 from portproof.diagnose.pixels import Constants
@@ -31,7 +31,7 @@ from portproof.worker.client import Side, to_mend
 ROUNDING = 2 * 2.4e-7
 COMPARED, ALSO_FOUND = "What was compared", "Also found"  # titles of blocks
 SAME = "files with the same numbers"
-MOST = 400  # samples that tell how often the pictures are mirrored
+MOST = 400  # samples that tell how often the images are mirrored
 
 
 @dataclass
@@ -45,16 +45,16 @@ class Numbers:
     exact: float | None = 0.0  # of the bytes behind the numbers; None: they are not bytes
 
 
-def check_data(sides: dict[str, Side], folder: Path, pictures: Pictures) -> Verdict:
+def check_data(sides: dict[str, Side], folder: Path, images: Images) -> Verdict:
     """Compare what evaluation sees: classes, order, labels, batches and numbers of `val`.
 
-    `folder` is for temporary files. A side that cannot read the pictures makes it an error.
+    `folder` is for temporary files. A side that cannot read the images makes it an error.
     """
-    return check_split("data", "val", sides, folder, pictures)
+    return check_split("data", "val", sides, folder, images)
 
 
 def check_split(
-    name: str, split: str, sides: dict[str, Side], folder: Path, pictures: Pictures
+    name: str, split: str, sides: dict[str, Side], folder: Path, images: Images
 ) -> Verdict:
     """Return the verdict of a checkpoint on what both sides read of a split."""
     start = time.perf_counter()
@@ -63,22 +63,22 @@ def check_split(
         if why:
             verdict = Verdict(name, NOT_RUN, why=why)
         else:
-            verdict = compare(name, read(sides, folder, pictures, split), split, pictures)
+            verdict = compare(name, read(sides, folder, images, split), split, images)
         if verdict.verdict == DIVERGED:  # again, for the line to change
-            both = read(sides, folder, pictures, split, traced=True)
-            verdict = compare(name, both, split, pictures)
+            both = read(sides, folder, images, split, traced=True)
+            verdict = compare(name, both, split, images)
     except UserError as error:
         verdict = Verdict(name, ERROR, why=" ".join(str(error).split()))
     verdict.seconds = time.perf_counter() - start
     return verdict
 
 
-def compare(name: str, both: dict[str, Stream], split: str, pictures: Pictures) -> Verdict:
+def compare(name: str, both: dict[str, Stream], split: str, images: Images) -> Verdict:
     """Return the verdict on what both sides read of a split."""
     verdict = Verdict(name)
     changed = to_mend({side: stream.side for side, stream in both.items()})
     right = next(side for side in FRAMEWORKS if side != changed)
-    streams = Streams(both[right], both[changed], split, pictures)
+    streams = Streams(both[right], both[changed], split, images)
     numbers = compare_numbers(streams)
     fill_in(verdict, streams, numbers, find_causes(streams, numbers))
     return verdict
@@ -152,13 +152,13 @@ def find_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
     found = [check(streams) for check in checks]
     if found[0] and found[3]:  # other numbers of the classes show in their list too
         found[0] = None
-    found += picture_causes(streams, numbers)
+    found += image_causes(streams, numbers)
     found.append(stream.reading_again(streams))
     return [cause for cause in found if cause]
 
 
-def picture_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
-    """Return why the numbers of the same pictures differ; none where they do not."""
+def image_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
+    """Return why the numbers of the same images differ; none where they do not."""
     if numbers.problems:
         return [_problem(streams, *numbers.problems[0])]
     if not numbers.differ:
@@ -201,8 +201,8 @@ def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
 def _unexplained(streams: Streams, numbers: Numbers) -> Cause:
     where = streams.right.place(numbers.differ[0][0])
     cause = f"the numbers differ by up to {numbers.largest:.3g} in {len(numbers.differ)} of "
-    cause += f"{len(streams.pairs)} pictures, in a way that is none of those known here"
-    fix = "look at the picture of the difference"
+    cause += f"{len(streams.pairs)} images, in a way that is none of those known here"
+    fix = "look at the image of the difference"
     return streams.cause(where, cause, fix, "normalize")
 
 
@@ -281,7 +281,7 @@ def _counts(streams: Streams, numbers: Numbers) -> list[list[str]]:
     both = [by_name[NAMES[side]] for side in FRAMEWORKS]
     rows.append(["version", *(one.version for one in both)])
     rows.append(["classes", *(str(len(one.classes or [])) for one in both)])
-    rows.append(["pictures in each epoch", *(_each(map(sum, one.sizes)) for one in both)])
+    rows.append(["images in each epoch", *(_each(map(sum, one.sizes)) for one in both)])
     rows.append(["batches", *(_each(map(_batches, one.sizes)) for one in both)])
     same = len(streams.pairs) - len(numbers.differ) - len(numbers.problems)
     rows.append([SAME, *[f"{same} of {len(streams.pairs)}"] * 2])

@@ -16,8 +16,8 @@ from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import ask_both
 
 PROCESSES = 2
-BATCH = 9  # pictures of each process; of the last step of an epoch one alone
-STEPS = 2  # an epoch of the pictures drawn here
+BATCH = 9  # images of each process; of the last step of an epoch one alone
+STEPS = 2  # an epoch of the images drawn here
 SAME = 1e-9  # relative, float64; measured: 1e-15
 EVALUATION = 1e-6  # it sums in float32
 RUNNING = (
@@ -175,7 +175,7 @@ def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int) -> 
 def _check_evaluation(
     verdict: Verdict, pair: TrainingPair, framework: str, whole: dict, parts: list[dict]
 ) -> None:
-    """Compare what evaluation says of a number of pictures that the processes cannot share out."""
+    """Compare what evaluation says of a number of images that the processes cannot share out."""
     if verdict.verdict == DIVERGED:
         return
     one, several = whole["evaluate"], [part["evaluate"] for part in parts]
@@ -183,14 +183,14 @@ def _check_evaluation(
         other = several[0]["results"][name]
         if abs(value - other) <= EVALUATION * max(abs(value), 1e-12):
             continue
-        cause = f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: pictures "
+        cause = f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: images "
         cause += f"are counted {'more than once (padding)' if other > value else 'in part alone'}"
-        what = "count each picture once, whatever the number of processes"
+        what = "count each image once, whatever the number of processes"
         ran = several[0]["ran"]
         patterns = (*source_lines.makers(ran), r"Sampler|\[rank|range\(rank", r"all_reduce")
         line = source_lines.find_line(pair.sides[framework], patterns, ran)
         verdict.diverge(f"{NAMES[framework]}, {name}", cause, at(line, what))
         return
     if several[0]["predicted"] != one["predicted"]:
-        cause = "the pictures' classes come back in another order from several processes"
+        cause = "the images' classes come back in another order from several processes"
         verdict.diverge(f"{NAMES[framework]}, predictions", cause, "gather them in their own order")

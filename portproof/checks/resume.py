@@ -10,7 +10,7 @@ from portproof.numeric import fingerprints
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side
 
-BATCH = 10  # pictures: two steps an epoch
+BATCH = 10  # images: two steps an epoch
 EPOCHS = 3  # the last begins with a rate that the schedule takes from what it remembers
 BREAK = 3  # steps that are over when the checkpoint is written: in the middle of the second epoch
 SAME = 1e-9  # relative, float64; measured: 0
@@ -67,10 +67,10 @@ LOST["optimizer"] = (r"optim\w*\..*state_dict",)
 def _differences(whole: dict, broken: dict, place: int, step: int, row: dict):
     """Yield what could be lost, the fix, and how far the two runs are apart in it."""
     other = whole["rows"][place]
-    pictures = fingerprints.relative(other["images"], row["images"], 1)
+    images = fingerprints.relative(other["images"], row["images"], 1)
     if other["labels"] != row["labels"]:
-        pictures = float("inf")
-    yield "another batch: the epoch is lost", "start from the checkpoint's epoch", pictures
+        images = float("inf")
+    yield "another batch: the epoch is lost", "start from the checkpoint's epoch", images
     rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
     cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
     yield f"{cause}: the schedule's state is lost", FIX, rate

@@ -29,7 +29,7 @@ from portproof.cli.project import NONE, Project, add_named_ports, add_network, a
 from portproof.core import streams
 from portproof.core.inputs import Inputs
 from portproof.core.needs import why_not_run
-from portproof.core.streams import Pictures
+from portproof.core.streams import Images
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
 from portproof.core.verdict import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.report import align as align_report
@@ -42,8 +42,8 @@ from portproof.system.versions import package_versions
 from portproof.worker.cache import Records
 from portproof.worker.client import Side, kept_running, scratch
 
-STEPS = 6  # more than an epoch of the pictures that are drawn for it
-PICTURES = 100  # of each split, for data and train_data
+STEPS = 6  # more than an epoch of the images that are drawn for it
+IMAGES = 100  # of each split, for data and train_data
 BY_THEMSELVES = ("forward", "data", "metric", "train_data")  # they need no paired networks
 # A checkpoint whose fault shows again in later ones; there it is told as what follows from it.
 FOLLOWS = {
@@ -86,19 +86,19 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
         "--data-path",
         type=Path,
         metavar="DIR",
-        help="pictures for data and train_data (the sample)",
+        help="images for data and train_data (the sample)",
     )
     parser.add_argument(
         "--image-size",
         type=whole(63, 4096),
         metavar="PIXELS",
-        help=f"width and height of those pictures (recipe), and of the training's ({IMAGE_SIZE})",
+        help=f"width and height of those images (recipe), and of the training's ({IMAGE_SIZE})",
     )
     parser.add_argument(
         "--batch-size",
         type=whole(1),
         metavar="N",
-        help="pictures of a batch of their loaders (recipe)",
+        help="images of a batch of their loaders (recipe)",
     )
     parser.add_argument("--first", action="store_true", help="stop at the first divergence")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
@@ -202,8 +202,8 @@ def make_checks(
         return run
 
     def data(name: str, check: Callable[..., Verdict]) -> Callable[[TrainingPair], Verdict]:
-        target = folder / f"{name}-pictures"
-        return lambda pair: check(sides, folder / name, pictures(args, project, target))
+        target = folder / f"{name}-images"
+        return lambda pair: check(sides, folder / name, images(args, project, target))
 
     checks = {
         "init": check_init,
@@ -223,12 +223,12 @@ def make_checks(
     return {name: possible(name, check) for name, check in checks.items()}
 
 
-def pictures(args: argparse.Namespace, project: Project, target: Path) -> Pictures:
+def images(args: argparse.Namespace, project: Project, target: Path) -> Images:
     """Return the images for data and train_data: some of --data-path, or of the sample."""
     size = args.image_size or project.size_of(args.data_path, args.model)
     batch_size = args.batch_size or project.batch_size
-    chosen = streams.choose(project.images(args.data_path), target, PICTURES, batch_size)
-    return Pictures(chosen, size, batch_size, args.seed, workers=0)  # workers: portproof data
+    chosen = streams.choose(project.images(args.data_path), target, IMAGES, batch_size)
+    return Images(chosen, size, batch_size, args.seed, workers=0)  # workers: portproof data
 
 
 def check_training(pair: TrainingPair, steps: int) -> Verdict:

@@ -1,10 +1,10 @@
-"""Same pictures, both loaders: where do the two streams of samples first differ, and why.
+"""Same images, both loaders: where do the two streams of samples first differ, and why.
 
     portproof data --torch-port a/port.py --paddle-port b/port.py --data-path DIR
     portproof data --torch-port a/port.py --paddle-port b/port.py --data-path DIR --limit 0  # all
 
 Compared are what evaluation sees (checkpoint `data`) and several epochs of what training sees
-(`train_data`): order, labels, batches, the decoded pictures, and every number after normalization.
+(`train_data`): order, labels, batches, the decoded images, and every number after normalization.
 Exit status: 0 aligned, 1 diverged, 2 wrong usage or bad input.
 """
 
@@ -17,7 +17,7 @@ from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.cli.project import NONE, Project, add_ports, sides
 from portproof.core import streams
-from portproof.core.streams import Pictures
+from portproof.core.streams import Images
 from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN
 from portproof.report import data as data_report
 from portproof.system import errors
@@ -26,12 +26,12 @@ from portproof.system.command_line import LARGEST_SEED, Parser, whole
 from portproof.system.versions import package_versions
 from portproof.worker.client import kept_running, scratch
 
-LIMIT = 100  # pictures of each split, unless another number is given
+LIMIT = 100  # images of each split, unless another number is given
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
-    pictures = Pictures(
+    images = Images(
         project.images(args.data_path),
         args.image_size or project.size_of(args.data_path, None),
         args.batch_size or project.batch_size,
@@ -41,11 +41,9 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     )
     ports = sides(args, project)
     with scratch() as folder, kept_running():
-        chosen = streams.choose(
-            pictures.folder, folder / "pictures", args.limit, pictures.batch_size
-        )
-        pictures = replace(pictures, folder=chosen)
-        verdicts = [check(ports, folder, pictures) for check in (check_data, check_train_data)]
+        chosen = streams.choose(images.folder, folder / "pictures", args.limit, images.batch_size)
+        images = replace(images, folder=chosen)
+        verdicts = [check(ports, folder, images) for check in (check_data, check_train_data)]
     found = data_report.as_json(verdicts, package_versions())
     print(data_report.as_text(verdicts))
     if args.json:
@@ -61,7 +59,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    group = parser.add_argument_group("pictures")
+    group = parser.add_argument_group("images")
     group.add_argument(
         "--data-path",
         type=Path,
@@ -73,7 +71,7 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
         type=whole(0, 100_000_000),
         default=LIMIT,
         metavar="N",
-        help=f"pictures of each split, spread over the classes; 0: all ({LIMIT})",
+        help=f"images of each split, spread over the classes; 0: all ({LIMIT})",
     )
     group.add_argument(
         "--epochs", type=whole(1, 1000), default=2, metavar="N", help="passes over train (2)"
@@ -85,7 +83,7 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
         metavar="PIXELS",
         help="width and height of the network's input (64 for the sample, else 224)",
     )
-    group.add_argument("--batch-size", type=whole(1), metavar="N", help="pictures of a batch (32)")
+    group.add_argument("--batch-size", type=whole(1), metavar="N", help="images of a batch (32)")
     group.add_argument(
         "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
     )

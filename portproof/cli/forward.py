@@ -68,8 +68,8 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
             help=f"{framework}'s own file, loaded as it is",
         )
     group = parser.add_argument_group("inputs (without these: drawn from the seed)")
-    group.add_argument("--images", type=Path, metavar="DIR", help="pictures, not drawn numbers")
-    group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="pictures (2)")
+    group.add_argument("--images", type=Path, metavar="DIR", help="images, not drawn numbers")
+    group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="images (2)")
     group.add_argument(
         "--image-size", type=whole(1), default=224, metavar="PIXELS", help="width and height (224)"
     )

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser, project: Project) -> None:
         "--input-shape",
         type=_shape,
         metavar="N,C,H,W",
-        help="what the network takes, for networks not of pictures (1,3,224,224)",
+        help="what the network takes, for networks not of images (1,3,224,224)",
     )
     group.add_argument(
         "--input-dtype",

@@ -46,7 +46,7 @@ class Project:
         smallest = self.smallest(network)
         if size is not None and size < smallest:
             parser.error(
-                f"--image-size {size}: {network} takes pictures of {smallest} pixels or more"
+                f"--image-size {size}: {network} takes images of {smallest} pixels or more"
             )
 
 

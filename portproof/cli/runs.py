@@ -33,9 +33,9 @@ FINAL, BEST = "final", "best"
 EPILOG = """
 Equivalent: the 90 % interval of the difference of the means lies inside the margin. Different: it
 does not, and the 95 % interval excludes 0. Undecided: the runs are too few to say. State the
-margin before you look. 0.15 points is for the 50,000 pictures of ImageNet; on a small set it is
-less than chance: of 10,000 pictures (CIFAR-10) an accuracy of 90 % has itself a standard error of
-0.3 points, and of 400 pictures one is 0.25 points. Give a wider --margin there. The best epoch of
+margin before you look. 0.15 points is for the 50,000 images of ImageNet; on a small set it is
+less than chance: of 10,000 images (CIFAR-10) an accuracy of 90 % has itself a standard error of
+0.3 points, and of 400 images one is 0.25 points. Give a wider --margin there. The best epoch of
 a run is a lucky one: compare the final ones where you can.
 """
 

@@ -65,17 +65,17 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
         "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"how many ({STEPS})"
     )
     add_ports(parser, project)
-    parser.add_argument("--data-path", type=Path, metavar="DIR", help="pictures (the sample)")
-    parser.add_argument("--drawn", action="store_true", help="drawn numbers, not pictures")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (the sample)")
+    parser.add_argument("--drawn", action="store_true", help="drawn numbers, not images")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
     parser.add_argument(
         "--image-size",
         type=whole(63, 4096),
         metavar="PIXELS",
-        help=f"width and height of a picture ({IMAGE_SIZE}, or as small as --model can)",
+        help=f"width and height of an image ({IMAGE_SIZE}, or as small as --model can)",
     )
     parser.add_argument(
-        "--batch-size", type=whole(1), default=8, metavar="N", help="pictures of a step (8)"
+        "--batch-size", type=whole(1), default=8, metavar="N", help="images of a step (8)"
     )
     parser.add_argument(
         "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"

@@ -13,7 +13,7 @@ SAME_NAMES = """
     distributed.get_world_size distributed.all_reduce distributed.ReduceOp distributed.barrier
 """
 FUNCTIONAL = "relu softmax log_softmax"
-TRANSFORMS = "crop center_crop resize hflip vflip to_tensor normalize pad"  # of one picture
+TRANSFORMS = "crop center_crop resize hflip vflip to_tensor normalize pad"  # of one image
 SCHEDULES = """
     StepLR MultiStepLR ExponentialLR LambdaLR CosineAnnealingLR LinearLR SequentialLR
     ReduceLROnPlateau

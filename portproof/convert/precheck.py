@@ -61,7 +61,7 @@ def last_name(node: ast.AST) -> str:
 class Look:
     """A file with what is known of its names.
 
-    `to_tensor`: the project turns pictures into tensors, so what is called a transform does.
+    `to_tensor`: the project turns images into tensors, so what is called a transform does.
     """
 
     def __init__(self, source: Source, to_tensor: bool) -> None:

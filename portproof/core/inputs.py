@@ -49,7 +49,7 @@ class Inputs:
         files = (path for path in self.images.rglob("*") if path.suffix.lower() in ENDINGS)
         paths = sorted(files)[: self.batch_size]
         if not paths:
-            raise UserError(f"--images {self.images}: holds no picture ({' '.join(ENDINGS)})")
+            raise UserError(f"--images {self.images}: holds no image ({' '.join(ENDINGS)})")
         images = [
             np.asarray(ImageOps.fit(read_rgb(path), (size, size), Image.Resampling.BILINEAR))
             for path in paths

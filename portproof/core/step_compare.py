@@ -121,7 +121,7 @@ def _data(step: Step) -> Difference | None:
         problem = f"labels {torch[:8]} in PyTorch, {paddle[:8]} in PaddlePaddle"
         return Difference(problem=problem, name="labels")
     if batches_differ(*(step.reports[side]["rows"][step.number] for side in FRAMEWORKS)):
-        return Difference(problem="the pictures of the batch differ", name="images")
+        return Difference(problem="the images of the batch differ", name="images")
     return None
 
 
@@ -321,7 +321,7 @@ def pairs_of(what: str, keys: Pairs, reports: Reports) -> list[tuple[str, str]]:
 
 
 def batches_differ(torch: dict[str, Any], paddle: dict[str, Any]) -> bool:
-    """Say whether two batches hold other labels, or other pictures than float32 rounds them to."""
+    """Say whether two batches hold other labels, or other images than float32 rounds them to."""
     if torch["labels"] != paddle["labels"]:
         return True
     left, right = np.array(torch["images"]), np.array(paddle["images"])

@@ -1,4 +1,4 @@
-"""The pictures that are compared, and what each side's loader made of them."""
+"""The images that are compared, and what each side's loader made of them."""
 
 import os
 import re
@@ -21,7 +21,7 @@ SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Images:
     """What both loaders are asked for; sizes in pixels, `epochs` of train."""
 
     folder: Path  # with train/<class>/* and val/<class>/*
@@ -44,7 +44,7 @@ class Pictures:
 
 
 def choose(folder: Path, target: Path, limit: int, batch_size: int) -> Path:
-    """Return a folder with at most `limit` pictures of each split, as links in `target`; 0: all.
+    """Return a folder with at most `limit` images of each split, as links in `target`; 0: all.
 
     They are spread evenly over the classes, and over the files of a class. There are one or two
     fewer where the last batch would be as large as the others: it is to be compared too.
@@ -100,11 +100,11 @@ class Sample:
 class Stream:
     """What the loader of one side gave: samples counted through all epochs, in its order."""
 
-    def __init__(self, side: Side, folder: Path, report: dict, pictures: Path) -> None:
+    def __init__(self, side: Side, folder: Path, report: dict, image_folder: Path) -> None:
         self.side = side
         self.name = NAMES[side.framework]
         self.folder = folder
-        self.pictures = pictures
+        self.image_folder = image_folder
         self.version: str = report["version"]
         self.classes: list[str] | None = report["classes"]
         self.ran: list[list] = report["ran"]  # lines of the user's code, as [FILE, LINE]
@@ -133,7 +133,7 @@ class Stream:
     def _shorten(self, path: str | None) -> str | None:
         if path is None:
             return None
-        return os.path.relpath(path, self.pictures) if os.path.isabs(path) else path
+        return os.path.relpath(path, self.image_folder) if os.path.isabs(path) else path
 
     @property
     def places(self) -> list[int]:
@@ -178,7 +178,7 @@ class Stream:
         return [step[1] for step in self.facts[sample].get("steps", []) if step[0] == name]
 
     def first_step(self, sample: int) -> str | None:
-        """Return whether the picture was first cut out or first resized."""
+        """Return whether the image was first cut out or first resized."""
         names = [step[0] for step in self.facts[sample].get("steps", [])]
         return next((name for name in names if name in ("crop", "resize")), None)
 
@@ -201,17 +201,17 @@ class Stream:
 
 
 def read(
-    sides: dict[str, Side], folder: Path, pictures: Pictures, split: str, traced: bool = False
+    sides: dict[str, Side], folder: Path, images: Images, split: str, traced: bool = False
 ) -> dict[str, Stream]:
     """Let both sides read one split; `traced`: note the lines that run, which takes time.
 
     Raises UserError in the words of the side that fails.
     """
-    epochs = pictures.epochs if split == "train" else 1
+    epochs = images.epochs if split == "train" else 1
     shutil.rmtree(folder / split, ignore_errors=True)  # of an earlier reading
-    check_space(folder, pictures, split, epochs)
+    check_space(folder, images, split, epochs)
     given = {  # to be traced, a port has to make its loaders anew
-        name: replace(side, settings=pictures.settings, is_fresh=traced)
+        name: replace(side, settings=images.settings, is_fresh=traced)
         for name, side in sides.items()
     }
     folders = {name: folder / split / name for name in FRAMEWORKS}
@@ -229,7 +229,7 @@ def read(
         alone = len(failed) == 1 and NAMES[name] not in said
         raise UserError(f"{NAMES[name]} alone fails: {said}" if alone else said)
     return {
-        name: Stream(sides[name], folders[name], waiting[name].result()["batches"], pictures.folder)
+        name: Stream(sides[name], folders[name], waiting[name].result()["batches"], images.folder)
         for name in FRAMEWORKS
     }
 
@@ -243,15 +243,15 @@ def shorten(said: str) -> str:
     return before.removesuffix("RuntimeError: ") + after[errors[-1].start() :]
 
 
-def check_space(folder: Path, pictures: Pictures, split: str, epochs: int) -> None:
+def check_space(folder: Path, images: Images, split: str, epochs: int) -> None:
     """Raise UserError where the numbers of both sides would not fit on the disk."""
-    count = sum(len(files) for _, _, files in os.walk(pictures.folder / split, followlinks=True))
-    needed = 2 * count * epochs * 3 * pictures.image_size**2 * 4
+    count = sum(len(files) for _, _, files in os.walk(images.folder / split, followlinks=True))
+    needed = 2 * count * epochs * 3 * images.image_size**2 * 4
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > 0.9 * free:
         raise UserError(
-            f"{count} pictures of {split} at {pictures.image_size} pixels need "
+            f"{count} images of {split} at {images.image_size} pixels need "
             f"{needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; give a smaller "
             "--limit, or name another place by TMPDIR"
         )

@@ -22,7 +22,7 @@ from portproof.worker.cache import Records
 from portproof.worker.client import Side, ask_both
 
 CLASSES = 5
-TRAIN_PICTURES = 4  # of each class: with BATCH pictures a batch, five steps an epoch
+TRAIN_IMAGES = 4  # of each class: with BATCH images a batch, five steps an epoch
 BATCH = 4
 GAIN = 3**-0.5  # of drawn weights: that of PyTorch's own start, from which training is calm
 IMAGE_SIZE = 64  # pixels
@@ -70,7 +70,7 @@ class TrainingPair:
     match: Match = field(default_factory=Match)
     files: dict[tuple[str, str], Path] = field(default_factory=dict)  # weights by side and dtype
     classes: int = CLASSES  # of the images
-    images: int = CLASSES * TRAIN_PICTURES  # of train
+    images: int = CLASSES * TRAIN_IMAGES  # of train
     about: dict[str, dict[str, Any]] = field(default_factory=dict)  # by side: functions, settings
     network_files: dict[str, list] = field(default_factory=dict)  # of the classes, by side
     asked: int = 0
@@ -203,7 +203,7 @@ class TrainingPair:
     def shared_batches(self, steps: int, settings: dict[str, Any]) -> dict[str, str] | None:
         """Return the first batches that PyTorch's side reads, for both to train on.
 
-        None where PaddlePaddle's reads other ones. Both normalize pictures alike, but within one
+        None where PaddlePaddle's reads other ones. Both normalize images alike, but within one
         rounding of float32, which a hundred steps would make a thousand times as large.
         """
         reports = self.ask(Request("first_batches", settings, None, {"steps": steps}))

@@ -11,7 +11,7 @@ ALIGNED, DIVERGED, NOT_RUN, ERROR = "aligned", "diverged", "not run", "error"
 ABOUT = {
     "init": "the distributions that weights are drawn from",
     "forward": "the output of every layer, from the same weights and inputs",
-    "data": "what evaluation sees: pictures, labels, order, batches",
+    "data": "what evaluation sees: images, labels, order, batches",
     "metric": "loss and accuracy of given logits",
     "loss": "the loss and its gradient at given logits",
     "backward": "the gradients of one batch",

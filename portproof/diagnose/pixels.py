@@ -1,7 +1,7 @@
-"""Why the numbers of the same picture differ: channels, mirroring, normalization.
+"""Why the numbers of the same image differ: channels, mirroring, normalization.
 
 The numbers of one side are explained as a straight line, p = a * x + b for each channel, of the
-bytes x of the other side's picture, turned or mirrored or with its channels in another order. Where
+bytes x of the other side's image, turned or mirrored or with its channels in another order. Where
 one such explanation leaves nothing over, it is the fault; a and b give the mean and the deviation.
 """
 
@@ -122,7 +122,7 @@ def explain(
         return None
     where = streams.right.place(pairs[0][0])
     if len(pairs) < len(streams.pairs):
-        where += f", and in all {len(pairs)} of {len(streams.pairs)} pictures that differ"
+        where += f", and in all {len(pairs)} of {len(streams.pairs)} images that differ"
     causes = [] if not turn else [_turned(streams, where, turn)]
     same = _close(line.constants, constants)
     if order != IDENTITY:
@@ -162,9 +162,9 @@ def _close(one: Constants, other: Constants, within: float = SAME) -> bool:
 
 def _turned(streams: Streams, where: str, turn: str) -> Cause:
     other, right = streams.other.name, streams.right.name
-    cause = f"every picture is {turn} in {other}, and not in {right}"
+    cause = f"every image is {turn} in {other}, and not in {right}"
     lines = (r"flip|::-1|transpose|rotate|rot90|swapaxes|permute",)
-    return streams.cause(where, cause, "leave the picture as it is", *lines)
+    return streams.cause(where, cause, "leave the image as it is", *lines)
 
 
 def _reordered(streams: Streams, where: str, order: tuple[int, ...], after: bool) -> Cause:
@@ -242,7 +242,7 @@ def _numbers(values: Iterable[float]) -> str:
 def explain_flips(
     streams: Streams, pairs: list[tuple[int, int]], constants: Constants
 ) -> list[Cause]:
-    """Return the causes where train's pictures differ in how they are turned, and in normalization.
+    """Return the causes where train's images differ in how they are turned, and in normalization.
 
     `pairs` are samples in a row, those that agree too: they show how often the other side turns.
     Empty where that does not explain them.
@@ -275,7 +275,7 @@ def _other_turns(
         if set(kinds) == {"turned by 180 degrees"} and all(ours[n] for n in differing):
             words = f"{other} flips vertically (upside down) what {right} flips left to right"
         else:
-            words = f"{other} turns pictures otherwise: {len(differing)} of {len(pairs)} are "
+            words = f"{other} turns images otherwise: {len(differing)} of {len(pairs)} are "
             words += f"{', '.join(kinds)} against {right}'s (a vertical flip?)"
         fix, lines = "mirror left to right", (r"flip\(|rotate|transpose", "flip")
         return streams.cause(where, words, fix, *lines, line=line)
@@ -294,12 +294,12 @@ def _mirrored(
         cause = f"{other}'s flip is drawn anew at each reading: {counts}"
         return _other_draw(streams, pairs, where, cause, r"random\.|rand\(")
     if not theirs.any():
-        cause, fix = f"the flip is missing: {other} never mirrors a picture", "mirror where drawn"
+        cause, fix = f"the flip is missing: {other} never mirrors an image", "mirror where drawn"
         line = streams.other.step_line(pairs[0][1], "crop", "resize")
         return streams.cause(where, cause, fix, "hflip|flip", "crop|resize", line=line)
     lines = (r"\bif .*flip|hflip\(", "flip")
     if theirs.all():
-        cause = f"{other} flips always: every picture is mirrored"
+        cause = f"{other} flips always: every image is mirrored"
         return streams.cause(where, cause, "mirror only where it is drawn", *lines)
     if (theirs != ours).all():
         cause = f"{other} flips exactly where {right} does not: the test is negated"
@@ -347,7 +347,7 @@ def _was_flipped(streams: Streams, sample: int) -> bool:
 def _turn_between(
     streams: Streams, i: int, j: int, constants: Constants
 ) -> tuple[str | None, Line | None]:
-    """Return how the other side's picture is turned against the right one's, and the line of its
+    """Return how the other side's image is turned against the right one's, and the line of its
     numbers; None: it differs in more.
     """
     right, other = streams.right.images([i]), streams.other.images([j])
@@ -361,7 +361,7 @@ def _turn_between(
 
 
 def nearly(streams: Streams, pairs: list[tuple[int, int]], constants: Constants) -> Cause | None:
-    """Return the cause where pictures are the same but for rounding, a few numbers, or colour."""
+    """Return the cause where images are the same but for rounding, a few numbers, or colour."""
     i, j = pairs[0]
     right, other = streams.right.images([i]), streams.other.images([j])
     where, name = streams.right.place(i), streams.other.name

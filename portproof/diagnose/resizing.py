@@ -1,4 +1,4 @@
-"""Why the pictures themselves differ: decoding, resizing, cutting out.
+"""Why the images themselves differ: decoding, resizing, cutting out.
 
 First by what each side asked of Pillow, as far as it asked Pillow at all. Else by doing over what
 the other side may have done, from the file, until the very numbers come out.
@@ -29,7 +29,7 @@ PILLOW = {kind.name.lower(): kind for kind in Image.Resampling}
 
 
 def decoded(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | None:
-    """Return why the pictures differ before anything is done to them, or None where they do not."""
+    """Return why the images differ before anything is done to them, or None where they do not."""
     for (i, j), name in product(pairs, ("decoded", "entered")):
         ours, theirs = streams.right.facts[i].get(name), streams.other.facts[j].get(name)
         if not ours or not theirs or ours == theirs:
@@ -38,20 +38,20 @@ def decoded(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | None:
         if name == "entered" and sorted(ours["size"]) != sorted(theirs["size"]) and read_so:
             continue  # something was done to it that Pillow was not asked for
         where = streams.right.place(i)
-        known = _known_decoding(streams.pictures.folder / (streams.right.paths[i] or ""), theirs)
+        known = _known_decoding(streams.images.folder / (streams.right.paths[i] or ""), theirs)
         other = streams.other.name
-        told = f"{_picture(theirs)} in {other}, {_picture(ours)} in {streams.right.name}"
+        told = f"{_image(theirs)} in {other}, {_image(ours)} in {streams.right.name}"
         cause = f"{other} {known}: {told}" if known else f"{other} decodes other pixels: {told}"
         if "EXIF" not in cause and theirs["mode"] != ours["mode"]:
             cause += "; the mode is not converted to RGB"
-        fix = f"decode every picture as {streams.right.name} does, to RGB, and leave it as it is"
+        fix = f"decode every image as {streams.right.name} does, to RGB, and leave it as it is"
         return streams.cause(
             where, cause, fix, "exif|Image.open|imread|draft|reduce", r"\bread|decode", "convert"
         )
     return _turned_by_exif(streams, pairs)
 
 
-def _picture(found: dict) -> str:
+def _image(found: dict) -> str:
     return f"{found['mode']} of {' x '.join(map(str, found['size']))}"
 
 
@@ -60,9 +60,7 @@ def _turned_by_exif(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | N
         ours, theirs = streams.right.steps(i, "transpose"), streams.other.steps(j, "transpose")
         turned = [name for name in theirs if name.startswith(("ROTATE", "TRANSPOSE", "TRANSVERSE"))]
         if turned and turned != ours:
-            cause = (
-                f"{streams.other.name} turns the picture ({turned[0]}), as its EXIF rotation says"
-            )
+            cause = f"{streams.other.name} turns the image ({turned[0]}), as its EXIF rotation says"
             fix = "apply no EXIF rotation: no published number does"
             lines, line = ("exif|rotate|transpose",), streams.other.step_line(j, "transpose")
             return streams.cause(streams.right.place(i), cause, fix, *lines, line=line)
@@ -70,20 +68,20 @@ def _turned_by_exif(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | N
 
 
 def _known_decoding(path: Path, theirs: dict) -> str | None:
-    """Return what was done to the file at `path` where it gives the picture described."""
+    """Return what was done to the file at `path` where it gives the image described."""
     try:
-        picture = read_rgb(path)
+        image = read_rgb(path)
         with Image.open(path) as opened:
             turned = ImageOps.exif_transpose(opened).convert("RGB")
     except (UserError, OSError):
         return None
-    pixels = np.asarray(picture)
+    pixels = np.asarray(image)
     made = {
         "applies the EXIF rotation": turned,
         "reads the channels in the order BGR, not RGB": pixels[..., ::-1],
-        "makes the picture grey": picture.convert("L").convert("RGB"),
-        "mirrors the picture as it is decoded": pixels[:, ::-1],
-        "turns the picture upside down as it is decoded": pixels[::-1],
+        "makes the image grey": image.convert("L").convert("RGB"),
+        "mirrors the image as it is decoded": pixels[:, ::-1],
+        "turns the image upside down as it is decoded": pixels[::-1],
     }
     for words, one in made.items():
         if describe_image(np.asarray(one))["sha256"] == theirs["sha256"]:
@@ -121,21 +119,21 @@ def _other_size(
     shapes = f"to {theirs[0]} x {theirs[1]} in {other}, to {size[0]} x {size[1]} in {right}"
     lines = ("resize",)
     line = streams.other.step_line(sample, "resize")
-    wanted = streams.pictures.image_size if streams.split == "train" else min(size)
+    wanted = streams.images.image_size if streams.split == "train" else min(size)
     decoded_size = streams.other.facts[sample].get("entered", {}).get("size")
     first = [streams.right.first_step(right_sample), streams.other.first_step(sample)]
     if size == theirs[::-1]:
         cause = f"{other} resizes with width and height exchanged: {shapes}"
     elif streams.split == "train" and theirs[0] != theirs[1]:
-        cause = f"{other} gives train pictures evaluation's preset, without augmentation: resized "
+        cause = f"{other} gives train images evaluation's preset, without augmentation: resized "
         cause += shapes
         lines, line = (r"(eval|test|valid)\w*\(", "resize"), None
     elif first[0] != first[1]:
         words = {"crop": "cuts out first and resizes then", "resize": "resizes before it cuts out"}
         cause = f"{other} {words.get(first[1], 'works in another order')}: resized {shapes}"
     elif theirs[0] == theirs[1] and size[0] != size[1]:
-        cause = f"{other} does not keep the aspect ratio: pictures are resized {shapes}"
-        if theirs[0] == streams.pictures.image_size:
+        cause = f"{other} does not keep the aspect ratio: images are resized {shapes}"
+        if theirs[0] == streams.images.image_size:
             cause += " (and nothing is left for the centre crop)"
     elif decoded_size and min(theirs) == min(size):
         cause = f"{other} rounds the longer side otherwise: resized {shapes}"
@@ -162,10 +160,10 @@ def _other_centre(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | Non
 
 @dataclass(frozen=True)
 class Boxes:
-    """The boxes that one side cut out of its pictures: [N, 4] (left, top, width, height)."""
+    """The boxes that one side cut out of its images: [N, 4] (left, top, width, height)."""
 
     boxes: np.ndarray
-    sizes: np.ndarray  # [N, 2], width and height of the picture
+    sizes: np.ndarray  # [N, 2], width and height of the image
 
     @property
     def area(self) -> np.ndarray:
@@ -183,13 +181,13 @@ class Boxes:
     def __str__(self) -> str:
         area, aspect = self.area, self.aspect
         return (
-            f"area {area.min():.2f} to {area.max():.2f} of the picture, "
+            f"area {area.min():.2f} to {area.max():.2f} of the image, "
             f"aspect ratio {aspect.min():.2f} to {aspect.max():.2f}"
         )
 
 
 def crops(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | None:
-    """Return why other boxes are cut out of train's pictures, or None where they are the same."""
+    """Return why other boxes are cut out of train's images, or None where they are the same."""
     boxes = [(_box(streams.right, i), _box(streams.other, j)) for i, j in pairs]
     known = [n for n, (a, _) in enumerate(boxes) if a is not None]
     differ = [n for n in known if boxes[n][0] != boxes[n][1]]
@@ -199,7 +197,7 @@ def crops(streams: Streams, pairs: list[tuple[int, int]]) -> Cause | None:
     where, other = streams.right.place(first[0]), streams.other.name
     line = streams.other.step_line(first[1], "crop")
     if all(boxes[n][1] is None for n in differ):
-        cause = f"the random crop is missing: {other} uses the whole picture"
+        cause = f"the random crop is missing: {other} uses the whole image"
         line = streams.other.step_line(first[1], "resize")
         return streams.cause(where, cause, "cut out `crop` first", "resize", line=line)
     both = [n for n in differ if boxes[n][1] is not None]
@@ -283,7 +281,7 @@ def _arrays(stream: Stream, found: list[tuple[int, tuple]]) -> tuple[np.ndarray,
 def made_again(
     streams: Streams, pairs: list[tuple[int, int]], constants: Constants
 ) -> Cause | None:
-    """Make the pictures again from their files in other ways; return the way that gives the other
+    """Make the images again from their files in other ways; return the way that gives the other
     side's numbers, else the one that comes nearest. None: the files are not known.
     """
     chosen = [pair for pair in pairs if streams.right.paths[pair[0]]][:MOST]
@@ -322,33 +320,33 @@ def _distance(pixels: np.ndarray, target: np.ndarray, constants: Constants) -> f
 
 
 def _ways(streams: Streams, sample: int, target: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield pictures [S, S, 3] made of the file of a sample in each way that is tried."""
-    picture = read_rgb(streams.pictures.folder / streams.right.paths[sample])
-    size = streams.pictures.image_size
+    """Yield images [S, S, 3] made of the file of a sample in each way that is tried."""
+    image = read_rgb(streams.images.folder / streams.right.paths[sample])
+    size = streams.images.image_size
     box = _box(streams.right, sample)
     flipped = "FLIP_LEFT_RIGHT" in streams.right.steps(sample, "transpose")
     if streams.split == "train" and box is not None:
         left, top, width, height = box
-        picture = picture.crop((left, top, left + width, top + height))
-        for words, made in _resized(picture, (size, size)):
+        image = image.crop((left, top, left + width, top + height))
+        for words, made in _resized(image, (size, size)):
             yield words, made[:, ::-1] if flipped else made
         return
-    shorter = streams.pictures.resize_size
+    shorter = streams.images.resize_size
     for goal in dict.fromkeys((shorter, size, 256, shorter - 1, shorter + 1, round(size / 0.875))):
         if goal < size:
             continue
-        scale = goal / min(picture.size)
-        shape = [goal if side == min(picture.size) else int(side * scale) for side in picture.size]
-        for words, made in _resized(picture, tuple(shape)):
+        scale = goal / min(image.size)
+        shape = [goal if side == min(image.size) else int(side * scale) for side in image.size]
+        for words, made in _resized(image, tuple(shape)):
             yield f"{words}, shorter side {goal}", _centre(made, size)
-        for words, made in _resized(picture, (goal, goal)):
+        for words, made in _resized(image, (goal, goal)):
             yield f"{words} to {goal} x {goal}, aspect ratio not kept", _centre(made, size)
 
 
-def _resized(picture: Image.Image, shape: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
+def _resized(image: Image.Image, shape: tuple[int, int]) -> Iterator[tuple[str, np.ndarray]]:
     for name, kind in PILLOW.items():
-        yield f"Pillow's {name}", np.asarray(picture.resize(shape, kind))
-    pixels = np.asarray(picture)
+        yield f"Pillow's {name}", np.asarray(image.resize(shape, kind))
+    pixels = np.asarray(image)
     for name, kernel in KERNELS.items():
         yield (
             f"{name} without antialiasing (cv2's, or the framework's interpolate)",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from portproof.core.findings import Cause, at, code_of
-from portproof.core.streams import Pictures, Stream
+from portproof.core.streams import Images, Stream
 from portproof.diagnose.source_lines import find_line, makers
 
 TOLD_EPOCH = r"set_epoch\(|\.epoch\b[^=]*=[^=]"  # a sampler is told the epoch
@@ -22,7 +22,7 @@ class Streams:
     right: Stream
     other: Stream
     split: str
-    pictures: Pictures
+    images: Images
 
     @cached_property
     def pairs(self) -> list[tuple[int, int]]:
@@ -46,13 +46,13 @@ class Streams:
 
     def names(self, epoch: int) -> tuple[list[str], list[str]]:
         """Return the files that both sides show in an epoch, in their order."""
-        ours = {i: self.right.paths[i] or f"picture {i}" for i in range(len(self.right))}
+        ours = {i: self.right.paths[i] or f"image {i}" for i in range(len(self.right))}
         if self.by_name:
             theirs = dict(enumerate(self.other.paths))
         else:
             theirs = {j: ours[i] for i, j in self.pairs}
         return tuple(
-            [names.get(n, "another picture") for n in np.flatnonzero(side.epochs == epoch).tolist()]
+            [names.get(n, "another image") for n in np.flatnonzero(side.epochs == epoch).tolist()]
             for names, side in ((ours, self.right), (theirs, self.other))
         )
 
@@ -93,7 +93,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
     sizes = f"of {theirs[0] if theirs else 0} in {other}, of {ours[0]} in {right}"
     full = len(set(theirs)) == 1 and 0 < total - kept < theirs[0]
     if full:  # at most a batch is missing, and it would be a smaller one
-        cause = f"{other} leaves the last batch out, of {total - kept} pictures (drop_last)"
+        cause = f"{other} leaves the last batch out, of {total - kept} images (drop_last)"
         if theirs[0] != ours[0]:
             cause += f", and its batches are {sizes}"
         fix = "keep the last batch: drop_last=False"
@@ -112,7 +112,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
         lines = (*makers(streams.other.ran), r"batch_size\W", "BatchSampler")
         return streams.cause(place, cause, fix, *lines)
     if theirs[: len(ours) - 1] == ours[:-1] and kept > total:
-        cause = f"{other} fills the last batch up with {kept - total} pictures that it has shown"
+        cause = f"{other} fills the last batch up with {kept - total} images that it has shown"
         fix = "let the last batch be smaller"
         return streams.cause(
             place + "the last batch", cause, fix, "batch_sampler", "Batches|Sampler"
@@ -122,7 +122,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
 
 def _other_number(streams: Streams, place: str, total: int, kept: int) -> Cause:
     right, other = streams.right, streams.other
-    cause = f"{kept} pictures in {other.name}, {total} in {right.name}"
+    cause = f"{kept} images in {other.name}, {total} in {right.name}"
     missing = sorted(set(right.paths) - set(other.paths) - {None})
     extra = sorted(set(other.paths) - set(right.paths) - {None})
     if None not in other.paths and missing:
@@ -132,11 +132,11 @@ def _other_number(streams: Streams, place: str, total: int, kept: int) -> Cause:
         cause += f"; {len(extra)} are too many, the first {extra[0]}"
     fix = "read the same files, each once in an epoch"
     lines = (r"listdir|scandir|iterdir|glob\(|walk\(", "index|paths|files")
-    return streams.cause(place + "number of pictures", cause, fix, *lines)
+    return streams.cause(place + "number of images", cause, fix, *lines)
 
 
 def order(streams: Streams) -> Cause | None:
-    """Return why the pictures come in another order, or None where they come in the same."""
+    """Return why the images come in another order, or None where they come in the same."""
     right, other = streams.right, streams.other
     if not streams.by_name and streams.split == "train":
         return None
@@ -153,11 +153,11 @@ def order(streams: Streams) -> Cause | None:
         where += f": {theirs[first]} in {other.name}"
         if set(ours) != set(theirs) and len(ours) == len(theirs):
             cause = (
-                f"{other.name} leaves {len(set(ours) - set(theirs))} of the epoch's pictures out, "
+                f"{other.name} leaves {len(set(ours) - set(theirs))} of the epoch's images out, "
             )
             cause += f"and shows {len(theirs) - len(set(theirs))} a second time"
             return streams.cause(
-                where, cause, "show every picture once in an epoch", "Sampler|shuffle"
+                where, cause, "show every image once in an epoch", "Sampler|shuffle"
             )
         if streams.split == "val":
             return _evaluation_order(streams, where, theirs)
@@ -178,7 +178,7 @@ def _evaluation_order(streams: Streams, where: str, theirs: list[str]) -> Cause:
     }
     for words, key in sorted_by.items():
         if sorted(theirs, key=key) == theirs:
-            cause = f"{name} sorts the pictures {words}"
+            cause = f"{name} sorts the images {words}"
             return streams.cause(where, cause, "sort by class, then by name", "sorted", "index_")
     fix = "evaluate in the order of the folder"
     lines = ("revers|::-1", r"\.paths\[")
@@ -253,7 +253,7 @@ def tell_arguments(arguments: dict[str, tuple[Any, Any]]) -> str:
 
 
 def labels(streams: Streams) -> Cause | None:
-    """Return why the same pictures have other labels, or None where they have the same."""
+    """Return why the same images have other labels, or None where they have the same."""
     right, other = streams.right, streams.other
     pairs = np.array(streams.pairs, dtype=np.int64).reshape(-1, 2)
     ours, theirs = right.labels[pairs[:, 0]], other.labels[pairs[:, 1]]
@@ -273,7 +273,7 @@ def labels(streams: Streams) -> Cause | None:
     names = right.classes or [str(n) for n in range(count)]
     steps = set((theirs - ours).tolist())
     wrapped = {step % count for step in steps}
-    fix = "give each picture the place of its class among the sorted names"
+    fix = "give each image the place of its class among the sorted names"
     if len(steps) == 1 or len(wrapped) == 1:
         step = theirs[n] - ours[n]
         around = "" if len(steps) == 1 else f", modulo {count}"
@@ -282,7 +282,7 @@ def labels(streams: Streams) -> Cause | None:
     stream_order = min(len(right), len(other))
     moved = any(i != j for i, j in pairs.tolist())
     if moved and np.array_equal(right.labels[:stream_order], other.labels[:stream_order]):
-        cause = f"labels stay where they were while {other.name} moves the pictures"
+        cause = f"labels stay where they were while {other.name} moves the images"
         return streams.cause(where, cause, "move both together", *lines)
     given = {int(old): sorted(set(theirs[ours == old].tolist())) for old in np.unique(ours)}
     if all(len(new) == 1 for new in given.values()):
@@ -292,7 +292,7 @@ def labels(streams: Streams) -> Cause | None:
     share = len(differ) / len(ours)
     cause = f"{len(differ)} of {len(ours)} labels differ, with no rule from class to class"
     if share > 0.5:
-        cause += f": in {other.name} they do not belong to the pictures"
+        cause += f": in {other.name} they do not belong to the images"
     return streams.cause(where, cause, fix, *lines)
 
 

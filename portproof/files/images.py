@@ -26,14 +26,14 @@ def read_rgb(path: Path) -> Image.Image:
             return image.convert("RGB")
     except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
         raise UserError(
-            f"{show(path)}: cannot be read as a picture ({_reason(error)}); replace the file or "
+            f"{show(path)}: cannot be read as an image ({_reason(error)}); replace the file or "
             "delete it"
         ) from error
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):  # its text has the address of the file
-        return "not a picture, or its header is damaged"
+        return "not an image, or its header is damaged"
     return getattr(error, "strerror", None) or first_line(error)
 
 
@@ -56,14 +56,14 @@ def list_classes(folder: Path) -> dict[str, list[str]]:
     if not folder.is_dir():
         root = show(folder.parent)
         raise UserError(
-            f"{show(folder)}: there is no such folder; lay the pictures out as "
+            f"{show(folder)}: there is no such folder; lay the images out as "
             f"{root}/train/<class>/* and {root}/val/<class>/*"
         )
     names = sorted(
         name for name in os.listdir(folder) if is_told(name) and (folder / name).is_dir()
     )
     if not names:
-        raise UserError(f"{show(folder)}: no pictures here; it needs one folder for each class")
+        raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
     return {name: list_images(folder / name) for name in names}
 
 
@@ -71,10 +71,10 @@ def list_images(folder: Path) -> list[str]:
     """Return the image files in the folder of a class. Raises UserError as `list_splits`."""
     names = sorted(filter(is_told, os.listdir(folder)))
     if not names:
-        raise UserError(f"{show(folder)}: a class with no pictures; add some or delete the folder")
+        raise UserError(f"{show(folder)}: a class with no images; add some or delete the folder")
     wrong = next((name for name in names if not name.lower().endswith(ENDINGS)), None)
     if wrong is not None:
-        raise UserError(f"{show(folder / wrong)}: no picture by its name ({' '.join(ENDINGS)})")
+        raise UserError(f"{show(folder / wrong)}: no image by its name ({' '.join(ENDINGS)})")
     return [str(folder / name) for name in names]
 
 

@@ -40,7 +40,7 @@ def _told(verdict: Verdict) -> str:
     table = next(one["table"] for one in verdict.details if one["title"] == COMPARED)
     counts = {row[0]: row[1] for row in table}
     return (
-        f"({counts[SAME]} pictures have the same numbers; largest relative "
+        f"({counts[SAME]} images have the same numbers; largest relative "
         f"difference {_figure(verdict.float64)} in float64, {_figure(verdict.float32)} in float32)"
     )
 

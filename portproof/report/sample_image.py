@@ -1,4 +1,4 @@
-"""The first sample that differs, as a picture: one side, the other, and their difference."""
+"""The first sample that differs, as an image: one side, the other, and their difference."""
 
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ def draw(right: Sample, other: Sample) -> bytes:
 
 
 def _draw_difference(axes: "Axes", right: np.ndarray, other: np.ndarray) -> None:
-    """Show the difference of two pictures [H, W, 3], its largest value as white."""
+    """Show the difference of two images [H, W, 3], its largest value as white."""
     if right.shape != other.shape:
         axes.set_title("no difference to show:\nthe sizes are not the same", fontsize=12)
         axes.set_frame_on(False)
@@ -74,7 +74,7 @@ def _draw_numbers(axes: "Axes", right: Sample, other: Sample) -> None:
 
 
 def _visible(image: np.ndarray, constants: Constants) -> np.ndarray:
-    """Return numbers [3, H, W] as a picture [H, W, 3] of 0 to 1, by the right side's constants."""
+    """Return numbers [3, H, W] as an image [H, W, 3] of 0 to 1, by the right side's constants."""
     image = np.nan_to_num(np.asarray(image, dtype=np.float64))
     if image.ndim == 3 and image.shape[0] != 3 and image.shape[2] == 3:
         image = image.transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: pictures like ImageNet's, operations counted right, turns
+"""The benchmarks measure what they say: images like ImageNet's, operations counted right, turns
 taken in order. No test holds a time to anything.
 """
 
@@ -67,7 +67,7 @@ def test_photos_are_a_folder_that_the_seed_decides(tmp_path):
         photos.write(tmp_path / "none", count=1, classes=2)
 
 
-def test_small_pictures_are_files_of_their_own(tmp_path):
+def test_small_images_are_files_of_their_own(tmp_path):
     folder = photos.write_small(tmp_path / "small", count=6, classes=3)
     files = list(folder.glob("train/*/*.jpg"))
     assert len({path.stat().st_ino for path in files}) == len(files) == 6
@@ -156,7 +156,7 @@ def test_a_window_leaves_out_the_first_steps():
     assert window.figures()["images_per_s"] > 0
 
 
-def test_a_window_needs_enough_pictures():
+def test_a_window_needs_enough_images():
     with pytest.raises(UserError, match="used up after 3 batches"):
         list(Window(2, 2).watch([([0], [0])] * 3))
 
@@ -236,10 +236,10 @@ def test_a_step_is_measured_beside_the_rates(small_folder):
     assert 0 < figures["limit_share"] < 100
 
 
-def test_a_folder_with_too_few_pictures_is_the_users_mistake(small_folder, tmp_path):
+def test_a_folder_with_too_few_images_is_the_users_mistake(small_folder, tmp_path):
     options = ["--framework", "torch", "--variants", "exact"]
     done = benchmark("loader", *options, "--data-path", small_folder, "--output-dir", tmp_path)
-    assert_user_error(done, "the pictures are used up after 1 batches")
+    assert_user_error(done, "the images are used up after 1 batches")
 
 
 @pytest.mark.parametrize("framework", list(step.DTYPES))

@@ -88,11 +88,11 @@ def test_the_pages_name_the_measured_decode_rate():
         assert set(re.findall(r"--decode-rate (\S+)", text)) == {f"{rate:.0f}"}
 
 
-@pytest.mark.parametrize(("classes", "pictures"), [(3, 3), (2, 7), (5, 1)])
-def test_the_made_up_folder_is_one(tmp_path, classes, pictures):
-    scale.make_pictures(tmp_path, classes, pictures)
+@pytest.mark.parametrize(("classes", "images"), [(3, 3), (2, 7), (5, 1)])
+def test_the_made_up_folder_is_one(tmp_path, classes, images):
+    scale.make_images(tmp_path, classes, images)
     train, val = index_data(tmp_path)
-    each = math.ceil(pictures / classes)
+    each = math.ceil(images / classes)
     assert (len(train.classes), len(train), len(val)) == (classes, classes * each, classes)
 
 
@@ -103,6 +103,6 @@ def test_rows_are_kept_and_drawn(tmp_path):
     scale.write_rows(tmp_path / "scale.csv", rows)
     assert (tmp_path / "scale.csv").read_text() == committed.read_text()
     scale.draw(tmp_path / "scale.png", rows)
-    with Image.open(tmp_path / "scale.png") as picture:
-        assert picture.width > picture.height > 300
+    with Image.open(tmp_path / "scale.png") as image:
+        assert image.width > image.height > 300
     assert scale.read_rows(tmp_path / "none.csv") == []

@@ -50,7 +50,7 @@ def test_options_go_before_the_recipe():
         (["--epochs", "1.5"], "--epochs: '1.5' is no whole number"),
         (["--lr", "nan"], "--lr: 'nan' is no number"),
         (["--image-size", "14"], "--image-size: '14' is no whole number from 15"),
-        (["--image-size", "62"], "--image-size 62: alexnet takes pictures of 63 pixels or more"),
+        (["--image-size", "62"], "--image-size 62: alexnet takes images of 63 pixels or more"),
         (["--seed", "-1"], "--seed: '-1' is no whole number from 0"),
         (["--device", "tpu"], "'tpu' is none of auto, cpu, gpu"),
         (["--device", "gpu:x"], "'gpu:x' is none of auto, cpu, gpu"),

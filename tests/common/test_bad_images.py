@@ -1,4 +1,4 @@
-"""Bad pictures are found before training, left out up to a number, and named with their reason."""
+"""Bad images are found before training, left out up to a number, and named with their reason."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def png(width, height, pixels=b""):
 
 
 def spoil(path, kind):
-    """Put a bad picture of one kind at `path`."""
+    """Put a bad image of one kind at `path`."""
     whole = path.read_bytes()
     path.unlink()
     if kind == "truncated":
@@ -93,12 +93,12 @@ def spoil(path, kind):
 
 KINDS = {
     "truncated": "truncated",
-    "damaged header": "not a picture",
+    "damaged header": "not an image",
     "zero bytes": "empty (0 bytes)",
-    "web page": "not a picture",
+    "web page": "not an image",
     "bomb": "decompression bomb",
     "too little data": "truncated",
-    "PostScript": "not a picture",
+    "PostScript": "not an image",
     "folder": "not a file",
     "pipe": "not a file",
     "dangling link": "No such file",
@@ -114,7 +114,7 @@ def test_every_kind_is_found_with_its_reason(data, kind, capsys):
     assert [one.path for one in train.bad] == [str(bad)] and not val.bad
     assert KINDS[kind] in train.bad[0].reason
     assert str(bad) not in train.paths and len(train) == len(train.labels) == 17
-    assert f"bad picture: {bad}: " in capsys.readouterr().out
+    assert f"bad image: {bad}: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"pipe"}))
@@ -129,8 +129,8 @@ def test_by_default_the_index_or_the_reader_refuses_it(data, kind):
 
 def test_another_ending_than_the_contents_have_is_no_fault(data):
     """As in ImageNet, whose n02105855_2933.JPEG is a PNG."""
-    picture = data / "train" / "checks" / "2.jpg"
-    Image.open(picture).save(picture, "PNG")
+    image = data / "train" / "checks" / "2.jpg"
+    Image.open(image).save(image, "PNG")
     train, _ = verify.leave_out_bad(*index_data(data, strict=False), most=0)
     assert len(train) == 18
 
@@ -177,17 +177,17 @@ def test_a_cache_that_is_interrupted_stays_as_it_was(data, cache, monkeypatch):
 
 def test_a_class_with_nothing_left_is_named(data):
     for path in (data / "val" / "cross").iterdir():
-        path.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="val/cross: all pictures of this class are bad"):
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="val/cross: all images of this class are bad"):
         verify.leave_out_bad(*index_data(data, strict=False), most=99)
 
 
-def test_nothing_but_bad_pictures_is_named_too(data):
+def test_nothing_but_bad_images_is_named_too(data):
     for path in data.glob("train/*/*"):
-        path.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="18 bad pictures are more than --skip-bad 17"):
+        path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="18 bad images are more than --skip-bad 17"):
         verify.leave_out_bad(*index_data(data, strict=False), most=17)
-    with pytest.raises(UserError, match="train/bars: all pictures of this class are bad"):
+    with pytest.raises(UserError, match="train/bars: all images of this class are bad"):
         verify.leave_out_bad(*index_data(data, strict=False), most=18)
 
 
@@ -197,7 +197,7 @@ def test_evaluation_alone_needs_no_train(data, capsys):
     found = index_data(data, need_train=False, strict=False)
     train, val = verify.leave_out_bad(*found, most=1)
     assert train is None and len(val) == 11 and len(val.bad) == 1
-    assert "left out: 1 bad picture\n" in capsys.readouterr().out
+    assert "left out: 1 bad image\n" in capsys.readouterr().out
 
 
 NAMES = [
@@ -235,8 +235,8 @@ def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path, train):
         options = ["--data-path", data, "--skip-bad", 2, "--workers", workers, "--output-dir", out]
         done = train(framework, "", *options)
         assert done.returncode == 0, done.stderr
-        assert "left out: 2 bad pictures" in done.stdout
-        assert "data: 17 train, 11 val pictures" in done.stdout
+        assert "left out: 2 bad images" in done.stdout
+        assert "data: 17 train, 11 val images" in done.stdout
         recorded.append((out / "bad_pictures.jsonl").read_bytes())
         rows = [json.loads(line) for line in recorded[-1].splitlines()]
         assert [row["path"] for row in rows] == [str(path) for path in bad]
@@ -253,16 +253,16 @@ def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
         spoil(path, "truncated")
     options = ["--data-path", data, "--output-dir", tmp_path / "run"]
     done = train(framework, "", *options, "--skip-bad", 1)
-    assert_user_error(done, "2 bad pictures are more than --skip-bad 1", str(bad[0]))
-    assert all(f"bad picture: {path}: " in done.stdout for path in bad)
+    assert_user_error(done, "2 bad images are more than --skip-bad 1", str(bad[0]))
+    assert all(f"bad image: {path}: " in done.stdout for path in bad)
     done = train(framework, "", *options, "--verify-data")
-    assert_user_error(done, "2 bad pictures", "--skip-bad 2")
+    assert_user_error(done, "2 bad images", "--skip-bad 2")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_picture_that_vanishes_is_named(framework, workers, data, tmp_path, train):
+def test_an_image_that_vanishes_is_named(framework, workers, data, tmp_path, train):
     change = """
 import os
 from common.data import folder

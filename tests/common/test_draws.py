@@ -61,7 +61,7 @@ def test_who_listens_is_told_of_each_draw_by_the_names_of_its_arguments():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (640, 480), (4100, 90)])
-def test_crop_lies_within_the_picture(size):
+def test_crop_lies_within_the_image(size):
     width, height = size
     for index in range(300):
         crop = draws.random_crop(0, 0, index, size)
@@ -79,7 +79,7 @@ def test_crops_cover_the_area_and_the_aspects():
     assert -0.3 < aspect.min() < -0.27 and 0.27 < aspect.max() < 0.3  # log 3/4, log 4/3
 
 
-def test_half_of_the_pictures_are_flipped():
+def test_half_of_the_images_are_flipped():
     flips = [draws.flip(0, 0, index) for index in range(2000)]
     assert 930 < sum(flips) < 1070
 

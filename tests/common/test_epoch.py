@@ -43,7 +43,7 @@ class Run:
         self.saved.append((progress.step, progress.loss_sum, progress.correct, progress.seen))
 
 
-class Pictures:
+class Images:
     """A data set of files; their pixels play no part."""
 
     index = SimpleNamespace(paths=[f"{n}.png" for n in range(IMAGES)])
@@ -58,7 +58,7 @@ def train(run, process=ALONE, batch_size=4, loss=LOSS):
     Returns the epoch, and its batches as `iterate` described them.
     """
     batches = EpochBatches(IMAGES, batch_size, 0, True, process, run.args.accumulate)
-    loader = SimpleNamespace(dataset=Pictures(), batch_sampler=batches)
+    loader = SimpleNamespace(dataset=Images(), batch_sampler=batches)
     epoch, described = Epoch(run, loader), []
     batches.first = epoch.first_batch
     indices = [np.array([index for _, index in keys]) for keys in batches]

@@ -28,7 +28,7 @@ def test_classes_and_files_are_sorted_by_name(tmp_path):
     ]
 
 
-def test_files_of_the_system_are_no_pictures(data):
+def test_files_of_the_system_are_no_images(data):
     before = index_data(data)
     (data / "train" / ".DS_Store").write_bytes(b"x")
     (data / "train" / "cross" / ".hidden").write_bytes(b"x")
@@ -56,7 +56,7 @@ def spoil(data, fault):
         (data / "val" / "cross").rename(data / "val" / "crown")
     elif fault == "zero bytes":
         (cross / "0.jpg").write_bytes(b"")
-    elif fault == "no picture":
+    elif fault == "no image":
         (cross / "notes.txt").write_text("hello")
     elif fault == "folder in a class":
         (cross / "more").mkdir()
@@ -68,11 +68,11 @@ def spoil(data, fault):
     ("fault", "words"),
     [
         ("no val", ["val: there is no such folder"]),
-        ("no classes", ["train: no pictures"]),
-        ("empty class", ["train/cross: a class with no pictures"]),
+        ("no classes", ["train: no images"]),
+        ("empty class", ["train/cross: a class with no images"]),
         ("other classes", ["val lacks cross", "train lacks crown"]),
         ("zero bytes", ["train/cross/0.jpg", "empty"]),
-        ("no picture", ["train/cross/notes.txt", "not a picture"]),
+        ("no image", ["train/cross/notes.txt", "not an image"]),
         ("folder in a class", ["train/cross/more", "a folder within a class"]),
         ("dangling link", ["train/cross/gone.jpg", "cannot be read"]),
     ],
@@ -85,7 +85,7 @@ def test_a_fault_is_named_with_its_place(data, fault, words):
         assert word in str(caught.value)
 
 
-# What a million pictures are kept as.
+# What a million images are kept as.
 
 ODD = [
     "/a b/1.jpg",
@@ -129,7 +129,7 @@ def objects_within(value):
     return len(found)
 
 
-def test_more_pictures_take_no_more_objects(tmp_path):
+def test_more_images_take_no_more_objects(tmp_path):
     small, _ = index_data(make_folder(tmp_path / "small", classes=2, train=1, val=1))
     for name in small.classes:
         folder = tmp_path / "small" / "train" / name
@@ -139,7 +139,7 @@ def test_more_pictures_take_no_more_objects(tmp_path):
     assert isinstance(large.paths, Paths) and isinstance(large.labels, array)
     assert large.labels.itemsize == 4 and type(large.labels[300]) is int
     assert (len(small), len(large)) == (2, 402)
-    # a number a folder says where it begins; pictures themselves add nothing
+    # a number a folder says where it begins; images themselves add nothing
     assert objects_within(large) == objects_within(small)
 
 

@@ -22,7 +22,7 @@ def test_the_card_says_what_the_run_was(small_run, small_folder):
     (row,) = read_metrics(run)
     for words in (
         f"- folder: {small_folder}",
-        "- pictures: 18 to train, 12 to validate",
+        "- images: 18 to train, 12 to validate",
         "- classes: bars, checks, cross\n",
         "| `recipe` | sample |",
         "| `batch_size` | 6 |",
@@ -38,15 +38,15 @@ def test_the_card_says_what_the_run_was(small_run, small_folder):
 
 
 def test_the_commands_of_the_card_run(small_run, small_folder, tmp_path):
-    """Word for word, but for the small network of this test and a real picture."""
+    """Word for word, but for the small network of this test and a real image."""
     framework, tree, run = small_run
     other = next(name for name in FRAMEWORKS if name != framework)
     card = (run / model_card.NAME).read_text()
     assert f"From the folder {ROOT}" in card
     commands = []
     for line in [line for block in card.split("```\n")[1::2] for line in block.splitlines()]:
-        picture = shlex.quote(str(small_folder / "val" / "bars" / "0.jpg"))
-        python, script, *words = shlex.split(line.replace("PICTURE", picture))
+        image = shlex.quote(str(small_folder / "val" / "bars" / "0.jpg"))
+        python, script, *words = shlex.split(line.replace("IMAGE", image))
         assert python == ".venv/bin/python" and (ROOT / script).is_file()
         commands.append((script, words))
     scripts = [script for script, _ in commands]

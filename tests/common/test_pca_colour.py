@@ -12,8 +12,8 @@ import pytest
 from common.data import draws, pca_colour
 from common.data.folder import index_split
 from common.data.image_files import read_rgb
-from common.data.uint8_images import BytePictures
-from experiments.pictures import fingerprint
+from common.data.uint8_images import ByteImages
+from experiments.images import fingerprint
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS, read_stream, run
 
@@ -43,7 +43,7 @@ def test_components_are_those_of_all_pixels(index):
     np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(3), atol=1e-12)
 
 
-def test_components_are_stored_and_computed_again_where_pictures_have_changed(index, monkeypatch):
+def test_components_are_stored_and_computed_again_where_images_have_changed(index, monkeypatch):
     found = pca_colour.find(index)
     stored = json.loads(pca_colour.cache_file(index).read_text())
     assert stored["eigenvalues"] == found.values.tolist() and stored["pictures"] == len(index)
@@ -63,7 +63,7 @@ def test_components_are_stored_and_computed_again_where_pictures_have_changed(in
         pca_colour.find(index)
 
 
-def test_a_name_that_is_no_text_is_taken_and_a_picture_that_is_gone_is_told(index, tmp_path):
+def test_a_name_that_is_no_text_is_taken_and_an_image_that_is_gone_is_told(index, tmp_path):
     for split in ("train", "val"):
         (tmp_path / split / "one").mkdir(parents=True)
         odd = os.fsencode(tmp_path / split / "one") + b"/no-utf8-\xff.jpg"
@@ -120,7 +120,7 @@ def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
     values |= {"train_crop": "shifted"}
     pytest.importorskip("cv2")
     plain, noisy = (
-        BytePictures(index, argparse.Namespace(**values, colour_noise=noise), True, None)
+        ByteImages(index, argparse.Namespace(**values, colour_noise=noise), True, None)
         for noise in (0.0, NOISE)
     )
     noise = pca_colour.Noise(pca_colour.find(index), seed=5, std=NOISE)
@@ -135,4 +135,4 @@ def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
 def test_the_command_prints_the_components(small_folder):
     done = run(sys.executable, "-m", "common.data.pca_colour", "--data-path", small_folder)
     assert done.returncode == 0, done.stderr
-    assert "18 pictures" in done.stdout and done.stdout.count("eigenvector") == 3
+    assert "18 images" in done.stdout and done.stdout.count("eigenvector") == 3

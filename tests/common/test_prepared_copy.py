@@ -17,13 +17,13 @@ from common.data import draws, prepared_copy
 from common.data.folder import index_split
 from common.data.image_files import read_rgb
 from common.data.resizing import shorter_side
-from common.data.uint8_images import BytePictures, resize
+from common.data.uint8_images import ByteImages, resize
 from portproof.system.errors import UserError
 from tests.support.helpers import assert_user_error, make_folder, run
-from tests.support.odd_images import write_odd_pictures
+from tests.support.odd_images import write_odd_images
 
-SIZE = 73  # of the copies: for pictures of 64 pixels
-SETTINGS = {  # of BytePictures
+SIZE = 73  # of the copies: for images of 64 pixels
+SETTINGS = {  # of ByteImages
     "image_size": 64,
     "resize_size": SIZE,
     "channels_last": True,
@@ -35,7 +35,7 @@ SETTINGS = {  # of BytePictures
 @pytest.fixture
 def data(tmp_path):
     folder = make_folder(tmp_path / "data", classes=2, train=3, val=2)
-    write_odd_pictures(folder / "train" / "odd")
+    write_odd_images(folder / "train" / "odd")
     return folder
 
 
@@ -51,7 +51,7 @@ def open_train(data, place, size=SIZE):
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The names of the pictures that are decoded to be copied, as they come."""
+    """The names of the images that are decoded to be copied, as they come."""
     names = []
 
     def read(path):
@@ -64,13 +64,13 @@ def decoded(monkeypatch):
 
 def assert_holds(index, prepared):
     for number in range(len(index)):
-        picture = read_rgb(index.paths[number])
-        right = np.asarray(shorter_side(picture, SIZE))
+        image = read_rgb(index.paths[number])
+        right = np.asarray(shorter_side(image, SIZE))
         assert np.array_equal(prepared.pixels(number), right), index.paths[number]
-        assert prepared.full_size(number) == picture.size
+        assert prepared.full_size(number) == image.size
 
 
-def test_it_holds_every_picture_small_and_is_made_once(data, place, decoded):
+def test_it_holds_every_image_small_and_is_made_once(data, place, decoded):
     index, prepared = open_train(data, place)
     assert_holds(index, prepared)
     assert sorted(decoded) == sorted(Path(path).name for path in index.paths)
@@ -81,7 +81,7 @@ def test_it_holds_every_picture_small_and_is_made_once(data, place, decoded):
     assert not list(place.glob(".*partial"))
 
 
-def test_a_run_without_some_pictures_uses_it_too(data, place, decoded):
+def test_a_run_without_some_images_uses_it_too(data, place, decoded):
     index, _ = open_train(data, place)
     before = len(decoded)
     fewer = type(index)(index.classes, index.paths[3:9], index.labels[3:9])
@@ -149,9 +149,9 @@ def test_changed_bytes_are_found_when_they_are_looked_for(data, place):
     assert prepared_copy.find_damage(open_train(data, place)[1]) == 4
 
 
-def test_a_copy_of_too_small_pictures_is_refused_and_a_larger_one_is_not(data, place):
+def test_a_copy_of_too_small_images_is_refused_and_a_larger_one_is_not(data, place):
     open_train(data, place)
-    with pytest.raises(UserError, match="its pictures have 73 pixels, and this run needs 256"):
+    with pytest.raises(UserError, match="its images have 73 pixels, and this run needs 256"):
         open_train(data, place, size=256)
     assert open_train(data, place, size=72)[1].size == SIZE
 
@@ -164,18 +164,18 @@ def test_a_disk_that_is_too_small_is_noticed_before(data, place, monkeypatch, de
     assert not decoded and not (place / "train").exists()
 
 
-def test_an_unreadable_picture_is_left_out_and_named_where_it_is_needed(data, place, capsys):
+def test_an_unreadable_image_is_left_out_and_named_where_it_is_needed(data, place, capsys):
     bad = data / "train" / "checks" / "1.jpg"
     bad.write_bytes(bad.read_bytes()[:2000])  # its header is whole
-    (data / "train" / "checks" / "2.jpg").write_bytes(b"no picture")
+    (data / "train" / "checks" / "2.jpg").write_bytes(b"no image")
     index, prepared = open_train(data, place)
     assert capsys.readouterr().out.count("left out of the copy") == 2
     number = index.paths.index(str(bad))
     assert prepared.pixels(number) is None and prepared.pixels(number + 1) is None
     args = argparse.Namespace(seed=0, **SETTINGS)
     for train in (True, False):
-        with pytest.raises(UserError, match=r"1\.jpg: cannot be read as a picture"):
-            BytePictures(index, args, train, prepared).load(
+        with pytest.raises(UserError, match=r"1\.jpg: cannot be read as an image"):
+            ByteImages(index, args, train, prepared).load(
                 (0, number), np.empty((64, 64, 3), np.uint8)
             )
     assert open_train(data, place)[1].pixels(0) is not None  # and that is no reason to start anew
@@ -185,12 +185,12 @@ def test_an_unreadable_picture_is_left_out_and_named_where_it_is_needed(data, pl
 def test_training_cuts_the_box_that_is_drawn_for_the_file(data, place):
     index, prepared = open_train(data, place)
     args = argparse.Namespace(seed=3, **SETTINGS)
-    dataset = BytePictures(index, args, True, prepared)
+    dataset = ByteImages(index, args, True, prepared)
     for number in range(len(index)):
-        picture = read_rgb(index.paths[number])
-        crop = draws.random_crop(3, 1, number, picture.size)
-        small = np.asarray(shorter_side(picture, SIZE))
-        by_height, by_width = small.shape[0] / picture.height, small.shape[1] / picture.width
+        image = read_rgb(index.paths[number])
+        crop = draws.random_crop(3, 1, number, image.size)
+        small = np.asarray(shorter_side(image, SIZE))
+        by_height, by_width = small.shape[0] / image.height, small.shape[1] / image.width
         top, left = round(crop.top * by_height), round(crop.left * by_width)
         bottom = round((crop.top + crop.height) * by_height)
         right = round((crop.left + crop.width) * by_width)
@@ -202,7 +202,7 @@ def test_training_cuts_the_box_that_is_drawn_for_the_file(data, place):
 
 
 def test_any_failure_leaves_nothing_half_written(data, place, monkeypatch):
-    monkeypatch.setattr(prepared_copy, "shorter_side", lambda picture, size: 1 / 0)
+    monkeypatch.setattr(prepared_copy, "shorter_side", lambda image, size: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_train(data, place)
     assert [path.name for path in place.iterdir()] == [".train.lock"]

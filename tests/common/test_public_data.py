@@ -28,7 +28,7 @@ def archive(request, tmp_path):
     return request.param, files, fake_archives.WRITERS[request.param](files)
 
 
-EXPECTED = {  # classes, pictures of train and of val
+EXPECTED = {  # classes, images of train and of val
     "cifar10": (["airplane", "automobile", "bird"], 30, 6),
     "imagenette": (["French horn", "tench"], 6, 4),
     "flowers102": (["blackberry lily", "hard-leaved pocket orchid", "pink primrose"], 6, 6),
@@ -171,7 +171,7 @@ def test_both_trees_train_on_it(framework, cifar10, tmp_path, train):
     out = tmp_path / "run"
     done = train(framework, cifar10, "--dataset", "cifar10", *TINY, "--output-dir", out)
     assert done.returncode == 0, done.stderr
-    assert "data: 30 train, 6 val pictures" in done.stdout
+    assert "data: 30 train, 6 val images" in done.stdout
     arguments = json.loads((out / "args.json").read_text())["arguments"]
     assert (arguments["dataset"], arguments["recipe"]) == ("cifar10", "cifar10")
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.data.folder import BadPicture
+from common.data.folder import BadImage
 from common.training.run_folder import RunFolder
 from portproof.system.errors import UserError
 
@@ -38,15 +38,15 @@ def dataset(*bad):
     return SimpleNamespace(index=SimpleNamespace(bad=list(bad)))
 
 
-def test_bad_pictures_of_both_splits_are_listed(tmp_path):
+def test_bad_images_of_both_splits_are_listed(tmp_path):
     run = run_folder(tmp_path / "run")
     file = run.path / "bad_pictures.jsonl"
-    run.record_bad_pictures(dataset(), dataset())
+    run.record_bad_images(dataset(), dataset())
     assert not file.exists()
-    run.record_bad_pictures(dataset(BadPicture("a\nb.jpg", "torn")), dataset(BadPicture("c", "x")))
+    run.record_bad_images(dataset(BadImage("a\nb.jpg", "torn")), dataset(BadImage("c", "x")))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert rows == [{"path": "a\nb.jpg", "reason": "torn"}, {"path": "c", "reason": "x"}]
-    run.record_bad_pictures(dataset(), range(3))  # a run that goes on, its pictures mended
+    run.record_bad_images(dataset(), range(3))  # a run that goes on, its images mended
     assert file.read_text() == ""
 
 

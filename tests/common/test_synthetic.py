@@ -35,25 +35,25 @@ def small_sample(monkeypatch):
 def test_pixels_are_the_same_on_every_machine():
     drawn, decoded = hashlib.sha256(), hashlib.sha256()
     for name in synthetic.CLASSES:
-        picture = synthetic.draw_picture(0, "train", name, 5)
+        image = synthetic.draw_image(0, "train", name, 5)
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=synthetic.JPEG_QUALITY, subsampling=0)
-        drawn.update(picture.tobytes())
+        Image.fromarray(image).save(file, "JPEG", quality=synthetic.JPEG_QUALITY, subsampling=0)
+        drawn.update(image.tobytes())
         decoded.update(np.asarray(Image.open(file)).tobytes())
     assert drawn.hexdigest()[:16] == "3aa2b477b6d6e538"
     assert decoded.hexdigest()[:16] == "cf69889031014771"
 
 
-def test_pictures_vary_with_seed_split_and_number():
-    pictures = [
-        synthetic.draw_picture(seed, split, "rays", number)
+def test_images_vary_with_seed_split_and_number():
+    images = [
+        synthetic.draw_image(seed, split, "rays", number)
         for seed in (0, 1)
         for split in ("train", "val")
         for number in (0, 1, 2)
     ]
-    assert len({picture.tobytes() for picture in pictures}) == len(pictures)
-    assert all(min(picture.shape[:2]) >= 260 for picture in pictures)
-    assert len({picture.shape for picture in pictures}) > 1
+    assert len({image.tobytes() for image in images}) == len(images)
+    assert all(min(image.shape[:2]) >= 260 for image in images)
+    assert len({image.shape for image in images}) > 1
 
 
 def test_the_whole_sample_is_written(tmp_path, small_sample):
@@ -64,7 +64,7 @@ def test_the_whole_sample_is_written(tmp_path, small_sample):
     assert len(list(folder.glob("train/*/*.jpg"))) == 2 * 10
     assert len(list(folder.glob("val/*/*.jpg"))) == 10
     written = folder / "train" / "disc" / "0001.jpg"
-    expected = synthetic.draw_picture(0, "train", "disc", 1)
+    expected = synthetic.draw_image(0, "train", "disc", 1)
     difference = np.asarray(Image.open(written)).astype(int) - expected
     assert np.abs(difference).mean() < 4  # what JPEG loses
 
@@ -88,7 +88,7 @@ def test_a_failure_leaves_nothing(tmp_path, small_sample, monkeypatch):
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(synthetic, "ProcessPoolExecutor", SerialPool)
-    monkeypatch.setattr(synthetic, "_write_picture", full_disk)
+    monkeypatch.setattr(synthetic, "_write_image", full_disk)
     with pytest.raises(errors.UserError, match="No space left"):
         synthetic.write(tmp_path / "sample")
     assert [path.name for path in tmp_path.iterdir()] == [".sample.lock"]

@@ -14,7 +14,7 @@ from common.data.draws import Crop
 from common.data.folder import index_split
 from common.data.image_files import read_crop, read_rgb
 from common.data.thread_loader import ThreadLoader
-from common.data.uint8_images import BytePictures
+from common.data.uint8_images import ByteImages
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS, read_stream
 
@@ -40,16 +40,16 @@ def train(small_folder):
 
 
 def drawn(index, epoch, number):
-    """Return a picture, and the crop and the flip that are drawn of it."""
-    picture = read_rgb(index.paths[number])
-    crop = draws.random_crop(SEED, epoch, number, picture.size)
-    return picture, crop, draws.flip(SEED, epoch, number)
+    """Return an image, and the crop and the flip that are drawn of it."""
+    image = read_rgb(index.paths[number])
+    crop = draws.random_crop(SEED, epoch, number, image.size)
+    return image, crop, draws.flip(SEED, epoch, number)
 
 
-def exact(picture, crop, flip):
+def exact(image, crop, flip):
     """Return what the exact loader makes of it: Pillow's crop and resize."""
     box = (crop.left, crop.top, crop.left + crop.width, crop.top + crop.height)
-    small = picture.crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    small = image.crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     return np.asarray(small.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else small)
 
 
@@ -60,39 +60,39 @@ def apart(one, other):
 def test_pixels_are_close_to_the_exact_ones(train):
     """Enlarging is the same arithmetic in both, but for rounding. Where it makes smaller, Pillow
     averages over more pixels: the difference stays below that of a crop one pixel off."""
-    dataset = BytePictures(train, settings(), True, None)
+    dataset = ByteImages(train, settings(), True, None)
     enlarged, other, moved = [], [], []
     for number in range(len(train)):
         for epoch in range(4):
-            picture, crop, flip = drawn(train, epoch, number)
-            right, found = exact(picture, crop, flip), load(dataset, epoch, number)
+            image, crop, flip = drawn(train, epoch, number)
+            right, found = exact(image, crop, flip), load(dataset, epoch, number)
             if max(crop.height, crop.width) <= SIZE:
                 enlarged.append(apart(right, found).max())
             else:
                 other.append(apart(right, found).mean())
                 step = 1 if crop.left == 0 else -1
-                beside = exact(picture, crop._replace(left=crop.left + step), flip)
+                beside = exact(image, crop._replace(left=crop.left + step), flip)
                 moved.append(apart(right, beside).mean())
     assert len(enlarged) > 5 and max(enlarged) <= 2
     assert len(other) > 5 and np.mean(other) < np.mean(moved) / 2
 
 
-def test_the_draws_of_a_picture_are_those_of_the_exact_loader(train, monkeypatch):
+def test_the_draws_of_an_image_are_those_of_the_exact_loader(train, monkeypatch):
     asked = []
     monkeypatch.setattr(
         uint8_images,
         "read_crop",
         lambda path, draw, size: asked.append(draw(107, 90)) or np.zeros((9, 9, 3), np.uint8),
     )
-    load(BytePictures(train, settings(), True, None), 3, 7)
+    load(ByteImages(train, settings(), True, None), 3, 7)
     assert asked == [draws.random_crop(SEED, 3, 7, (107, 90))]
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_both_layouts_hold_the_same_picture(train, last):
-    dataset = BytePictures(train, settings(channels_last=last), True, None)
+def test_both_layouts_hold_the_same_image(train, last):
+    dataset = ByteImages(train, settings(channels_last=last), True, None)
     assert dataset.shape == ((SIZE, SIZE, 3) if last else (3, SIZE, SIZE))
-    right = load(BytePictures(train, settings(), True, None), 0, 0)
+    right = load(ByteImages(train, settings(), True, None), 0, 0)
     found = load(dataset, 0, 0)
     assert np.array_equal(found if last else found.transpose(1, 2, 0), right)
 
@@ -100,8 +100,8 @@ def test_both_layouts_hold_the_same_picture(train, last):
 def jpeg(path, size, mode="RGB", **options):
     """Write a JPEG file of smooth noise."""
     noise = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    picture = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode)
-    picture.save(path, "JPEG", quality=90, **options)
+    image = Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).convert(mode)
+    image.save(path, "JPEG", quality=90, **options)
     return path
 
 
@@ -132,7 +132,7 @@ def test_rows_below_a_part_are_not_decoded(tmp_path):
     path = jpeg(tmp_path / "a.jpg", (160, 160))
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     assert read_crop(path, lambda *size: Crop(0, 0, 40, 160), 64).shape == (40, 160, 3)
-    with pytest.raises(UserError, match=r"a\.jpg: cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"a\.jpg: cannot be read as an image"):
         read_crop(path, lambda *size: Crop(0, 0, 150, 160), 64)
 
 
@@ -160,7 +160,7 @@ def test_what_is_no_sequential_jpeg_file_is_read_whole(tmp_path):
 def read_all(index, workers, first=0, batch=BATCH):
     batches = EpochBatches(len(index), batch, SEED, shuffle=True)
     batches.epoch, batches.first = 1, first
-    dataset = BytePictures(index, settings(), True, None)
+    dataset = ByteImages(index, settings(), True, None)
     return [(one.copy(), two) for one, two, _ in ThreadLoader(dataset, batches, workers)]
 
 
@@ -182,9 +182,9 @@ def test_an_epoch_goes_on_in_the_middle(train, workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_damaged_picture_ends_the_reading_with_its_name(train, workers, tmp_path):
+def test_a_damaged_image_ends_the_reading_with_its_name(train, workers, tmp_path):
     damaged = tmp_path / "damaged.jpg"
-    damaged.write_bytes(b"no picture")
+    damaged.write_bytes(b"no image")
     index = type(train)(train.classes, [*train.paths[:9], str(damaged)], train.labels[:10])
     with pytest.raises(UserError, match=r"damaged\.jpg: cannot be read"):
         read_all(index, workers)
@@ -194,7 +194,7 @@ def test_opencv_is_asked_for_where_it_is_missing(train, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)  # importing it fails
     monkeypatch.setattr(uint8_images, "opencv", uint8_images.opencv.__wrapped__)
     with pytest.raises(UserError, match="need OpenCV: install it by"):
-        BytePictures(train, settings(), True, None)
+        ByteImages(train, settings(), True, None)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_both_trees_give_the_same_pixels(streams, kind):
 
 
 def test_training_sees_what_the_loader_makes(streams, train):
-    dataset = BytePictures(train, settings(), True, None)
+    dataset = ByteImages(train, settings(), True, None)
     images = to_bytes(streams["torch", "fast"]["train_images"])
     for epoch in (0, 1):
         for place, number in enumerate(draws.order(SEED, epoch, len(train))):

@@ -78,11 +78,11 @@ def test_the_twin_has_the_same_commands_and_outputs(name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_twin_names_the_same_code_and_pictures(name):
+def test_the_twin_names_the_same_code_and_images(name):
     text, twin = PAGES[name].read_text(), (ROOT / "docs" / "zh" / name).read_text()
     assert course_pages.named_code(text) == course_pages.named_code(twin)
-    pictures = r"!\[[^\]]+\]\(([^)]+)\)"
-    assert re.findall(pictures, text) == re.findall(pictures, twin)
+    images = r"!\[[^\]]+\]\(([^)]+)\)"
+    assert re.findall(images, text) == re.findall(images, twin)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -94,7 +94,7 @@ def test_what_a_page_shows_stands_below_its_command(language):
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_each_chapter_has_code_of_both_trees_a_picture_and_a_command(language):
+def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
     for page in sources.pages(language):
         if page.name[0].isdigit():
             assert course_pages.named_code(page.read_text()), page

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from course import architecture, notebooks, pictures, plant, sources
+from course import architecture, figures, notebooks, plant, sources
 from portproof.worker.client import Side
 from tests.support.course_pages import named_code
 from tests.support.helpers import assert_user_error, run
@@ -72,16 +72,16 @@ def test_the_architecture_is_drawn():
 
 
 @pytest.mark.parametrize("name", ["softmax-twice", "converters", "residual-block"])
-def test_a_picture_of_a_chapter_is_drawn(name, tmp_path):
-    pictures.main([str(tmp_path), "--only", name])
+def test_an_image_of_a_chapter_is_drawn(name, tmp_path):
+    figures.main([str(tmp_path), "--only", name])
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.png"]
 
 
 def test_both_trees_draw_the_same_rates():
     torch, paddle = (
-        pictures.read_rates(name, ["--recipe", "sample"]) for name in ("torch", "paddle")
+        figures.read_rates(name, ["--recipe", "sample"]) for name in ("torch", "paddle")
     )
-    assert len(torch) == pictures.STEPS * pictures.SAMPLE_EPOCHS
+    assert len(torch) == figures.STEPS * figures.SAMPLE_EPOCHS
     assert abs(torch - paddle).max() < 1e-9
 
 

@@ -104,15 +104,15 @@ def test_other_options_are_another_set(trained):
     assert "points" not in page  # nothing to hold against one framework alone
 
 
-def test_other_pictures_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path):
+def test_other_images_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path):
     call, asked, _, table = trained
     options = ["--frameworks", "torch", "--seeds", 0, "--data-path"]
     call(*options, small_folder)
     other = shutil.copytree(small_folder, tmp_path / "other")
-    call(*options, other)  # the same pictures in another place
+    call(*options, other)  # the same images in another place
     (first, *_) = sorted((other / "val").glob("*/*"))
     first.write_bytes(first.read_bytes() + b"\0")
-    with pytest.raises(accuracy.UserError, match=r"of other pictures .*name another --table"):
+    with pytest.raises(accuracy.UserError, match=r"of other images .*name another --table"):
         call(*options, other)
     with pytest.raises(accuracy.UserError, match="nowhere"):
         call(*options, tmp_path / "nowhere")

@@ -296,8 +296,8 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     assert "four-layers-tanh" in rows["tanh"]["command"] and str(tmp_path) not in str(rows)
     for page in ("claims.md", "claims.zh-CN.md"):
         assert "tanh" in (work / "report" / page).read_text()
-    for picture in ("claims.png", "claims-curves.png"):
-        assert (work / "report" / picture).stat().st_size > 10_000
+    for image in ("claims.png", "claims-curves.png"):
+        assert (work / "report" / image).stat().st_size > 10_000
     again = run(*command, PYTHONPATH=str(ROOT))
     assert again.returncode == 0 and "2 trainings, 0 to run" in again.stdout
     other = run(*command[:-2], "--work", work, "--epochs", 5, PYTHONPATH=str(ROOT))
@@ -313,7 +313,7 @@ def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(tmp_p
     log = (work / "logs" / "base-torch-0.txt").read_text()
     assert log.count("val_top1") == 2 + 1 + 2  # two epochs, the result, and two measurements
     assert result["overfitting"] == result["val_error"] - result["train_error"]
-    assert (result["train_error"] * 40 / 100).is_integer()  # of 40 pictures
+    assert (result["train_error"] * 40 / 100).is_integer()  # of 40 images
     assert (result["ten_crop_error"] * 20 / 100).is_integer()  # of 20
 
 
@@ -329,7 +329,7 @@ def test_two_experiments_do_not_share_a_folder(tmp_path):
     [
         (["--claims", "cake"], "invalid choice: 'cake'"),
         (["--data-path", "/nowhere"], "--data-path /nowhere: there is no such folder"),
-        (["--data-path", ".", "--dataset", "cifar10"], "--data-path names pictures of your own"),
+        (["--data-path", ".", "--dataset", "cifar10"], "--data-path names images of your own"),
         (["--report-only", "--work", "/nowhere"], "no finished training"),
     ],
 )

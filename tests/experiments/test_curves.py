@@ -1,4 +1,4 @@
-"""experiments/: where the loss curves of both frameworks part, and the picture of it."""
+"""experiments/: where the loss curves of both frameworks part, and the image of it."""
 
 import csv
 import shutil
@@ -82,8 +82,8 @@ def trees(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Three classes of seven pictures: three batches of eight an epoch, the last of five."""
+def images(tmp_path_factory):
+    """Three classes of seven images: three batches of eight an epoch, the last of five."""
     return make_folder(tmp_path_factory.mktemp("data") / "small", train=7, val=2)
 
 
@@ -94,12 +94,12 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def call(trees, pictures, kept, monkeypatch, capsys):
+def call(trees, images, kept, monkeypatch, capsys):
     def run_main(output, *options, paddle=None):
         monkeypatch.setattr(curves, "PROJECT", replace(curves.PROJECT, records=kept))
         monkeypatch.setattr(curves, "ONE_THREAD", {})  # so that one process serves every test
         argv = ["--torch-tree", trees["torch"], "--paddle-tree", paddle or trees["paddle"]]
-        argv += ["--data-path", pictures, "--batch-size", 8, "--steps", 5, "--output", output]
+        argv += ["--data-path", images, "--batch-size", 8, "--steps", 5, "--output", output]
         status = curves.main([str(word) for word in [*argv, *options]])
         return status, capsys.readouterr().out
 
@@ -111,7 +111,7 @@ def read(path):
         return list(csv.DictReader(file))
 
 
-def test_both_stay_together_in_float64_and_leave_a_table_a_picture_and_a_page(
+def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
     call, tmp_path, kept, monkeypatch
 ):
     fewer = "--float64-steps", 4, "--control-steps", 3
@@ -128,8 +128,8 @@ def test_both_stay_together_in_float64_and_leave_a_table_a_picture_and_a_page(
     assert rows[4]["torch_float64"] == rows[4]["difference_float64"] == ""
     assert all(float(row["difference_torch_bit"]) < 1e-4 for row in rows[:3])
     assert rows[3]["torch_bit"] == rows[3]["difference_paddle_bit"] == ""
-    with Image.open(tmp_path / "out" / "curves.png") as picture:
-        assert min(picture.size) > 600
+    with Image.open(tmp_path / "out" / "curves.png") as image:
+        assert min(image.size) > 600
     page = (tmp_path / "out" / "curves.md").read_text()
     assert "PyTorch and PaddlePaddle, float64 | not in 4 steps" in page
     assert "--data-path DIR" in page and str(tmp_path) not in page
@@ -200,7 +200,7 @@ def test_one_bit_of_one_weight_is_changed(tmp_path):
     assert np.array_equal(tensors.read(file)["a"].array, weights)
 
 
-def test_a_picture_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_path):
+def test_an_image_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_path):
     own = np.linspace(2.3, 1, 100)
     pairs = [
         curves.Pair("float32", "both, float32", "float32", own, own + grown(100, 1e-8, 4)),
@@ -209,22 +209,22 @@ def test_a_picture_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_
         curves.Pair("paddle_bit", "paddle alone", "float32", own, np.full(100, np.nan)),
     ]
     curve_plot.draw(tmp_path / "curves.png", pairs, "made up")
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert min(picture.size) > 600
+    with Image.open(tmp_path / "curves.png") as image:
+        assert min(image.size) > 600
     table = curves.as_table(pairs)
     assert len(table) == 8 and table[-1].startswith("*Doubles*: in how many steps")
     assert "oubles" not in "".join(curves.as_table(pairs[1:3]))
     assert table[2].endswith("every 4 steps |") and "not in 40 steps" in table[3]
 
 
-def test_mistakes_are_one_line_and_exit_status_2(tmp_path, pictures):
+def test_mistakes_are_one_line_and_exit_status_2(tmp_path, images):
     tool = [sys.executable, "-m", "experiments.curves"]
     at = {"PYTHONPATH": str(ROOT)}
     assert_user_error(run(*tool, "--data-path", tmp_path / "none", **at), "there is no such folder")
     assert_user_error(run(*tool, "--data-path", tmp_path, **at), str(tmp_path))
     assert_user_error(run(*tool, "--steps", "0", **at), "--steps")
     (tmp_path / "file").touch()
-    words = "--data-path", pictures, "--output", tmp_path / "file"
+    words = "--data-path", images, "--output", tmp_path / "file"
     assert_user_error(run(*tool, *words, **at), "--output", "file")
     words = "--float64-steps", "9", "--steps", "8"
     assert_user_error(run(*tool, *words, **at), "--float64-steps 9")

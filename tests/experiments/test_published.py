@@ -117,7 +117,7 @@ def test_a_damaged_file_that_was_put_there_is_named_and_left(tmp_path):
 
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory):
-    """A folder with val alone: three classes of four pictures."""
+    """A folder with val alone: three classes of four images."""
     folder = make_folder(tmp_path_factory.mktemp("imagenet"))
     shutil.rmtree(folder / "train")
     return folder
@@ -137,7 +137,7 @@ def published(small_run, imagenet, tmp_path, monkeypatch, capfd):
         "FILE": weights.name,
         "SHA256": hashlib.sha256(weights.read_bytes()).hexdigest()[:8],
         "CLASSES": 3,
-        "PICTURES": 12,
+        "IMAGES": 12,
     }
 
     def call(*options, **more):
@@ -162,11 +162,11 @@ on_torch = pytest.mark.parametrize("small_run", ["torch"], indirect=True)
 
 
 @on_torch
-def test_both_frameworks_say_the_same_of_other_pictures(published):
-    status, printed = published(PICTURES=50_000)
+def test_both_frameworks_say_the_same_of_other_images(published):
+    status, printed = published(IMAGES=50_000)
     assert status == 0, printed
-    assert "the published figures are of 50,000 pictures and here are 12" in printed
-    assert "within one picture of PyTorch everywhere" in printed
+    assert "the published figures are of 50,000 images and here are 12" in printed
+    assert "within one image of PyTorch everywhere" in printed
     (row,) = re.findall(r"^PaddlePaddle +top-1.*", printed, re.MULTILINE)
     assert row.split()[4:] == ["+0.000", "+0"]
 
@@ -176,7 +176,7 @@ def test_the_published_figures_are_held_against(published):
     """Of a file that is named, and of the one in data/weights, which nobody fetches then."""
     status, printed = published("--frameworks", "torch", TOP1=100.0, TOP5=100.0)
     assert status == 1
-    assert "more than one picture from published: PyTorch's top-1. Are the class" in printed
+    assert "more than one image from published: PyTorch's top-1. Are the class" in printed
     top1, top5 = accuracies(printed, "PyTorch")
     assert 0 < top1 < 80 and top5 == 100
     elsewhere = published.weights.parent.parent / "copy.pth"
@@ -193,7 +193,7 @@ def test_a_framework_that_says_something_else_is_named(published):
     status, printed = published("--weights", published.weights, SHA256="00000000")
     assert status == 1, printed
     assert "is not torchvision's" in printed
-    assert "more than one picture from PyTorch: PaddlePaddle's top-1." in printed
+    assert "more than one image from PyTorch: PaddlePaddle's top-1." in printed
 
 
 def test_a_framework_alone_needs_the_published_figures(tmp_path, imagenet, monkeypatch):
@@ -205,14 +205,14 @@ def test_a_framework_alone_needs_the_published_figures(tmp_path, imagenet, monke
         tool.main([str(word) for word in words])
 
 
-def test_25_of_the_50000_pictures_may_be_others(capsys):
-    expected = tool.Result.of("published", tool.TOP1, tool.TOP5, tool.PICTURES)
+def test_25_of_the_50000_images_may_be_others(capsys):
+    expected = tool.Result.of("published", tool.TOP1, tool.TOP5, tool.IMAGES)
     assert expected.correct == (28261, 39533)
     near, far = (tool.Result("PyTorch", (28261 - off, 39533)) for off in (25, 26))
-    assert tool.report([near], expected, tool.PICTURES) == 0
+    assert tool.report([near], expected, tool.IMAGES) == 0
     assert "-0.050       -25" in capsys.readouterr().out
-    assert tool.report([near, far], expected, tool.PICTURES) == 1
-    assert "more than 25 pictures from published: PyTorch's top-1." in capsys.readouterr().out
+    assert tool.report([near, far], expected, tool.IMAGES) == 1
+    assert "more than 25 images from published: PyTorch's top-1." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_the_trees_are_aligned_at_every_checkpoint(check, tmp_path):
 
 
 def test_two_processes_train_as_one_does_over_ten_steps(tmp_path, small_trees):
-    """Every second step has two pictures, one for each process."""
+    """Every second step has two images, one for each process."""
     sides = {name: client.Side(name, tree / "port.py") for name, tree in small_trees.items()}
     pair = TrainingPair(sides, tmp_path / "pair", model="alexnet", draw=draw_folder)
     pair.folder.mkdir()
@@ -177,10 +177,10 @@ def test_mistakes_are_one_line_and_exit_status_2(tmp_path):
 
 
 @pytest.mark.parametrize("tool", [align, compare_training])
-def test_pictures_that_a_network_cannot_take_are_a_mistake(tool, capsys):
+def test_images_that_a_network_cannot_take_are_a_mistake(tool, capsys):
     with pytest.raises(SystemExit, match="2"):
         tool.main(["--model", "alexnet-paper", "--image-size", "66"])
-    assert "alexnet-paper takes pictures of 67 pixels or more" in capsys.readouterr().err
+    assert "alexnet-paper takes images of 67 pixels or more" in capsys.readouterr().err
 
 
 def test_the_training_is_rehearsed_at_the_size_that_is_named(check):

@@ -15,11 +15,11 @@ from common.paths import ROOT
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.core import streams
-from portproof.core.streams import Pictures
+from portproof.core.streams import Images
 from portproof.worker import client
 from portproof.worker.client import Side
 from tests.support.helpers import assert_user_error, make_folder, run
-from tests.support.odd_images import write_odd_pictures
+from tests.support.odd_images import write_odd_images
 from tests.support.planted_data import DATA_FAULTS, SPELLINGS
 from tests.support.planting import Edit
 from tests.support.seldom import chosen
@@ -51,7 +51,7 @@ OFTEN = {
     "no augmentation",
     "the epoch not passed on",
     "train not shuffled",
-    "one number in one picture",
+    "one number in one image",
     "flip missing and a wrong mean",
 }
 
@@ -60,15 +60,15 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Three classes and pictures of every kind; the last batch of either split is a smaller one."""
+def images(tmp_path_factory):
+    """Three classes and images of every kind; the last batch of either split is a smaller one."""
     folder = make_folder(tmp_path_factory.mktemp("data") / "small", train=8, val=4)
     odd = tmp_path_factory.mktemp("odd") / "odd"
-    write_odd_pictures(odd)
+    write_odd_images(odd)
     for split in ("train", "val"):
         for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
             shutil.copy(odd / name, folder / split / "cross" / name)
-    return Pictures(folder, image_size=64, batch_size=5, workers=0)
+    return Images(folder, image_size=64, batch_size=5, workers=0)
 
 
 @pytest.fixture
@@ -92,10 +92,10 @@ def sides(paddle_tree=None, torch_tree=None):
 
 
 @pytest.mark.parametrize("name", chosen(DATA_FAULTS, OFTEN))
-def test_a_planted_fault_is_caught_and_named(pictures, tmp_path, copy, name):
+def test_a_planted_fault_is_caught_and_named(images, tmp_path, copy, name):
     checkpoint, edits, where, words = DATA_FAULTS[name]
     tree = copy("paddle", edits)
-    found = CHECKS[checkpoint](sides(tree), tmp_path / "scratch", pictures)
+    found = CHECKS[checkpoint](sides(tree), tmp_path / "scratch", images)
     told = f"{found.verdict}: {found.where}: {found.cause}\nfix: {found.fix} {found.why or ''}"
     assert found.verdict == "diverged", told
     assert found.name == checkpoint
@@ -103,14 +103,14 @@ def test_a_planted_fault_is_caught_and_named(pictures, tmp_path, copy, name):
     assert all(word in f"{found.cause} {found.fix}" for word in words), told
 
 
-def test_a_fault_of_torchs_copy_is_mended_there(pictures, tmp_path, copy):
+def test_a_fault_of_torchs_copy_is_mended_there(images, tmp_path, copy):
     edit = Edit(
-        "F.resize(picture, resize_size)",
-        "F.resize(picture, resize_size, F.InterpolationMode.LANCZOS)",
+        "F.resize(image, resize_size)",
+        "F.resize(image, resize_size, F.InterpolationMode.LANCZOS)",
         every=True,
     )
     tree = copy("torch", [edit])
-    found = check_data(sides(torch_tree=tree), tmp_path / "scratch", pictures)
+    found = check_data(sides(torch_tree=tree), tmp_path / "scratch", images)
     assert "lanczos in PyTorch, bilinear in PaddlePaddle" in found.cause
     file = tree / "presets.py"
     lines = file.read_text().splitlines()
@@ -118,10 +118,10 @@ def test_a_fault_of_torchs_copy_is_mended_there(pictures, tmp_path, copy):
     assert f"AlexNet-torch/presets.py:{line}" in found.fix
 
 
-def test_a_tree_that_crashes_is_told_in_its_own_words(pictures, tmp_path, copy):
+def test_a_tree_that_crashes_is_told_in_its_own_words(images, tmp_path, copy):
     edits = [Edit("epoch, index = key", "raise OSError('no disk today')", "FolderDataset")]
     tree = copy("paddle", edits)
-    found = check_data(sides(tree), tmp_path / "scratch", pictures)
+    found = check_data(sides(tree), tmp_path / "scratch", images)
     assert found.verdict == "error" and "\n" not in found.why and "Traceback" not in found.why
     assert "PaddlePaddle" in found.why and "no disk today" in found.why
 
@@ -134,8 +134,8 @@ def test_a_tree_that_crashes_is_told_in_its_own_words(pictures, tmp_path, copy):
         {"workers": 2, "seed": 2**63 - 1, "batch_size": 17, "image_size": 97},
     ],
 )
-def test_the_trees_as_they_are_are_aligned(pictures, tmp_path, changes):
-    asked = dataclasses.replace(pictures, **changes)
+def test_the_trees_as_they_are_are_aligned(images, tmp_path, changes):
+    asked = dataclasses.replace(images, **changes)
     for name, check in CHECKS.items():
         found = check(sides(), tmp_path / name, asked)
         assert found.verdict == "aligned", found
@@ -144,22 +144,22 @@ def test_the_trees_as_they_are_are_aligned(pictures, tmp_path, changes):
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_another_spelling_of_the_same_presets_is_aligned(pictures, tmp_path, copy, name):
+def test_another_spelling_of_the_same_presets_is_aligned(images, tmp_path, copy, name):
     tree = copy("paddle", SPELLINGS[name])
     for checkpoint, check in CHECKS.items():
-        found = check(sides(tree), tmp_path / checkpoint, pictures)
+        found = check(sides(tree), tmp_path / checkpoint, images)
         assert found.verdict == "aligned", found
         assert found.float64 == 0 and found.float32 < 1e-6
 
 
-def test_workers_that_are_kept_and_not_told_the_epoch_are_seen(pictures, tmp_path, copy):
+def test_workers_that_are_kept_and_not_told_the_epoch_are_seen(images, tmp_path, copy):
     """Without workers the data set is told, so only a loader kept through the epochs shows it."""
     begun = "with signals_held():\n    batches = iter(loader)"
     edits = [
         Edit("epoch, index = key", "epoch, index = self.epoch, key[1]", "FolderDataset"),
         Edit(begun, f"loader.dataset.epoch = epoch\n{begun}", "read_batches"),
     ]
-    asked = dataclasses.replace(pictures, workers=2)
+    asked = dataclasses.replace(images, workers=2)
     found = check_train_data(sides(copy("paddle", edits)), tmp_path / "scratch", asked)
     assert found.verdict == "diverged" and "epoch 1, sample" in found.where
 
@@ -176,11 +176,11 @@ def call(tmp_path, capsys):
     return run_tool
 
 
-def test_the_command_tells_of_the_first_divergence_and_draws_it(pictures, tmp_path, copy, call):
+def test_the_command_tells_of_the_first_divergence_and_draws_it(images, tmp_path, copy, call):
     edits = DATA_FAULTS["flip missing"][1]
     tree = copy("paddle", edits)
     report = tmp_path / "report"
-    options = ["--data-path", pictures.folder, "--limit", 10, "--image-size", 64, "--workers", 0]
+    options = ["--data-path", images.folder, "--limit", 10, "--image-size", 64, "--workers", 0]
     status, found, text = call(*options, "--paddle-tree", tree, "--report", report)
     assert status == 1
     assert not found["aligned"] and found["first_divergence"] == "train_data"
@@ -193,21 +193,21 @@ def test_the_command_tells_of_the_first_divergence_and_draws_it(pictures, tmp_pa
     assert sorted(path.name for path in report.iterdir()) == ["data.html", "train_data.png"]
 
 
-def test_a_limit_spreads_over_classes_and_leaves_a_smaller_last_batch(pictures, tmp_path):
-    chosen = streams.choose(pictures.folder, tmp_path / "chosen", limit=8, batch_size=4)
+def test_a_limit_spreads_over_classes_and_leaves_a_smaller_last_batch(images, tmp_path):
+    chosen = streams.choose(images.folder, tmp_path / "chosen", limit=8, batch_size=4)
     for split in ("train", "val"):
         names = [path.parent.name for path in (chosen / split).rglob("*.*")]
         assert sorted(names) == ["bars", "bars", "checks", "checks", "checks", "cross", "cross"]
-    assert streams.choose(pictures.folder, tmp_path / "all", 0, 4) == pictures.folder
-    one = streams.choose(pictures.folder, tmp_path / "one", limit=1, batch_size=4)
+    assert streams.choose(images.folder, tmp_path / "all", 0, 4) == images.folder
+    one = streams.choose(images.folder, tmp_path / "one", limit=1, batch_size=4)
     assert len(list(one.glob("*/*/*"))) == 2
 
 
-def test_no_worker_outlives_its_probe(pictures, tmp_path, monkeypatch):
+def test_no_worker_outlives_its_probe(images, tmp_path, monkeypatch):
     monkeypatch.delenv(
         "PADDLE_PYTHON", raising=False
     )  # the one of these tests would end them by itself
-    asked = dataclasses.replace(pictures, workers=2)
+    asked = dataclasses.replace(images, workers=2)
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [])
     check_data(sides(tree), tmp_path / "scratch", asked)
     process = client._kept.pop(Side("paddle", tree / "port.py").key)
@@ -219,13 +219,13 @@ def test_no_worker_outlives_its_probe(pictures, tmp_path, monkeypatch):
             time.sleep(0.05)
 
 
-def test_mistakes_are_one_line_and_exit_status_2(pictures, tmp_path):
+def test_mistakes_are_one_line_and_exit_status_2(images, tmp_path):
     tool = [sys.executable, ROOT / "tools" / "compare_data.py"]
     empty = tmp_path / "empty"
     empty.mkdir()
     cases = {
         "no such folder": ["--data-path", tmp_path / "no"],
-        "lay the pictures out as": ["--data-path", empty],
+        "lay the images out as": ["--data-path", empty],
         "has no port.py": ["--paddle-tree", tmp_path],
         "did you mean --limit": ["--limmit", 3],
     }

@@ -143,10 +143,10 @@ def test_one_file_serves_both(files, call, framework):
     assert found["weights"] == str(weights)
 
 
-def test_the_libraries_own_resnet18_is_aligned_and_pictures_serve_as_inputs(tmp_path, call):
-    make_folder(tmp_path / "pictures")
+def test_the_libraries_own_resnet18_is_aligned_and_images_serve_as_inputs(tmp_path, call):
+    make_folder(tmp_path / "images")
     report = tmp_path / "report"
-    options = ["--images", tmp_path / "pictures", "--batch-size", 3, "--report", report]
+    options = ["--images", tmp_path / "images", "--batch-size", 3, "--report", report]
     status, found, text = call(*RESNETS, *options)
     assert status == 0, text
     rows = found["inputs"][0]["layers"]

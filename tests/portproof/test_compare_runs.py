@@ -236,5 +236,5 @@ def test_the_help_says_what_the_words_mean(capsys):
     with pytest.raises(SystemExit):
         compare_runs.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for word in ("Equivalent:", "Different:", "Undecided:", "10,000 pictures (CIFAR-10)", "90 % "):
+    for word in ("Equivalent:", "Different:", "Undecided:", "10,000 images (CIFAR-10)", "90 % "):
         assert word in text

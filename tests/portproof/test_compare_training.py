@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Three classes of nine pictures: three batches of eight an epoch, and one of three."""
+def images(tmp_path_factory):
+    """Three classes of nine images: three batches of eight an epoch, and one of three."""
     return make_folder(tmp_path_factory.mktemp("data") / "small", train=9, val=2)
 
 
@@ -34,8 +34,8 @@ def call(tmp_path, small_trees, capsys):
     return run_tool
 
 
-def test_on_pictures_both_stay_together_over_epochs(call, pictures, tmp_path):
-    options = "--data-path", pictures, "--steps", 12, "--report", tmp_path / "page"
+def test_on_images_both_stay_together_over_epochs(call, images, tmp_path):
+    options = "--data-path", images, "--steps", 12, "--report", tmp_path / "page"
     status, found, text = call(*options)
     assert status == 0 and found["aligned"], text
     training = found["checkpoints"][0]
@@ -64,13 +64,13 @@ def test_a_parameter_is_watched_on_drawn_numbers(call):
         assert list(torch) == pytest.approx(list(paddle), rel=1e-9)
 
 
-def test_other_pictures_are_a_matter_of_the_data(call, pictures, tmp_path):
+def test_other_images_are_a_matter_of_the_data(call, images, tmp_path):
     edit = Edit("0.229", "0.23")
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
-    status, found, text = call("--data-path", pictures, "--steps", 3, paddle=tree)
+    status, found, text = call("--data-path", images, "--steps", 3, paddle=tree)
     verdict = found["checkpoints"][0]
     assert status == 1 and verdict["where"].startswith("batch"), text
-    assert "pictures" in verdict["cause"] and "portproof data" in verdict["fix"]
+    assert "images" in verdict["cause"] and "portproof data" in verdict["fix"]
     assert found["first_divergence"] == "training"
 
 

@@ -5,7 +5,7 @@ import pytest
 from common.data.folder import index_split
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
-from portproof.core.streams import Pictures
+from portproof.core.streams import Images
 from portproof.port import PORT
 from portproof.report import data as data_report
 from portproof.worker.client import Side
@@ -60,12 +60,12 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("data") / "small", train=8, val=4)
-    return Pictures(folder, image_size=32, batch_size=5, workers=0)
+    return Images(folder, image_size=32, batch_size=5, workers=0)
 
 
-def compare(check, folder, pictures, port, *edit):
+def compare(check, folder, images, port, *edit):
     """Hold a port against itself with one text in place of another, the Paddle side's."""
     sides = {}
     for framework in FRAMEWORKS:
@@ -75,13 +75,13 @@ def compare(check, folder, pictures, port, *edit):
         tree.mkdir()
         (tree / PORT).write_text(text)
         sides[framework] = Side(framework, tree / PORT)
-    return check(sides, folder / "scratch", pictures)
+    return check(sides, folder / "scratch", images)
 
 
 @pytest.mark.parametrize("port", [ARRAYS, IMAGES])
 @pytest.mark.parametrize("check", [check_data, check_train_data])
-def test_the_same_loader_is_aligned(pictures, tmp_path, check, port):
-    verdict = compare(check, tmp_path, pictures, port)
+def test_the_same_loader_is_aligned(images, tmp_path, check, port):
+    verdict = compare(check, tmp_path, images, port)
     assert verdict.verdict == "aligned", verdict
     assert verdict.float32 == 0
 
@@ -92,15 +92,15 @@ def test_the_same_loader_is_aligned(pictures, tmp_path, check, port):
         ("np.arange(10) % 3", "np.arange(10) % 3 + 1", "sample 0", "labels are shifted by +1"),
         ("np.arange(10) % 3", "np.eye(3)[np.arange(10) % 3]", "batch 0", "float64 [N, 3]"),
         (', "y": y[start : start + 4]', "", "batch 0", "labels are not there"),
-        ("0, 10, 4", "0, 8, 4", "the last batch", "leaves the last batch out, of 2 pictures"),
+        ("0, 10, 4", "0, 8, 4", "the last batch", "leaves the last batch out, of 2 images"),
         ("astype(np.float32)", "astype(np.float64)", "sample 0", "float64 in PaddlePaddle"),
         ("    y =", "    x[7] *= 1.001\n    y =", "sample 7", "numbers differ"),
         ("    y =", "    x = x[::-1].copy()\n    y =", "sample 0", "evaluates in reverse order"),
         ("    y =", "    x = rng.permuted(x, axis=1)\n    y =", "sample 0", "differ by up to"),
     ],
 )  # fmt: skip
-def test_a_loader_without_pillow_is_compared(pictures, tmp_path, old, new, where, words):
-    verdict = compare(check_data, tmp_path, pictures, ARRAYS, old, new)
+def test_a_loader_without_pillow_is_compared(images, tmp_path, old, new, where, words):
+    verdict = compare(check_data, tmp_path, images, ARRAYS, old, new)
     told = f"{verdict.where}: {verdict.cause} {verdict.fix} {verdict.details}"
     assert verdict.verdict == "diverged", verdict
     assert where in told and words in told
@@ -119,31 +119,31 @@ def test_a_loader_without_pillow_is_compared(pictures, tmp_path, old, new, where
         ("FLIP_LEFT_RIGHT", "FLIP_TOP_BOTTOM", "flips vertically"),
     ],
 )  # fmt: skip
-def test_what_pillow_was_asked_for_names_the_cause(pictures, tmp_path, old, new, words):
-    verdict = compare(check_train_data, tmp_path, pictures, IMAGES, old, new)
+def test_what_pillow_was_asked_for_names_the_cause(images, tmp_path, old, new, words):
+    verdict = compare(check_train_data, tmp_path, images, IMAGES, old, new)
     assert verdict.verdict == "diverged", verdict
     assert words in verdict.cause
     assert "my-paddle/port.py:" in verdict.fix
     assert "drawn with" not in verdict.cause and "no such draw" not in verdict.cause
 
 
-def test_an_image_says_which_step_differs_and_on_which_line(pictures, tmp_path):
+def test_an_image_says_which_step_differs_and_on_which_line(images, tmp_path):
     edit = ("Resampling.BILINEAR", "Resampling.LANCZOS")
-    verdict = compare(check_data, tmp_path, pictures, IMAGES, *edit)
-    path = index_split(pictures.folder, "val").paths[0].rpartition("val/")[2]
+    verdict = compare(check_data, tmp_path, images, IMAGES, *edit)
+    path = index_split(images.folder, "val").paths[0].rpartition("val/")[2]
     assert verdict.where == f"sample 0 (val/{path})"
     line = next(n for n, text in enumerate(IMAGES.splitlines(), 1) if edit[0] in text)
     assert f"my-paddle/port.py:{line}: resize with interpolation bilinear" in verdict.fix
 
 
-def test_a_port_without_batches_is_not_run(pictures, tmp_path):
-    verdict = compare(check_data, tmp_path, pictures, ARRAYS, "def batches", "def batch_of")
+def test_a_port_without_batches_is_not_run(images, tmp_path):
+    verdict = compare(check_data, tmp_path, images, ARRAYS, "def batches", "def batch_of")
     assert verdict.verdict == "not run"
     assert verdict.why == f"{tmp_path / 'my-paddle' / 'port.py'} has no batches()"
 
 
-def test_a_batch_that_has_no_names_is_the_users_mistake(pictures, tmp_path):
+def test_a_batch_that_has_no_names_is_the_users_mistake(images, tmp_path):
     edit = ('{"x": x[start : start + 4], "y": y[start : start + 4]}', "x[start : start + 4]")
-    verdict = compare(check_data, tmp_path, pictures, ARRAYS, *edit)
+    verdict = compare(check_data, tmp_path, images, ARRAYS, *edit)
     assert verdict.verdict == "error"
     assert "gives a ndarray, not a dict by name" in verdict.why

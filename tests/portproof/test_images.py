@@ -33,7 +33,7 @@ def test_an_image_of_any_mode_becomes_rgb(tmp_path, mode):
 @pytest.mark.parametrize("contents", [b"", b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_what_is_no_image_is_named_in_one_line(tmp_path, contents):
     (tmp_path / "odd.jpg").write_bytes(contents)
-    with pytest.raises(UserError, match=r"odd\.jpg: cannot be read .*not a picture") as error:
+    with pytest.raises(UserError, match=r"odd\.jpg: cannot be read .*not an image") as error:
         read_rgb(tmp_path / "odd.jpg")
     assert "\n" not in str(error.value)
 

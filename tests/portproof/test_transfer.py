@@ -207,7 +207,7 @@ def test_layers_of_many_kinds_compute_the_same_with_what_arrived(tmp_path):
     torch, paddle = (np.load(file) for file in outputs.values())
     assert torch.std() > 1e-3
     np.testing.assert_allclose(torch, paddle, rtol=1e-4, atol=1e-5)
-    # Where the names agree, neither network needs to run: it would fail on the default pictures.
+    # Where the names agree, neither network needs to run: it would fail on the default images.
     carried(target, tmp_path / "back.safetensors", *pair[:4])
     carried(source, tmp_path / "same.safetensors", *pair)
     back, same = (tensors.read(tmp_path / f"{name}.safetensors") for name in ("back", "same"))

@@ -18,7 +18,7 @@ def test_two_at_once_make_it_once(tmp_path):
         calls.append(partial)
         entered.set()
         time.sleep(0.2)  # the other one would come in here
-        (partial / "picture").write_text("x")
+        (partial / "image").write_text("x")
 
     def make():
         whole_folders.make(tmp_path / "data", "thing", IS, fill)
@@ -35,12 +35,12 @@ def test_two_at_once_make_it_once(tmp_path):
 
 def test_another_description_is_made_anew(tmp_path):
     def fill(partial):
-        (partial / "picture").touch()
+        (partial / "image").touch()
 
     whole_folders.make(tmp_path / "data", "thing", IS, fill)
     (tmp_path / "data" / "old").touch()
     whole_folders.make(tmp_path / "data", "thing", {"version": 2}, fill)
-    assert {path.name for path in (tmp_path / "data").iterdir()} == {"picture", "thing.json"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"image", "thing.json"}
 
 
 def test_a_failure_leaves_the_old_folder(tmp_path):

@@ -12,13 +12,13 @@ from scipy.io import savemat
 
 from common.data import folder
 from common.paths import ROOT
-from tests.support.fake_archives import picture, write_tar
+from tests.support.fake_archives import image, write_tar
 from tests.support.helpers import assert_user_error, run
 
 WNIDS = ["n01440764", "n01443537", "n02119789"]
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
-TRUTH = [3, 1, 2, 2, 1, 3]  # ILSVRC2012_ID of each validation picture
+TRUTH = [3, 1, 2, 2, 1, 3]  # ILSVRC2012_ID of each validation image
 
 
 def as_tar(contents):
@@ -51,12 +51,12 @@ def archives(tmp_path):
     path = tmp_path / "archives"
     path.mkdir()
     classes = {
-        f"{wnid}.tar": as_tar({f"{wnid}_{n}.JPEG": picture(10 * c + n) for n in range(4)})
+        f"{wnid}.tar": as_tar({f"{wnid}_{n}.JPEG": image(10 * c + n) for n in range(4)})
         for c, wnid in enumerate(WNIDS)
     }
     # In another order than that of their numbers.
     order = [4, 1, 6, 2, 3, 5]
-    val = {f"ILSVRC2012_val_{n:08d}.JPEG": picture(100 + n) for n in order}
+    val = {f"ILSVRC2012_val_{n:08d}.JPEG": image(100 + n) for n in order}
     write_all(path, {TRAIN: classes, VAL: val, DEVKIT: devkit_files()})
     return path
 
@@ -76,7 +76,7 @@ def prepare(archives, output, *options):
     )  # fmt: skip
 
 
-def test_pictures_come_to_their_classes(archives, tmp_path):
+def test_images_come_to_their_classes(archives, tmp_path):
     done = prepare(archives, tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     train, val = folder.index_data(tmp_path / "out")
@@ -84,8 +84,8 @@ def test_pictures_come_to_their_classes(archives, tmp_path):
     assert (len(train), len(val)) == (12, 6)
     for number, truth in enumerate(TRUTH, 1):
         written = tmp_path / "out" / "val" / WNIDS[truth - 1] / f"ILSVRC2012_val_{number:08d}.JPEG"
-        assert written.read_bytes() == picture(100 + number)
-    assert (tmp_path / "out/train/n01443537/n01443537_2.JPEG").read_bytes() == picture(12)
+        assert written.read_bytes() == image(100 + number)
+    assert (tmp_path / "out/train/n01443537/n01443537_2.JPEG").read_bytes() == image(12)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"train", "val", ".imagenet.lock"}
 
 
@@ -107,7 +107,7 @@ def test_a_call_that_was_interrupted_goes_on(archives, tmp_path):
     before = os.stat(grown / f"{WNIDS[0]}_0.JPEG").st_ino
     assert prepare(archives, output).returncode == 0
     assert os.stat(output / "train" / WNIDS[0] / f"{WNIDS[0]}_0.JPEG").st_ino == before
-    assert (output / "train" / WNIDS[0] / f"{WNIDS[0]}_1.JPEG").read_bytes() == picture(1)
+    assert (output / "train" / WNIDS[0] / f"{WNIDS[0]}_1.JPEG").read_bytes() == image(1)
     assert prepare(archives, output).returncode == 0  # whole: nothing to do
 
 
@@ -127,11 +127,11 @@ def test_the_official_checksums_are_the_default(archives, tmp_path):
     assert_user_error(done, TRAIN, "not 1d675b47d978889d74fa0da5fadfb00e")
 
 
-def test_another_number_of_pictures_is_refused(archives, tmp_path):
+def test_another_number_of_images_is_refused(archives, tmp_path):
     done = prepare(archives, tmp_path / "out", "--pictures", 13, 6)
-    assert_user_error(done, TRAIN, "holds 12 pictures and not 13")
+    assert_user_error(done, TRAIN, "holds 12 images and not 13")
     done = prepare(archives, tmp_path / "out", "--pictures", 12, 7)
-    assert_user_error(done, VAL, "holds 6 pictures and not 7")
+    assert_user_error(done, VAL, "holds 6 images and not 7")
     assert not (tmp_path / "out" / "train").exists()
 
 

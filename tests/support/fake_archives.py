@@ -18,7 +18,7 @@ from scipy.io import savemat
 CIFAR_CLASSES = ["airplane", "automobile", "bird"]
 
 
-def picture(number: int, size: int = 40) -> bytes:
+def image(number: int, size: int = 40) -> bytes:
     """Return a JPEG file of its own colour for each number."""
     file = io.BytesIO()
     colour = (number * 37 % 256, number * 91 % 256, 128)
@@ -72,7 +72,7 @@ def write_imagenette(folder: Path) -> str:
     for split, count in (("train", 3), ("val", 2)):
         for wnid in ("n01440764", "n03394916"):
             for n in range(count):
-                contents[f"imagenette2-320/{split}/{wnid}/{wnid}_{n}.JPEG"] = picture(n)
+                contents[f"imagenette2-320/{split}/{wnid}/{wnid}_{n}.JPEG"] = image(n)
     digest = write_tar(folder / "imagenette2-320.tgz", contents, "w:gz")
     return f"""
 from torchvision.datasets import Imagenette
@@ -81,8 +81,8 @@ Imagenette._ARCHIVES = {{"320px": (BASE + "imagenette2-320.tgz", {digest!r})}}
 
 
 def write_flowers102(folder: Path) -> str:
-    """Twelve pictures of classes 1, 2 and 102; four in each split."""
-    pictures = {f"jpg/image_{n:05d}.jpg": picture(n) for n in range(1, 13)}
+    """Twelve images of classes 1, 2 and 102; four in each split."""
+    images = {f"jpg/image_{n:05d}.jpg": image(n) for n in range(1, 13)}
     files = {
         "imagelabels.mat": mat(labels=np.array([[1, 2, 102] * 4])),
         "setid.mat": mat(
@@ -94,7 +94,7 @@ def write_flowers102(folder: Path) -> str:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     table = {
-        "image": ("102flowers.tgz", write_tar(folder / "102flowers.tgz", pictures, "w:gz")),
+        "image": ("102flowers.tgz", write_tar(folder / "102flowers.tgz", images, "w:gz")),
         "label": ("imagelabels.mat", md5(files["imagelabels.mat"])),
         "setid": ("setid.mat", md5(files["setid.mat"])),
     }

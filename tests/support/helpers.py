@@ -26,9 +26,9 @@ def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> P
             folder = path / split / name
             folder.mkdir(parents=True)
             for number in range(count):
-                picture = Image.fromarray(synthetic.draw_picture(1, split, name, number))
-                picture = picture.resize((100 + 7 * number, 90))
-                picture.save(folder / f"{number}.jpg", quality=90)
+                image = Image.fromarray(synthetic.draw_image(1, split, name, number))
+                image = image.resize((100 + 7 * number, 90))
+                image.save(folder / f"{number}.jpg", quality=90)
     return path
 
 

@@ -80,9 +80,9 @@ class Net(nn.Module):
 
     def forward(self, words):
         x = self.gru(self.lstm(self.block(self.words(words)))[0])[0]  # [N, 16, 6]
-        pictures = x.reshape(-1, 4, 4, 6)
-        pictures = self.batch(self.grouped(self.up(pictures)))
-        return self.head(self.slope(self.group(pictures)).mean(dim=(1, 2)))
+        images = x.reshape(-1, 4, 4, 6)
+        images = self.batch(self.grouped(self.up(images)))
+        return self.head(self.slope(self.group(images)).mean(dim=(1, 2)))
 """
 
 PADDLE_KINDS = """
@@ -126,9 +126,9 @@ class Net(nn.Layer):
 
     def forward(self, words):
         x = self.gru(self.lstm(self.block(self.words(words)))[0])[0]
-        pictures = x.reshape([-1, 4, 4, 6])
-        pictures = self.batch(self.grouped(self.up(pictures)))
-        return self.head(self.slope(self.group(pictures)).mean(axis=[1, 2]))
+        images = x.reshape([-1, 4, 4, 6])
+        images = self.batch(self.grouped(self.up(images)))
+        return self.head(self.slope(self.group(images)).mean(axis=[1, 2]))
 """
 
 # Layers that are one another, where `tie`; Paddle's head is never tied to the words.

@@ -6,30 +6,30 @@ from common.paths import ROOT
 from tests.support.planting import Edit, find
 
 IMPORTS = "import paddle\nfrom paddle.vision.transforms import functional as F"
-READ = "picture = read_rgb(self.index.paths[index])"
+READ = "image = read_rgb(self.index.paths[index])"
 LABEL = "self.index.labels[index]"
-TENSOR = "image = F.to_tensor(picture)"
+TENSOR = "image = F.to_tensor(image)"
 MEAN = "MEAN = (0.485, 0.456, 0.406)"
 NORMALIZE = "return F.normalize(image, MEAN, STD)"
-RESIZE = "picture = F.resize(picture, resize_size)"
-CENTRE = "picture = F.center_crop(picture, image_size)"
-CROP = "picture = F.crop(picture, crop.top, crop.left, crop.height, crop.width)"
-TRAIN_RESIZE = "picture = F.resize(picture, (image_size, image_size))"
-FLIP = "if flip:\n    picture = F.hflip(picture)"
-DRAW_CROP = "draws.random_crop(args.seed, epoch, index, picture.size)"
+RESIZE = "image = F.resize(image, resize_size)"
+CENTRE = "image = F.center_crop(image, image_size)"
+CROP = "image = F.crop(image, crop.top, crop.left, crop.height, crop.width)"
+TRAIN_RESIZE = "image = F.resize(image, (image_size, image_size))"
+FLIP = "if flip:\n    image = F.hflip(image)"
+DRAW_CROP = "draws.random_crop(args.seed, epoch, index, image.size)"
 DRAW_FLIP = "draws.flip(args.seed, epoch, index)"
 DRAWN = "args.seed, epoch, index"
 SHUFFLE = "shuffle=True"
-TRAIN_PRESET = "presets.train_preset(picture, crop, flip, args.image_size)"
+TRAIN_PRESET = "presets.train_preset(image, crop, flip, args.image_size)"
 SAMPLE = "return image.numpy(), self.index.labels[index]"
 PARTS = (
     "PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)"  # of the evaluation
 )
-INTERPOLATE = """x = F.to_tensor(picture)[None]
-scale = resize_size / min(picture.size)
+INTERPOLATE = """x = F.to_tensor(image)[None]
+scale = resize_size / min(image.size)
 x = paddle.nn.functional.interpolate(x, size=[int(s * scale + 1e-9) for s in x.shape[2:]], mode="bilinear")
 x = (x[0].transpose([1, 2, 0]) * 255).round().astype("uint8").numpy()
-picture = __import__("PIL.Image").Image.fromarray(x)"""
+image = __import__("PIL.Image").Image.fromarray(x)"""
 
 
 def edits(*given):
@@ -55,8 +55,7 @@ DATA_FAULTS = {
         edits(
             (
                 READ,
-                READ
-                + "\nfrom PIL import Image\npicture = Image.merge('RGB', picture.split()[::-1])",
+                READ + "\nfrom PIL import Image\nimage = Image.merge('RGB', image.split()[::-1])",
             )
         ),
         "sample 0",
@@ -82,31 +81,31 @@ DATA_FAULTS = {
     ),
     "aspect not kept": (
         "data",
-        everywhere(RESIZE, "picture = F.resize(picture, (resize_size, resize_size))"),
+        everywhere(RESIZE, "image = F.resize(image, (resize_size, resize_size))"),
         "sample 0",
         ["aspect ratio", "73 x 73", at(RESIZE)],
     ),
     "another resize": (
         "data",
-        everywhere(RESIZE, "picture = F.resize(picture, image_size)"),
+        everywhere(RESIZE, "image = F.resize(image, image_size)"),
         "sample 0",
         ["shorter side to 64, not 73", at(RESIZE)],
     ),
     "not the centre": (
         "data",
-        edits((CENTRE, "picture = F.crop(picture, 0, 0, image_size, image_size)")),
+        edits((CENTRE, "image = F.crop(image, 0, 0, image_size, image_size)")),
         "sample 0",
         ["centre crop begins at (0, 0)", at(CENTRE)],
     ),
     "mirrored in evaluation": (
         "data",
-        edits((CENTRE, CENTRE + "\npicture = F.hflip(picture)")),
+        edits((CENTRE, CENTRE + "\nimage = F.hflip(image)")),
         "sample 0",
         ["mirrored left to right", at(CENTRE, later=1)],
     ),
     "values 0 to 255": (
         "data",
-        edits((TENSOR, "image = F.to_tensor(picture) * 255")),
+        edits((TENSOR, "image = F.to_tensor(image) * 255")),
         "sample 0",
         ["normalized before scaling", "0 to 255", "presets.py:"],
     ),
@@ -171,7 +170,7 @@ DATA_FAULTS = {
             )
         ),
         "last batch",
-        ["drop_last", "of 2 pictures", at(PARTS)],
+        ["drop_last", "of 2 images", at(PARTS)],
     ),
     "another batch size": (
         "data",
@@ -184,7 +183,7 @@ DATA_FAULTS = {
         edits(
             (
                 READ,
-                "from PIL import Image, ImageOps\npicture = ImageOps.exif_transpose(Image.open(self.index.paths[index])).convert('RGB')",
+                "from PIL import Image, ImageOps\nimage = ImageOps.exif_transpose(Image.open(self.index.paths[index])).convert('RGB')",
             )
         ),
         "turned.jpg",
@@ -260,7 +259,7 @@ DATA_FAULTS = {
     ),
     "crop turned": (
         "train_data",
-        edits((CROP, "picture = F.crop(picture, crop.left, crop.top, crop.width, crop.height)")),
+        edits((CROP, "image = F.crop(image, crop.left, crop.top, crop.width, crop.height)")),
         "epoch 0, sample",
         ["rows and columns", at(CROP)],
     ),
@@ -269,7 +268,7 @@ DATA_FAULTS = {
         edits(
             (
                 TRAIN_PRESET,
-                "presets.eval_preset(picture, args.resize_size, args.image_size)",
+                "presets.eval_preset(image, args.resize_size, args.image_size)",
             )
         ),
         "epoch 0, sample",
@@ -313,11 +312,11 @@ DATA_FAULTS = {
     ),
     "divided by 256": (
         "data",
-        edits((TENSOR, "image = F.to_tensor(picture) * 255 / 256")),
+        edits((TENSOR, "image = F.to_tensor(image) * 255 / 256")),
         "sample 0",
         ["by 256, not by 255", at(TENSOR)],
     ),
-    "one number in one picture": (
+    "one number in one image": (
         "data",
         edits(
             (
@@ -331,13 +330,13 @@ DATA_FAULTS = {
     ),
     "colours changed": (
         "train_data",
-        edits((TRAIN_RESIZE, TRAIN_RESIZE + "\npicture = F.adjust_brightness(picture, 1.2)")),
+        edits((TRAIN_RESIZE, TRAIN_RESIZE + "\nimage = F.adjust_brightness(image, 1.2)")),
         "epoch 0, sample 0",
         ["changes the colours", at(TRAIN_RESIZE, later=1)],
     ),
     "Paddle's own random crop": (
         "train_data",
-        edits((CROP, "picture = paddle.vision.transforms.RandomResizedCrop(image_size)(picture)")),
+        edits((CROP, "image = paddle.vision.transforms.RandomResizedCrop(image_size)(image)")),
         "epoch 0, sample 0",
         ["another stream", at(CROP)],
     ),
@@ -352,7 +351,7 @@ DATA_FAULTS = {
 # name: edits of the Paddle tree
 SPELLINGS = {
     "NumPy": edits(
-        (TENSOR, "x = np.asarray(picture, dtype='float32').transpose(2, 0, 1) / 255"),
+        (TENSOR, "x = np.asarray(image, dtype='float32').transpose(2, 0, 1) / 255"),
         (
             NORMALIZE,
             "return paddle.to_tensor((x - np.float32(MEAN).reshape(3, 1, 1)) / np.float32(STD).reshape(3, 1, 1))",
@@ -360,7 +359,7 @@ SPELLINGS = {
         (IMPORTS, f"import numpy as np\n{IMPORTS}"),
     ),
     "constants for bytes": edits(
-        (TENSOR, "x = np.asarray(picture, dtype='float32').transpose(2, 0, 1)"),
+        (TENSOR, "x = np.asarray(image, dtype='float32').transpose(2, 0, 1)"),
         (
             NORMALIZE,
             "return paddle.to_tensor((x - 255 * np.float32(MEAN).reshape(3, 1, 1)) / (255 * np.float32(STD).reshape(3, 1, 1)))",
@@ -369,13 +368,13 @@ SPELLINGS = {
     ),
     "transforms as objects, Pillow's own methods": edits(
         (NORMALIZE, "return T.Normalize(MEAN, STD)(image)"),
-        (TENSOR, "image = T.ToTensor()(picture)"),
-        (CENTRE, "picture = T.CenterCrop(image_size)(picture)"),
+        (TENSOR, "image = T.ToTensor()(image)"),
+        (CENTRE, "image = T.CenterCrop(image_size)(image)"),
         (
             CROP,
-            "picture = picture.crop((crop.left, crop.top, crop.left + crop.width, crop.top + crop.height))",
+            "image = image.crop((crop.left, crop.top, crop.left + crop.width, crop.top + crop.height))",
         ),
-        (TRAIN_RESIZE, "picture = picture.resize((image_size, image_size), 2)"),
+        (TRAIN_RESIZE, "image = image.resize((image_size, image_size), 2)"),
         (IMPORTS, IMPORTS.replace("\n", "\nfrom paddle.vision import transforms as T\n")),
     ),
 }

@@ -91,7 +91,7 @@ FAULTS = {
     "exported in train mode": (edit("model.eval()", "model.train()", "export"), "inference", ["train mode", "model.eval()", "export.py:"]),
     "gradients not averaged": (edit("return paddle.DataParallel(model)", "return model"), "distributed", ["not averaged"]),
     "gradients averaged twice": (edit("batch.weight", "batch.weight / loader.batch_sampler.world_size", "train_one_epoch"), "distributed", ["averaged twice"]),
-    "evaluation counts padded pictures twice": (
+    "evaluation counts padded images twice": (
         edit(PARTS, PARTS + "\nrounds = -(-length // world_size)\nbatches.own = [(rank + n * world_size) % length for n in range(rounds)]")
         + edit("whole[rank::world_size()] = part", "whole[rank::world_size()] = part[: len(whole[rank::world_size()])]"),
         "distributed", ["more than once"]),

@@ -4,7 +4,7 @@
 
 REQUEST holds a list of command lines. Of run N, FOLDER/N.npz holds at each step: `loss`, `logits`,
 `labels`, `dtype` of the logits, `moved` (the norm of the change of all weights), `weight` (that of
-the last layer after the step) and `channels_last` (whether the pictures and the weights of the
+the last layer after the step) and `channels_last` (whether the images and the weights of the
 first layer lie that way); and once `start`, the last layer's weight before the first step.
 FOLDER/N.json holds exit status, standard output and error.
 """

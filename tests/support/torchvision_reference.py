@@ -1,4 +1,4 @@
-"""The pictures of a folder through torchvision's own reference presets, for a test to compare with.
+"""The images of a folder through torchvision's own reference presets, for a test to compare with.
 
     python -m tests.support.torchvision_reference DATA_PATH IMAGE_SIZE SEED OUT.npz
 
@@ -23,7 +23,7 @@ NORMALIZE = [
 
 
 class GivenCrop(transforms.RandomResizedCrop):
-    """RandomResizedCrop whose box is the one drawn for the picture that stands in `place`."""
+    """RandomResizedCrop whose box is the one drawn for the image that stands in `place`."""
 
     place = (0, 0, 0)  # seed, epoch, index
 
@@ -51,7 +51,7 @@ def main() -> None:
     np.savez(
         out,
         train_images=torch.stack(epochs).numpy(),
-        val_images=torch.stack([evaluation(picture) for picture, _ in val]).numpy(),
+        val_images=torch.stack([evaluation(image) for image, _ in val]).numpy(),
         val_labels=np.array(val.targets),
     )
 

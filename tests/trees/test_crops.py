@@ -28,7 +28,7 @@ def test_both_trees_cut_the_same_pixels(streams):
     assert torch["val_images"].shape == (12, 10, 3, SIZE, SIZE)
     assert np.abs(torch["val_images"] - paddle["val_images"]).max() < 1e-6
     assert np.array_equal(torch["val_labels"], paddle["val_labels"])
-    assert torch["val_sizes"].tolist() == [3, 3, 3, 3]  # as many crops as there are pictures
+    assert torch["val_sizes"].tolist() == [3, 3, 3, 3]  # as many crops as there are images
 
 
 def test_the_crops_are_torchvisions_ten(streams, small_folder):
@@ -47,10 +47,10 @@ def test_shifted_crops_have_one_size(streams, small_folder, framework):
 
     images, index = streams[framework]["train_images"], index_split(small_folder, "train")
     for image, number in zip(images, draws.order(3, 0, len(index)), strict=True):
-        picture = read_rgb(index.paths[number])
-        crop = draws.shifted_crop(3, 0, number, picture.size, SIZE / 73)
+        decoded = read_rgb(index.paths[number])
+        crop = draws.shifted_crop(3, 0, number, decoded.size, SIZE / 73)
         assert crop.height == crop.width == round(90 * SIZE / 73)
-        expected = F.resized_crop(picture, *crop, (SIZE, SIZE))
+        expected = F.resized_crop(decoded, *crop, (SIZE, SIZE))
         expected = F.hflip(expected) if draws.flip(3, 0, number) else expected
         expected = F.normalize(F.to_tensor(expected), MEAN, STD).numpy()
         assert np.abs(image - expected).max() < 1e-6
@@ -69,10 +69,10 @@ def test_the_centre_alone_is_what_evaluation_sees(framework, more, small_folder,
         assert np.abs(image - expected).max() < (0.05 if more else 1e-6)
 
 
-def as_evaluation_sees(picture):
+def as_evaluation_sees(image):
     from torchvision.transforms import functional as F
 
-    square = F.center_crop(F.resize(picture, 73), SIZE)
+    square = F.center_crop(F.resize(image, 73), SIZE)
     return F.normalize(F.to_tensor(square), MEAN, STD).numpy()
 
 

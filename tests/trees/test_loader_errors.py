@@ -1,4 +1,4 @@
-"""A picture that cannot be read ends the run with its name, at any number of workers."""
+"""An image that cannot be read ends the run with its name, at any number of workers."""
 
 import itertools
 import shutil
@@ -15,14 +15,14 @@ CASES = [("train", "truncated"), ("val", "text")]
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_damaged_picture_is_named(framework, small_folder, small_trees, tmp_path):
+def test_a_damaged_image_is_named(framework, small_folder, small_trees, tmp_path):
     damaged, commands = [], []
     for workers, (split, content) in itertools.product((0, 2), CASES):
         place = tmp_path / f"{split}-{workers}"
         data = shutil.copytree(small_folder, place / "data")
         damaged.append(data / split / "checks" / "1.jpg")
         whole = damaged[-1].read_bytes()
-        damaged[-1].write_bytes(b"no picture" if content == "text" else whole[: len(whole) // 2])
+        damaged[-1].write_bytes(b"no image" if content == "text" else whole[: len(whole) // 2])
         options = [
             "--data-path", data, "--recipe", "sample", "--image-size", 63, "--epochs", 1,
             "--warmup-epochs", 0, "--batch-size", 6, "--workers", workers,
@@ -30,14 +30,14 @@ def test_a_damaged_picture_is_named(framework, small_folder, small_trees, tmp_pa
         ]  # fmt: skip
         commands.append(("train", options))
     runs = run_mains(small_trees[framework], tmp_path, *commands)
-    for picture, done in zip(damaged, runs, strict=True):
-        assert_user_error(done, str(picture), "cannot be read as a picture")
+    for image, done in zip(damaged, runs, strict=True):
+        assert_user_error(done, str(image), "cannot be read as an image")
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path):
     """A fault in a tree's own preset: the traceback is shown, and nothing hangs."""
-    edit = Edit("normalize(picture)", "normalise(picture)", "train_preset")
+    edit = Edit("normalize(image)", "normalise(image)", "train_preset")
     tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", [edit, *SMALL])
     for workers in (0, 1):
         done = run_train(

@@ -29,7 +29,7 @@ RUNS = {
     "smooth": ["--batch-size", 6, "--label-smoothing", 0.3],
     "clipped": ["--batch-size", 6, "--clip-grad", 0.01],
     "clipped never": ["--batch-size", 6, "--clip-grad", 1e6],
-    "accumulated": ["--batch-size", 4, "--accumulate", 2],  # 18 pictures: the last step is of 2
+    "accumulated": ["--batch-size", 4, "--accumulate", 2],  # 18 images: the last step is of 2
     "whole": ["--batch-size", 8],
     "average": ["--batch-size", 6, "--ema", 0.7, "--lr", 0.5],
     "deterministic": ["--batch-size", 6, "--deterministic"],

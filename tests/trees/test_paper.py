@@ -178,14 +178,14 @@ np.testing.assert_allclose(seen[0], alexnet_paper.RAW * a, rtol=1e-6)
     )
 
 
-def test_the_recipe_takes_the_papers_network_and_pictures(tmp_path):
+def test_the_recipe_takes_the_papers_network_and_images(tmp_path):
     args = parse("torch", ["--recipe", "paper", "--data-path", str(tmp_path)])
     assert (args.model, args.image_size, args.batch_size) == ("alexnet-paper", 227, 128)
     assert (args.lr, args.momentum, args.weight_decay) == (0.01, 0.9, 5e-4)
     assert parse("torch", ["--model", "alexnet-paper"]).image_size == 67  # the sample's are smaller
 
 
-def test_pictures_that_are_too_small_are_a_users_mistake():
+def test_images_that_are_too_small_are_a_users_mistake():
     done = run_train("torch", "--model", "alexnet-paper", "--image-size", 64)
     assert_user_error(done, "--image-size 64", "67 pixels")
 

@@ -30,16 +30,16 @@ def predicted(small_run, small_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp(f"predicted-{framework}")
     best = run / f"best{SUFFIX[framework]}"
     val = small_folder / "val"
-    picture = val / "cross" / "1.jpg"
+    image = val / "cross" / "1.jpg"
 
     odd = out / "odd"
     odd.mkdir()
     for name in ODD_NAMES:
-        shutil.copy(picture, odd / name)
-    shutil.copy(picture, os.fsencode(odd) + b"/no-utf8-\xff.jpg")
-    (odd / "notes.txt").write_text("no picture, and passed over")
+        shutil.copy(image, odd / name)
+    shutil.copy(image, os.fsencode(odd) + b"/no-utf8-\xff.jpg")
+    (odd / "notes.txt").write_text("no image, and passed over")
     damaged = out / "damaged.jpg"
-    damaged.write_bytes(picture.read_bytes()[:900])
+    damaged.write_bytes(image.read_bytes()[:900])
 
     alone = out / f"alone{SUFFIX[framework]}"  # with no args.json beside it
     shutil.copy(best, alone)
@@ -52,19 +52,19 @@ def predicted(small_run, small_folder, tmp_path_factory):
         "one by one": [val, *weights, "--json", out / "single.json", "--batch-size", 1],
         "pattern": [f"{val}/*/[12].jpg", *weights, "--json", "-"],
         "odd names": [odd, *weights, "--json", out / "odd.json"],
-        "named": [picture, *weights, "--classes", out / "names.txt", "--plot", out / "one.png"],
-        "two names": [picture, *weights, "--classes", out / "two.txt"],
-        "alone": [picture, "--weights", alone, "--image-size", 64],
-        "alone, no size": [picture, "--weights", alone],
+        "named": [image, *weights, "--classes", out / "names.txt", "--plot", out / "one.png"],
+        "two names": [image, *weights, "--classes", out / "two.txt"],
+        "alone": [image, "--weights", alone, "--image-size", 64],
+        "alone, no size": [image, "--weights", alone],
         "dash": [*weights, "--", "-dash.jpg"],
         "damaged": [
-            picture, damaged, *weights, "--json", out / "none.json", "--plot", out / "none.png",
+            image, damaged, *weights, "--json", out / "none.json", "--plot", out / "none.png",
         ],
         "missing": [out / "nowhere.jpg", *weights],
         "empty pattern": [out / "*.webp", *weights],
-        "no folder": [picture, *weights, "--json", out / "nowhere" / "x.json"],
-        "no png": [picture, *weights, "--plot", out / "x.jpg"],
-        "no weights": [picture, "--weights", out / "x.pth"],
+        "no folder": [image, *weights, "--json", out / "nowhere" / "x.json"],
+        "no png": [image, *weights, "--plot", out / "x.jpg"],
+        "no weights": [image, "--weights", out / "x.pth"],
     }  # fmt: skip
     done = run_mains(tree, out, *(("predict", words) for words in commands.values()))
     return dict(zip(commands, done, strict=True)), out
@@ -76,15 +76,15 @@ def test_the_answers_are_those_of_the_training(predicted, small_run, small_folde
     assert done["all"].returncode == 0, done["all"].stderr
     found = json_of(out / "all.json")
     assert found["image_size"] == 64
-    paths = [picture["path"] for picture in found["pictures"]]
+    paths = [image["path"] for image in found["pictures"]]
     assert paths == sorted(map(str, (small_folder / "val").glob("*/*.jpg")))
     right = 0
-    for picture in found["pictures"]:
-        top = picture["top"]
+    for image in found["pictures"]:
+        top = image["top"]
         assert {one["class"] for one in top} == {"bars", "checks", "cross"}
         numbers = [one["probability"] for one in top]
         assert numbers == sorted(numbers, reverse=True) and abs(sum(numbers) - 1) < 1e-5
-        right += picture["path"].split("/")[-2] == top[0]["class"]
+        right += image["path"].split("/")[-2] == top[0]["class"]
     (row,) = read_metrics(small_run[2])
     assert 100 * right / len(paths) == pytest.approx(row["val_top1"])
 
@@ -93,9 +93,9 @@ def test_the_screen_says_the_same(predicted):
     done, out = predicted
     lines = done["all"].stdout.splitlines()
     expected = []
-    for picture in json_of(out / "all.json")["pictures"]:
-        rows = [f"{100 * one['probability']:7.2f} %  {one['class']}" for one in picture["top"]]
-        expected += [picture["path"], *rows]
+    for image in json_of(out / "all.json")["pictures"]:
+        rows = [f"{100 * one['probability']:7.2f} %  {one['class']}" for one in image["top"]]
+        expected += [image["path"], *rows]
     assert lines == expected
 
 
@@ -111,26 +111,26 @@ def test_the_batch_changes_nothing(predicted):
 def test_json_on_standard_output_is_alone(predicted):
     done, _ = predicted
     found = json.loads(done["pattern"].stdout)
-    names = [picture["path"][-11:] for picture in found["pictures"]]
+    names = [image["path"][-11:] for image in found["pictures"]]
     assert [name.split("/")[-1] for name in names] == ["1.jpg", "2.jpg"] * 3
 
 
 def test_any_file_name_will_do(predicted):
     done, out = predicted
     assert done["odd names"].returncode == 0, done["odd names"].stderr
-    found = {picture["path"] for picture in json_of(out / "odd.json")["pictures"]}
+    found = {image["path"] for image in json_of(out / "odd.json")["pictures"]}
     raw = os.fsdecode(os.fsencode(out / "odd") + b"/no-utf8-\xff.jpg")
     assert found == {str(out / "odd" / name) for name in ODD_NAMES} | {raw}
     assert "new\\nline.jpg\n" in done["odd names"].stdout
 
 
-def test_the_plot_is_a_picture_with_the_photograph_in_it(predicted):
+def test_the_plot_is_an_image_with_the_photograph_in_it(predicted):
     _, out = predicted
-    for name, pictures in (("all.png", 12), ("one.png", 1)):
+    for name, images in (("all.png", 12), ("one.png", 1)):
         with Image.open(out / name) as plot:
             pixels = np.asarray(plot.convert("RGB"))
-        assert pixels.shape[0] > 100 * -(-pictures // 2)
-        assert (pixels == (0x1F, 0x6F, 0xB2)).all(axis=2).sum() > 400 * pictures  # the top bars
+        assert pixels.shape[0] > 100 * -(-images // 2)
+        assert (pixels == (0x1F, 0x6F, 0xB2)).all(axis=2).sum() > 400 * images  # the top bars
 
 
 def test_names_come_from_a_file_or_are_numbers(predicted):
@@ -148,9 +148,9 @@ def test_a_size_that_nothing_tells_is_said(predicted):
     assert "pixels are taken" not in done["alone"].stderr + done["all"].stderr
 
 
-def test_a_damaged_picture_is_named_and_nothing_is_written(predicted):
+def test_a_damaged_image_is_named_and_nothing_is_written(predicted):
     done, out = predicted
-    assert_user_error(done["damaged"], "damaged.jpg", "cannot be read as a picture")
+    assert_user_error(done["damaged"], "damaged.jpg", "cannot be read as an image")
     assert done["damaged"].stdout == ""
     assert not list(out.glob("*none*"))
 
@@ -201,7 +201,7 @@ def test_weights_without_names_give_numbers_in_both_trees(small_folder, tmp_path
         )
         assert done.returncode == 0, done.stderr
         assert_user_error(spoilt, "no numbers", "NaN")
-        answers[framework] = [picture["top"] for picture in json_of(found)["pictures"]]
+        answers[framework] = [image["top"] for image in json_of(found)["pictures"]]
 
     for torch_top, paddle_top in zip(*answers.values(), strict=True):
         assert len({one["index"] for one in torch_top}) == 5
@@ -213,7 +213,7 @@ def test_weights_without_names_give_numbers_in_both_trees(small_folder, tmp_path
         )
 
 
-def test_pictures_are_found_once_and_in_order(tmp_path):
+def test_images_are_found_once_and_in_order(tmp_path):
     for name in ("b/2.jpg", "b/10.PNG", "a/1.jpg", "b/.hidden.jpg", "b/notes.txt", "*.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
@@ -222,7 +222,7 @@ def test_pictures_are_found_once_and_in_order(tmp_path):
     assert names == ["b/10.PNG", "b/2.jpg", "*.jpg", "a/1.jpg"]
     assert input_paths.find([str(tmp_path / "*.jpg")]) == [str(tmp_path / "*.jpg")]
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="no pictures in this folder"):
+    with pytest.raises(UserError, match="no images in this folder"):
         input_paths.find([str(tmp_path / "none")])
 
 

@@ -1,4 +1,4 @@
-"""Two processes train as one job: each picture counted once, one writer, and no survivor."""
+"""Two processes train as one job: each image counted once, one writer, and no survivor."""
 
 import os
 import shutil
@@ -25,8 +25,8 @@ OPTIONS = [
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """17 pictures to train with and 13 to evaluate with: neither two nor three can share them."""
+def images(tmp_path_factory):
+    """17 images to train with and 13 to evaluate with: neither two nor three can share them."""
     folder = make_folder(tmp_path_factory.mktemp("data") / "odd")
     (folder / "train" / "bars" / "0.jpg").unlink()
     (folder / "val" / "bars" / "one more.jpg").write_bytes(
@@ -36,17 +36,17 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def job(request, pictures, tmp_path_factory):
-    return Job(request.param, pictures, tmp_path_factory.mktemp("job"))
+def job(request, images, tmp_path_factory):
+    return Job(request.param, images, tmp_path_factory.mktemp("job"))
 
 
 class Job:
     """scripts/train.sh beside a tree with small layers; what is set up is this test's Python."""
 
-    def __init__(self, framework, pictures, place):
+    def __init__(self, framework, images, place):
         self.framework = framework
         self.place = place
-        self.pictures = pictures
+        self.images = images
         self.tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
         self.output = place / "output"
         (place / "scripts").mkdir()
@@ -58,7 +58,7 @@ class Job:
 
     def start(self, processes, *options):
         command = ["bash", self.place / "scripts" / "train.sh", "--framework", self.framework]
-        command += ["--processes", processes, "--data-path", self.pictures, *OPTIONS, *options]
+        command += ["--processes", processes, "--data-path", self.images, *OPTIONS, *options]
         with open(self.output, "w") as output:
             return subprocess.Popen(
                 [str(word) for word in command],
@@ -77,7 +77,7 @@ class Job:
         return text
 
     def run_alone(self, *options):
-        given = ["--data-path", self.pictures, *OPTIONS, *options]
+        given = ["--data-path", self.images, *OPTIONS, *options]
         done = run_train(self.framework, *given, tree=self.tree)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -150,20 +150,18 @@ def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
 
 
 def test_a_mistake_of_any_process_is_told(job, tmp_path):
-    """The picture that cannot be read is the second process's."""
-    data = shutil.copytree(job.pictures, tmp_path / "data")
-    (data / "val" / "bars" / "1.jpg").write_text("no picture")
+    """The image that cannot be read is the second process's."""
+    data = shutil.copytree(job.images, tmp_path / "data")
+    (data / "val" / "bars" / "1.jpg").write_text("no image")
     weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
     process = job.start(2, "--eval-only", "--weights", weights, "--data-path", data)
     assert process.wait(TIMEOUT) != 0
     text = job.output.read_text()
-    assert (
-        "1.jpg: cannot be read as a picture" in text and "Traceback" not in text.split("1.jpg")[0]
-    )
+    assert "1.jpg: cannot be read as an image" in text and "Traceback" not in text.split("1.jpg")[0]
 
 
-def test_each_picture_is_counted_once(job):
-    """The same weights measure the same, however many processes share the 13 pictures."""
+def test_each_image_is_counted_once(job):
+    """The same weights measure the same, however many processes share the 13 images."""
     weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
     row = metrics(job.place / "whole")[-1]  # of two processes
     options = ["--eval-only", "--weights", weights, "--batch-size", 2]
@@ -186,7 +184,7 @@ def test_the_parts_of_an_evaluation_make_up_the_folder(world_size):
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5])
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumulate):
-    """Together the processes see each picture once, and a step's weights are those of its mean."""
+    """Together the processes see each image once, and a step's weights are those of its mean."""
     ranks = [
         EpochBatches(17, 2, 3, True, Process(rank, world_size), accumulate)
         for rank in range(world_size)
@@ -209,7 +207,7 @@ def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumula
 
 
 def test_a_batch_that_is_split_is_that_of_one_process(job):
-    """The same pictures, learning rate and weights as one process has, but for rounding."""
+    """The same images, learning rate and weights as one process has, but for rounding."""
     options = ["--batch-size", 4, "--dropout", 0, "--split-batch", "--output-dir"]
     for processes, run in ((1, job.run_alone), (2, partial(job.run, 2))):
         text = run(*options, job.place / f"split-{processes}")

@@ -1,4 +1,4 @@
-"""Both trees give the same pictures in the same order, whatever the number of workers."""
+"""Both trees give the same images in the same order, whatever the number of workers."""
 
 import shutil
 
@@ -8,7 +8,7 @@ import pytest
 from common.data import draws
 from common.data.image_files import read_rgb
 from tests.support.helpers import FRAMEWORKS, make_folder, read_stream, run_warm
-from tests.support.odd_images import write_odd_pictures
+from tests.support.odd_images import write_odd_images
 
 SIZE, SEED, BATCH = 64, 5, 4
 MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
@@ -20,7 +20,7 @@ ONE_ROUNDING = 2.5e-7
 @pytest.fixture(scope="module")
 def odd_folder(tmp_path_factory):
     folder = make_folder(tmp_path_factory.mktemp("data") / "odd", classes=2, train=3, val=2)
-    write_odd_pictures(folder / "train" / "odd")
+    write_odd_images(folder / "train" / "odd")
     shutil.copytree(folder / "train" / "odd", folder / "val" / "odd")
     return folder
 
@@ -112,10 +112,10 @@ def test_every_sample_is_in_a_batch_and_the_last_is_smaller(streams):
     assert per_epoch.sum() == count and 0 < per_epoch[-1] < BATCH
 
 
-def test_odd_pictures_are_read_as_three_channels(odd_folder):
+def test_odd_images_are_read_as_three_channels(odd_folder):
     for path in (odd_folder / "train" / "odd").iterdir():
-        picture = read_rgb(path)
-        assert picture.mode == "RGB", path
+        image = read_rgb(path)
+        assert image.mode == "RGB", path
     turned = read_rgb(odd_folder / "train" / "odd" / "turned.jpg")
     upright = read_rgb(odd_folder / "train" / "odd" / "PROGRESSIVE.JPEG")
     assert turned.size == upright.size  # EXIF rotation is not applied, as in torchvision

@@ -25,7 +25,7 @@ from tests.support.helpers import (
 )
 from tests.support.mains import run_mains
 
-# Small pictures, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
+# Small images, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
 
 
@@ -203,7 +203,7 @@ def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     torch, paddle = steps["torch"]["steps"], steps["paddle"]["steps"]
     assert torch["loss"].shape == paddle["loss"].shape == (20,)
     np.testing.assert_allclose(paddle["lr"], torch["lr"], rtol=1e-9)
-    assert len(set(torch["loss"].tolist())) == 20  # each step saw other pictures
+    assert len(set(torch["loss"].tolist())) == 20  # each step saw other images
     assert np.abs(torch["loss"] - paddle["loss"]).max() < 1e-5
 
 

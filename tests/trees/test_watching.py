@@ -156,9 +156,9 @@ def test_a_slow_loader_is_told_once_it_matters(capsys):
     waiting.for_data, waiting.for_compute = 60.0, 40.0
     waiting.warn(workers=0)
     told = capsys.readouterr().err
-    assert "60 % of the epoch waited for pictures" in told and "more --workers" in told
+    assert "60 % of the epoch waited for images" in told and "more --workers" in told
     waiting.warn(workers=1000)
-    assert "smaller pictures" in capsys.readouterr().err
+    assert "smaller images" in capsys.readouterr().err
 
 
 def test_time_is_split_between_the_loader_and_the_loop(monkeypatch):

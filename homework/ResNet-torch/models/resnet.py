@@ -35,7 +35,7 @@ class Block(nn.Module):
 class ResNet18(nn.Module):
     """Four stages of two blocks: 11,689,512 parameters at 1,000 classes and width 64.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes]. `width` is the channels of the first stage.
+    Images [N, 3, H, W] -> logits [N, num_classes]. `width` is the channels of the first stage.
     """
 
     def __init__(self, num_classes: int = 1000, width: int = 64) -> None:

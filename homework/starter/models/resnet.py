@@ -11,7 +11,7 @@ from paddle import nn
 class ResNet18(nn.Layer):
     """Four stages of two blocks: 11,689,512 parameters at 1,000 classes and width 64.
 
-    Pictures [N, 3, H, W] -> logits [N, num_classes]. `width` is the channels of the first stage.
+    Images [N, 3, H, W] -> logits [N, num_classes]. `width` is the channels of the first stage.
     """
 
     def __init__(self, num_classes: int = 1000, width: int = 64) -> None:
@@ -24,7 +24,7 @@ class ResNet18(nn.Layer):
         raise NotImplementedError("make the layers of ResNet18")
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        """Return the logits [N, num_classes] of pictures [N, 3, H, W], for any H and W."""
+        """Return the logits [N, num_classes] of images [N, 3, H, W], for any H and W."""
         raise NotImplementedError("write the forward pass of ResNet18")
 
 

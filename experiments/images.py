@@ -1,4 +1,4 @@
-"""The pictures of an experiment: as many of each class as it has time for, as an image folder."""
+"""The images of an experiment: as many of each class as it has time for, as an image folder."""
 
 import hashlib
 import json
@@ -12,10 +12,10 @@ WHAT = "pictures"  # pictures.json marks a complete folder
 
 
 def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> Path:
-    """Make `folder` an image folder of links to `counts` pictures of each split; return it.
+    """Make `folder` an image folder of links to `counts` images of each split; return it.
 
     Each class has as many, spread evenly over its files by name, or all where it has fewer. The
-    folder "train-as-val" beside the splits has the training pictures as `val`: `--eval-only` there
+    folder "train-as-val" beside the splits has the training images as `val`: `--eval-only` there
     is the training error. Raises UserError where `data_path` is no image folder.
     """
     data_path = data_path.resolve()
@@ -48,12 +48,12 @@ def fingerprint(data_path: Path) -> str:
 
 
 def described(folder: Path) -> dict:
-    """Return where the pictures of a chosen folder are from ("of"), and how many were asked for."""
+    """Return where the images of a chosen folder are from ("of"), and how many were asked for."""
     return json.loads((folder / f"{WHAT}.json").read_text())
 
 
 def link(index: FolderIndex, target: Path, count: int) -> None:
-    """Link to `count` pictures of the index, spread over its classes and their files."""
+    """Link to `count` images of the index, spread over its classes and their files."""
     for label, name in enumerate(index.classes):
         own = [
             path for path, other in zip(index.paths, index.labels, strict=True) if other == label
@@ -61,5 +61,5 @@ def link(index: FolderIndex, target: Path, count: int) -> None:
         number = min(max(count // len(index.classes), 1), len(own))
         (target / name).mkdir(parents=True)
         for place in range(number):
-            picture = Path(own[place * len(own) // number])
-            (target / name / picture.name).symlink_to(picture)
+            image = Path(own[place * len(own) // number])
+            (target / name / image.name).symlink_to(image)

@@ -1,7 +1,7 @@
-"""Draw the pictures of chapters 3, 5, 6, 10 and 11 from what the trees and the tools do.
+"""Draw the figures of chapters 3, 5, 6, 10 and 11 from what the trees and the tools do.
 
-    python -m course.pictures docs/images
-    python -m course.pictures docs/images --only learning-rates
+    python -m course.figures docs/images
+    python -m course.figures docs/images --only learning-rates
 
 The forward pass is compared on small copies of the trees: see course/plant.py.
 """
@@ -178,7 +178,7 @@ def arrow(axes, start: tuple[float, float], end: tuple[float, float], bend: str 
     axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "connectionstyle": bend})
 
 
-PICTURES: dict[str, Callable] = {
+IMAGES: dict[str, Callable] = {
     "forward-layers": draw_forward,
     "softmax-twice": draw_softmax,
     "learning-rates": draw_rates,
@@ -189,12 +189,12 @@ HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(prog="python -m course.pictures", description=__doc__)
+    parser = Parser(prog="python -m course.figures", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="where they are written")
-    parser.add_argument("--only", choices=PICTURES, help="this one alone")
+    parser.add_argument("--only", choices=IMAGES, help="this one alone")
     args = parser.parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in PICTURES.items():
+    for name, draw in IMAGES.items():
         if args.only in (None, name):
             figure = plots.new_figure(9, HEIGHTS.get(name, 4))
             axes = figure.subplots()
