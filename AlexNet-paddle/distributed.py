@@ -27,7 +27,7 @@ def local_rank() -> int:
     return int(os.environ.get("PADDLE_LOCAL_RANK") or os.environ.get("PADDLE_RANK_IN_NODE") or 0)
 
 
-def own_rank() -> int:
+def global_rank() -> int:
     """Return the number of this process in its job, before it has joined the others."""
     return int(os.environ.get("PADDLE_TRAINER_ID", "0"))
 
@@ -112,7 +112,7 @@ def job(main: Callable) -> Callable:
 
     @functools.wraps(main)
     def run(*arguments, **options):
-        errors.speak_once(own_rank())
+        errors.speak_once(global_rank())
         with lost_peers():
             result = main(*arguments, **options)
             end()

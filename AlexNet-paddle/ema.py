@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 
 
-class Average:
+class ModelEMA:
     """The average of a network's parameters; with decay 0 there is none, and nothing happens."""
 
     def __init__(self, model: nn.Layer, decay: float) -> None:

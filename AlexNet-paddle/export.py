@@ -25,7 +25,7 @@ from common import networks
 from common.data import folder, synthetic
 from common.inference import exports, metadata, onnx_graph, onnx_models
 from common.inference.exports import Exported
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.inference.onnx_graph import Operation
 from common.inference.use_args import parse_export
 from common.training import model_files
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, Facts]:
+def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, ModelMetadata]:
     """Return the model of a weights file in eval mode, and what else is known of it.
 
     Raises UserError where the file is damaged or of another network, or the names do not fit it.
@@ -72,7 +72,7 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Layer, Facts]:
     return model, known
 
 
-def read_images(args: argparse.Namespace, known: Facts) -> np.ndarray:
+def read_images(args: argparse.Namespace, known: ModelMetadata) -> np.ndarray:
     """Return some images of val, as many as the checks take: [N, 3, S, S], float32."""
     data_path = args.data_path or synthetic.ensure()
     _, val = folder.index_data(data_path, need_train=False)
@@ -82,7 +82,7 @@ def read_images(args: argparse.Namespace, known: Facts) -> np.ndarray:
     return images.numpy()
 
 
-def export(model: nn.Layer, path: Path, format: str, known: Facts) -> None:
+def export(model: nn.Layer, path: Path, format: str, known: ModelMetadata) -> None:
     """Write the model in eval mode, for any batch, to `path`; `known` goes with it.
 
     `format` is one of FORMATS. Raises UserError where a package is missing, or the disk is full.
@@ -92,7 +92,7 @@ def export(model: nn.Layer, path: Path, format: str, known: Facts) -> None:
     write(model, path, known)
 
 
-def write_onnx(model: nn.Layer, path: Path, known: Facts) -> None:
+def write_onnx(model: nn.Layer, path: Path, known: ModelMetadata) -> None:
     """Write an ONNX file; `known` is in its metadata. See common/inference/onnx_graph.py."""
     onnx = exports.require("onnx")
     traced = paddle.jit.to_static(model.forward, input_spec=example(known), full_graph=True)
@@ -124,7 +124,7 @@ def name_of(value: paddle.pir.Value) -> str:
     return f"value_{value.id}"
 
 
-def write_native(model: nn.Layer, path: Path, known: Facts) -> None:
+def write_native(model: nn.Layer, path: Path, known: ModelMetadata) -> None:
     """Write a folder for Paddle's inference; `known` is in it, as facts.json.
 
     https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/jit/save_en.html
@@ -132,10 +132,10 @@ def write_native(model: nn.Layer, path: Path, known: Facts) -> None:
     with atomic.writing(path):
         path.mkdir()
         paddle.jit.save(model, str(path / STEM), input_spec=example(known))
-        (path / exports.FACTS_FILE).write_text(known.to_json())
+        (path / exports.METADATA_FILE).write_text(known.to_json())
 
 
-def example(known: Facts) -> list[paddle.static.InputSpec]:
+def example(known: ModelMetadata) -> list[paddle.static.InputSpec]:
     """Return what to trace the network with: images without a number, of any batch."""
     shape = [None, 3, known.image_size, known.image_size]
     return [paddle.static.InputSpec(shape, "float32", onnx_models.INPUT)]
@@ -155,7 +155,7 @@ def open_exported(path: Path) -> Exported:
 
 def open_native(path: Path) -> Exported:
     """Open a folder for Paddle's inference. Load only those that you trust."""
-    known = metadata.from_json(exports.read_file(path / exports.FACTS_FILE), path)
+    known = metadata.from_json(exports.read_file(path / exports.METADATA_FILE), path)
     program, weights = (path / f"{STEM}{ending}" for ending in ENDINGS)
     exports.read_file(weights, most=1)  # Paddle runs on with zeros where there are none
     try:

@@ -93,9 +93,9 @@ def loaders(*options: str) -> dict[str, Any]:
 def export(model: nn.Layer, folder: str, settings: dict[str, Any]) -> dict[str, Callable]:
     """Return what writes each format and returns what runs it; and as "live", the model itself."""
     import export as exports
-    from common.inference.metadata import Facts
+    from common.inference.metadata import ModelMetadata
 
-    facts = Facts(settings["image_size"], presets.MEAN, presets.STD)
+    facts = ModelMetadata(settings["image_size"], presets.MEAN, presets.STD)
 
     def write(name: str) -> Callable:
         path = Path(folder) / f"model{exports.FORMATS[name]}"

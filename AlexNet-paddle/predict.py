@@ -19,7 +19,7 @@ from paddle.io import DataLoader
 
 from common.data.folder import FolderIndex
 from common.inference import input_paths, metadata, predictions
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.inference.predictions import Answer
 from common.inference.use_args import parse_predict
 from common.training.progress_bar import progress_bar
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     predictions.write(found, known, args)
 
 
-def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
+def open_model(args: argparse.Namespace) -> tuple[Run, ModelMetadata]:
     """Return what runs --weights, a live model or an exported one, and what is known of it."""
     if is_exported(args.weights):
         exported = open_exported(args.weights)
@@ -57,7 +57,9 @@ def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
 
 
 @paddle.no_grad()
-def predict(run: Run, loader: DataLoader, known: Facts, args: argparse.Namespace) -> list[Answer]:
+def predict(
+    run: Run, loader: DataLoader, known: ModelMetadata, args: argparse.Namespace
+) -> list[Answer]:
     """Return the answer for each image of the loader, in order.
 
     Raises UserError at an unreadable image, or where the weights give no numbers.

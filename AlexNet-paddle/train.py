@@ -30,7 +30,7 @@ from common.data import draws
 from common.training import Epoch, Evaluation, Modules, Observer, Run, describe, show_progress
 from common.training.args import parse
 from datasets.folder import load_data, read_batches
-from ema import Average
+from ema import ModelEMA
 from models import MODELS
 from portproof.system import errors
 
@@ -44,7 +44,7 @@ class Trainer(NamedTuple):
     optimizer: paddle.optimizer.Optimizer
     scheduler: paddle.optimizer.lr.LRScheduler
     scaler: paddle.amp.GradScaler  # of the loss; does nothing unless --amp fp16
-    ema: Average  # of the weights; none unless --ema
+    ema: ModelEMA  # of the weights; none unless --ema
     device: str
 
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     # 4. Optimizer, schedule, and what else goes with the model
     optimizer, scheduler = optim.build(model, args, train_loader.batch_sampler.steps, world_size)
     scaler = paddle.amp.GradScaler(enable=args.amp == "fp16")
-    ema = Average(model, args.ema)
+    ema = ModelEMA(model, args.ema)
     network = distributed.wrap(runtime.compile_model(model, device, args), device)
     trainer = Trainer(model, network, criterion, optimizer, scheduler, scaler, ema, device)
 

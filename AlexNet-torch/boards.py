@@ -1,4 +1,4 @@
-"""The framework's own board: curves that can be watched while a run goes on.
+"""The framework's own board: curves that can be watched during a run.
 
 TensorBoard: https://docs.pytorch.org/docs/stable/tensorboard.html
 """

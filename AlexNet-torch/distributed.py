@@ -32,7 +32,7 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def own_rank() -> int:
+def global_rank() -> int:
     """Return the number of this process in its job, before it has joined the others."""
     return int(os.environ.get("RANK", "0"))
 
@@ -121,7 +121,7 @@ def job(main: Callable) -> Callable:
 
     @functools.wraps(main)
     def run(*arguments, **options):
-        errors.speak_once(own_rank())
+        errors.speak_once(global_rank())
         with lost_peers():
             result = main(*arguments, **options)
             end()

@@ -22,7 +22,7 @@ from common import networks
 from common.data import folder, synthetic
 from common.inference import exports, metadata, onnx_models
 from common.inference.exports import Exported
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.inference.use_args import parse_export
 from common.training import model_files
 from datasets.folder import make_loader, read_batches
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, Facts]:
+def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, ModelMetadata]:
     """Return the model of a weights file in eval mode, and what else is known of it.
 
     Raises UserError where the file is damaged or of another network, or the names do not fit it.
@@ -67,7 +67,7 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, Facts]:
     return model, known
 
 
-def read_images(args: argparse.Namespace, known: Facts) -> np.ndarray:
+def read_images(args: argparse.Namespace, known: ModelMetadata) -> np.ndarray:
     """Return some images of val, as many as the checks take: [N, 3, S, S], float32."""
     data_path = args.data_path or synthetic.ensure()
     _, val = folder.index_data(data_path, need_train=False)
@@ -77,7 +77,7 @@ def read_images(args: argparse.Namespace, known: Facts) -> np.ndarray:
     return images.numpy()
 
 
-def export(model: nn.Module, path: Path, format: str, known: Facts) -> None:
+def export(model: nn.Module, path: Path, format: str, known: ModelMetadata) -> None:
     """Write the model in eval mode, for any batch, to `path`; `known` goes with it.
 
     `format` is one of FORMATS. Raises UserError where a package is missing, or the disk is full.
@@ -89,7 +89,7 @@ def export(model: nn.Module, path: Path, format: str, known: Facts) -> None:
         write(model, path, known)
 
 
-def write_onnx(model: nn.Module, path: Path, known: Facts) -> None:
+def write_onnx(model: nn.Module, path: Path, known: ModelMetadata) -> None:
     """Write an ONNX file; `known` is in its metadata.
 
     https://docs.pytorch.org/docs/stable/onnx_export.html
@@ -108,12 +108,12 @@ def write_onnx(model: nn.Module, path: Path, known: Facts) -> None:
     )
     for node in program.model.graph:
         node.metadata_props.clear()  # where it was traced: paths of this machine
-    program.model.metadata_props[onnx_models.FACTS_KEY] = known.to_json()
+    program.model.metadata_props[onnx_models.METADATA_KEY] = known.to_json()
     with atomic.writing(path):
         program.save(path)
 
 
-def write_native(model: nn.Module, path: Path, known: Facts) -> None:
+def write_native(model: nn.Module, path: Path, known: ModelMetadata) -> None:
     """Write a torch.export file; `known` is in it, as facts.json.
 
     https://docs.pytorch.org/docs/stable/export.html
@@ -123,10 +123,10 @@ def write_native(model: nn.Module, path: Path, known: Facts) -> None:
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # where it was traced: paths of this machine
     with atomic.writing(path):
-        torch.export.save(program, path, extra_files={exports.FACTS_FILE: known.to_json()})
+        torch.export.save(program, path, extra_files={exports.METADATA_FILE: known.to_json()})
 
 
-def example(known: Facts) -> torch.Tensor:
+def example(known: ModelMetadata) -> torch.Tensor:
     """Return images to trace the network with: two, as a batch of one is taken for fixed."""
     return torch.zeros(2, 3, known.image_size, known.image_size)
 
@@ -147,7 +147,7 @@ def open_native(path: Path) -> Exported:
     """Open a torch.export file. Load only files that you trust: torch runs code in them."""
     if not state.is_plain_zip(path):  # of which torch would print a traceback
         raise errors.UserError(f"{path}: cannot be loaded (it is no whole .pt2); export anew")
-    told = {exports.FACTS_FILE: ""}
+    told = {exports.METADATA_FILE: ""}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the loader, about itself
@@ -156,7 +156,7 @@ def open_native(path: Path) -> Exported:
         raise errors.UserError(
             f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
         ) from error
-    known = metadata.from_json(told[exports.FACTS_FILE], path)
+    known = metadata.from_json(told[exports.METADATA_FILE], path)
 
     def run(images: np.ndarray) -> np.ndarray:
         return run_live(model, images)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from common.data.folder import FolderIndex
 from common.inference import input_paths, metadata, predictions
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.inference.predictions import Answer
 from common.inference.use_args import parse_predict
 from common.training.progress_bar import progress_bar
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     predictions.write(found, known, args)
 
 
-def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
+def open_model(args: argparse.Namespace) -> tuple[Run, ModelMetadata]:
     """Return what runs --weights, a live model or an exported one, and what is known of it."""
     if is_exported(args.weights):
         exported = open_exported(args.weights)
@@ -52,7 +52,9 @@ def open_model(args: argparse.Namespace) -> tuple[Run, Facts]:
 
 
 @torch.no_grad()
-def predict(run: Run, loader: DataLoader, known: Facts, args: argparse.Namespace) -> list[Answer]:
+def predict(
+    run: Run, loader: DataLoader, known: ModelMetadata, args: argparse.Namespace
+) -> list[Answer]:
     """Return the answer for each image of the loader, in order.
 
     Raises UserError at an unreadable image, or where the weights give no numbers.

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from common.paths import CACHE_DIR, ROOT
 from common.training import plots
 from portproof.system import processor
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 from portproof.system.versions import package_versions
@@ -138,7 +138,7 @@ def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
     print(f"machine: {told}; load {os.getloadavg()[0]:.1f}")
     folder.mkdir(parents=True, exist_ok=True)
     table, image = folder / f"{name}.csv", folder / f"{name}.png"
-    with replace_whole(table) as partial, open(partial, "w", newline="") as file:
+    with replace_atomically(table) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*Line._fields, "machine"])
         writer.writerows([*map(_shorten, line), told] for line in lines)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from portproof.system import errors, whole_folders
+from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser, whole
 from portproof.system.processor import available_cores
 
@@ -52,7 +52,7 @@ def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
             numbers = range(min(SCENES, len(paths)))
             list(pool.map(_write_scene, numbers, [paths] * SCENES, [seed] * SCENES))
 
-    whole_folders.make(folder, "photos", description, fill)
+    atomic_folders.make(folder, "photos", description, fill)
     return folder
 
 
@@ -160,7 +160,7 @@ def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
             path.write_bytes(contents)
 
     description = {"version": VERSION, "count": count, "classes": classes, "size": size}
-    whole_folders.make(folder, "small-pictures", description, fill)
+    atomic_folders.make(folder, "small-pictures", description, fill)
     return folder
 
 

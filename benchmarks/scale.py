@@ -32,7 +32,7 @@ from common.data import synthetic
 from common.paths import ROOT
 from common.training.plots import new_figure, save
 from portproof.system import processor
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser
 
 RESULTS = ROOT / "docs" / "results"
@@ -198,7 +198,7 @@ def read_rows(path: Path) -> list[dict]:
 
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Write the rows, numbers with four digits."""
-    with replace_whole(path) as partial, open(partial, "w", newline="") as file:
+    with replace_atomically(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["axis", "at", "framework", *COLUMNS])
         for row in rows:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.training import plots
 from portproof.system import errors
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser
 
 CLASSES = 1000
@@ -261,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{title[0].upper()}{title[1:]}:\n\n{table(count(layers, pixels), pixels)}\n")
         if args.draw:
             args.draw.mkdir(parents=True, exist_ok=True)
-            with replace_whole(args.draw / f"architecture-{name}.png") as partial:
+            with replace_atomically(args.draw / f"architecture-{name}.png") as partial:
                 partial.write_bytes(draw(name))
     if args.only in (None, "claims"):
         print(f"What sources say of the paper's network:\n\n{claims()}")

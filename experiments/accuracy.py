@@ -7,13 +7,13 @@
         --table docs/results/accuracy.csv
 
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
-is. A training whose row is in the table is not run again, and one that was stopped goes on from its
-checkpoint: the same command goes on with the rest. Calls with other seeds, frameworks or options
+is. A training whose row is in the table is not run again, and one that was stopped resumes from its
+checkpoint: the same command does the rest. Calls with other seeds, frameworks or options
 may share a table, where the images are the same. Writes TABLE, a row a training, and beside it
 every epoch (TABLE's name with -epochs) and a page in English (.md) and in Chinese (.zh-CN.md) with
 mean and spread of each set of trainings and what the frameworks differ by.
 
-The last command goes on with the project's own table; it has the images that docs/en/accuracy.md
+The last command extends the project's own table; it has the images that docs/en/accuracy.md
 names.
 """
 
@@ -33,9 +33,9 @@ from experiments import accuracy_page
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run, write_csv
 from experiments.images import fingerprint
 from portproof.system import errors
+from portproof.system.atomic_folders import locked
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
 from portproof.system.errors import RunError, UserError
-from portproof.system.whole_folders import locked
 
 FRAMEWORKS = ("torch", "paddle")
 KEY = ("recipe", "options", "framework", "seed")
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder = args.runs / folder_name(framework, seed, args)
             status = train(framework, seed, folder, args)
             if status in STOPPED:
-                print("stopped; the same command goes on from here")
+                print("stopped; the same command resumes here")
                 return 130
             if status:
                 raise RunError(f"{told}: exit status {status} (reason above)")

@@ -20,7 +20,7 @@ Sets = dict[tuple[str, str], dict[str, list[Row]]]  # by (recipe, options), then
 
 
 def write(path: Path, rows: list[Row]) -> list[Path]:
-    """Write the pages beside the table `path`, each whole or not at all, and return their paths."""
+    """Write the pages beside the table `path`, each atomically, and return their paths."""
     pages = []
     for language, twin in TWIN.items():
         pages.append(path.with_name(f"{path.stem}{twin}.md"))

@@ -16,8 +16,8 @@ and with several seeds:
     crops     evaluation by ten crops against the centre crop alone, of the same weights
 
 Trainings that several claims need are run once. Each has one thread; as many run side by side as
-there are cores. A call that was stopped or killed goes on when it is given again: finished
-trainings are not run again, and the others go on from their checkpoints.
+there are cores. A call that was stopped or killed resumes when it is given again: finished
+trainings are not run again, and the others resume from their checkpoints.
 """
 
 import argparse
@@ -176,7 +176,7 @@ def train(place: Workplace, wanted: list[Run], args: argparse.Namespace) -> None
     if out:
         print(
             f"the budget is spent: {len(out)} trainings are left ({out[0].name} and on); the same "
-            "command goes on with them",
+            "command resumes them",
             flush=True,
         )
 

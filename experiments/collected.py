@@ -9,7 +9,7 @@ from typing import Any
 
 from common.training.run_folder import read_metrics
 from portproof.system import processor
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.system.errors import UserError
 from portproof.system.versions import package_versions
 
@@ -58,7 +58,10 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:
     """Write a table, atomically."""
-    with replace_whole(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+    with (
+        replace_atomically(path) as partial,
+        open(partial, "w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(lines)

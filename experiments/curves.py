@@ -41,7 +41,7 @@ from portproof.cli.project import add_ports, sides
 from portproof.core.training_pair import Request, TrainingPair, exact
 from portproof.report import markdown
 from portproof.system import errors
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
@@ -259,7 +259,7 @@ def flip_last_bit(pair: TrainingPair) -> None:
 def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[None]:
     """Show how far both sides are with what is asked within: each step leaves a file of that name.
 
-    One line at the end; a bar while it goes on, where a person looks.
+    One line at the end; a bar while it runs, where a person looks.
     """
     start, over = time.perf_counter(), threading.Event()
     asked = f"{pair.asked + 1}-*"
@@ -302,7 +302,7 @@ def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: l
     }
     columns |= {f"difference_{pair.name}": pair.difference for pair in pairs}
     steps = max(len(values) for values in columns.values())
-    with replace_whole(path) as partial, open(partial, "w", newline="") as file:
+    with replace_atomically(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", *columns])
         for step in range(steps):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from common.data.folder import FolderIndex, index_data
-from portproof.system import whole_folders
+from portproof.system import atomic_folders
 
 WHAT = "pictures"  # pictures.json marks a complete folder
 
@@ -27,7 +27,7 @@ def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> Path:
         (partial / "train-as-val").mkdir()
         (partial / "train-as-val" / "val").symlink_to(Path("..") / "train")
 
-    whole_folders.make(folder, WHAT, {"of": str(data_path), **counts}, fill)
+    atomic_folders.make(folder, WHAT, {"of": str(data_path), **counts}, fill)
     return folder
 
 

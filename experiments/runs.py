@@ -1,4 +1,4 @@
-"""Trainings as processes, several at a time: each is done once, and goes on where it stopped."""
+"""Trainings as processes, several at a time: each is done once, and resumes where it stopped."""
 
 import fcntl
 import json

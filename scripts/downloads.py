@@ -1,4 +1,4 @@
-"""Files that torchvision names: downloaded once, checked, whole or not at all."""
+"""Files that torchvision names: downloaded once, atomically, and checked."""
 
 import http.client
 import os

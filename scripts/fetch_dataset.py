@@ -5,7 +5,7 @@ python scripts/fetch_dataset.py {cifar10,imagenette,flowers102} [--output DIR]
     DIR/train/<class>/* and DIR/val/<class>/*, the classes in words; DIR is data/<name> by default
 
 Each file is checked against torchvision's checksum and kept in DIR/../.downloads/<name>, where one
-that you have from elsewhere may be put by hand. DIR is written whole or not at all.
+that you have from elsewhere may be put by hand. DIR is written atomically.
 
     cifar10      its train and test images as PNG, which loses nothing
     imagenette   its train and val images, those whose shorter side is 320 pixels
@@ -23,7 +23,7 @@ from torchvision import datasets
 
 from common.data import archives, public_data
 from common.paths import DATA_DIR
-from portproof.system import errors, whole_folders
+from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 
@@ -81,7 +81,7 @@ def fetch(name: str, folder: Path) -> None:
         shutil.rmtree(partial / ".unpacked")
 
     try:
-        whole_folders.make(folder, "dataset", public_data.description(name), fill)
+        atomic_folders.make(folder, "dataset", public_data.description(name), fill)
     except OSError as error:
         raise UserError(
             f"{name} cannot be written to {folder} ({error}); free some disk space, or allow "

@@ -13,7 +13,7 @@ from pathlib import Path
 from downloads import File, download  # first: it says so where torchvision is missing
 from torchvision.models import AlexNet_Weights
 
-from portproof.system import errors, whole_folders
+from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = parser.parse_args(argv).folder.resolve()
     file = published()
     try:
-        with whole_folders.locked(folder / file.name):
+        with atomic_folders.locked(folder / file.name):
             download("the weights", file, folder)
     except OSError as error:
         raise UserError(

@@ -3,7 +3,7 @@
     bash scripts/prepare_imagenet.sh ARCHIVES DIR
 
 DIR/train/<wnid>/* and DIR/val/<wnid>/* appear when each is whole. Until then they grow in
-DIR/.partial, where a call that was interrupted goes on. torchvision.datasets.ImageNet makes the
+DIR/.partial, from where an interrupted call continues. torchvision.datasets.ImageNet makes the
 same layout, but unpacks whatever names an archive holds and takes a half-made folder for whole.
 """
 
@@ -21,8 +21,8 @@ from scipy.io import loadmat
 from tqdm import tqdm
 
 from common.data import archives
-from portproof.system import errors, whole_folders
-from portproof.system.atomic import replace_whole
+from portproof.system import atomic_folders, errors
+from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError, show
 
@@ -46,13 +46,13 @@ class Release(NamedTuple):
 
 
 def prepare(folder: Path, output: Path, release: Release) -> None:
-    """Make output/train and output/val from the archives in `folder`; go on where a call stopped.
+    """Make output/train and output/val from the archives in `folder`; continue where a call stopped.
 
     Raises UserError where an archive is missing or damaged, holds another number of images, or
     could write outside its folder, and where the output cannot be written.
     """
     try:
-        with whole_folders.locked(output / "imagenet"):
+        with atomic_folders.locked(output / "imagenet"):
             lacking = [split for split in ("train", "val") if not (output / split).exists()]
             if not lacking:
                 print(f"{output / 'train'} and val are there already")
@@ -96,7 +96,7 @@ def check_md5(archive: Path, expected: str, partial: Path) -> None:
         raise UserError(
             f"{archive}: its MD5 is {digest.hexdigest()} and not {expected}; fetch it again"
         )
-    with replace_whole(stamp) as file:
+    with replace_atomically(stamp) as file:
         file.write_text(told)
 
 
@@ -157,7 +157,7 @@ def make_class(parent: Path, wnid: str, source: Path) -> Path:
 
 
 def write_once(source: IO[bytes], size: int, target: Path) -> None:
-    """Write an image, whole or not at all, unless an earlier call has."""
+    """Write an image, atomically, unless an earlier call has."""
     if target.exists() and target.stat().st_size == size:
         return
     partial = target.with_name(f".{target.name}")

@@ -1,4 +1,4 @@
-"""Kill a training at random moments, let it go on, and compare it with one that was never stopped.
+"""Kill a training at random moments, resume it, and compare it with one that was never stopped.
 
     python -m tests.crash --framework torch --kills 20
 
@@ -25,7 +25,7 @@ from typing import NamedTuple
 from common.paths import ROOT
 from common.training import checkpoint_files
 from portproof.files import pickles
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
 from tests.support.trees import SMALL, copy_tree
 
@@ -64,7 +64,7 @@ class Trainings:
         assert status == 0, (place / "output").read_text()
 
     def start(self, run: Path, resume: str | Path = "auto") -> subprocess.Popen:
-        """Begin a run or go on with it, in a process group of its own."""
+        """Begin a run or resume it, in a process group of its own."""
         command = [sys.executable, self.tree / "train.py", "--data-path", self.data, *OPTIONS]
         command += ["--epochs", self.epochs, "--output-dir", run, "--resume", resume]
         with open(self.place / "output", "a") as output:
@@ -213,7 +213,7 @@ def add_row(file: Path, found: Found) -> None:
         with open(file, newline="") as old:
             rows = [row for row in csv.reader(old) if row and row[0] in FRAMEWORKS]
     rows = [row for row in rows if row[0] != found.framework] + [list(found)]
-    with replace_whole(file) as partial, open(partial, "w", newline="") as new:
+    with replace_atomically(file) as partial, open(partial, "w", newline="") as new:
         csv.writer(new, lineterminator="\n").writerows([Found._fields, *sorted(rows)])
 
 

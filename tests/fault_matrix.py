@@ -33,7 +33,7 @@ from common.paths import ROOT
 from common.training import plots
 from experiments import compare_libraries
 from portproof.core.verdict import CHECKPOINTS
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.worker import client
 from tests.support.helpers import make_folder
 from tests.support.odd_images import write_odd_images
@@ -287,12 +287,12 @@ def read(path: Path) -> dict[str, Outcome]:
 
 
 def write(outcomes: list[Outcome]) -> None:
-    """Write the table, whole or not at all."""
+    """Write the table, atomically."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [f.name for f in fields(Outcome)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(one) for one in outcomes)
-    with replace_whole(RESULTS.with_suffix(".csv")) as partial:
+    with replace_atomically(RESULTS.with_suffix(".csv")) as partial:
         partial.write_text(buffer.getvalue())
 
 
@@ -377,7 +377,7 @@ def main() -> int:
             word = "ok" if outcome.named else "caught" if outcome.caught else "MISSED"
             print(f"{number}/{len(left)} {outcome.name}: {word}, {outcome.seconds} s", flush=True)
             write([outcomes[one.name] for one in cases() if one.name in outcomes])
-    with replace_whole(RESULTS.with_suffix(".png")) as partial:
+    with replace_atomically(RESULTS.with_suffix(".png")) as partial:
         draw([outcomes[one.name] for one in cases() if one.name in outcomes], partial)
     return 0 if all(outcomes[case.name].named for case in chosen) else 1
 

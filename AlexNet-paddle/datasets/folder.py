@@ -23,7 +23,7 @@ from common.data.batches import (
 from common.data.folder import FolderIndex
 from common.data.image_files import read_rgb
 from common.data.thread_loader import ThreadLoader
-from common.data.uint8_images import ByteImages
+from common.data.uint8_images import Uint8Images
 from common.data.workers import end_with_parent, signals_held
 
 
@@ -112,7 +112,7 @@ def make_loader(
         prepared = (
             prepared_copy.open_split(index, args.cache, args.resize_size) if args.cache else None
         )
-        return ThreadLoader(ByteImages(index, args, train, prepared), batches, args.workers)
+        return ThreadLoader(Uint8Images(index, args, train, prepared), batches, args.workers)
     return DataLoader(
         FolderDataset(index, args, train),
         batch_sampler=batches,

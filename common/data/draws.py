@@ -2,7 +2,7 @@
 
 Every number is a function of (seed, purpose, epoch, index) and of nothing else: not of how many
 workers load the data, nor of what was drawn before. So both trees see the same images in the same
-order, and a resumed run goes on exactly where it stopped.
+order, and a resumed run continues exactly where it stopped.
 
 The generator is portproof's (portproof/numeric/philox.py); here is what a training draws with it.
 """

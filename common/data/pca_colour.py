@@ -25,8 +25,8 @@ from common.data.image_files import read_rgb
 from common.data.parallel import on_all_cores
 from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
-from portproof.system import errors, whole_folders
-from portproof.system.atomic import replace_whole
+from portproof.system import atomic_folders, errors
+from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 
@@ -67,11 +67,11 @@ def find(index: FolderIndex) -> Components:
     file = cache_file(index)
     files = hashlib.sha256(find_keys(index).tobytes()).hexdigest()
     try:
-        with whole_folders.locked(file):  # of several processes one computes
+        with atomic_folders.locked(file):  # of several processes one computes
             found = _read(file, files)
             if found is None:
                 found = compute(index)
-                with replace_whole(file) as partial:
+                with replace_atomically(file) as partial:
                     partial.write_text(_as_json(found, index, files))
     except OSError as error:
         raise UserError(

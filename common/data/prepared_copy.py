@@ -4,7 +4,7 @@
 
 Reading it costs no decoding, which is most of what a loader does. A split is a folder with
 `pixels.bin` (the images, [H, W, 3], one after another), `records.npy` (where each is, by the keys
-in `keys.npy`) and `cache.json`. It is made whole or not at all.
+in `keys.npy`) and `cache.json`. It is written atomically.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from common.data.parallel import on_all_cores
 from common.data.resizing import scaled_size, shorter_side
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.paths import AUTO, CACHE_DIR
-from portproof.system import errors, whole_folders
+from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError, show
 
@@ -46,7 +46,7 @@ RECORD = np.dtype(
 RESERVE = 100 << 20  # bytes of the disk that are left free
 
 
-class Prepared:
+class PreparedCopy:
     """The copies of the images of an index, in its order."""
 
     def __init__(self, folder: Path, records: np.ndarray, pixels: np.ndarray, size: int) -> None:
@@ -69,7 +69,7 @@ class Prepared:
         return int(record["full_width"]), int(record["full_height"])
 
 
-def open_split(index: FolderIndex, place: Path, size: int) -> Prepared:
+def open_split(index: FolderIndex, place: Path, size: int) -> PreparedCopy:
     """Return the prepared images of an index; they are made first where they are not there.
 
     `place` is the folder of all splits, or auto. The shorter sides have `size` pixels; a copy in a
@@ -136,7 +136,7 @@ def _stored_size(folder: Path) -> int | None:
         return None
 
 
-def _open(folder: Path, keys: np.ndarray, size: int) -> Prepared | None:
+def _open(folder: Path, keys: np.ndarray, size: int) -> PreparedCopy | None:
     """Return the copies of the images with these keys; None where one of them is not there.
 
     Raises UserError where the copy is damaged.
@@ -161,7 +161,7 @@ def _open(folder: Path, keys: np.ndarray, size: int) -> Prepared | None:
     places = order[places]
     if not np.array_equal(stored_keys[places], keys):
         return None
-    return Prepared(folder, records[places], np.asarray(pixels), size)
+    return PreparedCopy(folder, records[places], np.asarray(pixels), size)
 
 
 def _check(records: np.ndarray, keys: np.ndarray, length: int) -> None:
@@ -191,7 +191,7 @@ def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None
     def fill(partial: Path) -> None:
         _fill(index, partial, keys, size, Older(folder, keys, size))
 
-    whole_folders.make(folder, WHAT, description, fill)
+    atomic_folders.make(folder, WHAT, description, fill)
 
 
 class Older:
@@ -287,7 +287,7 @@ def _check_disk(folder: Path, needed: int) -> None:
         )
 
 
-def find_damage(prepared: Prepared) -> int | None:
+def find_damage(prepared: PreparedCopy) -> int | None:
     """Return the place of the first image whose bytes have changed, None where none has."""
     for number, record in enumerate(prepared.records):
         pixels = prepared.pixels(number)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.data import fetching, synthetic
 from common.paths import DATA_DIR
-from portproof.system import whole_folders
+from portproof.system import atomic_folders
 
 SIZES = {"cifar10": "170 MB", "imagenette": "340 MB", "flowers102": "350 MB"}  # of the downloads
 LAYOUT = 1  # a change of what `scripts/fetch_dataset.py` writes makes the folder anew
@@ -18,7 +18,7 @@ def description(name: str) -> dict:
 
 def is_complete(name: str) -> bool:
     """Say whether data/<name> holds the whole data set."""
-    return whole_folders.is_complete(DATA_DIR / name, "dataset", description(name))
+    return atomic_folders.is_complete(DATA_DIR / name, "dataset", description(name))
 
 
 def locate(args: argparse.Namespace) -> Path:

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from common.data import draws
 from common.paths import ROOT, SAMPLE_DIR
-from portproof.system import errors, whole_folders
-from portproof.system.atomic import replace_whole
+from portproof.system import atomic_folders, errors
+from portproof.system.atomic import replace_atomically
 
 VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
 TRAIN_PER_CLASS = 200
@@ -152,7 +152,7 @@ def _description(seed: int) -> dict:
 
 def is_complete(folder: Path, seed: int = 0) -> bool:
     """Say whether `folder` holds the whole sample of this seed and this version of the drawing."""
-    return whole_folders.is_complete(folder, "sample", _description(seed))
+    return atomic_folders.is_complete(folder, "sample", _description(seed))
 
 
 def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
@@ -165,7 +165,7 @@ def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
         _draw_all(partial, seed, processes)
 
     try:
-        whole_folders.make(folder, "sample", _description(seed), fill)
+        atomic_folders.make(folder, "sample", _description(seed), fill)
     except OSError as error:
         raise errors.UserError(
             f"the sample cannot be written to {folder} ({error}); free some disk space "
@@ -215,7 +215,7 @@ def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 12
             image = Image.fromarray(draw_image(seed, "train", name, row))
             image = ImageOps.pad(image, (cell - 6, cell - 6), color="white")
             sheet.paste(image, (column * cell + 3, row * cell + 27))
-    with replace_whole(path) as partial:
+    with replace_atomically(path) as partial:
         sheet.save(partial, "PNG")
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from common.data.batches import NO_FAILURE, EpochBatches, Failure, Key, PartBatches
-from common.data.uint8_images import ByteImages
+from common.data.uint8_images import Uint8Images
 
 CHUNK = 8  # images that one thread loads at a time
 
@@ -21,7 +21,7 @@ class ThreadLoader:
     """Batches of `dataset` as images [N, *dataset.shape], uint8, and labels [N], int64."""
 
     def __init__(
-        self, dataset: ByteImages, batch_sampler: EpochBatches | PartBatches, workers: int
+        self, dataset: Uint8Images, batch_sampler: EpochBatches | PartBatches, workers: int
     ) -> None:
         """`workers`: threads; 0: the one that asks for batches loads them."""
         self.dataset = dataset

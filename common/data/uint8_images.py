@@ -18,7 +18,7 @@ from common.data.batches import Key
 from common.data.draws import Crop
 from common.data.folder import FolderIndex
 from common.data.image_files import read_crop, read_rgb
-from common.data.prepared_copy import Prepared
+from common.data.prepared_copy import PreparedCopy
 from common.data.resizing import centre, shorter_side
 from portproof.system.errors import UserError
 
@@ -40,7 +40,7 @@ def opencv() -> ModuleType:
     return cv2
 
 
-class ByteImages:
+class Uint8Images:
     """The images of one split as uint8, from their files or from a prepared copy.
 
     Training has the crops and flips of `FolderDataset`, evaluation its pixels. An image is
@@ -48,7 +48,11 @@ class ByteImages:
     """
 
     def __init__(
-        self, index: FolderIndex, args: argparse.Namespace, train: bool, prepared: Prepared | None
+        self,
+        index: FolderIndex,
+        args: argparse.Namespace,
+        train: bool,
+        prepared: PreparedCopy | None,
     ) -> None:
         """Raises UserError where OpenCV is not installed."""
         opencv()  # that it is missing is said before the training

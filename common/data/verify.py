@@ -18,8 +18,8 @@ from common.data.folder import BadImage, FolderIndex, Paths, file_key
 from common.data.image_files import find_fault
 from common.data.parallel import on_all_cores
 from common.paths import CACHE_DIR
-from portproof.system import whole_folders
-from portproof.system.atomic import replace_whole
+from portproof.system import atomic_folders
+from portproof.system.atomic import replace_atomically
 from portproof.system.errors import UserError, show
 
 
@@ -57,12 +57,12 @@ def check_split(index: FolderIndex) -> FolderIndex:
     """
     cache = _cache_file(index)
     try:
-        with whole_folders.locked(cache):  # a second run waits, and then has nothing to decode
+        with atomic_folders.locked(cache):  # a second run waits, and then has nothing to decode
             known = _read_cache(cache)
             keys, faults = _check_all(index.paths, known)
             good = np.unique(np.delete(keys, list(faults)))
             if not np.array_equal(good, known):
-                with replace_whole(cache) as partial, open(partial, "wb") as file:
+                with replace_atomically(cache) as partial, open(partial, "wb") as file:
                     np.save(file, good)
     except OSError as error:
         raise UserError(

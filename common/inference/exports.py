@@ -1,4 +1,4 @@
-"""Exported models: put in place whole or not at all, and only if they say what the model says."""
+"""Exported models: written atomically, and only where they compute what the model computes."""
 
 import importlib
 import os
@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from common.data.folder import FolderIndex
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.paths import ROOT
 from portproof.numeric.exported import TOLERANCE, relative_difference
 from portproof.system.atomic import writing
 from portproof.system.errors import UserError
 
-FACTS_FILE = "facts.json"  # in an export that has files of its own
+METADATA_FILE = "facts.json"  # in an export that has files of its own
 BATCHES = (1, 8)  # the model was traced with neither: the batch must be free
 REPEATS = 7  # timings of each, of which the median is told
 
@@ -32,7 +32,7 @@ class Exported(NamedTuple):
     """An exported model, opened: what runs it, and what it says of itself."""
 
     run: Run
-    facts: Facts | None
+    facts: ModelMetadata | None
     input_size: int | None  # width and height of its input in pixels; None: any
 
 
@@ -115,7 +115,7 @@ def whole_export(target: Path) -> Iterator[Path]:
     Where anything is raised, all is removed and `target` stays as it was. Raises UserError where
     the disk is full or may not be written to, or where `target` is a folder that is no export.
     """
-    if target.is_dir() and not (target / FACTS_FILE).is_file():
+    if target.is_dir() and not (target / METADATA_FILE).is_file():
         raise UserError(f"{target}: a folder that is no export; name another --output")
     with writing_folder(target) as folder:
         partial = folder / target.name

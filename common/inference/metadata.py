@@ -16,7 +16,7 @@ USUAL_SIZE = 224  # pixels, where nothing tells another: that of the published w
 
 
 @dataclass(frozen=True)
-class Facts:
+class ModelMetadata:
     """`image_size` in pixels; mean and deviation by channel R, G, B, of pixels from 0 to 1.
 
     `classes` are in the order of the logits; None where their names are not known.
@@ -50,12 +50,14 @@ class Facts:
         )
 
 
-def from_json(text: str | bytes, where: Path) -> Facts:
+def from_json(text: str | bytes, where: Path) -> ModelMetadata:
     """Return what `to_json` wrote. Raises UserError, which names `where`, on anything else."""
     try:
         found = json.loads(text)
         classes = found["classes"]
-        facts = Facts(int(found["image_size"]), tuple(found["mean"]), tuple(found["std"]), classes)
+        facts = ModelMetadata(
+            int(found["image_size"]), tuple(found["mean"]), tuple(found["std"]), classes
+        )
         if classes is not None and not all(isinstance(name, str) for name in classes):
             raise ValueError("a class without a name")
         if not SMALLEST_IMAGE <= facts.image_size <= LARGEST_IMAGE:
@@ -89,7 +91,7 @@ def of_weights(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     model: str = "alexnet",
-) -> Facts:
+) -> ModelMetadata:
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 
     `classes` are those that the file itself names; the image size is in the run's args.json beside
@@ -106,17 +108,17 @@ def of_weights(
             f"--image-size {size}: {weights} holds {model}, which takes images of "
             f"{networks.SMALLEST[model]} pixels or more"
         )
-    return Facts(size, mean, std, read_classes(args.classes) if args.classes else classes)
+    return ModelMetadata(size, mean, std, read_classes(args.classes) if args.classes else classes)
 
 
 def of_export(
     path: Path,
-    told: Facts | None,
+    told: ModelMetadata | None,
     input_size: int | None,
     args: argparse.Namespace,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-) -> Facts:
+) -> ModelMetadata:
     """Return the facts of an exported model: those `told` in it, else as `of_weights`.
 
     `input_size` is the size of its input in pixels, None where it takes any. Raises UserError where
@@ -136,7 +138,7 @@ def of_export(
             f"{path}: made for images with mean {list(told.mean)} and deviation "
             f"{list(told.std)}, where presets.py has {list(mean)} and {list(std)}; export anew"
         )
-    return Facts(size, mean, std, classes)
+    return ModelMetadata(size, mean, std, classes)
 
 
 def run_image_size(weights: Path) -> int | None:
@@ -149,7 +151,7 @@ def run_image_size(weights: Path) -> int | None:
     return size if isinstance(size, int) and SMALLEST_IMAGE <= size <= LARGEST_IMAGE else None
 
 
-def check_count(facts: Facts, shape: tuple[int, ...], where: Path) -> None:
+def check_count(facts: ModelMetadata, shape: tuple[int, ...], where: Path) -> None:
     """Raise UserError where logits of this shape are not [N, one for each of the classes]."""
     if len(shape) != 2:
         raise UserError(f"{where}: gives {list(shape)} in place of [images, classes]")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from common.inference.exports import require
-from common.inference.onnx_models import BATCH, FACTS_KEY, INPUT, IR_VERSION, OPSET, OUTPUT
+from common.inference.onnx_models import BATCH, INPUT, IR_VERSION, METADATA_KEY, OPSET, OUTPUT
 from portproof.system.errors import UserError
 
 
@@ -92,7 +92,7 @@ def build(
         ir_version=IR_VERSION,
         producer_name="AlexNet-paddle",
     )
-    helper.set_model_props(model, {FACTS_KEY: facts})
+    helper.set_model_props(model, {METADATA_KEY: facts})
     graph.onnx.checker.check_model(model)
     return model
 

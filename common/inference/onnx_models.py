@@ -8,7 +8,7 @@ from common.inference import metadata
 from common.inference.exports import Exported, require
 from portproof.system.errors import UserError, first_line
 
-FACTS_KEY = "alexnet"  # of the model's metadata
+METADATA_KEY = "alexnet"  # of the model's metadata
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"  # names in the exported graph
 OPSET = 18
 IR_VERSION = 10  # of the file; onnxruntime 1.23, the last for Python 3.10, reads up to 11
@@ -41,7 +41,7 @@ def open_onnx(path: Path) -> Exported:
         except Exception as error:
             raise UserError(f"{path}: cannot be run ({first_line(error)})") from error
 
-    told = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
+    told = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     size = inputs[0].shape[-1]
     return Exported(
         run,

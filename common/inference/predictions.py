@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from common.data.folder import FolderIndex
 from common.data.image_files import read_rgb
 from common.inference.input_paths import shown
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.training.plots import new_figure, save
 from portproof.system.atomic import json_text, write_result, writing
 from portproof.system.errors import UserError
@@ -48,7 +48,7 @@ def pair(
     return found
 
 
-def write(found: list[Answer], facts: Facts, args: argparse.Namespace) -> None:
+def write(found: list[Answer], facts: ModelMetadata, args: argparse.Namespace) -> None:
     """Print the answers, and write what --plot and --json ask for.
 
     Raises UserError where a file cannot be written.
@@ -67,13 +67,13 @@ def write(found: list[Answer], facts: Facts, args: argparse.Namespace) -> None:
         print(describe(answer, facts))
 
 
-def describe(answer: Answer, facts: Facts) -> str:
+def describe(answer: Answer, facts: ModelMetadata) -> str:
     """Return an answer as lines for people."""
     rows = [f"{100 * number:7.2f} %  {facts.name(index)}" for index, number in answer.top]
     return "\n".join([shown(answer.path), *rows])
 
 
-def as_json(found: list[Answer], facts: Facts, weights: Path) -> dict[str, Any]:
+def as_json(found: list[Answer], facts: ModelMetadata, weights: Path) -> dict[str, Any]:
     """Return the answers, ready for JSON."""
     return {
         "weights": str(weights),
@@ -91,7 +91,7 @@ def as_json(found: list[Answer], facts: Facts, weights: Path) -> dict[str, Any]:
     }
 
 
-def draw(path: Path, found: list[Answer], facts: Facts) -> None:
+def draw(path: Path, found: list[Answer], facts: ModelMetadata) -> None:
     """Write a PNG with each image (the first MOST_DRAWN) and beside it bars of its answers."""
     drawn = found[:MOST_DRAWN]
     columns = 1 if len(drawn) < 3 else 2
@@ -125,7 +125,7 @@ def _draw_image(axes: Any, answer: Answer) -> None:
     axes.set_title(name, fontsize=9, color="#555", parse_math=False, fontfamily=_fonts())
 
 
-def _draw_bars(axes: Any, answer: Answer, facts: Facts) -> None:
+def _draw_bars(axes: Any, answer: Answer, facts: ModelMetadata) -> None:
     """Draw the likeliest class on top and strong, the others pale."""
     places = range(len(answer.top))
     colours = ["#1f6fb2"] + ["#b9c6d3"] * (len(answer.top) - 1)

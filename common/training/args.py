@@ -215,7 +215,7 @@ def _add_model(parser: Parser) -> None:
         "--resume",
         type=Path,
         metavar="FILE",
-        help="go on from a checkpoint, in its run folder; auto: the newest intact one of "
+        help="resume from a checkpoint, in its run folder; auto: the newest intact one of "
         "--output-dir or of the newest run, and a new run where there is none",
     )
     model.add_argument(
@@ -328,7 +328,7 @@ def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
         runs = sorted(every, key=lambda folder: folder.stat().st_mtime, reverse=True)
     found = (checkpoint_files.newest(folder, suffix) for folder in runs if folder.is_dir())
     path = next((path for path in found if path), None)
-    print(f"resume: {path or 'there is no checkpoint to go on from; a new run'}", flush=True)
+    print(f"resume: {path or 'there is no checkpoint to resume from; a new run'}", flush=True)
     return path
 
 
@@ -365,7 +365,7 @@ def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
         if path is not None and not path.is_file():
             parser.error(f"--{option} {path}: there is no such file")
     if args.weights and args.resume:
-        parser.error("--weights starts a new run and --resume goes on with one; give one of them")
+        parser.error("--weights starts a new run and --resume continues one; give one of them")
     if args.eval_only and not (args.weights or args.resume):
         parser.error("--eval-only needs the weights to measure: --weights FILE or --resume FILE")
     if args.finetune and (args.eval_only or not args.weights):
@@ -383,7 +383,7 @@ def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) 
         if fixed and value is not None and value != stored.get(name):
             option = "--" + name.replace("_", "-")
             parser.error(
-                f"{option} {value}: the run to resume has {stored.get(name)}, and goes on as it "
+                f"{option} {value}: the run to resume has {stored.get(name)}, and resumes as it "
                 f"was; leave {option} out"
             )
     if args.data_path:

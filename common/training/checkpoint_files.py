@@ -1,4 +1,4 @@
-"""The files of a run's checkpoints: whole or not at all, the newest few, each with its check sum.
+"""The files of a run's checkpoints: written atomically, the newest few, each with its checksum.
 
 A checkpoint is called checkpoint-STEP-CRC with the framework's ending: STEP counts the run's steps,
 CRC is the CRC-32 of its bytes, so that a file can be told to be intact before it is read. `last` is
@@ -36,7 +36,7 @@ def write(
         save(partial)
         crc = _sync(partial)
         path = folder / f"checkpoint-{step:08d}-{crc:08x}{suffix}"
-        # The name that a run goes on from comes last: until then it would write all three anew.
+        # The name that a run resumes from comes last: until then it would write all three anew.
         for name in ("last", "best") if best else ("last",):
             link_or_copy(partial, folder / f"{name}{suffix}")
         os.replace(partial, path)
@@ -50,7 +50,7 @@ def write(
         what = "free some space" if number in FULL else "look at the disk and its rights"
         raise UserError(
             f"{folder}: the checkpoint of step {step} cannot be written ({text}); {kept}; "
-            f"{what}, then go on by --resume auto"
+            f"{what}, then resume by --resume auto"
         ) from error
     finally:
         with suppress(OSError):  # a disk that has become read-only

@@ -13,7 +13,7 @@ from common.training.signals import NoSignals, Stop
 LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: each waits for all
 
 
-class Keeper:
+class CheckpointManager:
     """Saves a run every so many steps or minutes, after each epoch, and when it is told to stop."""
 
     def __init__(
@@ -96,7 +96,7 @@ class Keeper:
         if not self.stopped_by:  # one may have come since, as in a long evaluation
             (self.stopped_by,) = self.agree([self.stop.signal])
         if self.stopped_by:
-            told = f"step {step} is over and saved; go on by --resume {path}" if path else ""
+            told = f"step {step} is over and saved; resume by --resume {path}" if path else ""
             self.stop.leave(self.stopped_by, told)
 
     def _number(self, progress: Progress) -> int:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from common.training.nonfinite import Recent
+from common.training.nonfinite import NonFiniteGuard
 from common.training.progress_bar import progress_bar
-from common.training.timing import Waiting
+from common.training.timing import LoaderTimer
 from portproof.system import memory
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class Epoch:
         self.loss_sum: Any = run.progress.loss_sum
         self.correct: Any = run.progress.correct
         self.seen = self.seen_before = run.progress.seen
-        self.guard = Recent(loader, self.number, run.keeper)
-        self.timer = Waiting()
+        self.guard = NonFiniteGuard(loader, self.number, run.checkpoints)
+        self.timer = LoaderTimer()
         title = f"epoch {self.number + 1}/{run.args.epochs}"
         self.bar = progress_bar(loader, title, done=self.first_batch)
 
@@ -83,11 +83,11 @@ class Epoch:
             self.guard.check()
             self._show()
         self.bar.update(self.size * self.sampler.world_size)
-        if batch.ends_step and run.keeper.is_due():
+        if batch.ends_step and run.checkpoints.is_due():
             self.guard.check(run.trainer.model.parameters())
             steps = batch.number // run.args.accumulate + 1
             run.progress.note(steps, *run.all_reduce_sum(self._sums()))
-            run.keeper.save(run.progress)
+            run.checkpoints.save(run.progress)
 
     def _sums(self) -> list[float]:
         return [float(self.loss_sum), int(self.correct), self.seen]

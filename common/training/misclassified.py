@@ -9,7 +9,7 @@ import numpy as np
 from common.data.folder import FolderIndex
 from common.data.image_files import read_rgb
 from portproof.report import html
-from portproof.system.atomic import replace_whole, write_text
+from portproof.system.atomic import replace_atomically, write_text
 
 MOST = 60  # images on the page
 THUMBNAIL = 200  # pixels of the longer side
@@ -32,7 +32,7 @@ def write_page(
         + (f"; the {MOST} surest of them." if len(wrong) > MOST else "."),
         images=[_image(index, i, predicted[i], probability[i]) for i in surest.tolist()],
     )
-    with replace_whole(path) as partial:
+    with replace_atomically(path) as partial:
         write_text(partial, page)
 
 

@@ -12,7 +12,7 @@ from common import networks
 from common.data.folder import FolderIndex
 from common.paths import ROOT, SAMPLE_DIR
 from portproof.report import markdown
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.system.versions import package_versions
 
@@ -56,5 +56,5 @@ def write(
         sample=f"the embedded sample ({SAMPLE_DIR})",
         versions=", ".join(f"{name} {version}" for name, version in versions.items()),
     )
-    with replace_whole(best.with_name(NAME)) as partial:
+    with replace_atomically(best.with_name(NAME)) as partial:
         partial.write_bytes(text.encode("utf-8", "backslashreplace"))

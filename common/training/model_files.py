@@ -13,7 +13,7 @@ from portproof.system.errors import UserError, first_line
 
 COUNTS = ("epoch", "step", "correct", "seen", "world_size")
 MEASURES = ("loss_sum", "best_top1", "lr", "seconds")
-# What a checkpoint to go on from holds.
+# What a checkpoint to resume from holds.
 CHECKPOINT = ("model", "optimizer", "scheduler", "scaler", "ema", *COUNTS, *MEASURES)
 HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
 LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes

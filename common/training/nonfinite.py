@@ -9,13 +9,13 @@ from portproof.system.errors import RunError
 SHOWN = 3  # files in the message; all are in a file of the run folder
 
 
-class Recent:
+class NonFiniteGuard:
     """The losses since they were last looked at: each look waits for the device."""
 
-    def __init__(self, loader: Any, epoch: int, keeper: Any) -> None:
+    def __init__(self, loader: Any, epoch: int, checkpoints: Any) -> None:
         self.loader = loader
         self.epoch = epoch
-        self.keeper = keeper
+        self.checkpoints = checkpoints
         self.losses: list[tuple[int, Any]] = []  # number of the batch, scalar tensor
         self.last = 0  # number of the last batch
 
@@ -42,11 +42,11 @@ class Recent:
         paths = self.loader.dataset.index.paths
         files = [paths[index] for index in self.loader.batch_sampler.samples(number)]
         more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-        run = self.keeper.run
+        run = self.checkpoints.run
         if run.writes:  # the others of several processes know no folder
             told = run.path / "not_finite.txt"
             told.write_text("".join(f"{file}\n" for file in files), errors="backslashreplace")
-            more += f", all in {told}; last checkpoint: {self.keeper.last()}"
+            more += f", all in {told}; last checkpoint: {self.checkpoints.last()}"
         raise RunError(
             f"{what} at epoch {self.epoch + 1}, batch {number + 1}, of "
             f"{', '.join(files[:SHOWN])}{more}; start anew with a lower --lr, a longer "

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portproof.report.figures import new_figure
-from portproof.system.atomic import replace_whole
+from portproof.system.atomic import replace_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,5 +37,5 @@ def write_curves(path: Path, rows: list[dict], title: str) -> None:
 
 def save(figure: "Figure", path: Path, metadata: dict[str, str | None] | None = None) -> None:
     """Write a figure as a PNG, atomically."""
-    with replace_whole(path) as partial:
+    with replace_atomically(path) as partial:
         figure.savefig(partial, format="png", dpi=110, metadata=metadata)

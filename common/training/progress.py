@@ -1,4 +1,4 @@
-"""How far a run is, and what it must know to go on: the small part of a checkpoint."""
+"""How far a run is, and what it must know to resume: the small part of a checkpoint."""
 
 import time
 from dataclasses import asdict, dataclass, fields
@@ -12,7 +12,7 @@ from portproof.system.errors import UserError
 class Progress:
     """Epochs that are over, and what the current one has summed up in its steps so far.
 
-    With several processes the sums are those of all, and the first process goes on with them. No
+    With several processes the sums are those of all, and the first process resumes with them. No
     random state is among it: every draw is a function of seed, epoch and step (data/draws.py).
     """
 
@@ -23,7 +23,7 @@ class Progress:
     seen: int = 0  # images
     best_top1: float = -1.0  # per cent
     lr: float = 0.0  # at the first step of the current epoch
-    seconds: float = 0.0  # that the current epoch had taken when this run began or went on
+    seconds: float = 0.0  # that the current epoch had taken when this run began or resumed
 
     def __post_init__(self) -> None:
         self.start_clock()
@@ -45,7 +45,7 @@ class Progress:
         if contents["world_size"] != world_size:
             raise UserError(
                 f"{path}: made by {contents['world_size']} processes, and this run has "
-                f"{world_size}; go on with as many, or start from its weights by --weights"
+                f"{world_size}; resume with as many, or start from its weights by --weights"
             )
         found = cls(**{one.name: contents[one.name] for one in fields(cls)})
         if rank:

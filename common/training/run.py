@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from common.training import misclassified, model_card, plots
-from common.training.checkpointing import Keeper
+from common.training.checkpointing import CheckpointManager
 from common.training.epoch import Epoch
 from common.training.evaluation import Evaluation
 from common.training.observer import NOBODY, Observer
@@ -63,8 +63,8 @@ class Run:
         stop = Stop() if self.observer is NOBODY else NoSignals()
         agree = self.modules.distributed.all_reduce_max if self.world_size > 1 else None
         steps_per_epoch = self.train_loader.batch_sampler.steps
-        self.keeper = Keeper(self.folder, stop, steps_per_epoch, self._write, agree)
-        self.keeper.begin(self.progress)
+        self.checkpoints = CheckpointManager(self.folder, stop, steps_per_epoch, self._write, agree)
+        self.checkpoints.begin(self.progress)
         wanted = args.tensorboard or args.visualdl
         self.board = self.modules.boards.open_board(self.folder.path, wanted and self.folder.writes)
         print(f"run folder: {self.folder.path}")
@@ -98,7 +98,7 @@ class Run:
 
     def ask_to_stop(self) -> None:
         """Save and leave after this step, as after a SIGTERM."""
-        self.keeper.stop.signal = signal.SIGTERM
+        self.checkpoints.stop.signal = signal.SIGTERM
 
     def start_epoch(self) -> Epoch:
         """Return the next epoch, or what is left of it."""
@@ -119,7 +119,7 @@ class Run:
             model_card.write(best, self.args, row, *indices)
         print(f"epoch {progress.epoch}/{self.args.epochs}: {describe(row)}", flush=True)
         if self.observer.wants_files:
-            self.keeper.save(progress, is_best)
+            self.checkpoints.save(progress, is_best)
 
     def finish(self, evaluation: Evaluation) -> None:
         """Write the curves and the page of mistakes, and say what came out."""

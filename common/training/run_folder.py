@@ -11,7 +11,7 @@ from pathlib import Path
 from common.paths import RUNS_DIR
 from portproof.runs.metrics import METRICS_FILE, parse_metrics
 from portproof.system import processor
-from portproof.system.atomic import json_text, replace_whole, write_json, write_text
+from portproof.system.atomic import json_text, replace_atomically, write_json, write_text
 from portproof.system.errors import FULL, UserError
 from portproof.system.versions import package_versions
 
@@ -47,7 +47,7 @@ class RunFolder:
                 self._keep_epochs(0)
             elif self.metrics_file.exists() or (self.path / "args.json").exists():
                 raise UserError(
-                    f"--output-dir {self.path} holds another run; name a new folder, or go on with "
+                    f"--output-dir {self.path} holds another run; name a new folder, or resume it by "
                     "that run by --resume"
                 )
             write_json(self.path / "args.json", describe_run(args, gpu))
@@ -71,7 +71,7 @@ class RunFolder:
     def _keep_epochs(self, count: int) -> None:
         """Drop the lines of epochs that came after the checkpoint: they will be run again."""
         rows = [row for row in self.read_metrics() if row.get("epoch", count + 1) <= count]
-        with replace_whole(self.metrics_file) as partial:
+        with replace_atomically(self.metrics_file) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def arguments(self) -> str:
@@ -85,8 +85,8 @@ class RunFolder:
         indices = [getattr(dataset, "index", None) for dataset in datasets]
         bad = [image for index in indices for image in getattr(index, "bad", ())]
         file = self.path / "bad_pictures.jsonl"
-        if bad or file.exists():  # a run that goes on may find other ones
-            with replace_whole(file) as partial:
+        if bad or file.exists():  # a resumed run may find other ones
+            with replace_atomically(file) as partial:
                 write_text(partial, "".join(json_text(one._asdict(), None) for one in bad))
 
     def log(self, row: dict) -> None:

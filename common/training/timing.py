@@ -11,7 +11,7 @@ MUCH = 0.3  # of the time
 SHORT = 20.0  # seconds; of so short an epoch, starting the loader is a large part
 
 
-class Waiting:
+class LoaderTimer:
     """Counts the seconds that a loop waits for its loader, and those that it computes."""
 
     def __init__(self) -> None:

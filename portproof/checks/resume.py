@@ -1,4 +1,4 @@
-"""The checkpoint resume: does a run that stopped go on as if it had not?"""
+"""The checkpoint resume: does a run that stopped resume as if it had not?"""
 
 import numpy as np
 

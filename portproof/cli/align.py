@@ -169,7 +169,7 @@ def run(
             verdict = Verdict(name, ERROR, why=told)
         verdict.seconds = time.perf_counter() - start
         print(f" {verdict.verdict}, {verdict.seconds:.1f} s", file=sys.stderr, flush=True)
-        note_what_follows(verdict, verdicts)
+        mark_downstream(verdict, verdicts)
         verdicts.append(verdict)
     return verdicts
 
@@ -253,7 +253,7 @@ def check_forward(sides: dict[str, Side], folder: Path, args: argparse.Namespace
     return verdict
 
 
-def note_what_follows(verdict: Verdict, earlier: list[Verdict]) -> None:
+def mark_downstream(verdict: Verdict, earlier: list[Verdict]) -> None:
     """Give a divergence that an earlier checkpoint explains that checkpoint's cause."""
     if verdict.verdict != DIVERGED:
         return

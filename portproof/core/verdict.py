@@ -19,7 +19,7 @@ ABOUT = {
     "optimizer": "what the optimizer does with given gradients",
     "train_data": "what training sees: order, crops, flips, labels, batches",
     "training": "some steps of training, the same units dropped",
-    "resume": "a run that stopped within an epoch and went on, against one that did not stop",
+    "resume": "a run that stopped within an epoch and resumed, against one that did not stop",
     "distributed": "two processes against one",
     "inference": "the exported model against the live one",
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from portproof.system.atomic import replace_whole, write_text
+from portproof.system.atomic import replace_atomically, write_text
 from portproof.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         for name, contents in files.items():
             paths.append(folder / name)
-            with replace_whole(paths[-1]) as partial:
+            with replace_atomically(paths[-1]) as partial:
                 if isinstance(contents, bytes):
                     partial.write_bytes(contents)
                 else:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from portproof.system.atomic import replace_whole, write_text
+from portproof.system.atomic import replace_atomically, write_text
 
 
 def write(path: Path, text: str) -> None:
     """Write a page, atomically."""
-    with replace_whole(path) as partial:
+    with replace_atomically(path) as partial:
         write_text(partial, text)
 
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and what is told of one that cannot be."""
+"""Files that are written atomically, and the message of one that cannot be written."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from portproof.system.errors import UserError, first_line
 
 
 @contextmanager
-def replace_whole(path: Path) -> Iterator[Path]:
+def replace_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.
 
     The bytes are on the disk before the name is: after a crash `path` is the old file or the new
@@ -28,11 +28,11 @@ def replace_whole(path: Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, whole or not at all, with no second copy if it can.
+    """Make `target` the same file as `source`, atomically, without a second copy where the system can.
 
     `source` may be replaced afterwards (never rewritten in place): `target` keeps the old contents.
     """
-    with replace_whole(target) as partial:
+    with replace_atomically(target) as partial:
         partial.unlink(missing_ok=True)
         try:
             os.link(source, partial)
@@ -41,8 +41,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def write_json(path: Path, value: dict) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    with replace_whole(path) as partial:
+    """Write `value` as indented JSON, atomically."""
+    with replace_atomically(path) as partial:
         write_text(partial, json_text(value))
 
 

@@ -49,7 +49,7 @@ def run(main: Callable[[], Any]) -> None:
         what = "free some space" if error.errno in FULL else "look at the disk and its rights"
         fail(
             f"{error.filename or 'the disk'}: cannot be written ({error.strerror}); {what}, then "
-            "go on by --resume auto"
+            "resume by --resume auto"
         )
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)

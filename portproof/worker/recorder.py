@@ -63,7 +63,7 @@ class Watcher:
         """Take what is trained: `state.model`, `state.optimizer` (one, or a list)."""
 
     def batches(self, batches: Iterable[tuple], epoch: Any) -> Iterable[tuple]:
-        """Return `batches`, or the given ones; an epoch goes on where the one before ended."""
+        """Return `batches`, or the given ones; an epoch begins where the one before ended."""
         if self.inputs is None:
             return batches
         numbers = range(epoch.number * len(epoch), (epoch.number + 1) * len(epoch))

@@ -124,7 +124,7 @@ def test_what_a_run_is_cannot_change_when_it_resumes(tmp_path, argv, capsys):
     checkpoint = stored_run(tmp_path, ["--lr", "0.5", "--seed", "9"])
     with pytest.raises(SystemExit):
         parse("torch", ["--resume", str(checkpoint), *argv])
-    assert "goes on as it was" in capsys.readouterr().err
+    assert "resumes as it was" in capsys.readouterr().err
 
 
 def test_a_run_with_the_step_schedule_may_be_made_longer(tmp_path):

@@ -25,7 +25,7 @@ class Run:
         self.observer = NOBODY
         self.trainer = SimpleNamespace(model=SimpleNamespace(parameters=list))
         self.every = every  # steps between two checkpoints
-        self.keeper = self
+        self.checkpoints = self
         self.run = SimpleNamespace(writes=False)
         self.others = []  # the sums of the other processes
         self.saved = []

@@ -25,7 +25,7 @@ import paddle
 from paddle import nn
 sys.path.insert(0, {tree!r})
 import export
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 
 class Network(nn.Layer):
     def __init__(self, last):
@@ -51,7 +51,7 @@ for name, text in {layers!r}.items():
     for value in [*kept.parameters(), *kept.buffers()]:
         value.set_value(value + 0.5 * paddle.rand(value.shape))
     path = Path("it.onnx")
-    export.export(network, path, "onnx", Facts(63, (0, 0, 0), (1, 1, 1)))
+    export.export(network, path, "onnx", ModelMetadata(63, (0, 0, 0), (1, 1, 1)))
     live, exported = export.run_live(network, images), export.open_exported(path).run(images)
     apart = float(np.abs(live - exported).max() / np.abs(live).max())
     found[name] = apart, float(live.std() / np.abs(live).max())

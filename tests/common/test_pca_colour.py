@@ -12,7 +12,7 @@ import pytest
 from common.data import draws, pca_colour
 from common.data.folder import index_split
 from common.data.image_files import read_rgb
-from common.data.uint8_images import ByteImages
+from common.data.uint8_images import Uint8Images
 from experiments.images import fingerprint
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS, read_stream, run
@@ -120,7 +120,7 @@ def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
     values |= {"train_crop": "shifted"}
     pytest.importorskip("cv2")
     plain, noisy = (
-        ByteImages(index, argparse.Namespace(**values, colour_noise=noise), True, None)
+        Uint8Images(index, argparse.Namespace(**values, colour_noise=noise), True, None)
         for noise in (0.0, NOISE)
     )
     noise = pca_colour.Noise(pca_colour.find(index), seed=5, std=NOISE)

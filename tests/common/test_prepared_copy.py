@@ -17,13 +17,13 @@ from common.data import draws, prepared_copy
 from common.data.folder import index_split
 from common.data.image_files import read_rgb
 from common.data.resizing import shorter_side
-from common.data.uint8_images import ByteImages, resize
+from common.data.uint8_images import Uint8Images, resize
 from portproof.system.errors import UserError
 from tests.support.helpers import assert_user_error, make_folder, run
 from tests.support.odd_images import write_odd_images
 
 SIZE = 73  # of the copies: for images of 64 pixels
-SETTINGS = {  # of ByteImages
+SETTINGS = {  # of Uint8Images
     "image_size": 64,
     "resize_size": SIZE,
     "channels_last": True,
@@ -175,7 +175,7 @@ def test_an_unreadable_image_is_left_out_and_named_where_it_is_needed(data, plac
     args = argparse.Namespace(seed=0, **SETTINGS)
     for train in (True, False):
         with pytest.raises(UserError, match=r"1\.jpg: cannot be read as an image"):
-            ByteImages(index, args, train, prepared).load(
+            Uint8Images(index, args, train, prepared).load(
                 (0, number), np.empty((64, 64, 3), np.uint8)
             )
     assert open_train(data, place)[1].pixels(0) is not None  # and that is no reason to start anew
@@ -185,7 +185,7 @@ def test_an_unreadable_image_is_left_out_and_named_where_it_is_needed(data, plac
 def test_training_cuts_the_box_that_is_drawn_for_the_file(data, place):
     index, prepared = open_train(data, place)
     args = argparse.Namespace(seed=3, **SETTINGS)
-    dataset = ByteImages(index, args, True, prepared)
+    dataset = Uint8Images(index, args, True, prepared)
     for number in range(len(index)):
         image = read_rgb(index.paths[number])
         crop = draws.random_crop(3, 1, number, image.size)

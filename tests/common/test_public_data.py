@@ -1,4 +1,4 @@
-"""Public data sets: fetched and checked, laid out whole or not at all, the same for both trees."""
+"""Public data sets: fetched and checked, laid out atomically, the same for both trees."""
 
 import json
 import sys

@@ -14,7 +14,7 @@ from common.data.draws import Crop
 from common.data.folder import index_split
 from common.data.image_files import read_crop, read_rgb
 from common.data.thread_loader import ThreadLoader
-from common.data.uint8_images import ByteImages
+from common.data.uint8_images import Uint8Images
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS, read_stream
 
@@ -60,7 +60,7 @@ def apart(one, other):
 def test_pixels_are_close_to_the_exact_ones(train):
     """Enlarging is the same arithmetic in both, but for rounding. Where it makes smaller, Pillow
     averages over more pixels: the difference stays below that of a crop one pixel off."""
-    dataset = ByteImages(train, settings(), True, None)
+    dataset = Uint8Images(train, settings(), True, None)
     enlarged, other, moved = [], [], []
     for number in range(len(train)):
         for epoch in range(4):
@@ -84,15 +84,15 @@ def test_the_draws_of_an_image_are_those_of_the_exact_loader(train, monkeypatch)
         "read_crop",
         lambda path, draw, size: asked.append(draw(107, 90)) or np.zeros((9, 9, 3), np.uint8),
     )
-    load(ByteImages(train, settings(), True, None), 3, 7)
+    load(Uint8Images(train, settings(), True, None), 3, 7)
     assert asked == [draws.random_crop(SEED, 3, 7, (107, 90))]
 
 
 @pytest.mark.parametrize("last", [False, True])
 def test_both_layouts_hold_the_same_image(train, last):
-    dataset = ByteImages(train, settings(channels_last=last), True, None)
+    dataset = Uint8Images(train, settings(channels_last=last), True, None)
     assert dataset.shape == ((SIZE, SIZE, 3) if last else (3, SIZE, SIZE))
-    right = load(ByteImages(train, settings(), True, None), 0, 0)
+    right = load(Uint8Images(train, settings(), True, None), 0, 0)
     found = load(dataset, 0, 0)
     assert np.array_equal(found if last else found.transpose(1, 2, 0), right)
 
@@ -160,7 +160,7 @@ def test_what_is_no_sequential_jpeg_file_is_read_whole(tmp_path):
 def read_all(index, workers, first=0, batch=BATCH):
     batches = EpochBatches(len(index), batch, SEED, shuffle=True)
     batches.epoch, batches.first = 1, first
-    dataset = ByteImages(index, settings(), True, None)
+    dataset = Uint8Images(index, settings(), True, None)
     return [(one.copy(), two) for one, two, _ in ThreadLoader(dataset, batches, workers)]
 
 
@@ -194,7 +194,7 @@ def test_opencv_is_asked_for_where_it_is_missing(train, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)  # importing it fails
     monkeypatch.setattr(uint8_images, "opencv", uint8_images.opencv.__wrapped__)
     with pytest.raises(UserError, match="need OpenCV: install it by"):
-        ByteImages(train, settings(), True, None)
+        Uint8Images(train, settings(), True, None)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_both_trees_give_the_same_pixels(streams, kind):
 
 
 def test_training_sees_what_the_loader_makes(streams, train):
-    dataset = ByteImages(train, settings(), True, None)
+    dataset = Uint8Images(train, settings(), True, None)
     images = to_bytes(streams["torch", "fast"]["train_images"])
     for epoch in (0, 1):
         for place, number in enumerate(draws.order(SEED, epoch, len(train))):

@@ -196,7 +196,7 @@ def test_a_stopped_training_is_waited_for(number, small_folder, tmp_path):
     else:
         process.send_signal(number)
     rest = process.communicate(timeout=60)[0]
-    assert rest.splitlines() == ["saved", "stopped; the same command goes on from here"]
+    assert rest.splitlines() == ["saved", "stopped; the same command resumes here"]
     assert process.returncode == 130
     assert not (tmp_path / "a.csv").exists()
 

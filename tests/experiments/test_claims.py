@@ -281,7 +281,7 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     first, second = (f"{arm}-{framework}-0" for arm in ("relu", "tanh"))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen(command, start_new_session=True, env=environment, cwd=tmp_path)
-    wait_for(f"runs/{second}/checkpoint-*", work, killed)  # it goes on from that, not from last.*
+    wait_for(f"runs/{second}/checkpoint-*", work, killed)  # it resumes from that, not from last.*
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     before = (work / "results" / f"{first}.json").stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""torchvision's published weights: fetched whole or not at all, evaluated alike in both trees."""
+"""torchvision's published weights: fetched atomically, evaluated alike in both trees."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Run train.py of a tree several times in one process, and note what goes on at each step.
+"""Run train.py of a tree several times in one process, and note what happens at each step.
 
     python -m tests.support.steps TREE REQUEST.json FOLDER
 

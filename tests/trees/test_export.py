@@ -9,7 +9,7 @@ import pytest
 
 from common.data.folder import FolderIndex
 from common.inference import exports, onnx_graph
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from common.inference.onnx_graph import Operation
 from common.inference.onnx_models import open_onnx
 from portproof.system.errors import UserError
@@ -18,7 +18,7 @@ from tests.support.mains import run_mains
 from tests.support.planting import Edit, plant
 
 NATIVE = {"torch": ("pt2", ".pt2"), "paddle": ("inference", ".inference")}
-FACTS = Facts(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), ["one", "two"])
+FACTS = ModelMetadata(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), ["one", "two"])
 
 
 @pytest.fixture(scope="module")

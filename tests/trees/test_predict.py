@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from common.inference import input_paths, metadata
-from common.inference.metadata import Facts
+from common.inference.metadata import ModelMetadata
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics
 from tests.support.mains import run_mains
@@ -227,7 +227,7 @@ def test_images_are_found_once_and_in_order(tmp_path):
 
 
 def test_what_an_export_says_of_itself_is_checked(tmp_path):
-    good = Facts(64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), ["一", "b"])
+    good = ModelMetadata(64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), ["一", "b"])
     assert metadata.from_json(good.to_json(), tmp_path) == good
     told = json.loads(good.to_json())
     assert told["resize_size"] == 73

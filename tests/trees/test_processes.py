@@ -144,7 +144,7 @@ def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
     assert process.wait(TIMEOUT) == 128 + number, job.output.read_text()
     told = [line for line in job.output.read_text().splitlines() if "stopped by SIG" in line]
     newest = checkpoint_files.newest(run, SUFFIX[job.framework])
-    assert told and set(told) == {told[0]} and told[0].endswith(f"go on by --resume {newest}")
+    assert told and set(told) == {told[0]} and told[0].endswith(f"resume by --resume {newest}")
     assert not trainers(job) and "Traceback" not in job.output.read_text()
     assert not list((job.place / "elsewhere").iterdir())
 

@@ -1,4 +1,4 @@
-"""A run that ends before its time goes on as if it had not: exactly, from what is intact."""
+"""A run that ends before its time resumes as if it had not: exactly, from what is intact."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from common.training import checkpoint_files
-from common.training.checkpointing import Keeper
+from common.training.checkpointing import CheckpointManager
 from common.training.progress import Progress
 from portproof.system.errors import UserError
 from tests.crash import Trainings, arrays, crash, metrics
@@ -24,7 +24,7 @@ def trainings(request, tmp_path_factory):
 
 
 def end(trainings, run):
-    """Go on with a run to its end; return what it says."""
+    """Resume a run to its end; return what it says."""
     output = trainings.place / "output"
     output.write_text("")
     assert trainings.start(run).wait(TIMEOUT) == 0, output.read_text()
@@ -50,7 +50,7 @@ def test_a_signal_ends_it_when_the_step_is_saved(trainings):
     assert len(told) == 1 and signal.Signals(number).name in told[0]
     suffix = SUFFIX[trainings.framework]
     newest = checkpoint_files.newest(run, suffix)
-    assert told[0].endswith(f"go on by --resume {newest}") and not list(run.glob(".*.partial*"))
+    assert told[0].endswith(f"resume by --resume {newest}") and not list(run.glob(".*.partial*"))
     assert f"resume: {newest}" in end(trainings, run)
     assert trainings.differences(run) == []
 
@@ -93,7 +93,7 @@ def test_all_damaged_is_a_new_run(trainings):
     run.mkdir()
     (run / f"checkpoint-00000900-00000000{SUFFIX[trainings.framework]}").write_bytes(b"nothing")
     text = end(trainings, run)
-    assert "is damaged" in text and "there is no checkpoint to go on from; a new run" in text
+    assert "is damaged" in text and "there is no checkpoint to resume from; a new run" in text
     assert trainings.differences(run) == []
 
 
@@ -131,7 +131,7 @@ def test_the_newest_few_are_kept_and_a_step_is_kept_once(tmp_path):
 
 @pytest.mark.parametrize("name", ["last.pth", "best.pth", "checkpoint-"])
 def test_a_kill_between_two_names_loses_none_of_them(tmp_path, monkeypatch, name):
-    """Whatever name is not yet there, the run goes on from before and writes all of them."""
+    """Whatever name is not yet there, the run resumes from before and writes all of them."""
 
     class Killed(BaseException):
         pass
@@ -203,8 +203,8 @@ def test_a_disk_that_becomes_read_only_is_told(tmp_path, monkeypatch):
     assert f"{before.name} is intact" in str(caught.value) and "its rights" in str(caught.value)
 
 
-def keeper(path, save_every, stop=0, keep=2, alone=True):
-    """A keeper of a run of ten steps an epoch that writes its step; the first of its job."""
+def checkpoints(path, save_every, stop=0, keep=2, alone=True):
+    """A checkpoints of a run of ten steps an epoch that writes its step; the first of its job."""
     args = Namespace(save_every=save_every, framework="torch", keep=keep)
     run = SimpleNamespace(args=args, path=path, writes=True)
     stops = SimpleNamespace(signal=stop, leave=lambda number, told: left.append((number, told)))
@@ -219,13 +219,13 @@ def keeper(path, save_every, stop=0, keep=2, alone=True):
 
     others = [0, 0, 0]  # what the other processes want
     asked = []
-    made = Keeper(run, stops, 10, write, None if alone else agree)
+    made = CheckpointManager(run, stops, 10, write, None if alone else agree)
     made.asked, made.others = asked, others
     return made, stops, left
 
 
 def test_saved_every_so_many_steps(tmp_path):
-    made, _, left = keeper(tmp_path, "3", keep=9)
+    made, _, left = checkpoints(tmp_path, "3", keep=9)
     for step in range(1, 10):
         if made.is_due():
             made.save(Progress(step=step))
@@ -235,7 +235,7 @@ def test_saved_every_so_many_steps(tmp_path):
 def test_saved_every_so_many_minutes(tmp_path, monkeypatch):
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    made, _, _ = keeper(tmp_path, "2m")
+    made, _, _ = checkpoints(tmp_path, "2m")
     due = []
     for step in range(1, 8):
         now = 50.0 * step
@@ -252,7 +252,7 @@ def test_several_processes_ask_each_other_about_once_a_second(
     """A hundred steps a second would else wait for each other, and for the device, at each."""
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    made, _, _ = keeper(tmp_path, save_every, alone=False)
+    made, _, _ = checkpoints(tmp_path, save_every, alone=False)
     found = []
     for step in range(6300):
         now += 0.01
@@ -267,14 +267,14 @@ def test_several_processes_ask_each_other_about_once_a_second(
 
 
 def test_a_process_that_is_alone_looks_at_every_step(tmp_path):
-    made, stops, _ = keeper(tmp_path, "1000")
+    made, stops, _ = checkpoints(tmp_path, "1000")
     assert not any(made.is_due() for _ in range(20))
     stops.signal = signal.SIGINT
     assert made.is_due()
 
 
 def test_a_signal_in_the_evaluation_ends_the_run_after_it(tmp_path):
-    made, stops, left = keeper(tmp_path, "100")
+    made, stops, left = checkpoints(tmp_path, "100")
     assert not made.is_due()
     stops.signal = signal.SIGTERM
     made.save(Progress(epoch=1))
@@ -291,7 +291,7 @@ def test_a_run_from_an_older_checkpoint_drops_the_later_ones(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_an_epoch_that_was_broken_off_has_the_time_of_all_its_sittings(monkeypatch):
+def test_an_epoch_that_was_broken_off_has_the_time_of_all_its_sessions(monkeypatch):
     now = 100.0
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     progress = Progress()

@@ -1,4 +1,4 @@
-"""What a run says of itself while it goes on, and how it ends when it cannot go on."""
+"""What a run says of itself while it runs, and how it ends when it cannot continue."""
 
 import importlib.util
 import resource
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from common.training import checkpoint_files, timing
-from common.training.nonfinite import Recent
-from common.training.timing import Waiting
+from common.training.nonfinite import NonFiniteGuard
+from common.training.timing import LoaderTimer
 from portproof.system import errors
 from tests.crash import arrays
 from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, one_thread, run_train
@@ -100,7 +100,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tree, small_folder, tmp_path):
     assert done.returncode == 0, done.stderr
     before = checkpoint_files.newest(run, SUFFIX[framework])
     limit = before.stat().st_size // 2
-    # Go on from the checkpoint before the last, so that one more must be written.
+    # Resume from the checkpoint before the last, so that one more must be written.
     older = [path for _, path in checkpoint_files.found(run, SUFFIX[framework])][1]
     command = [str(word) for word in [sys.executable, copy / "train.py", "--resume", older]]
     done = subprocess.run(
@@ -131,8 +131,8 @@ class Number(float):
 
 def test_the_first_loss_that_is_not_finite_is_named(tmp_path):
     run = SimpleNamespace(path=tmp_path, writes=True)
-    keeper = SimpleNamespace(run=run, last=lambda: "checkpoint-7")
-    recent = Recent(fake_loader([f"{n}.jpg" for n in range(9)]), 2, keeper)
+    checkpoints = SimpleNamespace(run=run, last=lambda: "checkpoint-7")
+    recent = NonFiniteGuard(fake_loader([f"{n}.jpg" for n in range(9)]), 2, checkpoints)
     for number, loss in ((3, 1.0), (4, float("inf")), (5, float("nan"))):
         recent.note(number, loss)
     with pytest.raises(
@@ -147,7 +147,7 @@ def test_the_first_loss_that_is_not_finite_is_named(tmp_path):
 
 
 def test_a_slow_loader_is_told_once_it_matters(capsys):
-    waiting = Waiting()
+    waiting = LoaderTimer()
     waiting.for_data, waiting.for_compute = 29.0, 71.0
     waiting.warn(workers=1)
     waiting.for_data, waiting.for_compute = timing.SHORT * 0.9, 0.0
@@ -171,7 +171,7 @@ def test_time_is_split_between_the_loader_and_the_loop(monkeypatch):
             yield number
 
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now)
-    waiting = Waiting()
+    waiting = LoaderTimer()
     for _ in waiting.count(load()):
         now += 5.0
     assert (waiting.for_data, waiting.for_compute, waiting.total()) == (6.0, 15.0, 21.0)

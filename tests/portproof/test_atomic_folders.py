@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from portproof.system import whole_folders
+from portproof.system import atomic_folders
 
 IS = {"version": 1}
 
@@ -21,7 +21,7 @@ def test_two_at_once_make_it_once(tmp_path):
         (partial / "image").write_text("x")
 
     def make():
-        whole_folders.make(tmp_path / "data", "thing", IS, fill)
+        atomic_folders.make(tmp_path / "data", "thing", IS, fill)
 
     first, second = (threading.Thread(target=make) for _ in range(2))
     first.start()
@@ -30,27 +30,27 @@ def test_two_at_once_make_it_once(tmp_path):
     first.join()
     second.join()
     assert len(calls) == 1
-    assert whole_folders.is_complete(tmp_path / "data", "thing", IS)
+    assert atomic_folders.is_complete(tmp_path / "data", "thing", IS)
 
 
 def test_another_description_is_made_anew(tmp_path):
     def fill(partial):
         (partial / "image").touch()
 
-    whole_folders.make(tmp_path / "data", "thing", IS, fill)
+    atomic_folders.make(tmp_path / "data", "thing", IS, fill)
     (tmp_path / "data" / "old").touch()
-    whole_folders.make(tmp_path / "data", "thing", {"version": 2}, fill)
+    atomic_folders.make(tmp_path / "data", "thing", {"version": 2}, fill)
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"image", "thing.json"}
 
 
 def test_a_failure_leaves_the_old_folder(tmp_path):
-    whole_folders.make(tmp_path / "data", "thing", IS, lambda partial: None)
+    atomic_folders.make(tmp_path / "data", "thing", IS, lambda partial: None)
 
     def fail(partial):
         (partial / "half").touch()
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        whole_folders.make(tmp_path / "data", "thing", {"version": 2}, fail)
-    assert whole_folders.is_complete(tmp_path / "data", "thing", IS)
+        atomic_folders.make(tmp_path / "data", "thing", {"version": 2}, fail)
+    assert atomic_folders.is_complete(tmp_path / "data", "thing", IS)
     assert {path.name for path in tmp_path.iterdir()} == {"data", ".data.lock"}

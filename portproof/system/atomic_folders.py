@@ -1,4 +1,4 @@
-"""Folders that are made once and then only read: whole or not at all, by one process at a time."""
+"""Folders that are made once, atomically, by one process at a time, and then only read."""
 
 import fcntl
 import json
