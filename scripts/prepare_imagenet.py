@@ -46,7 +46,7 @@ class Release(NamedTuple):
 
 
 def prepare(folder: Path, output: Path, release: Release) -> None:
-    """Make output/train and output/val from the archives in `folder`; continue where a call stopped.
+    """Make output/train and output/val from the archives in `folder`; continue where one stopped.
 
     Raises UserError where an archive is missing or damaged, holds another number of images, or
     could write outside its folder, and where the output cannot be written.

@@ -47,7 +47,7 @@ class RunFolder:
                 self._keep_epochs(0)
             elif self.metrics_file.exists() or (self.path / "args.json").exists():
                 raise UserError(
-                    f"--output-dir {self.path} holds another run; name a new folder, or resume it by "
+                    f"--output-dir {self.path} holds another run; name a new folder, or resume "
                     "that run by --resume"
                 )
             write_json(self.path / "args.json", describe_run(args, gpu))

@@ -28,7 +28,7 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, atomically, without a second copy where the system can.
+    """Make `target` the same file as `source`, atomically, without a second copy if it can.
 
     `source` may be replaced afterwards (never rewritten in place): `target` keeps the old contents.
     """
