@@ -22,9 +22,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 # What may differ: settings that are read as a process begins its work, or that only speed it up.
 FREE = {"GLIBC_TUNABLES", "PADDLE_PYTHON", "PYTEST_CURRENT_TEST", "PYTHONPATH", "TORCH_PYTHON"}
@@ -161,6 +163,31 @@ def become(words: list[str]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def run_and_leave(words: list[str]) -> NoReturn:
+    """Run as Python would with these words, and end without taking the interpreter apart.
+
+    That would visit every object that is shared with the server, and so copy it: longer than most
+    tests take.
+    """
+    status = 0
+    try:
+        become(words)
+    except KeyboardInterrupt:
+        raise  # ends by the signal, as Python does
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 0xFF)
+
+
 def _settings(environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in FREE}
 
@@ -200,4 +227,4 @@ LOAD: dict[str, Callable[[], None]] = {"torch": _load_torch, "paddle": _load_pad
 if __name__ == "__main__":
     if sys.argv[1] == "--ask":
         ask(sys.argv[2], sys.argv[3:])
-    become(serve(*sys.argv[2:]))
+    run_and_leave(serve(*sys.argv[2:]))
