@@ -3,15 +3,15 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from portproof.files import pickles
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -33,12 +33,8 @@ def check_suffix(path: Path, own: str) -> None:
 
 def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
     """Return the arrays of a .safetensors file (torch's layout). Raises UserError on a bad file."""
-    try:
+    with explained(f"{path}: cannot be loaded as safetensors", "make the file anew"):
         return load_file(path)
-    except Exception as error:  # the reader has error types of its own
-        raise UserError(
-            f"{path}: cannot be loaded as safetensors ({first_line(error)}); make the file anew"
-        ) from error
 
 
 def is_plain_zip(path: Path) -> bool:
@@ -102,16 +98,9 @@ def only_tensors(path: Path, weights: dict, kind: type) -> dict:
     return weights
 
 
-@contextmanager
-def loading(path: Path) -> Iterator[None]:
+def loading(path: Path) -> AbstractContextManager[None]:
     """Turn what a framework raises on tensors of an odd kind, such as sparse, into a UserError."""
-    try:
-        yield
-    except Exception as error:
-        raise UserError(
-            f"{path}: its tensors cannot be put into the model ({first_line(error)}); make the "
-            "file anew"
-        ) from error
+    return explained(f"{path}: its tensors cannot be put into the model", "make the file anew")
 
 
 def transposed(matrix: np.ndarray) -> np.ndarray:

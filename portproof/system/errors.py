@@ -4,7 +4,8 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,15 @@ def fail(message: str) -> None:
 def _tell(message: str) -> None:
     line = " ".join(part.strip() for part in message.splitlines() if part.strip())
     print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
+
+
+@contextmanager
+def explained(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever is raised within into a UserError: `what` (the first line); `advice`."""
+    try:
+        yield
+    except Exception as error:  # readers of files raise nearly anything on a damaged one
+        raise UserError(f"{what} ({first_line(error)}); {advice}") from error
 
 
 def speak_once(rank: int) -> None:

@@ -65,19 +65,15 @@ def _partners(
     """Return the target's key of each source's key, and keys without one with their twins."""
     if source_net is target_net:
         return {key: key for key in source_net.keys}, {}
-    torch, paddle = source_net, target_net
-    if source_net.framework == "paddle":
-        torch, paddle = paddle, torch
-    match = matching.match(torch, paddle, pairs)
+    networks = {network.framework: network for network in (source_net, target_net)}
+    match = matching.match(networks["torch"], networks["paddle"], pairs)
     if match.troubles:
         more = len(match.troubles) - 1
         raise UserError(
             f"the two networks do not fit: {match.troubles[0]}"
             + (f"; and {more} more of this kind" if more else "")
         )
-    if source_net.framework == "paddle":
-        return {paddle: torch for torch, paddle in match.keys.items()}, match.tied
-    return match.keys, match.tied
+    return match.keys_from(source_net.framework), match.tied
 
 
 def _left_out(key: Key, tied: dict[str, str]) -> Row:

@@ -8,6 +8,7 @@ import numpy as np
 from portproof.networks import layer_types
 from portproof.networks.matching import Key, Match, Network
 from portproof.system.errors import UserError
+from portproof.system.frameworks import OTHER
 from portproof.weights import tensors
 from portproof.weights.carry import check_source
 from portproof.weights.tensors import Tensors, WeightsFile
@@ -50,8 +51,8 @@ def give_weights(
             weights.notes.append(f"{file.path} is rounded to float32, the same for both")
     else:
         own = draw_weights(network, seed, gain)
-    other = networks["paddle" if framework == "torch" else "torch"]
-    pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
+    other = networks[OTHER[framework]]
+    pairs = match.keys_from(framework)
     shared = {pairs[key]: array for key, array in own.items() if key in pairs}
     theirs = draw_weights(other, seed, gain, shared)
     for key in other.keys.values():

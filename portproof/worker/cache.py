@@ -13,7 +13,6 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,8 @@ def imported_files(entries: list[Path], folder: Path) -> set[Path]:
         if file in files or not file.is_file():
             continue
         files.add(file)
-        for name in imported_names(str(file), *stamp(file)):
-            found = find_module(name, folder)
-            if found is not None:
-                waiting.append(found)
+        modules = [find_module(name, folder) for name in imported_names(str(file), *stamp(file))]
+        waiting += [module for module in modules if module is not None]
     return files
 
 
@@ -127,16 +124,14 @@ def imported_names(file: str, size: int, time: int) -> list[str]:
         tree = ast.parse(Path(file).read_bytes())
     except SyntaxError:
         return []
-    return list(dict.fromkeys(names_in(tree)))
-
-
-def names_in(tree: ast.AST) -> Iterator[str]:
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return list(dict.fromkeys(names))
 
 
 def find_module(name: str, folder: Path) -> Path | None:
@@ -144,23 +139,17 @@ def find_module(name: str, folder: Path) -> Path | None:
 
     None where it is installed, built in or not there.
     """
-    path = folder.joinpath(*name.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return file
-    top, *rest = name.split(".")
-    root = top_folder(top)
-    if root is None:
-        return None
-    path = root.joinpath(*rest)
-    if not rest:
-        return root / "__init__.py" if root.is_dir() else root
-    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
+    for root in filter(None, (folder, top_folder(name.partition(".")[0]))):
+        path = root.joinpath(*name.split("."))
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
 
 
 @functools.lru_cache(maxsize=1000)
 def top_folder(name: str) -> Path | None:
-    """Return the folder of a package, or the file of a module, that is not installed."""
+    """Return the folder in which a package or a module lies that is not installed."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -170,7 +159,7 @@ def top_folder(name: str) -> Path | None:
     origin = Path(spec.origin).resolve()
     if installed(str(origin)):
         return None
-    return origin.parent if origin.name == "__init__.py" else origin
+    return origin.parents[1] if origin.name == "__init__.py" else origin.parent
 
 
 # ---- content ----

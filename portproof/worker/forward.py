@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from portproof.backends.functions import noted_functions
+from portproof.backends import shared
 from portproof.files import state
 from portproof.numeric.randomness import dropout_mask
 from portproof.worker.nested import exchange, tensors_of
@@ -26,7 +26,7 @@ def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
         path: layer
         for path, layer in backend.named_layers(model).items()
         if not any(layer.children())
-        or (backend.is_frameworks(layer) and type(layer) not in backend.CONTAINERS)
+        or (shared.is_frameworks(backend, type(layer)) and type(layer) not in backend.CONTAINERS)
     }
 
 
@@ -36,25 +36,23 @@ def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
     Shapes are the framework's own. `tied` names the first key that is the same tensor.
     """
     layers = backend.named_layers(model, duplicates=True)
-    buffers = backend.buffer_names(model)
     first_keys, keys = {}, []
-    for key, value in backend.state(model).items():
+    for key, tensor in backend.state(model).items():
         path, _, role = key.rpartition(".")
-        first = first_keys.setdefault(id(value), key)
+        first = first_keys.setdefault(id(tensor), key)
         keys.append(
             {
                 "key": key,
                 "layer": path,
                 "role": role,
-                "kind": backend.kind(layers[path]) if path in layers else "",
+                "kind": shared.kind(backend, layers[path]) if path in layers else "",
                 "layout": backend.layout(layers.get(path)),
-                "shape": list(value.shape),
-                "parameter": key not in buffers,
+                "shape": list(tensor.shape),
                 "tied": None if first == key else first,
             }
         )
     rows = [
-        {"layer": path, "kind": backend.kind(layer), "settings": settings(layer)}
+        {"layer": path, "kind": shared.kind(backend, layer), "settings": settings(layer)}
         for path, layer in leaves(backend, model).items()
     ]
     return {"keys": keys, "layers": rows, "files": source_files(backend, model)}
@@ -62,10 +60,9 @@ def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
 
 def source_files(backend: ModuleType, model: Any) -> list[str]:
     """Return the files of the user's own classes of layers, that of the whole model first."""
-    classes = dict.fromkeys(type(layer) for layer in backend.named_layers(model).values())
-    files = dict.fromkeys(
-        getattr(sys.modules.get(cls.__module__), "__file__", None) for cls in classes
-    )
+    layers = backend.named_layers(model).values()
+    modules = [sys.modules.get(type(layer).__module__) for layer in layers]
+    files = dict.fromkeys(getattr(module, "__file__", None) for module in modules)
     return [file for file in files if file and is_users(file, backend)]
 
 
@@ -86,7 +83,7 @@ def origins(backend: ModuleType) -> Iterator[dict[int, str | None]]:
     def note(made: Any) -> None:
         lines[id(made)] = user_line(backend, made)
 
-    with backend.noting_made(note):
+    with shared.noting_made(backend, note):
         yield lines
 
 
@@ -101,7 +98,7 @@ def load_by_name(backend: ModuleType, model: Any, weights: dict[str, np.ndarray]
         for name, array in weights.items()
         if name in kept
         and list(kept[name].shape) == list(array.shape)
-        and backend.is_floating(kept[name]) == (array.dtype.kind == "f")
+        and kept[name].is_floating_point() == (array.dtype.kind == "f")
     }
     backend.load_state(model, fitting)
 
@@ -114,24 +111,29 @@ def digests(backend: ModuleType, model: Any) -> dict[str, str]:
 
 @dataclass
 class Pass:
-    """One forward pass to record.
+    """One forward pass to record, as a request has it.
 
-    `folder`: for a .npy file of each tensor; None: the calls alone are of interest. `forced` names
-    files by the number of a call: after what the call gave has been written, these take its place,
-    so that every layer works on the same numbers whatever came before it.
+    `forced` names files by the number of a call: after what the call gave has been written, these
+    take its place, so that every layer works on the same numbers whatever came before it.
     """
 
-    folder: Path | None = None
-    with_inputs: bool = False
+    name: str = ""  # of the folder with a .npy file of each tensor; none: the calls are of interest
+    input: str = ""  # a .npy file
+    dtype: str = "float32"
+    training: bool = False
+    with_inputs: bool = False  # of each layer are written too
     forced: dict[str, list[str]] = field(default_factory=dict)
-    seed: int = 0  # of the dropout masks
 
 
 class PassRecorder:
     """Notes the calls of layers, dropouts and functions in one forward pass of a network."""
 
-    def __init__(self, backend: ModuleType, plan: Pass) -> None:
-        self.backend, self.plan = backend, plan
+    def __init__(
+        self, backend: ModuleType, plan: Pass, folder: Path | None = None, seed: int = 0
+    ) -> None:
+        """`folder`: in which that of the pass is made; `seed`: of the dropout masks."""
+        self.backend, self.plan, self.seed = backend, plan, seed
+        self.folder = folder and folder / plan.name
         self.calls: list[dict] = []
         self.started: list[tuple[str | None, list[str], str]] = []  # line, input files, path
         self.dropouts: list[dict] = []
@@ -145,33 +147,27 @@ class PassRecorder:
         calls before them and the layer that did it; functions are those that no layer called.
         """
         backend = self.backend
-        if self.plan.folder:
-            self.plan.folder.mkdir(parents=True)
-        error, stopped, outputs = None, None, []
+        if self.folder:
+            self.folder.mkdir(parents=True)
+        report = {"outputs": [], "error": None, "stopped": None}
         removers = [self.watch(path, layer) for path, layer in leaves(backend, model).items()]
         with (
-            backend.no_grad(),
+            backend.framework.no_grad(),
             backend.shared_dropout(self.mask, self.note_dropout),
-            noted_functions(backend, self.note_function),
+            shared.noted_functions(backend, self.note_function),
         ):
             try:
-                outputs = self.write(model(inputs))
-            except Exception as raised:  # whatever the network raises is a finding
-                error = describe_error(raised, backend)
+                report["outputs"] = self.write(model(inputs))
+            except Exception as error:  # whatever the network raises is a finding
+                report["error"] = describe_error(error, backend)
                 if self.started:
                     _, files, path = self.started[-1]
-                    stopped = {"layer": path, "inputs": files}
+                    report["stopped"] = {"layer": path, "inputs": files}
             finally:
                 for remove in removers:
                     remove()
-        return {
-            "calls": self.calls,
-            "dropouts": self.dropouts,
-            "functions": self.functions,
-            "outputs": outputs,
-            "error": error,
-            "stopped": stopped,
-        }
+        calls = {"calls": self.calls, "dropouts": self.dropouts, "functions": self.functions}
+        return calls | report
 
     def watch(self, path: str, layer: Any) -> Callable[[], None]:
         """Set the hooks of one layer; return what removes them."""
@@ -183,31 +179,30 @@ class PassRecorder:
 
         def after(values: Any) -> Any:
             line, files, _ = self.started.pop()
-            call = {"layer": path, "kind": backend.kind(layer), "training": layer.training}
+            call = {"layer": path, "kind": shared.kind(backend, layer), "training": layer.training}
+            call |= {"line": line, "inputs": files, "outputs": self.write(values)}
             forced = self.plan.forced.get(str(len(self.calls)))
-            self.calls.append(
-                {**call, "line": line, "inputs": files, "outputs": self.write(values)}
-            )
+            self.calls.append(call)
             if forced is None:
                 return None
-            arrays = (backend.to_tensor(np.load(file)) for file in forced)
-            return exchange(backend, values, iter(list(arrays)))
+            arrays = [backend.to_tensor(np.load(file)) for file in forced]
+            return exchange(backend, values, iter(arrays))
 
-        return backend.on_layer(layer, before, after)
+        return shared.on_layer(layer, before, after)
 
     def write(self, value: Any) -> list[str]:
         """Write the tensors of a value; return the files, from the folder's own folder."""
-        files, folder = [], self.plan.folder
-        for tensor in tensors_of(self.backend, value) if folder else []:
-            files.append(f"{folder.name}/{self.written:05d}.npy")
-            np.save(folder.parent / files[-1], self.backend.to_numpy(tensor))
+        files = []
+        for tensor in tensors_of(self.backend, value) if self.folder else []:
+            files.append(f"{self.plan.name}/{self.written:05d}.npy")
+            np.save(self.folder.parent / files[-1], self.backend.to_numpy(tensor))
             self.written += 1
         return files
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps."""
         number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return dropout_mask(self.plan.seed, 0, number, shape, p)
+        return dropout_mask(self.seed, 0, number, shape, p)
 
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""

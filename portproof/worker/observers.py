@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends import shared
 from portproof.numeric import fingerprints
 from portproof.worker.recorder import Done, Watcher, one_image, stand_in_zeros
 
@@ -25,8 +26,8 @@ class NewWeights(Watcher):
 
     def note(self, model: Any) -> None:
         """Keep the sample of each parameter."""
-        for name, value in self.backend.parameters(model).items():
-            flat = self.backend.to_numpy(value).reshape(-1)
+        for name, parameter in shared.parameters(model).items():
+            flat = self.backend.to_numpy(parameter).reshape(-1)
             self.values[name] = flat[:: -(-flat.size // self.most)].copy()
 
 
@@ -74,7 +75,7 @@ class LogitsGiven(Watcher):
         def forward(inputs: Any) -> Any:
             return original(inputs) if self.row is None else self.logits
 
-        self.removers.append(self.backend.stand_in(state.model, forward))
+        self.removers.append(shared.stand_in(state.model, forward))
 
     def batches(self, batches: Any, epoch: Any) -> Iterator[tuple]:
         """Give an image of one pixel for each sample of the next case."""
@@ -89,14 +90,9 @@ class LogitsGiven(Watcher):
         self.row, self.weight = {}, batch.weight
 
     def end_batch(self, loss: Any) -> bool:
-        to_numpy, gradient = self.backend.to_numpy, self.backend.gradient(self.logits)
+        gradient = self.backend.to_numpy(self.logits.grad) / self.weight
         self.row = None
-        self.cases.append(
-            {
-                "loss": self.value_of(loss).tolist(),
-                "gradient": (to_numpy(gradient) / self.weight).tolist(),
-            }
-        )
+        self.cases.append({"loss": self.loss_of(loss).tolist(), "gradient": gradient.tolist()})
         if len(self.cases) == len(self.files):
             raise Done
         return False
@@ -123,13 +119,15 @@ class RatesUsed(Watcher):
 
     def start(self, state: Any) -> None:
         backend, self.model, self.optimizer = self.backend, state.model, state.optimizer
-        backend.set_zero(self.model)
-        parameters = backend.parameters(self.model)
+        parameters = shared.parameters(self.model)
+        with backend.framework.no_grad():
+            for parameter in parameters.values():
+                parameter.zero_()
         self.small = {
             name: value for name, value in parameters.items() if np.prod(value.shape) <= self.most
         }
-        self.removers += stand_in_zeros(self, self.model, self.small)
-        self.removers.append(backend.give_gradients(self.small, self.gradient_of))
+        stand_in_zeros(self, self.model, self.small)
+        self.removers.append(shared.give_gradients(backend, self.small, self.gradient_of))
 
     def gradient_of(self, name: str) -> Any:
         """Return a gradient of 1 at the element of this step, and of 0 elsewhere."""

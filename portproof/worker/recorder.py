@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends import shared
 from portproof.numeric import fingerprints
 from portproof.numeric.randomness import dropout_mask
 from portproof.worker.nested import tensors_of
@@ -82,11 +83,11 @@ class Watcher:
 
     # ---- what the worker calls ----
 
-    def value_of(self, loss: Any) -> np.ndarray:
+    def loss_of(self, loss: Any) -> np.ndarray:
         """Return the loss [] that is minimized as an array; of several by name it is the first."""
-        value = self.backend.to_numpy(minimized(loss))
-        self.is_lost = self.is_lost or not np.isfinite(value)
-        return value
+        array = self.backend.to_numpy(minimized(loss))
+        self.is_lost = self.is_lost or not np.isfinite(array)
+        return array
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: all."""
@@ -99,9 +100,10 @@ class Watcher:
         It may leave where its loss is no finite number: what was noted up to there tells enough.
         """
         dropout = self.backend.shared_dropout(self.mask, lambda call: None)
-        made = self.backend.noting_made(self.note_made)
-        self.removers.append(self.backend.on_backward(lambda: self.note_stack("backward")))
-        with self.backend.default_dtype(dtype), dropout, made:
+        made = shared.noting_made(self.backend, self.note_made)
+        note_backward = partial(self.note_stack, "backward")
+        self.removers.append(shared.on_backward(self.backend, note_backward))
+        with shared.default_dtype(self.backend, dtype), dropout, made:
             try:
                 yield
             except Done:
@@ -115,7 +117,7 @@ class Watcher:
 
     def note_made(self, made: Any) -> None:
         """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
-        self.note_stack(self.backend.role(made), made)
+        self.note_stack(shared.role(self.backend, made), made)
 
     def note_stack(self, event: str, made: Any = None) -> None:
         """Keep which lines of the user's code led to an event, the first time."""
@@ -149,13 +151,13 @@ class Recorder(Watcher):
         backend, self.model = self.backend, state.model
         is_list = isinstance(state.optimizer, (list, tuple))
         self.optimizers = list(state.optimizer) if is_list else [state.optimizer]
-        self.turned = backend.transposed(self.model)
-        self.shapes = shapes_of(backend.parameters(self.model))
+        self.turned = shared.transposed(backend, self.model)
+        self.shapes = shapes_of(shared.parameters(self.model))
         self.buffer_shapes = shapes_of(backend.running_statistics(self.model))
-        self.removers.append(backend.on_layer(self.model, self.before_forward, self.after_forward))
-        for number, optimizer in enumerate(self.optimizers):
-            before = partial(self.before_update, optimizer, number)
-            self.removers.append(backend.on_update(optimizer, before, lambda: None))
+        self.removers.append(shared.on_layer(self.model, self.before_forward, self.after_forward))
+        for optimizer in self.optimizers:
+            before = partial(self.before_update, optimizer)
+            self.removers.append(backend.on_update(optimizer, before))
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
         if self.row is not None:  # the loop has left the batch before, and said nothing
@@ -170,20 +172,20 @@ class Recorder(Watcher):
         self.noted: dict[str, dict] = {}
         self.note("old buffers", self.backend.running_statistics(self.model))
         if not self.rows:
-            self.note("start", self.backend.parameters(self.model))
+            self.note("start", shared.parameters(self.model))
 
     def end_batch(self, loss: Any) -> bool:
         backend = self.backend
-        self.note("after", backend.parameters(self.model))
+        self.note("after", shared.parameters(self.model))
         state = {}
         for optimizer in self.optimizers:
             state |= backend.optimizer_state(self.model, optimizer)
         self.note("state", state)
         self.note("buffers", backend.running_statistics(self.model))
-        value = self.value_of(loss)
+        minimum = self.loss_of(loss)
         if self.outputs is not None:
             np.save(self.folder / f"logits-{len(self.rows)}.npy", self.outputs)
-        self.close_row({"loss": float(value), "dtype": str(value.dtype)})
+        self.close_row({"loss": float(minimum), "dtype": str(minimum.dtype)})
         if len(self.rows) == self.plan.steps:
             raise Done
         return len(self.rows) == self.plan.stop_after
@@ -206,22 +208,19 @@ class Recorder(Watcher):
             first = tensors_of(self.backend, outputs)[0]
             self.outputs = self.backend.to_numpy(first).copy()
 
-    def before_update(self, optimizer: Any, number: int) -> None:
+    def before_update(self, optimizer: Any) -> None:
         if self.row is None:
             return
         self.note_stack("update")
-        backend = self.backend
-        rate = backend.learning_rate(optimizer)
-        self.row.setdefault("lr", rate)
-        self.row.setdefault("updates", []).append([number, rate])
-        updated = {id(value) for value in backend.trained_by(optimizer)}
+        self.row.setdefault("lr", self.backend.learning_rate(optimizer))
+        updated = {id(parameter) for parameter in self.backend.trained_by(optimizer)}
         parameters = {
-            name: value
-            for name, value in backend.parameters(self.model).items()
-            if id(value) in updated or len(self.optimizers) == 1
+            name: parameter
+            for name, parameter in shared.parameters(self.model).items()
+            if id(parameter) in updated or len(self.optimizers) == 1
         }
         self.note("before", parameters)
-        gradients = {name: backend.gradient(value) for name, value in parameters.items()}
+        gradients = {name: parameter.grad for name, parameter in parameters.items()}
         self.note("gradient", gradients)
 
     def note(self, kind: str, tensors: dict[str, Any]) -> None:
@@ -278,9 +277,9 @@ class GradientRecorder(Recorder):
 
     def start(self, state: Any) -> None:
         super().start(state)
-        parameters = self.backend.parameters(self.model)
-        self.removers += stand_in_zeros(self, self.model, parameters)
-        self.removers.append(self.backend.give_gradients(parameters, self.gradient_of))
+        parameters = shared.parameters(self.model)
+        stand_in_zeros(self, self.model, parameters)
+        self.removers.append(shared.give_gradients(self.backend, parameters, self.gradient_of))
 
     def gradient_of(self, name: str) -> Any:
         """Return the gradient that a parameter is given at this step."""
@@ -294,26 +293,27 @@ def one_image() -> tuple[np.ndarray, np.ndarray]:
     return np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
 
 
-def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> list:
-    """Have a model give zeros within a step, at no cost; return what ends it.
+def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
+    """Have a model give zeros within the watcher's steps, at no cost.
 
     Every parameter has a part in them, so that its hooks are called in the backward pass.
     """
-    backend, values = watcher.backend, list(parameters.values())
+    backend = watcher.backend
+    trained = [value for value in parameters.values() if backend.is_trained(value)]
     original, evaluated = model.forward, []
 
     def forward(inputs: Any) -> Any:
         if watcher.row is not None:
-            return backend.touch_all(values, [len(inputs), CLASSES])
+            return backend.Touch.apply([len(inputs), CLASSES], *trained)
         if not evaluated:  # an evaluation: of the first batch it is learned what the model gives
             evaluated.append(original(inputs))
             return evaluated[0]
         if not isinstance(evaluated[0], backend.Tensor):
             return original(inputs)
         zeros = np.zeros([len(inputs), *evaluated[0].shape[1:]], np.float32)
-        return backend.to_default(backend.to_tensor(zeros))
+        return shared.to_default(backend, backend.to_tensor(zeros))
 
-    return [backend.stand_in(model, forward)]
+    watcher.removers.append(shared.stand_in(model, forward))
 
 
 CLASSES = 5  # of the zeros that stand for logits

@@ -31,24 +31,14 @@ def record_about(job: Job) -> dict[str, Any]:
     return {"functions": names, "settings": job.port.usual()}
 
 
+# Each part has a function called record_<part>. Reading comes first: a network may be fitted to the
+# file that it writes.
 PARTS = {
-    "about": record_about,
-    "read": networks.record_read,  # before what may be fitted to the file that it writes
-    "write": networks.record_write,
-    "describe": networks.record_describe,
-    "forward": networks.record_forward,
-    "batches": data.record_batches,
-    "training": training.record_training,
-    "first_batches": training.record_first_batches,
-    "init": training.record_init,
-    "loss": training.record_loss,
-    "evaluation": training.record_evaluation,
-    "lr": training.record_lr,
-    "optimizer": training.record_optimizer,
-    "resume": training.record_resume,
-    "evaluate": training.record_evaluate,
-    "inference": training.record_inference,
-}
+    name.removeprefix("record_"): function
+    for module in (networks, data, training)
+    for name, function in vars(module).items()
+    if name.startswith("record_")
+} | {"about": record_about}
 
 
 class Answer:

@@ -1,4 +1,4 @@
-"""How a worker takes requests: one from its command line, or one after the other while it lives.
+"""How a worker takes requests: one after the other while it lives.
 
 Starting a framework takes seconds; a tool that asks several times keeps the process.
 """
@@ -15,22 +15,16 @@ from portproof.system import memory
 from portproof.system.errors import UserError
 
 IDLE = 3  # seconds
-Answer = Callable[[dict, Path], None]  # takes a request and the folder for what it writes
 
 
-def serve(answer: Answer) -> None:
-    """Answer the request that the command line names, or else those named on standard input.
+def serve(answer: Callable[[dict, Path], None]) -> None:
+    """Have `answer` take the requests on standard input, each with the folder for what it writes.
 
     A line of standard input is a JSON list, [REQUEST.json, OUT_DIR]; the reply is a line of JSON on
     standard output, {"error": null}, or {"error": text, "is_users": bool}. Whatever else is printed
     meanwhile goes to standard error.
     """
     memory.keep_freed()
-    if len(sys.argv) == 3:
-        answer(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
-        if any(name in os.environ for name in ("WORLD_SIZE", "PADDLE_TRAINERS_NUM")):
-            _leave_the_job()
-        return
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     while line := _next_line():
@@ -50,18 +44,7 @@ def _next_line() -> str:
     return sys.stdin.readline()
 
 
-def _leave_the_job() -> None:
-    """End one of several processes at once, since all that it was asked for is written.
-
-    Where the interpreter is taken down bit by bit, a thread of gloo that still waits for its lock
-    ends the process by SIGABRT (torch 2.12.1).
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
-
-
-def _attempt(answer: Answer, request: dict, out_dir: Path) -> dict:
+def _attempt(answer: Callable[[dict, Path], None], request: dict, out_dir: Path) -> dict:
     try:
         answer(request, out_dir)
     except UserError as error:

@@ -4,7 +4,6 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 """
 
 import shutil
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -12,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends import shared
 from portproof.files.array_files import ArrayFiles
 from portproof.system.errors import first_line
-from portproof.worker.drive import load_weights
+from portproof.worker.drive import INPUTS, load_weights, run_model
 from portproof.worker.job import Job
+from portproof.worker.nested import tensors_of
 from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
@@ -83,7 +84,7 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
 
     It is given a network in training mode; the mode in which it runs it is noted.
     """
-    backend, network, modes = job.backend, job.backend.identity(), set()
+    backend, network, modes = job.backend, job.backend.nn.Identity(), set()
     stack: Stack = []
     called: Stack = []
 
@@ -91,7 +92,7 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
         stack[:] = user_stack(backend)
         modes.add(network.training)
 
-    backend.on_layer(network, before, lambda outputs: None)
+    shared.on_layer(network, before, lambda outputs: None)
     results = []
     for file in cases:
         with np.load(file) as case:
@@ -180,15 +181,12 @@ def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
     return {"results": evaluation["results"], "predicted": predicted, "ran": ran}
 
 
-def own_way_of(job: Job, network: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what runs a network in evaluation mode: images [N, ...] to logits, both arrays."""
-
-    def run(images: np.ndarray) -> np.ndarray:
-        network.eval()
-        with job.backend.no_grad():
-            return job.backend.to_numpy(network(job.backend.to_tensor(images)))
-
-    return run
+def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
+    """Return the logits of images [N, ...] in evaluation mode, both arrays, as the port has it."""
+    network.eval()
+    with job.backend.framework.no_grad():
+        outputs = run_model(job.port, network, {INPUTS[0]: job.backend.to_tensor(images)})
+    return job.backend.to_numpy(tensors_of(job.backend, outputs)[0])
 
 
 def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> dict[str, Any]:
@@ -204,7 +202,7 @@ def record_inference(job: Job, images: str, batches: list[int], traced: bool) ->
     folder = job.folder / "exported"
     folder.mkdir()
     formats = job.port.export(network, str(folder), job.settings)
-    live = formats.pop("live", partial(own_way_of, job, network))()
+    live = formats.pop("live")() if "live" in formats else partial(run_live, job, network)
     for batch in batches:
         np.save(job.folder / f"live-{batch}.npy", live(pixels[:batch]))
     for name, write in formats.items():
