@@ -1,20 +1,18 @@
 """What the worker asks of PaddlePaddle; mirror of torch.py."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from portproof.backends.shared import replaced_everywhere
 from portproof.system import processor
 
 with processor.paddle_settings():  # they count only if they stand before the first import
     import paddle
 
 from paddle import nn
-from paddle.nn import functional as F
 
 framework = paddle
 seed = paddle.seed  # of the framework's own generator
@@ -170,15 +168,11 @@ def optimizer_state(model: nn.Layer, optimizer: Any) -> dict[str, paddle.Tensor]
 # ---- the framework's own functions, exchanged within ----
 
 
-@contextmanager
-def shared_dropout(
-    mask: Callable[[list[int], float], np.ndarray], note: Callable[[dict], None]
-) -> Iterator[None]:
-    """Within, every dropout keeps what mask(shape, p) says; note(call) is told of each.
+def dropout_by(mask: Callable[[list[int], float], np.ndarray], note: Callable) -> Callable:
+    """Return a dropout that keeps what mask(shape, p) says, and tells note(call) of each call.
 
     https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Dropout_en.html
     """
-    original = F.dropout
 
     def dropout(
         x, p=0.5, axis=None, training=True, inplace=False, mode="upscale_in_train", name=None
@@ -191,5 +185,4 @@ def shared_dropout(
         keep = mask([size if n in axes else 1 for n, size in enumerate(x.shape)], p)
         return x * (paddle.to_tensor(keep).astype(x.dtype) / (max(1 - p, 1e-300) if upscale else 1))
 
-    with replaced_everywhere([(original, dropout)]):
-        yield
+    return dropout

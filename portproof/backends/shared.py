@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -96,13 +96,12 @@ def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[],
 
 
 def give_gradients(
-    backend: ModuleType, parameters: dict[str, Any], gradient_of: Callable[[str], Any]
+    parameters: dict[str, Any], gradient_of: Callable[[str], Any]
 ) -> Callable[[], None]:
     """Have each backward pass add gradient_of(name) to a parameter's gradient, not its own."""
     handles = [
         parameter.register_hook(lambda gradient, name=name: gradient_of(name))
         for name, parameter in parameters.items()
-        if backend.is_trained(parameter)
     ]
     return lambda: [handle.remove() for handle in handles]
 
@@ -156,6 +155,13 @@ def _replace(pairs: list[tuple[Callable, Callable]]) -> None:
                 setattr(module, name, exchanged[id(value)])
 
 
+def shared_dropout(
+    backend: ModuleType, mask: Callable[[list[int], float], Any], note: Callable[[dict], None]
+) -> AbstractContextManager[None]:
+    """Within, every dropout keeps what mask(shape, p) says; note(call) is told of each."""
+    return replaced_everywhere([(backend.nn.functional.dropout, backend.dropout_by(mask, note))])
+
+
 @contextmanager
 def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None]) -> Iterator[None]:
     """Call `note` about each call of one of SETTLED, but not by another; tensors as shapes."""
@@ -180,6 +186,6 @@ def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None])
 
         return call
 
-    originals = {name: getattr(backend.F, name) for name in SETTLED}
+    originals = {name: getattr(backend.nn.functional, name) for name in SETTLED}
     with replaced_everywhere([(old, noting(name, old)) for name, old in originals.items()]):
         yield

@@ -1,16 +1,14 @@
 """What the worker asks of PyTorch; mirror of paddle.py."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from portproof.backends.shared import replaced_everywhere
 from portproof.files import state as state_files
 from portproof.system.errors import UserError, explained
 from portproof.weights import tensors
@@ -215,15 +213,11 @@ def optimizer_state(model: nn.Module, optimizer: Any) -> dict[str, torch.Tensor]
 # ---- the framework's own functions, exchanged within ----
 
 
-@contextmanager
-def shared_dropout(
-    mask: Callable[[list[int], float], np.ndarray], note: Callable[[dict], None]
-) -> Iterator[None]:
-    """Within, every dropout keeps what mask(shape, p) says; note(call) is told of each.
+def dropout_by(mask: Callable[[list[int], float], np.ndarray], note: Callable) -> Callable:
+    """Return a dropout that keeps what mask(shape, p) says, and tells note(call) of each call.
 
     https://pytorch.org/docs/stable/generated/torch.nn.Dropout.html
     """
-    original = F.dropout
 
     def dropout(input, p=0.5, training=True, inplace=False):
         note({"p": p, "training": training, "mode": "upscale_in_train"})
@@ -233,5 +227,4 @@ def shared_dropout(
         factor = torch.from_numpy(keep).to(input.device, input.dtype) / max(1 - p, 1e-300)
         return input.mul_(factor) if inplace else input * factor
 
-    with replaced_everywhere([(original, dropout)]):
-        yield
+    return dropout

@@ -168,29 +168,23 @@ class _Reader(pickle._Unpickler):
     def refuse(self) -> None:
         raise UserError("it has an instruction that weights do not need and that could run code")
 
-    def set_item(self) -> None:
-        _check_keys(self.stack[-2:-1])
-        self.load_setitem()
 
-    def set_items(self) -> None:
-        _check_keys(self.stack[::2])
-        self.load_setitems()
+def _checked(code: bytes, keys: slice) -> dict[int, Callable]:
+    """Return what the reader does at an instruction: look at the keys on the stack, then go on."""
 
-    def make_dict(self) -> None:
-        _check_keys(self.stack[::2])
-        self.load_dict()
+    def instruction(reader: _Reader) -> None:
+        _check_keys(reader.stack[keys])
+        pickle._Unpickler.dispatch[code[0]](reader)
 
-    def add_items(self) -> None:
-        _check_keys(self.stack)
-        self.load_additems()
+    return {code[0]: instruction}
 
 
-_Reader.dispatch |= {
-    pickle.SETITEM[0]: _Reader.set_item,
-    pickle.SETITEMS[0]: _Reader.set_items,
-    pickle.DICT[0]: _Reader.make_dict,
-    pickle.ADDITEMS[0]: _Reader.add_items,
-}
+_Reader.dispatch |= (
+    _checked(pickle.SETITEM, slice(-2, -1))
+    | _checked(pickle.SETITEMS, slice(None, None, 2))
+    | _checked(pickle.DICT, slice(None, None, 2))
+    | _checked(pickle.ADDITEMS, slice(None))
+)
 for _codes in (
     pickle.PERSID + pickle.BINPERSID + pickle.INST + pickle.OBJ + pickle.NEWOBJ + pickle.NEWOBJ_EX,
     pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET,

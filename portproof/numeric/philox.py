@@ -5,6 +5,7 @@ which only the raw 64-bit words are used: NumPy promises that those never change
 version or the platform (NEP 19), and promises no such thing of its distributions.
 """
 
+import math
 import threading
 
 import numpy as np
@@ -44,3 +45,22 @@ def uniform(
 ) -> np.ndarray:
     """Return `count` numbers of [0, 1), [count], float64, from the top 53 bits of each word."""
     return (words(seed, purpose, epoch, index, count, part) >> np.uint64(11)) * 2.0**-53
+
+
+def dropout_mask(
+    seed: int, step: int, call: int, shape: list[int], p: float, first: int = 0
+) -> np.ndarray:
+    """Draw which units one call of dropout keeps, each with probability 1 - p: `shape`, bool.
+
+    Alike in both frameworks, whose own drawing it takes the place of.
+
+    `call` counts the dropouts of the step, `first` the samples of its batch before these. Each
+    sample (first axis) has a stream of its own, so a batch that is split over processes loses the
+    units that the whole batch would.
+    """
+    count = math.prod(shape[1:])
+    drawn = [
+        uniform(seed, MASK, step, sample, count, call)
+        for sample in range(first, first + (shape[0] if shape else 1))
+    ]
+    return np.stack(drawn).reshape(shape) >= p

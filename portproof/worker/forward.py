@@ -12,7 +12,7 @@ import numpy as np
 
 from portproof.backends import shared
 from portproof.files import state
-from portproof.numeric.randomness import dropout_mask
+from portproof.numeric import philox
 from portproof.worker.nested import exchange, tensors_of
 from portproof.worker.source import describe_error, is_users, user_line
 
@@ -153,7 +153,7 @@ class PassRecorder:
         removers = [self.watch(path, layer) for path, layer in leaves(backend, model).items()]
         with (
             backend.framework.no_grad(),
-            backend.shared_dropout(self.mask, self.note_dropout),
+            shared.shared_dropout(backend, self.mask, self.note_dropout),
             shared.noted_functions(backend, self.note_function),
         ):
             try:
@@ -202,7 +202,7 @@ class PassRecorder:
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps."""
         number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return dropout_mask(self.seed, 0, number, shape, p)
+        return philox.dropout_mask(self.seed, 0, number, shape, p)
 
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""

@@ -37,14 +37,13 @@ class FirstBatches(Watcher):
     def __init__(self, backend: ModuleType, folder: Path, steps: int) -> None:
         super().__init__(backend)
         self.folder, self.steps = folder, steps
-        self.rows: list[dict[str, Any]] = []
 
     def batches(self, batches: Iterator[tuple], epoch: Any) -> Iterator[tuple]:
         """Write the batches, and have the loop train on a single image of each epoch."""
         images = labels = None
         for images, labels in batches:
-            arrays = {"images": self.backend.to_numpy(images)}
-            arrays["labels"] = self.backend.to_numpy(labels)
+            to_numpy = self.backend.to_numpy
+            arrays = {"images": to_numpy(images), "labels": to_numpy(labels)}
             for name, array in arrays.items():
                 np.save(self.folder / f"{name}-{len(self.rows)}.npy", array)
             summary = fingerprints.summarize(arrays["images"]).tolist()
@@ -52,9 +51,6 @@ class FirstBatches(Watcher):
             if len(self.rows) == self.steps:
                 raise Done
         yield images[:1], labels[:1]
-
-    def report(self) -> dict[str, Any]:
-        return super().report() | {"rows": self.rows}
 
 
 class LogitsGiven(Watcher):
@@ -66,8 +62,6 @@ class LogitsGiven(Watcher):
     def __init__(self, backend: ModuleType, files: list[str]) -> None:
         super().__init__(backend)
         self.files = files
-        self.cases: list[dict[str, Any]] = []
-        self.row: dict | None = None
 
     def start(self, state: Any) -> None:
         original = state.model.forward
@@ -79,7 +73,7 @@ class LogitsGiven(Watcher):
 
     def batches(self, batches: Any, epoch: Any) -> Iterator[tuple]:
         """Give an image of one pixel for each sample of the next case."""
-        for file in self.files[len(self.cases) :][: len(epoch) - epoch.first_batch]:
+        for file in self.files[len(self.rows) :][: len(epoch) - epoch.first_batch]:
             with np.load(file) as case:
                 self.logits = self.backend.leaf(case["logits"])
                 labels = case["labels"]
@@ -92,13 +86,10 @@ class LogitsGiven(Watcher):
     def end_batch(self, loss: Any) -> bool:
         gradient = self.backend.to_numpy(self.logits.grad) / self.weight
         self.row = None
-        self.cases.append({"loss": self.loss_of(loss).tolist(), "gradient": gradient.tolist()})
-        if len(self.cases) == len(self.files):
+        self.rows.append({"loss": self.loss_of(loss).tolist(), "gradient": gradient.tolist()})
+        if len(self.rows) == len(self.files):
             raise Done
         return False
-
-    def report(self) -> dict[str, Any]:
-        return super().report() | {"cases": self.cases}
 
 
 class RatesUsed(Watcher):
@@ -113,8 +104,6 @@ class RatesUsed(Watcher):
     def __init__(self, backend: ModuleType, most: int) -> None:
         super().__init__(backend, [one_image()])
         self.most = most
-        self.rows: list[dict[str, Any]] = []
-        self.row: dict[str, Any] | None = None
         self.roles: set[str] = set()
 
     def start(self, state: Any) -> None:
@@ -127,7 +116,6 @@ class RatesUsed(Watcher):
             name: value for name, value in parameters.items() if np.prod(value.shape) <= self.most
         }
         stand_in_zeros(self, self.model, self.small)
-        self.removers.append(shared.give_gradients(backend, self.small, self.gradient_of))
 
     def gradient_of(self, name: str) -> Any:
         """Return a gradient of 1 at the element of this step, and of 0 elsewhere."""
@@ -155,4 +143,4 @@ class RatesUsed(Watcher):
         return False
 
     def report(self) -> dict[str, Any]:
-        return super().report() | {"rows": self.rows, "roles": sorted(self.roles)}
+        return super().report() | {"roles": sorted(self.roles)}

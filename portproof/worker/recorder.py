@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from portproof.backends import shared
-from portproof.numeric import fingerprints
-from portproof.numeric.randomness import dropout_mask
+from portproof.numeric import fingerprints, philox
+from portproof.port import Observer
 from portproof.worker.nested import tensors_of
 from portproof.worker.source import Stack, user_stack
 
@@ -43,7 +43,7 @@ class Plan:
     full: dict[str, list[str]] = field(default_factory=dict)
 
 
-class Watcher:
+class Watcher(Observer):
     """An observer that notes nothing; the base of those that do. It may replace the batches.
 
     `inputs`: arrays of each step, used over and over, in place of what the loop's loader gives.
@@ -53,15 +53,12 @@ class Watcher:
 
     def __init__(self, backend: ModuleType, inputs: Iterable | None = None) -> None:
         self.backend, self.inputs = backend, inputs
+        self.rows: list[dict[str, Any]] = []  # what was noted of each step
+        self.row: dict[str, Any] | None = None  # of the step that the loop is in
         self.removers: list = []  # of hooks, in the order in which they were set
         # Where the user's code did what first: made the optimizer, went backward, and so on.
         self.stacks: dict[str, Stack] = {}
         self.is_lost = False  # a loss was no finite number
-
-    # ---- what the loop calls ----
-
-    def start(self, state: Any) -> None:
-        """Take what is trained: `state.model`, `state.optimizer` (one, or a list)."""
 
     def batches(self, batches: Iterable[tuple], epoch: Any) -> Iterable[tuple]:
         """Return `batches`, or the given ones; an epoch begins where the one before ended."""
@@ -70,18 +67,6 @@ class Watcher:
         numbers = range(epoch.number * len(epoch), (epoch.number + 1) * len(epoch))
         places = (number % len(self.inputs) for number in numbers[epoch.first_batch :])
         return ([self.backend.to_tensor(array) for array in self.inputs[n]] for n in places)
-
-    def begin_batch(self, batch: Any, *inputs: Any) -> None:
-        """Called before the forward pass of each batch."""
-
-    def end_batch(self, loss: Any) -> bool:
-        """Called when the loop is done with a batch. True: save and leave."""
-        return False
-
-    def end_epoch(self, results: dict[str, float]) -> None:
-        """Called after the evaluation of each epoch."""
-
-    # ---- what the worker calls ----
 
     def loss_of(self, loss: Any) -> np.ndarray:
         """Return the loss [] that is minimized as an array; of several by name it is the first."""
@@ -99,11 +84,11 @@ class Watcher:
 
         It may leave where its loss is no finite number: what was noted up to there tells enough.
         """
-        dropout = self.backend.shared_dropout(self.mask, lambda call: None)
-        made = shared.noting_made(self.backend, self.note_made)
-        note_backward = partial(self.note_stack, "backward")
-        self.removers.append(shared.on_backward(self.backend, note_backward))
-        with shared.default_dtype(self.backend, dtype), dropout, made:
+        backend = self.backend
+        dropout = shared.shared_dropout(backend, self.mask, lambda call: None)
+        made = shared.noting_made(backend, self.note_made)
+        self.removers.append(shared.on_backward(backend, partial(self.note_stack, "backward")))
+        with shared.default_dtype(backend, dtype), dropout, made:
             try:
                 yield
             except Done:
@@ -126,7 +111,7 @@ class Watcher:
 
     def report(self) -> dict[str, Any]:
         """Return all that was noted, ready for JSON."""
-        return {"stacks": self.stacks}
+        return {"stacks": self.stacks, "rows": self.rows}
 
 
 class Recorder(Watcher):
@@ -138,9 +123,7 @@ class Recorder(Watcher):
         """`folder`: for the logits of each step, and for what `plan.full` names."""
         super().__init__(backend, inputs)
         self.folder, self.plan = folder, plan
-        self.rows: list[dict[str, Any]] = []
         self.tensors: list[dict[str, dict]] = []  # of each step: kind -> name -> fingerprint
-        self.row: dict[str, Any] | None = None  # of the step that the loop is in
         self.shapes: dict[str, list[int]] = {}
         self.buffer_shapes: dict[str, list[int]] = {}
         self.turned: set[str] = set()  # parameters that lie as [in, out]
@@ -244,11 +227,11 @@ class Recorder(Watcher):
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: the same in both frameworks."""
         number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return dropout_mask(self.plan.seed, self.step, number, shape, p, self.first_sample)
+        return philox.dropout_mask(self.plan.seed, self.step, number, shape, p, self.first_sample)
 
     def report(self) -> dict[str, Any]:
-        parts = {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
-        return super().report() | parts | {"buffers": self.buffer_shapes}
+        tensors = {"tensors": self.tensors, "shapes": self.shapes, "buffers": self.buffer_shapes}
+        return super().report() | tensors
 
 
 def minimized(loss: Any) -> Any:
@@ -277,9 +260,7 @@ class GradientRecorder(Recorder):
 
     def start(self, state: Any) -> None:
         super().start(state)
-        parameters = shared.parameters(self.model)
-        stand_in_zeros(self, self.model, parameters)
-        self.removers.append(shared.give_gradients(self.backend, parameters, self.gradient_of))
+        stand_in_zeros(self, self.model, shared.parameters(self.model))
 
     def gradient_of(self, name: str) -> Any:
         """Return the gradient that a parameter is given at this step."""
@@ -296,15 +277,16 @@ def one_image() -> tuple[np.ndarray, np.ndarray]:
 def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
     """Have a model give zeros within the watcher's steps, at no cost.
 
-    Every parameter has a part in them, so that its hooks are called in the backward pass.
+    Every parameter has a part in them, and has in the backward pass the gradient that
+    watcher.gradient_of(name) says.
     """
     backend = watcher.backend
-    trained = [value for value in parameters.values() if backend.is_trained(value)]
+    trained = {name: value for name, value in parameters.items() if backend.is_trained(value)}
     original, evaluated = model.forward, []
 
     def forward(inputs: Any) -> Any:
         if watcher.row is not None:
-            return backend.Touch.apply([len(inputs), CLASSES], *trained)
+            return backend.Touch.apply([len(inputs), CLASSES], *trained.values())
         if not evaluated:  # an evaluation: of the first batch it is learned what the model gives
             evaluated.append(original(inputs))
             return evaluated[0]
@@ -314,6 +296,7 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
         return shared.to_default(backend, backend.to_tensor(zeros))
 
     watcher.removers.append(shared.stand_in(model, forward))
+    watcher.removers.append(shared.give_gradients(trained, watcher.gradient_of))
 
 
 CLASSES = 5  # of the zeros that stand for logits

@@ -75,8 +75,8 @@ def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
         watcher = LogitsGiven(job.backend, cases[len(noted) :])
         folder = str(job.folder / f"run-{len(noted)}")
         report = job.watch(watcher, "float64", output_dir=folder)
-        noted += report["cases"]
-    return report | {"cases": noted}
+        noted += report["rows"]
+    return {"stacks": report["stacks"], "cases": noted}
 
 
 def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
@@ -93,22 +93,21 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
         modes.add(network.training)
 
     shared.on_layer(network, before, lambda outputs: None)
-    results = []
+    rows = []
     for file in cases:
         with np.load(file) as case:
-            logits, labels, sizes = case["logits"], case["labels"], case["sizes"].tolist()
-        ends = np.cumsum(sizes).tolist()
-        slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+            ends = np.cumsum(case["sizes"])[:-1]
+            parts = np.split(case["logits"], ends), np.split(case["labels"], ends)
         batches = [
-            {"images": backend.to_tensor(logits[part]), "labels": backend.to_tensor(labels[part])}
-            for part in slices
+            {"images": backend.to_tensor(logits), "labels": backend.to_tensor(labels)}
+            for logits, labels in zip(*parts, strict=True)
         ]
         network.train()
         with lines_noted(backend, called):
             metrics = evaluate(job.port, network, batches)
-        results.append({name: float(value) for name, value in metrics.items()})
+        rows.append({name: float(metric) for name, metric in metrics.items()})
     mode = "train" if True in modes else "eval"
-    return {"stacks": {"forward": stack, "evaluate": called}, "cases": results, "mode": mode}
+    return {"stacks": {"forward": stack, "evaluate": called}, "cases": rows, "mode": mode}
 
 
 def evaluate(port: PortFile, network: Any, batches: list[dict[str, Any]]) -> dict[str, float]:
@@ -143,33 +142,32 @@ def record_resume(
 
     `traced`: the lines that run until all is put back are noted too, which takes time.
     """
-    inputs, dtype, restoring = Pairs(batches), "float64", ExitStack()
+    inputs, restoring = Pairs(batches), ExitStack()
 
     class Resumed(Recorder):
         def start(self, state: Any) -> None:
             restoring.close()
             super().start(state)
 
-    def recorder(**plan: Any) -> Recorder:
-        return Recorder(job.backend, job.folder, Plan(**plan), inputs)
+    def watch(name: str, watcher: Recorder, **settings: Any) -> dict[str, Any]:
+        settings |= {"epochs": epochs, "output_dir": str(job.folder / name)}
+        return job.watch(watcher, "float64", **settings)
 
-    unbroken, stopped, resumed = (str(job.folder / name) for name in ("unbroken", "run", "run"))
-    parts: dict[str, Any] = {"error": None}
-    watcher = recorder(since=after)  # until then both runs are one
-    parts["unbroken"] = job.watch(watcher, dtype, epochs=epochs, output_dir=unbroken)
+    report: dict[str, Any] = {"error": None, "called": []}
+    plan = Plan(since=after)  # until then both runs are one
+    report["unbroken"] = watch("unbroken", Recorder(job.backend, job.folder, plan, inputs))
+    plan = Plan(stop_after=after, kinds=[])
     with suppress(SystemExit):  # the run leaves as after a signal
-        watcher = recorder(stop_after=after, kinds=[])
-        job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
+        watch("run", Recorder(job.backend, job.folder, plan, inputs))
     watcher = Resumed(job.backend, job.folder, Plan(first_step=after), inputs)
-    called: Stack = []
     try:
         with restoring:
             if traced:
-                restoring.enter_context(lines_noted(job.backend, called))
-            job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
+                restoring.enter_context(lines_noted(job.backend, report["called"]))
+            watch("run", watcher, resume=str(job.folder / "run"))
     except Exception as error:  # that it cannot be resumed is a finding
-        parts["error"] = f"{type(error).__name__}: {error}"
-    return {**parts, "resumed": watcher.report(), "called": called}
+        report["error"] = f"{type(error).__name__}: {error}"
+    return report | {"resumed": watcher.report()}
 
 
 def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
