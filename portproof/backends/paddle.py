@@ -1,7 +1,6 @@
 """What the worker asks of PaddlePaddle; mirror of torch.py."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ with processor.paddle_settings():  # they count only if they stand before the fi
 from paddle import nn
 
 framework = paddle
-seed = paddle.seed  # of the framework's own generator
 VERSION = paddle.__version__
 Module = nn.Layer
 Tensor = paddle.Tensor
@@ -24,16 +22,19 @@ Schedule = paddle.optimizer.lr.LRScheduler
 MODULE_CLASS = "nn.Layer"
 LAYERS = "paddle.nn.layer"  # where the framework's own classes of layers are defined
 CONTAINERS = (nn.Sequential, nn.LayerList, nn.LayerDict, nn.ParameterList, nn.ParameterDict)
-CAN_RUN_EMPTY = False  # what LazyGuard makes cannot run
+seed = paddle.seed  # of the framework's own generator
+# Within, a network is made of which only the shapes are wanted. Making one may raise anything.
+without_values = paddle.LazyGuard
+CAN_RUN_EMPTY = False  # what is made without values
+# Within, parameters are named as in a new process: an optimizer's state goes by these names.
+# https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/utils/unique_name/guard_en.html
+names_from_the_first = paddle.utils.unique_name.guard
 
 
 def is_frameworks_code(file: str) -> bool:
     """Say whether a file of source code is the framework's; its library of models is not."""
     folder = str(Path(paddle.__file__).parent)
     return file.startswith(folder + "/") and not file.startswith(folder + "/vision/")
-
-
-# ---- tensors ----
 
 
 def to_numpy(tensor: paddle.Tensor) -> np.ndarray:
@@ -46,38 +47,11 @@ def to_tensor(array: np.ndarray) -> paddle.Tensor:
     return paddle.to_tensor(np.ascontiguousarray(array))
 
 
-def leaf(array: np.ndarray) -> paddle.Tensor:
-    """Return a tensor that gets a gradient."""
-    return paddle.to_tensor(array, stop_gradient=False)
-
-
-def names_from_the_first() -> AbstractContextManager:
-    """Within, parameters are named as in a new process: an optimizer's state goes by these names.
-
-    https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/utils/unique_name/guard_en.html
-    """
-    return paddle.utils.unique_name.guard()
-
-
-# ---- a network and its layers ----
-
-
-def named_layers(model: nn.Layer, duplicates: bool = False) -> dict[str, nn.Layer]:
-    """Return every layer by its path; with `duplicates` a shared one by each of its paths."""
-    return dict(model.named_sublayers(include_self=True, remove_duplicate=not duplicates))
-
-
 def layout(layer: nn.Layer | None) -> str | None:
     """Return how a fully connected layer keeps its weight; a square one does not show it."""
     if isinstance(layer, paddle.compat.nn.Linear):  # keeps torch's ways
         return "out, in"
     return "in, out" if isinstance(layer, nn.Linear) else None
-
-
-def state(model: nn.Layer) -> dict[str, paddle.Tensor]:
-    """Return the tensors of the state dict, the parameters themselves among them."""
-    kept = model.state_dict()
-    return {key: value for key, value in kept.items() if isinstance(value, paddle.Tensor)}
 
 
 def running_statistics(model: nn.Layer) -> dict[str, paddle.Tensor]:
@@ -91,32 +65,14 @@ def cast(model: nn.Layer, dtype: str) -> None:
     model._to_impl(dtype=dtype, floating_only=True)  # Layer.to casts whole numbers too
 
 
-def load_state(model: nn.Layer, weights: dict[str, paddle.Tensor]) -> None:
-    """Load these tensors and leave the others of the model as they are."""
-    model.set_state_dict(weights)
-
-
 def clear_gradients(optimizer: paddle.optimizer.Optimizer) -> None:
     """Take the gradients of what an optimizer updates away."""
     optimizer.clear_grad()
 
 
-def without_values() -> AbstractContextManager:
-    """Within, networks are made of which only the shapes are wanted. May raise anything."""
-    return paddle.LazyGuard()
-
-
-def is_trained(parameter: paddle.Tensor) -> bool:
-    """Say whether a parameter gets a gradient."""
-    return not parameter.stop_gradient
-
-
-# ---- hooks: on objects that are handed over; each returns what removes it ----
-
-
 def on_update(optimizer: Any, before: Callable[[], None]) -> Callable[[], None]:
-    """Call before() at the start of each optimizer.step(); Paddle has no hooks for it."""
-    update = optimizer.step
+    """Call before() at the start of each optimizer.step(); return what ends that."""
+    update = optimizer.step  # Paddle has no hooks for it
 
     def step(*arguments, **options):
         before()
@@ -137,9 +93,6 @@ class Touch(paddle.autograd.PyLayer):
     @staticmethod
     def backward(ctx, gradient):
         return tuple(paddle.zeros_like(value) for value in ctx.saved_tensor())
-
-
-# ---- optimizers ----
 
 
 def trained_by(optimizer: Any) -> list[paddle.Tensor]:
@@ -163,9 +116,6 @@ def optimizer_state(model: nn.Layer, optimizer: Any) -> dict[str, paddle.Tensor]
             role = key[len(of) + 1 :].rpartition("_")[0]  # conv2d_0.w_0_velocity_0
             kept[f"{names[of][0]} {role}"] = tensor
     return kept
-
-
-# ---- the framework's own functions, exchanged within ----
 
 
 def dropout_by(mask: Callable[[list[int], float], np.ndarray], note: Callable) -> Callable:

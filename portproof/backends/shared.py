@@ -31,7 +31,43 @@ def to_default(backend: ModuleType, tensor: Any) -> Any:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
+# ---- tensors in tuples, lists and dicts, nested as a project likes ----
+
+
+def tensors_of(backend: ModuleType, value: Any) -> list[Any]:
+    """Return the tensors of a nested value, in order."""
+    if isinstance(value, backend.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, tuple, list)):
+        return []
+    return [tensor for part in parts for tensor in tensors_of(backend, part)]
+
+
+def exchange(backend: ModuleType, value: Any, replacements: Iterator[Any]) -> Any:
+    """Return `value` with each of its tensors exchanged for the next one of `replacements`."""
+    if isinstance(value, backend.Tensor):
+        return next(replacements, value)
+    if isinstance(value, dict):
+        return {key: exchange(backend, part, replacements) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        parts = [exchange(backend, part, replacements) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
+
+
 # ---- a network and its layers ----
+
+
+def named_layers(model: Any, duplicates: bool = False) -> dict[str, Any]:
+    """Return every layer by its path; with `duplicates` a shared one by each of its paths."""
+    return dict(model.named_modules(remove_duplicate=not duplicates))
+
+
+def state(backend: ModuleType, model: Any) -> dict[str, Any]:
+    """Return the tensors of the state dict, the parameters themselves among them."""
+    entries = model.state_dict(keep_vars=True).items()
+    return {key: entry for key, entry in entries if isinstance(entry, backend.Tensor)}
 
 
 def is_frameworks(backend: ModuleType, cls: type) -> bool:
@@ -64,7 +100,7 @@ def parameters(model: Any) -> dict[str, Any]:
 
 def transposed(backend: ModuleType, model: Any) -> set[str]:
     """Return the parameters that lie as [in, out]."""
-    layers = backend.named_layers(model).items()
+    layers = named_layers(model).items()
     return {f"{path}.weight" for path, layer in layers if backend.layout(layer) == "in, out"}
 
 

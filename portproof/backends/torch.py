@@ -1,7 +1,8 @@
 """What the worker asks of PyTorch; mirror of paddle.py."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from portproof.system.errors import UserError, explained
 from portproof.weights import tensors
 
 framework = torch
-seed = torch.manual_seed  # of the framework's own generator
 VERSION = torch.__version__
 Module = nn.Module
 Tensor = torch.Tensor
@@ -23,7 +23,12 @@ Schedule = torch.optim.lr_scheduler.LRScheduler
 MODULE_CLASS = "nn.Module"
 LAYERS = "torch.nn.modules"  # where the framework's own classes of layers are defined
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+seed = torch.manual_seed  # of the framework's own generator
+# Within, a network is made of which only the shapes are wanted. Making one may raise anything.
+without_values = partial(torch.device, "meta")
 CAN_RUN_EMPTY = True  # what is made without values
+# Within, parameters are named as in a new process; here they have no names of their own.
+names_from_the_first = nullcontext
 # The dtypes of weights, by their names in safetensors.
 DTYPES = {
     getattr(torch, "bfloat16" if name == "BF16" else of_numpy): name
@@ -44,9 +49,6 @@ def is_frameworks_code(file: str) -> bool:
     return file.startswith(str(Path(torch.__file__).parent) + "/")
 
 
-# ---- tensors ----
-
-
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
     """Return the tensor's values; later steps change them."""
     return tensor.detach().cpu().numpy()
@@ -57,33 +59,9 @@ def to_tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
-def leaf(array: np.ndarray) -> torch.Tensor:
-    """Return a tensor that gets a gradient."""
-    return torch.tensor(array, requires_grad=True)
-
-
-def names_from_the_first() -> AbstractContextManager:
-    """Within, parameters are named as in a new process; here they have no names of their own."""
-    return nullcontext()
-
-
-# ---- a network and its layers ----
-
-
-def named_layers(model: nn.Module, duplicates: bool = False) -> dict[str, nn.Module]:
-    """Return every layer by its path; with `duplicates` a shared one by each of its paths."""
-    return dict(model.named_modules(remove_duplicate=not duplicates))
-
-
 def layout(layer: nn.Module | None) -> str | None:
     """Return how a fully connected layer keeps its weight; a square one does not show it."""
     return "out, in" if isinstance(layer, nn.Linear) else None
-
-
-def state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the tensors of the state dict, the parameters themselves among them."""
-    kept = model.state_dict(keep_vars=True)
-    return {key: value for key, value in kept.items() if isinstance(value, torch.Tensor)}
 
 
 def running_statistics(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -96,24 +74,9 @@ def cast(model: nn.Module, dtype: str) -> None:
     model.to(getattr(torch, dtype))
 
 
-def load_state(model: nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Load these tensors and leave the others of the model as they are."""
-    model.load_state_dict(weights, strict=False)
-
-
 def clear_gradients(optimizer: torch.optim.Optimizer) -> None:
     """Take the gradients of what an optimizer updates away."""
     optimizer.zero_grad()
-
-
-def without_values() -> AbstractContextManager:
-    """Within, networks are made of which only the shapes are wanted. May raise anything."""
-    return torch.device("meta")
-
-
-def is_trained(parameter: torch.Tensor) -> bool:
-    """Say whether a parameter gets a gradient."""
-    return parameter.requires_grad
 
 
 # ---- files of weights ----
@@ -166,11 +129,8 @@ def from_bits(value: tensors.Tensor) -> torch.Tensor:
     return torch.from_numpy(array)
 
 
-# ---- hooks: on objects that are handed over; each returns what removes it ----
-
-
 def on_update(optimizer: Any, before: Callable[[], None]) -> Callable[[], None]:
-    """Call before() at the start of each optimizer.step()."""
+    """Call before() at the start of each optimizer.step(); return what ends that."""
     return optimizer.register_step_pre_hook(lambda *arguments: before()).remove
 
 
@@ -185,9 +145,6 @@ class Touch(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient):
         return None, *(value.new_zeros(()).expand(value.shape) for value in ctx.saved_tensors)
-
-
-# ---- optimizers ----
 
 
 def trained_by(optimizer: Any) -> list[torch.Tensor]:
@@ -208,9 +165,6 @@ def optimizer_state(model: nn.Module, optimizer: Any) -> dict[str, torch.Tensor]
         for role, tensor in optimizer.state.get(value, {}).items()
         if isinstance(tensor, torch.Tensor) and tensor.shape == value.shape
     }
-
-
-# ---- the framework's own functions, exchanged within ----
 
 
 def dropout_by(mask: Callable[[list[int], float], np.ndarray], note: Callable) -> Callable:

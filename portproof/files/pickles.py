@@ -245,7 +245,8 @@ def read(path: Path) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            contents = _joined(_plain(_load(file), {}))
+            bounded = _Bounded(file, os.fstat(file.fileno()).st_size)
+            contents = _joined(_plain(_Reader(bounded, encoding="latin1").load(), {}))
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
     except OSError as error:
@@ -285,10 +286,6 @@ class _InTurn:
         rebuild, start, _ = np.empty(0, array.dtype).__reduce__()
         # The state of an array: a version, shape, dtype, whether in Fortran's order, and the bytes.
         return rebuild, start, (1, array.shape, array.dtype, False, array.tobytes())
-
-
-def _load(file: BinaryIO) -> Any:
-    return _Reader(_Bounded(file, os.fstat(file.fileno()).st_size), encoding="latin1").load()
 
 
 def _joined(contents: Any) -> Any:

@@ -71,8 +71,7 @@ def of_call(side: str, call: dict[str, Any]) -> Step:
     stem, axes = re.fullmatch(r"(.*?)(\dd)?", name).groups()
     named = dict(_ARGUMENTS[side][stem])
     named |= dict(zip(named, call["given"], strict=False)) | call["options"]
-    kind = "".join(word.capitalize() for word in stem.split("_")) + (axes or "")
-    kind = _one_name(kind)
+    kind = _one_name("".join(word.capitalize() for word in stem.split("_")) + (axes or ""))
     weight = named.get("weight") or {}
     if axes and "shape" in weight:
         named["kernel_size"] = weight["shape"][2:]
@@ -117,17 +116,17 @@ def within(network: Network, lines: Lines, run: dict, before: int, after: int) -
 
 def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step | None]]:
     """Pair the steps of two sides by their kinds; a step without partner is beside None."""
-    kinds_of = [[step.kind for step in steps] for steps in (left, right)]
-    found: list[tuple[Step | None, Step | None]] = []
-    matcher = difflib.SequenceMatcher(None, *kinds_of, autojunk=False)
+    kinds = [[step.kind for step in steps] for steps in (left, right)]
+    paired: list[tuple[Step | None, Step | None]] = []
+    matcher = difflib.SequenceMatcher(None, *kinds, autojunk=False)
     for what, i, i_end, j, j_end in matcher.get_opcodes():
-        rivals = list(zip(left[i:i_end], right[j:j_end], strict=False))
-        alike = all(
-            layer_types.family(own.kind) == layer_types.family(their.kind) for own, their in rivals
-        )
-        if what == "equal" or (alike and i_end - i == j_end - j):
-            found += rivals
+        families = [
+            [layer_types.family(step.kind) for step in steps]
+            for steps in (left[i:i_end], right[j:j_end])
+        ]
+        if what == "equal" or families[0] == families[1]:
+            paired += zip(left[i:i_end], right[j:j_end], strict=True)
         else:
-            found += [(step, None) for step in left[i:i_end]]
-            found += [(None, step) for step in right[j:j_end]]
-    return found
+            paired += [(step, None) for step in left[i:i_end]]
+            paired += [(None, step) for step in right[j:j_end]]
+    return paired

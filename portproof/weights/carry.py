@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from portproof.networks import layer_types, matching
-from portproof.networks.matching import Key, Network
+from portproof.networks.matching import Network
 from portproof.system.errors import UserError
 from portproof.system.frameworks import NAMES
 from portproof.weights.tensors import Tensor, Tensors, WeightsFile
@@ -49,11 +49,13 @@ def plan(
     partners, tied = _partners(source_net, target_net, pairs)
     rows = []
     for name in source.tensors:
-        target = partners.get(name)
+        target, key = partners.get(name), source_net.keys[name]
         if target is None:
-            rows.append(_left_out(source_net.keys[name], tied))
+            is_counter = key.role == layer_types.COUNTER
+            why = "Paddle has no such counter" if is_counter else f"tied to {tied[name]}"
+            rows.append(Row(name, None, key.shape, f"left out: {why}"))
         else:
-            turned = source_net.keys[name].transposed != target_net.keys[target].transposed
+            turned = key.transposed != target_net.keys[target].transposed
             action = "transposed" if turned else "copied"
             rows.append(Row(name, target, target_net.keys[target].shape, action))
     return rows + _made_anew(rows, target_net)
@@ -74,12 +76,6 @@ def _partners(
             + (f"; and {more} more of this kind" if more else "")
         )
     return match.keys_from(source_net.framework), match.tied
-
-
-def _left_out(key: Key, tied: dict[str, str]) -> Row:
-    counter = key.role == layer_types.COUNTER
-    why = "Paddle has no such counter" if counter else f"tied to {tied[key.key]}"
-    return Row(key.key, None, key.shape, f"left out: {why}")
 
 
 def _made_anew(rows: list[Row], target_net: Network) -> list[Row]:

@@ -16,6 +16,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from portproof.system import checksums
 from portproof.system.user_cache import user_cache
 from portproof.system.versions import package_versions
 from portproof.worker.client import Side
@@ -25,7 +26,7 @@ MOST = 400  # records
 LARGEST = 64 << 20  # bytes; a record that is larger is not kept
 FEW = 2000  # files of a folder that are read; of more, names, sizes and times stand for them
 PACKAGE = Path(__file__).resolve().parents[1]
-WORKER = [PACKAGE / "worker" / "requests.py", PACKAGE / "worker" / "server.py"]
+WORKER = PACKAGE / "worker" / "requests.py"
 
 
 class Records:
@@ -38,7 +39,7 @@ class Records:
         """Return the key of a part of a request to a side."""
         backend = PACKAGE / "backends" / f"{side.framework}.py"
         content = {
-            "code": code_digest(side.port.resolve(), [*WORKER, backend]),
+            "code": code_digest(side.port.resolve(), [WORKER, backend]),
             "command": side.python,
             "versions": package_versions(),
             "part": part,
@@ -85,9 +86,6 @@ class Records:
                 if not entry.name.startswith("."):  # half of one
                     ages.append((entry.stat().st_mtime, Path(entry.path)))
         return [path for _, path in sorted(ages, reverse=True)]
-
-
-# ---- code ----
 
 
 def code_digest(port: Path, entries: list[Path]) -> str:
@@ -162,9 +160,6 @@ def top_folder(name: str) -> Path | None:
     return origin.parents[1] if origin.name == "__init__.py" else origin.parent
 
 
-# ---- content ----
-
-
 def with_contents(value: Any) -> Any:
     """Exchange the names of files and folders for digests of what is in them."""
     if isinstance(value, dict):
@@ -197,8 +192,4 @@ def stamp(path: Path) -> tuple[int, int]:
 @functools.lru_cache(maxsize=10_000)
 def file_digest(path: str, size: int, time: int) -> str:
     """Return the SHA-256 of a file; size and time tell whether it has changed since."""
-    sha = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
+    return checksums.of_file(Path(path))

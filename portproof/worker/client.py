@@ -67,14 +67,9 @@ class Side:
         return self.port.parent
 
     @property
-    def command(self) -> tuple[str, ...]:
-        """What starts a worker."""
-        return self.python, str(START), self.framework
-
-    @property
     def key(self) -> tuple[str, ...]:
         """What tells apart the workers that are kept: each has one port at most."""
-        return *self.command, str(self.port.resolve()) if self.model is None else ""
+        return self.python, self.framework, str(self.port.resolve()) if self.model is None else ""
 
 
 def _last_line(text: str) -> str:
@@ -106,7 +101,7 @@ class _Worker:
         self.side = side
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115, closed in close()
         self.process = subprocess.Popen(
-            side.command,
+            [side.python, START, side.framework],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.stderr,
@@ -122,13 +117,14 @@ class _Worker:
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:  # it has ended
-            raise self._failure(self._last_words(), self.process.wait())
-        reply = json.loads(line)
+        reply = json.loads(line) if line else {"error": self._last_words(), "is_users": False}
         if reply["error"] and reply["is_users"]:
             raise UserError(reply["error"])
         if reply["error"]:
-            raise self._failure(reply["error"] + self._port_line(self._read_stderr()))
+            side = self.side
+            port = f"{side.folder.name}/{side.port.name}" if side.model is None else ""
+            what = f"{NAMES[side.framework]} could not run {port or side.model['name']}"
+            raise UserError(f"{what}: {reply['error']}{self._port_line()}")
 
     def _read_stderr(self) -> str:
         """Return what the worker has written to standard error, without moving its place there."""
@@ -136,29 +132,22 @@ class _Worker:
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def _last_words(self) -> str:
-        text = self._read_stderr()
-        last = _last_line(text)
-        return last + self._port_line(text) if last else ""
+        """Return what a worker that has ended said last, or else how it ended."""
+        status, words = self.process.wait(), _last_line(self._read_stderr())
+        if status < 0:
+            reason = "out of memory?" if status == -signal.SIGKILL else words
+            words = f"killed by signal {-status}" + (f" ({reason})" if reason else "")
+        return words or f"it ended with status {status}"
 
-    def _port_line(self, text: str) -> str:
+    def _port_line(self) -> str:
         """Return, in brackets, the line beside the port on which the last traceback ends."""
         if self.side.port is None:
             return ""
-        trace = text.rpartition("Traceback (most recent call last)")[2]
+        trace = self._read_stderr().rpartition("Traceback (most recent call last)")[2]
         folder = self.side.folder.resolve()
         lines = re.findall(r'File "(.+?)", line (\d+)', trace)
         beside = [line for line in lines if folder in Path(line[0]).parents]
         return f" ({beside[-1][0]}:{beside[-1][1]})" if beside else ""
-
-    def _failure(self, words: str, status: int = 0) -> UserError:
-        """Return what to say of a worker that failed: its own last words, or how it ended."""
-        side = self.side
-        if status < 0:
-            reason = "out of memory?" if status == -signal.SIGKILL else words
-            words = f"killed by signal {-status}" + (f" ({reason})" if reason else "")
-        words = words or f"it ended with status {status}"
-        what = f"{side.folder.name}/{side.port.name}" if side.model is None else side.model["name"]
-        return UserError(f"{NAMES[side.framework]} could not run {what}: {words}")
 
     def close(self) -> None:
         """End the worker and the processes that it has started, such as workers of a loader."""

@@ -1,8 +1,7 @@
 """A network seen from outside: its layers, its weights, and what each layer gives, in order."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -11,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from portproof.backends import shared
-from portproof.files import state
 from portproof.numeric import philox
-from portproof.worker.nested import exchange, tensors_of
 from portproof.worker.source import describe_error, is_users, user_line
 
 
@@ -24,7 +21,7 @@ def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
     """
     return {
         path: layer
-        for path, layer in backend.named_layers(model).items()
+        for path, layer in shared.named_layers(model).items()
         if not any(layer.children())
         or (shared.is_frameworks(backend, type(layer)) and type(layer) not in backend.CONTAINERS)
     }
@@ -35,9 +32,9 @@ def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
 
     Shapes are the framework's own. `tied` names the first key that is the same tensor.
     """
-    layers = backend.named_layers(model, duplicates=True)
+    layers = shared.named_layers(model, duplicates=True)
     first_keys, keys = {}, []
-    for key, tensor in backend.state(model).items():
+    for key, tensor in shared.state(backend, model).items():
         path, _, role = key.rpartition(".")
         first = first_keys.setdefault(id(tensor), key)
         keys.append(
@@ -60,7 +57,7 @@ def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
 
 def source_files(backend: ModuleType, model: Any) -> list[str]:
     """Return the files of the user's own classes of layers, that of the whole model first."""
-    layers = backend.named_layers(model).values()
+    layers = shared.named_layers(model).values()
     modules = [sys.modules.get(type(layer).__module__) for layer in layers]
     files = dict.fromkeys(getattr(module, "__file__", None) for module in modules)
     return [file for file in files if file and is_users(file, backend)]
@@ -75,24 +72,12 @@ def settings(layer: Any) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def origins(backend: ModuleType) -> Iterator[dict[int, str | None]]:
-    """Give a dict that comes to say, by id, on which line each layer made within was made."""
-    lines: dict[int, str | None] = {}
-
-    def note(made: Any) -> None:
-        lines[id(made)] = user_line(backend, made)
-
-    with shared.noting_made(backend, note):
-        yield lines
-
-
 def load_by_name(backend: ModuleType, model: Any, weights: dict[str, np.ndarray]) -> None:
     """Load the weights whose names and shapes are the model's; the rest stays as it was.
 
     So do whole numbers, such as places in a table, for which others would be drawn.
     """
-    kept = backend.state(model)
+    kept = shared.state(backend, model)
     fitting = {
         name: backend.to_tensor(array)
         for name, array in weights.items()
@@ -100,13 +85,7 @@ def load_by_name(backend: ModuleType, model: Any, weights: dict[str, np.ndarray]
         and list(kept[name].shape) == list(array.shape)
         and kept[name].is_floating_point() == (array.dtype.kind == "f")
     }
-    backend.load_state(model, fitting)
-
-
-def digests(backend: ModuleType, model: Any) -> dict[str, str]:
-    """Return the SHA-256 of each tensor's bytes, in the framework's own layout."""
-    tensors = backend.state(model).items()
-    return state.digests({name: backend.to_numpy(value) for name, value in tensors})
+    model.load_state_dict(fitting, strict=False)
 
 
 @dataclass
@@ -186,14 +165,14 @@ class PassRecorder:
             if forced is None:
                 return None
             arrays = [backend.to_tensor(np.load(file)) for file in forced]
-            return exchange(backend, values, iter(arrays))
+            return shared.exchange(backend, values, iter(arrays))
 
         return shared.on_layer(layer, before, after)
 
     def write(self, value: Any) -> list[str]:
         """Write the tensors of a value; return the files, from the folder's own folder."""
         files = []
-        for tensor in tensors_of(self.backend, value) if self.folder else []:
+        for tensor in shared.tensors_of(self.backend, value) if self.folder else []:
             files.append(f"{self.plan.name}/{self.written:05d}.npy")
             np.save(self.folder.parent / files[-1], self.backend.to_numpy(tensor))
             self.written += 1

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 
 from portproof.backends import shared
+from portproof.files import state
 from portproof.system.atomic import writing
 from portproof.system.errors import UserError
 from portproof.weights import tensors
 from portproof.worker import drive, forward
 from portproof.worker.job import Job
-from portproof.worker.source import Stack, describe_error, lines_noted
+from portproof.worker.source import Stack, describe_error, lines_noted, user_line
 
 
 def record_read(job: Job, path: str) -> dict[str, Any]:
@@ -89,15 +90,22 @@ def record_forward(
     The weights are loaded as the port does it, or what fits by its name.
     """
     backend = job.backend
-    with forward.origins(backend) as made:
+    lines: dict[int, str | None] = {}  # on which each layer is made, by its id
+
+    def note(made: Any) -> None:
+        lines[id(made)] = user_line(backend, made)
+
+    with shared.noting_made(backend, note):
         network = job.make_network()
     ran: Stack = []
     with lines_noted(backend, ran):
         error = load_weights(job, network, Path(weights), by_port)
-    report = {"load_error": error, "loading": ran, "loaded": forward.digests(backend, network)}
+    tensors_held = shared.state(backend, network).items()
+    arrays = {key: backend.to_numpy(tensor) for key, tensor in tensors_held}
+    report = {"load_error": error, "loading": ran, "loaded": state.digests(arrays)}
     report |= forward.describe(backend, network)
     layers = forward.leaves(backend, network)
-    report["lines"] = {path: made.get(id(layer)) for path, layer in layers.items()}
+    report["lines"] = {path: lines.get(id(layer)) for path, layer in layers.items()}
     report |= {"version": backend.VERSION, "runs": []}
     for plan in [forward.Pass(**entries) for entries in passes] if error is None else []:
         backend.cast(network, plan.dtype)

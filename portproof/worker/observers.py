@@ -75,7 +75,7 @@ class LogitsGiven(Watcher):
         """Give an image of one pixel for each sample of the next case."""
         for file in self.files[len(self.rows) :][: len(epoch) - epoch.first_batch]:
             with np.load(file) as case:
-                self.logits = self.backend.leaf(case["logits"])
+                self.logits = self.backend.to_tensor(case["logits"]).requires_grad_()
                 labels = case["labels"]
             images = np.zeros([len(labels), 3, 1, 1], np.float32)
             yield self.backend.to_tensor(images), self.backend.to_tensor(labels)

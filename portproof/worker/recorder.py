@@ -18,7 +18,6 @@ import numpy as np
 from portproof.backends import shared
 from portproof.numeric import fingerprints, philox
 from portproof.port import Observer
-from portproof.worker.nested import tensors_of
 from portproof.worker.source import Stack, user_stack
 
 Inputs = list[tuple[np.ndarray, np.ndarray]]  # of each step
@@ -125,7 +124,7 @@ class Recorder(Watcher):
         self.folder, self.plan = folder, plan
         self.tensors: list[dict[str, dict]] = []  # of each step: kind -> name -> fingerprint
         self.shapes: dict[str, list[int]] = {}
-        self.buffer_shapes: dict[str, list[int]] = {}
+        self.buffers: dict[str, list[int]] = {}  # the shapes of running statistics
         self.turned: set[str] = set()  # parameters that lie as [in, out]
         self.step, self.masks_drawn, self.first_sample = plan.first_step, 0, 0
         self.outputs: np.ndarray | None = None
@@ -135,8 +134,10 @@ class Recorder(Watcher):
         is_list = isinstance(state.optimizer, (list, tuple))
         self.optimizers = list(state.optimizer) if is_list else [state.optimizer]
         self.turned = shared.transposed(backend, self.model)
-        self.shapes = shapes_of(shared.parameters(self.model))
-        self.buffer_shapes = shapes_of(backend.running_statistics(self.model))
+        buffers = backend.running_statistics(self.model)
+        self.buffers = {name: list(buffer.shape) for name, buffer in buffers.items()}
+        parameters = shared.parameters(self.model)
+        self.shapes = {name: list(parameter.shape) for name, parameter in parameters.items()}
         self.removers.append(shared.on_layer(self.model, self.before_forward, self.after_forward))
         for optimizer in self.optimizers:
             before = partial(self.before_update, optimizer)
@@ -188,7 +189,7 @@ class Recorder(Watcher):
 
     def after_forward(self, outputs: Any) -> None:
         if self.row is not None:
-            first = tensors_of(self.backend, outputs)[0]
+            first = shared.tensors_of(self.backend, outputs)[0]
             self.outputs = self.backend.to_numpy(first).copy()
 
     def before_update(self, optimizer: Any) -> None:
@@ -230,18 +231,13 @@ class Recorder(Watcher):
         return philox.dropout_mask(self.plan.seed, self.step, number, shape, p, self.first_sample)
 
     def report(self) -> dict[str, Any]:
-        tensors = {"tensors": self.tensors, "shapes": self.shapes, "buffers": self.buffer_shapes}
+        tensors = {"tensors": self.tensors, "shapes": self.shapes, "buffers": self.buffers}
         return super().report() | tensors
 
 
 def minimized(loss: Any) -> Any:
     """Return the loss [] that is minimized: of several by name the first."""
     return next(iter(loss.values())) if isinstance(loss, dict) else loss
-
-
-def shapes_of(tensors: dict[str, Any]) -> dict[str, list[int]]:
-    """Return the shape of each tensor."""
-    return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
 class GradientRecorder(Recorder):
@@ -281,7 +277,7 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
     watcher.gradient_of(name) says.
     """
     backend = watcher.backend
-    trained = {name: value for name, value in parameters.items() if backend.is_trained(value)}
+    trained = {name: value for name, value in parameters.items() if value.requires_grad}
     original, evaluated = model.forward, []
 
     def forward(inputs: Any) -> Any:

@@ -1,8 +1,8 @@
 """Start a worker: python portproof/worker/start.py FRAMEWORK.
 
 Run by its path, since the interpreter of a framework may be one that has no portproof installed:
-NumPy and the framework are all that it needs. It serves the requests that come on standard input
-(portproof/worker/server.py).
+NumPy and the framework are all that it needs. It answers the requests that come on standard input
+(portproof/worker/requests.py).
 """
 
 import importlib
@@ -26,7 +26,6 @@ def import_library() -> None:
 
 if __name__ == "__main__":
     import_library()
-    server = importlib.import_module("portproof.worker.server")
     requests = importlib.import_module("portproof.worker.requests")
     errors = importlib.import_module("portproof.system.errors")
-    errors.run(lambda: server.serve(requests.Answer(sys.argv[1])))
+    errors.run(requests.Worker(sys.argv[1]).serve)

@@ -4,6 +4,7 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 """
 
 import shutil
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,9 @@ from typing import Any
 import numpy as np
 
 from portproof.backends import shared
-from portproof.files.array_files import ArrayFiles
 from portproof.system.errors import first_line
 from portproof.worker.drive import INPUTS, load_weights, run_model
 from portproof.worker.job import Job
-from portproof.worker.nested import tensors_of
 from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
@@ -25,15 +24,31 @@ from portproof.worker.source import Stack, lines_noted, user_stack
 Files = dict[str, str]
 
 
+class ArrayFiles(Sequence[np.ndarray]):
+    """FOLDER/NAME-0.npy, FOLDER/NAME-1.npy, ..., each read when it is asked for and not kept.
+
+    So the batches of hundreds of steps take no more memory than one of them.
+    """
+
+    def __init__(self, folder: Path, name: str, count: int) -> None:
+        self.files = [folder / f"{name}-{number}.npy" for number in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return np.load(self.files[number])
+
+
 class Pairs:
     """Batches (images [N, ...], labels [N]) of files, one a step."""
 
     def __init__(self, files: Files) -> None:
         if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
             folder, steps = Path(files["folder"]), int(files["steps"])
-            self.arrays = [ArrayFiles(folder, name, steps) for name in ("images", "labels")]
+            self.arrays = [ArrayFiles(folder, name, steps) for name in INPUTS]
         else:
-            self.arrays = [np.load(files["images"]), np.load(files["labels"])]
+            self.arrays = [np.load(files[name]) for name in INPUTS]
 
     def __len__(self) -> int:
         return len(self.arrays[0])
@@ -184,7 +199,7 @@ def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
     network.eval()
     with job.backend.framework.no_grad():
         outputs = run_model(job.port, network, {INPUTS[0]: job.backend.to_tensor(images)})
-    return job.backend.to_numpy(tensors_of(job.backend, outputs)[0])
+    return job.backend.to_numpy(shared.tensors_of(job.backend, outputs)[0])
 
 
 def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> dict[str, Any]:

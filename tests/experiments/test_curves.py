@@ -12,10 +12,10 @@ from PIL import Image
 
 from common.paths import ROOT
 from experiments import curve_plot, curves, parting
-from portproof.files import array_files
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import tensors
 from portproof.worker import client
+from portproof.worker.training import ArrayFiles
 from tests.support.helpers import assert_user_error, make_folder, run
 from tests.support.planting import Edit
 from tests.support.trees import SMALL, copy_tree
@@ -175,7 +175,7 @@ def test_trees_that_read_other_batches_are_not_compared(call, tmp_path):
 
 
 def test_arrays_of_files_are_read_when_they_are_asked_for(tmp_path):
-    arrays = array_files.ArrayFiles(tmp_path, "images", 3)
+    arrays = ArrayFiles(tmp_path, "images", 3)
     for number in range(3):
         np.save(tmp_path / f"images-{number}.npy", np.full(2 + number, number))
     assert len(arrays) == 3 and [len(array) for array in arrays] == [2, 3, 4]
