@@ -56,8 +56,8 @@ def layout(layer: nn.Layer | None) -> str | None:
 
 def running_statistics(model: nn.Layer) -> dict[str, paddle.Tensor]:
     """Return the running statistics of normalization layers."""
-    kept = model.state_dict().items()  # Paddle counts them among the parameters
-    return {name: value for name, value in kept if name.endswith(("._mean", "._variance"))}
+    entries = model.state_dict().items()  # Paddle counts them among the parameters
+    return {name: entry for name, entry in entries if name.endswith(("._mean", "._variance"))}
 
 
 def cast(model: nn.Layer, dtype: str) -> None:
@@ -92,7 +92,7 @@ class Touch(paddle.autograd.PyLayer):
 
     @staticmethod
     def backward(ctx, gradient):
-        return tuple(paddle.zeros_like(value) for value in ctx.saved_tensor())
+        return tuple(paddle.zeros_like(parameter) for parameter in ctx.saved_tensor())
 
 
 def trained_by(optimizer: Any) -> list[paddle.Tensor]:
@@ -109,10 +109,10 @@ def learning_rate(optimizer: Any) -> float:
 def optimizer_state(model: nn.Layer, optimizer: Any) -> dict[str, paddle.Tensor]:
     """Return the optimizer's tensors, as "parameter velocity" and the like."""
     kept = {}
-    names = {value.name: (name, list(value.shape)) for name, value in model.named_parameters()}
+    names = {param.name: (name, param.shape) for name, param in model.named_parameters()}
     for key, tensor in optimizer.state_dict().items():
         of = max((name for name in names if key.startswith(name + "_")), key=len, default=None)
-        if of is not None and list(tensor.shape) == names[of][1]:
+        if of is not None and tensor.shape == names[of][1]:
             role = key[len(of) + 1 :].rpartition("_")[0]  # conv2d_0.w_0_velocity_0
             kept[f"{names[of][0]} {role}"] = tensor
     return kept

@@ -186,9 +186,9 @@ def replaced_everywhere(pairs: list[tuple[Callable, Callable]]) -> Iterator[None
 def _replace(pairs: list[tuple[Callable, Callable]]) -> None:
     exchanged = {id(old): new for old, new in pairs}
     for module in list(sys.modules.values()):
-        for name, value in list(getattr(module, "__dict__", {}).items()):
-            if id(value) in exchanged:
-                setattr(module, name, exchanged[id(value)])
+        for name, attribute in list(getattr(module, "__dict__", {}).items()):
+            if id(attribute) in exchanged:
+                setattr(module, name, exchanged[id(attribute)])
 
 
 def shared_dropout(
@@ -203,16 +203,17 @@ def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None])
     """Call `note` about each call of one of SETTLED, but not by another; tensors as shapes."""
     depth = 0
 
-    def plain(value: Any) -> Any:
-        return {"shape": list(value.shape)} if isinstance(value, backend.Tensor) else value
+    def plain(argument: Any) -> Any:
+        is_tensor = isinstance(argument, backend.Tensor)
+        return {"shape": list(argument.shape)} if is_tensor else argument
 
     def noting(name: str, original: Callable) -> Callable:
         @functools.wraps(original)
         def call(*arguments: Any, **options: Any) -> Any:
             nonlocal depth
             if not depth:
-                positional = [plain(value) for value in arguments[1:]]
-                named = {key: plain(value) for key, value in options.items()}
+                positional = [plain(argument) for argument in arguments[1:]]
+                named = {key: plain(option) for key, option in options.items()}
                 note({"function": name, "given": positional, "options": named})
             depth += 1
             try:

@@ -66,7 +66,8 @@ def layout(layer: nn.Module | None) -> str | None:
 
 def running_statistics(model: nn.Module) -> dict[str, torch.Tensor]:
     """Return the running statistics of normalization layers."""
-    return {name: value for name, value in model.named_buffers() if value.is_floating_point()}
+    buffers = model.named_buffers()
+    return {name: buffer for name, buffer in buffers if buffer.is_floating_point()}
 
 
 def cast(model: nn.Module, dtype: str) -> None:
@@ -96,8 +97,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     entry = state_files.model_entry(path, contents)
     weights = state_files.only_tensors(path, entry, torch.Tensor)
-    for name, value in weights.items():
-        if value.layout is not torch.strided or value.is_quantized:
+    for name, tensor in weights.items():
+        if tensor.layout is not torch.strided or tensor.is_quantized:
             raise UserError(f"{path}: {name} is sparse or quantized; give plain tensors")
     return weights
 
@@ -105,7 +106,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 def write_weights(path: Path, weights: tensors.Tensors) -> None:
     """Write weights as a file of this framework. Raises OSError or RuntimeError."""
     with open(path, "wb") as file:
-        torch.save({name: from_bits(value) for name, value in weights.items()}, file)
+        torch.save({name: from_bits(tensor) for name, tensor in weights.items()}, file)
 
 
 def to_bits(tensor: torch.Tensor) -> tensors.Tensor:
@@ -121,10 +122,10 @@ def to_bits(tensor: torch.Tensor) -> tensors.Tensor:
     return tensors.Tensor(DTYPES[tensor.dtype], tensor.numpy())
 
 
-def from_bits(value: tensors.Tensor) -> torch.Tensor:
+def from_bits(tensor: tensors.Tensor) -> torch.Tensor:
     """Return a tensor of the dtype that its file has."""
-    array = np.array(value.array)  # a copy, which may be written to
-    if value.dtype == "BF16":
+    array = np.array(tensor.array)  # a copy, which may be written to
+    if tensor.dtype == "BF16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -144,12 +145,12 @@ class Touch(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        return None, *(value.new_zeros(()).expand(value.shape) for value in ctx.saved_tensors)
+        return None, *(each.new_zeros(()).expand(each.shape) for each in ctx.saved_tensors)
 
 
 def trained_by(optimizer: Any) -> list[torch.Tensor]:
     """Return the parameters that an optimizer updates."""
-    return [value for group in optimizer.param_groups for value in group["params"]]
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def learning_rate(optimizer: Any) -> float:
@@ -161,9 +162,9 @@ def optimizer_state(model: nn.Module, optimizer: Any) -> dict[str, torch.Tensor]
     """Return the optimizer's tensors, as "parameter velocity" and the like."""
     return {
         f"{name} {ROLES.get(role, role)}": tensor
-        for name, value in model.named_parameters()
-        for role, tensor in optimizer.state.get(value, {}).items()
-        if isinstance(tensor, torch.Tensor) and tensor.shape == value.shape
+        for name, parameter in model.named_parameters()
+        for role, tensor in optimizer.state.get(parameter, {}).items()
+        if isinstance(tensor, torch.Tensor) and tensor.shape == parameter.shape
     }
 
 

@@ -52,10 +52,10 @@ class _Array:
     NumPy trusts that state; here it is looked at first.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("array",)
 
     def __init__(self, *_: Any) -> None:
-        self.value: np.ndarray | None = None
+        self.array: np.ndarray | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, content = state
@@ -65,9 +65,8 @@ class _Array:
         right = right and len(shape) <= 32 and all(type(n) is int and n >= 0 for n in shape)
         if not right or len(content) != math.prod(shape) * kind.dtype.itemsize:
             raise UserError("an array in it does not have the size that it claims")
-        value = np.ndarray((0,), "b")
-        value.__setstate__((1, shape, kind.dtype, bool(fortran), content))  # without a copy
-        self.value = value
+        self.array = np.ndarray((0,), "b")
+        self.array.__setstate__((1, shape, kind.dtype, bool(fortran), content))  # without a copy
 
 
 class _Callable:
@@ -86,8 +85,8 @@ class _Callable:
 
 
 def _scalar(kind: _Kind, content: bytes) -> np.generic:
-    (value,) = np.frombuffer(content, kind.dtype)
-    return value
+    (number,) = np.frombuffer(content, kind.dtype)
+    return number
 
 
 def _bytes(text: str, encoding: str) -> bytes:
@@ -108,10 +107,10 @@ def _dict(pairs: Iterable[tuple] = ()) -> _Dict:
     return _Dict(pairs)
 
 
-def _set(items: Iterable = ()) -> set:
-    items = list(items)
-    _check_keys(items)
-    return set(items)
+def _set(members: Iterable = ()) -> set:
+    members = list(members)
+    _check_keys(members)
+    return set(members)
 
 
 def _check_keys(keys: Iterable) -> None:
@@ -310,13 +309,13 @@ def _plain(value: Any, made: dict[int, Any]) -> Any:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
         plain = value[1]
     if isinstance(plain, _Array):
-        plain = plain.value
+        plain = plain.array
         if plain is None:
             raise UserError("it holds an array without contents")
     elif isinstance(value, dict):
-        plain = {key: _plain(item, made) for key, item in value.items()}
+        plain = {key: _plain(entry, made) for key, entry in value.items()}
     elif isinstance(value, (list, tuple)):
-        plain = type(value)(_plain(item, made) for item in value)
+        plain = type(value)(_plain(entry, made) for entry in value)
     elif isinstance(value, (_Kind, _Callable)):
         raise UserError("it holds a type or a function, which weights do not need")
     made[id(value)] = plain

@@ -23,12 +23,12 @@ LEGACY_PICKLES = 5
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
 
 
-def check_suffix(path: Path, own: str) -> None:
+def check_suffix(path: Path, suffix: str) -> None:
     """Raise UserError where the ending of `path` is not that of this framework's files."""
     kind = KINDS.get(path.suffix)
-    if kind != KINDS[own]:
+    if kind != KINDS[suffix]:
         what = f"weights of {kind}" if kind else "no weights by its ending"
-        raise UserError(f"{path}: {what}; {KINDS[own]} loads {own} and .safetensors files")
+        raise UserError(f"{path}: {what}; {KINDS[suffix]} loads {suffix} and .safetensors files")
 
 
 def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
@@ -92,8 +92,8 @@ def model_entry(path: Path, contents: Any) -> dict:
 
 def only_tensors(path: Path, weights: dict, kind: type) -> dict:
     """Return `weights` if all are tensors. Raises UserError, which names one that is none."""
-    for name, value in weights.items():
-        if not isinstance(name, str) or not isinstance(value, kind):
+    for name, tensor in weights.items():
+        if not isinstance(name, str) or not isinstance(tensor, kind):
             raise UserError(f"{path}: {name} is no tensor; give a state dict or a checkpoint")
     return weights
 
@@ -108,10 +108,10 @@ def transposed(matrix: np.ndarray) -> np.ndarray:
 
     Else each number is written to a line of the processor's cache that has long been replaced.
     """
-    found = np.empty(matrix.shape[::-1], matrix.dtype)
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
     for row in range(0, len(matrix), 16):
-        found[:, row : row + 16] = matrix[row : row + 16].T
-    return found
+        turned[:, row : row + 16] = matrix[row : row + 16].T
+    return turned
 
 
 def digest(array: np.ndarray) -> str:

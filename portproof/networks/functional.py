@@ -83,9 +83,9 @@ def of_call(side: str, call: dict[str, Any]) -> Step:
     return Step(kind, settings, f"F.{name}", None, call["line"])
 
 
-def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place: int) -> Step:
-    """Return what a recorded call of a layer does."""
-    call, path = calls[place], calls[place]["layer"]
+def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], number: int) -> Step:
+    """Return what a recorded call of a layer does, the one of this number in `calls`."""
+    call, path = calls[number], calls[number]["layer"]
     kind, settings = network.layers.get(path, (call["kind"], {}))
     roles = {key.role for key in network.weighted().get(path, [])}
     settings = dict(settings)
@@ -94,7 +94,7 @@ def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place:
     if kind.startswith("BatchNorm"):
         settings["training"] = call["training"]
     text, line = f"{path} ({call['kind']})", lines.get(path)
-    if any(earlier["layer"] == path for earlier in calls[:place]):
+    if any(earlier["layer"] == path for earlier in calls[:number]):
         text, line = f"{text} again", call["line"]
     return Step(_one_name(kind), settings, text, path, line)
 
@@ -102,7 +102,7 @@ def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place:
 def within(network: Network, lines: Lines, run: dict, before: int, after: int) -> list[Step]:
     """Return what one side does between two calls, in order: functions, layers without partner.
 
-    `run` is the record of a pass, `before` and `after` are places in its calls.
+    `run` is the record of a pass, `before` and `after` are positions in its calls.
     """
     steps = [
         (call["calls"], 0, of_call(network.framework, call))
@@ -110,7 +110,7 @@ def within(network: Network, lines: Lines, run: dict, before: int, after: int) -
         if before < call["calls"] <= after
     ]
     layers = range(before + 1, after)
-    steps += [(place, 1, of_layer(network, lines, run["calls"], place)) for place in layers]
+    steps += [(number, 1, of_layer(network, lines, run["calls"], number)) for number in layers]
     return [step for *_, step in sorted(steps, key=lambda step: step[:2])]
 
 

@@ -40,15 +40,15 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, partial)
 
 
-def write_json(path: Path, value: dict) -> None:
-    """Write `value` as indented JSON, atomically."""
+def write_json(path: Path, contents: dict) -> None:
+    """Write `contents` as indented JSON, atomically."""
     with replace_atomically(path) as partial:
-        write_text(partial, json_text(value))
+        write_text(partial, json_text(contents))
 
 
-def json_text(value: dict, indent: int | None = 2) -> str:
-    """Return `value` as JSON that ends its line; names that are no UTF-8 have surrogates in it."""
-    return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
+def json_text(contents: dict, indent: int | None = 2) -> str:
+    """Return `contents` as JSON that ends its line; a name that is no UTF-8 has surrogates in it."""
+    return json.dumps(contents, indent=indent, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,10 +56,10 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_result(path: Path, value: dict) -> None:
+def write_result(path: Path, contents: dict) -> None:
     """Write what a tool was asked for by --json FILE. Raises UserError where it cannot be."""
     try:
-        write_json(path, value)
+        write_json(path, contents)
     except OSError as error:
         raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
 

@@ -24,15 +24,15 @@ class Parser(argparse.ArgumentParser):
         errors.fail(f"{message} (see --help)")
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
-        found, unknown = self.parse_known_args(args, namespace)
+        options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(self._unknown_option(unknown[0]))
-        return found
+        return options
 
-    def _unknown_option(self, given: str) -> str:
-        if not given.startswith("-"):
-            return f"{given!r} belongs to no option"
-        name = given.split("=")[0]
+    def _unknown_option(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} belongs to no option"
+        name = word.split("=")[0]
         near = difflib.get_close_matches(name, self._option_string_actions, n=1)
         return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
 
@@ -42,14 +42,14 @@ def _number(kind, smallest, largest, unit="number"):
 
     def convert(text: str):
         try:
-            value = kind(text)
+            number = kind(text)
         except ValueError:
-            value = None
-        if value is None or not smallest <= value <= largest:  # NaN fails the comparison too
+            number = None
+        if number is None or not smallest <= number <= largest:  # NaN fails the comparison too
             raise argparse.ArgumentTypeError(
                 f"{text!r} is no {unit} from {smallest:g} to {largest:g}"
             )
-        return value
+        return number
 
     return convert
 

@@ -22,8 +22,8 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, set[str]]
     fields: dict[str, str] = {}
     try:
         for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            fields.setdefault(name.strip(), value.strip())
+            name, _, text = line.partition(":")
+            fields.setdefault(name.strip(), text.strip())
     except OSError:
         pass
     model = fields.get("model name", platform.processor())

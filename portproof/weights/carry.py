@@ -158,9 +158,9 @@ def check_values(source: Tensors) -> list[str]:
     return warnings
 
 
-def check_space(result: Tensors, folder: Path, copies: int) -> None:
+def check_space(weights: Tensors, folder: Path, copies: int) -> None:
     """Raise UserError where the disk of `folder` lacks room for the weights, so many times."""
-    needed = copies * sum(tensor.array.nbytes for tensor in result.values())
+    needed = copies * sum(tensor.array.nbytes for tensor in weights.values())
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
@@ -169,12 +169,12 @@ def check_space(result: Tensors, folder: Path, copies: int) -> None:
         )
 
 
-def check_written(target: Path, result: Tensors, written: Tensors) -> None:
+def check_written(target: Path, weights: Tensors, written: Tensors) -> None:
     """Raise UserError, naming the tensor, where what was read back is not what was written."""
-    for name in sorted(set(result) | set(written)):
-        if name not in result or name not in written:
+    for name in sorted(weights.keys() | written.keys()):
+        if name not in weights or name not in written:
             raise UserError(f"{target}: {name} was lost or gained in writing; nothing is kept")
-        if not result[name].has_same_bits(written[name]):
+        if not weights[name].has_same_bits(written[name]):
             raise UserError(f"{target}: {name} came back with other bits; nothing is kept")
-        result[name].release()
+        weights[name].release()
         written[name].release()

@@ -99,15 +99,15 @@ def from_array(array: np.ndarray) -> Tensor:
     raise UserError(f"its dtype {array.dtype} is none that weights have")
 
 
-def read(path: Path, given: Path | None = None) -> Tensors:
+def read(path: Path, named: Path | None = None) -> Tensors:
     """Return the tensors of a .safetensors file, mapped from the disk rather than read.
 
-    Raises UserError where the file is damaged or of another kind; it speaks of the file `given`
+    Raises UserError where the file is damaged or of another kind; it speaks of the file `named`
     where `path` was made from that.
     """
     from safetensors import safe_open  # a worker's interpreter may lack it
 
-    shown = given or path
+    shown = named or path
     what = f"{shown}: cannot be loaded as safetensors"
     with explained(what, "it is damaged or of another kind"), safe_open(path, framework="numpy"):
         pass  # the header and every offset have been checked

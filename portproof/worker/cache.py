@@ -163,9 +163,9 @@ def top_folder(name: str) -> Path | None:
 def with_contents(value: Any) -> Any:
     """Exchange the names of files and folders for digests of what is in them."""
     if isinstance(value, dict):
-        return {name: with_contents(item) for name, item in value.items()}
+        return {name: with_contents(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [with_contents(item) for item in value]
+        return [with_contents(entry) for entry in value]
     if isinstance(value, str) and os.sep in value and Path(value).exists():
         path = Path(value)
         return folder_digest(path) if path.is_dir() else file_digest(str(path), *stamp(path))

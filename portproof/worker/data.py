@@ -141,14 +141,14 @@ class Watch:
                     self.exchange(Image.Image, name, stack)
             yield
 
-    def note_draw(self, name: str, arguments: dict[str, Any], result: Any) -> None:
+    def note_draw(self, name: str, arguments: dict[str, Any], drawn: Any) -> None:
         """Note a draw for the epoch, or for the image that was opened last."""
         line = calling_line(self.backend, beyond=sys._getframe(1).f_code.co_filename)
         draw = {"arguments": dict(arguments), "line": line}
         if name == "order":
             self.orders[self.epoch] = draw
         elif self.facts:
-            self.facts[-1]["draws"][name] = draw | {"result": result}
+            self.facts[-1]["draws"][name] = draw | {"result": drawn}
 
     def exchange(self, owner: Any, name: str, stack: ExitStack) -> None:
         """Have each call of a function of Pillow's noted until the stack is left.

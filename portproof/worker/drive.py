@@ -60,14 +60,14 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
     for number in range(first_epoch, settings["epochs"]):
         epoch = Epoch(number, steps_per_epoch, first_batch if number == first_epoch else 0)
         model.train()
-        for place, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
-            observer.begin_batch(Batch(place), *batch.values())
+        for index, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
+            observer.begin_batch(Batch(index), *batch.values())
             floats = {name: shared.to_default(backend, tensor) for name, tensor in batch.items()}
             if observer.end_batch(take_step(port, backend, model, optimizers, floats)):
                 folder = Path(settings["output_dir"])
                 folder.mkdir(parents=True)
                 port.save(model, optimizers, str(folder / CHECKPOINT))
-                (folder / PLACE).write_text(json.dumps([number, place + 1]))
+                (folder / PLACE).write_text(json.dumps([number, index + 1]))
                 raise SystemExit
         if port.has("end_epoch"):
             port.end_epoch(optimizers, {})
@@ -119,5 +119,5 @@ def read(port: PortFile, observer: Any, epoch: Epoch, settings: dict) -> Iterato
     """Yield the batches of an epoch, the port's or those that the observer gives, by name."""
     batches = port.batches("train", epoch.number, settings) if port.has("batches") else ()
     rest = (tuple(batch.values()) for batch in islice(batches, epoch.first_batch, None))
-    for values in observer.batches(rest, epoch):
-        yield dict(zip(INPUTS, values, strict=False))
+    for entries in observer.batches(rest, epoch):
+        yield dict(zip(INPUTS, entries, strict=False))

@@ -152,27 +152,27 @@ class PassRecorder:
         """Set the hooks of one layer; return what removes them."""
         backend = self.backend
 
-        def before(values: Any) -> None:
-            files = self.write(values) if self.plan.with_inputs else []
+        def before(inputs: Any) -> None:
+            files = self.write(inputs) if self.plan.with_inputs else []
             self.started.append((user_line(backend), files, path))
 
-        def after(values: Any) -> Any:
+        def after(outputs: Any) -> Any:
             line, files, _ = self.started.pop()
             call = {"layer": path, "kind": shared.kind(backend, layer), "training": layer.training}
-            call |= {"line": line, "inputs": files, "outputs": self.write(values)}
+            call |= {"line": line, "inputs": files, "outputs": self.write(outputs)}
             forced = self.plan.forced.get(str(len(self.calls)))
             self.calls.append(call)
             if forced is None:
                 return None
             arrays = [backend.to_tensor(np.load(file)) for file in forced]
-            return shared.exchange(backend, values, iter(arrays))
+            return shared.exchange(backend, outputs, iter(arrays))
 
         return shared.on_layer(layer, before, after)
 
-    def write(self, value: Any) -> list[str]:
-        """Write the tensors of a value; return the files, from the folder's own folder."""
+    def write(self, nested: Any) -> list[str]:
+        """Write the tensors of inputs or outputs; return the files, NAME/NUMBER.npy."""
         files = []
-        for tensor in shared.tensors_of(self.backend, value) if self.folder else []:
+        for tensor in shared.tensors_of(self.backend, nested) if self.folder else []:
             files.append(f"{self.plan.name}/{self.written:05d}.npy")
             np.save(self.folder.parent / files[-1], self.backend.to_numpy(tensor))
             self.written += 1

@@ -18,9 +18,9 @@ from portproof.worker.source import Stack, describe_error, lines_noted, user_lin
 def record_read(job: Job, path: str) -> dict[str, Any]:
     """Write a weights file of this framework as read.safetensors, every bit as it is."""
     weights = {}
-    for name, value in job.backend.read_weights(Path(path)).items():
+    for name, tensor in job.backend.read_weights(Path(path)).items():
         try:
-            weights[name] = job.backend.to_bits(value)
+            weights[name] = job.backend.to_bits(tensor)
         except UserError as error:
             raise UserError(f"{path}: {name}: {error}") from error
     file = job.folder / "read.safetensors"
@@ -123,7 +123,7 @@ def record_forward(
 def load_weights(job: Job, network: Any, path: Path, by_port: bool) -> str | None:
     """Load weights as the port does, or what fits by its name; return what went wrong."""
     if not by_port:
-        weights = {name: value.array for name, value in tensors.read_own(path).items()}
+        weights = {name: tensor.array for name, tensor in tensors.read_own(path).items()}
         forward.load_by_name(job.backend, network, weights)
         return None
     try:

@@ -113,7 +113,7 @@ class RatesUsed(Watcher):
             for parameter in parameters.values():
                 parameter.zero_()
         self.small = {
-            name: value for name, value in parameters.items() if np.prod(value.shape) <= self.most
+            name: param for name, param in parameters.items() if np.prod(param.shape) <= self.most
         }
         stand_in_zeros(self, self.model, self.small)
 
@@ -130,7 +130,7 @@ class RatesUsed(Watcher):
     def end_batch(self, loss: Any) -> bool:
         element = len(self.rows)
         arrays = {
-            name: self.backend.to_numpy(value).reshape(-1) for name, value in self.small.items()
+            name: self.backend.to_numpy(param).reshape(-1) for name, param in self.small.items()
         }
         self.row["used"] = {
             name: -float(array[element]) for name, array in arrays.items() if array.size > element

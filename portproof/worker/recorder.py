@@ -174,9 +174,9 @@ class Recorder(Watcher):
             raise Done
         return len(self.rows) == self.plan.stop_after
 
-    def close_row(self, values: dict[str, Any]) -> None:
+    def close_row(self, ending: dict[str, Any]) -> None:
         """Keep what was noted of the step that the loop is in."""
-        self.rows.append(self.row | values)
+        self.rows.append(self.row | ending)
         self.tensors.append(self.noted)
         self.row = None
 
@@ -277,7 +277,7 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
     watcher.gradient_of(name) says.
     """
     backend = watcher.backend
-    trained = {name: value for name, value in parameters.items() if value.requires_grad}
+    trained = {name: param for name, param in parameters.items() if param.requires_grad}
     original, evaluated = model.forward, []
 
     def forward(inputs: Any) -> Any:
