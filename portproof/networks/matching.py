@@ -1,7 +1,6 @@
 """Which layer of one network is which of the other, and which tensor goes where."""
 
 import difflib
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
@@ -207,31 +206,24 @@ def _pair_runs(left: dict, right: dict, run_left: list, run_right: list, match: 
 
 def _pair_idle(left: dict, right: dict, idle_left: list, idle_right: list, match: Match) -> None:
     """Pair layers that the network has and did not run: by name, or where only one fits."""
-    rest_left, rest_right = [], list(idle_right)
-    for path in idle_left:
-        if path in rest_right and signature(left[path]) == signature(right[path]):
-            match.layers[path] = path
-            rest_right.remove(path)
-        else:
-            rest_left.append(path)
-    counts_left = Counter(signature(left[path]) for path in rest_left)
-    by_sign = {}
-    for path in rest_right:
-        by_sign.setdefault(signature(right[path]), []).append(path)
+    named = [p for p in idle_left if p in idle_right and signature(left[p]) == signature(right[p])]
+    match.layers |= {path: path for path in named}
+    rest_left = [path for path in idle_left if path not in named]
+    rest_right = [path for path in idle_right if path not in named]
     for path in rest_left:
         sign = signature(left[path])
-        candidates = by_sign.get(sign, [])
-        if len(candidates) == 1 and counts_left[sign] == 1:
+        candidates = [other for other in rest_right if signature(right[other]) == sign]
+        if len(candidates) == 1 and signatures(left, rest_left).count(sign) == 1:
             match.layers[path] = candidates[0]
-            rest_right.remove(candidates[0])
-        else:
-            match.unpaired["torch"].append(path)
-            if candidates:
-                match.troubles.append(
-                    f"ambiguous: torch's {path} does not run here and could be Paddle's "
-                    f"{' or '.join(candidates)}; say which by --map {path}={candidates[0]}"
-                )
-    match.unpaired["paddle"] += rest_right
+            continue
+        match.unpaired["torch"].append(path)
+        if candidates:
+            match.troubles.append(
+                f"ambiguous: torch's {path} does not run here and could be Paddle's "
+                f"{' or '.join(candidates)}; say which by --map {path}={candidates[0]}"
+            )
+    paired = match.layers.values()
+    match.unpaired["paddle"] += [path for path in rest_right if path not in paired]
 
 
 def _pair_keys(left: dict, right: dict, match: Match) -> None:

@@ -4,10 +4,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def write_json(path: Path, contents: dict) -> None:
 
 
 def json_text(contents: dict, indent: int | None = 2) -> str:
-    """Return `contents` as JSON that ends its line; a name that is no UTF-8 has surrogates in it."""
+    """Return `contents` as JSON that ends its line; names that are no UTF-8 keep surrogates."""
     return json.dumps(contents, indent=indent, ensure_ascii=False) + "\n"
 
 
@@ -64,19 +64,6 @@ def write_result(path: Path, contents: dict) -> None:
         raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> AbstractContextManager[None]:
     """Turn what a writer raises, such as on a full disk, into a UserError."""
-    try:
-        yield
-    except Exception as error:  # writers in C++ and Rust have error types of their own
-        raise UserError(
-            f"{path}: cannot be written ({reason(error)[0]}); free some space, or name another "
-            "folder"
-        ) from error
-
-
-def reason(error: Exception) -> tuple[str, int | None]:
-    """Return why a file could not be written, in words and as the system's number if it has one."""
-    known = error if isinstance(error, OSError) else error.__context__
-    return getattr(known, "strerror", None) or first_line(error), getattr(known, "errno", None)
+    return explained(f"{path}: cannot be written", "free some space, or name another folder")

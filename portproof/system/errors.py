@@ -71,11 +71,11 @@ def _tell(message: str) -> None:
 
 @contextmanager
 def explained(what: str, advice: str) -> Iterator[None]:
-    """Turn whatever is raised within into a UserError: `what` (the first line); `advice`."""
+    """Turn whatever is raised within into a UserError: `what` (the reason); `advice`."""
     try:
         yield
-    except Exception as error:  # readers of files raise nearly anything on a damaged one
-        raise UserError(f"{what} ({first_line(error)}); {advice}") from error
+    except Exception as error:  # readers and writers in C++ and Rust have error types of their own
+        raise UserError(f"{what} ({reason(error)[0]}); {advice}") from error
 
 
 def speak_once(rank: int) -> None:
@@ -90,6 +90,12 @@ def show(path: str | Path) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in str(path)
     )
+
+
+def reason(error: Exception) -> tuple[str, int | None]:
+    """Return why a file could not be read or written, and the system's number if it has one."""
+    known = error if isinstance(error, OSError) else error.__context__
+    return getattr(known, "strerror", None) or first_line(error), getattr(known, "errno", None)
 
 
 def first_line(error: Exception) -> str:

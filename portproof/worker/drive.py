@@ -17,14 +17,6 @@ CHECKPOINT, PLACE = "checkpoint", "place.json"  # what a stopped run leaves: the
 INPUTS = ("images", "labels")  # of a batch
 
 
-class Batch(NamedTuple):
-    """The place of a batch in its epoch; one process, one batch a step."""
-
-    number: int
-    weight: float = 1.0
-    first_sample: int = 0
-
-
 class Epoch(NamedTuple):
     """An epoch of so many batches, from its first."""
 
@@ -54,14 +46,15 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
         folder = Path(settings["resume"])
         port.restore(model, optimizers, str(folder / CHECKPOINT))
         first_epoch, first_batch = json.loads((folder / PLACE).read_text())
-    firsts = [optimizer for optimizer, *_ in with_schedules(optimizers)]
-    watched = firsts if isinstance(optimizers, list) else firsts[0]
+    alone = [optimizer for optimizer, *_ in with_schedules(optimizers)]
+    watched = alone if isinstance(optimizers, list) else alone[0]
     observer.start(SimpleNamespace(model=model, optimizer=watched))
     for number in range(first_epoch, settings["epochs"]):
         epoch = Epoch(number, steps_per_epoch, first_batch if number == first_epoch else 0)
         model.train()
         for index, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
-            observer.begin_batch(Batch(index), *batch.values())
+            place = SimpleNamespace(number=index, weight=1.0, first_sample=0)  # the only process
+            observer.begin_batch(place, *batch.values())
             floats = {name: shared.to_default(backend, tensor) for name, tensor in batch.items()}
             if observer.end_batch(take_step(port, backend, model, optimizers, floats)):
                 folder = Path(settings["output_dir"])

@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -117,7 +119,7 @@ class PassRecorder:
         self.started: list[tuple[str | None, list[str], str]] = []  # line, input files, path
         self.dropouts: list[dict] = []
         self.functions: list[dict] = []
-        self.masks_drawn = self.written = 0
+        self.dropout_numbers, self.file_numbers = count(), count()
 
     def run(self, model: Any, inputs: Any) -> dict[str, Any]:
         """Run the model; return its calls, dropouts, functions, outputs, and what stopped it.
@@ -129,12 +131,14 @@ class PassRecorder:
         if self.folder:
             self.folder.mkdir(parents=True)
         report = {"outputs": [], "error": None, "stopped": None}
-        removers = [self.watch(path, layer) for path, layer in leaves(backend, model).items()]
         with (
+            ExitStack() as hooks,
             backend.framework.no_grad(),
             shared.shared_dropout(backend, self.mask, self.note_dropout),
             shared.noted_functions(backend, self.note_function),
         ):
+            for path, layer in leaves(backend, model).items():
+                hooks.callback(self.watch(path, layer))
             try:
                 report["outputs"] = self.write(model(inputs))
             except Exception as error:  # whatever the network raises is a finding
@@ -142,9 +146,6 @@ class PassRecorder:
                 if self.started:
                     _, files, path = self.started[-1]
                     report["stopped"] = {"layer": path, "inputs": files}
-            finally:
-                for remove in removers:
-                    remove()
         calls = {"calls": self.calls, "dropouts": self.dropouts, "functions": self.functions}
         return calls | report
 
@@ -173,15 +174,13 @@ class PassRecorder:
         """Write the tensors of inputs or outputs; return the files, NAME/NUMBER.npy."""
         files = []
         for tensor in shared.tensors_of(self.backend, nested) if self.folder else []:
-            files.append(f"{self.plan.name}/{self.written:05d}.npy")
+            files.append(f"{self.plan.name}/{next(self.file_numbers):05d}.npy")
             np.save(self.folder.parent / files[-1], self.backend.to_numpy(tensor))
-            self.written += 1
         return files
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps."""
-        number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return philox.dropout_mask(self.seed, 0, number, shape, p)
+        return philox.dropout_mask(self.seed, 0, next(self.dropout_numbers), shape, p)
 
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""

@@ -69,7 +69,7 @@ class LogitsGiven(Watcher):
         def forward(inputs: Any) -> Any:
             return original(inputs) if self.row is None else self.logits
 
-        self.removers.append(shared.stand_in(state.model, forward))
+        self.hooks.callback(shared.stand_in(state.model, forward))
 
     def batches(self, batches: Any, epoch: Any) -> Iterator[tuple]:
         """Give an image of one pixel for each sample of the next case."""

@@ -6,9 +6,10 @@ the port is exchanged.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,7 +55,7 @@ class Watcher(Observer):
         self.backend, self.inputs = backend, inputs
         self.rows: list[dict[str, Any]] = []  # what was noted of each step
         self.row: dict[str, Any] | None = None  # of the step that the loop is in
-        self.removers: list = []  # of hooks, in the order in which they were set
+        self.hooks = ExitStack()  # what removes them
         # Where the user's code did what first: made the optimizer, went backward, and so on.
         self.stacks: dict[str, Stack] = {}
         self.is_lost = False  # a loss was no finite number
@@ -86,7 +87,7 @@ class Watcher(Observer):
         backend = self.backend
         dropout = shared.shared_dropout(backend, self.mask, lambda call: None)
         made = shared.noting_made(backend, self.note_made)
-        self.removers.append(shared.on_backward(backend, partial(self.note_stack, "backward")))
+        self.hooks.callback(shared.on_backward(backend, partial(self.note_stack, "backward")))
         with shared.default_dtype(backend, dtype), dropout, made:
             try:
                 yield
@@ -96,8 +97,7 @@ class Watcher(Observer):
                 if not self.is_lost:
                     raise
             finally:
-                for remove in reversed(self.removers):
-                    remove()
+                self.hooks.close()
 
     def note_made(self, made: Any) -> None:
         """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
@@ -126,7 +126,7 @@ class Recorder(Watcher):
         self.shapes: dict[str, list[int]] = {}
         self.buffers: dict[str, list[int]] = {}  # the shapes of running statistics
         self.turned: set[str] = set()  # parameters that lie as [in, out]
-        self.step, self.masks_drawn, self.first_sample = plan.first_step, 0, 0
+        self.step, self.first_sample, self.dropout_numbers = plan.first_step, 0, count()
         self.outputs: np.ndarray | None = None
 
     def start(self, state: Any) -> None:
@@ -138,17 +138,17 @@ class Recorder(Watcher):
         self.buffers = {name: list(buffer.shape) for name, buffer in buffers.items()}
         parameters = shared.parameters(self.model)
         self.shapes = {name: list(parameter.shape) for name, parameter in parameters.items()}
-        self.removers.append(shared.on_layer(self.model, self.before_forward, self.after_forward))
+        self.hooks.callback(shared.on_layer(self.model, self.before_forward, self.after_forward))
         for optimizer in self.optimizers:
             before = partial(self.before_update, optimizer)
-            self.removers.append(backend.on_update(optimizer, before))
+            self.hooks.callback(backend.on_update(optimizer, before))
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
         if self.row is not None:  # the loop has left the batch before, and said nothing
             self.close_row({"loss": None, "dtype": None})
         if self.plan.evaluates:
             self.model.eval()
-        self.step, self.masks_drawn = self.plan.first_step + len(self.rows), 0
+        self.step, self.dropout_numbers = self.plan.first_step + len(self.rows), count()
         self.first_sample = batch.first_sample
         images, *labels = (self.backend.to_numpy(tensor) for tensor in inputs)
         self.row = {"images": fingerprints.summarize(images).tolist()}
@@ -227,8 +227,8 @@ class Recorder(Watcher):
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: the same in both frameworks."""
-        number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return philox.dropout_mask(self.plan.seed, self.step, number, shape, p, self.first_sample)
+        seed, number = self.plan.seed, next(self.dropout_numbers)
+        return philox.dropout_mask(seed, self.step, number, shape, p, self.first_sample)
 
     def report(self) -> dict[str, Any]:
         tensors = {"tensors": self.tensors, "shapes": self.shapes, "buffers": self.buffers}
@@ -291,8 +291,8 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
         zeros = np.zeros([len(inputs), *evaluated[0].shape[1:]], np.float32)
         return shared.to_default(backend, backend.to_tensor(zeros))
 
-    watcher.removers.append(shared.stand_in(model, forward))
-    watcher.removers.append(shared.give_gradients(trained, watcher.gradient_of))
+    watcher.hooks.callback(shared.stand_in(model, forward))
+    watcher.hooks.callback(shared.give_gradients(trained, watcher.gradient_of))
 
 
 CLASSES = 5  # of the zeros that stand for logits

@@ -4,10 +4,8 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 """
 
 import shutil
-from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,44 +22,34 @@ from portproof.worker.source import Stack, lines_noted, user_stack
 Files = dict[str, str]
 
 
-class ArrayFiles(Sequence[np.ndarray]):
-    """FOLDER/NAME-0.npy, FOLDER/NAME-1.npy, ..., each read when it is asked for and not kept.
+class Batches:
+    """Batches (images [N, ...], labels [N]) of files, one a step, each read when it is asked for.
 
     So the batches of hundreds of steps take no more memory than one of them.
     """
 
-    def __init__(self, folder: Path, name: str, count: int) -> None:
-        self.files = [folder / f"{name}-{number}.npy" for number in range(count)]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, number: int) -> np.ndarray:
-        return np.load(self.files[number])
-
-
-class Pairs:
-    """Batches (images [N, ...], labels [N]) of files, one a step."""
-
     def __init__(self, files: Files) -> None:
+        self.files = files
         if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
-            folder, steps = Path(files["folder"]), int(files["steps"])
-            self.arrays = [ArrayFiles(folder, name, steps) for name in INPUTS]
+            self.steps = int(files["steps"])
         else:
-            self.arrays = [np.load(files[name]) for name in INPUTS]
+            self.steps = len(np.load(files["images"], mmap_mode="r"))
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return self.steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
-        return tuple(array[step] for array in self.arrays)
+        if "folder" in self.files:
+            folder = self.files["folder"]
+            return tuple(np.load(f"{folder}/{name}-{step}.npy") for name in INPUTS)
+        return tuple(np.array(np.load(self.files[name], mmap_mode="r")[step]) for name in INPUTS)
 
 
 def record_training(
     job: Job, dtype: str, plan: dict[str, Any], batches: Files | None = None
 ) -> dict[str, Any]:
     """Note the first steps of the training, on given batches or on the port's own."""
-    inputs = None if batches is None else Pairs(batches)
+    inputs = None if batches is None else Batches(batches)
     return job.watch(Recorder(job.backend, job.folder, Plan(**plan), inputs), dtype)
 
 
@@ -157,7 +145,7 @@ def record_resume(
 
     `traced`: the lines that run until all is put back are noted too, which takes time.
     """
-    inputs, restoring = Pairs(batches), ExitStack()
+    inputs, restoring = Batches(batches), ExitStack()
 
     class Resumed(Recorder):
         def start(self, state: Any) -> None:
