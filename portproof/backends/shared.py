@@ -31,11 +31,8 @@ def to_default(backend: ModuleType, tensor: Any) -> Any:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-# ---- tensors in tuples, lists and dicts, nested as a project likes ----
-
-
 def tensors_of(backend: ModuleType, value: Any) -> list[Any]:
-    """Return the tensors of a nested value, in order."""
+    """Return the tensors in tuples, lists and dicts, nested as a project likes, in order."""
     if isinstance(value, backend.Tensor):
         return [value]
     parts = value.values() if isinstance(value, dict) else value
@@ -54,9 +51,6 @@ def exchange(backend: ModuleType, value: Any, replacements: Iterator[Any]) -> An
         parts = [exchange(backend, part, replacements) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
-
-
-# ---- a network and its layers ----
 
 
 def named_layers(model: Any, duplicates: bool = False) -> dict[str, Any]:
@@ -104,11 +98,8 @@ def transposed(backend: ModuleType, model: Any) -> set[str]:
     return {f"{path}.weight" for path, layer in layers if backend.layout(layer) == "in, out"}
 
 
-# ---- hooks: on objects that are handed over; each returns what removes it ----
-
-
 def on_layer(layer: Any, before: Callable, after: Callable) -> Callable[[], None]:
-    """Call before(inputs) and after(outputs) around each call of a layer.
+    """Call before(inputs) and after(outputs) around each call of a layer; return what ends that.
 
     What `after` returns takes the place of the outputs, unless it is None.
     """
@@ -120,7 +111,7 @@ def on_layer(layer: Any, before: Callable, after: Callable) -> Callable[[], None
 
 
 def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[], None]:
-    """Call before() at each backward pass; the framework's own method is wrapped."""
+    """Call before() at each backward pass, by the framework's own method; return what ends it."""
     original = backend.Tensor.backward
 
     def backward(self, *arguments, **options):
@@ -129,23 +120,6 @@ def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[],
 
     backend.Tensor.backward = backward
     return lambda: setattr(backend.Tensor, "backward", original)
-
-
-def give_gradients(
-    parameters: dict[str, Any], gradient_of: Callable[[str], Any]
-) -> Callable[[], None]:
-    """Have each backward pass add gradient_of(name) to a parameter's gradient, not its own."""
-    handles = [
-        parameter.register_hook(lambda gradient, name=name: gradient_of(name))
-        for name, parameter in parameters.items()
-    ]
-    return lambda: [handle.remove() for handle in handles]
-
-
-def stand_in(model: Any, forward: Callable) -> Callable[[], None]:
-    """Have this one model compute forward(inputs) in place of its own layers."""
-    model.forward = forward
-    return lambda: delattr(model, "forward")
 
 
 # ---- the framework's own classes and functions, exchanged within ----

@@ -54,18 +54,15 @@ def list_classes(folder: Path) -> dict[str, list[str]]:
     names = [name for name in listed(folder) if (folder / name).is_dir()]
     if not names:
         raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
-    return {name: list_images(folder / name) for name in names}
-
-
-def list_images(folder: Path) -> list[str]:
-    """Return the image files in the folder of a class. Raises UserError as `list_splits`."""
-    names = listed(folder)
-    if not names:
-        raise UserError(f"{show(folder)}: a class with no images; add some or delete the folder")
-    wrong = next((name for name in names if not name.lower().endswith(ENDINGS)), None)
-    if wrong is not None:
-        raise UserError(f"{show(folder / wrong)}: no image by its name ({' '.join(ENDINGS)})")
-    return [str(folder / name) for name in names]
+    classes = {name: [folder / name / file for file in listed(folder / name)] for name in names}
+    for name, paths in classes.items():
+        if not paths:
+            where = show(folder / name)
+            raise UserError(f"{where}: a class with no images; add some or delete the folder")
+        for path in paths:
+            if not path.name.lower().endswith(ENDINGS):
+                raise UserError(f"{show(path)}: no image by its name ({' '.join(ENDINGS)})")
+    return {name: list(map(str, paths)) for name, paths in classes.items()}
 
 
 def listed(folder: Path) -> list[str]:

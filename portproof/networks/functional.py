@@ -3,13 +3,12 @@
 A port may call conv2d where the other network has a layer; then the settings stand in the call.
 """
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from portproof.networks import layer_types
-from portproof.networks.matching import Network
+from portproof.networks.matching import Network, opcodes
 
 # Arguments after the input, in order, with their defaults.
 _CONV = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -118,8 +117,7 @@ def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step |
     """Pair the steps of two sides by their kinds; a step without partner is beside None."""
     kinds = [[step.kind for step in steps] for steps in (left, right)]
     paired: list[tuple[Step | None, Step | None]] = []
-    matcher = difflib.SequenceMatcher(None, *kinds, autojunk=False)
-    for what, i, i_end, j, j_end in matcher.get_opcodes():
+    for what, i, i_end, j, j_end in opcodes(*kinds):
         families = [
             [layer_types.family(step.kind) for step in steps]
             for steps in (left[i:i_end], right[j:j_end])

@@ -119,6 +119,11 @@ def signatures(layers: dict[str, list[Key]], paths: list[str]) -> list[tuple]:
     return [signature(layers[path]) for path in paths]
 
 
+def opcodes(left: list, right: list) -> list[tuple[str, int, int, int, int]]:
+    """Return where two sequences are equal, and where not, as difflib has it."""
+    return difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+
+
 def match(torch: Network, paddle: Network, named: dict[str, str] | None = None) -> Match:
     """Pair the layers of two networks: as `named`, by name, else by the order in which they run.
 
@@ -193,8 +198,7 @@ def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, match
 def _pair_runs(left: dict, right: dict, run_left: list, run_right: list, match: Match) -> None:
     """Pair two sequences where their signatures agree; a changed layer pairs with its like."""
     signs = signatures(left, run_left), signatures(right, run_right)
-    matcher = difflib.SequenceMatcher(None, *signs, autojunk=False)
-    for what, i, i_end, j, j_end in matcher.get_opcodes():
+    for what, i, i_end, j, j_end in opcodes(*signs):
         kinds_left = [left[path][0].kind for path in run_left[i:i_end]]
         kinds_right = [right[path][0].kind for path in run_right[j:j_end]]
         if what == "equal" or kinds_left == kinds_right:

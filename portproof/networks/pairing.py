@@ -1,10 +1,9 @@
 """Which call of one network's run is which of the other's."""
 
-import difflib
 from collections import Counter
 
 from portproof.networks import layer_types
-from portproof.networks.matching import Match
+from portproof.networks.matching import Match, opcodes
 
 # Positions of two calls that are partners, torch's first; None where a call has no counterpart.
 Pairs = list[tuple[int | None, int | None]]
@@ -16,16 +15,12 @@ def pair_calls(torch_calls: list[dict], paddle_calls: list[dict], match: Match) 
     names = {paddle: torch for torch, paddle in match.layers.items()}
     right = _tokens("paddle", paddle_calls, names)
     pairs: Pairs = []
-    for what, i, i_end, j, j_end in _opcodes(left, right):
+    for what, i, i_end, j, j_end in opcodes(left, right):
         if what == "equal":
             pairs += zip(range(i, i_end), range(j, j_end), strict=True)
         else:
             pairs += _pair_rivals(left, range(i, i_end), right, range(j, j_end))
     return _pair_moved(pairs, left, right)
-
-
-def _opcodes(left: list, right: list) -> list[tuple[str, int, int, int, int]]:
-    return difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
 
 
 def _tokens(side: str, calls: list[dict], names: dict[str, str]) -> list[tuple]:
@@ -50,7 +45,7 @@ def _pair_rivals(left: list[tuple], rows: range, right: list[tuple], columns: ra
         for tokens, numbers in ((left, rows), (right, columns))
     ]
     pairs: Pairs = []
-    for what, i, i_end, j, j_end in _opcodes(*ends):
+    for what, i, i_end, j, j_end in opcodes(*ends):
         if what == "equal":
             pairs += zip(rows[i:i_end], columns[j:j_end], strict=True)
         else:

@@ -13,6 +13,7 @@ import numpy as np
 # What a number is for; one independent stream each. 1 to 6 and 9 are a project's own to give.
 MASK = 7
 PROJECTION = 8
+_of_thread = threading.local()
 
 
 def words(seed: int, purpose: int, epoch: int, index: int, count: int, part: int = 0) -> np.ndarray:
@@ -21,23 +22,13 @@ def words(seed: int, purpose: int, epoch: int, index: int, count: int, part: int
     Philox counts upwards from `counter`, lowest word first. The key names the stream and the three
     highest counter words name the place in it, so no two places share a word.
     """
-    generator, state = _own_generator()
-    state["state"]["key"][:] = seed, purpose
-    state["state"]["counter"][:] = 0, part, index, epoch
-    generator.state = state
-    return generator.random_raw(count)
-
-
-_own = threading.local()
-
-
-def _own_generator() -> tuple[np.random.Philox, dict]:
-    """Return this thread's generator and its state when new: another one takes four times as long
-    to make as to set."""
-    if not hasattr(_own, "generator"):
-        _own.generator = np.random.Philox(key=0)
-        _own.state = _own.generator.state
-    return _own.generator, _own.state
+    if not hasattr(_of_thread, "generator"):  # to make one takes four times as long as to set it
+        _of_thread.generator = np.random.Philox(key=0)
+        _of_thread.state = _of_thread.generator.state
+    _of_thread.state["state"]["key"][:] = seed, purpose
+    _of_thread.state["state"]["counter"][:] = 0, part, index, epoch
+    _of_thread.generator.state = _of_thread.state
+    return _of_thread.generator.random_raw(count)
 
 
 def uniform(

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 from typing import Any, NoReturn
 
 from portproof.system import errors
@@ -66,9 +67,7 @@ def real(smallest: float, largest: float):
 
 def device(text: str) -> str:
     """An argparse type for auto, cpu, gpu or gpu:NUMBER."""
-    kind, _, number = text.replace("cuda", "gpu").partition(":")
-    known = kind in ("auto", "cpu") and ":" not in text
-    known = known or (kind == "gpu" and (number.isdecimal() or ":" not in text))
-    if not known:
+    name = text.replace("cuda", "gpu")
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, gpu, gpu:NUMBER")
-    return kind + (f":{number}" if number else "")
+    return name

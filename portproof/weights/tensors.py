@@ -146,9 +146,9 @@ def write(path: Path, tensors: Tensors) -> None:
     header, end = {}, 0
     for name in names:
         tensor = tensors[name]
-        start, end = end, end + tensor.array.nbytes
-        offsets = [start, end]
+        offsets = [end, end + tensor.array.nbytes]
         header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": offsets}
+        end = offsets[1]
     encoded = json.dumps(header).encode()
     encoded = encoded.ljust(8 * math.ceil(len(encoded) / 8))
     with open(path, "wb") as file:

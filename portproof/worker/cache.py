@@ -51,13 +51,11 @@ class Records:
     def find(self, key: str) -> Path | None:
         """Return the folder of a record, or None."""
         folder = self.folder / key
-        if not (folder / "complete").exists():
-            return None
         try:
             os.utime(folder)  # the oldest are dropped
-        except FileNotFoundError:  # another process has just done so
+        except FileNotFoundError:
             return None
-        return folder
+        return folder if (folder / "complete").exists() else None
 
     def keep(self, key: str, folder: Path) -> None:
         """Copy what a worker wrote into the records, atomically."""

@@ -32,7 +32,8 @@ def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
 def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
     """Return every tensor of the state dict and every layer, ready for JSON.
 
-    Shapes are the framework's own. `tied` names the first key that is the same tensor.
+    Shapes are the framework's own. `tied` names the first key that is the same tensor. `files` are
+    those of the user's own classes of layers, that of the whole model first.
     """
     layers = shared.named_layers(model, duplicates=True)
     first_keys, keys = {}, []
@@ -54,15 +55,10 @@ def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
         {"layer": path, "kind": shared.kind(backend, layer), "settings": settings(layer)}
         for path, layer in leaves(backend, model).items()
     ]
-    return {"keys": keys, "layers": rows, "files": source_files(backend, model)}
-
-
-def source_files(backend: ModuleType, model: Any) -> list[str]:
-    """Return the files of the user's own classes of layers, that of the whole model first."""
-    layers = shared.named_layers(model).values()
-    modules = [sys.modules.get(type(layer).__module__) for layer in layers]
+    modules = [sys.modules.get(type(layer).__module__) for layer in layers.values()]
     files = dict.fromkeys(getattr(module, "__file__", None) for module in modules)
-    return [file for file in files if file and is_users(file, backend)]
+    users = [file for file in files if file and is_users(file, backend)]
+    return {"keys": keys, "layers": rows, "files": users}
 
 
 def settings(layer: Any) -> dict[str, Any]:

@@ -50,7 +50,11 @@ def record_describe(
     """
     backend = job.backend
     fitted = {"fitted_to": fitted_to} if fitted_to else {}
-    network = make_empty(job, fitted)
+    try:
+        with backend.without_values():  # the shapes are enough
+            network = job.make_network(**fitted)
+    except Exception:  # it works with its values as it is made
+        network = job.make_network(**fitted)
     report = forward.describe(backend, network)
     names = {key["layer"] for key in report["keys"] if not key["tied"]}
     if input_shape and names != set(named_as or ()):
@@ -65,15 +69,6 @@ def record_describe(
             run = run_once(job, job.make_network(**fitted), inputs)
         report |= {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
     return report
-
-
-def make_empty(job: Job, settings: dict[str, Any]) -> Any:
-    """Make a network of which only the shapes are wanted: without values, where that can be."""
-    try:
-        with job.backend.without_values():
-            return job.make_network(**settings)
-    except Exception:  # it works with its values as it is made
-        return job.make_network(**settings)
 
 
 def run_once(job: Job, network: Any, inputs: Any) -> dict[str, Any]:
@@ -114,8 +109,11 @@ def record_forward(
         else:
             network.eval()
         with shared.default_dtype(backend, plan.dtype):  # of what the network makes as it runs
-            inputs = read_inputs(job, plan)
-            run = forward.PassRecorder(backend, plan, job.folder, seed).run(network, inputs)
+            array = np.load(plan.input)
+            if array.dtype.kind == "f":  # whole numbers, such as words, stay what they are
+                array = array.astype(plan.dtype)
+            recorder = forward.PassRecorder(backend, plan, job.folder, seed)
+            run = recorder.run(network, backend.to_tensor(array))
         report["runs"].append({"name": plan.name, **run})
     return report
 
@@ -133,9 +131,3 @@ def load_weights(job: Job, network: Any, path: Path, by_port: bool) -> str | Non
     except Exception as error:
         return describe_error(error, job.backend)
     return None
-
-
-def read_inputs(job: Job, plan: forward.Pass) -> Any:
-    """Return the inputs of a pass as a tensor; whole numbers, such as words, stay what they are."""
-    array = np.load(plan.input)
-    return job.backend.to_tensor(array.astype(plan.dtype) if array.dtype.kind == "f" else array)

@@ -9,26 +9,15 @@ import numpy as np
 
 from portproof.backends import shared
 from portproof.numeric import fingerprints
-from portproof.worker.recorder import Done, Watcher, one_image, stand_in_zeros
+from portproof.worker.recorder import ONE_IMAGE, Done, Watcher, stand_in_zeros
 
 
-class NewWeights(Watcher):
-    """Keeps a sample of each parameter of a new network: at most `most` values, evenly spread."""
-
-    def __init__(self, backend: ModuleType, most: int) -> None:
-        super().__init__(backend)
-        self.most = most
-        self.values: dict[str, np.ndarray] = {}
+class FirstModel(Watcher):
+    """Keeps the network with which the loop starts, and ends the loop."""
 
     def start(self, state: Any) -> None:
-        self.note(state.model)
+        self.model = state.model
         raise Done
-
-    def note(self, model: Any) -> None:
-        """Keep the sample of each parameter."""
-        for name, parameter in shared.parameters(model).items():
-            flat = self.backend.to_numpy(parameter).reshape(-1)
-            self.values[name] = flat[:: -(-flat.size // self.most)].copy()
 
 
 class FirstBatches(Watcher):
@@ -69,7 +58,8 @@ class LogitsGiven(Watcher):
         def forward(inputs: Any) -> Any:
             return original(inputs) if self.row is None else self.logits
 
-        self.hooks.callback(shared.stand_in(state.model, forward))
+        state.model.forward = forward
+        self.hooks.callback(delattr, state.model, "forward")
 
     def batches(self, batches: Any, epoch: Any) -> Iterator[tuple]:
         """Give an image of one pixel for each sample of the next case."""
@@ -102,7 +92,7 @@ class RatesUsed(Watcher):
     """
 
     def __init__(self, backend: ModuleType, most: int) -> None:
-        super().__init__(backend, [one_image()])
+        super().__init__(backend, [ONE_IMAGE])
         self.most = most
         self.roles: set[str] = set()
 

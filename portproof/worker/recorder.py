@@ -22,6 +22,9 @@ from portproof.port import Observer
 from portproof.worker.source import Stack, user_stack
 
 Inputs = list[tuple[np.ndarray, np.ndarray]]  # of each step
+# For stand-ins: a batch of one black pixel, images [1, 3, 1, 1] and labels [1].
+ONE_IMAGE = np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
+CLASSES = 5  # of the zeros that stand for logits
 
 
 class Done(Exception):
@@ -131,8 +134,8 @@ class Recorder(Watcher):
 
     def start(self, state: Any) -> None:
         backend, self.model = self.backend, state.model
-        is_list = isinstance(state.optimizer, (list, tuple))
-        self.optimizers = list(state.optimizer) if is_list else [state.optimizer]
+        several = isinstance(state.optimizer, (list, tuple))
+        self.optimizers = state.optimizer if several else [state.optimizer]
         self.turned = shared.transposed(backend, self.model)
         buffers = backend.running_statistics(self.model)
         self.buffers = {name: list(buffer.shape) for name, buffer in buffers.items()}
@@ -251,7 +254,7 @@ class GradientRecorder(Recorder):
         self, backend: ModuleType, folder: Path, plan: Plan, numbers: dict[str, int], dtype: str
     ) -> None:
         """`numbers` tells by a parameter's name which gradients it is given."""
-        super().__init__(backend, folder, plan, [one_image()])
+        super().__init__(backend, folder, plan, [ONE_IMAGE])
         self.numbers, self.dtype = numbers, dtype
 
     def start(self, state: Any) -> None:
@@ -263,11 +266,6 @@ class GradientRecorder(Recorder):
         turned, number = name in self.turned, self.numbers.get(name, 0)
         array = fingerprints.pattern(self.shapes[name], len(self.rows), number, turned)
         return self.backend.to_tensor(array.astype(self.dtype))
-
-
-def one_image() -> tuple[np.ndarray, np.ndarray]:
-    """Return a batch of one black pixel, images [1, 3, 1, 1] and labels [1], for stand-ins."""
-    return np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
 
 
 def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
@@ -291,8 +289,8 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
         zeros = np.zeros([len(inputs), *evaluated[0].shape[1:]], np.float32)
         return shared.to_default(backend, backend.to_tensor(zeros))
 
-    watcher.hooks.callback(shared.stand_in(model, forward))
-    watcher.hooks.callback(shared.give_gradients(trained, watcher.gradient_of))
-
-
-CLASSES = 5  # of the zeros that stand for logits
+    model.forward = forward
+    watcher.hooks.callback(delattr, model, "forward")
+    for name, parameter in trained.items():
+        hook = parameter.register_hook(lambda gradient, name=name: watcher.gradient_of(name))
+        watcher.hooks.callback(hook.remove)

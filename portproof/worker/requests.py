@@ -9,6 +9,7 @@ training in training.py.
 """
 
 import importlib
+import inspect
 import json
 import os
 import select
@@ -27,8 +28,9 @@ from portproof.worker.port_file import PortFile
 
 def record_about(job: Job) -> dict[str, Any]:
     """Return the functions that the port defines, and the settings that it takes."""
-    names = [name for name in contract.FUNCTIONS if job.port.has(name)]
-    return {"functions": names, "settings": job.port.usual()}
+    names = [name for name, _ in inspect.getmembers(contract, inspect.isfunction)]
+    functions = [name for name in names if job.port.has(name)]
+    return {"functions": functions, "settings": job.port.usual()}
 
 
 # Reading comes first: a network may be fitted to the file that it writes.
@@ -60,10 +62,17 @@ class Worker:
         memory.keep_freed()
         replies = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
-        while line := next_line():
+        while True:
+            # A tool may keep several workers, of which one works at a time: one that is not asked
+            # for a while gives its freed memory back. The next request has the kernel clear it.
+            if not select.select([sys.stdin], [], [], IDLE)[0]:
+                memory.give_back()
+            line = sys.stdin.readline()
+            if not line:
+                return
             request, folder = map(Path, json.loads(line))
-            print(json.dumps(self.reply(json.loads(request.read_text()), folder)), file=replies)
-            replies.flush()
+            reply = self.reply(json.loads(request.read_text()), folder)
+            print(json.dumps(reply), file=replies, flush=True)
 
     def reply(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
         """Answer a request; return what to say of it."""
@@ -88,14 +97,3 @@ class Worker:
             if part in request:
                 report = record(job, **request[part])
                 (folder / f"{part}.json").write_text(json.dumps(report, default=str))
-
-
-def next_line() -> str:
-    """Return the next line of standard input, empty at its end.
-
-    A tool may keep several workers, of which one works at a time: one that is not asked for a while
-    gives its freed memory back. The next request would have the kernel clear it anew.
-    """
-    if not select.select([sys.stdin], [], [], IDLE)[0]:
-        memory.give_back()
-    return sys.stdin.readline()

@@ -14,7 +14,7 @@ from portproof.backends import shared
 from portproof.system.errors import first_line
 from portproof.worker.drive import INPUTS, load_weights, run_model
 from portproof.worker.job import Job
-from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
+from portproof.worker.observers import FirstBatches, FirstModel, LogitsGiven, RatesUsed
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
 from portproof.worker.source import Stack, lines_noted, user_stack
@@ -60,15 +60,18 @@ def record_first_batches(job: Job, steps: int) -> dict[str, Any]:
 
 def record_init(job: Job, most: int) -> dict[str, Any]:
     """Write at most `most` values of each parameter of a new network, evenly spread."""
-    watcher = NewWeights(job.backend, most)
+    watcher = FirstModel(job.backend)
     if job.port.has("train"):
-        report = job.watch(watcher, "float32")
+        job.watch(watcher, "float32")
     else:
         job.backend.seed(job.settings["seed"])
-        watcher.note(job.make_network())
-        report = watcher.report()
-    np.savez(job.folder / "init.npz", **watcher.values)
-    return report | {"names": list(watcher.values)}
+        watcher.model = job.make_network()
+    arrays = {}
+    for name, parameter in shared.parameters(watcher.model).items():
+        flat = job.backend.to_numpy(parameter).reshape(-1)
+        arrays[name] = flat[:: -(-flat.size // most)]
+    np.savez(job.folder / "init.npz", **arrays)
+    return watcher.report()
 
 
 def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
