@@ -3,7 +3,7 @@
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -128,8 +128,6 @@ def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[],
 @contextmanager
 def noting_made(backend: ModuleType, note: Callable[[Any], None]) -> Iterator[None]:
     """Within, call note(object) at the start of __init__ of layers, optimizers and schedules."""
-    classes = (backend.Module, backend.Optimizer, backend.Schedule)
-    originals = [(cls, cls.__init__) for cls in classes]
 
     def noting(original: Callable) -> Callable:
         def make(self, *arguments, **options):
@@ -138,13 +136,11 @@ def noting_made(backend: ModuleType, note: Callable[[Any], None]) -> Iterator[No
 
         return make
 
-    for cls, original in originals:
-        cls.__init__ = noting(original)
-    try:
+    with ExitStack() as stack:
+        for cls in (backend.Module, backend.Optimizer, backend.Schedule):
+            stack.callback(setattr, cls, "__init__", cls.__init__)
+            cls.__init__ = noting(cls.__init__)
         yield
-    finally:
-        for cls, original in originals:
-            cls.__init__ = original
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from portproof.system import checksums
-from portproof.system.user_cache import user_cache
 from portproof.system.versions import package_versions
 from portproof.worker.client import Side
 from portproof.worker.source import installed
@@ -27,6 +26,11 @@ LARGEST = 64 << 20  # bytes; a record that is larger is not kept
 FEW = 2000  # files of a folder that are read; of more, names, sizes and times stand for them
 PACKAGE = Path(__file__).resolve().parents[1]
 WORKER = PACKAGE / "worker" / "requests.py"
+
+
+def user_cache() -> Path:
+    """Return this library's folder in the user's cache: what can be made again lies there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "portproof"
 
 
 class Records:

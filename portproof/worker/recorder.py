@@ -91,7 +91,7 @@ class Watcher(Observer):
         dropout = shared.shared_dropout(backend, self.mask, lambda call: None)
         made = shared.noting_made(backend, self.note_made)
         self.hooks.callback(shared.on_backward(backend, partial(self.note_stack, "backward")))
-        with shared.default_dtype(backend, dtype), dropout, made:
+        with shared.default_dtype(backend, dtype), dropout, made, self.hooks:
             try:
                 yield
             except Done:
@@ -99,8 +99,6 @@ class Watcher(Observer):
             except Exception:
                 if not self.is_lost:
                     raise
-            finally:
-                self.hooks.close()
 
     def note_made(self, made: Any) -> None:
         """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
