@@ -8,7 +8,6 @@ from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from portproof.backends import shared
-from portproof.weights import tensors
 from portproof.worker import forward
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import minimized
@@ -99,13 +98,9 @@ def load_weights(port: PortFile, backend: ModuleType, model: Any, path: str) -> 
     """Load weights in torch's layout as the port does, or by their names."""
     if port.has("load_weights"):
         port.load_weights(model, path)
-        return
-    turned = shared.transposed(backend, model)
-    weights = {
-        name: tensor.array.T if name in turned else tensor.array
-        for name, tensor in tensors.read_own(Path(path)).items()
-    }
-    forward.load_by_name(backend, model, weights)
+    else:
+        turned = shared.transposed(backend, model)
+        forward.load_by_name(backend, model, Path(path), turned)
 
 
 def read(port: PortFile, observer: Any, epoch: Epoch, settings: dict) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """A network seen from outside: its layers, its weights, and what each layer gives, in order."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
@@ -13,6 +13,7 @@ import numpy as np
 
 from portproof.backends import shared
 from portproof.numeric import philox
+from portproof.weights import tensors
 from portproof.worker.source import describe_error, is_users, user_line
 
 
@@ -70,19 +71,18 @@ def settings(layer: Any) -> dict[str, Any]:
     }
 
 
-def load_by_name(backend: ModuleType, model: Any, weights: dict[str, np.ndarray]) -> None:
-    """Load the weights whose names and shapes are the model's; the rest stays as it was.
+def load_by_name(backend: ModuleType, model: Any, path: Path, turned: Collection[str] = ()) -> None:
+    """Load the weights of a .safetensors whose names and shapes are the model's; the rest stays.
 
-    So do whole numbers, such as places in a table, for which others would be drawn.
+    So do whole numbers, such as places in a table, for which others would be drawn. `turned`: the
+    names of those that the model keeps as [in, out], and the file as [out, in].
     """
-    kept = shared.state(backend, model)
-    fitting = {
-        name: backend.to_tensor(array)
-        for name, array in weights.items()
-        if name in kept
-        and list(kept[name].shape) == list(array.shape)
-        and kept[name].is_floating_point() == (array.dtype.kind == "f")
-    }
+    kept, fitting = shared.state(backend, model), {}
+    for name, tensor in tensors.read_own(path).items():
+        array = tensor.array.T if name in turned else tensor.array
+        fits = name in kept and list(kept[name].shape) == list(array.shape)
+        if fits and kept[name].is_floating_point() == (array.dtype.kind == "f"):
+            fitting[name] = backend.to_tensor(array)
     model.load_state_dict(fitting, strict=False)
 
 

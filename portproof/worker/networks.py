@@ -121,8 +121,7 @@ def record_forward(
 def load_weights(job: Job, network: Any, path: Path, by_port: bool) -> str | None:
     """Load weights as the port does, or what fits by its name; return what went wrong."""
     if not by_port:
-        weights = {name: tensor.array for name, tensor in tensors.read_own(path).items()}
-        forward.load_by_name(job.backend, network, weights)
+        forward.load_by_name(job.backend, network, path)
         return None
     try:
         drive.load_weights(job.port, job.backend, network, str(path))

@@ -119,12 +119,11 @@ class RatesUsed(Watcher):
 
     def end_batch(self, loss: Any) -> bool:
         element = len(self.rows)
-        arrays = {
-            name: self.backend.to_numpy(param).reshape(-1) for name, param in self.small.items()
-        }
-        self.row["used"] = {
-            name: -float(array[element]) for name, array in arrays.items() if array.size > element
-        }
+        used = self.row["used"] = {}
+        for name, parameter in self.small.items():
+            array = self.backend.to_numpy(parameter).reshape(-1)
+            if array.size > element:
+                used[name] = -float(array[element])
         if not self.rows:
             kept = self.backend.optimizer_state(self.model, self.optimizer)
             self.roles = {key.partition(" ")[2] for key in kept}
