@@ -100,6 +100,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     for name, tensor in weights.items():
         if tensor.layout is not torch.strided or tensor.is_quantized:
             raise UserError(f"{path}: {name} is sparse or quantized; give plain tensors")
+        if tensor.dtype not in DTYPES:
+            raise UserError(f"{path}: {name}: its dtype {tensor.dtype} is none that weights have")
     return weights
 
 
@@ -110,12 +112,7 @@ def write_weights(path: Path, weights: tensors.Tensors) -> None:
 
 
 def to_bits(tensor: torch.Tensor) -> tensors.Tensor:
-    """Return a tensor as NumPy holds it; a bfloat16 by its bits.
-
-    Raises UserError for a dtype that weights do not have.
-    """
-    if tensor.dtype not in DTYPES:
-        raise UserError(f"its dtype {tensor.dtype} is none that weights have")
+    """Return one of `read_weights` as NumPy holds it; a bfloat16 by its bits."""
     tensor = tensor.detach().cpu().contiguous()
     if tensor.dtype == torch.bfloat16:
         return tensors.Tensor("BF16", tensor.view(torch.int16).numpy().view(np.uint16))

@@ -4,6 +4,7 @@ Sources: https://pytorch.org/docs/stable/nn.html and
 https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Overview_en.html
 """
 
+import re
 from typing import Any
 
 # Paddle's classes where more than the case of a letter (Conv2D, Conv2d) differs.
@@ -102,12 +103,7 @@ def canonical_kind(framework: str, kind: str) -> str:
     """Return torch's name of a layer of `framework` (torch or paddle)."""
     if framework == "torch":
         return _TORCH_KINDS.get(kind, kind)
-    if kind in _PADDLE_KINDS:
-        return _PADDLE_KINDS[kind]
-    for axes in "123":
-        if kind.endswith(f"{axes}D"):
-            return f"{kind[:-1]}d"
-    return kind
+    return _PADDLE_KINDS.get(kind) or re.sub(r"([123])D$", r"\1d", kind)
 
 
 def canonical_role(framework: str, kind: str, role: str) -> str:

@@ -63,9 +63,7 @@ class Records:
 
     def keep(self, key: str, folder: Path) -> None:
         """Copy what a worker wrote into the records, atomically."""
-        files = [
-            path for path in folder.iterdir() if path.is_file() and path.name != "request.json"
-        ]
+        files = [f for f in folder.iterdir() if f.is_file() and f.name != "request.json"]
         if sum(path.stat().st_size for path in files) > LARGEST:
             return
         partial = self.folder / f".{key}.{os.getpid()}"

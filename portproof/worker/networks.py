@@ -17,15 +17,10 @@ from portproof.worker.source import Stack, describe_error, lines_noted, user_lin
 
 def record_read(job: Job, path: str) -> dict[str, Any]:
     """Write a weights file of this framework as read.safetensors, every bit as it is."""
-    weights = {}
-    for name, tensor in job.backend.read_weights(Path(path)).items():
-        try:
-            weights[name] = job.backend.to_bits(tensor)
-        except UserError as error:
-            raise UserError(f"{path}: {name}: {error}") from error
+    weights = job.backend.read_weights(Path(path))
     file = job.folder / "read.safetensors"
     with writing(file):
-        tensors.write(file, weights)
+        tensors.write(file, {name: job.backend.to_bits(weights[name]) for name in weights})
     return {}
 
 
