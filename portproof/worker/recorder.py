@@ -21,7 +21,6 @@ from portproof.numeric import fingerprints, philox
 from portproof.port import Observer
 from portproof.worker.source import Stack, user_stack
 
-Inputs = list[tuple[np.ndarray, np.ndarray]]  # of each step
 # For stand-ins: a batch of one black pixel, images [1, 3, 1, 1] and labels [1].
 ONE_IMAGE = np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
 CLASSES = 5  # of the zeros that stand for logits
@@ -118,7 +117,7 @@ class Recorder(Watcher):
     """Notes what goes into each step, what comes out, and what the optimizers do."""
 
     def __init__(
-        self, backend: ModuleType, folder: Path, plan: Plan, inputs: Inputs | None = None
+        self, backend: ModuleType, folder: Path, plan: Plan, inputs: Iterable | None = None
     ) -> None:
         """`folder`: for the logits of each step, and for what `plan.full` names."""
         super().__init__(backend, inputs)

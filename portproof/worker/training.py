@@ -19,8 +19,6 @@ from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
 from portproof.worker.source import Stack, lines_noted, user_stack
 
-Files = dict[str, str]
-
 
 class Batches:
     """Batches (images [N, ...], labels [N]) of files, one a step, each read when it is asked for.
@@ -28,7 +26,7 @@ class Batches:
     So the batches of hundreds of steps take no more memory than one of them.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: dict[str, str]) -> None:
         self.files = files
         if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
             self.steps = int(files["steps"])
@@ -46,7 +44,7 @@ class Batches:
 
 
 def record_training(
-    job: Job, dtype: str, plan: dict[str, Any], batches: Files | None = None
+    job: Job, dtype: str, plan: dict[str, Any], batches: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """Note the first steps of the training, on given batches or on the port's own."""
     inputs = None if batches is None else Batches(batches)
@@ -142,7 +140,7 @@ def record_optimizer(
 
 
 def record_resume(
-    job: Job, epochs: int, after: int, batches: Files, traced: bool
+    job: Job, epochs: int, after: int, batches: dict[str, str], traced: bool
 ) -> dict[str, Any]:
     """Note so many epochs without a break, and what comes after a break at step `after`.
 
