@@ -227,8 +227,6 @@ NEEDS: dict[str, list[list[str]]] = {
     "distributed": [LOOP],
     "inference": [["model", "export"]],
 }
-OPTIONAL = ["load_weights", "forward", "end_epoch", "samples", "listen_to_draws"]
-FUNCTIONS = sorted({*OPTIONAL, *(name for ways in NEEDS.values() for way in ways for name in way)})
 
 
 def lacking(checkpoint: str, functions: Iterable[str]) -> list[list[str]]:

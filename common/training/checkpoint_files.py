@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from portproof.system.atomic import link_or_copy, reason
-from portproof.system.errors import FULL, UserError
+from portproof.system.atomic import link_or_copy
+from portproof.system.errors import FULL, UserError, reason
 
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
 LITTLE = 1 << 20  # bytes: a disk with less is full

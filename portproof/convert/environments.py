@@ -17,7 +17,7 @@ from pathlib import Path
 
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
-from portproof.system.user_cache import user_cache
+from portproof.worker.cache import user_cache
 
 FOLDERS = {"paconvert": ".venv-convert", "x2paddle": ".venv-convert-x2paddle"}
 TITLES = {"paconvert": "PaConvert", "x2paddle": "X2Paddle"}

@@ -5,9 +5,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from portproof.system.errors import UserError, first_line, show
+from portproof.system.errors import UserError, explained, show
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
@@ -21,20 +21,12 @@ def read_rgb(path: Path) -> Image.Image:
 
     Raises UserError, which names the file, where it is damaged, gone, or no image.
     """
-    try:
-        with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        raise UserError(
-            f"{show(path)}: cannot be read as an image ({_reason(error)}); replace the file or "
-            "delete it"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):  # its text has the address of the file
-        return "not an image, or its header is damaged"
-    return getattr(error, "strerror", None) or first_line(error)
+    with explained(f"{show(path)}: cannot be read as an image", "replace the file or delete it"):
+        try:
+            with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+                return image.convert("RGB")
+        except UnidentifiedImageError:  # its text has the address of the file
+            raise ValueError("not an image, or its header is damaged") from None
 
 
 def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list[str]]]:
@@ -59,25 +51,21 @@ def list_classes(folder: Path) -> dict[str, list[str]]:
             f"{show(folder)}: there is no such folder; lay the images out as "
             f"{root}/train/<class>/* and {root}/val/<class>/*"
         )
-    names = sorted(
-        name for name in os.listdir(folder) if is_told(name) and (folder / name).is_dir()
-    )
+    names = [name for name in listed(folder) if (folder / name).is_dir()]
     if not names:
         raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
-    return {name: list_images(folder / name) for name in names}
+    classes = {name: [folder / name / file for file in listed(folder / name)] for name in names}
+    for name, paths in classes.items():
+        if not paths:
+            where = show(folder / name)
+            raise UserError(f"{where}: a class with no images; add some or delete the folder")
+        for path in paths:
+            if not path.name.lower().endswith(ENDINGS):
+                raise UserError(f"{show(path)}: no image by its name ({' '.join(ENDINGS)})")
+    return {name: list(map(str, paths)) for name, paths in classes.items()}
 
 
-def list_images(folder: Path) -> list[str]:
-    """Return the image files in the folder of a class. Raises UserError as `list_splits`."""
-    names = sorted(filter(is_told, os.listdir(folder)))
-    if not names:
-        raise UserError(f"{show(folder)}: a class with no images; add some or delete the folder")
-    wrong = next((name for name in names if not name.lower().endswith(ENDINGS)), None)
-    if wrong is not None:
-        raise UserError(f"{show(folder / wrong)}: no image by its name ({' '.join(ENDINGS)})")
-    return [str(folder / name) for name in names]
-
-
-def is_told(name: str) -> bool:
-    """Say whether a name is not one of the system's own files."""
-    return not name.startswith(".") and name.lower() not in SYSTEM_FILES
+def listed(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted, without the system's own files."""
+    names = sorted(os.listdir(folder))
+    return [n for n in names if not n.startswith(".") and n.lower() not in SYSTEM_FILES]

@@ -52,10 +52,10 @@ class _Array:
     NumPy trusts that state; here it is looked at first.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("array",)
 
     def __init__(self, *_: Any) -> None:
-        self.value: np.ndarray | None = None
+        self.array: np.ndarray | None = None
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, kind, fortran, content = state
@@ -65,9 +65,8 @@ class _Array:
         right = right and len(shape) <= 32 and all(type(n) is int and n >= 0 for n in shape)
         if not right or len(content) != math.prod(shape) * kind.dtype.itemsize:
             raise UserError("an array in it does not have the size that it claims")
-        value = np.ndarray((0,), "b")
-        value.__setstate__((1, shape, kind.dtype, bool(fortran), content))  # without a copy
-        self.value = value
+        self.array = np.ndarray((0,), "b")
+        self.array.__setstate__((1, shape, kind.dtype, bool(fortran), content))  # without a copy
 
 
 class _Callable:
@@ -86,8 +85,8 @@ class _Callable:
 
 
 def _scalar(kind: _Kind, content: bytes) -> np.generic:
-    (value,) = np.frombuffer(content, kind.dtype)
-    return value
+    (number,) = np.frombuffer(content, kind.dtype)
+    return number
 
 
 def _bytes(text: str, encoding: str) -> bytes:
@@ -108,10 +107,10 @@ def _dict(pairs: Iterable[tuple] = ()) -> _Dict:
     return _Dict(pairs)
 
 
-def _set(items: Iterable = ()) -> set:
-    items = list(items)
-    _check_keys(items)
-    return set(items)
+def _set(members: Iterable = ()) -> set:
+    members = list(members)
+    _check_keys(members)
+    return set(members)
 
 
 def _check_keys(keys: Iterable) -> None:
@@ -168,29 +167,23 @@ class _Reader(pickle._Unpickler):
     def refuse(self) -> None:
         raise UserError("it has an instruction that weights do not need and that could run code")
 
-    def set_item(self) -> None:
-        _check_keys(self.stack[-2:-1])
-        self.load_setitem()
 
-    def set_items(self) -> None:
-        _check_keys(self.stack[::2])
-        self.load_setitems()
+def _checked(code: bytes, keys: slice) -> dict[int, Callable]:
+    """Return what the reader does at an instruction: look at the keys on the stack, then go on."""
 
-    def make_dict(self) -> None:
-        _check_keys(self.stack[::2])
-        self.load_dict()
+    def instruction(reader: _Reader) -> None:
+        _check_keys(reader.stack[keys])
+        pickle._Unpickler.dispatch[code[0]](reader)
 
-    def add_items(self) -> None:
-        _check_keys(self.stack)
-        self.load_additems()
+    return {code[0]: instruction}
 
 
-_Reader.dispatch |= {
-    pickle.SETITEM[0]: _Reader.set_item,
-    pickle.SETITEMS[0]: _Reader.set_items,
-    pickle.DICT[0]: _Reader.make_dict,
-    pickle.ADDITEMS[0]: _Reader.add_items,
-}
+_Reader.dispatch |= (
+    _checked(pickle.SETITEM, slice(-2, -1))
+    | _checked(pickle.SETITEMS, slice(None, None, 2))
+    | _checked(pickle.DICT, slice(None, None, 2))
+    | _checked(pickle.ADDITEMS, slice(None))
+)
 for _codes in (
     pickle.PERSID + pickle.BINPERSID + pickle.INST + pickle.OBJ + pickle.NEWOBJ + pickle.NEWOBJ_EX,
     pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET,
@@ -251,7 +244,8 @@ def read(path: Path) -> Any:
     """
     try:
         with open(path, "rb") as file:
-            contents = _joined(_plain(_load(file), {}))
+            bounded = _Bounded(file, os.fstat(file.fileno()).st_size)
+            contents = _joined(_plain(_Reader(bounded, encoding="latin1").load(), {}))
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
     except OSError as error:
@@ -293,10 +287,6 @@ class _InTurn:
         return rebuild, start, (1, array.shape, array.dtype, False, array.tobytes())
 
 
-def _load(file: BinaryIO) -> Any:
-    return _Reader(_Bounded(file, os.fstat(file.fileno()).st_size), encoding="latin1").load()
-
-
 def _joined(contents: Any) -> Any:
     """Put arrays together that Paddle cut into parts."""
     if not isinstance(contents, dict) or not isinstance(contents.get(PART_TABLE), dict):
@@ -319,13 +309,13 @@ def _plain(value: Any, made: dict[int, Any]) -> Any:
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
         plain = value[1]
     if isinstance(plain, _Array):
-        plain = plain.value
+        plain = plain.array
         if plain is None:
             raise UserError("it holds an array without contents")
     elif isinstance(value, dict):
-        plain = {key: _plain(item, made) for key, item in value.items()}
+        plain = {key: _plain(entry, made) for key, entry in value.items()}
     elif isinstance(value, (list, tuple)):
-        plain = type(value)(_plain(item, made) for item in value)
+        plain = type(value)(_plain(entry, made) for entry in value)
     elif isinstance(value, (_Kind, _Callable)):
         raise UserError("it holds a type or a function, which weights do not need")
     made[id(value)] = plain

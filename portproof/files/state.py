@@ -3,15 +3,15 @@
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from portproof.files import pickles
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -23,22 +23,18 @@ LEGACY_PICKLES = 5
 KINDS = {".pth": "PyTorch", ".pt": "PyTorch", ".pdparams": "PaddlePaddle"}
 
 
-def check_suffix(path: Path, own: str) -> None:
+def check_suffix(path: Path, suffix: str) -> None:
     """Raise UserError where the ending of `path` is not that of this framework's files."""
     kind = KINDS.get(path.suffix)
-    if kind != KINDS[own]:
+    if kind != KINDS[suffix]:
         what = f"weights of {kind}" if kind else "no weights by its ending"
-        raise UserError(f"{path}: {what}; {KINDS[own]} loads {own} and .safetensors files")
+        raise UserError(f"{path}: {what}; {KINDS[suffix]} loads {suffix} and .safetensors files")
 
 
 def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
     """Return the arrays of a .safetensors file (torch's layout). Raises UserError on a bad file."""
-    try:
+    with explained(f"{path}: cannot be loaded as safetensors", "make the file anew"):
         return load_file(path)
-    except Exception as error:  # the reader has error types of its own
-        raise UserError(
-            f"{path}: cannot be loaded as safetensors ({first_line(error)}); make the file anew"
-        ) from error
 
 
 def is_plain_zip(path: Path) -> bool:
@@ -96,22 +92,15 @@ def model_entry(path: Path, contents: Any) -> dict:
 
 def only_tensors(path: Path, weights: dict, kind: type) -> dict:
     """Return `weights` if all are tensors. Raises UserError, which names one that is none."""
-    for name, value in weights.items():
-        if not isinstance(name, str) or not isinstance(value, kind):
+    for name, tensor in weights.items():
+        if not isinstance(name, str) or not isinstance(tensor, kind):
             raise UserError(f"{path}: {name} is no tensor; give a state dict or a checkpoint")
     return weights
 
 
-@contextmanager
-def loading(path: Path) -> Iterator[None]:
+def loading(path: Path) -> AbstractContextManager[None]:
     """Turn what a framework raises on tensors of an odd kind, such as sparse, into a UserError."""
-    try:
-        yield
-    except Exception as error:
-        raise UserError(
-            f"{path}: its tensors cannot be put into the model ({first_line(error)}); make the "
-            "file anew"
-        ) from error
+    return explained(f"{path}: its tensors cannot be put into the model", "make the file anew")
 
 
 def transposed(matrix: np.ndarray) -> np.ndarray:
@@ -119,10 +108,10 @@ def transposed(matrix: np.ndarray) -> np.ndarray:
 
     Else each number is written to a line of the processor's cache that has long been replaced.
     """
-    found = np.empty(matrix.shape[::-1], matrix.dtype)
+    turned = np.empty(matrix.shape[::-1], matrix.dtype)
     for row in range(0, len(matrix), 16):
-        found[:, row : row + 16] = matrix[row : row + 16].T
-    return found
+        turned[:, row : row + 16] = matrix[row : row + 16].T
+    return turned
 
 
 def digest(array: np.ndarray) -> str:

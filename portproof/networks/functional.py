@@ -3,13 +3,12 @@
 A port may call conv2d where the other network has a layer; then the settings stand in the call.
 """
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from portproof.networks import layer_types
-from portproof.networks.matching import Network
+from portproof.networks.matching import Network, opcodes
 
 # Arguments after the input, in order, with their defaults.
 _CONV = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -71,8 +70,7 @@ def of_call(side: str, call: dict[str, Any]) -> Step:
     stem, axes = re.fullmatch(r"(.*?)(\dd)?", name).groups()
     named = dict(_ARGUMENTS[side][stem])
     named |= dict(zip(named, call["given"], strict=False)) | call["options"]
-    kind = "".join(word.capitalize() for word in stem.split("_")) + (axes or "")
-    kind = _one_name(kind)
+    kind = _one_name("".join(word.capitalize() for word in stem.split("_")) + (axes or ""))
     weight = named.get("weight") or {}
     if axes and "shape" in weight:
         named["kernel_size"] = weight["shape"][2:]
@@ -84,9 +82,9 @@ def of_call(side: str, call: dict[str, Any]) -> Step:
     return Step(kind, settings, f"F.{name}", None, call["line"])
 
 
-def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place: int) -> Step:
-    """Return what a recorded call of a layer does."""
-    call, path = calls[place], calls[place]["layer"]
+def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], number: int) -> Step:
+    """Return what a recorded call of a layer does, the one of this number in `calls`."""
+    call, path = calls[number], calls[number]["layer"]
     kind, settings = network.layers.get(path, (call["kind"], {}))
     roles = {key.role for key in network.weighted().get(path, [])}
     settings = dict(settings)
@@ -95,7 +93,7 @@ def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place:
     if kind.startswith("BatchNorm"):
         settings["training"] = call["training"]
     text, line = f"{path} ({call['kind']})", lines.get(path)
-    if any(earlier["layer"] == path for earlier in calls[:place]):
+    if any(earlier["layer"] == path for earlier in calls[:number]):
         text, line = f"{text} again", call["line"]
     return Step(_one_name(kind), settings, text, path, line)
 
@@ -103,7 +101,7 @@ def of_layer(network: Network, lines: Lines, calls: list[dict[str, Any]], place:
 def within(network: Network, lines: Lines, run: dict, before: int, after: int) -> list[Step]:
     """Return what one side does between two calls, in order: functions, layers without partner.
 
-    `run` is the record of a pass, `before` and `after` are places in its calls.
+    `run` is the record of a pass, `before` and `after` are positions in its calls.
     """
     steps = [
         (call["calls"], 0, of_call(network.framework, call))
@@ -111,23 +109,22 @@ def within(network: Network, lines: Lines, run: dict, before: int, after: int) -
         if before < call["calls"] <= after
     ]
     layers = range(before + 1, after)
-    steps += [(place, 1, of_layer(network, lines, run["calls"], place)) for place in layers]
+    steps += [(number, 1, of_layer(network, lines, run["calls"], number)) for number in layers]
     return [step for *_, step in sorted(steps, key=lambda step: step[:2])]
 
 
 def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step | None]]:
     """Pair the steps of two sides by their kinds; a step without partner is beside None."""
-    kinds_of = [[step.kind for step in steps] for steps in (left, right)]
-    found: list[tuple[Step | None, Step | None]] = []
-    matcher = difflib.SequenceMatcher(None, *kinds_of, autojunk=False)
-    for what, i, i_end, j, j_end in matcher.get_opcodes():
-        rivals = list(zip(left[i:i_end], right[j:j_end], strict=False))
-        alike = all(
-            layer_types.family(own.kind) == layer_types.family(their.kind) for own, their in rivals
-        )
-        if what == "equal" or (alike and i_end - i == j_end - j):
-            found += rivals
+    kinds = [[step.kind for step in steps] for steps in (left, right)]
+    paired: list[tuple[Step | None, Step | None]] = []
+    for what, i, i_end, j, j_end in opcodes(*kinds):
+        families = [
+            [layer_types.family(step.kind) for step in steps]
+            for steps in (left[i:i_end], right[j:j_end])
+        ]
+        if what == "equal" or families[0] == families[1]:
+            paired += zip(left[i:i_end], right[j:j_end], strict=True)
         else:
-            found += [(step, None) for step in left[i:i_end]]
-            found += [(None, step) for step in right[j:j_end]]
-    return found
+            paired += [(step, None) for step in left[i:i_end]]
+            paired += [(None, step) for step in right[j:j_end]]
+    return paired

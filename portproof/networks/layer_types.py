@@ -4,6 +4,7 @@ Sources: https://pytorch.org/docs/stable/nn.html and
 https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Overview_en.html
 """
 
+import re
 from typing import Any
 
 # Paddle's classes where more than the case of a letter (Conv2D, Conv2d) differs.
@@ -91,9 +92,9 @@ def spell(framework: str, name: str, value: Any) -> str:
             return f"exclusive={not value}"
         if name == "momentum" and value is not None:
             return f"momentum={round(1 - value, 12):g}"
-        own = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items() if paddle != "ksize"}
-        name = own.get(name, name)
-    if isinstance(value, list) and value and all(item == value[0] for item in value):
+        names = {torch: paddle for paddle, torch in _PADDLE_SETTINGS.items() if paddle != "ksize"}
+        name = names.get(name, name)
+    if isinstance(value, list) and value and value == value[:1] * len(value):
         value = value[0]
     return f"{name}={value!r}"
 
@@ -102,12 +103,7 @@ def canonical_kind(framework: str, kind: str) -> str:
     """Return torch's name of a layer of `framework` (torch or paddle)."""
     if framework == "torch":
         return _TORCH_KINDS.get(kind, kind)
-    if kind in _PADDLE_KINDS:
-        return _PADDLE_KINDS[kind]
-    for axes in "123":
-        if kind.endswith(f"{axes}D"):
-            return f"{kind[:-1]}d"
-    return kind
+    return _PADDLE_KINDS.get(kind) or re.sub(r"([123])D$", r"\1d", kind)
 
 
 def canonical_role(framework: str, kind: str, role: str) -> str:
@@ -134,21 +130,21 @@ def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> d
         settings["use_global_stats"] = False
     wanted = next((v for start, v in _SETTINGS.items() if start in kind), ())
     axes = int(kind[-2]) if kind[-1:] == "d" and kind[-2:-1].isdigit() else 0
-    found = {}
+    canonical = {}
     for name in wanted:
-        value = settings.get(name, _DEFAULTS.get(name))
-        if value is None and name == "stride":
-            value = settings.get("kernel_size")  # of a pool
-        found[name] = _flat(value, axes) if name in _SPATIAL else value
-    if not any(found.get("padding") or ()):
-        found.pop("count_include_pad", None)  # there is no padding to count
-    return found
+        setting = settings.get(name, _DEFAULTS.get(name))
+        if setting is None and name == "stride":
+            setting = settings.get("kernel_size")  # of a pool
+        canonical[name] = _flat(setting, axes) if name in _SPATIAL else setting
+    if not any(canonical.get("padding") or ()):
+        canonical.pop("count_include_pad", None)  # there is no padding to count
+    return canonical
 
 
-def _flat(value: Any, axes: int) -> Any:
+def _flat(setting: Any, axes: int) -> Any:
     """Write 3, [3] and [3, 3] alike."""
-    if isinstance(value, (list, tuple)):
-        return list(value) * axes if len(value) == 1 and axes else list(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and axes:
-        return [value] * axes
-    return value
+    if isinstance(setting, (list, tuple)):
+        return list(setting) * axes if len(setting) == 1 and axes else list(setting)
+    if isinstance(setting, (int, float)) and not isinstance(setting, bool) and axes:
+        return [setting] * axes
+    return setting

@@ -1,13 +1,12 @@
 """Which layer of one network is which of the other, and which tensor goes where."""
 
 import difflib
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from portproof.networks import layer_types
-from portproof.system.frameworks import NAMES
+from portproof.system.frameworks import NAMES, OTHER
 
 HINTS = {
     "MultiheadAttention": " (PyTorch keeps query, key and value in one tensor, PaddlePaddle in "
@@ -81,18 +80,15 @@ class Network:
 
     def weighted(self) -> dict[str, list[Key]]:
         """Return the layers that have tensors, each with its keys, in the order of the file."""
-        found: dict[str, list[Key]] = {}
+        layers: dict[str, list[Key]] = {}
         for key in self.keys.values():
-            found.setdefault(key.layer, []).append(key)
-        return found
+            layers.setdefault(key.layer, []).append(key)
+        return layers
 
     def in_order(self, paths: list[str]) -> tuple[list[str], list[str]]:
         """Split `paths` into those that run, in the order of their first call, and the others."""
-        place = {}
-        for number, path in enumerate(self.order or []):
-            place.setdefault(path, number)
-        run = sorted((path for path in paths if path in place), key=place.__getitem__)
-        return run, [path for path in paths if path not in place]
+        order = dict.fromkeys(self.order or [])  # a layer may run more than once
+        return [path for path in order if path in paths], [p for p in paths if p not in order]
 
 
 @dataclass
@@ -106,6 +102,10 @@ class Match:
     troubles: list[str] = field(default_factory=list)
     how: str = "by name"
 
+    def keys_from(self, framework: str) -> dict[str, str]:
+        """Return the other side's key of each key of this framework."""
+        return self.keys if framework == "torch" else {p: t for t, p in self.keys.items()}
+
 
 def signature(keys: list[Key]) -> tuple:
     """Return what must be equal in two layers that are to be one another's partner."""
@@ -114,29 +114,37 @@ def signature(keys: list[Key]) -> tuple:
     return kind, tuple(tensors)
 
 
-def match(torch: Network, paddle: Network, given: dict[str, str] | None = None) -> Match:
-    """Pair the layers of two networks: as `given`, by name, else by the order in which they run.
+def signatures(layers: dict[str, list[Key]], paths: list[str]) -> list[tuple]:
+    """Return the signature of each of these layers."""
+    return [signature(layers[path]) for path in paths]
+
+
+def opcodes(left: list, right: list) -> list[tuple[str, int, int, int, int]]:
+    """Return where two sequences are equal, and where not, as difflib has it."""
+    return difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+
+
+def match(torch: Network, paddle: Network, named: dict[str, str] | None = None) -> Match:
+    """Pair the layers of two networks: as `named`, by name, else by the order in which they run.
 
     Never guesses: what is left over or could be paired in more than one way becomes a trouble.
     """
-    found = Match()
+    match = Match()
     left, right = torch.weighted(), paddle.weighted()
-    for torch_path, paddle_path in (given or {}).items():
-        for side, path, own in (("torch", torch_path, left), ("paddle", paddle_path, right)):
-            if path not in own:
-                found.troubles.append(f"--map names {path!r}, no layer with weights in {side}")
-        found.layers[torch_path] = paddle_path
-    if found.troubles:
-        return found
+    for torch_path, paddle_path in (named or {}).items():
+        for side, path, layers in (("torch", torch_path, left), ("paddle", paddle_path, right)):
+            if path not in layers:
+                match.troubles.append(f"--map names {path!r}, no layer with weights in {side}")
+        match.layers[torch_path] = paddle_path
+    if match.troubles:
+        return match
     both = left.keys() & right.keys()
-    if not given and _are_twins(left, both) and _are_twins(right, both):
-        found.layers = {path: path for path in left if path in both}
-        for side, layers in (("torch", left), ("paddle", right)):
-            found.unpaired[side] = [path for path in layers if path not in both]
+    if not named and _are_twins(left, both) and _are_twins(right, both):
+        _pair_same_names(list(left), list(right), match)
     else:
-        _pair_layers(torch, paddle, left, right, found)
-    _pair_keys(left, right, found)
-    return found
+        _pair_layers(torch, paddle, left, right, match)
+    _pair_keys(left, right, match)
+    return match
 
 
 def _are_twins(layers: dict[str, list[Key]], known: Collection[str]) -> bool:
@@ -145,158 +153,132 @@ def _are_twins(layers: dict[str, list[Key]], known: Collection[str]) -> bool:
     return all(key.tensor in held for path in layers if path not in known for key in layers[path])
 
 
-def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, found: Match) -> None:
-    rest_left = [path for path in left if path not in found.layers]
-    rest_right = [path for path in right if path not in found.layers.values()]
+def _pair_same_names(rest_left: list[str], rest_right: list[str], match: Match) -> None:
+    match.layers |= {path: path for path in rest_left if path in rest_right}
+    match.unpaired["torch"] += [path for path in rest_left if path not in rest_right]
+    match.unpaired["paddle"] += [path for path in rest_right if path not in rest_left]
+
+
+def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, match: Match) -> None:
+    rest_left = [path for path in left if path not in match.layers]
+    rest_right = [path for path in right if path not in match.layers.values()]
     if not torch.order or not paddle.order:
-        _pair_same_names(rest_left, rest_right, found)
+        _pair_same_names(rest_left, rest_right, match)
         for side in (torch, paddle):
-            if side.error and found.unpaired["torch"] and found.unpaired["paddle"]:
-                found.troubles.append(
+            if side.error and match.unpaired["torch"] and match.unpaired["paddle"]:
+                match.troubles.append(
                     f"the names of the layers differ, and {NAMES[side.framework]}'s network could "
                     f"not be run to learn their order ({side.error}); give --input-shape"
                 )
         return
     run_left, idle_left = torch.in_order(rest_left)
     run_right, idle_right = paddle.in_order(rest_right)
-    signs_left = [signature(left[path]) for path in run_left]
-    signs_right = [signature(right[path]) for path in run_right]
-    found.how = "by order"
+    same = [
+        path for path in left if path in right and signature(left[path]) == signature(right[path])
+    ]
+    signs_left, signs_right = signatures(left, run_left), signatures(right, run_right)
     if signs_left == signs_right:
-        pairs = dict(zip(run_left, run_right, strict=True))
-        for path, partner in pairs.items():
-            elsewhere = path != partner and path in right and partner in left
-            if elsewhere and signature(left[path]) == signature(right[path]):
-                found.troubles.append(
+        match.how = "by order"
+        for path, partner in zip(run_left, run_right, strict=True):
+            if path in same and path != partner and partner in left:
+                match.troubles.append(
                     f"ambiguous: by its name torch's {path} is Paddle's {path}, by the order in "
                     f"which the layers run it is {partner}; say which by --map {path}=..."
                 )
-        found.layers |= pairs
-        _pair_idle(left, right, idle_left, idle_right, found)
-        return
-    # Some names agree, or a part of the order does: pair what is certain, name the rest.
-    found.how = "by name and order"
-    same = [
-        path
-        for path in rest_left
-        if path in rest_right and signature(left[path]) == signature(right[path])
-    ]
-    found.layers |= {path: path for path in same}
-    run_left, idle_left = torch.in_order([path for path in rest_left if path not in same])
-    run_right, idle_right = paddle.in_order([path for path in rest_right if path not in same])
-    _pair_runs(left, right, run_left, run_right, found)
-    _pair_idle(left, right, idle_left, idle_right, found)
+    else:  # some names agree, or a part of the order does: pair what is certain, name the rest
+        match.how = "by name and order"
+        match.layers |= {path: path for path in rest_left if path in rest_right and path in same}
+        run_left, idle_left = torch.in_order([p for p in rest_left if p not in match.layers])
+        used = match.layers.values()
+        run_right, idle_right = paddle.in_order([p for p in rest_right if p not in used])
+    _pair_runs(left, right, run_left, run_right, match)
+    _pair_idle(left, right, idle_left, idle_right, match)
 
 
-def _pair_runs(left: dict, right: dict, run_left: list, run_right: list, found: Match) -> None:
+def _pair_runs(left: dict, right: dict, run_left: list, run_right: list, match: Match) -> None:
     """Pair two sequences where their signatures agree; a changed layer pairs with its like."""
-    signs_left = [signature(left[path]) for path in run_left]
-    signs_right = [signature(right[path]) for path in run_right]
-    differ = difflib.SequenceMatcher(None, signs_left, signs_right, autojunk=False)
-    for what, i, i_end, j, j_end in differ.get_opcodes():
-        alike = i_end - i == j_end - j and all(
-            left[run_left[i + n]][0].kind == right[run_right[j + n]][0].kind
-            for n in range(i_end - i)
-        )
-        if what == "equal" or alike:
-            found.layers |= dict(zip(run_left[i:i_end], run_right[j:j_end], strict=True))
+    signs = signatures(left, run_left), signatures(right, run_right)
+    for what, i, i_end, j, j_end in opcodes(*signs):
+        kinds_left = [left[path][0].kind for path in run_left[i:i_end]]
+        kinds_right = [right[path][0].kind for path in run_right[j:j_end]]
+        if what == "equal" or kinds_left == kinds_right:
+            match.layers |= dict(zip(run_left[i:i_end], run_right[j:j_end], strict=True))
         else:
-            found.unpaired["torch"] += run_left[i:i_end]
-            found.unpaired["paddle"] += run_right[j:j_end]
+            match.unpaired["torch"] += run_left[i:i_end]
+            match.unpaired["paddle"] += run_right[j:j_end]
 
 
-def _pair_same_names(rest_left: list[str], rest_right: list[str], found: Match) -> None:
-    for path in rest_left:
-        if path in rest_right:
-            found.layers[path] = path
-        else:
-            found.unpaired["torch"].append(path)
-    found.unpaired["paddle"] += [path for path in rest_right if path not in rest_left]
-
-
-def _pair_idle(left: dict, right: dict, idle_left: list, idle_right: list, found: Match) -> None:
+def _pair_idle(left: dict, right: dict, idle_left: list, idle_right: list, match: Match) -> None:
     """Pair layers that the network has and did not run: by name, or where only one fits."""
-    rest_left, rest_right = [], list(idle_right)
-    for path in idle_left:
-        if path in rest_right and signature(left[path]) == signature(right[path]):
-            found.layers[path] = path
-            rest_right.remove(path)
-        else:
-            rest_left.append(path)
-    counts_left = Counter(signature(left[path]) for path in rest_left)
-    by_sign = {}
-    for path in rest_right:
-        by_sign.setdefault(signature(right[path]), []).append(path)
+    named = [p for p in idle_left if p in idle_right and signature(left[p]) == signature(right[p])]
+    match.layers |= {path: path for path in named}
+    rest_left = [path for path in idle_left if path not in named]
+    rest_right = [path for path in idle_right if path not in named]
     for path in rest_left:
         sign = signature(left[path])
-        candidates = by_sign.get(sign, [])
-        if len(candidates) == 1 and counts_left[sign] == 1:
-            found.layers[path] = candidates[0]
-            rest_right.remove(candidates[0])
-        else:
-            found.unpaired["torch"].append(path)
-            if candidates:
-                found.troubles.append(
-                    f"ambiguous: torch's {path} does not run here and could be Paddle's "
-                    f"{' or '.join(candidates)}; say which by --map {path}={candidates[0]}"
-                )
-    found.unpaired["paddle"] += rest_right
+        candidates = [other for other in rest_right if signature(right[other]) == sign]
+        if len(candidates) == 1 and signatures(left, rest_left).count(sign) == 1:
+            match.layers[path] = candidates[0]
+            continue
+        match.unpaired["torch"].append(path)
+        if candidates:
+            match.troubles.append(
+                f"ambiguous: torch's {path} does not run here and could be Paddle's "
+                f"{' or '.join(candidates)}; say which by --map {path}={candidates[0]}"
+            )
+    paired = match.layers.values()
+    match.unpaired["paddle"] += [path for path in rest_right if path not in paired]
 
 
-def _pair_keys(left: dict, right: dict, found: Match) -> None:
-    for torch_path, paddle_path in found.layers.items():
-        theirs = {key.role: key for key in right[paddle_path]}
-        own = {key.role: key for key in left[torch_path] if key.role != layer_types.COUNTER}
-        theirs.pop(layer_types.COUNTER, None)
-        shapes = [key.shape for key in own.values()]
-        if set(own) != set(theirs) and shapes == [key.shape for key in theirs.values()]:
+def _pair_keys(left: dict, right: dict, match: Match) -> None:
+    for torch_path, paddle_path in match.layers.items():
+        torch, paddle = _roles(left[torch_path]), _roles(right[paddle_path])
+        shapes = [key.shape for key in torch.values()]
+        if set(torch) != set(paddle) and shapes == [key.shape for key in paddle.values()]:
             # A layer of the user's own, its tensors named otherwise: they pair in their order.
-            theirs = dict(zip(own, theirs.values(), strict=True))
-        for role in own | theirs:
-            _pair_role(own.get(role), theirs.get(role), found)
-    paired = {"torch": set(found.keys), "paddle": set(found.keys.values())}
+            paddle = dict(zip(torch, paddle.values(), strict=True))
+        for role in torch | paddle:
+            _pair_role(torch.get(role), paddle.get(role), match)
+    paired = {"torch": set(match.keys), "paddle": set(match.keys.values())}
     for side, layers in (("torch", left), ("paddle", right)):
         twins = {k.tensor: k.key for keys in layers.values() for k in keys if k.key in paired[side]}
-        for path in found.unpaired[side]:
-            if all(key.tensor in twins for key in layers[path] if key.role != layer_types.COUNTER):
-                found.tied |= {
-                    key.key: twins[key.tensor] for key in layers[path] if key.tensor in twins
-                }
-            else:
-                other = NAMES["paddle" if side == "torch" else "torch"]
-                kind = layers[path][0].kind
-                found.troubles.append(
-                    f"{path or 'the network'} ({kind}{_shapes(layers[path])}) of {NAMES[side]} "
-                    f"has no counterpart in {other}" + HINTS.get(kind, "")
-                )
+        for path in match.unpaired[side]:
+            keys = _roles(layers[path]).values()
+            if all(key.tensor in twins for key in keys):
+                tied = [key for key in layers[path] if key.tensor in twins]
+                match.tied |= {key.key: twins[key.tensor] for key in tied}
+                continue
+            kind = layers[path][0].kind
+            shapes = "".join(f", {key.role} {list(key.shape)}" for key in keys)
+            match.troubles.append(
+                f"{path or 'the network'} ({kind}{shapes}) of {NAMES[side]} has no counterpart in "
+                f"{NAMES[OTHER[side]]}" + HINTS.get(kind, "")
+            )
 
 
-def _pair_role(own: Key | None, theirs: Key | None, found: Match) -> None:
-    if own is None or theirs is None:
-        key, side, other = (theirs, "paddle", "torch") if own is None else (own, "torch", "paddle")
-        hint = ""
+def _roles(keys: list[Key]) -> dict[str, Key]:
+    """Return the keys of a layer by their roles, but for a counter, which Paddle does not have."""
+    return {key.role: key for key in keys if key.role != layer_types.COUNTER}
+
+
+def _pair_role(torch: Key | None, paddle: Key | None, match: Match) -> None:
+    if torch is None or paddle is None:
+        key, side = torch or paddle, "torch" if torch else "paddle"
+        trouble = f"{key.key} of {NAMES[side]} has no counterpart in {NAMES[OTHER[side]]}"
         if key.role == "bias":
-            hint = " (bias=False in PyTorch, bias_attr=False in PaddlePaddle)"
-        found.troubles.append(
-            f"{key.key} of {NAMES[side]} has no counterpart in {NAMES[other]}{hint}"
-        )
-    elif own.linear != theirs.linear and len(own.shape) == 2:
-        known, unknown = (own, theirs) if own.linear else (theirs, own)
-        found.troubles.append(
-            f"{own.key} and {theirs.key}: one belongs to a Linear, which the frameworks keep "
+            trouble += " (bias=False in PyTorch, bias_attr=False in PaddlePaddle)"
+        match.troubles.append(trouble)
+    elif torch.linear != paddle.linear and len(torch.shape) == 2:
+        known, unknown = (torch, paddle) if torch.linear else (paddle, torch)
+        match.troubles.append(
+            f"{torch.key} and {paddle.key}: one belongs to a Linear, which the frameworks keep "
             f"transposed, the other to {unknown.layer or 'the network'} ({unknown.kind}), of which "
             f"that is not known; derive it from the framework's Linear, as {known.layer} is"
         )
-    elif own.shape != theirs.shape:
-        found.troubles.append(
-            f"{own.key} is {list(own.shape)} in PyTorch and {theirs.key} is "
-            f"{list(theirs.shape)} in PaddlePaddle, in torch's layout"
+    elif torch.shape != paddle.shape:
+        match.troubles.append(
+            f"{torch.key} is {list(torch.shape)} in PyTorch and {paddle.key} is "
+            f"{list(paddle.shape)} in PaddlePaddle, in torch's layout"
         )
     else:
-        found.keys[own.key] = theirs.key
-
-
-def _shapes(keys: list[Key]) -> str:
-    return "".join(
-        f", {key.role} {list(key.shape)}" for key in keys if key.role != layer_types.COUNTER
-    )
+        match.keys[torch.key] = paddle.key

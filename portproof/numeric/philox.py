@@ -5,6 +5,7 @@ which only the raw 64-bit words are used: NumPy promises that those never change
 version or the platform (NEP 19), and promises no such thing of its distributions.
 """
 
+import math
 import threading
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 # What a number is for; one independent stream each. 1 to 6 and 9 are a project's own to give.
 MASK = 7
 PROJECTION = 8
+_of_thread = threading.local()
 
 
 def words(seed: int, purpose: int, epoch: int, index: int, count: int, part: int = 0) -> np.ndarray:
@@ -20,23 +22,13 @@ def words(seed: int, purpose: int, epoch: int, index: int, count: int, part: int
     Philox counts upwards from `counter`, lowest word first. The key names the stream and the three
     highest counter words name the place in it, so no two places share a word.
     """
-    generator, state = _own_generator()
-    state["state"]["key"][:] = seed, purpose
-    state["state"]["counter"][:] = 0, part, index, epoch
-    generator.state = state
-    return generator.random_raw(count)
-
-
-_own = threading.local()
-
-
-def _own_generator() -> tuple[np.random.Philox, dict]:
-    """Return this thread's generator and its state when new: another one takes four times as long
-    to make as to set."""
-    if not hasattr(_own, "generator"):
-        _own.generator = np.random.Philox(key=0)
-        _own.state = _own.generator.state
-    return _own.generator, _own.state
+    if not hasattr(_of_thread, "generator"):  # to make one takes four times as long as to set it
+        _of_thread.generator = np.random.Philox(key=0)
+        _of_thread.state = _of_thread.generator.state
+    _of_thread.state["state"]["key"][:] = seed, purpose
+    _of_thread.state["state"]["counter"][:] = 0, part, index, epoch
+    _of_thread.generator.state = _of_thread.state
+    return _of_thread.generator.random_raw(count)
 
 
 def uniform(
@@ -44,3 +36,22 @@ def uniform(
 ) -> np.ndarray:
     """Return `count` numbers of [0, 1), [count], float64, from the top 53 bits of each word."""
     return (words(seed, purpose, epoch, index, count, part) >> np.uint64(11)) * 2.0**-53
+
+
+def dropout_mask(
+    seed: int, step: int, call: int, shape: list[int], p: float, first: int = 0
+) -> np.ndarray:
+    """Draw which units one call of dropout keeps, each with probability 1 - p: `shape`, bool.
+
+    Alike in both frameworks, whose own drawing it takes the place of.
+
+    `call` counts the dropouts of the step, `first` the samples of its batch before these. Each
+    sample (first axis) has a stream of its own, so a batch that is split over processes loses the
+    units that the whole batch would.
+    """
+    count = math.prod(shape[1:])
+    drawn = [
+        uniform(seed, MASK, step, sample, count, call)
+        for sample in range(first, first + (shape[0] if shape else 1))
+    ]
+    return np.stack(drawn).reshape(shape) >= p

@@ -4,10 +4,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained
 
 
 @contextmanager
@@ -40,15 +40,15 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, partial)
 
 
-def write_json(path: Path, value: dict) -> None:
-    """Write `value` as indented JSON, atomically."""
+def write_json(path: Path, contents: dict) -> None:
+    """Write `contents` as indented JSON, atomically."""
     with replace_atomically(path) as partial:
-        write_text(partial, json_text(value))
+        write_text(partial, json_text(contents))
 
 
-def json_text(value: dict, indent: int | None = 2) -> str:
-    """Return `value` as JSON that ends its line; names that are no UTF-8 have surrogates in it."""
-    return json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
+def json_text(contents: dict, indent: int | None = 2) -> str:
+    """Return `contents` as JSON that ends its line; names that are no UTF-8 keep surrogates."""
+    return json.dumps(contents, indent=indent, ensure_ascii=False) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -56,27 +56,14 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_result(path: Path, value: dict) -> None:
+def write_result(path: Path, contents: dict) -> None:
     """Write what a tool was asked for by --json FILE. Raises UserError where it cannot be."""
     try:
-        write_json(path, value)
+        write_json(path, contents)
     except OSError as error:
         raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> AbstractContextManager[None]:
     """Turn what a writer raises, such as on a full disk, into a UserError."""
-    try:
-        yield
-    except Exception as error:  # writers in C++ and Rust have error types of their own
-        raise UserError(
-            f"{path}: cannot be written ({reason(error)[0]}); free some space, or name another "
-            "folder"
-        ) from error
-
-
-def reason(error: Exception) -> tuple[str, int | None]:
-    """Return why a file could not be written, in words and as the system's number if it has one."""
-    known = error if isinstance(error, OSError) else error.__context__
-    return getattr(known, "strerror", None) or first_line(error), getattr(known, "errno", None)
+    return explained(f"{path}: cannot be written", "free some space, or name another folder")

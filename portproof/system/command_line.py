@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 from typing import Any, NoReturn
 
 from portproof.system import errors
@@ -24,15 +25,15 @@ class Parser(argparse.ArgumentParser):
         errors.fail(f"{message} (see --help)")
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
-        found, unknown = self.parse_known_args(args, namespace)
+        options, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(self._unknown_option(unknown[0]))
-        return found
+        return options
 
-    def _unknown_option(self, given: str) -> str:
-        if not given.startswith("-"):
-            return f"{given!r} belongs to no option"
-        name = given.split("=")[0]
+    def _unknown_option(self, word: str) -> str:
+        if not word.startswith("-"):
+            return f"{word!r} belongs to no option"
+        name = word.split("=")[0]
         near = difflib.get_close_matches(name, self._option_string_actions, n=1)
         return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
 
@@ -42,14 +43,14 @@ def _number(kind, smallest, largest, unit="number"):
 
     def convert(text: str):
         try:
-            value = kind(text)
+            number = kind(text)
         except ValueError:
-            value = None
-        if value is None or not smallest <= value <= largest:  # NaN fails the comparison too
+            number = None
+        if number is None or not smallest <= number <= largest:  # NaN fails the comparison too
             raise argparse.ArgumentTypeError(
                 f"{text!r} is no {unit} from {smallest:g} to {largest:g}"
             )
-        return value
+        return number
 
     return convert
 
@@ -66,9 +67,7 @@ def real(smallest: float, largest: float):
 
 def device(text: str) -> str:
     """An argparse type for auto, cpu, gpu or gpu:NUMBER."""
-    kind, _, number = text.replace("cuda", "gpu").partition(":")
-    known = kind in ("auto", "cpu") and ":" not in text
-    known = known or (kind == "gpu" and (number.isdecimal() or ":" not in text))
-    if not known:
+    name = text.replace("cuda", "gpu")
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, gpu, gpu:NUMBER")
-    return kind + (f":{number}" if number else "")
+    return name

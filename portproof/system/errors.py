@@ -4,7 +4,8 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,15 @@ def _tell(message: str) -> None:
     print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
 
 
+@contextmanager
+def explained(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever is raised within into a UserError: `what` (the reason); `advice`."""
+    try:
+        yield
+    except Exception as error:  # readers and writers in C++ and Rust have error types of their own
+        raise UserError(f"{what} ({reason(error)[0]}); {advice}") from error
+
+
 def speak_once(rank: int) -> None:
     """Silence the standard output of all processes of a job but the first."""
     if rank > 0:
@@ -80,6 +90,12 @@ def show(path: str | Path) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode()
         for letter in str(path)
     )
+
+
+def reason(error: Exception) -> tuple[str, int | None]:
+    """Return why a file could not be read or written, and the system's number if it has one."""
+    known = error if isinstance(error, OSError) else error.__context__
+    return getattr(known, "strerror", None) or first_line(error), getattr(known, "errno", None)
 
 
 def first_line(error: Exception) -> str:

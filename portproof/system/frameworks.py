@@ -2,3 +2,4 @@
 
 FRAMEWORKS = ("torch", "paddle")
 NAMES = {"torch": "PyTorch", "paddle": "PaddlePaddle"}
+OTHER = {"torch": "paddle", "paddle": "torch"}

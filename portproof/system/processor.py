@@ -6,7 +6,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 
 
@@ -20,12 +20,10 @@ def available_cores() -> int:
 def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, set[str]]:
     """Return the processor's vendor, model name and instruction flags; empty where unknown."""
     fields: dict[str, str] = {}
-    try:
+    with suppress(OSError):
         for line in cpuinfo.read_text().splitlines():
-            name, _, value = line.partition(":")
-            fields.setdefault(name.strip(), value.strip())
-    except OSError:
-        pass
+            name, _, text = line.partition(":")
+            fields.setdefault(name.strip(), text.strip())
     model = fields.get("model name", platform.processor())
     return fields.get("vendor_id", ""), model, set(fields.get("flags", "").split())
 

@@ -1,6 +1,7 @@
 """The versions of the packages that decide a result."""
 
 import importlib.metadata
+from contextlib import suppress
 
 PACKAGES = ("torch", "torchvision", "paddlepaddle", "paddlepaddle-gpu", "numpy", "pillow")
 
@@ -9,8 +10,6 @@ def package_versions() -> dict[str, str]:
     """Return the versions of what is installed of the packages that decide a result."""
     versions = {}
     for name in PACKAGES:
-        try:
+        with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return versions

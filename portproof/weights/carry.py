@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from portproof.networks import layer_types, matching
-from portproof.networks.matching import Key, Network
+from portproof.networks.matching import Network
 from portproof.system.errors import UserError
 from portproof.system.frameworks import NAMES
 from portproof.weights.tensors import Tensor, Tensors, WeightsFile
@@ -49,11 +49,13 @@ def plan(
     partners, tied = _partners(source_net, target_net, pairs)
     rows = []
     for name in source.tensors:
-        target = partners.get(name)
+        target, key = partners.get(name), source_net.keys[name]
         if target is None:
-            rows.append(_left_out(source_net.keys[name], tied))
+            is_counter = key.role == layer_types.COUNTER
+            why = "Paddle has no such counter" if is_counter else f"tied to {tied[name]}"
+            rows.append(Row(name, None, key.shape, f"left out: {why}"))
         else:
-            turned = source_net.keys[name].transposed != target_net.keys[target].transposed
+            turned = key.transposed != target_net.keys[target].transposed
             action = "transposed" if turned else "copied"
             rows.append(Row(name, target, target_net.keys[target].shape, action))
     return rows + _made_anew(rows, target_net)
@@ -65,25 +67,15 @@ def _partners(
     """Return the target's key of each source's key, and keys without one with their twins."""
     if source_net is target_net:
         return {key: key for key in source_net.keys}, {}
-    torch, paddle = source_net, target_net
-    if source_net.framework == "paddle":
-        torch, paddle = paddle, torch
-    match = matching.match(torch, paddle, pairs)
+    networks = {network.framework: network for network in (source_net, target_net)}
+    match = matching.match(networks["torch"], networks["paddle"], pairs)
     if match.troubles:
         more = len(match.troubles) - 1
         raise UserError(
             f"the two networks do not fit: {match.troubles[0]}"
             + (f"; and {more} more of this kind" if more else "")
         )
-    if source_net.framework == "paddle":
-        return {paddle: torch for torch, paddle in match.keys.items()}, match.tied
-    return match.keys, match.tied
-
-
-def _left_out(key: Key, tied: dict[str, str]) -> Row:
-    counter = key.role == layer_types.COUNTER
-    why = "Paddle has no such counter" if counter else f"tied to {tied[key.key]}"
-    return Row(key.key, None, key.shape, f"left out: {why}")
+    return match.keys_from(source_net.framework), match.tied
 
 
 def _made_anew(rows: list[Row], target_net: Network) -> list[Row]:
@@ -166,9 +158,9 @@ def check_values(source: Tensors) -> list[str]:
     return warnings
 
 
-def check_space(result: Tensors, folder: Path, copies: int) -> None:
+def check_space(weights: Tensors, folder: Path, copies: int) -> None:
     """Raise UserError where the disk of `folder` lacks room for the weights, so many times."""
-    needed = copies * sum(tensor.array.nbytes for tensor in result.values())
+    needed = copies * sum(tensor.array.nbytes for tensor in weights.values())
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
@@ -177,12 +169,12 @@ def check_space(result: Tensors, folder: Path, copies: int) -> None:
         )
 
 
-def check_written(target: Path, result: Tensors, written: Tensors) -> None:
+def check_written(target: Path, weights: Tensors, written: Tensors) -> None:
     """Raise UserError, naming the tensor, where what was read back is not what was written."""
-    for name in sorted(set(result) | set(written)):
-        if name not in result or name not in written:
+    for name in sorted(weights.keys() | written.keys()):
+        if name not in weights or name not in written:
             raise UserError(f"{target}: {name} was lost or gained in writing; nothing is kept")
-        if not result[name].has_same_bits(written[name]):
+        if not weights[name].has_same_bits(written[name]):
             raise UserError(f"{target}: {name} came back with other bits; nothing is kept")
-        result[name].release()
+        weights[name].release()
         written[name].release()

@@ -8,6 +8,7 @@ import numpy as np
 from portproof.networks import layer_types
 from portproof.networks.matching import Key, Match, Network
 from portproof.system.errors import UserError
+from portproof.system.frameworks import OTHER
 from portproof.weights import tensors
 from portproof.weights.carry import check_source
 from portproof.weights.tensors import Tensors, WeightsFile
@@ -40,24 +41,21 @@ def give_weights(
         held = {name: to_float32(file.tensors, networks[name]) for name, file in files.items()}
         return Weights(" and ".join(str(file.path) for file in files.values()), held)
     framework = next(iter(files), "torch")
-    network = networks[framework]
+    network, other = networks[framework], networks[OTHER[framework]]
     weights = Weights(f"drawn from seed {seed}")
     if files:
         file = files[framework]
         weights.source = str(file.path)
-        own = _read_sound(file, network)
+        arrays = _read_sound(file, network)
         if any(tensor.dtype == "F64" for tensor in file.tensors.values()):
             weights.notes.append(f"{file.path} is rounded to float32, the same for both")
     else:
-        own = draw_weights(network, seed, gain)
-    other = networks["paddle" if framework == "torch" else "torch"]
-    pairs = match.keys if framework == "torch" else {p: t for t, p in match.keys.items()}
-    shared = {pairs[key]: array for key, array in own.items() if key in pairs}
-    theirs = draw_weights(other, seed, gain, shared)
-    for key in other.keys.values():
-        if key.tied in theirs:
-            theirs[key.key] = theirs[key.tied]
-    weights.held = {framework: own, other.framework: theirs}
+        arrays = draw_weights(network, seed, gain)
+    pairs = match.keys_from(framework)
+    shared = {pairs[key]: array for key, array in arrays.items() if key in pairs}
+    others = draw_weights(other, seed, gain, shared)
+    others |= {key.key: others[key.tied] for key in other.keys.values() if key.tied in others}
+    weights.held = {framework: arrays, other.framework: others}
     return weights
 
 
@@ -75,19 +73,19 @@ def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
 
 
 def draw_weights(
-    network: Network, seed: int, gain: float = KEEPING, given: dict[str, np.ndarray] | None = None
+    network: Network, seed: int, gain: float = KEEPING, known: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """Draw weights, float32, torch's layout, that keep the scale of what flows through.
 
-    `gain` is their deviation times the square root of a layer's inputs. What is `given` stays.
+    `gain` is their deviation times the square root of a layer's inputs. What is `known` stays.
     None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
     """
     drawn = {}
-    for key in network.keys.values():
-        if given and key.key in given:
-            drawn[key.key] = given[key.key]
+    for name, key in network.keys.items():
+        if known and name in known:
+            drawn[name] = known[name]
         else:
-            drawn[key.key] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
+            drawn[name] = drawn[key.tied] if key.tied in drawn else _draw(key, seed, gain)
     return drawn
 
 
@@ -110,13 +108,14 @@ def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
 
 def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
     """Return a file's weights as float32 in torch's layout; whole numbers stay what they are."""
-    found = {}
+    arrays = {}
     for name, tensor in weights.items():
+        is_float = tensor.dtype in tensors.FLOATS
+        arrays[name] = tensor.as_float64().astype(np.float32) if is_float else tensor.array.copy()
         key = network.keys.get(name)
-        floats = tensor.dtype in tensors.FLOATS
-        array = tensor.as_float64().astype(np.float32) if floats else np.array(tensor.array)
-        found[name] = array.T if key is not None and key.transposed and array.ndim == 2 else array
-    return found
+        if key is not None and key.transposed and arrays[name].ndim == 2:
+            arrays[name] = arrays[name].T
+    return arrays
 
 
 def count_same(held: dict[str, dict[str, np.ndarray]], match: Match) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained
 
 # The name in the file -> NumPy's dtype.
 DTYPES = {
@@ -58,7 +58,8 @@ class Tensor:
         """Say whether both have the same dtype, shape and bits; NaN equals itself here."""
         if self.dtype != other.dtype or self.shape != other.shape:
             return False
-        return np.array_equal(_bits(self.array), _bits(other.array))
+        bits = f"u{self.array.dtype.itemsize}"
+        return np.array_equal(self.array.view(bits), other.array.view(bits))
 
     def count_not_finite(self) -> int:
         """Return how many elements are NaN or infinite."""
@@ -87,10 +88,6 @@ class WeightsFile:
     tensors: Tensors
 
 
-def _bits(array: np.ndarray) -> np.ndarray:
-    return array.view(f"u{array.dtype.itemsize}")
-
-
 def from_array(array: np.ndarray) -> Tensor:
     """Return an array as a tensor; uint16 is taken for bfloat16, as Paddle means it.
 
@@ -102,23 +99,18 @@ def from_array(array: np.ndarray) -> Tensor:
     raise UserError(f"its dtype {array.dtype} is none that weights have")
 
 
-def read(path: Path, given: Path | None = None) -> Tensors:
+def read(path: Path, named: Path | None = None) -> Tensors:
     """Return the tensors of a .safetensors file, mapped from the disk rather than read.
 
-    Raises UserError where the file is damaged or of another kind; it speaks of the file `given`
+    Raises UserError where the file is damaged or of another kind; it speaks of the file `named`
     where `path` was made from that.
     """
-    from safetensors import SafetensorError, safe_open  # a worker's interpreter may lack it
+    from safetensors import safe_open  # a worker's interpreter may lack it
 
-    shown = given or path
-    try:
-        with safe_open(path, framework="numpy"):  # checks the header and every offset
-            pass
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{shown}: cannot be loaded as safetensors ({first_line(error)}); it is damaged "
-            "or of another kind"
-        ) from error
+    shown = named or path
+    what = f"{shown}: cannot be loaded as safetensors"
+    with explained(what, "it is damaged or of another kind"), safe_open(path, framework="numpy"):
+        pass  # the header and every offset have been checked
     return read_own(path, shown)
 
 
@@ -154,9 +146,9 @@ def write(path: Path, tensors: Tensors) -> None:
     header, end = {}, 0
     for name in names:
         tensor = tensors[name]
-        start, end = end, end + tensor.array.nbytes
-        offsets = [start, end]
+        offsets = [end, end + tensor.array.nbytes]
         header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": offsets}
+        end = offsets[1]
     encoded = json.dumps(header).encode()
     encoded = encoded.ljust(8 * math.ceil(len(encoded) / 8))
     with open(path, "wb") as file:

@@ -13,11 +13,10 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from portproof.system.user_cache import user_cache
+from portproof.system import checksums
 from portproof.system.versions import package_versions
 from portproof.worker.client import Side
 from portproof.worker.source import installed
@@ -26,7 +25,12 @@ MOST = 400  # records
 LARGEST = 64 << 20  # bytes; a record that is larger is not kept
 FEW = 2000  # files of a folder that are read; of more, names, sizes and times stand for them
 PACKAGE = Path(__file__).resolve().parents[1]
-WORKER = [PACKAGE / "worker" / "requests.py", PACKAGE / "worker" / "server.py"]
+WORKER = PACKAGE / "worker" / "requests.py"
+
+
+def user_cache() -> Path:
+    """Return this library's folder in the user's cache: what can be made again lies there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "portproof"
 
 
 class Records:
@@ -39,7 +43,7 @@ class Records:
         """Return the key of a part of a request to a side."""
         backend = PACKAGE / "backends" / f"{side.framework}.py"
         content = {
-            "code": code_digest(side.port.resolve(), [*WORKER, backend]),
+            "code": code_digest(side.port.resolve(), [WORKER, backend]),
             "command": side.python,
             "versions": package_versions(),
             "part": part,
@@ -51,19 +55,15 @@ class Records:
     def find(self, key: str) -> Path | None:
         """Return the folder of a record, or None."""
         folder = self.folder / key
-        if not (folder / "complete").exists():
-            return None
         try:
             os.utime(folder)  # the oldest are dropped
-        except FileNotFoundError:  # another process has just done so
+        except FileNotFoundError:
             return None
-        return folder
+        return folder if (folder / "complete").exists() else None
 
     def keep(self, key: str, folder: Path) -> None:
         """Copy what a worker wrote into the records, atomically."""
-        files = [
-            path for path in folder.iterdir() if path.is_file() and path.name != "request.json"
-        ]
+        files = [f for f in folder.iterdir() if f.is_file() and f.name != "request.json"]
         if sum(path.stat().st_size for path in files) > LARGEST:
             return
         partial = self.folder / f".{key}.{os.getpid()}"
@@ -88,9 +88,6 @@ class Records:
         return [path for _, path in sorted(ages, reverse=True)]
 
 
-# ---- code ----
-
-
 def code_digest(port: Path, entries: list[Path]) -> str:
     """Return the SHA-256 of a port file, of `entries`, and of all that these import.
 
@@ -113,10 +110,8 @@ def imported_files(entries: list[Path], folder: Path) -> set[Path]:
         if file in files or not file.is_file():
             continue
         files.add(file)
-        for name in imported_names(str(file), *stamp(file)):
-            found = find_module(name, folder)
-            if found is not None:
-                waiting.append(found)
+        modules = [find_module(name, folder) for name in imported_names(str(file), *stamp(file))]
+        waiting += [module for module in modules if module is not None]
     return files
 
 
@@ -127,16 +122,14 @@ def imported_names(file: str, size: int, time: int) -> list[str]:
         tree = ast.parse(Path(file).read_bytes())
     except SyntaxError:
         return []
-    return list(dict.fromkeys(names_in(tree)))
-
-
-def names_in(tree: ast.AST) -> Iterator[str]:
+    names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.append(node.module)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return list(dict.fromkeys(names))
 
 
 def find_module(name: str, folder: Path) -> Path | None:
@@ -144,23 +137,17 @@ def find_module(name: str, folder: Path) -> Path | None:
 
     None where it is installed, built in or not there.
     """
-    path = folder.joinpath(*name.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.is_file():
-            return file
-    top, *rest = name.split(".")
-    root = top_folder(top)
-    if root is None:
-        return None
-    path = root.joinpath(*rest)
-    if not rest:
-        return root / "__init__.py" if root.is_dir() else root
-    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
+    for root in filter(None, (folder, top_folder(name.partition(".")[0]))):
+        path = root.joinpath(*name.split("."))
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
 
 
 @functools.lru_cache(maxsize=1000)
 def top_folder(name: str) -> Path | None:
-    """Return the folder of a package, or the file of a module, that is not installed."""
+    """Return the folder in which a package or a module lies that is not installed."""
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
@@ -170,18 +157,15 @@ def top_folder(name: str) -> Path | None:
     origin = Path(spec.origin).resolve()
     if installed(str(origin)):
         return None
-    return origin.parent if origin.name == "__init__.py" else origin
-
-
-# ---- content ----
+    return origin.parents[1] if origin.name == "__init__.py" else origin.parent
 
 
 def with_contents(value: Any) -> Any:
     """Exchange the names of files and folders for digests of what is in them."""
     if isinstance(value, dict):
-        return {name: with_contents(item) for name, item in value.items()}
+        return {name: with_contents(entry) for name, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [with_contents(item) for item in value]
+        return [with_contents(entry) for entry in value]
     if isinstance(value, str) and os.sep in value and Path(value).exists():
         path = Path(value)
         return folder_digest(path) if path.is_dir() else file_digest(str(path), *stamp(path))
@@ -208,8 +192,4 @@ def stamp(path: Path) -> tuple[int, int]:
 @functools.lru_cache(maxsize=10_000)
 def file_digest(path: str, size: int, time: int) -> str:
     """Return the SHA-256 of a file; size and time tell whether it has changed since."""
-    sha = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
+    return checksums.of_file(Path(path))

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from portproof.system import errors
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.system.processor import available_cores
@@ -58,16 +57,9 @@ class Side:
             request["port"] = str(self.port.resolve())
         file = folder / "request.json"
         file.write_text(json.dumps(request))
-        if _kept is None or self.environment or self.is_fresh:
-            self._ask_once(file, folder)
-        else:
-            _process_of(self).ask(file, folder)
-        reports = {}
-        for part in parts:
-            file = folder / f"{part}.json"
-            if file.exists():
-                reports[part] = json.loads(file.read_text())
-        return reports
+        with _worker_of(self) as worker:
+            worker.ask(file, folder)
+        return {part: json.loads((folder / f"{part}.json").read_text()) for part in parts}
 
     @property
     def folder(self) -> Path:
@@ -75,50 +67,9 @@ class Side:
         return self.port.parent
 
     @property
-    def command(self) -> tuple[str, ...]:
-        """What starts a worker."""
-        return self.python, str(START), self.framework
-
-    @property
     def key(self) -> tuple[str, ...]:
         """What tells apart the workers that are kept: each has one port at most."""
-        return *self.command, str(self.port.resolve()) if self.model is None else ""
-
-    def _ask_once(self, request: Path, folder: Path) -> None:
-        done = subprocess.run(
-            [*self.command, str(request), str(folder)],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=settings() | self.environment,
-        )
-        if done.returncode == errors.BAD_INPUT:
-            last = _last_line(done.stderr)
-            raise UserError(last.partition("error: ")[2] or last)
-        if done.returncode:
-            raise UserError(self.failure(self._last_words(done.stderr), done.returncode))
-
-    def _last_words(self, stderr: str) -> str:
-        last = _last_line(stderr)
-        return last + self._place(stderr) if last else ""
-
-    def _place(self, stderr: str) -> str:
-        """Return, in brackets, the line beside the port on which the last traceback ends."""
-        trace = stderr.rpartition("Traceback (most recent call last)")[2]
-        places = re.findall(r'File "(.+?)", line (\d+)', trace)
-        if self.port is None:
-            return ""
-        own = [place for place in places if self.folder.resolve() in Path(place[0]).parents]
-        return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
-
-    def failure(self, said: str, status: int | None = None) -> str:
-        """Return what to tell of a worker that failed: its own last words, or how it ended."""
-        if status is not None and status < 0:
-            reason = "out of memory?" if status == -signal.SIGKILL else said
-            said = f"killed by signal {-status}" + (f" ({reason})" if reason else "")
-        said = said or f"it ended with status {status}"
-        of = f"{self.folder.name}/{self.port.name}" if self.model is None else self.model["name"]
-        return f"{NAMES[self.framework]} could not run {of}: {said}"
+        return self.python, self.framework, str(self.port.resolve()) if self.model is None else ""
 
 
 def _last_line(text: str) -> str:
@@ -139,71 +90,97 @@ def settings() -> dict[str, str]:
     https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
     """
     threads = max(available_cores() // len(FRAMEWORKS), 1)
-    own = {"OMP_NUM_THREADS": str(threads), "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
-    return own | os.environ
+    usual = {"OMP_NUM_THREADS": str(threads), "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+    return usual | os.environ
 
 
-class _Process:
-    """A worker that stays alive between requests."""
+class _Worker:
+    """A worker's process, which answers requests until it is closed."""
 
     def __init__(self, side: Side) -> None:
         self.side = side
-        self.said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115, closed in close()
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115, closed in close()
         self.process = subprocess.Popen(
-            side.command,
+            [side.python, START, side.framework],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self.said,
+            stderr=self.stderr,
             text=True,
-            env=settings(),
+            env=settings() | side.environment,
             start_new_session=True,  # a group of its own: close() ends its workers too
         )
 
     def ask(self, request: Path, folder: Path) -> None:
+        """Have a request answered. Raises UserError with the worker's own words where it fails."""
         try:
             print(json.dumps([str(request), str(folder)]), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:  # it has ended
-            status = self.process.wait()
-            _kept.pop(self.side.key, None)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            raise UserError(self.side.failure(self.side._last_words(self._read_said()), status))
-        reply = json.loads(line)
+        reply = json.loads(line) if line else {"error": self._last_words(), "is_users": False}
+        if reply["error"] and reply["is_users"]:
+            raise UserError(reply["error"])
         if reply["error"]:
-            if reply["is_users"]:
-                raise UserError(reply["error"])
-            place = self.side._place(self._read_said())
-            raise UserError(self.side.failure(reply["error"] + place))
+            side = self.side
+            port = f"{side.folder.name}/{side.port.name}" if side.model is None else ""
+            what = f"{NAMES[side.framework]} could not run {port or side.model['name']}"
+            raise UserError(f"{what}: {reply['error']}{self._port_line()}")
 
-    def _read_said(self) -> str:
+    def _read_stderr(self) -> str:
         """Return what the worker has written to standard error, without moving its place there."""
-        file = self.said.fileno()
+        file = self.stderr.fileno()
         return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
+
+    def _last_words(self) -> str:
+        """Return what a worker that has ended said last, or else how it ended."""
+        status, words = self.process.wait(), _last_line(self._read_stderr())
+        if status < 0:
+            reason = "out of memory?" if status == -signal.SIGKILL else words
+            words = f"killed by signal {-status}" + (f" ({reason})" if reason else "")
+        return words or f"it ended with status {status}"
+
+    def _port_line(self) -> str:
+        """Return, in brackets, the line beside the port on which the last traceback ends."""
+        if self.side.port is None:
+            return ""
+        trace = self._read_stderr().rpartition("Traceback (most recent call last)")[2]
+        folder = self.side.folder.resolve()
+        lines = re.findall(r'File "(.+?)", line (\d+)', trace)
+        beside = [line for line in lines if folder in Path(line[0]).parents]
+        return f" ({beside[-1][0]}:{beside[-1][1]})" if beside else ""
 
     def close(self) -> None:
         """End the worker and the processes that it has started, such as workers of a loader."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.said.close()
+        for stream in (self.process.stdin, self.process.stdout, self.stderr):
+            stream.close()
 
 
 MOST_KEPT = 4  # a framework takes half a gigabyte; no more than two answer at a time
-_kept: dict[tuple[str, ...], _Process] | None = None
+_kept: dict[tuple[str, ...], _Worker] | None = None
 
 
-def _process_of(side: Side) -> _Process:
-    """Return the side's process, the last to be ended when there are more than MOST_KEPT."""
-    process = _kept.pop(side.key, None) or _Process(side)
-    _kept[side.key] = process
+@contextmanager
+def _worker_of(side: Side) -> Iterator[_Worker]:
+    """Give the side's worker: one that is kept for the next request, or one that ends after this.
+
+    Of more than MOST_KEPT the one that has answered least recently ends.
+    """
+    if _kept is None or side.environment or side.is_fresh:
+        with contextlib.closing(_Worker(side)) as worker:
+            yield worker
+        return
+    worker = _kept.pop(side.key, None) or _Worker(side)
+    _kept[side.key] = worker
     while len(_kept) > MOST_KEPT:
         _kept.pop(next(iter(_kept))).close()
-    return process
+    try:
+        yield worker
+    finally:
+        if worker.process.poll() is not None:
+            _kept.pop(side.key).close()
 
 
 @contextmanager
@@ -217,8 +194,8 @@ def kept_running() -> Iterator[None]:
     try:
         yield
     finally:
-        for process in _kept.values():
-            process.close()
+        for worker in _kept.values():
+            worker.close()
         _kept = None
 
 
@@ -234,17 +211,14 @@ def ask_both(
     """
     folders = folder if isinstance(folder, list) else [folder / side.framework for side in sides]
 
-    def ask(side: Side, own: Path, request: dict) -> dict[str, Any]:
-        reports = side.ask(own, **request)
-        answered(side, own)
+    def ask(side: Side, folder: Path, request: dict) -> dict[str, Any]:
+        reports = side.ask(folder, **request)
+        answered(side, folder)
         return reports
 
     with ThreadPoolExecutor(len(sides)) as pool:
-        waiting = [
-            pool.submit(ask, side, own, request)
-            for side, own, request in zip(sides, folders, requests, strict=True)
-        ]
-        return [result.result() for result in waiting]
+        waiting = [pool.submit(ask, *each) for each in zip(sides, folders, requests, strict=True)]
+        return [future.result() for future in waiting]
 
 
 def to_mend(sides: dict[str, Side]) -> str:

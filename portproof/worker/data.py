@@ -7,9 +7,10 @@ meanwhile, and none of the port's.
 """
 
 import hashlib
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial, wraps
 from pathlib import Path
@@ -107,9 +108,6 @@ def batch_file(folder: Path, number: int) -> Path:
     return folder / f"batch-{number:06d}.npy"
 
 
-# ---- how an image is made ----
-
-
 class Watch:
     """Notes what Pillow is asked to do, whoever asks, and what a port tells of its draws.
 
@@ -138,84 +136,71 @@ class Watch:
             with suppress(ImportError):
                 from PIL import Image
 
-                self.enter_pillow(Image, stack)
+                self.exchange(Image, "open", stack)
+                for name in ("convert", "crop", "resize", "transpose"):
+                    self.exchange(Image.Image, name, stack)
             yield
 
-    def note_draw(self, name: str, arguments: dict[str, Any], result: Any) -> None:
+    def note_draw(self, name: str, arguments: dict[str, Any], drawn: Any) -> None:
         """Note a draw for the epoch, or for the image that was opened last."""
         line = calling_line(self.backend, beyond=sys._getframe(1).f_code.co_filename)
         draw = {"arguments": dict(arguments), "line": line}
         if name == "order":
             self.orders[self.epoch] = draw
         elif self.facts:
-            self.facts[-1]["draws"][name] = draw | {"result": result}
+            self.facts[-1]["draws"][name] = draw | {"result": drawn}
 
-    def enter_pillow(self, pillow: ModuleType, stack: ExitStack) -> None:
-        """Exchange functions of the module PIL.Image until the stack is left."""
-        image = pillow.Image
-        notes = {(pillow, "open"): self.note_open, (image, "convert"): self.note_convert}
-        for name, describe in DESCRIBE.items():
-            notes[image, name] = partial(self.note_step, name, partial(describe, pillow))
-        for (owner, name), note in notes.items():
-            original = getattr(owner, name)
-            stack.callback(setattr, owner, name, original)
-            setattr(owner, name, self.watched(original, note))
-
-    def watched(self, original: Callable, note: Callable) -> Callable:
-        """Return a function of Pillow's that calls note(result, *its arguments) afterwards.
+    def exchange(self, owner: Any, name: str, stack: ExitStack) -> None:
+        """Have each call of a function of Pillow's noted until the stack is left.
 
         Not where Pillow itself calls it.
         """
+        original = getattr(owner, name)
+        parameters = inspect.signature(original)
 
         @wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
             self.depth += 1
             try:
-                result = original(*args, **kwargs)
+                returned = original(*args, **kwargs)
             finally:
                 self.depth -= 1
             if self.depth == 0:
-                note(result, *args, **kwargs)
-            return result
+                arguments = parameters.bind(*args, **kwargs)
+                arguments.apply_defaults()
+                self.note_call(name, arguments.arguments, returned)
+            return returned
 
-        return call
+        stack.callback(setattr, owner, name, original)
+        setattr(owner, name, call)
 
-    def note_open(self, result: Any, fp: Any, *args: Any, **kwargs: Any) -> None:
-        self.facts.append({"path": path_of(fp), "steps": [], "draws": {}})
-
-    def note_convert(self, result: Any, *args: Any, **kwargs: Any) -> None:
-        if self.facts and not self.facts[-1]["steps"]:
-            self.facts[-1]["decoded"] = describe_image(result)
-
-    def note_step(
-        self, name: str, describe: Callable, result: Any, image: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        if self.facts:
-            fact = self.facts[-1]
+    def note_call(self, name: str, arguments: dict[str, Any], returned: Any) -> None:
+        """Note that an image was opened, or what was done with the one that was opened last."""
+        if name == "open":
+            self.facts.append({"path": path_of(arguments["fp"]), "steps": [], "draws": {}})
+        if name == "open" or not self.facts:
+            return
+        fact = self.facts[-1]
+        if name != "convert":
             if not fact["steps"]:
-                fact["entered"] = describe_image(image)
-            fact["steps"].append([name, describe(*args, **kwargs), calling_line(self.backend)])
+                fact["entered"] = describe_image(arguments["self"])
+            line = calling_line(self.backend)
+            fact["steps"].append([name, describe_step(name, arguments), line])
+        elif not fact["steps"]:
+            fact["decoded"] = describe_image(returned)
 
 
-# What was asked for, after the module PIL.Image the parameters of its methods.
+def describe_step(name: str, arguments: dict[str, Any]) -> Any:
+    """Return what was asked for: a box of crop, size and filter of resize, a kind of transpose."""
+    from PIL import Image
 
-
-def describe_crop(pillow: ModuleType, box: Any = None) -> list[int] | None:
-    return box and [round(side) for side in box]
-
-
-def describe_resize(
-    pillow: ModuleType, size: Any, resample: Any = None, box: Any = None, reducing_gap: Any = None
-) -> list:
-    kinds = pillow.Resampling
-    return [list(size), kinds(kinds.BICUBIC if resample is None else resample).name]
-
-
-def describe_transpose(pillow: ModuleType, method: Any) -> str:
-    return pillow.Transpose(method).name
-
-
-DESCRIBE = {"crop": describe_crop, "resize": describe_resize, "transpose": describe_transpose}
+    if name == "crop":
+        return arguments["box"] and [round(side) for side in arguments["box"]]
+    if name == "transpose":
+        return Image.Transpose(arguments["method"]).name
+    kind = arguments["resample"]
+    kind = Image.Resampling.BICUBIC if kind is None else Image.Resampling(kind)
+    return [list(arguments["size"]), kind.name]
 
 
 def path_of(file: Any) -> str | None:

@@ -7,20 +7,13 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
-from portproof.weights import tensors
+from portproof.backends import shared
 from portproof.worker import forward
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import minimized
 
 CHECKPOINT, PLACE = "checkpoint", "place.json"  # what a stopped run leaves: the port's file, ours
-
-
-class Batch(NamedTuple):
-    """The place of a batch in its epoch; one process, one batch a step."""
-
-    number: int
-    weight: float = 1.0
-    first_sample: int = 0
+INPUTS = ("images", "labels")  # of a batch
 
 
 class Epoch(NamedTuple):
@@ -52,20 +45,21 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
         folder = Path(settings["resume"])
         port.restore(model, optimizers, str(folder / CHECKPOINT))
         first_epoch, first_batch = json.loads((folder / PLACE).read_text())
-    firsts = [first(each) for each in as_list(optimizers)]
-    several = isinstance(optimizers, list)
-    observer.start(SimpleNamespace(model=model, optimizer=firsts if several else firsts[0]))
+    alone = [optimizer for optimizer, *_ in with_schedules(optimizers)]
+    watched = alone if isinstance(optimizers, list) else alone[0]
+    observer.start(SimpleNamespace(model=model, optimizer=watched))
     for number in range(first_epoch, settings["epochs"]):
         epoch = Epoch(number, steps_per_epoch, first_batch if number == first_epoch else 0)
         model.train()
-        for place, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
-            observer.begin_batch(Batch(place), *batch.values())
-            floats = {name: as_default(backend, value) for name, value in batch.items()}
+        for index, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
+            place = SimpleNamespace(number=index, weight=1.0, first_sample=0)  # the only process
+            observer.begin_batch(place, *batch.values())
+            floats = {name: shared.to_default(backend, tensor) for name, tensor in batch.items()}
             if observer.end_batch(take_step(port, backend, model, optimizers, floats)):
                 folder = Path(settings["output_dir"])
                 folder.mkdir(parents=True)
                 port.save(model, optimizers, str(folder / CHECKPOINT))
-                (folder / PLACE).write_text(json.dumps([number, place + 1]))
+                (folder / PLACE).write_text(json.dumps([number, index + 1]))
                 raise SystemExit
         if port.has("end_epoch"):
             port.end_epoch(optimizers, {})
@@ -78,52 +72,40 @@ def take_step(
     """Take a step as the port does, or one of its model, loss and optimizer; return the loss."""
     if port.has("train_step"):
         return port.train_step(model, optimizers, batch)
-    pairs = [each if isinstance(each, tuple) else (each,) for each in as_list(optimizers)]
-    for optimizer, *_ in pairs:
+    for optimizer, *_ in with_schedules(optimizers):
         backend.clear_gradients(optimizer)
-    own = port.has("forward")
-    outputs = port.forward(model, batch) if own else model(next(iter(batch.values())))
-    total = minimized(port.loss(outputs, batch))
+    total = minimized(port.loss(run_model(port, model, batch), batch))
     total.backward()
-    for optimizer, *schedules in pairs:
-        optimizer.step()
-        for schedule in filter(None, schedules):
-            schedule.step()
+    for steps in with_schedules(optimizers):
+        for each in steps:
+            each.step()
     return total.detach()
+
+
+def with_schedules(optimizers: Any) -> list[tuple]:
+    """Return what a port's optimizer() returned as a list of tuples: optimizer, schedule if any."""
+    several = optimizers if isinstance(optimizers, list) else [optimizers]
+    pairs = [each if isinstance(each, tuple) else (each,) for each in several]
+    return [tuple(each for each in pair if each is not None) for pair in pairs]
+
+
+def run_model(port: PortFile, model: Any, batch: dict[str, Any]) -> Any:
+    """Return what a network gives for a batch of tensors: as the port calls it, if it says so."""
+    return port.forward(model, batch) if port.has("forward") else model(next(iter(batch.values())))
 
 
 def load_weights(port: PortFile, backend: ModuleType, model: Any, path: str) -> None:
     """Load weights in torch's layout as the port does, or by their names."""
     if port.has("load_weights"):
         port.load_weights(model, path)
-        return
-    turned = backend.transposed(model)
-    weights = {
-        name: value.array.T if name in turned else value.array
-        for name, value in tensors.read_own(Path(path)).items()
-    }
-    forward.load_by_name(backend, model, weights)
+    else:
+        turned = shared.transposed(backend, model)
+        forward.load_by_name(backend, model, Path(path), turned)
 
 
 def read(port: PortFile, observer: Any, epoch: Epoch, settings: dict) -> Iterator[dict[str, Any]]:
     """Yield the batches of an epoch, the port's or those that the observer gives, by name."""
-    names = port.value("INPUTS", ("images", "labels"))
-    own = port.batches("train", epoch.number, settings) if port.has("batches") else ()
-    rest = (tuple(batch.values()) for batch in islice(own, epoch.first_batch, None))
-    for values in observer.batches(rest, epoch):
-        yield dict(zip(names, values, strict=False))
-
-
-def as_default(backend: ModuleType, tensor: Any) -> Any:
-    """Return a tensor with its floating-point numbers in the dtype in which networks are made."""
-    return backend.to_default(tensor) if backend.is_floating(tensor) else tensor
-
-
-def first(optimizer: Any) -> Any:
-    """Return an optimizer, from a tuple with its schedule too."""
-    return optimizer[0] if isinstance(optimizer, tuple) else optimizer
-
-
-def as_list(value: Any) -> list:
-    """Return several optimizers as they are, a single one as a list of one."""
-    return value if isinstance(value, list) else [value]
+    batches = port.batches("train", epoch.number, settings) if port.has("batches") else ()
+    rest = (tuple(batch.values()) for batch in islice(batches, epoch.first_batch, None))
+    for entries in observer.batches(rest, epoch):
+        yield dict(zip(INPUTS, entries, strict=False))

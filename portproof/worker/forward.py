@@ -1,19 +1,19 @@
 """A network seen from outside: its layers, its weights, and what each layer gives, in order."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from portproof.backends.functions import noted_functions
-from portproof.files import state
-from portproof.numeric.randomness import dropout_mask
-from portproof.worker.nested import exchange, tensors_of
+from portproof.backends import shared
+from portproof.numeric import philox
+from portproof.weights import tensors
 from portproof.worker.source import describe_error, is_users, user_line
 
 
@@ -24,49 +24,42 @@ def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
     """
     return {
         path: layer
-        for path, layer in backend.named_layers(model).items()
+        for path, layer in shared.named_layers(model).items()
         if not any(layer.children())
-        or (backend.is_frameworks(layer) and type(layer) not in backend.CONTAINERS)
+        or (shared.is_frameworks(backend, type(layer)) and type(layer) not in backend.CONTAINERS)
     }
 
 
 def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
     """Return every tensor of the state dict and every layer, ready for JSON.
 
-    Shapes are the framework's own. `tied` names the first key that is the same tensor.
+    Shapes are the framework's own. `tied` names the first key that is the same tensor. `files` are
+    those of the user's own classes of layers, that of the whole model first.
     """
-    layers = backend.named_layers(model, duplicates=True)
-    buffers = backend.buffer_names(model)
+    layers = shared.named_layers(model, duplicates=True)
     first_keys, keys = {}, []
-    for key, value in backend.state(model).items():
+    for key, tensor in shared.state(backend, model).items():
         path, _, role = key.rpartition(".")
-        first = first_keys.setdefault(id(value), key)
+        first = first_keys.setdefault(id(tensor), key)
         keys.append(
             {
                 "key": key,
                 "layer": path,
                 "role": role,
-                "kind": backend.kind(layers[path]) if path in layers else "",
+                "kind": shared.kind(backend, layers[path]) if path in layers else "",
                 "layout": backend.layout(layers.get(path)),
-                "shape": list(value.shape),
-                "parameter": key not in buffers,
+                "shape": list(tensor.shape),
                 "tied": None if first == key else first,
             }
         )
     rows = [
-        {"layer": path, "kind": backend.kind(layer), "settings": settings(layer)}
+        {"layer": path, "kind": shared.kind(backend, layer), "settings": settings(layer)}
         for path, layer in leaves(backend, model).items()
     ]
-    return {"keys": keys, "layers": rows, "files": source_files(backend, model)}
-
-
-def source_files(backend: ModuleType, model: Any) -> list[str]:
-    """Return the files of the user's own classes of layers, that of the whole model first."""
-    classes = dict.fromkeys(type(layer) for layer in backend.named_layers(model).values())
-    files = dict.fromkeys(
-        getattr(sys.modules.get(cls.__module__), "__file__", None) for cls in classes
-    )
-    return [file for file in files if file and is_users(file, backend)]
+    modules = [sys.modules.get(type(layer).__module__) for layer in layers.values()]
+    files = dict.fromkeys(getattr(module, "__file__", None) for module in modules)
+    users = [file for file in files if file and is_users(file, backend)]
+    return {"keys": keys, "layers": rows, "files": users}
 
 
 def settings(layer: Any) -> dict[str, Any]:
@@ -78,65 +71,51 @@ def settings(layer: Any) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def origins(backend: ModuleType) -> Iterator[dict[int, str | None]]:
-    """Give a dict that comes to say, by id, on which line each layer made within was made."""
-    lines: dict[int, str | None] = {}
+def load_by_name(backend: ModuleType, model: Any, path: Path, turned: Collection[str] = ()) -> None:
+    """Load the weights of a .safetensors whose names and shapes are the model's; the rest stays.
 
-    def note(made: Any) -> None:
-        lines[id(made)] = user_line(backend, made)
-
-    with backend.noting_made(note):
-        yield lines
-
-
-def load_by_name(backend: ModuleType, model: Any, weights: dict[str, np.ndarray]) -> None:
-    """Load the weights whose names and shapes are the model's; the rest stays as it was.
-
-    So do whole numbers, such as places in a table, for which others would be drawn.
+    So do whole numbers, such as places in a table, for which others would be drawn. `turned`: the
+    names of those that the model keeps as [in, out], and the file as [out, in].
     """
-    kept = backend.state(model)
-    fitting = {
-        name: backend.to_tensor(array)
-        for name, array in weights.items()
-        if name in kept
-        and list(kept[name].shape) == list(array.shape)
-        and backend.is_floating(kept[name]) == (array.dtype.kind == "f")
-    }
-    backend.load_state(model, fitting)
-
-
-def digests(backend: ModuleType, model: Any) -> dict[str, str]:
-    """Return the SHA-256 of each tensor's bytes, in the framework's own layout."""
-    tensors = backend.state(model).items()
-    return state.digests({name: backend.to_numpy(value) for name, value in tensors})
+    kept, fitting = shared.state(backend, model), {}
+    for name, tensor in tensors.read_own(path).items():
+        array = tensor.array.T if name in turned else tensor.array
+        fits = name in kept and list(kept[name].shape) == list(array.shape)
+        if fits and kept[name].is_floating_point() == (array.dtype.kind == "f"):
+            fitting[name] = backend.to_tensor(array)
+    model.load_state_dict(fitting, strict=False)
 
 
 @dataclass
 class Pass:
-    """One forward pass to record.
+    """One forward pass to record, as a request has it.
 
-    `folder`: for a .npy file of each tensor; None: the calls alone are of interest. `forced` names
-    files by the number of a call: after what the call gave has been written, these take its place,
-    so that every layer works on the same numbers whatever came before it.
+    `forced` names files by the number of a call: after what the call gave has been written, these
+    take its place, so that every layer works on the same numbers whatever came before it.
     """
 
-    folder: Path | None = None
-    with_inputs: bool = False
+    name: str = ""  # of the folder with a .npy file of each tensor; none: the calls are of interest
+    input: str = ""  # a .npy file
+    dtype: str = "float32"
+    training: bool = False
+    with_inputs: bool = False  # of each layer are written too
     forced: dict[str, list[str]] = field(default_factory=dict)
-    seed: int = 0  # of the dropout masks
 
 
 class PassRecorder:
     """Notes the calls of layers, dropouts and functions in one forward pass of a network."""
 
-    def __init__(self, backend: ModuleType, plan: Pass) -> None:
-        self.backend, self.plan = backend, plan
+    def __init__(
+        self, backend: ModuleType, plan: Pass, folder: Path | None = None, seed: int = 0
+    ) -> None:
+        """`folder`: in which that of the pass is made; `seed`: of the dropout masks."""
+        self.backend, self.plan, self.seed = backend, plan, seed
+        self.folder = folder and folder / plan.name
         self.calls: list[dict] = []
         self.started: list[tuple[str | None, list[str], str]] = []  # line, input files, path
         self.dropouts: list[dict] = []
         self.functions: list[dict] = []
-        self.masks_drawn = self.written = 0
+        self.dropout_numbers, self.file_numbers = count(), count()
 
     def run(self, model: Any, inputs: Any) -> dict[str, Any]:
         """Run the model; return its calls, dropouts, functions, outputs, and what stopped it.
@@ -145,69 +124,59 @@ class PassRecorder:
         calls before them and the layer that did it; functions are those that no layer called.
         """
         backend = self.backend
-        if self.plan.folder:
-            self.plan.folder.mkdir(parents=True)
-        error, stopped, outputs = None, None, []
-        removers = [self.watch(path, layer) for path, layer in leaves(backend, model).items()]
+        if self.folder:
+            self.folder.mkdir(parents=True)
+        report = {"outputs": [], "error": None, "stopped": None}
         with (
-            backend.no_grad(),
-            backend.shared_dropout(self.mask, self.note_dropout),
-            noted_functions(backend, self.note_function),
+            ExitStack() as hooks,
+            backend.framework.no_grad(),
+            shared.shared_dropout(backend, self.mask, self.note_dropout),
+            shared.noted_functions(backend, self.note_function),
         ):
+            for path, layer in leaves(backend, model).items():
+                hooks.callback(self.watch(path, layer))
             try:
-                outputs = self.write(model(inputs))
-            except Exception as raised:  # whatever the network raises is a finding
-                error = describe_error(raised, backend)
+                report["outputs"] = self.write(model(inputs))
+            except Exception as error:  # whatever the network raises is a finding
+                report["error"] = describe_error(error, backend)
                 if self.started:
                     _, files, path = self.started[-1]
-                    stopped = {"layer": path, "inputs": files}
-            finally:
-                for remove in removers:
-                    remove()
-        return {
-            "calls": self.calls,
-            "dropouts": self.dropouts,
-            "functions": self.functions,
-            "outputs": outputs,
-            "error": error,
-            "stopped": stopped,
-        }
+                    report["stopped"] = {"layer": path, "inputs": files}
+        calls = {"calls": self.calls, "dropouts": self.dropouts, "functions": self.functions}
+        return calls | report
 
     def watch(self, path: str, layer: Any) -> Callable[[], None]:
         """Set the hooks of one layer; return what removes them."""
         backend = self.backend
 
-        def before(values: Any) -> None:
-            files = self.write(values) if self.plan.with_inputs else []
+        def before(inputs: Any) -> None:
+            files = self.write(inputs) if self.plan.with_inputs else []
             self.started.append((user_line(backend), files, path))
 
-        def after(values: Any) -> Any:
+        def after(outputs: Any) -> Any:
             line, files, _ = self.started.pop()
-            call = {"layer": path, "kind": backend.kind(layer), "training": layer.training}
+            call = {"layer": path, "kind": shared.kind(backend, layer), "training": layer.training}
+            call |= {"line": line, "inputs": files, "outputs": self.write(outputs)}
             forced = self.plan.forced.get(str(len(self.calls)))
-            self.calls.append(
-                {**call, "line": line, "inputs": files, "outputs": self.write(values)}
-            )
+            self.calls.append(call)
             if forced is None:
                 return None
-            arrays = (backend.to_tensor(np.load(file)) for file in forced)
-            return exchange(backend, values, iter(list(arrays)))
+            arrays = [backend.to_tensor(np.load(file)) for file in forced]
+            return shared.exchange(backend, outputs, iter(arrays))
 
-        return backend.on_layer(layer, before, after)
+        return shared.on_layer(layer, before, after)
 
-    def write(self, value: Any) -> list[str]:
-        """Write the tensors of a value; return the files, from the folder's own folder."""
-        files, folder = [], self.plan.folder
-        for tensor in tensors_of(self.backend, value) if folder else []:
-            files.append(f"{folder.name}/{self.written:05d}.npy")
-            np.save(folder.parent / files[-1], self.backend.to_numpy(tensor))
-            self.written += 1
+    def write(self, nested: Any) -> list[str]:
+        """Write the tensors of inputs or outputs; return the files, NAME/NUMBER.npy."""
+        files = []
+        for tensor in shared.tensors_of(self.backend, nested) if self.folder else []:
+            files.append(f"{self.plan.name}/{next(self.file_numbers):05d}.npy")
+            np.save(self.folder.parent / files[-1], self.backend.to_numpy(tensor))
         return files
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps."""
-        number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return dropout_mask(self.plan.seed, 0, number, shape, p)
+        return philox.dropout_mask(self.seed, 0, next(self.dropout_numbers), shape, p)
 
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""

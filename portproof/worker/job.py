@@ -5,7 +5,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from portproof.system.errors import UserError
 from portproof.worker.drive import drive
 from portproof.worker.port_file import PortFile, make_network
 from portproof.worker.recorder import Watcher
@@ -20,16 +19,9 @@ class Job:
 
     backend: ModuleType
     folder: Path  # for what is written
-    port_file: PortFile | None
+    port: PortFile | None  # None: the parts that are asked for need none
     settings: dict[str, Any]
     network: dict[str, Any] | None = None
-
-    @property
-    def port(self) -> PortFile:
-        """The port. Raises UserError where the request names none."""
-        if self.port_file is None:
-            raise UserError("this needs a port file, and none is named")
-        return self.port_file
 
     def make_network(self, **settings: Any) -> Any:
         """Return the network, freshly initialized: the port's, or the one that is named."""

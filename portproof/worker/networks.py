@@ -5,26 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends import shared
+from portproof.files import state
 from portproof.system.atomic import writing
 from portproof.system.errors import UserError
 from portproof.weights import tensors
-from portproof.worker import forward
-from portproof.worker.drive import load_weights as load_weights_of_port
+from portproof.worker import drive, forward
 from portproof.worker.job import Job
-from portproof.worker.source import Stack, describe_error, lines_noted
+from portproof.worker.source import Stack, describe_error, lines_noted, user_line
 
 
 def record_read(job: Job, path: str) -> dict[str, Any]:
     """Write a weights file of this framework as read.safetensors, every bit as it is."""
-    weights = {}
-    for name, value in job.backend.read_weights(Path(path)).items():
-        try:
-            weights[name] = job.backend.to_bits(value)
-        except UserError as error:
-            raise UserError(f"{path}: {name}: {error}") from error
+    weights = job.backend.read_weights(Path(path))
     file = job.folder / "read.safetensors"
     with writing(file):
-        tensors.write(file, weights)
+        tensors.write(file, {name: job.backend.to_bits(weights[name]) for name in weights})
     return {}
 
 
@@ -49,27 +45,28 @@ def record_describe(
     """
     backend = job.backend
     fitted = {"fitted_to": fitted_to} if fitted_to else {}
-    network = make_empty(job, fitted)
+    try:
+        with backend.without_values():  # the shapes are enough
+            network = job.make_network(**fitted)
+    except Exception:  # it works with its values as it is made
+        network = job.make_network(**fitted)
     report = forward.describe(backend, network)
     names = {key["layer"] for key in report["keys"] if not key["tied"]}
     if input_shape and names != set(named_as or ()):
-        run = backend.run_empty(network, input_shape, dtype, lambda *both: calls(job, *both))
+        run = None
+        if backend.CAN_RUN_EMPTY:
+            with backend.without_values():
+                of_framework = getattr(backend.framework, dtype)
+                inputs = backend.framework.zeros(input_shape, dtype=of_framework)
+                run = run_once(job, network, inputs)
         if run is None or run["error"]:  # its way depends on values
             inputs = backend.to_tensor(np.zeros(input_shape, dtype))
-            run = calls(job, job.make_network(**fitted), inputs)
+            run = run_once(job, job.make_network(**fitted), inputs)
         report |= {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
     return report
 
 
-def make_empty(job: Job, settings: dict[str, Any]) -> Any:
-    """Make a network of which only the shapes are wanted: without values, where that can be."""
-    try:
-        return job.backend.make_empty(lambda: job.make_network(**settings))
-    except Exception:  # it works with its values as it is made
-        return job.make_network(**settings)
-
-
-def calls(job: Job, network: Any, inputs: Any) -> dict[str, Any]:
+def run_once(job: Job, network: Any, inputs: Any) -> dict[str, Any]:
     """Run a network in evaluation mode; return its calls, of which nothing is written."""
     network.eval()
     return forward.PassRecorder(job.backend, forward.Pass()).run(network, inputs)
@@ -83,52 +80,48 @@ def record_forward(
     The weights are loaded as the port does it, or what fits by its name.
     """
     backend = job.backend
-    with forward.origins(backend) as made:
+    lines: dict[int, str | None] = {}  # on which each layer is made, by its id
+
+    def note(made: Any) -> None:
+        lines[id(made)] = user_line(backend, made)
+
+    with shared.noting_made(backend, note):
         network = job.make_network()
     ran: Stack = []
     with lines_noted(backend, ran):
         error = load_weights(job, network, Path(weights), by_port)
-    report = {"load_error": error, "loading": ran, "loaded": forward.digests(backend, network)}
+    tensors_held = shared.state(backend, network).items()
+    arrays = {key: backend.to_numpy(tensor) for key, tensor in tensors_held}
+    report = {"load_error": error, "loading": ran, "loaded": state.digests(arrays)}
     report |= forward.describe(backend, network)
     layers = forward.leaves(backend, network)
-    report["lines"] = {path: made.get(id(layer)) for path, layer in layers.items()}
+    report["lines"] = {path: lines.get(id(layer)) for path, layer in layers.items()}
     report |= {"version": backend.VERSION, "runs": []}
-    for one_pass in passes if error is None else []:
-        dtype = one_pass["dtype"]
-        backend.cast(network, dtype)
-        if one_pass["training"]:
+    for plan in [forward.Pass(**entries) for entries in passes] if error is None else []:
+        backend.cast(network, plan.dtype)
+        if plan.training:
             network.train()
         else:
             network.eval()
-        plan = forward.Pass(
-            job.folder / one_pass["name"],
-            one_pass.get("with_inputs", False),
-            one_pass.get("forced") or {},
-            seed,
-        )
-        with backend.default_dtype(dtype):  # of what the network makes as it runs
-            inputs = read_inputs(job, one_pass["input"], dtype)
-            run = forward.PassRecorder(backend, plan).run(network, inputs)
-        report["runs"].append({"name": one_pass["name"], **run})
+        with shared.default_dtype(backend, plan.dtype):  # of what the network makes as it runs
+            array = np.load(plan.input)
+            if array.dtype.kind == "f":  # whole numbers, such as words, stay what they are
+                array = array.astype(plan.dtype)
+            recorder = forward.PassRecorder(backend, plan, job.folder, seed)
+            run = recorder.run(network, backend.to_tensor(array))
+        report["runs"].append({"name": plan.name, **run})
     return report
 
 
 def load_weights(job: Job, network: Any, path: Path, by_port: bool) -> str | None:
     """Load weights as the port does, or what fits by its name; return what went wrong."""
     if not by_port:
-        weights = {name: value.array for name, value in tensors.read_own(path).items()}
-        forward.load_by_name(job.backend, network, weights)
+        forward.load_by_name(job.backend, network, path)
         return None
     try:
-        load_weights_of_port(job.port, job.backend, network, str(path))
+        drive.load_weights(job.port, job.backend, network, str(path))
     except UserError as error:  # that the port cannot load them is a finding
         return str(error)
     except Exception as error:
         return describe_error(error, job.backend)
     return None
-
-
-def read_inputs(job: Job, file: str, dtype: str) -> Any:
-    """Return the inputs in a file as a tensor; whole numbers, such as words, stay what they are."""
-    array = np.load(file)
-    return job.backend.to_tensor(array.astype(dtype) if array.dtype.kind == "f" else array)

@@ -7,27 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from portproof.backends import shared
 from portproof.numeric import fingerprints
-from portproof.worker.recorder import Done, Watcher, one_image, stand_in_zeros
+from portproof.worker.recorder import ONE_IMAGE, Done, Watcher, stand_in_zeros
 
 
-class NewWeights(Watcher):
-    """Keeps a sample of each parameter of a new network: at most `most` values, evenly spread."""
-
-    def __init__(self, backend: ModuleType, most: int) -> None:
-        super().__init__(backend)
-        self.most = most
-        self.values: dict[str, np.ndarray] = {}
+class FirstModel(Watcher):
+    """Keeps the network with which the loop starts, and ends the loop."""
 
     def start(self, state: Any) -> None:
-        self.note(state.model)
+        self.model = state.model
         raise Done
-
-    def note(self, model: Any) -> None:
-        """Keep the sample of each parameter."""
-        for name, value in self.backend.parameters(model).items():
-            flat = self.backend.to_numpy(value).reshape(-1)
-            self.values[name] = flat[:: -(-flat.size // self.most)].copy()
 
 
 class FirstBatches(Watcher):
@@ -36,14 +26,13 @@ class FirstBatches(Watcher):
     def __init__(self, backend: ModuleType, folder: Path, steps: int) -> None:
         super().__init__(backend)
         self.folder, self.steps = folder, steps
-        self.rows: list[dict[str, Any]] = []
 
     def batches(self, batches: Iterator[tuple], epoch: Any) -> Iterator[tuple]:
         """Write the batches, and have the loop train on a single image of each epoch."""
         images = labels = None
         for images, labels in batches:
-            arrays = {"images": self.backend.to_numpy(images)}
-            arrays["labels"] = self.backend.to_numpy(labels)
+            to_numpy = self.backend.to_numpy
+            arrays = {"images": to_numpy(images), "labels": to_numpy(labels)}
             for name, array in arrays.items():
                 np.save(self.folder / f"{name}-{len(self.rows)}.npy", array)
             summary = fingerprints.summarize(arrays["images"]).tolist()
@@ -51,9 +40,6 @@ class FirstBatches(Watcher):
             if len(self.rows) == self.steps:
                 raise Done
         yield images[:1], labels[:1]
-
-    def report(self) -> dict[str, Any]:
-        return super().report() | {"rows": self.rows}
 
 
 class LogitsGiven(Watcher):
@@ -65,8 +51,6 @@ class LogitsGiven(Watcher):
     def __init__(self, backend: ModuleType, files: list[str]) -> None:
         super().__init__(backend)
         self.files = files
-        self.cases: list[dict[str, Any]] = []
-        self.row: dict | None = None
 
     def start(self, state: Any) -> None:
         original = state.model.forward
@@ -74,13 +58,14 @@ class LogitsGiven(Watcher):
         def forward(inputs: Any) -> Any:
             return original(inputs) if self.row is None else self.logits
 
-        self.removers.append(self.backend.stand_in(state.model, forward))
+        state.model.forward = forward
+        self.hooks.callback(delattr, state.model, "forward")
 
     def batches(self, batches: Any, epoch: Any) -> Iterator[tuple]:
         """Give an image of one pixel for each sample of the next case."""
-        for file in self.files[len(self.cases) :][: len(epoch) - epoch.first_batch]:
+        for file in self.files[len(self.rows) :][: len(epoch) - epoch.first_batch]:
             with np.load(file) as case:
-                self.logits = self.backend.leaf(case["logits"])
+                self.logits = self.backend.to_tensor(case["logits"]).requires_grad_()
                 labels = case["labels"]
             images = np.zeros([len(labels), 3, 1, 1], np.float32)
             yield self.backend.to_tensor(images), self.backend.to_tensor(labels)
@@ -89,20 +74,12 @@ class LogitsGiven(Watcher):
         self.row, self.weight = {}, batch.weight
 
     def end_batch(self, loss: Any) -> bool:
-        to_numpy, gradient = self.backend.to_numpy, self.backend.gradient(self.logits)
+        gradient = self.backend.to_numpy(self.logits.grad) / self.weight
         self.row = None
-        self.cases.append(
-            {
-                "loss": self.value_of(loss).tolist(),
-                "gradient": (to_numpy(gradient) / self.weight).tolist(),
-            }
-        )
-        if len(self.cases) == len(self.files):
+        self.rows.append({"loss": self.loss_of(loss).tolist(), "gradient": gradient.tolist()})
+        if len(self.rows) == len(self.files):
             raise Done
         return False
-
-    def report(self) -> dict[str, Any]:
-        return super().report() | {"cases": self.cases}
 
 
 class RatesUsed(Watcher):
@@ -115,21 +92,20 @@ class RatesUsed(Watcher):
     """
 
     def __init__(self, backend: ModuleType, most: int) -> None:
-        super().__init__(backend, [one_image()])
+        super().__init__(backend, [ONE_IMAGE])
         self.most = most
-        self.rows: list[dict[str, Any]] = []
-        self.row: dict[str, Any] | None = None
         self.roles: set[str] = set()
 
     def start(self, state: Any) -> None:
         backend, self.model, self.optimizer = self.backend, state.model, state.optimizer
-        backend.set_zero(self.model)
-        parameters = backend.parameters(self.model)
+        parameters = shared.parameters(self.model)
+        with backend.framework.no_grad():
+            for parameter in parameters.values():
+                parameter.zero_()
         self.small = {
-            name: value for name, value in parameters.items() if np.prod(value.shape) <= self.most
+            name: param for name, param in parameters.items() if np.prod(param.shape) <= self.most
         }
-        self.removers += stand_in_zeros(self, self.model, self.small)
-        self.removers.append(backend.give_gradients(self.small, self.gradient_of))
+        stand_in_zeros(self, self.model, self.small)
 
     def gradient_of(self, name: str) -> Any:
         """Return a gradient of 1 at the element of this step, and of 0 elsewhere."""
@@ -143,12 +119,11 @@ class RatesUsed(Watcher):
 
     def end_batch(self, loss: Any) -> bool:
         element = len(self.rows)
-        arrays = {
-            name: self.backend.to_numpy(value).reshape(-1) for name, value in self.small.items()
-        }
-        self.row["used"] = {
-            name: -float(array[element]) for name, array in arrays.items() if array.size > element
-        }
+        used = self.row["used"] = {}
+        for name, parameter in self.small.items():
+            array = self.backend.to_numpy(parameter).reshape(-1)
+            if array.size > element:
+                used[name] = -float(array[element])
         if not self.rows:
             kept = self.backend.optimizer_state(self.model, self.optimizer)
             self.roles = {key.partition(" ")[2] for key in kept}
@@ -157,4 +132,4 @@ class RatesUsed(Watcher):
         return False
 
     def report(self) -> dict[str, Any]:
-        return super().report() | {"rows": self.rows, "roles": sorted(self.roles)}
+        return super().report() | {"roles": sorted(self.roles)}

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from portproof.system.errors import UserError
@@ -14,23 +15,14 @@ class PortFile:
     """The functions of a port, by their names. A missing one raises UserError when it is called."""
 
     def __init__(self, path: Path) -> None:
-        """Run the file, its folder first on the path. Raises UserError where there is none."""
-        if not path.is_file():
-            raise UserError(f"{path}: there is no such port file")
+        """Run the file, its folder first on the path."""
         self.path = path.resolve()
         sys.path.insert(0, str(self.path.parent))
-        spec = importlib.util.spec_from_file_location("port", self.path)
-        self.module = importlib.util.module_from_spec(spec)
-        sys.modules["port"] = self.module
-        spec.loader.exec_module(self.module)
+        self.module = run_file("port", self.path)
 
     def has(self, name: str) -> bool:
         """Say whether the port defines a function."""
         return callable(getattr(self.module, name, None))
-
-    def value(self, name: str, default: Any) -> Any:
-        """Return a value that the port defines, or `default`."""
-        return getattr(self.module, name, default)
 
     def __getattr__(self, name: str) -> Callable:
         if not self.has(name):
@@ -39,10 +31,19 @@ class PortFile:
 
     def usual(self) -> dict[str, Any]:
         """Return the settings that the port takes, with their usual values."""
-        return dict(self.value("SETTINGS", {}))
+        return dict(getattr(self.module, "SETTINGS", {}))
 
 
-def make_network(name: str, arguments: dict[str, Any], backend: Any) -> Any:
+def run_file(name: str, path: Path) -> ModuleType:
+    """Run a file as the module of this name, by which the file of a class is found later."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_network(name: str, arguments: dict[str, Any], backend: ModuleType) -> Any:
     """Call MODULE:CALLABLE or FILE.py:CALLABLE, a class or a function, and return its network.
 
     The module is looked for in the current folder first. Raises UserError where it cannot be had.
@@ -50,13 +51,8 @@ def make_network(name: str, arguments: dict[str, Any], backend: Any) -> Any:
     where, _, callable_name = name.rpartition(":")
     sys.path.insert(0, "")
     try:
-        if where.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(where).stem, where)
-            module = importlib.util.module_from_spec(spec)
-            sys.modules.setdefault(spec.name, module)  # by it the file of a class is found
-            spec.loader.exec_module(module)
-        else:
-            module = importlib.import_module(where)
+        is_file = where.endswith(".py")
+        module = run_file(Path(where).stem, where) if is_file else importlib.import_module(where)
         network = getattr(module, callable_name)(**arguments)
     except Exception as error:  # whatever the user's code raises
         raise UserError(

@@ -6,21 +6,24 @@ the port is exchanged.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from portproof.numeric import fingerprints
-from portproof.numeric.randomness import dropout_mask
-from portproof.worker.nested import tensors_of
+from portproof.backends import shared
+from portproof.numeric import fingerprints, philox
+from portproof.port import Observer
 from portproof.worker.source import Stack, user_stack
 
-Inputs = list[tuple[np.ndarray, np.ndarray]]  # of each step
+# For stand-ins: a batch of one black pixel, images [1, 3, 1, 1] and labels [1].
+ONE_IMAGE = np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
+CLASSES = 5  # of the zeros that stand for logits
 
 
 class Done(Exception):
@@ -42,7 +45,7 @@ class Plan:
     full: dict[str, list[str]] = field(default_factory=dict)
 
 
-class Watcher:
+class Watcher(Observer):
     """An observer that notes nothing; the base of those that do. It may replace the batches.
 
     `inputs`: arrays of each step, used over and over, in place of what the loop's loader gives.
@@ -52,15 +55,12 @@ class Watcher:
 
     def __init__(self, backend: ModuleType, inputs: Iterable | None = None) -> None:
         self.backend, self.inputs = backend, inputs
-        self.removers: list = []  # of hooks, in the order in which they were set
+        self.rows: list[dict[str, Any]] = []  # what was noted of each step
+        self.row: dict[str, Any] | None = None  # of the step that the loop is in
+        self.hooks = ExitStack()  # what removes them
         # Where the user's code did what first: made the optimizer, went backward, and so on.
         self.stacks: dict[str, Stack] = {}
         self.is_lost = False  # a loss was no finite number
-
-    # ---- what the loop calls ----
-
-    def start(self, state: Any) -> None:
-        """Take what is trained: `state.model`, `state.optimizer` (one, or a list)."""
 
     def batches(self, batches: Iterable[tuple], epoch: Any) -> Iterable[tuple]:
         """Return `batches`, or the given ones; an epoch begins where the one before ended."""
@@ -70,23 +70,11 @@ class Watcher:
         places = (number % len(self.inputs) for number in numbers[epoch.first_batch :])
         return ([self.backend.to_tensor(array) for array in self.inputs[n]] for n in places)
 
-    def begin_batch(self, batch: Any, *inputs: Any) -> None:
-        """Called before the forward pass of each batch."""
-
-    def end_batch(self, loss: Any) -> bool:
-        """Called when the loop is done with a batch. True: save and leave."""
-        return False
-
-    def end_epoch(self, results: dict[str, float]) -> None:
-        """Called after the evaluation of each epoch."""
-
-    # ---- what the worker calls ----
-
-    def value_of(self, loss: Any) -> np.ndarray:
+    def loss_of(self, loss: Any) -> np.ndarray:
         """Return the loss [] that is minimized as an array; of several by name it is the first."""
-        value = self.backend.to_numpy(minimized(loss))
-        self.is_lost = self.is_lost or not np.isfinite(value)
-        return value
+        array = self.backend.to_numpy(minimized(loss))
+        self.is_lost = self.is_lost or not np.isfinite(array)
+        return array
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: all."""
@@ -98,10 +86,11 @@ class Watcher:
 
         It may leave where its loss is no finite number: what was noted up to there tells enough.
         """
-        dropout = self.backend.shared_dropout(self.mask, lambda call: None)
-        made = self.backend.noting_made(self.note_made)
-        self.removers.append(self.backend.on_backward(lambda: self.note_stack("backward")))
-        with self.backend.default_dtype(dtype), dropout, made:
+        backend = self.backend
+        dropout = shared.shared_dropout(backend, self.mask, lambda call: None)
+        made = shared.noting_made(backend, self.note_made)
+        self.hooks.callback(shared.on_backward(backend, partial(self.note_stack, "backward")))
+        with shared.default_dtype(backend, dtype), dropout, made, self.hooks:
             try:
                 yield
             except Done:
@@ -109,13 +98,10 @@ class Watcher:
             except Exception:
                 if not self.is_lost:
                     raise
-            finally:
-                for remove in reversed(self.removers):
-                    remove()
 
     def note_made(self, made: Any) -> None:
         """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
-        self.note_stack(self.backend.role(made), made)
+        self.note_stack(shared.role(self.backend, made), made)
 
     def note_stack(self, event: str, made: Any = None) -> None:
         """Keep which lines of the user's code led to an event, the first time."""
@@ -124,45 +110,45 @@ class Watcher:
 
     def report(self) -> dict[str, Any]:
         """Return all that was noted, ready for JSON."""
-        return {"stacks": self.stacks}
+        return {"stacks": self.stacks, "rows": self.rows}
 
 
 class Recorder(Watcher):
     """Notes what goes into each step, what comes out, and what the optimizers do."""
 
     def __init__(
-        self, backend: ModuleType, folder: Path, plan: Plan, inputs: Inputs | None = None
+        self, backend: ModuleType, folder: Path, plan: Plan, inputs: Iterable | None = None
     ) -> None:
         """`folder`: for the logits of each step, and for what `plan.full` names."""
         super().__init__(backend, inputs)
         self.folder, self.plan = folder, plan
-        self.rows: list[dict[str, Any]] = []
         self.tensors: list[dict[str, dict]] = []  # of each step: kind -> name -> fingerprint
-        self.row: dict[str, Any] | None = None  # of the step that the loop is in
         self.shapes: dict[str, list[int]] = {}
-        self.buffer_shapes: dict[str, list[int]] = {}
+        self.buffers: dict[str, list[int]] = {}  # the shapes of running statistics
         self.turned: set[str] = set()  # parameters that lie as [in, out]
-        self.step, self.masks_drawn, self.first_sample = plan.first_step, 0, 0
+        self.step, self.first_sample, self.dropout_numbers = plan.first_step, 0, count()
         self.outputs: np.ndarray | None = None
 
     def start(self, state: Any) -> None:
         backend, self.model = self.backend, state.model
-        is_list = isinstance(state.optimizer, (list, tuple))
-        self.optimizers = list(state.optimizer) if is_list else [state.optimizer]
-        self.turned = backend.transposed(self.model)
-        self.shapes = shapes_of(backend.parameters(self.model))
-        self.buffer_shapes = shapes_of(backend.running_statistics(self.model))
-        self.removers.append(backend.on_layer(self.model, self.before_forward, self.after_forward))
-        for number, optimizer in enumerate(self.optimizers):
-            before = partial(self.before_update, optimizer, number)
-            self.removers.append(backend.on_update(optimizer, before, lambda: None))
+        several = isinstance(state.optimizer, (list, tuple))
+        self.optimizers = state.optimizer if several else [state.optimizer]
+        self.turned = shared.transposed(backend, self.model)
+        buffers = backend.running_statistics(self.model)
+        self.buffers = {name: list(buffer.shape) for name, buffer in buffers.items()}
+        parameters = shared.parameters(self.model)
+        self.shapes = {name: list(parameter.shape) for name, parameter in parameters.items()}
+        self.hooks.callback(shared.on_layer(self.model, self.before_forward, self.after_forward))
+        for optimizer in self.optimizers:
+            before = partial(self.before_update, optimizer)
+            self.hooks.callback(backend.on_update(optimizer, before))
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
         if self.row is not None:  # the loop has left the batch before, and said nothing
             self.close_row({"loss": None, "dtype": None})
         if self.plan.evaluates:
             self.model.eval()
-        self.step, self.masks_drawn = self.plan.first_step + len(self.rows), 0
+        self.step, self.dropout_numbers = self.plan.first_step + len(self.rows), count()
         self.first_sample = batch.first_sample
         images, *labels = (self.backend.to_numpy(tensor) for tensor in inputs)
         self.row = {"images": fingerprints.summarize(images).tolist()}
@@ -170,27 +156,27 @@ class Recorder(Watcher):
         self.noted: dict[str, dict] = {}
         self.note("old buffers", self.backend.running_statistics(self.model))
         if not self.rows:
-            self.note("start", self.backend.parameters(self.model))
+            self.note("start", shared.parameters(self.model))
 
     def end_batch(self, loss: Any) -> bool:
         backend = self.backend
-        self.note("after", backend.parameters(self.model))
+        self.note("after", shared.parameters(self.model))
         state = {}
         for optimizer in self.optimizers:
             state |= backend.optimizer_state(self.model, optimizer)
         self.note("state", state)
         self.note("buffers", backend.running_statistics(self.model))
-        value = self.value_of(loss)
+        minimum = self.loss_of(loss)
         if self.outputs is not None:
             np.save(self.folder / f"logits-{len(self.rows)}.npy", self.outputs)
-        self.close_row({"loss": float(value), "dtype": str(value.dtype)})
+        self.close_row({"loss": float(minimum), "dtype": str(minimum.dtype)})
         if len(self.rows) == self.plan.steps:
             raise Done
         return len(self.rows) == self.plan.stop_after
 
-    def close_row(self, values: dict[str, Any]) -> None:
+    def close_row(self, ending: dict[str, Any]) -> None:
         """Keep what was noted of the step that the loop is in."""
-        self.rows.append(self.row | values)
+        self.rows.append(self.row | ending)
         self.tensors.append(self.noted)
         self.row = None
 
@@ -203,25 +189,22 @@ class Recorder(Watcher):
 
     def after_forward(self, outputs: Any) -> None:
         if self.row is not None:
-            first = tensors_of(self.backend, outputs)[0]
+            first = shared.tensors_of(self.backend, outputs)[0]
             self.outputs = self.backend.to_numpy(first).copy()
 
-    def before_update(self, optimizer: Any, number: int) -> None:
+    def before_update(self, optimizer: Any) -> None:
         if self.row is None:
             return
         self.note_stack("update")
-        backend = self.backend
-        rate = backend.learning_rate(optimizer)
-        self.row.setdefault("lr", rate)
-        self.row.setdefault("updates", []).append([number, rate])
-        updated = {id(value) for value in backend.trained_by(optimizer)}
+        self.row.setdefault("lr", self.backend.learning_rate(optimizer))
+        updated = {id(parameter) for parameter in self.backend.trained_by(optimizer)}
         parameters = {
-            name: value
-            for name, value in backend.parameters(self.model).items()
-            if id(value) in updated or len(self.optimizers) == 1
+            name: parameter
+            for name, parameter in shared.parameters(self.model).items()
+            if id(parameter) in updated or len(self.optimizers) == 1
         }
         self.note("before", parameters)
-        gradients = {name: backend.gradient(value) for name, value in parameters.items()}
+        gradients = {name: parameter.grad for name, parameter in parameters.items()}
         self.note("gradient", gradients)
 
     def note(self, kind: str, tensors: dict[str, Any]) -> None:
@@ -244,22 +227,17 @@ class Recorder(Watcher):
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: the same in both frameworks."""
-        number, self.masks_drawn = self.masks_drawn, self.masks_drawn + 1
-        return dropout_mask(self.plan.seed, self.step, number, shape, p, self.first_sample)
+        seed, number = self.plan.seed, next(self.dropout_numbers)
+        return philox.dropout_mask(seed, self.step, number, shape, p, self.first_sample)
 
     def report(self) -> dict[str, Any]:
-        parts = {"rows": self.rows, "tensors": self.tensors, "shapes": self.shapes}
-        return super().report() | parts | {"buffers": self.buffer_shapes}
+        tensors = {"tensors": self.tensors, "shapes": self.shapes, "buffers": self.buffers}
+        return super().report() | tensors
 
 
 def minimized(loss: Any) -> Any:
     """Return the loss [] that is minimized: of several by name the first."""
     return next(iter(loss.values())) if isinstance(loss, dict) else loss
-
-
-def shapes_of(tensors: dict[str, Any]) -> dict[str, list[int]]:
-    """Return the shape of each tensor."""
-    return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
 class GradientRecorder(Recorder):
@@ -273,14 +251,12 @@ class GradientRecorder(Recorder):
         self, backend: ModuleType, folder: Path, plan: Plan, numbers: dict[str, int], dtype: str
     ) -> None:
         """`numbers` tells by a parameter's name which gradients it is given."""
-        super().__init__(backend, folder, plan, [one_image()])
+        super().__init__(backend, folder, plan, [ONE_IMAGE])
         self.numbers, self.dtype = numbers, dtype
 
     def start(self, state: Any) -> None:
         super().start(state)
-        parameters = self.backend.parameters(self.model)
-        self.removers += stand_in_zeros(self, self.model, parameters)
-        self.removers.append(self.backend.give_gradients(parameters, self.gradient_of))
+        stand_in_zeros(self, self.model, shared.parameters(self.model))
 
     def gradient_of(self, name: str) -> Any:
         """Return the gradient that a parameter is given at this step."""
@@ -289,31 +265,29 @@ class GradientRecorder(Recorder):
         return self.backend.to_tensor(array.astype(self.dtype))
 
 
-def one_image() -> tuple[np.ndarray, np.ndarray]:
-    """Return a batch of one black pixel, images [1, 3, 1, 1] and labels [1], for stand-ins."""
-    return np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
+def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
+    """Have a model give zeros within the watcher's steps, at no cost.
 
-
-def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> list:
-    """Have a model give zeros within a step, at no cost; return what ends it.
-
-    Every parameter has a part in them, so that its hooks are called in the backward pass.
+    Every parameter has a part in them, and has in the backward pass the gradient that
+    watcher.gradient_of(name) says.
     """
-    backend, values = watcher.backend, list(parameters.values())
+    backend = watcher.backend
+    trained = {name: param for name, param in parameters.items() if param.requires_grad}
     original, evaluated = model.forward, []
 
     def forward(inputs: Any) -> Any:
         if watcher.row is not None:
-            return backend.touch_all(values, [len(inputs), CLASSES])
+            return backend.Touch.apply([len(inputs), CLASSES], *trained.values())
         if not evaluated:  # an evaluation: of the first batch it is learned what the model gives
             evaluated.append(original(inputs))
             return evaluated[0]
         if not isinstance(evaluated[0], backend.Tensor):
             return original(inputs)
         zeros = np.zeros([len(inputs), *evaluated[0].shape[1:]], np.float32)
-        return backend.to_default(backend.to_tensor(zeros))
+        return shared.to_default(backend, backend.to_tensor(zeros))
 
-    return [backend.stand_in(model, forward)]
-
-
-CLASSES = 5  # of the zeros that stand for logits
+    model.forward = forward
+    watcher.hooks.callback(delattr, model, "forward")
+    for name, parameter in trained.items():
+        hook = parameter.register_hook(lambda gradient, name=name: watcher.gradient_of(name))
+        watcher.hooks.callback(hook.remove)

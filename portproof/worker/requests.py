@@ -1,25 +1,26 @@
 """What a worker answers: the parts of a request, each of which becomes OUT_DIR/<part>.json.
 
+Starting a framework takes seconds; a tool that asks several times keeps the process.
+
 A request holds `port` (a file) or `network` (MODULE:CALLABLE and arguments), `settings` of the
-port, and for each part what it takes:
-
-    about      {}                       the functions that the port defines, and its settings
-    read       {path}                   a weights file of this framework, as read.safetensors
-    write      {source, path}           a .safetensors, as this framework's, and read back
-    describe   {input_shape, ...}       the keys, the layers, the order in which they run
-    forward    {weights, passes, ...}   what each layer gives
-    batches    {split, epochs}          what the loader gives (portproof/worker/data.py)
-
-and of the port's own training (portproof/worker/training.py): training, first_batches, init,
-loss, evaluation, lr, optimizer, resume, evaluate, inference.
+port, and for each part what it takes. What a part takes and records stands at its function, called
+record_<part>: of networks and weights in networks.py, of the loader in data.py, of the port's own
+training in training.py.
 """
 
 import importlib
+import inspect
 import json
+import os
+import select
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from portproof import port as contract
+from portproof.system import memory
+from portproof.system.errors import UserError
 from portproof.worker import data, networks, training
 from portproof.worker.job import Job
 from portproof.worker.port_file import PortFile
@@ -27,42 +28,71 @@ from portproof.worker.port_file import PortFile
 
 def record_about(job: Job) -> dict[str, Any]:
     """Return the functions that the port defines, and the settings that it takes."""
-    names = [name for name in contract.FUNCTIONS if job.port.has(name)]
-    return {"functions": names, "settings": job.port.usual()}
+    names = [name for name, _ in inspect.getmembers(contract, inspect.isfunction)]
+    functions = [name for name in names if job.port.has(name)]
+    return {"functions": functions, "settings": job.port.usual()}
 
 
+# Reading comes first: a network may be fitted to the file that it writes.
 PARTS = {
-    "about": record_about,
-    "read": networks.record_read,  # before what may be fitted to the file that it writes
-    "write": networks.record_write,
-    "describe": networks.record_describe,
-    "forward": networks.record_forward,
-    "batches": data.record_batches,
-    "training": training.record_training,
-    "first_batches": training.record_first_batches,
-    "init": training.record_init,
-    "loss": training.record_loss,
-    "evaluation": training.record_evaluation,
-    "lr": training.record_lr,
-    "optimizer": training.record_optimizer,
-    "resume": training.record_resume,
-    "evaluate": training.record_evaluate,
-    "inference": training.record_inference,
-}
+    name.removeprefix("record_"): function
+    for module in (networks, data, training)
+    for name, function in vars(module).items()
+    if name.startswith("record_")
+} | {"about": record_about}
 
 
-class Answer:
+IDLE = 3  # seconds
+
+
+class Worker:
     """Answers requests in one framework; the port file is run at the first that names it."""
 
     def __init__(self, framework: str) -> None:
         self.backend = importlib.import_module(f"portproof.backends.{framework}")
         self.port: PortFile | None = None
 
-    def __call__(self, request: dict[str, Any], folder: Path) -> None:
+    def serve(self) -> None:
+        """Answer the requests on standard input, one after the other, until it ends.
+
+        A line is a JSON list, [REQUEST.json, OUT_DIR]; the reply is a line of JSON on standard
+        output, {"error": null}, or {"error": text, "is_users": bool}. Whatever else is printed
+        meanwhile goes to standard error.
+        """
+        memory.keep_freed()
+        replies = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        while True:
+            # A tool may keep several workers, of which one works at a time: one that is not asked
+            # for a while gives its freed memory back. The next request has the kernel clear it.
+            if not select.select([sys.stdin], [], [], IDLE)[0]:
+                memory.give_back()
+            line = sys.stdin.readline()
+            if not line:
+                return
+            request, folder = map(Path, json.loads(line))
+            reply = self.reply(json.loads(request.read_text()), folder)
+            print(json.dumps(reply), file=replies, flush=True)
+
+    def reply(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+        """Answer a request; return what to say of it."""
+        try:
+            self.answer(request, folder)
+        except UserError as error:
+            return {"error": str(error), "is_users": True}
+        except SystemExit:  # of the parser of options
+            return {"error": "a wrong option in the request", "is_users": True}
+        except Exception as error:
+            traceback.print_exc()
+            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return {"error": text, "is_users": False}
+        return {"error": None}
+
+    def answer(self, request: dict[str, Any], folder: Path) -> None:
         """Record the parts of a request into `folder`. Raises UserError at a user's mistake."""
         if request.get("port") and self.port is None:
             self.port = PortFile(Path(request["port"]))
-        job = Job(self.backend, folder, self.port, request["settings"], request.get("network"))
+        job = Job(self.backend, folder, self.port, request["settings"], request["network"])
         for part, record in PARTS.items():
             if part in request:
                 report = record(job, **request[part])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType, ModuleType, TracebackType
+from types import FrameType, ModuleType
 from typing import Any
 
 from portproof.system.errors import first_line
@@ -36,14 +36,12 @@ def user_stack(backend: ModuleType, made: Any = None) -> Stack:
 
     Where `made` is an object that is being made, its own __init__ does not count.
     """
-    frame, stack = sys._getframe(1), []
-    while frame is not None:
-        file = frame.f_code.co_filename
-        is_own = made is not None and frame.f_locals.get("self") is made
-        if not is_own and is_users(file, backend):
-            stack.append([file, frame.f_lineno])
-        frame = frame.f_back
-    return stack
+    return [
+        [frame.f_code.co_filename, line]
+        for frame, line in traceback.walk_stack(sys._getframe(1))
+        if is_users(frame.f_code.co_filename, backend)
+        and (made is None or frame.f_locals.get("self") is not made)
+    ]
 
 
 def user_line(backend: ModuleType, made: Any = None) -> str | None:
@@ -78,8 +76,8 @@ def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
     finally:
         sys.settrace(before)
         threading.settrace(before)
-        before_these = {tuple(place) for place in stack}
-        stack += [list(place) for place in reversed(lines) if place not in before_these]
+        known = {tuple(line) for line in stack}
+        stack += [list(line) for line in reversed(lines) if line not in known]
 
 
 def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
@@ -88,24 +86,17 @@ def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
     None where code of the framework lies between, such as a loader or a layer: what that calls was
     chosen elsewhere. `beyond`: a file whose innermost calls do not count.
     """
-    frame = sys._getframe(1)
-    while frame is not None:
+    for frame, line in traceback.walk_stack(sys._getframe(1)):
         file = frame.f_code.co_filename
         if backend.is_frameworks_code(file):
-            return None
+            break
         if is_users(file, backend) and file != beyond and not installed(file):
-            return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
+            return f"{file}:{line}"
     return None
-
-
-def user_lines(trace: TracebackType | None, backend: ModuleType) -> list[str]:
-    """Return FILE:LINE of the user's frames of a traceback, the innermost last."""
-    frames = traceback.extract_tb(trace)
-    return [f"{f.filename}:{f.lineno}" for f in frames if is_users(f.filename, backend)]
 
 
 def describe_error(error: Exception, backend: ModuleType) -> str:
     """Return the kind of an error, its first line, and the user's FILE:LINE where it arose."""
-    lines = user_lines(error.__traceback__, backend)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"{f.filename}:{f.lineno}" for f in frames if is_users(f.filename, backend)]
     return f"{type(error).__name__}: {first_line(error)}" + "".join(f" ({n})" for n in lines[-1:])

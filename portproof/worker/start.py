@@ -1,8 +1,8 @@
-"""Start a worker: python portproof/worker/start.py FRAMEWORK [REQUEST.json OUT_DIR].
+"""Start a worker: python portproof/worker/start.py FRAMEWORK.
 
 Run by its path, since the interpreter of a framework may be one that has no portproof installed:
-NumPy and the framework are all that it needs. Without a request it serves those that come on
-standard input (portproof/worker/server.py).
+NumPy and the framework are all that it needs. It answers the requests that come on standard input
+(portproof/worker/requests.py).
 """
 
 import importlib
@@ -26,8 +26,6 @@ def import_library() -> None:
 
 if __name__ == "__main__":
     import_library()
-    framework = sys.argv.pop(1)
-    server = importlib.import_module("portproof.worker.server")
     requests = importlib.import_module("portproof.worker.requests")
     errors = importlib.import_module("portproof.system.errors")
-    errors.run(lambda: server.serve(requests.Answer(framework)))
+    errors.run(requests.Worker(sys.argv[1]).serve)

@@ -4,48 +4,50 @@ Each runs the port's own loop with an observer, and writes its arrays into the j
 """
 
 import shutil
-from collections.abc import Callable
 from contextlib import ExitStack, nullcontext, suppress
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from portproof.files.array_files import ArrayFiles
+from portproof.backends import shared
 from portproof.system.errors import first_line
-from portproof.worker.drive import load_weights
+from portproof.worker.drive import INPUTS, load_weights, run_model
 from portproof.worker.job import Job
-from portproof.worker.observers import FirstBatches, LogitsGiven, NewWeights, RatesUsed
+from portproof.worker.observers import FirstBatches, FirstModel, LogitsGiven, RatesUsed
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
 from portproof.worker.source import Stack, lines_noted, user_stack
 
-Files = dict[str, str]
 
+class Batches:
+    """Batches (images [N, ...], labels [N]) of files, one a step, each read when it is asked for.
 
-class Pairs:
-    """Batches (images [N, ...], labels [N]) of files, one a step."""
+    So the batches of hundreds of steps take no more memory than one of them.
+    """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
         if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
-            folder, steps = Path(files["folder"]), int(files["steps"])
-            self.arrays = [ArrayFiles(folder, name, steps) for name in ("images", "labels")]
+            self.steps = int(files["steps"])
         else:
-            self.arrays = [np.load(files["images"]), np.load(files["labels"])]
+            self.steps = len(np.load(files["images"], mmap_mode="r"))
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return self.steps
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
-        return tuple(array[step] for array in self.arrays)
+        if "folder" in self.files:
+            folder = self.files["folder"]
+            return tuple(np.load(f"{folder}/{name}-{step}.npy") for name in INPUTS)
+        return tuple(np.array(np.load(self.files[name], mmap_mode="r")[step]) for name in INPUTS)
 
 
 def record_training(
-    job: Job, dtype: str, plan: dict[str, Any], batches: Files | None = None
+    job: Job, dtype: str, plan: dict[str, Any], batches: dict[str, str] | None = None
 ) -> dict[str, Any]:
     """Note the first steps of the training, on given batches or on the port's own."""
-    inputs = None if batches is None else Pairs(batches)
+    inputs = None if batches is None else Batches(batches)
     return job.watch(Recorder(job.backend, job.folder, Plan(**plan), inputs), dtype)
 
 
@@ -56,15 +58,18 @@ def record_first_batches(job: Job, steps: int) -> dict[str, Any]:
 
 def record_init(job: Job, most: int) -> dict[str, Any]:
     """Write at most `most` values of each parameter of a new network, evenly spread."""
-    watcher = NewWeights(job.backend, most)
+    watcher = FirstModel(job.backend)
     if job.port.has("train"):
-        report = job.watch(watcher, "float32")
+        job.watch(watcher, "float32")
     else:
         job.backend.seed(job.settings["seed"])
-        watcher.note(job.make_network())
-        report = watcher.report()
-    np.savez(job.folder / "init.npz", **watcher.values)
-    return report | {"names": list(watcher.values)}
+        watcher.model = job.make_network()
+    arrays = {}
+    for name, parameter in shared.parameters(watcher.model).items():
+        flat = job.backend.to_numpy(parameter).reshape(-1)
+        arrays[name] = flat[:: -(-flat.size // most)]
+    np.savez(job.folder / "init.npz", **arrays)
+    return watcher.report()
 
 
 def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
@@ -74,8 +79,8 @@ def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
         watcher = LogitsGiven(job.backend, cases[len(noted) :])
         folder = str(job.folder / f"run-{len(noted)}")
         report = job.watch(watcher, "float64", output_dir=folder)
-        noted += report["cases"]
-    return report | {"cases": noted}
+        noted += report["rows"]
+    return {"stacks": report["stacks"], "cases": noted}
 
 
 def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
 
     It is given a network in training mode; the mode in which it runs it is noted.
     """
-    backend, network, modes = job.backend, job.backend.identity(), set()
+    backend, network, modes = job.backend, job.backend.nn.Identity(), set()
     stack: Stack = []
     called: Stack = []
 
@@ -91,23 +96,22 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
         stack[:] = user_stack(backend)
         modes.add(network.training)
 
-    backend.on_layer(network, before, lambda outputs: None)
-    results = []
+    shared.on_layer(network, before, lambda outputs: None)
+    rows = []
     for file in cases:
         with np.load(file) as case:
-            logits, labels, sizes = case["logits"], case["labels"], case["sizes"].tolist()
-        ends = np.cumsum(sizes).tolist()
-        slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+            ends = np.cumsum(case["sizes"])[:-1]
+            parts = np.split(case["logits"], ends), np.split(case["labels"], ends)
         batches = [
-            {"images": backend.to_tensor(logits[part]), "labels": backend.to_tensor(labels[part])}
-            for part in slices
+            {"images": backend.to_tensor(logits), "labels": backend.to_tensor(labels)}
+            for logits, labels in zip(*parts, strict=True)
         ]
         network.train()
         with lines_noted(backend, called):
             metrics = evaluate(job.port, network, batches)
-        results.append({name: float(value) for name, value in metrics.items()})
+        rows.append({name: float(metric) for name, metric in metrics.items()})
     mode = "train" if True in modes else "eval"
-    return {"stacks": {"forward": stack, "evaluate": called}, "cases": results, "mode": mode}
+    return {"stacks": {"forward": stack, "evaluate": called}, "cases": rows, "mode": mode}
 
 
 def evaluate(port: PortFile, network: Any, batches: list[dict[str, Any]]) -> dict[str, float]:
@@ -136,39 +140,38 @@ def record_optimizer(
 
 
 def record_resume(
-    job: Job, epochs: int, after: int, batches: Files, traced: bool
+    job: Job, epochs: int, after: int, batches: dict[str, str], traced: bool
 ) -> dict[str, Any]:
     """Note so many epochs without a break, and what comes after a break at step `after`.
 
     `traced`: the lines that run until all is put back are noted too, which takes time.
     """
-    inputs, dtype, restoring = Pairs(batches), "float64", ExitStack()
+    inputs, restoring = Batches(batches), ExitStack()
 
     class Resumed(Recorder):
         def start(self, state: Any) -> None:
             restoring.close()
             super().start(state)
 
-    def recorder(**plan: Any) -> Recorder:
-        return Recorder(job.backend, job.folder, Plan(**plan), inputs)
+    def watch(name: str, watcher: Recorder, **settings: Any) -> dict[str, Any]:
+        settings |= {"epochs": epochs, "output_dir": str(job.folder / name)}
+        return job.watch(watcher, "float64", **settings)
 
-    unbroken, stopped, resumed = (str(job.folder / name) for name in ("unbroken", "run", "run"))
-    parts: dict[str, Any] = {"error": None}
-    watcher = recorder(since=after)  # until then both runs are one
-    parts["unbroken"] = job.watch(watcher, dtype, epochs=epochs, output_dir=unbroken)
+    report: dict[str, Any] = {"error": None, "called": []}
+    plan = Plan(since=after)  # until then both runs are one
+    report["unbroken"] = watch("unbroken", Recorder(job.backend, job.folder, plan, inputs))
+    plan = Plan(stop_after=after, kinds=[])
     with suppress(SystemExit):  # the run leaves as after a signal
-        watcher = recorder(stop_after=after, kinds=[])
-        job.watch(watcher, dtype, epochs=epochs, output_dir=stopped)
+        watch("run", Recorder(job.backend, job.folder, plan, inputs))
     watcher = Resumed(job.backend, job.folder, Plan(first_step=after), inputs)
-    called: Stack = []
     try:
         with restoring:
             if traced:
-                restoring.enter_context(lines_noted(job.backend, called))
-            job.watch(watcher, dtype, epochs=epochs, output_dir=resumed, resume=stopped)
+                restoring.enter_context(lines_noted(job.backend, report["called"]))
+            watch("run", watcher, resume=str(job.folder / "run"))
     except Exception as error:  # that it cannot be resumed is a finding
-        parts["error"] = f"{type(error).__name__}: {error}"
-    return {**parts, "resumed": watcher.report(), "called": called}
+        report["error"] = f"{type(error).__name__}: {error}"
+    return report | {"resumed": watcher.report()}
 
 
 def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
@@ -180,15 +183,12 @@ def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
     return {"results": evaluation["results"], "predicted": predicted, "ran": ran}
 
 
-def own_way_of(job: Job, network: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what runs a network in evaluation mode: images [N, ...] to logits, both arrays."""
-
-    def run(images: np.ndarray) -> np.ndarray:
-        network.eval()
-        with job.backend.no_grad():
-            return job.backend.to_numpy(network(job.backend.to_tensor(images)))
-
-    return run
+def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
+    """Return the logits of images [N, ...] in evaluation mode, both arrays, as the port has it."""
+    network.eval()
+    with job.backend.framework.no_grad():
+        outputs = run_model(job.port, network, {INPUTS[0]: job.backend.to_tensor(images)})
+    return job.backend.to_numpy(shared.tensors_of(job.backend, outputs)[0])
 
 
 def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def record_inference(job: Job, images: str, batches: list[int], traced: bool) ->
     folder = job.folder / "exported"
     folder.mkdir()
     formats = job.port.export(network, str(folder), job.settings)
-    live = formats.pop("live", partial(own_way_of, job, network))()
+    live = formats.pop("live")() if "live" in formats else partial(run_live, job, network)
     for batch in batches:
         np.save(job.folder / f"live-{batch}.npy", live(pixels[:batch]))
     for name, write in formats.items():

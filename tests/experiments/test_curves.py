@@ -12,10 +12,10 @@ from PIL import Image
 
 from common.paths import ROOT
 from experiments import curve_plot, curves, parting
-from portproof.files import array_files
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import tensors
 from portproof.worker import client
+from portproof.worker.training import Batches
 from tests.support.helpers import assert_user_error, make_folder, run
 from tests.support.planting import Edit
 from tests.support.trees import SMALL, copy_tree
@@ -174,15 +174,16 @@ def test_trees_that_read_other_batches_are_not_compared(call, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_arrays_of_files_are_read_when_they_are_asked_for(tmp_path):
-    arrays = array_files.ArrayFiles(tmp_path, "images", 3)
+def test_batches_of_files_are_read_when_they_are_asked_for(tmp_path):
+    batches = Batches({"folder": str(tmp_path), "steps": "3"})
     for number in range(3):
         np.save(tmp_path / f"images-{number}.npy", np.full(2 + number, number))
-    assert len(arrays) == 3 and [len(array) for array in arrays] == [2, 3, 4]
+        np.save(tmp_path / f"labels-{number}.npy", np.full(2 + number, number))
+    assert len(batches) == 3 and [len(batches[n][0]) for n in range(3)] == [2, 3, 4]
     np.save(tmp_path / "images-1.npy", np.zeros(9))
-    assert arrays[1].shape == (9,) and arrays[-1].tolist() == [2, 2, 2, 2]
-    with pytest.raises(IndexError):
-        arrays[3]
+    assert batches[1][0].shape == (9,) and batches[2][1].tolist() == [2, 2, 2, 2]
+    with pytest.raises(FileNotFoundError):
+        batches[3]
 
 
 def test_one_bit_of_one_weight_is_changed(tmp_path):

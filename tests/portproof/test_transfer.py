@@ -348,7 +348,7 @@ optimizer.step()
 scaler = torch.amp.GradScaler("cpu", enabled=False)
 trainer = SimpleNamespace(
     model=model, optimizer=optimizer, scheduler=scheduler, scaler=scaler,
-    ema=ema.Average(model, 0.9),
+    ema=ema.ModelEMA(model, 0.9),
 )
 contents = checkpoint.pack(trainer)
 checkpoint.save(checkpoint.Path(sys.argv[1] + "/last.pth"), contents)
@@ -369,7 +369,7 @@ optimizer.step()
 scaler = paddle.amp.GradScaler(enable=False)
 trainer = SimpleNamespace(
     model=model, optimizer=optimizer, scheduler=scheduler, scaler=scaler,
-    ema=ema.Average(model, 0.9),
+    ema=ema.ModelEMA(model, 0.9),
 )
 contents = checkpoint.pack(trainer)
 checkpoint.save(checkpoint.Path(sys.argv[1] + "/last.pdparams"), contents)

@@ -58,13 +58,14 @@ def test_weights_are_normal_and_biases_0_or_1(weights):
 
 LAYERS = """
 import importlib, json, sys
+from portproof.backends import shared
 from portproof.worker import forward
 from models.alexnet_paper import AlexNetPaper
 network = AlexNetPaper(num_classes=2)
 framework = "torch" if "torch" in sys.modules else "paddle"
 backend = importlib.import_module(f"portproof.backends.{framework}")
 own = [*network.features, *network.classifier]
-print(json.dumps([[backend.kind(layer).lower(), forward.settings(layer)] for layer in own]))
+print(json.dumps([[shared.kind(backend, x).lower(), forward.settings(x)] for x in own]))
 """
 SETTINGS = {  # of which kind of layer what is looked at
     "conv2d": ("stride", "padding", "groups"),

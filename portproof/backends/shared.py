@@ -1,0 +1,198 @@
+"""What both frameworks do alike, written once; `backend` is torch.py or paddle.py beside it."""
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from types import ModuleType
+from typing import Any
+
+KINDS = ["avg", "max", "adaptive_avg", "adaptive_max"]
+# Of a framework's `functional`, those whose settings decide what they give; layers call them too.
+SETTLED = ["conv1d", "conv2d", "conv3d", "linear", "local_response_norm"]
+SETTLED += ["batch_norm", "instance_norm", "layer_norm", "group_norm"]
+SETTLED += [f"{kind}_pool{n}d" for kind in KINDS for n in "123"]
+
+
+@contextmanager
+def default_dtype(backend: ModuleType, dtype: str) -> Iterator[None]:
+    """Within, networks are made in `dtype`."""
+    before = backend.framework.get_default_dtype()
+    backend.framework.set_default_dtype(getattr(backend.framework, dtype))
+    try:
+        yield
+    finally:
+        backend.framework.set_default_dtype(before)
+
+
+def to_default(backend: ModuleType, tensor: Any) -> Any:
+    """Return a tensor with its floating-point numbers in the dtype in which networks are made."""
+    dtype = backend.framework.get_default_dtype()
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def tensors_of(backend: ModuleType, value: Any) -> list[Any]:
+    """Return the tensors in tuples, lists and dicts, nested as a project likes, in order."""
+    if isinstance(value, backend.Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, dict) else value
+    if not isinstance(value, (dict, tuple, list)):
+        return []
+    return [tensor for part in parts for tensor in tensors_of(backend, part)]
+
+
+def exchange(backend: ModuleType, value: Any, replacements: Iterator[Any]) -> Any:
+    """Return `value` with each of its tensors exchanged for the next one of `replacements`."""
+    if isinstance(value, backend.Tensor):
+        return next(replacements, value)
+    if isinstance(value, dict):
+        return {key: exchange(backend, part, replacements) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        parts = [exchange(backend, part, replacements) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    return value
+
+
+def named_layers(model: Any, duplicates: bool = False) -> dict[str, Any]:
+    """Return every layer by its path; with `duplicates` a shared one by each of its paths."""
+    return dict(model.named_modules(remove_duplicate=not duplicates))
+
+
+def state(backend: ModuleType, model: Any) -> dict[str, Any]:
+    """Return the tensors of the state dict, the parameters themselves among them."""
+    entries = model.state_dict(keep_vars=True).items()
+    return {key: entry for key, entry in entries if isinstance(entry, backend.Tensor)}
+
+
+def is_frameworks(backend: ModuleType, cls: type) -> bool:
+    """Say whether a class of layers is one of the framework's."""
+    return cls.__module__.startswith(backend.LAYERS)
+
+
+def kind(backend: ModuleType, layer: Any) -> str:
+    """Return the name of the framework's class that `layer` is or derives from; else its own."""
+    for cls in type(layer).__mro__:
+        if is_frameworks(backend, cls) and cls is not backend.Module:
+            return cls.__name__
+    return type(layer).__name__
+
+
+def role(backend: ModuleType, made: Any) -> str:
+    """Return what an object serves for: optimizer, schedule, loss, parallel or layer."""
+    if isinstance(made, backend.Optimizer):
+        return "optimizer"
+    if isinstance(made, backend.Schedule):
+        return "schedule"
+    name = kind(backend, made)
+    return "loss" if name.endswith("Loss") else "parallel" if "Parallel" in name else "layer"
+
+
+def parameters(model: Any) -> dict[str, Any]:
+    """Return the parameters by name."""
+    return dict(model.named_parameters())
+
+
+def transposed(backend: ModuleType, model: Any) -> set[str]:
+    """Return the parameters that lie as [in, out]."""
+    layers = named_layers(model).items()
+    return {f"{path}.weight" for path, layer in layers if backend.layout(layer) == "in, out"}
+
+
+def on_layer(layer: Any, before: Callable, after: Callable) -> Callable[[], None]:
+    """Call before(inputs) and after(outputs) around each call of a layer; return what ends that.
+
+    What `after` returns takes the place of the outputs, unless it is None.
+    """
+    handles = [
+        layer.register_forward_pre_hook(lambda layer, inputs: before(inputs)),
+        layer.register_forward_hook(lambda layer, inputs, outputs: after(outputs)),
+    ]
+    return lambda: [handle.remove() for handle in handles]
+
+
+def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[], None]:
+    """Call before() at each backward pass, by the framework's own method; return what ends it."""
+    original = backend.Tensor.backward
+
+    def backward(self, *arguments, **options):
+        before()
+        return original(self, *arguments, **options)
+
+    backend.Tensor.backward = backward
+    return lambda: setattr(backend.Tensor, "backward", original)
+
+
+# ---- the framework's own classes and functions, exchanged within ----
+
+
+@contextmanager
+def noting_made(backend: ModuleType, note: Callable[[Any], None]) -> Iterator[None]:
+    """Within, call note(object) at the start of __init__ of layers, optimizers and schedules."""
+
+    def noting(original: Callable) -> Callable:
+        def make(self, *arguments, **options):
+            note(self)
+            original(self, *arguments, **options)
+
+        return make
+
+    with ExitStack() as stack:
+        for cls in (backend.Module, backend.Optimizer, backend.Schedule):
+            stack.callback(setattr, cls, "__init__", cls.__init__)
+            cls.__init__ = noting(cls.__init__)
+        yield
+
+
+@contextmanager
+def replaced_everywhere(pairs: list[tuple[Callable, Callable]]) -> Iterator[None]:
+    """Within, every module has the new functions of `pairs`, (old, new), under whatever name."""
+    _replace(pairs)
+    try:
+        yield
+    finally:
+        _replace([(new, old) for old, new in pairs])
+
+
+def _replace(pairs: list[tuple[Callable, Callable]]) -> None:
+    exchanged = {id(old): new for old, new in pairs}
+    for module in list(sys.modules.values()):
+        for name, attribute in list(getattr(module, "__dict__", {}).items()):
+            if id(attribute) in exchanged:
+                setattr(module, name, exchanged[id(attribute)])
+
+
+def shared_dropout(
+    backend: ModuleType, mask: Callable[[list[int], float], Any], note: Callable[[dict], None]
+) -> AbstractContextManager[None]:
+    """Within, every dropout keeps what mask(shape, p) says; note(call) is told of each."""
+    return replaced_everywhere([(backend.nn.functional.dropout, backend.dropout_by(mask, note))])
+
+
+@contextmanager
+def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Call `note` about each call of one of SETTLED, but not by another; tensors as shapes."""
+    depth = 0
+
+    def plain(argument: Any) -> Any:
+        is_tensor = isinstance(argument, backend.Tensor)
+        return {"shape": list(argument.shape)} if is_tensor else argument
+
+    def noting(name: str, original: Callable) -> Callable:
+        @functools.wraps(original)
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal depth
+            if not depth:
+                positional = [plain(argument) for argument in arguments[1:]]
+                named = {key: plain(option) for key, option in options.items()}
+                note({"function": name, "given": positional, "options": named})
+            depth += 1
+            try:
+                return original(*arguments, **options)
+            finally:
+                depth -= 1
+
+        return call
+
+    originals = {name: getattr(backend.nn.functional, name) for name in SETTLED}
+    with replaced_everywhere([(old, noting(name, old)) for name, old in originals.items()]):
+        yield
