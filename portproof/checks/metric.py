@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from portproof.core.findings import at
+from portproof.core.findings import Cause
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
-from portproof.diagnose import source_lines
 from portproof.diagnose.metric import Case, describe
+from portproof.diagnose.source_lines import located, near, with_line
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import to_mend
 
@@ -29,17 +29,19 @@ def check_metric(pair: TrainingPair) -> Verdict:
         with np.load(file) as arrays:
             case = Case(arrays["logits"], arrays["labels"], arrays["sizes"])
         torch, paddle = (reports[side]["cases"][number] for side in FRAMEWORKS)
-        for name in [*torch, *(name for name in paddle if name not in torch)]:
+        for name in torch | paddle:
             values = {"torch": torch.get(name, np.nan), "paddle": paddle.get(name, np.nan)}
             compare_metric(verdict, pair, reports, case, (name, values))
-    modes = [reports[side]["mode"] for side in FRAMEWORKS]
-    if modes[0] != modes[1]:
-        cause = f"the network is measured in {modes[0]} mode in PyTorch, in {modes[1]} mode in "
+    torch, paddle = (reports[side]["mode"] for side in FRAMEWORKS)
+    if torch != paddle:
+        cause = f"the network is measured in {torch} mode in PyTorch, in {paddle} mode in "
         cause += "PaddlePaddle"
-        what = "call model.eval() before the first batch"
-        near = source_lines.near(reports, "forward")
-        fix = source_lines.fix(pair.sides, what, r"\.eval\(|\.train\(", r"^\s*for ", near=near)
-        verdict.diverge("evaluate", cause, fix)
+        fix, lines = (
+            "call model.eval() before the first batch",
+            (r"\.eval\(|\.train\(", r"^\s*for "),
+        )
+        cause = Cause("evaluate", cause, fix, patterns=lines, event="forward")
+        verdict.blame(located(cause, pair.sides, reports))
     return verdict
 
 
@@ -55,22 +57,20 @@ def compare_metric(
     apart = relative(values["torch"], values["paddle"])
     verdict.float64 = max(verdict.float64, apart if np.isfinite(apart) else 0.0)
     truth = case.truth.get(name)
-    wrong = [
-        side for side in FRAMEWORKS if truth is not None and relative(truth, values[side]) > SAME
-    ]
+    wrong = [] if truth is None else [s for s in FRAMEWORKS if relative(truth, values[s]) > SAME]
     if apart <= SAME and not wrong:
         return
-    message = "; ".join(
+    cause = "; ".join(
         f"{NAMES[side]}: {value:.6g}, {describe(case, name, value)}"
         for side, value in values.items()
     )
     where = f"{name}, batches of {', '.join(map(str, case.sizes))}, {case.logits.shape[1]} classes"
     lines = [rf'"{name}"', r"correct|sum|mean"]
-    if "ties" in message or "otherwise" in message:  # how one sample is counted
+    if "ties" in cause or "otherwise" in cause:  # how one sample is counted
         lines = [r"score|topk|argsort|k=\d", "argmax", *lines]
     side = wrong[0] if len(wrong) == 1 else to_mend(pair.sides)
-    near = source_lines.near(reports, "evaluate")[side]
-    verdict.diverge(where, message, at(source_lines.find_line(pair.sides[side], lines, near), FIX))
+    fix = with_line(FIX, pair.sides[side], lines, near(reports[side], "evaluate"))
+    verdict.diverge(where, cause, fix)
 
 
 def relative(value: float, other: float) -> float:

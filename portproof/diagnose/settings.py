@@ -48,10 +48,10 @@ def _setting_name(name: str, kind: str) -> str:
 
 def silent(comparison: Comparison, causes: list[Cause]) -> list[str]:
     """Name settings that differ without showing in a forward pass, such as BatchNorm's momentum."""
-    told = {cause.where for cause in causes}
+    known = {cause.where for cause in causes}
     notes = []
     for torch, paddle in comparison.match.layers.items():
-        if torch in told:
+        if torch in known:
             continue
         for name, (left, right) in of_layers(comparison, torch, paddle).items():
             if name == "momentum":
