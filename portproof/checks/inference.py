@@ -61,10 +61,8 @@ def _check_format(
 
     lacking = next((words for words in (ABSENT, UNKNOWN) if words in error), None)
     if "dropout" in error:  # which tells of train mode
-        cause = (
-            f"the network cannot be exported: {error}; dropout is active: exported in train mode"
-        )
-        diverge(where, cause, *EVALUATION)
+        cause = f"the network cannot be exported: {error}; dropout is active"
+        diverge(where, f"{cause}: exported in train mode", *EVALUATION)
     elif lacking:
         verdict.why = f"{where} is not compared: {error}"
         return [lacking] * len(BATCHES)

@@ -15,6 +15,7 @@ from portproof.worker.client import to_mend
 SAME = 1e-5  # relative: counted in float32 on the way
 FIX = "count the correct samples of all batches, divide by the number of samples and "
 FIX += "multiply by 100"
+CASES = [([8, 8, 3], 10), ([4, 1], 3), ([16], 100), ([5, 5, 5, 2], 7)]  # batches, classes
 
 
 def check_metric(pair: TrainingPair) -> Verdict:
@@ -82,9 +83,7 @@ def metric_cases(folder: Path) -> list[str]:
     """Write logits, labels and batch sizes: ties, unequal batches, fewer than five classes."""
     generator = np.random.default_rng(1)
     files = []
-    for number, (sizes, classes) in enumerate(
-        [([8, 8, 3], 10), ([4, 1], 3), ([16], 100), ([5, 5, 5, 2], 7)]
-    ):
+    for number, (sizes, classes) in enumerate(CASES):
         logits = generator.integers(-3, 4, [sum(sizes), classes]).astype(np.float64)  # with ties
         logits[: len(logits) // 2] += generator.standard_normal(classes)
         labels = generator.integers(0, classes, sum(sizes))

@@ -75,15 +75,14 @@ def _differences(whole: dict, broken: dict, step: int) -> Iterator[tuple[str, st
     rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
     cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
     yield f"{cause}: the schedule's state is lost", RESTORE, rate
-    before, state, after = (
-        _apart(whole, broken, step, kind) for kind in ("before", "state", "after")
-    )
+    before = _apart(whole, broken, step, "before")
     yield "the weights are not those of the checkpoint", RESTORE, before
     apart = abs(other["loss"] - row["loss"]) / max(abs(other["loss"]), 1e-30)
     yield "the loss differs with the same weights and batch", "look for a lost random state", apart
     cause = "the optimizer's velocity is lost: the momentum buffers are not restored"
-    yield cause, RESTORE, state
-    yield "the update differs: a part of the optimizer's state is lost", RESTORE, after
+    yield cause, RESTORE, _apart(whole, broken, step, "state")
+    cause = "the update differs: a part of the optimizer's state is lost"
+    yield cause, RESTORE, _apart(whole, broken, step, "after")
 
 
 def _apart(whole: dict, broken: dict, step: int, kind: str) -> float:

@@ -1,21 +1,18 @@
 """The checkpoint training: some steps from the same weights, with the same units dropped."""
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import numpy as np
 
 from portproof.checks.forward import name_layer
 from portproof.core.step_compare import (
     LOOKS,
-    Evidence,
     Reports,
     first_difference,
     loss_differences,
     losses,
-    parameter_pairs,
 )
-from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.training_pair import Evidence, Request, TrainingPair
 from portproof.core.verdict import DIVERGED, Verdict
 from portproof.diagnose import training
 
@@ -57,20 +54,6 @@ def blame_first(
     if request.weights != "float64":
         return
     difference = first_difference(pair.pairs(), reports)
-    if difference is None or difference.what not in kinds:
-        return
-
-    def again(steps: int, full: dict) -> Reports:
-        plan = request.recording["plan"] | {"steps": steps}
-        return pair.ask(replace(request, recording=request.recording | {"plan": plan}, full=full))
-
-    evidence = Evidence(
-        pair.sides,
-        reports,
-        parameter_pairs(pair.pairs(), reports),
-        difference,
-        again,
-        lambda: name_layer(pair),
-        pair.network_files,
-    )
-    verdict.blame(training.explain(evidence, note))
+    if difference is not None and difference.what in kinds:
+        evidence = Evidence(pair, request, reports, difference, name_layer)
+        verdict.blame(training.explain(evidence, note))

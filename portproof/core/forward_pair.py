@@ -57,11 +57,10 @@ def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> 
         request = {"weights": str(file.resolve()), "by_port": by_port, "seed": comparison.seed}
         requests.append({"forward": {**request, "passes": own_passes}})
     answers = ask_both([comparison.sides[name] for name in passes], folder, requests)
-    reports = {name: answer["forward"] for name, answer in zip(passes, answers, strict=True)}
-    folders = {name: folder / name for name in passes}
-    return replace(
-        comparison, reports=comparison.reports | reports, folders=comparison.folders | folders
-    )
+    reports, folders = dict(comparison.reports), dict(comparison.folders)
+    for name, answer in zip(passes, answers, strict=True):
+        reports[name], folders[name] = answer["forward"], folder / name
+    return replace(comparison, reports=reports, folders=folders)
 
 
 def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -> Comparison:

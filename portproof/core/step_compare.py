@@ -1,18 +1,17 @@
 """Where two recorded trainings first differ."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from portproof.core import tensor_compare
-from portproof.core.findings import Cause, Difference
+from portproof.core.findings import Difference
 from portproof.numeric import fingerprints
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker.client import Side
 
 # Relative differences that are no fault, in float64; measured on two aligned ports: 1e-14.
 EXACT = 1e-9
@@ -27,19 +26,6 @@ DRIFT = 1e4  # by which a gradient may differ where the parameters differ by 1: 
 
 Reports = dict[str, dict[str, Any]]  # by side: what a worker has recorded
 Pairs = Sequence[tuple[str, str]]  # names of tensors that are partners, torch's first
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a difference between two trainings is diagnosed from."""
-
-    sides: dict[str, Side]
-    reports: Reports
-    pairs: Pairs  # parameters that are partners
-    difference: Difference
-    again: Callable[[int, dict], Reports]  # records so many steps, with tensors in full, by side
-    name_layer: Callable[[], Cause | None]  # the layer at which the forward passes differ
-    files: dict[str, list] = field(default_factory=dict)  # of the networks' classes, by side
 
 
 @dataclass(frozen=True)

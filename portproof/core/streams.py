@@ -227,7 +227,7 @@ def read(
         answers = dict(zip(sides, pool.map(ask, sides.values()), strict=True))
     failed = [name for name in FRAMEWORKS if isinstance(answers[name], UserError)]
     if failed:
-        message = shorten(str(answers[failed[0]]))
+        message = without_traceback(str(answers[failed[0]]))
         alone = len(failed) == 1 and NAMES[failed[0]] not in message
         raise UserError(f"{NAMES[failed[0]]} alone fails: {message}" if alone else message)
     return {
@@ -236,7 +236,7 @@ def read(
     }
 
 
-def shorten(message: str) -> str:
+def without_traceback(message: str) -> str:
     """Return a message without the traceback that it may hold: its last line says enough."""
     before, traceback, after = message.partition("Traceback (most recent call last):")
     errors = list(re.finditer(r"\b[\w.]*(Error|Exception|Warning): ", after))

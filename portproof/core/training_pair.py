@@ -11,8 +11,9 @@ import numpy as np
 
 from portproof.core import weight_files
 from portproof.core.comparison import describe
+from portproof.core.findings import Cause, Difference
 from portproof.core.needs import ask_about
-from portproof.core.step_compare import batches_differ
+from portproof.core.step_compare import Reports, batches_differ, parameter_pairs
 from portproof.networks import matching
 from portproof.networks.matching import Match, Network
 from portproof.system.frameworks import FRAMEWORKS
@@ -136,7 +137,7 @@ class TrainingPair:
         side = self.sides[framework]
         return replace(side, settings=side.settings | common | settings)
 
-    def ask(self, request: Request) -> dict[str, dict[str, Any]]:
+    def ask(self, request: Request) -> Reports:
         """Have both sides record at the same time; return the reports.
 
         A side that has not changed is not run again. Raises UserError with the words of the side
@@ -207,6 +208,28 @@ class TrainingPair:
     def pairs(self) -> list[tuple[str, str]]:
         """Return the tensors that are partners, torch's name first, in the order of the file."""
         return list(self.match.keys.items())
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a difference between two trainings is diagnosed from."""
+
+    pair: TrainingPair
+    request: Request
+    reports: Reports
+    difference: Difference
+    name_layer: Callable[[TrainingPair], Cause | None]  # at which the forward passes differ
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The parameters that are partners."""
+        return parameter_pairs(self.pair.pairs(), self.reports)
+
+    def again(self, steps: int, full: dict[str, dict]) -> Reports:
+        """Record so many steps again, with tensors in full, by side."""
+        plan = self.request.recording["plan"] | {"steps": steps}
+        recording = self.request.recording | {"plan": plan}
+        return self.pair.ask(replace(self.request, recording=recording, full=full))
 
 
 def exact(number: float) -> float:

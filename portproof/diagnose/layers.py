@@ -182,10 +182,9 @@ class Search:
         relation = _relation(ours, theirs) or self._sum(before, ours, theirs)
         if relation:
             return f"what comes there in PaddlePaddle, set against PyTorch's, is {relation}"
+        words = "what comes there in PyTorch, set against PaddlePaddle's, is"
         relation = _relation(theirs, ours, "PaddlePaddle")
-        return (
-            relation and f"what comes there in PyTorch, set against PaddlePaddle's, is {relation}"
-        )
+        return relation and f"{words} {relation}"
 
     def _sum(self, before: tuple[int, int], ours: list, theirs: list) -> str | None:
         """Look for an earlier output that one side alone adds: a residual, lost or gained."""
@@ -256,10 +255,8 @@ class Search:
         rates = {side: [dropout["p"] for dropout in active[side]] for side in FRAMEWORKS}
         if rates["torch"] == rates["paddle"] or not self.training:
             return None
-        torch, paddle = (
-            ", ".join(f"p={p:g}" for p in rates[side]) or "none" for side in FRAMEWORKS
-        )
-        cause = f"dropout before {name}: {torch} in PyTorch, {paddle} in PaddlePaddle"
+        words = [", ".join(f"p={p:g}" for p in rates[side]) or "none" for side in FRAMEWORKS]
+        cause = f"dropout before {name}: {words[0]} in PyTorch, {words[1]} in PaddlePaddle"
         side = self.comparison.changed
         right = rates["torch" if side == "paddle" else "paddle"]
         fix = f"remove the dropout before {name}"
@@ -276,13 +273,10 @@ class Search:
 
         A function that stands for a layer, with other settings; or what one side alone does.
         """
-        networks, lines = self.comparison.networks, self.comparison.lines
-        steps = {
-            side: functional.within(
-                networks[side], lines(side), self.runs[side], before[n], after[n]
-            )
-            for n, side in enumerate(FRAMEWORKS)
-        }
+        steps = {}
+        for n, side in enumerate(FRAMEWORKS):
+            network, lines = self.comparison.networks[side], self.comparison.lines(side)
+            steps[side] = functional.within(network, lines, self.runs[side], before[n], after[n])
         if not steps["torch"] and not steps["paddle"]:
             return None
         side = self.comparison.changed
@@ -310,14 +304,11 @@ class Search:
             cause = f"{step.text} in {NAMES[side]}: {relation or problem}"
             fix = "look at the weight, the bias and the input that it is given"
             return Cause(calls[-1]["layer"] if calls else "", cause, fix, step.line)
-        torch, paddle = (
-            ", ".join(step.text for step in steps[name]) or "nothing of its kind"
-            for name in FRAMEWORKS
-        )
-        cause = (
-            f"between {self._name(before[0])} and {self._name(after[0])}, PyTorch runs {torch}; "
-        )
-        cause += f"PaddlePaddle runs {paddle}"
+        words = []
+        for name in FRAMEWORKS:
+            names = ", ".join(step.text for step in steps[name]) or "nothing of its kind"
+            words.append(f"{NAMES[name]} runs {names}")
+        cause = f"between {self._name(before[0])} and {self._name(after[0])}, {'; '.join(words)}"
         cause += f" ({relation})" if relation else ""
         where = next((step.path for step in alone if step.path), "")
         line = next((step.line for step in alone if step in steps[side]), None)
@@ -385,10 +376,8 @@ def unexplained(first: Row) -> Cause:
     if difference is None or difference.problem:
         words = difference.problem if difference else "not run"
     elif difference.relative <= first.tolerance:
-        words = (
-            f"the same in float64, but {first.float32.relative:.3g} apart in float32: a coarser "
-        )
-        words += "format"
+        apart = f"{first.float32.relative:.3g} apart in float32"
+        words = f"the same in float64, but {apart}: a coarser format"
     else:
         words = _sizes(difference)
     cause = f"{words}; each layer by itself gives the same on PyTorch's numbers"

@@ -171,13 +171,11 @@ def _normalization(streams: Streams, where: str | int, ours: Constants, line: Li
     """Return the cause where the numbers are another line of the same bytes."""
     mean, std = np.array(ours.mean), np.array(ours.std)
     early = "are normalized before scaling: "
+    applied = "the mean and deviation of values of 0 to 1 are applied to values of 0 to 255"
     known = {
         "are the bytes, 0 to 255, neither scaled nor normalized": (1.0, 0.0),
         "are of 0 to 1, scaled and not normalized": (1 / 255, 0.0),
-        f"{early}the mean and deviation of values of 0 to 1 are applied to values of 0 to 255": (
-            1 / std,
-            -mean / std,
-        ),
+        f"{early}{applied}": (1 / std, -mean / std),
         f"{early}what came out was divided by 255 afterwards": (
             1 / (255 * std),
             -mean / (255 * std),
@@ -187,9 +185,8 @@ def _normalization(streams: Streams, where: str | int, ours: Constants, line: Li
     for words, (slope, shift) in known.items():
         if np.allclose(line.slope, slope, 1e-4) and np.allclose(line.shift, shift, 1e-4, 1e-5):
             cause = f"the numbers {words}, in {streams.other}"
-            fix = (
-                "divide the bytes by 255 first, then subtract the mean and divide by the deviation"
-            )
+            fix = "divide the bytes by 255 first, then subtract the mean and divide by the "
+            fix += "deviation"
             lines = (r"\* ?255|/ ?255|255\.", "to_tensor|ToTensor|astype", "normalize")
             return streams.cause(where, cause, fix, *lines)
     return _other_constants(streams, where, ours, line.constants)
@@ -216,9 +213,8 @@ def _other_constants(
     for name in ("mean", "std"):
         for channel, a, b in zip(CHANNELS, getattr(ours, name), getattr(theirs, name), strict=True):
             if abs(a - b) > SAME:
-                causes.append(
-                    f"{name} of channel {channel} is {b:.6g} in {other}, {a:.6g} in {right}"
-                )
+                what = f"{name} of channel {channel}"
+                causes.append(f"{what} is {b:.6g} in {other}, {a:.6g} in {right}")
                 lines[rf"\b{name.upper()}\s*="] = None
     cause = "; ".join(causes) or f"the numbers are another line of the bytes in {other}"
     fix = f"normalize with mean {mean} and std {std}"

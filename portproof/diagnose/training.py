@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from portproof.core.findings import Cause, Difference
-from portproof.core.step_compare import Evidence, load
+from portproof.core.step_compare import load
+from portproof.core.training_pair import Evidence
 from portproof.diagnose import relations, source_lines, updates
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
@@ -34,14 +35,14 @@ def explain(evidence: Evidence, note: str = "") -> Cause:
 
 def located(evidence: Evidence, cause: Cause) -> Cause:
     """Return a cause whose fix has the line to change, in the side that is to be mended."""
-    files = evidence.files if cause.event == "network" else None
-    return source_lines.located(cause, evidence.sides, evidence.reports, files)
+    files = evidence.pair.network_files if cause.event == "network" else None
+    return source_lines.located(cause, evidence.pair.sides, evidence.reports, files)
 
 
 def explain_forward(evidence: Evidence) -> Cause:
     """Say at which layer the forward passes differ."""
     difference = evidence.difference
-    cause = evidence.name_layer()
+    cause = evidence.name_layer(evidence.pair)
     if cause is None:
         same = "the networks by themselves are the same"
         fix = "compare what the training makes of the network's input and output"
@@ -80,9 +81,8 @@ def explain_other(difference: Difference, where: str) -> Cause:
         fix = "change no parameter but by the optimizer's step"
         lines, event = r"set_value|copy_\(|\.data\b|no_grad", "forward"
     else:
-        cause = (
-            f"{difference.name} is not the same before the first step: {cause or 'other numbers'}"
-        )
+        seen = f"{difference.name} is not the same before the first step"
+        cause = f"{seen}: {cause or 'other numbers'}"
         fix = "load the weights as they are"
         lines, event = r"load_weights|set_state_dict|load_state_dict", "load"
     return Cause(where, cause, fix, patterns=(lines,), event=event)
@@ -111,10 +111,8 @@ def explain_gradient(evidence: Evidence) -> Cause:
         return Cause(name, cause, fix, patterns=lines, event="backward")
     cause = f"the gradient of {name} differs by {difference.relative:.3g} of itself"
     cause += f"{in_full(evidence, partner)}, and none that is computed before it (backwards) does"
-    fix = (
-        f"compare what {name.rpartition('.')[0]} and the layers right after it do in the backward "
-    )
-    fix += "pass"
+    layer = name.rpartition(".")[0]
+    fix = f"compare what {layer} and the layers right after it do in the backward pass"
     lines = (CUT, "register_hook|PyLayer|clip")
     return Cause(name, cause, fix, patterns=lines, event="network")
 
@@ -130,10 +128,8 @@ def without_gradient(evidence: Evidence) -> Cause | None:
     if len(lacking["torch"]) == len(lacking["paddle"]):
         return None
     few = f" and {len(names) - 1} more" if names[1:] else ""
-    cause = (
-        f"{names[-1]}{few} have no gradient in {NAMES[side]}: the layer is frozen, or the graph "
-    )
-    cause += "is cut behind it"
+    cause = f"{names[-1]}{few} have no gradient in {NAMES[side]}: the layer is frozen, or the "
+    cause += "graph is cut behind it"
     fix = "let the gradient through: look for stop_gradient, detach() and no_grad() in the "
     fix += "network's forward and where its parameters are set up"
     return Cause(names[-1], cause, fix, patterns=(CUT,), event="network")

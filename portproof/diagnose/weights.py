@@ -139,9 +139,8 @@ def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
         cause = f"every key of {path.name} starts with {other!r}, which {side}'s network has not"
         fix = f"take {other!r} away from the keys"
         if right:
-            cause = (
-                f"{path.name} has {other!r} at the start of keys, {side}'s network has {right!r}"
-            )
+            cause = f"{path.name} has {other!r} at the start of keys, "
+            cause += f"{side}'s network has {right!r}"
             fix = f"write {right!r} in its place"
         return [_of_keys(missing, network, cause, fix)]
     causes = []
