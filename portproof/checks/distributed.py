@@ -3,7 +3,6 @@
 import socket
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -81,9 +80,7 @@ def free_ports(count: int) -> list[int]:
             listener.close()
 
 
-def ask(
-    pair: TrainingPair, processes: list[tuple[str, dict[str, str]]], plan: dict[str, Any]
-) -> list[dict]:
+def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> list[dict]:
     """Have these processes, framework and environment, train and evaluate at the same time.
 
     Those with an environment are one job. Returns what each reports of training and evaluate.

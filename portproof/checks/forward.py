@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -101,9 +100,7 @@ def fit(sides: dict[str, Side], files: dict[str, WeightsFile]) -> dict[str, Side
     return {name: replace(side, settings=side.settings | setting) for name, side in sides.items()}
 
 
-def find_causes(
-    comparison: Comparison, folder: Path, passes: list[dict[str, Any]], result: Result
-) -> None:
+def find_causes(comparison: Comparison, folder: Path, passes: list[dict], result: Result) -> None:
     """Look for the causes in the first input that differs, each layer judged on PyTorch's numbers.
 
     Where every layer is the same on the same numbers, and some differ by what a constant in float32

@@ -8,6 +8,7 @@ from portproof.core.verdict import NOT_RUN, Verdict, with_lines
 from portproof.diagnose.source_lines import with_line
 from portproof.numeric.exported import TOLERANCE, relative_difference
 from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.worker.client import Side
 
 BATCHES = (3, 1, 8)  # the first is the one that is looked at first
 # What an error says that is no fault of the port: a package that is missing, or an operation that
@@ -40,7 +41,7 @@ def judge(pair: TrainingPair, reports: dict[str, dict]) -> Verdict:
     table = [["format", *(f"batch {batch}" for batch in BATCHES)]]
     for side in FRAMEWORKS:
         for row in reports[side]["formats"]:
-            cells = _check_format(verdict, pair, side, reports[side], row)
+            cells = _check_format(verdict, pair.sides[side], reports[side], row)
             table.append([f"{NAMES[side]}, {row['format']}", *cells])
     verdict.details.append({"title": "Largest difference over the largest logit", "table": table})
     if all(cell in (ABSENT, UNKNOWN) for row in table[1:] for cell in row[1:]):
@@ -48,16 +49,14 @@ def judge(pair: TrainingPair, reports: dict[str, dict]) -> Verdict:
     return verdict
 
 
-def _check_format(
-    verdict: Verdict, pair: TrainingPair, side: str, report: dict, row: dict
-) -> list[str]:
+def _check_format(verdict: Verdict, side: Side, report: dict, row: dict) -> list[str]:
     """Compare one exported model; return a cell for each batch."""
-    where = f"{NAMES[side]}, {row['format']}"
+    where = f"{NAMES[side.framework]}, {row['format']}"
     folder = f"{report['folder']}/"  # of no use to anybody in a message
     error = (row["error"] or "").replace(folder, "")
 
     def diverge(where: str, cause: str, fix: str, *patterns: str) -> None:
-        verdict.diverge(where, cause, with_line(fix, pair.sides[side], patterns, row["called"]))
+        verdict.diverge(where, cause, with_line(fix, side, patterns, row["called"]))
 
     lacking = next((words for words in (ABSENT, UNKNOWN) if words in error), None)
     if "dropout" in error:  # which tells of train mode

@@ -32,35 +32,28 @@ def check_metric(pair: TrainingPair) -> Verdict:
         torch, paddle = (reports[side]["cases"][number] for side in FRAMEWORKS)
         for name in torch | paddle:
             values = {"torch": torch.get(name, np.nan), "paddle": paddle.get(name, np.nan)}
-            compare_metric(verdict, pair, reports, case, (name, values))
+            apart = relative(values["torch"], values["paddle"])
+            verdict.float64 = max(verdict.float64, apart if np.isfinite(apart) else 0.0)
+            truth = case.truth.get(name, np.nan)  # NaN: it is not known
+            wrong = [side for side in FRAMEWORKS if relative(truth, values[side]) > SAME]
+            if not apart <= SAME or wrong:
+                side = wrong[0] if len(wrong) == 1 else to_mend(pair.sides)
+                stack = near(reports[side], "evaluate")
+                where, cause, lines = name_mistake(case, name, values)
+                verdict.diverge(where, cause, with_line(FIX, pair.sides[side], lines, stack))
     torch, paddle = (reports[side]["mode"] for side in FRAMEWORKS)
     if torch != paddle:
         cause = f"the network is measured in {torch} mode in PyTorch, in {paddle} mode in "
         cause += "PaddlePaddle"
-        fix, lines = (
-            "call model.eval() before the first batch",
-            (r"\.eval\(|\.train\(", r"^\s*for "),
-        )
+        fix = "call model.eval() before the first batch"
+        lines = (r"\.eval\(|\.train\(", r"^\s*for ")
         cause = Cause("evaluate", cause, fix, patterns=lines, event="forward")
         verdict.blame(located(cause, pair.sides, reports))
     return verdict
 
 
-def compare_metric(
-    verdict: Verdict,
-    pair: TrainingPair,
-    reports: dict[str, dict],
-    case: Case,
-    metric: tuple[str, dict[str, float]],
-) -> None:
-    """Hold the two values of a metric, by side, to each other and to the truth."""
-    name, values = metric
-    apart = relative(values["torch"], values["paddle"])
-    verdict.float64 = max(verdict.float64, apart if np.isfinite(apart) else 0.0)
-    truth = case.truth.get(name)
-    wrong = [] if truth is None else [s for s in FRAMEWORKS if relative(truth, values[s]) > SAME]
-    if apart <= SAME and not wrong:
-        return
+def name_mistake(case: Case, name: str, values: dict[str, float]) -> tuple[str, str, list[str]]:
+    """Return where a metric is wrong, its values by side in words, and patterns of the line."""
     cause = "; ".join(
         f"{NAMES[side]}: {value:.6g}, {describe(case, name, value)}"
         for side, value in values.items()
@@ -69,9 +62,7 @@ def compare_metric(
     lines = [rf'"{name}"', r"correct|sum|mean"]
     if "ties" in cause or "otherwise" in cause:  # how one sample is counted
         lines = [r"score|topk|argsort|k=\d", "argmax", *lines]
-    side = wrong[0] if len(wrong) == 1 else to_mend(pair.sides)
-    fix = with_line(FIX, pair.sides[side], lines, near(reports[side], "evaluate"))
-    verdict.diverge(where, cause, fix)
+    return where, cause, lines
 
 
 def relative(value: float, other: float) -> float:

@@ -3,7 +3,6 @@
 import itertools
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -16,14 +15,13 @@ from portproof.networks import functional, layer_types
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
 ROUNDING = 1e-12  # relative, float64: no layer by itself rounds by more
+Arrays = list[np.ndarray]
 
 
 class Search:
     """Walks through the paired calls of one pass; each is judged on PyTorch's own numbers."""
 
-    def __init__(
-        self, comparison: Comparison, one_pass: dict[str, Any], known: list[Cause]
-    ) -> None:
+    def __init__(self, comparison: Comparison, one_pass: dict, known: list[Cause]) -> None:
         name = one_pass["name"]
         self.comparison = comparison
         self.weights = comparison.held["torch"]
@@ -53,10 +51,10 @@ class Search:
         causes += self._judge_gap(before, ends) or []
         return _without_echoes(causes)[:MOST]
 
-    def _load(self, side: str, files: list[str]) -> list[np.ndarray]:
+    def _load(self, side: str, files: list[str]) -> Arrays:
         return [np.load(self.comparison.folders[side] / file) for file in files]
 
-    def _load_both(self, torch: dict, paddle: dict, what: str, kind: str = "") -> list[list]:
+    def _load_both(self, torch: dict, paddle: dict, what: str, kind: str = "") -> list[Arrays]:
         """Return inputs or outputs of two calls, Paddle's in PyTorch's shape.
 
         That is where the kind of layer has no axes: whether a network flattens before an activation
@@ -128,7 +126,7 @@ class Search:
             cause += relation
         return cause, "compare the two layers' code and what they are made with"
 
-    def _linear(self, torch: dict, theirs: list[np.ndarray]) -> str | None:
+    def _linear(self, torch: dict, theirs: Arrays) -> str | None:
         """Return how Paddle's numbers follow from the input of PyTorch's fully connected layer."""
         weight = self.weights.get(f"{torch['layer']}.weight")
         if torch["kind"] != "Linear" or weight is None or len(theirs) != 1:
@@ -177,7 +175,7 @@ class Search:
         runs = enumerate(self.calls.values())
         return [call for n, calls in runs for call in calls[before[n] + 1 : after[n]]]
 
-    def _explain(self, before: tuple[int, int], ours: list, theirs: list) -> str | None:
+    def _explain(self, before: tuple[int, int], ours: Arrays, theirs: Arrays) -> str | None:
         """Return in words what Paddle's numbers are of PyTorch's, or the reverse."""
         relation = _relation(ours, theirs) or self._sum(before, ours, theirs)
         if relation:
@@ -186,7 +184,7 @@ class Search:
         relation = _relation(theirs, ours, "PaddlePaddle")
         return relation and f"{words} {relation}"
 
-    def _sum(self, before: tuple[int, int], ours: list, theirs: list) -> str | None:
+    def _sum(self, before: tuple[int, int], ours: Arrays, theirs: Arrays) -> str | None:
         """Look for an earlier output that one side alone adds: a residual, lost or gained."""
         if not len(ours) == len(theirs) == 1:
             return None
@@ -389,9 +387,7 @@ def _sizes(difference: Difference) -> str:
     return f"differs by {sizes} of the largest number"
 
 
-def _problem(
-    ours: list[np.ndarray], theirs: list[np.ndarray], limit: float = tensor_compare.CONSTANT
-) -> str | None:
+def _problem(ours: Arrays, theirs: Arrays, limit: float = tensor_compare.CONSTANT) -> str | None:
     """Return how two lists of arrays differ, or None."""
     if len(ours) != len(theirs):
         return f"{len(ours)} tensors in PyTorch, {len(theirs)} in PaddlePaddle"
@@ -402,9 +398,7 @@ def _problem(
     return None
 
 
-def _relation(
-    ours: list[np.ndarray], theirs: list[np.ndarray], plain: str = "PyTorch"
-) -> str | None:
+def _relation(ours: Arrays, theirs: Arrays, plain: str = "PyTorch") -> str | None:
     for left, right in zip(ours, theirs, strict=False):
         if left.dtype.kind == right.dtype.kind == "f" and _problem([left], [right]):
             relation = relations.explain(left.astype(np.float64), right.astype(np.float64))

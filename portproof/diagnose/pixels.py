@@ -167,7 +167,7 @@ def _reordered(streams: Streams, where: str, order: tuple[int, ...], after: bool
     return streams.cause(where, cause, fix, line, r"\bread|open\(|decode")
 
 
-def _normalization(streams: Streams, where: str | int, ours: Constants, line: Line) -> Cause:
+def _normalization(streams: Streams, where: str, ours: Constants, line: Line) -> Cause:
     """Return the cause where the numbers are another line of the same bytes."""
     mean, std = np.array(ours.mean), np.array(ours.std)
     early = "are normalized before scaling: "
@@ -192,9 +192,7 @@ def _normalization(streams: Streams, where: str | int, ours: Constants, line: Li
     return _other_constants(streams, where, ours, line.constants)
 
 
-def _other_constants(
-    streams: Streams, where: str | int, ours: Constants, theirs: Constants
-) -> Cause:
+def _other_constants(streams: Streams, where: str, ours: Constants, theirs: Constants) -> Cause:
     other, right = streams.other, streams.right
     mean, std = (", ".join(f"{n:.4g}" for n in numbers) for numbers in (ours.mean, ours.std))
     mistakes = {

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from portproof.core.findings import Cause, at
 from portproof.worker.client import Side, to_mend
 
-Stack = Sequence[list]  # of [FILE, LINE]: a place in each function, the nearest first
+Stack = Sequence[list]  # of [FILE, LINE]: a line of each function, the nearest first
+Line = tuple[Path, int]  # a file and the number of a line in it, from 0
 
 
 class Source(NamedTuple):
@@ -66,9 +67,7 @@ def find_line(side: Side, patterns: Sequence[str], near: Stack = ()) -> str | No
     return None
 
 
-def search(
-    sources: dict[Path, Source], patterns: Sequence[str], stack: list[tuple[Path, int]]
-) -> str | None:
+def search(sources: dict[Path, Source], patterns: Sequence[str], stack: list[Line]) -> str | None:
     """Return FILE:LINE of the first match; `stack` holds lines, from 0, to begin with."""
     stack = [(file, line) for file, line in stack if file in sources]
     around = dict.fromkeys(
@@ -82,11 +81,9 @@ def search(
     return next(filter(None, matches), None)
 
 
-def first_match(
-    sources: dict[Path, Source], pattern: str, places: Iterable[tuple[Path, int]]
-) -> str | None:
-    """Return FILE:LINE of the first of these places, lines from 0, that a pattern matches."""
-    for file, number in places:
+def first_match(sources: dict[Path, Source], pattern: str, lines: Iterable[Line]) -> str | None:
+    """Return FILE:LINE of the first of these lines that a pattern matches."""
+    for file, number in lines:
         if re.search(pattern, sources[file].lines[number]):
             return f"{file}:{number + 1}"
     return None

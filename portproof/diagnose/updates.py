@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from portproof.core.findings import Cause
-from portproof.core.step_compare import Reports, load
+from portproof.core.step_compare import Pairs, Reports, load
 from portproof.system.frameworks import FRAMEWORKS
 
 MOST = 200_000  # elements of a tensor that are looked at
@@ -71,9 +71,7 @@ EPSILON = r"\bepsilon\b|\beps\b"
 SQUARES = {"mean_square": "RMSProp", "moment2": "Adam"}
 
 
-def wanted(
-    pairs: list[tuple[str, str]], reports: Reports, step: int, name: str
-) -> dict[str, dict[str, list[str]]]:
+def wanted(pairs: Pairs, reports: Reports, step: int, name: str) -> dict[str, dict[str, list]]:
     """Return, by side, which tensors to write in full to explain the update of a parameter."""
     tensors = {}
     for side, key in (("torch", name), ("paddle", dict(pairs)[name])):

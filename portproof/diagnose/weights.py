@@ -125,7 +125,7 @@ def of_files(comparison: Comparison, files: dict[str, WeightsFile]) -> list[Caus
     causes = []
     for side, file in files.items():
         causes += file_misfits(file, comparison.networks[side])
-    return causes + unequal(comparison.held, comparison.match, comparison.networks)
+    return causes + unequal(comparison)
 
 
 def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
@@ -210,18 +210,16 @@ def _renamed(key: Key, unknown: list[str]) -> str | None:
     return same_role[0] if len(same_role) == 1 else None
 
 
-def unequal(
-    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
-) -> list[Cause]:
+def unequal(comparison: Comparison) -> list[Cause]:
     """Name the tensors of two files that should be the same and are not."""
     differ = {}
+    match, held, network = comparison.match, comparison.held, comparison.networks["torch"]
     for torch_key, paddle_key in match.keys.items():
         left, right = held["torch"].get(torch_key), held["paddle"].get(paddle_key)
         if left is None or right is None or left.shape != right.shape:
             continue  # a cause already, as missing or misfitting
         if not np.array_equal(left, right, equal_nan=True):
             differ[torch_key] = left, right
-    network = networks["torch"]
     mistakes = {key: _difference(key, differ, network) for key in differ}
     causes = []
     for keys in grouped(differ, mistakes.get):
