@@ -262,7 +262,7 @@ def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[
     One line at the end; a bar while it runs, where a person looks.
     """
     start, over = time.perf_counter(), threading.Event()
-    asked = f"{pair.asked + 1}-*"
+    asked = f"{pair.requests + 1}-*"
     bar = tqdm(total=steps * len(FRAMEWORKS), desc=what, unit="step", disable=None, leave=False)
 
     def watch() -> None:

@@ -1,10 +1,9 @@
 """The checkpoint backward: all gradients of one batch, from the same weights."""
 
-from portproof.checks.forward import name_layer
-from portproof.core.step_compare import first_difference, largest
+from portproof.checks.training import blame_first
+from portproof.core.step_compare import largest
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import DIVERGED, Verdict
-from portproof.diagnose import training
 
 LOOKED_AT = ("forward", "loss", "gradient", "weights", "mode")
 
@@ -20,8 +19,5 @@ def check_backward(pair: TrainingPair) -> Verdict:
         request = Request("training", {}, dtype, recording)
         reports = pair.ask(request)
         setattr(verdict, dtype, largest(pair.pairs(), reports, ("gradient",)))
-        difference = first_difference(pair.pairs(), reports) if dtype == "float64" else None
-        if difference is not None and difference.what in LOOKED_AT:
-            evidence = pair.evidence(request, reports, difference, name_layer)
-            verdict.blame(training.explain(evidence))
+        blame_first(verdict, pair, request, reports, LOOKED_AT)
     return verdict

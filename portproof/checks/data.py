@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from portproof.core.findings import Cause
-from portproof.core.needs import ask_about, why_not_run
 from portproof.core.streams import Images, Stream, read
-from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.core.verdict import ERROR, Verdict, with_lines
 from portproof.diagnose import pixels, resizing, stream
-from portproof.diagnose.pixels import Constants
+from portproof.diagnose.pixels import Constants, Pairs
 from portproof.diagnose.stream import Streams
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
@@ -38,7 +37,7 @@ MOST = 400  # samples that tell how often the images are mirrored
 class Numbers:
     """How the numbers of two streams compare, sample by sample."""
 
-    differ: list[tuple[int, int]] = field(default_factory=list)  # pairs of one shape, not the same
+    differ: Pairs = field(default_factory=list)  # of one shape, and not the same
     problems: list[tuple[int, int, str]] = field(default_factory=list)  # shape, dtype, NaN
     largest: float = 0.0
     relative: float = 0.0
@@ -57,16 +56,13 @@ def check_split(
     name: str, split: str, sides: dict[str, Side], folder: Path, images: Images
 ) -> Verdict:
     """Return the verdict of a checkpoint on what both sides read of a split."""
+
+    def check(traced: bool) -> Verdict:
+        return compare(name, read(sides, folder, images, split, traced), split, images)
+
     start = time.perf_counter()
     try:
-        why = why_not_run(name, sides, ask_about(sides, folder / f"{name}-about"))
-        if why:
-            verdict = Verdict(name, NOT_RUN, why=why)
-        else:
-            verdict = compare(name, read(sides, folder, images, split), split, images)
-        if verdict.verdict == DIVERGED:  # again, for the line to change
-            both = read(sides, folder, images, split, traced=True)
-            verdict = compare(name, both, split, images)
+        verdict = with_lines(check)
     except UserError as error:
         verdict = Verdict(name, ERROR, why=" ".join(str(error).split()))
     verdict.seconds = time.perf_counter() - start
@@ -75,47 +71,60 @@ def check_split(
 
 def compare(name: str, both: dict[str, Stream], split: str, images: Images) -> Verdict:
     """Return the verdict on what both sides read of a split."""
-    verdict = Verdict(name)
     changed = to_mend({side: stream.side for side, stream in both.items()})
     right = next(side for side in FRAMEWORKS if side != changed)
     streams = Streams(both[right], both[changed], split, images)
     numbers = compare_numbers(streams)
-    fill_in(verdict, streams, numbers, find_causes(streams, numbers))
+    causes = find_causes(streams, numbers)
+    verdict = Verdict(name)
+    verdict.float32 = numbers.relative if math.isfinite(numbers.relative) else None
+    verdict.float64 = numbers.exact if streams.pairs else None
+    for cause in causes:
+        verdict.blame(cause)
+    if causes[1:]:
+        rows = [["where", "cause", "fix"], *[[c.where, c.cause, c.fix] for c in causes[1:]]]
+        verdict.details.append({"title": ALSO_FOUND, "table": rows})
+    if causes:
+        verdict.details += _first_difference(streams, numbers)
+    verdict.details.append({"title": COMPARED, "table": _counts(streams, numbers)})
     return verdict
 
 
 def compare_numbers(streams: Streams) -> Numbers:
     """Compare the numbers of every pair of samples that show the same file."""
-    found = Numbers()
+    numbers = Numbers()
     constants = None
     for i, j in streams.pairs:
         right, other = streams.right.image(i), streams.other.image(j)
         problem = problem_of(right, other, streams)
         if problem:
-            found.problems.append((i, j, problem))
+            numbers.problems.append((i, j, problem))
             continue
         difference = float(np.abs(right - other).max())
         largest = float(np.abs(right).max())
-        found.largest = max(found.largest, difference)
-        found.relative = max(found.relative, difference / (largest or 1.0))
+        numbers.largest = max(numbers.largest, difference)
+        numbers.relative = max(numbers.relative, difference / (largest or 1.0))
         if difference > ROUNDING:
-            found.differ.append((i, j))
+            numbers.differ.append((i, j))
         constants = constants or right_constants(streams, i)
-        found.exact = _exact(found.exact, right, other, constants, largest)
-    return found
+        if constants is None:
+            numbers.exact = None
+        if numbers.exact is not None:
+            numbers.exact = _exact(numbers.exact, right, other, constants, largest)
+    return numbers
 
 
 def problem_of(right: np.ndarray, other: np.ndarray, streams: Streams) -> str | None:
     """Return what makes two samples incomparable, or None."""
-    names = streams.other.name, streams.right.name
     if right.shape != other.shape:
-        return f"shape {list(other.shape)} in {names[0]}, {list(right.shape)} in {names[1]}"
-    if right.dtype != other.dtype:
-        return f"{other.dtype} in {names[0]}, {right.dtype} in {names[1]}"
-    for array, name in ((other, names[0]), (right, names[1])):
-        if not np.isfinite(array).all():
-            return f"NaN or infinity in {name}"
-    return None
+        theirs, ours = f"shape {list(other.shape)}", f"{list(right.shape)}"
+    elif right.dtype != other.dtype:
+        theirs, ours = other.dtype, right.dtype
+    else:
+        both = (other, streams.other), (right, streams.right)
+        odd = (stream for array, stream in both if not np.isfinite(array).all())
+        return next((f"NaN or infinity in {stream}" for stream in odd), None)
+    return f"{theirs} in {streams.other}, {ours} in {streams.right}"
 
 
 def right_constants(streams: Streams, sample: int) -> Constants | None:
@@ -124,37 +133,25 @@ def right_constants(streams: Streams, sample: int) -> Constants | None:
 
 
 def _exact(
-    worst: float | None,
-    right: np.ndarray,
-    other: np.ndarray,
-    constants: Constants | None,
-    largest: float,
+    worst: float, right: np.ndarray, other: np.ndarray, constants: Constants, largest: float
 ) -> float | None:
     """Return the largest relative difference in exact arithmetic, where both are of bytes."""
-    if worst is None or constants is None:
+    both = [constants.to_bytes(array[None].astype(np.float64)) for array in (right, other)]
+    if any(np.abs(values - np.round(values)).max() > pixels.LEFT_OVER for values in both):
         return None
-    ours, theirs = (constants.to_bytes(one[None].astype(np.float64)) for one in (right, other))
-    for values in (ours, theirs):
-        if np.abs(values - np.round(values)).max() > pixels.LEFT_OVER:
-            return None
-    steps = np.abs(np.round(ours) - np.round(theirs)).max((0, 2, 3))
+    steps = np.abs(np.round(both[0]) - np.round(both[1])).max((0, 2, 3))
     return max(worst, float((steps / 255 / np.array(constants.std)).max() / (largest or 1.0)))
 
 
 def find_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
     """Return every cause that explains something, the first place first; none where all agree."""
-    checks = (
-        stream.classes,
-        stream.batches,
-        stream.order,
-        stream.labels,
-    )
-    found = [check(streams) for check in checks]
-    if found[0] and found[3]:  # other numbers of the classes show in their list too
-        found[0] = None
-    found += image_causes(streams, numbers)
-    found.append(stream.reading_again(streams))
-    return [cause for cause in found if cause]
+    classes, labels = stream.classes(streams), stream.labels(streams)
+    if labels:  # other numbers of the classes show in their list too
+        classes = None
+    causes = [classes, stream.batches(streams), stream.order(streams), labels]
+    causes += image_causes(streams, numbers)
+    causes.append(stream.reading_again(streams))
+    return [cause for cause in causes if cause]
 
 
 def image_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
@@ -163,27 +160,28 @@ def image_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
         return [_problem(streams, *numbers.problems[0])]
     if not numbers.differ:
         return []
-    constants = right_constants(streams, numbers.differ[0][0])
     differ = numbers.differ
-    if constants is None:  # the right side's numbers are not of bytes that are known
-        causes = [resizing.decoded(streams, differ), resizing.asked(streams, differ)]
-        return [cause for cause in causes if cause] or [_unexplained(streams, numbers)]
-    explained = pixels.explain(streams, differ, constants)
-    if explained:
-        return explained
-    if streams.split == "train":
-        start = streams.pairs.index(differ[0])
-        flips = pixels.explain_flips(streams, streams.pairs[start:][:MOST], constants)
-        if flips:
-            return flips
-    near = pixels.nearly(streams, differ, constants)
-    if near:
-        return [near]
-    causes = [resizing.decoded(streams, differ), resizing.asked(streams, differ)]
+    constants = right_constants(streams, differ[0][0])
+    if constants is not None:  # the right side's numbers are of bytes that are known
+        causes = pixels.explain(streams, differ, constants)
+        if not causes and streams.split == "train":
+            start = streams.pairs.index(differ[0])
+            causes = pixels.explain_flips(streams, streams.pairs[start:][:MOST], constants)
+        if causes:
+            return causes
+        near = pixels.nearly(streams, differ, constants)
+        if near:
+            return [near]
+    causes = [resizing.decoded(streams, differ), resizing.requested(streams, differ)]
+    if constants is not None and not any(causes):
+        causes = [resizing.made_again(streams, differ, constants)]
     causes = [cause for cause in causes if cause]
     if not causes:
-        causes = [resizing.made_again(streams, differ, constants)]
-    return [cause for cause in causes if cause] or [_unexplained(streams, numbers)]
+        cause = f"the numbers differ by up to {numbers.largest:.3g} in {len(differ)} of "
+        cause += f"{len(streams.pairs)} images, in a way that is none of those known here"
+        fix = "look at the image of the difference"
+        causes = [streams.cause(differ[0][0], cause, fix, "normalize")]
+    return causes
 
 
 def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
@@ -195,29 +193,7 @@ def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
     elif streams.other.image(j).shape == (*right.shape[1:], right.shape[0]):
         problem += ": the channels are last"
         lines = ("HWC|data_format|transpose|permute", "to_tensor|normalize")
-    return streams.cause(streams.right.place(i), problem, fix, *lines)
-
-
-def _unexplained(streams: Streams, numbers: Numbers) -> Cause:
-    where = streams.right.place(numbers.differ[0][0])
-    cause = f"the numbers differ by up to {numbers.largest:.3g} in {len(numbers.differ)} of "
-    cause += f"{len(streams.pairs)} images, in a way that is none of those known here"
-    fix = "look at the image of the difference"
-    return streams.cause(where, cause, fix, "normalize")
-
-
-def fill_in(verdict: Verdict, streams: Streams, numbers: Numbers, causes: list[Cause]) -> None:
-    """Write what was found into the verdict, with the blocks for the page."""
-    verdict.float32 = numbers.relative if math.isfinite(numbers.relative) else None
-    verdict.float64 = numbers.exact if streams.pairs else None
-    for cause in causes:
-        verdict.diverge(cause.where, cause.cause, cause.fix)
-    if causes[1:]:
-        rows = [["where", "cause", "fix"], *[[c.where, c.cause, c.fix] for c in causes[1:]]]
-        verdict.details.append({"title": ALSO_FOUND, "table": rows})
-    if causes:
-        verdict.details += _first_difference(streams, numbers)
-    verdict.details.append({"title": COMPARED, "table": _counts(streams, numbers)})
+    return streams.cause(i, problem, fix, *lines)
 
 
 def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]]:
@@ -229,7 +205,7 @@ def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]
     if pair is None:
         return []
     i, j = pair
-    title = f"The first difference: {streams.right.place(i)}"
+    title = f"The first difference: {streams.right.describe(i)}"
     samples = streams.right.sample(i), streams.other.sample(j)
     return [
         {"title": title, "samples": samples},
@@ -252,7 +228,7 @@ def first_pair(streams: Streams, numbers: Numbers) -> tuple[int, int] | None:
 def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:
     """Return what was noted while the sample was made, a row for each fact."""
     both = [(streams.right, i), (streams.other, j)]
-    rows = [["", *(stream.name for stream, _ in both)]]
+    rows = [["", *(str(stream) for stream, _ in both)]]
     rows.append(["file", *(stream.paths[n] or "-" for stream, n in both)])
     rows.append(["decoded", *(_decoded(stream.facts[n]) for stream, n in both)])
     names = {step[0] for stream, n in both for step in stream.facts[n].get("steps", [])}
@@ -262,31 +238,34 @@ def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:
 
 
 def _decoded(fact: dict) -> str:
-    found = fact.get("decoded") or fact.get("entered")
-    return f"{found['mode']}, {' x '.join(map(str, found['size']))}" if found else "-"
+    image = fact.get("decoded") or fact.get("entered")
+    return f"{image['mode']}, {' x '.join(map(str, image['size']))}" if image else "-"
 
 
-def _steps(found: list, name: str) -> str:
+def _steps(steps: list, name: str) -> str:
     if name == "resize":
-        return "; ".join(f"to {size[0]} x {size[1]}, {kind.lower()}" for size, kind in found) or "-"
-    if name == "crop":
-        boxes = [f"left {b[0]}, top {b[1]}, {b[2] - b[0]} x {b[3] - b[1]}" for b in found if b]
-        return "; ".join(boxes) or "-"
-    return "; ".join(str(one).lower().replace("_", " ") for one in found) or "-"
+        words = [f"to {size[0]} x {size[1]}, {kind.lower()}" for size, kind in steps]
+    elif name == "crop":
+        boxes = [(b[0], b[1], b[2] - b[0], b[3] - b[1]) for b in steps if b]
+        words = ["left {}, top {}, {} x {}".format(*box) for box in boxes]
+    else:
+        words = [str(step).lower().replace("_", " ") for step in steps]
+    return "; ".join(words) or "-"
 
 
 def _counts(streams: Streams, numbers: Numbers) -> list[list[str]]:
-    rows = [["", *(NAMES[side] for side in FRAMEWORKS)]]
-    by_name = {stream.name: stream for stream in (streams.right, streams.other)}
+    by_name = {str(stream): stream for stream in (streams.right, streams.other)}
     both = [by_name[NAMES[side]] for side in FRAMEWORKS]
-    rows.append(["version", *(one.version for one in both)])
-    rows.append(["classes", *(str(len(one.classes or [])) for one in both)])
-    rows.append(["images in each epoch", *(_each(map(sum, one.sizes)) for one in both)])
-    rows.append(["batches", *(_each(map(_batches, one.sizes)) for one in both)])
     same = len(streams.pairs) - len(numbers.differ) - len(numbers.problems)
-    rows.append([SAME, *[f"{same} of {len(streams.pairs)}"] * 2])
-    again = ["the same" if one.again == 0 else "differs" for one in both]
-    return [*rows, ["read a second time", *again]]
+    return [
+        ["", *map(str, both)],
+        ["version", *(stream.version for stream in both)],
+        ["classes", *(str(len(stream.classes or [])) for stream in both)],
+        ["images in each epoch", *(_each(map(sum, stream.sizes)) for stream in both)],
+        ["batches", *(_each(map(_batches, stream.sizes)) for stream in both)],
+        [SAME, *[f"{same} of {len(streams.pairs)}"] * 2],
+        ["read a second time", *("the same" if s.again == 0 else "differs" for s in both)],
+    ]
 
 
 def _each(values: Iterable) -> str:

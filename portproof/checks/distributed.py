@@ -1,19 +1,19 @@
 """The checkpoint distributed: do two processes train as one with the whole batch does?"""
 
 import socket
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from portproof.core.findings import Cause, at
+from portproof.core.findings import Cause
 from portproof.core.training_pair import TrainingPair, exact
 from portproof.core.verdict import DIVERGED, Verdict
-from portproof.diagnose import source_lines
+from portproof.diagnose.source_lines import makers, near, with_line
 from portproof.numeric import fingerprints
 from portproof.system import processor
 from portproof.system.frameworks import FRAMEWORKS, NAMES
-from portproof.worker.client import ask_both
+from portproof.worker.client import Side, ask_both
 
 PROCESSES = 2
 BATCH = 9  # images of each process; of the last step of an epoch one alone
@@ -33,16 +33,19 @@ def check_distributed(pair: TrainingPair, steps: int = STEPS) -> Verdict:
     verdict = Verdict("distributed", float64=0.0)
     plan = {"steps": steps, "kinds": ["gradient", "after"]}
     alone = [(framework, {}) for framework in FRAMEWORKS]
-    whole = ask(pair, alone, plan)
-    if any(one["training"]["buffers"] for one in whole):
+    wholes = ask(pair, alone, plan)
+    if any(report["training"]["buffers"] for report in wholes):
         plan["evaluates"] = True
-        whole = ask(pair, alone, plan)
+        wholes = ask(pair, alone, plan)
         verdict.why = RUNNING
-    for one, framework in zip(whole, FRAMEWORKS, strict=True):
+    for framework, whole in zip(FRAMEWORKS, wholes, strict=True):
         processes = [(framework, environment) for environment in environments(framework)]
-        several = ask(pair, processes, plan)
-        _check_training(verdict, pair, framework, one, several)
-        _check_evaluation(verdict, pair, framework, one, several)
+        parts = ask(pair, processes, plan)
+        side = pair.sides[framework]
+        trainings = [report["training"] for report in (whole, *parts)]
+        _check_training(verdict, side, *trainings)
+        if verdict.verdict != DIVERGED:
+            _check_evaluation(verdict, side, whole["evaluate"], parts[0]["evaluate"])
     return verdict
 
 
@@ -69,22 +72,20 @@ def free_ports(count: int) -> list[int]:
     """Return ports of this machine that nobody listens at."""
     sockets = [socket.socket() for _ in range(count)]
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for listener in sockets:
+            listener.close()
 
 
-def ask(
-    pair: TrainingPair, processes: list[tuple[str, dict[str, str]]], plan: dict[str, Any]
-) -> list[dict]:
+def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> list[dict]:
     """Have these processes, framework and environment, train and evaluate at the same time.
 
     Those with an environment are one job. Returns what each reports of training and evaluate.
     """
-    pair.asked += 1
+    pair.requests += 1
     sides, folders, requests = [], [], []
     for number, (framework, environment) in enumerate(processes):
         count = PROCESSES if environment else 1
@@ -92,78 +93,70 @@ def ask(
         settings |= {"epochs": 100, "schedule": "step", "warmup_epochs": 0}
         side = pair.side(framework, settings, weights="float64")
         sides.append(replace(side, environment=environment))
-        folders.append(pair.folder / f"{pair.asked}-distributed-{number}")
+        folders.append(pair.folder / f"{pair.requests}-distributed-{number}")
         weights = str(pair.files[framework, "float32"])
-        requests.append(
-            {
-                "training": {"dtype": "float64", "plan": plan},
-                "evaluate": {"settings": {"weights": weights}},
-            }
-        )
+        training = {"dtype": "float64", "plan": plan}
+        requests.append({"training": training, "evaluate": {"settings": {"weights": weights}}})
     return ask_both(sides, folders, requests)
 
 
-def _check_training(
-    verdict: Verdict, pair: TrainingPair, framework: str, whole: dict, parts: list[dict]
-) -> None:
-    one, several = whole["training"], [part["training"] for part in parts]
-    for step in range(len(one["rows"])):
-        cause = _rate(one, several, step) or _gradient(one, several, step)
-        cause = cause or _parameters(verdict, one, several, step)
+def _check_training(verdict: Verdict, side: Side, whole: dict, *parts: dict) -> None:
+    for step in range(len(whole["rows"])):
+        cause = _rate(whole, parts, step) or _gradient(whole, parts, step)
+        cause = cause or _parameters(verdict, whole, parts, step)
         if cause is not None:
-            stacks = several[0].get("stacks", {})
-            near = [*stacks.get("parallel", []), *stacks.get("update", [])]
-            line = source_lines.find_line(pair.sides[framework], cause.patterns, near)
-            where = f"{NAMES[framework]}, {cause.where}, step {step + 1}"
-            verdict.diverge(where, cause.cause, at(line, cause.fix))
+            stack = near(parts[0], "parallel", "update")
+            where = f"{NAMES[side.framework]}, {cause.where}, step {step + 1}"
+            verdict.diverge(where, cause.cause, with_line(cause.fix, side, cause.patterns, stack))
             return
 
 
-def _rate(one: dict, several: list[dict], step: int) -> Cause | None:
-    own, theirs = one["rows"][step]["lr"], several[0]["rows"][step]["lr"]
-    if abs(own - theirs) <= SAME * abs(own):
+def _rate(whole: dict, parts: Sequence[dict], step: int) -> Cause | None:
+    rate, part = whole["rows"][step]["lr"], parts[0]["rows"][step]["lr"]
+    if abs(rate - part) <= SAME * abs(rate):
         return None
-    cause = f"learning rate {own:.6g} in one process, {theirs:.6g} in each of {PROCESSES}, where "
+    cause = f"learning rate {rate:.6g} in one process, {part:.6g} in each of {PROCESSES}, where "
     cause += "the recipe is meant for as many: scaling to the number of processes is "
-    cause += f"{theirs / own:.6g}"
+    cause += f"{part / rate:.6g}"
     fix = "scale the recipe's rate: lr * world_size / gpus"
     return Cause("learning rate", cause, fix, patterns=(r"return .*lr", r"\blr\s*="))
 
 
-def _gradient(one: dict, several: list[dict], step: int) -> Cause | None:
+def _gradient(whole: dict, parts: Sequence[dict], step: int) -> Cause | None:
     """Look backwards: the first gradient that is wrong is that of the last layer."""
-    names = list(one["shapes"])[::-1]
-    for name in names:
-        own, *theirs = (r["tensors"][step]["gradient"].get(name) for r in (one, *several))
-        if own is None or None in theirs:
+    for name, shape in reversed(whole["shapes"].items()):
+        gradient, *theirs = (r["tensors"][step]["gradient"].get(name) for r in (whole, *parts))
+        if gradient is None or None in theirs:
             continue
-        count = int(np.prod(one["shapes"][name]))
-        if all(fingerprints.relative(own, t, count) <= SAME for t in theirs):
+        count = int(np.prod(shape))
+        if all(fingerprints.relative(gradient, part, count) <= SAME for part in theirs):
             continue
-        wrapped = (r"DataParallel\(", r"return model")
+        lines = (r"DataParallel\(", r"return model")
         fix = "average the gradients over the processes once: wrap the network in "
         fix += "DistributedDataParallel / DataParallel"
+        factor = theirs[0][2] / gradient[2] if gradient[2] else np.nan
+        scaled = factor * np.array(gradient[2:])
         if fingerprints.relative(theirs[0], theirs[1], count) > SAME:
             cause = f"the gradient of {name} is another in each process: it is not averaged"
-            return Cause(name, cause, fix, patterns=wrapped)
-        factor = theirs[0][2] / own[2] if own[2] else np.nan
-        if not np.allclose(np.array(theirs[0][2:]), factor * np.array(own[2:]), rtol=1e-6, atol=0):
+        elif not np.allclose(np.array(theirs[0][2:]), scaled, rtol=1e-6, atol=0):
             cause = f"the gradient of {name} differs from that of the whole batch: other samples, "
             cause += "or samples that count for more in a process that has fewer"
-            return Cause(name, cause, "weigh each process's mean", patterns=("weight", *wrapped))
-        words = {PROCESSES: "summed, not averaged", 1 / PROCESSES: "averaged twice"}
-        told = next((w for f, w in words.items() if abs(factor - f) < 1e-6), "scaled")
-        cause = f"the gradient of {name} is {factor:.6g} times that of one process with the whole "
-        cause += f"batch: it is {told} over the processes (scaling of gradients)"
-        return Cause(name, cause, fix, patterns=(r"backward\(", *wrapped))
+            fix, lines = "weigh each process's mean", ("weight", *lines)
+        else:
+            known = {PROCESSES: "summed, not averaged", 1 / PROCESSES: "averaged twice"}
+            how = next((words for f, words in known.items() if abs(factor - f) < 1e-6), "scaled")
+            cause = f"the gradient of {name} is {factor:.6g} times that of one process with the "
+            cause += f"whole batch: it is {how} over the processes (scaling of gradients)"
+            lines = (r"backward\(", *lines)
+        return Cause(name, cause, fix, patterns=lines)
     return None
 
 
-def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int) -> Cause | None:
-    for name, shape in one["shapes"].items():
-        own, *theirs = (np.array(r["tensors"][step]["after"][name]) for r in (one, *several))
-        for values in theirs:
-            apart = fingerprints.relative(own, values, int(np.prod(shape)))
+def _parameters(verdict: Verdict, whole: dict, parts: Sequence[dict], step: int) -> Cause | None:
+    for name, shape in whole["shapes"].items():
+        after, *theirs = (np.array(r["tensors"][step]["after"][name]) for r in (whole, *parts))
+        for part in theirs:
+            apart = fingerprints.relative(after, part, int(np.prod(shape)))
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
                 cause = f"{name} is another after the step, with the same gradients"
@@ -172,25 +165,20 @@ def _parameters(verdict: Verdict, one: dict, several: list[dict], step: int) -> 
     return None
 
 
-def _check_evaluation(
-    verdict: Verdict, pair: TrainingPair, framework: str, whole: dict, parts: list[dict]
-) -> None:
+def _check_evaluation(verdict: Verdict, side: Side, whole: dict, part: dict) -> None:
     """Compare what evaluation says of a number of images that the processes cannot share out."""
-    if verdict.verdict == DIVERGED:
-        return
-    one, several = whole["evaluate"], [part["evaluate"] for part in parts]
-    for name, value in one["results"].items():
-        other = several[0]["results"][name]
-        if abs(value - other) <= EVALUATION * max(abs(value), 1e-12):
+    framework = NAMES[side.framework]
+    for name, metric in whole["results"].items():
+        other = part["results"][name]
+        if abs(metric - other) <= EVALUATION * max(abs(metric), 1e-12):
             continue
-        cause = f"{name} is {value:.6g} in one process and {other:.6g} in {PROCESSES}: images "
-        cause += f"are counted {'more than once (padding)' if other > value else 'in part alone'}"
-        what = "count each image once, whatever the number of processes"
-        ran = several[0]["ran"]
-        patterns = (*source_lines.makers(ran), r"Sampler|\[rank|range\(rank", r"all_reduce")
-        line = source_lines.find_line(pair.sides[framework], patterns, ran)
-        verdict.diverge(f"{NAMES[framework]}, {name}", cause, at(line, what))
+        cause = f"{name} is {metric:.6g} in one process and {other:.6g} in {PROCESSES}: images "
+        cause += f"are counted {'more than once (padding)' if other > metric else 'in part alone'}"
+        fix = "count each image once, whatever the number of processes"
+        lines = (*makers(part["ran"]), r"Sampler|\[rank|range\(rank", r"all_reduce")
+        fix = with_line(fix, side, lines, part["ran"])
+        verdict.diverge(f"{framework}, {name}", cause, fix)
         return
-    if several[0]["predicted"] != one["predicted"]:
+    if part["predicted"] != whole["predicted"]:
         cause = "the images' classes come back in another order from several processes"
-        verdict.diverge(f"{NAMES[framework]}, predictions", cause, "gather them in their own order")
+        verdict.diverge(f"{framework}, predictions", cause, "gather them in their own order")

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from portproof.core import tensor_compare
 from portproof.core.comparison import Comparison, describe
 from portproof.core.findings import Cause, Difference
-from portproof.core.forward_pair import DTYPES, TRAINING, pass_name, run, run_forced, save_inputs
+from portproof.core.forward_pair import TRAINING, pass_name, run, run_forced, save_inputs
 from portproof.core.inputs import Inputs
-from portproof.core.tensor_compare import Row
+from portproof.core.tensor_compare import DTYPES, Row
 from portproof.core.training_pair import TrainingPair
 from portproof.core.weight_files import read_named
 from portproof.diagnose import layers, settings
@@ -67,16 +66,14 @@ def compare(
     shape = list(arrays[first].shape)
     networks = describe(sides, folder / "describe", shape, inputs.dtype)
     match = matching.match(networks["torch"], networks["paddle"], pairs)
-    given = give_weights(files, networks, match, inputs.seed)
-    # A pair of files as they are is loaded by name: what fits.
-    comparison = Comparison(
-        sides, networks, match, given.held, by_port=own_weights is None, seed=inputs.seed
-    )
-    result = Result(how=match.how, weights=given.source, notes=given.notes)
+    start = give_weights(files, networks, match, inputs.seed)
+    by_port = own_weights is None  # a pair of files as they are is loaded by name: what fits
+    comparison = Comparison(sides, networks, match, start.held, by_port, inputs.seed)
+    result = Result(how=match.how, weights=start.source, notes=start.notes)
     if own_weights is not None:
         result.causes += weight_faults.of_files(comparison, files)
     result.causes += weight_faults.unmatched(match, networks)
-    result.tensors, result.parameters = count_same(given.held, match)
+    result.tensors, result.parameters = count_same(start.held, match)
 
     passes = save_inputs(folder, arrays)
     comparison = run(comparison, folder / "run", dict.fromkeys(FRAMEWORKS, passes))
@@ -103,47 +100,39 @@ def fit(sides: dict[str, Side], files: dict[str, WeightsFile]) -> dict[str, Side
     return {name: replace(side, settings=side.settings | setting) for name, side in sides.items()}
 
 
-def find_causes(
-    comparison: Comparison, folder: Path, passes: list[dict[str, Any]], result: Result
-) -> None:
+def find_causes(comparison: Comparison, folder: Path, passes: list[dict], result: Result) -> None:
     """Look for the causes in the first input that differs, each layer judged on PyTorch's numbers.
 
     Where every layer is the same on the same numbers, and some differ by what a constant in float32
     explains, these have added up, and that is no fault.
     """
     for number, (name, rows) in enumerate(result.rows.items()):
-        first = next((row for row in rows if row.verdict == "differs"), None)
-        if first is None:
+        differ = [row for row in rows if row.verdict == "differs"]
+        if not differ:
             continue
         wanted = pass_name(name, "float64")
         again = next(one_pass for one_pass in passes if one_pass["name"] == wanted)
         forced = run_forced(comparison, folder / f"forced-{number}", again)
         search = layers.Search(forced, again, result.causes)
         causes = search.causes()
-        if not causes and not result.causes and search.constants and _is_small(rows):
-            result.notes.append(
-                f"{name}: differences of constants that one framework keeps in float32 "
-                f"({', '.join(search.constants[:3])}) add up to {_largest(rows):.1e}; on the same "
-                "numbers every layer is the same"
-            )
-            for row in rows:
-                row.verdict = "same" if row.verdict == "differs" else row.verdict
+        if not causes and not result.causes and search.constants and _is_small(differ):
+            largest = max(row.float64.relative for row in differ)
+            note = f"{name}: differences of constants that one framework keeps in float32 "
+            note += f"({', '.join(search.constants[:3])}) add up to {largest:.1e}; on the same "
+            result.notes.append(f"{note}numbers every layer is the same")
+            for row in differ:
+                row.verdict = "same"
             continue
-        result.first, result.first_input = first, name
-        result.causes += causes or ([] if result.causes else [layers.unexplained(first)])
+        result.first, result.first_input = differ[0], name
+        result.causes += causes or ([] if result.causes else [layers.unexplained(differ[0])])
         return
-
-
-def _largest(rows: list[Row]) -> float:
-    return max(row.float64.relative for row in rows if row.verdict == "differs")
 
 
 def _is_small(rows: list[Row]) -> bool:
     """Say whether differences may be small ones that have grown on the way through the layers."""
-    return _largest(rows) < GROWN and not any(
-        row.float32.problem or tensor_compare.is_coarse(row)
+    return not any(
+        row.float64.relative >= GROWN or row.float32.problem or tensor_compare.is_coarse(row)
         for row in rows
-        if row.verdict == "differs"
     )
 
 
@@ -171,12 +160,12 @@ def judge_input(comparison: Comparison, name: str, result: Result, must_run: boo
     }
     errors = {side: runs[side]["float64"]["error"] for side in FRAMEWORKS}
     if all(errors.values()) or (name == TRAINING and any(errors.values())):
-        said = "; ".join(f"{NAMES[side]}: {error}" for side, error in errors.items() if error)
+        words = "; ".join(f"{NAMES[side]}: {error}" for side, error in errors.items() if error)
         if must_run:
             raise UserError(
-                f"neither network takes this input ({said}); give --input-shape or --image-size"
+                f"neither network takes this input ({words}); give --input-shape or --image-size"
             )
-        result.notes.append(f"not compared with {name}: {said}")
+        result.notes.append(f"not compared with {name}: {words}")
         return
     pairs = comparison.pairs(pass_name(name, "float64"))
     rows = tensor_compare.compare_runs(comparison.folders, runs, pairs)
@@ -189,13 +178,13 @@ def _mark_stop(rows: list[Row], errors: dict[str, str | None]) -> None:
     for side, error in errors.items():
         if error is None:
             continue
-        ran = [n for n, row in enumerate(rows) if row.verdict != "no counterpart"]
-        place = ran[-1] + 1 if ran else 0
-        problem = f"{NAMES[side]} stops with an error: {error}"
-        if place == len(rows):
+        ran = [n for n, row in enumerate(rows, 1) if row.verdict != "no counterpart"]
+        after = max(ran, default=0)
+        if after == len(rows):
             rows.append(Row("output", "output", "the network's output"))
-        rows[place].float64 = rows[place].float32 = Difference(problem=problem)
-        rows[place].verdict = "differs"
+        problem = f"{NAMES[side]} stops with an error: {error}"
+        rows[after].float64 = rows[after].float32 = Difference(problem=problem)
+        rows[after].verdict = "differs"
 
 
 def show_logits(comparison: Comparison, name: str, result: Result) -> None:
@@ -214,7 +203,7 @@ def show_logits(comparison: Comparison, name: str, result: Result) -> None:
 def name_layer(pair: TrainingPair) -> Cause | None:
     """Return the cause of the first difference of two networks by themselves, if there is one."""
     inputs = Inputs(None, "float32", 2, (pair.image_size, 0), None, pair.seed)
-    folder = pair.folder / f"forward-{pair.asked}"
+    folder = pair.folder / f"forward-{pair.requests}"
     folder.mkdir()
     causes = compare(pair.sides, folder, inputs, weights=pair.weights).causes
     return causes[0] if causes else None

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+from portproof.core.findings import Cause
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
-from portproof.diagnose import source_lines
+from portproof.diagnose.source_lines import located
 from portproof.networks import layer_types
 from portproof.system.frameworks import FRAMEWORKS
 
@@ -29,30 +30,31 @@ def check_init(pair: TrainingPair) -> Verdict:
             with np.load(Path(reports[side]["folder"]) / "init.npz") as arrays:
                 for name in arrays.files:
                     drawn[side].setdefault(name, []).append(arrays[name])
-    pairs = [(t, p) for t, p in pair.pairs() if t in drawn["torch"] and p in drawn["paddle"]]
     whole = whole_layers(pair)
-    pairs = [(torch, paddle) for torch, paddle in pairs if torch.rpartition(".")[0] in whole]
+    pairs = [
+        (torch, paddle)
+        for torch, paddle in pair.pairs()
+        if torch in drawn["torch"]
+        and paddle in drawn["paddle"]
+        and torch.rpartition(".")[0] in whole
+    ]
     rows = [["parameter", "PyTorch", "PaddlePaddle", "chance"]]
     for torch, paddle in pairs:
-        left, right = (
-            np.concatenate(drawn[s][n]) for s, n in (("torch", torch), ("paddle", paddle))
-        )
+        left, right = np.concatenate(drawn["torch"][torch]), np.concatenate(drawn["paddle"][paddle])
+        layer, start = torch.rpartition(".")[0], drawn["paddle"][paddle]
         chance = same_distribution(left, right)
         rows.append([torch, _describe(left), _describe(right), f"{chance:.2g}"])
         if chance < CHANCE / len(pairs):
             cause = f"{torch} is {_describe(left)} in PyTorch, {_describe(right)} in PaddlePaddle"
-            what = "draw weights and biases from the same distribution"
-            lines = r"Uniform|Normal|Constant|Kaiming|Xavier|init\.|initializer", r"init\w*\("
-            fix = source_lines.fix(pair.sides, what, *lines, near=pair.network_files)
-            verdict.diverge(torch.rpartition(".")[0], cause, fix)
-        elif np.ptp(right) > 0 and all(
-            np.array_equal(drawn["paddle"][paddle][0], a) for a in drawn["paddle"][paddle][1:]
-        ):
+            fix = "draw weights and biases from the same distribution"
+            lines = (r"Uniform|Normal|Constant|Kaiming|Xavier|init\.|initializer", r"init\w*\(")
+            cause = Cause(layer, cause, fix, patterns=lines)
+            verdict.blame(located(cause, pair.sides, reports, pair.network_files))
+        elif np.ptp(right) > 0 and all(np.array_equal(start[0], other) for other in start[1:]):
             cause = f"{paddle} is the same at every seed in PaddlePaddle"
-            what = "seed the framework by the seed that is asked for"
-            near = source_lines.near(reports, "layer")
-            fix = source_lines.fix(pair.sides, what, r"seed\(", near=near)
-            verdict.diverge(torch.rpartition(".")[0], cause, fix)
+            fix = "seed the framework by the seed that is asked for"
+            cause = Cause(layer, cause, fix, patterns=(r"seed\(",), event="layer")
+            verdict.blame(located(cause, pair.sides, reports))
     verdict.details.append({"title": f"{SEEDS} seeds", "table": rows})
     return verdict
 

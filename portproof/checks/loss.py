@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from portproof.core.findings import Cause
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
-from portproof.diagnose import source_lines
 from portproof.diagnose.loss import name_loss
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.diagnose.source_lines import located
+from portproof.system.frameworks import FRAMEWORKS
 
 FIX = (
     "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
@@ -30,30 +31,31 @@ def check_loss(
     verdict = Verdict("loss", float64=0.0)
     files = write_cases(pair.folder)
     reports = pair.ask(Request("loss", settings or {}, None, {"cases": files}))
+
+    def blame(where: str, cause: str, fix: str) -> None:
+        cause = Cause(where, cause, fix, patterns=LINES, event="loss backward")
+        verdict.blame(located(cause, pair.sides, reports))
+
     for number, file in enumerate(files):
         with np.load(file) as case:
             logits, labels = case["logits"], case["labels"]
-        torch, paddle = (reports[side]["cases"][number] for side in FRAMEWORKS)
+        cases = [reports[side]["cases"][number] for side in FRAMEWORKS]
         for what in ("loss", "gradient"):
-            left, right = np.array(torch[what]), np.array(paddle[what])
+            left, right = (np.array(case[what]) for case in cases)
             where = f"{what} of logits [{logits.shape[0]}, {logits.shape[1]}]"
             if left.shape != right.shape:
                 shapes = f"{list(left.shape)} in PyTorch, {list(right.shape)} in PaddlePaddle"
                 cause = f"the {what} has the shape {shapes}: not reduced to one number"
-                verdict.diverge(where, cause, fix(pair, reports, 'take the mean: reduction="mean"'))
+                blame(where, cause, 'take the mean: reduction="mean"')
                 return verdict
             if what == "gradient":
                 right = right / common_factor(left, right)
             apart = np.abs(left - right).max() / max(np.abs(left).max(), 1e-12)
             verdict.float64 = max(verdict.float64, float(apart))
             if not apart <= tolerance:
-                names = {
-                    side: name_loss(logits, labels, reports[side]["cases"][number]["loss"])
-                    for side in FRAMEWORKS
-                }
-                cause = "; ".join(f"{NAMES[side]}: {name}" for side, name in names.items())
-                cause = f"{left.max():.9g} against {right.max():.9g}; {cause}"
-                verdict.diverge(where, cause, fix(pair, reports, FIX))
+                torch, paddle = (name_loss(logits, labels, case["loss"]) for case in cases)
+                cause = f"{left.max():.9g} against {right.max():.9g}; PyTorch: {torch}; "
+                blame(where, f"{cause}PaddlePaddle: {paddle}", FIX)
     return verdict
 
 
@@ -62,14 +64,6 @@ def common_factor(left: np.ndarray, right: np.ndarray) -> float:
     with np.errstate(invalid="ignore", divide="ignore"):
         factor = float((left * right).sum() / (left * left).sum())
     return factor if np.isfinite(factor) and factor > 0 else 1.0
-
-
-def fix(pair: TrainingPair, reports: dict[str, dict], what: str) -> str:
-    """Return what to change, with the line where the loss is made."""
-    near = source_lines.near(reports, "loss")
-    backward = source_lines.near(reports, "backward")
-    near = {side: [*stack, *backward[side]] for side, stack in near.items()}
-    return source_lines.fix(pair.sides, what, *LINES, near=near)
 
 
 def write_cases(folder: Path) -> list[str]:

@@ -7,7 +7,8 @@ import numpy as np
 from portproof.core.findings import Cause
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
-from portproof.diagnose import schedule, source_lines
+from portproof.diagnose import schedule
+from portproof.diagnose.source_lines import located
 from portproof.system.frameworks import FRAMEWORKS
 
 SCHEDULES = {
@@ -30,23 +31,22 @@ def check_lr(pair: TrainingPair) -> Verdict:
         rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
         rates = {side: [_used(row) for row in rows[side]] for side in FRAMEWORKS}
         table = [["step", "PyTorch uses", "PaddlePaddle uses", "reports", "reports"]]
-        for step, (own, theirs) in enumerate(zip(rows["torch"], rows["paddle"], strict=False)):
-            used = rates["torch"][step], rates["paddle"][step]
-            table.append(
-                [str(step), *(f"{v:.8g}" for v in used), own["reported"], theirs["reported"]]
-            )
-        verdict.details.append({"title": name, "table": [[str(c) for c in row] for row in table]})
-        if len(rates["torch"]) != len(rates["paddle"]):
-            told = f"{len(rates['torch'])} steps in PyTorch, {len(rates['paddle'])} in PaddlePaddle"
-            verdict.diverge(name, told, "take as many steps an epoch")
+        steps = zip(*rates.values(), *rows.values(), strict=False)
+        for step, (torch, paddle, *both) in enumerate(steps):
+            used = f"{torch:.8g}", f"{paddle:.8g}"
+            table.append([str(step), *used, *(str(row["reported"]) for row in both)])
+        verdict.details.append({"title": name, "table": table})
+        counts = [len(rates[side]) for side in FRAMEWORKS]
+        if counts[0] != counts[1]:
+            cause = f"{counts[0]} steps in PyTorch, {counts[1]} in PaddlePaddle"
+            verdict.diverge(name, cause, "take as many steps an epoch")
         if _is_another_rule(reports):
             continue  # what the optimizer makes of its rate has a checkpoint of its own
-        for torch, paddle in pair.pairs():
-            cause = compare_rates(verdict, rows, rates, (torch, paddle))
+        for names in pair.pairs():
+            cause = compare_rates(verdict, rows, rates, names)
             if cause is not None:
-                near = source_lines.near(reports, cause.event)
-                fix = source_lines.fix(pair.sides, cause.fix, *cause.patterns, near=near)
-                verdict.diverge(f"{name}, {cause.where}", cause.cause, fix)
+                cause = replace(cause, where=f"{name}, {cause.where}")
+                verdict.blame(located(cause, pair.sides, reports))
     return verdict
 
 
@@ -63,15 +63,15 @@ def _is_another_rule(reports: dict[str, dict]) -> bool:
     after.
     """
     rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
-    reported = [np.array([row["reported"] for row in own]) for own in rows.values()]
+    reported = [np.array([row["reported"] for row in side]) for side in rows.values()]
     if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=1e-9, atol=0):
         return False
     if any(set(reports[side]["roles"]) - {"velocity"} for side in FRAMEWORKS):
         return True
-    for side, own in zip(FRAMEWORKS, reported, strict=True):
+    for side, rates in zip(FRAMEWORKS, reported, strict=True):
         used = np.array([_used(row) for row in rows[side]])
-        shares = used / own
-        plain = np.isclose(used[:, None], own, rtol=1e-6, atol=0).any(axis=1)  # [steps]
+        shares = used / rates
+        plain = np.isclose(used[:, None], rates, rtol=1e-6, atol=0).any(axis=1)  # [steps]
         if np.ptp(shares) > 1e-3 * abs(shares).max() and plain.mean() < 0.5:
             return True
     return False
@@ -85,11 +85,9 @@ def compare_rates(
 ) -> Cause | None:
     """Compare the rates at which a parameter moves; `names` are its names on both sides."""
     for step, both in enumerate(zip(*rows.values(), strict=False)):
-        if any(name not in row["used"] for row, name in zip(both, names, strict=True)):
-            continue
-        left, right = (row["used"][name] for row, name in zip(both, names, strict=True))
-        if right == 0.0 != left or left == 0.0 != right:
-            continue  # left out of the optimizer: that is told at its own checkpoint
+        left, right = (row["used"].get(name) for row, name in zip(both, names, strict=True))
+        if left is None or right is None or right == 0.0 != left or left == 0.0 != right:
+            continue  # left out of the optimizer, which has its rates checkpoint
         apart = abs(left - right) / max(abs(left), abs(right), 1e-30) if left != right else 0.0
         verdict.float64 = max(verdict.float64, apart)
         if apart <= 1e-6:

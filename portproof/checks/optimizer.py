@@ -1,10 +1,9 @@
 """The checkpoint optimizer: what do the optimizers do with given gradients?"""
 
-from portproof.checks.forward import name_layer
-from portproof.core.step_compare import first_difference, largest
+from portproof.checks.training import blame_first
+from portproof.core.step_compare import LOOKS, largest
 from portproof.core.training_pair import Request, TrainingPair, exact
 from portproof.core.verdict import DIVERGED, Verdict
-from portproof.diagnose import training
 from portproof.system.errors import UserError
 from portproof.system.frameworks import NAMES
 
@@ -17,7 +16,8 @@ SETTINGS = {
     "no momentum": STRONG | LONG | {"momentum": 0},
 }
 STEPS = 2  # the second one shows what the optimizer keeps of the first
-ELSEWHERE = ("forward", "mode", "lr")  # the network does not run; the rate has its own checkpoint
+# The network does not run; the rate has its own checkpoint.
+LOOKED_AT = LOOKS.keys() - {"forward", "mode", "lr"}
 
 
 def check_optimizer(pair: TrainingPair) -> Verdict:
@@ -27,8 +27,9 @@ def check_optimizer(pair: TrainingPair) -> Verdict:
         if verdict.verdict == DIVERGED:
             break
         try:
-            for dtype in ("float64", "float32") if name == "momentum" else ("float64",):
-                check_settings(verdict, pair, name, dtype)
+            check_settings(verdict, pair, name, "float64")
+            if name == "momentum":
+                check_settings(verdict, pair, name, "float32")
         except UserError as error:
             if name == "momentum" or NAMES["torch"] not in str(error):
                 raise
@@ -39,15 +40,9 @@ def check_optimizer(pair: TrainingPair) -> Verdict:
 
 def check_settings(verdict: Verdict, pair: TrainingPair, name: str, dtype: str) -> None:
     """Compare the steps of one of SETTINGS."""
-    request = Request(
-        "optimizer", SETTINGS[name], dtype, {"dtype": dtype, "plan": {"steps": STEPS}}
-    )
+    recording = {"dtype": dtype, "plan": {"steps": STEPS}}
+    request = Request("optimizer", SETTINGS[name], dtype, recording)
     reports = pair.ask(request)
     apart = largest(pair.pairs(), reports, ("after",))
     setattr(verdict, dtype, max(getattr(verdict, dtype) or 0.0, apart))
-    if dtype == "float32":
-        return
-    difference = first_difference(pair.pairs(), reports)
-    if difference is not None and difference.what not in ELSEWHERE:
-        evidence = pair.evidence(request, reports, difference, name_layer)
-        verdict.blame(training.explain(evidence, f"({name})"))
+    blame_first(verdict, pair, request, reports, LOOKED_AT, f"({name})")

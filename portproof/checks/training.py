@@ -1,15 +1,25 @@
 """The checkpoint training: some steps from the same weights, with the same units dropped."""
 
+from collections.abc import Collection
+
+import numpy as np
+
 from portproof.checks.forward import name_layer
-from portproof.core.step_compare import first_difference, loss_difference
-from portproof.core.training_pair import Request, TrainingPair
+from portproof.core.step_compare import (
+    LOOKS,
+    Reports,
+    first_difference,
+    loss_differences,
+    losses,
+)
+from portproof.core.training_pair import Evidence, Request, TrainingPair
 from portproof.core.verdict import DIVERGED, Verdict
 from portproof.diagnose import training
 
 
 def check_training(
     pair: TrainingPair, steps: int, drawn: bool = True
-) -> tuple[Verdict, dict[str, dict]]:
+) -> tuple[Verdict, dict[str, Reports]]:
     """Compare `steps` steps of training with the same units dropped, on drawn or real images.
 
     Returns the verdict, and the records by dtype.
@@ -22,10 +32,28 @@ def check_training(
             break  # the rounding of two different trainings says nothing
         recording = {"dtype": dtype, "batches": batches, "plan": {"steps": steps}}
         request = Request("training", settings, dtype, recording)
-        reports = records[dtype] = pair.ask(request)
-        setattr(verdict, dtype, loss_difference(reports))
-        difference = first_difference(pair.pairs(), reports) if dtype == "float64" else None
-        if difference is not None:
-            evidence = pair.evidence(request, reports, difference, name_layer)
-            verdict.blame(training.explain(evidence))
+        records[dtype] = pair.ask(request)
+        differences = loss_differences(losses(records[dtype]))
+        setattr(verdict, dtype, float(np.nanmax(differences, initial=0.0)))
+        blame_first(verdict, pair, request, records[dtype])
     return verdict, records
+
+
+def blame_first(
+    verdict: Verdict,
+    pair: TrainingPair,
+    request: Request,
+    reports: Reports,
+    kinds: Collection[str] = LOOKS,
+    note: str = "",
+) -> None:
+    """Blame the first difference of two records in float64, where it is of one of these kinds.
+
+    `note` says under which settings it was seen.
+    """
+    if request.weights != "float64":
+        return
+    difference = first_difference(pair.pairs(), reports)
+    if difference is not None and difference.what in kinds:
+        evidence = Evidence(pair, request, reports, difference, name_layer)
+        verdict.blame(training.explain(evidence, note))

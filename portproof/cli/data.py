@@ -17,14 +17,16 @@ from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.cli.project import NONE, Project, add_ports, sides
 from portproof.core import streams
+from portproof.core.needs import ask_about, why_not_run
 from portproof.core.streams import Images
-from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN
+from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.report import data as data_report
 from portproof.system import errors
 from portproof.system.atomic import write_result
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.errors import UserError
 from portproof.system.versions import package_versions
-from portproof.worker.client import kept_running, scratch
+from portproof.worker.client import Side, kept_running, scratch
 
 LIMIT = 100  # images of each split, unless another number is given
 
@@ -43,18 +45,32 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     with scratch() as folder, kept_running():
         chosen = streams.choose(images.folder, folder / "pictures", args.limit, images.batch_size)
         images = replace(images, folder=chosen)
-        verdicts = [check(ports, folder, images) for check in (check_data, check_train_data)]
-    found = data_report.as_json(verdicts, package_versions())
+        verdicts = run(ports, folder, images)
+    report = data_report.as_json(verdicts, package_versions())
     print(data_report.as_text(verdicts))
     if args.json:
-        write_result(args.json, found)
+        write_result(args.json, report)
     if args.report:
-        paths = data_report.write(args.report, verdicts, found["versions"])
+        paths = data_report.write(args.report, verdicts, report["versions"])
         print(f"look at: {', '.join(map(str, paths))}")
     words = [verdict.verdict for verdict in verdicts]
     if DIVERGED in words:
         return 1
     return errors.BAD_INPUT if {ERROR, NOT_RUN} & set(words) else 0
+
+
+def run(sides: dict[str, Side], folder: Path, images: Images) -> list[Verdict]:
+    """Return the verdicts of both checkpoints; not run: those for which a port lacks a function."""
+    checks = {"data": check_data, "train_data": check_train_data}
+    try:
+        about = ask_about(sides, folder / "about")
+    except UserError as error:
+        return [Verdict(name, ERROR, why=" ".join(str(error).split())) for name in checks]
+    verdicts = []
+    for name, check in checks.items():
+        why = why_not_run(name, sides, about)
+        verdicts.append(Verdict(name, NOT_RUN, why=why) if why else check(sides, folder, images))
+    return verdicts
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:

@@ -88,7 +88,7 @@ def check_paths(source: Path, target: Path, force: bool) -> None:
 
 def report(args: argparse.Namespace, done: Transferred) -> None:
     """Print the table and the totals, or the same as JSON."""
-    rows, result = done.rows, done.result
+    rows, result = done.rows, done.tensors
     totals = {
         "tensors": len(result),
         "elements": sum(tensor.array.size for tensor in result.values()),

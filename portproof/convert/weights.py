@@ -76,7 +76,7 @@ def convert_one(
         except UserError as error:
             raise type(error)(str(error).replace(str(staged), str(file))) from error
         turned = sum(row.action.startswith("transposed") for row in done.rows)
-        return turned, len(done.result)
+        return turned, len(done.tensors)
 
 
 @contextmanager

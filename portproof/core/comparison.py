@@ -38,7 +38,7 @@ class Comparison:
         layers = self.networks["paddle"].layers
         calls = self.run("paddle", name)["calls"]
         settings = [layers.get(call["layer"], ("", {}))[1] for call in calls]
-        return {n: own["act"] for n, own in enumerate(settings) if own.get("act")}
+        return {n: layer["act"] for n, layer in enumerate(settings) if layer.get("act")}
 
     def lines(self, side: str) -> dict[str, str | None]:
         """Return by the path of a layer where it is made, as FILE:LINE."""
@@ -62,9 +62,8 @@ def describe(
     `folder` is for what the workers write. Raises UserError where a network cannot be made.
     """
     request = {"describe": {"input_shape": input_shape, "dtype": dtype}}
-    asked = [sides[framework] for framework in FRAMEWORKS]
-    reports = ask_both(asked, folder, [request] * len(asked))
+    reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [request] * 2)
     return {
-        side.framework: Network.from_report(side.framework, report["describe"])
-        for side, report in zip(asked, reports, strict=True)
+        side: Network.from_report(side, report["describe"])
+        for side, report in zip(FRAMEWORKS, reports, strict=True)
     }

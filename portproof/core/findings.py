@@ -35,7 +35,7 @@ class Cause:
     line: str | None = None  # FILE:LINE
     also: list[str] = field(default_factory=list)  # other layers with the same fault
     patterns: tuple[str, ...] = ()  # of the line to change, where it is not known yet
-    event: str = ""  # of a recorded training: the line is looked for near it first
+    event: str = ""  # one or more of a recorded training: the line is looked for near them first
 
 
 def at(line: str | None, fix: str, word: str = "in") -> str:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from portproof.core.comparison import Comparison
+from portproof.core.tensor_compare import DTYPES
 from portproof.networks import layer_types
 from portproof.weights import tensors
 from portproof.weights.initial import native
 from portproof.worker.client import ask_both
 
-DTYPES = ("float64", "float32")
 TRAINING = "training mode"
 
 
@@ -21,16 +21,17 @@ def save_inputs(folder: Path, arrays: dict[str, np.ndarray]) -> list[dict[str, A
 
     Training comes last, since it moves the running statistics of normalization layers.
     """
-    passes = []
+    inputs = []
     for number, (name, array) in enumerate(arrays.items()):
-        np.save(folder / f"input-{number}.npy", array)
-        passes += [_one_pass(folder, number, name, dtype, False) for dtype in DTYPES]
-    return passes + [_one_pass(folder, 0, TRAINING, dtype, True) for dtype in DTYPES]
-
-
-def _one_pass(folder: Path, number: int, name: str, dtype: str, training: bool) -> dict[str, Any]:
-    file = str((folder / f"input-{number}.npy").resolve())
-    return {"name": pass_name(name, dtype), "input": file, "dtype": dtype, "training": training}
+        file = (folder / f"input-{number}.npy").resolve()
+        np.save(file, array)
+        inputs.append((name, str(file), False))
+    inputs.append((TRAINING, inputs[0][1], True))
+    return [
+        {"name": pass_name(name, dtype), "input": file, "dtype": dtype, "training": training}
+        for name, file, training in inputs
+        for dtype in DTYPES
+    ]
 
 
 def pass_name(name: str, dtype: str) -> str:
@@ -56,11 +57,10 @@ def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> 
         request = {"weights": str(file.resolve()), "by_port": by_port, "seed": comparison.seed}
         requests.append({"forward": {**request, "passes": own_passes}})
     answers = ask_both([comparison.sides[name] for name in passes], folder, requests)
-    reports = {name: answer["forward"] for name, answer in zip(passes, answers, strict=True)}
-    folders = {name: folder / name for name in passes}
-    return replace(
-        comparison, reports=comparison.reports | reports, folders=comparison.folders | folders
-    )
+    reports, folders = dict(comparison.reports), dict(comparison.folders)
+    for name, answer in zip(passes, answers, strict=True):
+        reports[name], folders[name] = answer["forward"], folder / name
+    return replace(comparison, reports=reports, folders=folders)
 
 
 def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -> Comparison:
@@ -86,8 +86,8 @@ def _forced_files(again: Comparison, torch: dict, paddle: dict) -> list[str]:
     """Return files with PyTorch's outputs, for layers without axes in Paddle's shape."""
     files = [(again.folders["torch"] / file).resolve() for file in torch["outputs"]]
     if layer_types.canonical_kind("torch", torch["kind"]) in layer_types.AXIS_FREE:
-        for file, own in zip(files, paddle["outputs"], strict=False):
-            shape = np.load(again.folders["paddle"] / own, mmap_mode="r").shape
+        for file, output in zip(files, paddle["outputs"], strict=False):
+            shape = np.load(again.folders["paddle"] / output, mmap_mode="r").shape
             array = np.load(file)
             if array.shape != shape and array.size == np.prod(shape):
                 np.save(file.with_suffix(".shaped.npy"), array.reshape(shape))

@@ -30,11 +30,10 @@ class Inputs:
         if self.shape:
             return {"x".join(map(str, self.shape)): self._draw(self.shape)}
         sizes = dict.fromkeys(size for size in self.sizes if size)
-        make = self._read_images if self.images else self._draw_images
-        return {f"{size} pixels": make(size) for size in sizes}
-
-    def _draw_images(self, size: int) -> np.ndarray:
-        return self._draw([self.batch_size, 3, size, size])
+        if self.images:
+            return {f"{size} pixels": self._read_images(size) for size in sizes}
+        count = self.batch_size
+        return {f"{size} pixels": self._draw([count, 3, size, size]) for size in sizes}
 
     def _draw(self, shape: list[int]) -> np.ndarray:
         generator = np.random.Generator(np.random.Philox(self.seed))

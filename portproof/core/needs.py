@@ -13,19 +13,17 @@ def ask_about(sides: dict[str, Side], folder: Path) -> dict[str, dict[str, Any]]
 
     `folder` is for what the workers write. Raises UserError where a port file cannot be run.
     """
-    asked = [sides[framework] for framework in FRAMEWORKS]
-    reports = ask_both(asked, folder, [{"about": {}}] * len(asked))
-    return {side.framework: r["about"] for side, r in zip(asked, reports, strict=True)}
+    reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [{"about": {}}] * 2)
+    return {side: report["about"] for side, report in zip(FRAMEWORKS, reports, strict=True)}
 
 
 def why_not_run(checkpoint: str, sides: dict[str, Side], about: dict[str, dict]) -> str | None:
     """Return which functions a port lacks for a checkpoint; None: it can run."""
-    lacks = {side: lacking(checkpoint, about[side]["functions"]) for side in FRAMEWORKS}
-    told = {
-        side: ", or else ".join(" and ".join(f"{name}()" for name in way) for way in ways)
-        for side, ways in lacks.items()
-        if ways
-    }
-    if len(told) == len(FRAMEWORKS) and len(set(told.values())) == 1:
-        return f"neither port has {told[FRAMEWORKS[0]]}"
-    return "; ".join(f"{sides[side].port} has no {words}" for side, words in told.items()) or None
+    words = {}
+    for side in FRAMEWORKS:
+        ways = lacking(checkpoint, about[side]["functions"])
+        words[side] = ", or else ".join(" and ".join(f"{n}()" for n in way) for way in ways)
+    if words["torch"] and words["torch"] == words["paddle"]:
+        return f"neither port has {words['torch']}"
+    lacks = [f"{sides[side].port} has no {names}" for side, names in words.items() if names]
+    return "; ".join(lacks) or None

@@ -1,18 +1,17 @@
 """Where two recorded trainings first differ."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from portproof.core import tensor_compare
-from portproof.core.findings import Cause, Difference
+from portproof.core.findings import Difference
 from portproof.numeric import fingerprints
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker.client import Side
 
 # Relative differences that are no fault, in float64; measured on two aligned ports: 1e-14.
 EXACT = 1e-9
@@ -30,19 +29,6 @@ Pairs = Sequence[tuple[str, str]]  # names of tensors that are partners, torch's
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a difference between two trainings is diagnosed from."""
-
-    sides: dict[str, Side]
-    reports: Reports
-    pairs: Pairs  # parameters that are partners
-    difference: Difference
-    again: Callable[[int, dict], Reports]  # records so many steps, with tensors in full, by side
-    name_layer: Callable[[], Cause | None]  # the layer at which the forward passes differ
-    files: dict[str, list] = field(default_factory=dict)  # of the networks' classes, by side
-
-
-@dataclass(frozen=True)
 class Step:
     """One step of two recorded trainings."""
 
@@ -56,21 +42,14 @@ class Step:
         """Return what both sides noted of the step, PyTorch's first."""
         return [self.reports[side]["rows"][self.number][what] for side in FRAMEWORKS]
 
-    @property
-    def noted(self) -> list[dict[str, dict]]:
-        """The summaries of the step's tensors by kind and name, PyTorch's first."""
-        return [self.reports[side]["tensors"][self.number] for side in FRAMEWORKS]
-
     def tensors(self, kind: str) -> list[dict[str, list[float] | None]]:
         """Return the summaries of one kind of tensor by name, PyTorch's first."""
-        return [noted[kind] for noted in self.noted]
+        return [self.reports[side]["tensors"][self.number][kind] for side in FRAMEWORKS]
 
     def moved(self, names: tuple[str, str], before: str, after: str) -> list[np.ndarray]:
         """Return the random projections of what the step adds to a tensor, [PROJECTIONS] each."""
-        return [
-            np.array(noted[after][name][2:]) - np.array(noted[before][name][2:])
-            for noted, name in zip(self.noted, names, strict=True)
-        ]
+        both = zip(names, self.tensors(before), self.tensors(after), strict=True)
+        return [np.array(new[name][2:]) - np.array(old[name][2:]) for name, old, new in both]
 
     def count(self, name: str) -> int:
         """Return how many elements a parameter of PyTorch's side has."""
@@ -134,29 +113,20 @@ def _mode(step: Step) -> Difference | None:
 
 def _weights(step: Step) -> Difference | None:
     if step.number == 0:
-        loaded = _tensors(step, "start")
-        if loaded is not None:
-            return loaded
         before = _tensors(step, "before")
-        return before and replace(before, problem="before the optimizer's step")
+        before = before and replace(before, problem="before the optimizer's step")
+        return _tensors(step, "start") or before
     for names in step.pairs:
-        moved = [
-            _moved_between(step.reports[side], step.number, name)
-            for side, name in zip(FRAMEWORKS, names, strict=True)
-        ]
+        moved = []
+        for side, name in zip(FRAMEWORKS, names, strict=True):
+            earlier, now = step.reports[side]["tensors"][step.number - 1 : step.number + 1]
+            after, before = earlier["after"][name], now["before"][name]
+            moved.append(fingerprints.relative(after, before, step.count(names[0])))
         if (moved[0] > EXACT) != (moved[1] > EXACT):
             side = "PyTorch" if moved[0] > EXACT else "PaddlePaddle"
             problem = f"in {side} it changes between the steps, outside the optimizer"
             return Difference(relative=max(moved), problem=problem, name=names[0])
     return None
-
-
-def _moved_between(report: dict, step: int, name: str) -> float:
-    """Return how far a parameter has moved since the step before was over."""
-    tensors = report["tensors"]
-    after, before = tensors[step - 1]["after"][name], tensors[step]["before"][name]
-    count = int(np.prod(report["shapes"][name]))
-    return fingerprints.relative(after, before, count)
 
 
 def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
@@ -215,8 +185,7 @@ def _update(step: Step) -> Difference | None:
     for names in step.pairs:
         left = names[0]
         torch, paddle = step.moved(names, "before", "after")
-        size = np.abs(torch).max()
-        norm = before[left][0] / step.count(left) ** 0.5
+        size, norm = np.abs(torch).max(), before[left][0] / step.count(left) ** 0.5
         if max(size, np.abs(paddle).max()) <= 1e-13 * norm:  # below the rounding of the parameter
             continue
         apart = float(np.abs(torch - paddle).max() / size) if size else float("inf")
@@ -239,20 +208,15 @@ def _running(step: Step) -> Difference | None:
             # added is m (c v - old) and m (v - old'), multiples of each other and of the old ones.
             both = zip(step.tensors("old buffers"), names, strict=True)
             old = [np.array(tensors[name][2:]) for tensors, name in both]
-            statistic, apart = "variance", _unexplained(torch, [paddle, *old])
+            matrix = np.stack([paddle, *old], axis=1)
+            shares = np.linalg.lstsq(matrix, torch, rcond=None)[0]
+            statistic, apart = "variance", np.abs(torch - matrix @ shares).max()
         if apart > max(UPDATE, step.slack) * max(size, 1e-12):
             share = float(np.median(paddle / torch)) if size else float("inf")
             problem = f"{share:.6g} times as much of the batch's {statistic} goes in as in PyTorch"
             relative = float(apart / max(size, 1e-300))
             return Difference(relative=relative, problem=problem, name=names[0])
     return None
-
-
-def _unexplained(values: np.ndarray, causes: list[np.ndarray]) -> float:
-    """Return the largest of `values` that no sum of multiples of `causes` gives."""
-    matrix = np.stack(causes, axis=1)
-    shares = np.linalg.lstsq(matrix, values, rcond=None)[0]
-    return float(np.abs(values - matrix @ shares).max())
 
 
 def _state(step: Step) -> Difference | None:
@@ -284,11 +248,11 @@ LOOKS: dict[str, Callable[[Step], Difference | None]] = {  # in the order of a s
 
 def largest(keys: Pairs, reports: Reports, kinds: tuple[str, ...]) -> float:
     """Return the largest relative difference of any tensor of these kinds, over all steps."""
-    most = 0.0
+    differences = [0.0]
     for step in steps(keys, reports):
         for kind in kinds:
-            most = max([most, *step.relative(kind).values()])
-    return most
+            differences += step.relative(kind).values()
+    return max(differences)
 
 
 def losses(reports: dict[str, dict]) -> dict[str, list[float]]:
@@ -302,11 +266,6 @@ def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
     torch, paddle = (np.array(pair[side][:count]) for side in FRAMEWORKS)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.abs(torch - paddle) / np.maximum(np.abs(torch), 1e-12)
-
-
-def loss_difference(reports: dict[str, dict]) -> float:
-    """Return the largest relative difference of the losses."""
-    return float(np.nanmax(loss_differences(losses(reports)), initial=0.0))
 
 
 def parameter_pairs(keys: Pairs, reports: Reports) -> list[tuple[str, str]]:

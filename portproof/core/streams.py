@@ -102,9 +102,7 @@ class Stream:
 
     def __init__(self, side: Side, folder: Path, report: dict, image_folder: Path) -> None:
         self.side = side
-        self.name = NAMES[side.framework]
         self.folder = folder
-        self.image_folder = image_folder
         self.version: str = report["version"]
         self.classes: list[str] | None = report["classes"]
         self.ran: list[list] = report["ran"]  # lines of the user's code, as [FILE, LINE]
@@ -113,35 +111,33 @@ class Stream:
         self.label_type = (report["label_dtype"], tuple(report["label_shape"] or ()))
         counts = [sum(sizes) for sizes in self.sizes]
         self.epochs = np.repeat(np.arange(len(counts)), counts)
-        self.labels = self._labels([label for epoch in report["labels"] for label in epoch])
+        labels = [label for epoch in report["labels"] for label in epoch]
+        array = np.array(labels) if labels else np.zeros(len(self), np.int64)
+        # [N], or [N, ...] of labels that are arrays
+        self.labels = array.reshape(-1) if array.size == len(self) else array
         self.facts: list[dict] = report["facts"]
         if len(self.facts) != len(self.epochs):  # what belongs to which sample is not known
             self.facts = [{} for _ in self.epochs]
         self.orders: list[dict | None] = report["orders"]
         self.tells_draws: bool = report["tells_draws"]
-        self.paths = [self._shorten(fact.get("path")) for fact in self.facts]
-        self.files = [self._shorten(path) for path in report["paths"] or []]
+        self.paths = [_relative(fact.get("path"), image_folder) for fact in self.facts]
+        self.files = [_relative(path, image_folder) for path in report["paths"] or []]
+
+    def __str__(self) -> str:
+        return NAMES[self.side.framework]
 
     def __len__(self) -> int:
         return len(self.epochs)
 
-    def _labels(self, labels: list) -> np.ndarray:
-        """Return [N], or [N, ...] of labels that are arrays; zeros where there are none."""
-        array = np.array(labels) if labels else np.zeros(len(self), np.int64)
-        return array.reshape(-1) if array.size == len(self) else array
+    def positions(self, epoch: int) -> list[int]:
+        """Return the positions in the data set in the order in which an epoch shows them.
 
-    def _shorten(self, path: str | None) -> str | None:
-        if path is None:
-            return None
-        return os.path.relpath(path, self.image_folder) if os.path.isabs(path) else path
-
-    @property
-    def places(self) -> list[int]:
-        """The place of each sample's file in the data set: as the port lists them, else by name."""
+        They are those in which the port lists the files, else by name.
+        """
         paths = set(self.paths)
         files = self.files if paths <= set(self.files) else sorted(paths)
-        place = {path: number for number, path in enumerate(files)}
-        return [place[path] for path in self.paths]
+        position = {path: number for number, path in enumerate(files)}
+        return [position[self.paths[n]] for n in np.flatnonzero(self.epochs == epoch)]
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -160,9 +156,8 @@ class Stream:
         label = self.labels[number].tolist()
         known = self.classes and isinstance(label, int) and 0 <= label < len(self.classes)
         class_name = self.classes[label] if known else None
-        return Sample(
-            self.name, np.array(self.image(number)), self.paths[number], label, class_name
-        )
+        image = np.array(self.image(number))
+        return Sample(str(self), image, self.paths[number], label, class_name)
 
     @property
     def digests(self) -> list[int]:
@@ -172,6 +167,10 @@ class Stream:
     def images(self, samples: list[int]) -> np.ndarray:
         """Return several samples of one shape, [N, 3, S, S], float64."""
         return np.stack([self.image(sample) for sample in samples]).astype(np.float64)
+
+    def entered_size(self, sample: int) -> list[int] | None:
+        """Return width and height of the image that Pillow was given first; None: not known."""
+        return self.facts[sample].get("entered", {}).get("size")
 
     def steps(self, sample: int, name: str) -> list:
         """Return what Pillow was asked for under this name: resize, crop or transpose."""
@@ -188,16 +187,20 @@ class Stream:
         return next((line for name, _, line in reversed(steps) if name in names), None)
 
     def draw(self, sample: int, name: str) -> dict | None:
-        """Return the draw, crop or flip, that was made for a sample; None where it is not told."""
+        """Return the draw, crop or flip, that was made for a sample; None where it is not known."""
         return self.facts[sample].get("draws", {}).get(name)
 
-    def place(self, sample: int) -> str:
+    def describe(self, sample: int) -> str:
         """Return how to name a sample to a person."""
         path = self.paths[sample]
         epoch = int(self.epochs[sample])
         number = sample - int(np.searchsorted(self.epochs, epoch))
         words = f"sample {number}" if len(self.sizes) == 1 else f"epoch {epoch}, sample {number}"
         return f"{words} ({path})" if path else words
+
+
+def _relative(path: str | None, folder: Path) -> str | None:
+    return os.path.relpath(path, folder) if path and os.path.isabs(path) else path
 
 
 def read(
@@ -210,36 +213,35 @@ def read(
     epochs = images.epochs if split == "train" else 1
     shutil.rmtree(folder / split, ignore_errors=True)  # of an earlier reading
     check_space(folder, images, split, epochs)
-    given = {  # to be traced, a port has to make its loaders anew
-        name: replace(side, settings=images.settings, is_fresh=traced)
-        for name, side in sides.items()
-    }
-    folders = {name: folder / split / name for name in FRAMEWORKS}
     part = {"split": split, "epochs": epochs, "traced": traced}
-    with ThreadPoolExecutor(len(FRAMEWORKS)) as pool:
-        waiting = {
-            name: pool.submit(given[name].ask, folders[name], batches=part) for name in FRAMEWORKS
-        }
-    failed = [name for name in FRAMEWORKS if waiting[name].exception()]
-    for name in failed:
-        error = waiting[name].exception()
-        if not isinstance(error, UserError):
-            raise error
-        said = shorten(str(error))
-        alone = len(failed) == 1 and NAMES[name] not in said
-        raise UserError(f"{NAMES[name]} alone fails: {said}" if alone else said)
+
+    def ask(side: Side) -> dict | UserError:
+        # to be traced, a port has to make its loaders anew
+        side = replace(side, settings=images.settings, is_fresh=traced)
+        try:
+            return side.ask(folder / split / side.framework, batches=part)["batches"]
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(len(sides)) as pool:
+        answers = dict(zip(sides, pool.map(ask, sides.values()), strict=True))
+    failed = [name for name in FRAMEWORKS if isinstance(answers[name], UserError)]
+    if failed:
+        message = without_traceback(str(answers[failed[0]]))
+        alone = len(failed) == 1 and NAMES[failed[0]] not in message
+        raise UserError(f"{NAMES[failed[0]]} alone fails: {message}" if alone else message)
     return {
-        name: Stream(sides[name], folders[name], waiting[name].result()["batches"], images.folder)
+        name: Stream(sides[name], folder / split / name, answers[name], images.folder)
         for name in FRAMEWORKS
     }
 
 
-def shorten(said: str) -> str:
+def without_traceback(message: str) -> str:
     """Return a message without the traceback that it may hold: its last line says enough."""
-    before, traceback, after = said.partition("Traceback (most recent call last):")
+    before, traceback, after = message.partition("Traceback (most recent call last):")
     errors = list(re.finditer(r"\b[\w.]*(Error|Exception|Warning): ", after))
     if not traceback or not errors:
-        return said
+        return message
     return before.removesuffix("RuntimeError: ") + after[errors[-1].start() :]
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from portproof.core.findings import Difference
 from portproof.networks import layer_types
 from portproof.networks.pairing import Pairs
+from portproof.system.frameworks import FRAMEWORKS
 
+DTYPES = ("float64", "float32")
 # In float64 a layer's rounding is 2**-29 of what it is in float32: 53 bits of a number in place of
 # 24. What float32 does to a layer is measured in the same run; SLACK is for its chance.
 FINER = 2.0**-29
@@ -86,61 +88,57 @@ def compare_runs(
     floor = CONSTANT
     for i, j in pairs:
         if i is None or j is None:
-            side, place = ("paddle", j) if i is None else ("torch", i)
-            call = calls[side][place]
+            side, number = ("paddle", j) if i is None else ("torch", i)
+            call = calls[side][number]
             row = Row(None, None, layer_types.canonical_kind(side, call["kind"]))
             setattr(row, side, call["layer"])
             rows.append(row)
             continue
-        torch_call, paddle_call = calls["torch"][i], calls["paddle"][j]
-        kind = layer_types.canonical_kind("torch", torch_call["kind"])
-        row = Row(torch_call["layer"], paddle_call["layer"], kind)
-        places = {"torch": i, "paddle": j}
+        torch, paddle = calls["torch"][i], calls["paddle"][j]
+        kind = layer_types.canonical_kind("torch", torch["kind"])
         files = {
-            side: {dtype: _nth(own[dtype]["calls"], places[side]) for dtype in own}
-            for side, own in runs.items()
+            (side, dtype): run["calls"][number]["outputs"] if number < len(run["calls"]) else []
+            for side, number in (("torch", i), ("paddle", j))
+            for dtype, run in runs[side].items()
         }
         floor = max(floor, COARSE.get(kind, 0.0))
+        row = Row(torch["layer"], paddle["layer"], kind)
         rows.append(_judge(row, folders, files, floor))
-    if all(run["error"] is None for side in runs.values() for run in side.values()):
+    every = {(side, dtype): run for side in runs for dtype, run in runs[side].items()}
+    if all(run["error"] is None for run in every.values()):
         whole = Row("output", "output", "the network's output")
-        files = {side: {d: run["outputs"] for d, run in own.items()} for side, own in runs.items()}
+        files = {key: run["outputs"] for key, run in every.items()}
         rows.append(_judge(whole, folders, files, floor))
     return _unpair_spurious(rows)
 
 
-def _nth(calls: list[dict], place: int) -> list[str]:
-    return calls[place]["outputs"] if place < len(calls) else []
-
-
 def _judge(
-    row: Row, folders: dict[str, Path], files: dict[str, dict[str, list[str]]], floor: float
+    row: Row, folders: dict[str, Path], files: dict[tuple[str, str], list[str]], floor: float
 ) -> Row:
-    """Compare all tensors that a call gave; the worst of them decides."""
-    counts = {side: {d: len(names) for d, names in own.items()} for side, own in files.items()}
-    if counts["torch"] != counts["paddle"]:
-        left, right = counts["torch"]["float64"], counts["paddle"]["float64"]
-        problem = f"{left} tensors in PyTorch, {right} in PaddlePaddle"
+    """Compare all tensors that a call gave, by side and dtype; the worst of them decides."""
+    counts = {key: len(names) for key, names in files.items()}
+    torch, paddle = ([counts[side, dtype] for dtype in DTYPES] for side in FRAMEWORKS)
+    if torch != paddle:
+        problem = f"{torch[0]} tensors in PyTorch, {paddle[0]} in PaddlePaddle"
         row.float64 = row.float32 = Difference(problem=problem)
         row.verdict = "differs"
         return row
     row.float64 = row.float32 = Difference(0.0, 0.0, 0.0)
     row.verdict = "same"
-    for place in range(counts["torch"]["float64"]):
+    for number in range(torch[0]):
         arrays = {
-            (side, dtype): np.load(folders[side] / names[place], mmap_mode="r")
-            for side, own in files.items()
-            for dtype, names in own.items()
+            (side, dtype): np.load(folders[side] / names[number], mmap_mode="r")
+            for (side, dtype), names in files.items()
         }
-        double = compare(arrays["torch", "float64"], arrays["paddle", "float64"])
-        single = compare(arrays["torch", "float32"], arrays["paddle", "float32"])
-        for side in files:
-            rounded = arrays[side, "float32"].astype(np.float64)
-            rounding = compare(arrays[side, "float64"].astype(np.float64), rounded).relative
+        for dtype in DTYPES:
+            difference = compare(arrays["torch", dtype], arrays["paddle", dtype])
+            worst = max(getattr(row, dtype), difference, key=lambda other: other.relative)
+            setattr(row, dtype, worst)
+        for side in FRAMEWORKS:
+            double, single = (arrays[side, dtype].astype(np.float64) for dtype in DTYPES)
+            rounding = compare(double, single).relative
             row.rounding[side] = max(row.rounding.get(side, 0.0), rounding)
         row.shape = list(arrays["torch", "float64"].shape)
-        row.float64 = max(row.float64, double, key=lambda found: found.relative)
-        row.float32 = max(row.float32, single, key=lambda found: found.relative)
     measured = min(max(LEAST, *row.rounding.values(), 0.0), MOST)
     row.expected = SLACK * FINER * measured
     row.tolerance = max(row.expected, floor)
@@ -163,12 +161,8 @@ def _unpair_spurious(rows: list[Row]) -> list[Row]:
     """
     follows_same = True
     for row in reversed(rows):
-        if (
-            row.verdict == "differs"
-            and follows_same
-            and row.kind in layer_types.AXIS_FREE
-            and row is not rows[-1]
-        ):
+        is_free = row.kind in layer_types.AXIS_FREE and row is not rows[-1]
+        if row.verdict == "differs" and follows_same and is_free:
             row.verdict = "no counterpart"
         elif row.verdict != "no counterpart":
             follows_same = row.verdict == "same"
@@ -178,19 +172,17 @@ def _unpair_spurious(rows: list[Row]) -> list[Row]:
 def as_dict(row: Row) -> dict[str, Any]:
     """Return a row ready for JSON, with None in place of what is not finite."""
 
-    def numbers(found: Difference | None) -> dict[str, Any] | None:
-        if found is None:
+    def numbers(difference: Difference | None) -> dict[str, Any] | None:
+        if difference is None:
             return None
-        values = {"max": found.largest, "rms": found.rms, "relative": found.relative}
-        finite = {k: v if np.isfinite(v) else None for k, v in values.items()}
-        return {**finite, "problem": found.problem}
+        names = {"max": "largest", "rms": "rms", "relative": "relative"}
+        sizes = {key: getattr(difference, name) for key, name in names.items()}
+        finite = {key: size if np.isfinite(size) else None for key, size in sizes.items()}
+        return {**finite, "problem": difference.problem}
 
+    names = ("name", "torch", "paddle", "kind", "shape")
     return {
-        "name": row.name,
-        "torch": row.torch,
-        "paddle": row.paddle,
-        "kind": row.kind,
-        "shape": row.shape,
+        **{name: getattr(row, name) for name in names},
         "float64": numbers(row.float64),
         "float32": numbers(row.float32),
         "tolerance": row.tolerance,

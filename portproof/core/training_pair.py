@@ -13,7 +13,7 @@ from portproof.core import weight_files
 from portproof.core.comparison import describe
 from portproof.core.findings import Cause, Difference
 from portproof.core.needs import ask_about
-from portproof.core.step_compare import Evidence, batches_differ, parameter_pairs
+from portproof.core.step_compare import Reports, batches_differ, parameter_pairs
 from portproof.networks import matching
 from portproof.networks.matching import Match, Network
 from portproof.system.frameworks import FRAMEWORKS
@@ -44,13 +44,6 @@ class Request:
     recording: dict[str, Any] = field(default_factory=dict)
     full: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
-    def parts(self, side: str) -> dict[str, Any]:
-        """Return what the worker of a side is asked."""
-        recording = dict(self.recording)
-        if self.full:
-            recording["plan"] = recording["plan"] | {"full": self.full[side]}
-        return recording
-
 
 @dataclass
 class TrainingPair:
@@ -73,7 +66,7 @@ class TrainingPair:
     images: int = CLASSES * TRAIN_IMAGES  # of train
     about: dict[str, dict[str, Any]] = field(default_factory=dict)  # by side: functions, settings
     network_files: dict[str, list] = field(default_factory=dict)  # of the classes, by side
-    asked: int = 0
+    requests: int = 0  # so far
 
     def begin(self) -> None:
         """Draw images if there are none, and ask what the ports define, if that is not done yet.
@@ -108,18 +101,20 @@ class TrainingPair:
         self.match = matching.match(self.networks["torch"], self.networks["paddle"])
         files = weight_files.read_named(sides, self.folder / "read", self.weights)
         held = initial.give_weights(files, self.networks, self.match, self.seed, GAIN).held
+        torch, paddle = held["torch"], held["paddle"]
+        same = torch.keys() == paddle.keys() and all(torch[key] is paddle[key] for key in torch)
         for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
-            self.files["torch", dtype] = self._write_weights("torch", held["torch"], dtype)
+            self.files["torch", dtype] = self._write_weights("torch", torch, dtype)
             self.files["paddle", dtype] = self.files["torch", dtype]  # both in torch's layout
-            if not _are_one(held["torch"], held["paddle"]):
-                self.files["paddle", dtype] = self._write_weights("paddle", held["paddle"], dtype)
+            if not same:
+                self.files["paddle", dtype] = self._write_weights("paddle", paddle, dtype)
 
     def _write_weights(self, name: str, weights: dict[str, np.ndarray], dtype: str) -> Path:
         file = self.folder / f"{name}-{dtype}.safetensors"
-        arrays = {
-            key: tensors.from_array(np.asarray(_as(array, dtype), order="C"))
-            for key, array in weights.items()
-        }
+        arrays = {}
+        for key, array in weights.items():
+            array = array.astype(dtype) if array.dtype.kind == "f" else array
+            arrays[key] = tensors.from_array(np.asarray(array, order="C"))
         tensors.write(file, arrays)
         return file.resolve()
 
@@ -142,18 +137,20 @@ class TrainingPair:
         side = self.sides[framework]
         return replace(side, settings=side.settings | common | settings)
 
-    def ask(self, request: Request) -> dict[str, dict[str, Any]]:
+    def ask(self, request: Request) -> Reports:
         """Have both sides record at the same time; return the reports.
 
         A side that has not changed is not run again. Raises UserError with the words of the side
         that fails.
         """
-        self.asked += 1
-        folder = self.folder / f"{self.asked}-{request.part}"
+        self.requests += 1
+        folder = self.folder / f"{self.requests}-{request.part}"
         sides, parts, keys, reports = {}, {}, {}, {}
         for name in FRAMEWORKS:
             side = self.side(name, request.settings, request.weights)
-            recording = request.parts(name)
+            recording = dict(request.recording)
+            if request.full:
+                recording["plan"] = recording["plan"] | {"full": request.full[name]}
             if request.part == "optimizer":
                 numbers = {pair[name == "paddle"]: n for n, pair in enumerate(self.pairs())}
                 recording["numbers"] = numbers
@@ -176,30 +173,6 @@ class TrainingPair:
                 reports[name] = {**answer[request.part], "folder": str(folder / name)}
         return {name: reports[name] for name in FRAMEWORKS}
 
-    def evidence(
-        self,
-        request: Request,
-        reports: dict[str, dict],
-        difference: Difference,
-        name_layer: Callable[["TrainingPair"], Cause | None],
-    ) -> Evidence:
-        """Return what a difference is diagnosed from."""
-
-        def again(steps: int, full: dict) -> dict[str, dict]:
-            plan = request.recording["plan"] | {"steps": steps}
-            recording = request.recording | {"plan": plan}
-            return self.ask(replace(request, recording=recording, full=full))
-
-        return Evidence(
-            self.sides,
-            reports,
-            parameter_pairs(self.pairs(), reports),
-            difference,
-            again,
-            lambda: name_layer(self),
-            self.network_files,
-        )
-
     def shared_batches(self, steps: int, settings: dict[str, Any]) -> dict[str, str] | None:
         """Return the first batches that PyTorch's side reads, for both to train on.
 
@@ -208,11 +181,10 @@ class TrainingPair:
         """
         reports = self.ask(Request("first_batches", settings, None, {"steps": steps}))
         rows = [reports[side]["rows"] for side in FRAMEWORKS]
-        if any(batches_differ(*pair) for pair in zip(*rows, strict=False)):
+        differ = any(batches_differ(*pair) for pair in zip(*rows, strict=False))
+        if differ or len(rows[0]) != len(rows[1]):
             return None
-        if len(rows[0]) != len(rows[1]):
-            return None
-        folder = self.folder / f"{self.asked}-shared"
+        folder = self.folder / f"{self.requests}-shared"
         folder.mkdir()
         for file in Path(reports["torch"]["folder"]).glob("*-*.npy"):
             shutil.copyfile(file, folder / file.name)
@@ -235,28 +207,36 @@ class TrainingPair:
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return the tensors that are partners, torch's name first, in the order of the file."""
-        parameters = {name: set(network.keys) for name, network in self.networks.items()}
-        return [
-            (torch, paddle)
-            for torch, paddle in self.match.keys.items()
-            if torch in parameters["torch"] and paddle in parameters["paddle"]
-        ]
+        return list(self.match.keys.items())
 
 
-def exact(value: float) -> float:
+@dataclass(frozen=True)
+class Evidence:
+    """What a difference between two trainings is diagnosed from."""
+
+    pair: TrainingPair
+    request: Request
+    reports: Reports
+    difference: Difference
+    name_layer: Callable[[TrainingPair], Cause | None]  # at which the forward passes differ
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The parameters that are partners."""
+        return parameter_pairs(self.pair.pairs(), self.reports)
+
+    def again(self, steps: int, full: dict[str, dict]) -> Reports:
+        """Record so many steps again, with tensors in full, by side."""
+        plan = self.request.recording["plan"] | {"steps": steps}
+        recording = self.request.recording | {"plan": plan}
+        return self.pair.ask(replace(self.request, recording=recording, full=full))
+
+
+def exact(number: float) -> float:
     """Return a number rounded to float32.
 
     Paddle keeps momentum, decay and rate as float32 numbers even where it trains in float64. Of
     0.9 that is 3e-8 less, which after a hundred steps moves the loss by 1e-5. A number that both
     can hold leaves no such difference, and every one that is left is a fault.
     """
-    return float(np.float32(value))
-
-
-def _are_one(torch: dict[str, np.ndarray], paddle: dict[str, np.ndarray]) -> bool:
-    """Say whether both sides hold the very same arrays under the same names."""
-    return torch.keys() == paddle.keys() and all(torch[key] is paddle[key] for key in torch)
-
-
-def _as(array: np.ndarray, dtype: str) -> np.ndarray:
-    return array.astype(dtype) if array.dtype.kind == "f" else array
+    return float(np.float32(number))

@@ -30,7 +30,7 @@ class Transferred:
     """What became of each tensor, what the target holds, and what is odd in it."""
 
     rows: list[carry.Row]
-    result: Tensors
+    tensors: Tensors
     warnings: list[str]
 
 
@@ -45,12 +45,12 @@ def transfer(request: Request, folder: Path) -> Transferred:
     )
     source = replace(source, tensors=carry.with_twins(source.tensors, source_net))
     rows = carry.plan(source, source_net, target_net, request.pairs)
-    result = carry.carry(rows, source.tensors, target_net)
+    carried = carry.carry(rows, source.tensors, target_net)
     carry.check_tied(request.source, source.tensors, source_net)
-    carry.check_tied(request.source, result, target_net)
+    carry.check_tied(request.source, carried, target_net)
     warnings = carry.check_values(source.tensors)
-    weight_files.write(request.target, result, request.sides, folder / "write")
-    return Transferred(rows, result, warnings)
+    weight_files.write(request.target, carried, request.sides, folder / "write")
+    return Transferred(rows, carried, warnings)
 
 
 def look(request: Request, folder: Path) -> tuple[WeightsFile, dict[str, Network]]:

@@ -1,5 +1,6 @@
 """The verdict of one checkpoint, in the words that every tool uses."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,3 +69,9 @@ class Verdict:
         row = vars(self) | {"seconds": round(self.seconds, 3)}
         left_out = ("details",) if self.why else ("details", "why")
         return {name: value for name, value in row.items() if name not in left_out}
+
+
+def with_lines(check: Callable[[bool], Verdict]) -> Verdict:
+    """Return the verdict of a check; a divergence is checked again, traced, to name its line."""
+    verdict = check(False)
+    return check(True) if verdict.verdict == DIVERGED else verdict

@@ -80,7 +80,7 @@ def read_named(
     return files
 
 
-def write(target: Path, result: Tensors, sides: dict[str, Side], folder: Path) -> None:
+def write(target: Path, weights: Tensors, sides: dict[str, Side], folder: Path) -> None:
     """Write the target atomically: it takes its name once every bit was read back.
 
     `folder`, which is made, lies on the target's disk. Raises UserError where the file does not
@@ -88,25 +88,25 @@ def write(target: Path, result: Tensors, sides: dict[str, Side], folder: Path) -
     """
     kind = FRAMEWORK[target.suffix]
     # torch is given a file, and gives back what it reads
-    check_space(result, folder.parent, copies=3 if kind == "torch" else 1)
+    check_space(weights, folder.parent, copies=3 if kind == "torch" else 1)
     folder.mkdir()
     made = folder / target.name
-    check_written(target, result, _write_and_read(made, result, sides, folder))
+    check_written(target, weights, _write_and_read(made, weights, sides, folder))
     with open(made, "rb") as file:
         os.fsync(file.fileno())
     os.replace(made, target)
 
 
-def _write_and_read(file: Path, result: Tensors, sides: dict[str, Side], folder: Path) -> Tensors:
+def _write_and_read(file: Path, weights: Tensors, sides: dict[str, Side], folder: Path) -> Tensors:
     """Write a file; return what it holds."""
     kind = FRAMEWORK[file.suffix]
     if kind == "neutral":
-        tensors.write(file, result)
+        tensors.write(file, weights)
         return tensors.read(file)
     if kind == "paddle":
-        pickles.write(file, {name: tensor.array for name, tensor in result.items()})
+        pickles.write(file, {name: tensor.array for name, tensor in weights.items()})
         return {name: tensors.from_array(array) for name, array in pickles.read(file).items()}
-    tensors.write(folder / "result.safetensors", result)
+    tensors.write(folder / "result.safetensors", weights)
     request = {"source": str(folder / "result.safetensors"), "path": str(file)}
     sides[kind].ask(folder / "torch", write=request)
     return tensors.read(folder / "torch" / "read.safetensors")

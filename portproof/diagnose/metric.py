@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-
-from portproof.diagnose.loss import softmax
+from scipy.special import softmax
 
 
 @dataclass(frozen=True)
@@ -22,31 +21,24 @@ class Case:
         return true_metrics(self.logits, self.labels)
 
 
-def ranks(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return how many classes stand before each label; of equal logits the lower class does."""
-    score = np.take_along_axis(logits, labels[:, None], axis=1)
-    classes = np.arange(logits.shape[1])
-    before = (logits > score) | ((logits == score) & (classes < labels[:, None]))
-    return before.sum(axis=1)
-
-
 def true_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return val_loss, and val_top1 and val_top5 in per cent."""
-    each = -np.log(softmax(logits))[np.arange(len(labels)), labels]
-    place = ranks(logits, labels)
+    """Return val_loss, and val_top1 and val_top5 in per cent; of equal logits the first wins."""
+    each = -np.log(softmax(logits, axis=1))[np.arange(len(labels)), labels]
+    score = np.take_along_axis(logits, labels[:, None], axis=1)
+    is_earlier = np.arange(logits.shape[1]) < labels[:, None]
+    rank = ((logits > score) | ((logits == score) & is_earlier)).sum(axis=1)
     return {
         "val_loss": float(each.mean()),
-        "val_top1": 100 * float((place < 1).mean()),
-        "val_top5": 100 * float((place < 5).mean()),
+        "val_top1": 100 * float((rank < 1).mean()),
+        "val_top5": 100 * float((rank < 5).mean()),
     }
 
 
 def known_metrics(case: Case, name: str) -> dict[str, float]:
     """Return, in words, the ways in which a metric is got wrong, with the value of each."""
     logits, labels, sizes = case.logits, case.labels, case.sizes
-    ends = np.cumsum(sizes)
-    slices = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-    each = [true_metrics(logits[one], labels[one])[name] for one in slices]
+    batches = [np.split(array, np.cumsum(sizes)[:-1]) for array in (logits, labels)]
+    each = [true_metrics(*batch)[name] for batch in zip(*batches, strict=True)]
     score = np.take_along_axis(logits, labels[:, None], axis=1)
     k = 5 if name == "val_top5" else 1
     strictly = 100 * ((logits >= score).sum(axis=1) <= k).mean()

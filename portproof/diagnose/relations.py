@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.special import softmax
 
 CLOSE = 1e-9  # relative to the largest number; both arrays are float64
 
@@ -24,7 +25,8 @@ def explain(left: np.ndarray, right: np.ndarray) -> str | None:
         return _other_shape(left, right)
     if same(left, right):
         return None  # too little for any of these
-    return next(_rules(left, right), None)
+    rules = (_order, _clipping, _scale, _rounding, _normalized, _border, _dropped, _channels)
+    return next(itertools.chain.from_iterable(rule(left, right) for rule in rules), None)
 
 
 def explain_order(left: np.ndarray, right: np.ndarray) -> str | None:
@@ -48,17 +50,6 @@ def _other_shape(left: np.ndarray, right: np.ndarray) -> str | None:
     if left.size == right.size and same(left.reshape(right.shape), right):
         return f"the same numbers in the shape {list(right.shape)}, not {list(left.shape)}"
     return None
-
-
-def _rules(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
-    yield from _order(left, right)
-    yield from _clipping(left, right)
-    yield from _scale(left, right)
-    yield from _rounding(left, right)
-    yield from _normalized(left, right)
-    yield from _border(left, right)
-    yield from _dropped(left, right)
-    yield from _channels(left, right)
 
 
 def _order(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
@@ -113,8 +104,8 @@ def roundings(array: np.ndarray) -> dict[str, np.ndarray]:
     brain = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)  # to the nearest even
     with np.errstate(over="ignore"):
         half = array.astype(np.float16)
-    found = {"float32": single, "float16": half, "bfloat16": brain.view(np.float32)}
-    return {name: rounded.astype(np.float64) for name, rounded in found.items()}
+    formats = {"float32": single, "float16": half, "bfloat16": brain.view(np.float32)}
+    return {name: rounded.astype(np.float64) for name, rounded in formats.items()}
 
 
 def _rounding(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
@@ -138,7 +129,7 @@ def explain_sum(left: np.ndarray, right: np.ndarray, others: dict[str, np.ndarra
 
 
 def explain_linear(
-    given: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, right: np.ndarray
+    inputs: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, right: np.ndarray
 ) -> str | None:
     """Return how a fully connected layer with torch's [out, in] `weight` comes to give `right`."""
     bias = np.zeros(len(weight)) if bias is None else bias
@@ -149,7 +140,7 @@ def explain_linear(
             "with its weight transposed and without its bias": (weight, 0),
         }
     for words, (matrix, times) in ways.items():
-        if given.shape[-1] == len(matrix) and same(given @ matrix + times * bias, right):
+        if inputs.shape[-1] == len(matrix) and same(inputs @ matrix + times * bias, right):
             return f"what the layer gives {words}"
     return None
 
@@ -157,12 +148,11 @@ def explain_linear(
 def _normalized(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
     if left.ndim < 2:
         return
-    exponents = np.exp(left - left.max(axis=1, keepdims=True))
-    softmax = exponents / exponents.sum(axis=1, keepdims=True)
+    shares = softmax(left, axis=1)
     with np.errstate(over="ignore"):
         functions = {
-            "a softmax": softmax,
-            "a log-softmax": np.log(np.maximum(softmax, 1e-300)),
+            "a softmax": shares,
+            "a log-softmax": np.log(np.maximum(shares, 1e-300)),
             "a sigmoid": 1 / (1 + np.exp(-left)),
             "a tanh": np.tanh(left),
         }
@@ -179,9 +169,8 @@ def _dropped(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
         if 0.02 < share < 0.98 and rest.any():
             factor = float(np.median(kept[rest] / whole[rest]))
             if same(whole[rest] * factor, kept[rest]):
-                yield (
-                    f"with {100 * share:.0f} % of the numbers set to 0 {where}: dropout is active"
-                )
+                numbers = f"with {100 * share:.0f} % of the numbers set to 0"
+                yield f"{numbers} {where}: dropout is active"
 
 
 def _channels(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
@@ -198,10 +187,9 @@ def _channels(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
     if usable.all():
         factors = (flat[1] - means[1]).std(axis=1, keepdims=True) / spread
         if same((flat[0] - means[0]) * factors + means[1], flat[1]):
-            yield (
-                f"off by a factor and an offset in each channel (factors {factors.min():.6g} to "
-                f"{factors.max():.6g}): normalized otherwise"
-            )
+            span = f"{factors.min():.6g} to {factors.max():.6g}"
+            words = f"off by a factor and an offset in each channel (factors {span})"
+            yield f"{words}: normalized otherwise"
 
 
 def _border(left: np.ndarray, right: np.ndarray) -> Iterator[str]:

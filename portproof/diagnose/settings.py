@@ -6,6 +6,8 @@ from portproof.core.comparison import Comparison
 from portproof.core.findings import MOST, Cause
 from portproof.networks import layer_types
 
+LABELS = {"eps": "epsilon (eps)", "count_include_pad": "count_include_pad (not exclusive)"}
+
 
 def of_layers(comparison: Comparison, torch: str, paddle: str) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which two layers differ, torch's first."""
@@ -29,29 +31,20 @@ def explained(side: str, kind: str, pairs: dict[str, tuple[Any, Any]]) -> tuple[
     """Return in words how settings differ, and what to set on the side to mend."""
     words, change = [], []
     for name, (left, right) in pairs.items():
-        words.append(f"{_setting_name(name, kind)} {left} in PyTorch, {right} in PaddlePaddle")
+        label = "dropout mode" if name == "mode" and "Dropout" in kind else LABELS.get(name, name)
+        words.append(f"{label} {left} in PyTorch, {right} in PaddlePaddle")
         if (kind, name) == ("LocalResponseNorm", "alpha"):
             words[-1] += " (both take the mean over size channels where the paper has the sum)"
         change.append(layer_types.spell(side, name, left if side == "paddle" else right))
     return "; ".join(words), f"set {', '.join(change)}"
 
 
-def _setting_name(name: str, kind: str) -> str:
-    if name == "eps":
-        return "epsilon (eps)"
-    if name == "count_include_pad":
-        return "count_include_pad (not exclusive)"
-    if name == "mode" and "Dropout" in kind:
-        return "dropout mode"
-    return name
-
-
 def silent(comparison: Comparison, causes: list[Cause]) -> list[str]:
     """Name settings that differ without showing in a forward pass, such as BatchNorm's momentum."""
-    told = {cause.where for cause in causes}
+    known = {cause.where for cause in causes}
     notes = []
     for torch, paddle in comparison.match.layers.items():
-        if torch in told:
+        if torch in known:
             continue
         for name, (left, right) in of_layers(comparison, torch, paddle).items():
             if name == "momentum":

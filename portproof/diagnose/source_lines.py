@@ -2,16 +2,17 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from portproof.core.findings import at
-from portproof.system.frameworks import FRAMEWORKS
+from portproof.core.findings import Cause, at
 from portproof.worker.client import Side, to_mend
 
-Stack = Sequence[list]  # of [FILE, LINE]: a place in each function, the nearest first
+Stack = Sequence[list]  # of [FILE, LINE]: a line of each function, the nearest first
+Line = tuple[Path, int]  # a file and the number of a line in it, from 0
 
 
 class Source(NamedTuple):
@@ -22,20 +23,30 @@ class Source(NamedTuple):
     iterators: list[tuple[str, range]]  # classes that are iterated over, and their __iter__
 
 
-def near(reports: dict[str, dict[str, Any]], event: str) -> dict[str, Stack]:
-    """Return, by side, which lines of the user's code led to an event of a recorded training."""
-    return {side: reports[side].get("stacks", {}).get(event, []) for side in FRAMEWORKS}
+def near(report: dict[str, Any], *events: str) -> Stack:
+    """Return which lines of the user's code led to events of a recorded training."""
+    stacks = report.get("stacks", {})
+    return [line for event in events for line in stacks.get(event, [])]
 
 
-def fix(
-    sides: dict[str, Side], what: str, *patterns: str, near: dict[str, Stack] | None = None
-) -> str:
-    """Return what to change, with FILE:LINE and the code there, in the side that is to be mended.
+def located(
+    cause: Cause,
+    sides: dict[str, Side],
+    reports: dict[str, dict[str, Any]],
+    files: dict[str, Stack] | None = None,
+) -> Cause:
+    """Return a cause whose fix has FILE:LINE and the code there, in the side that is to be mended.
 
-    `patterns` and `near` (by side) are those of find_line.
+    The line is looked for near the cause's events; near `files`, by side, where there are any.
     """
-    name = to_mend(sides)
-    return at(find_line(sides[name], patterns, (near or {}).get(name, ())), what)
+    side = to_mend(sides)
+    stack = near(reports[side], *cause.event.split()) if files is None else files.get(side, ())
+    return replace(cause, fix=with_line(cause.fix, sides[side], cause.patterns, stack))
+
+
+def with_line(fix: str, side: Side, patterns: Sequence[str], stack: Stack = ()) -> str:
+    """Return what to change with FILE:LINE, which find_line looks for, and the code there."""
+    return at(find_line(side, patterns, stack), fix)
 
 
 def find_line(side: Side, patterns: Sequence[str], near: Stack = ()) -> str | None:
@@ -48,35 +59,31 @@ def find_line(side: Side, patterns: Sequence[str], near: Stack = ()) -> str | No
     named = {folder / name for name in side.own_files}
     stack = [(Path(file).resolve(), line - 1) for file, line in near]
     files = dict.fromkeys([file for file, _ in stack] + sorted(folder.rglob("*.py")))
-    own = [file for file in files if folder in file.parents and (not named or file in named)]
-    for searched in ([file for file in own if file != port], [port]):
+    written = [file for file in files if folder in file.parents and (not named or file in named)]
+    for searched in ([file for file in written if file != port], [port]):
         sources = {file: read(file, file.stat().st_mtime_ns) for file in searched}
-        if found := search(sources, patterns, stack):
-            return found
+        if line := search(sources, patterns, stack):
+            return line
     return None
 
 
-def search(
-    sources: dict[Path, Source], patterns: Sequence[str], stack: list[tuple[Path, int]]
-) -> str | None:
+def search(sources: dict[Path, Source], patterns: Sequence[str], stack: list[Line]) -> str | None:
     """Return FILE:LINE of the first match; `stack` holds lines, from 0, to begin with."""
-    stack = [place for place in stack if place[0] in sources]
+    stack = [(file, line) for file, line in stack if file in sources]
     around = dict.fromkeys(
         (file, n) for file, line in stack for n in function_around(sources[file], line)
     )
     for pattern in patterns:
-        if found := first_match(sources, pattern, stack) or first_match(sources, pattern, around):
-            return found
+        if line := first_match(sources, pattern, stack) or first_match(sources, pattern, around):
+            return line
     everywhere = [(file, n) for file, source in sources.items() for n in range(len(source.lines))]
     matches = (first_match(sources, pattern, everywhere) for pattern in patterns)
     return next(filter(None, matches), None)
 
 
-def first_match(
-    sources: dict[Path, Source], pattern: str, places: Iterable[tuple[Path, int]]
-) -> str | None:
-    """Return FILE:LINE of the first of these places, lines from 0, that a pattern matches."""
-    for file, number in places:
+def first_match(sources: dict[Path, Source], pattern: str, lines: Iterable[Line]) -> str | None:
+    """Return FILE:LINE of the first of these lines that a pattern matches."""
+    for file, number in lines:
         if re.search(pattern, sources[file].lines[number]):
             return f"{file}:{number + 1}"
     return None
@@ -96,22 +103,22 @@ def read(file: Path, time: int) -> Source:
     text = file.read_text(errors="replace")
     lines = [line.partition("#")[0] for line in text.splitlines()]
     functions, iterators = [], []
-    for node in nodes_of(text):
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except SyntaxError:
+        nodes = []
+    for node in nodes:
         is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
         if isinstance(node, ast.FunctionDef):
             functions.append(range(node.lineno - 1, node.end_lineno))
-        if isinstance(node, ast.ClassDef):
-            iterators += [(node.name, range(n.lineno - 1, n.end_lineno)) for n in iter_of(node)]
+        for part in node.body if isinstance(node, ast.ClassDef) else ():
+            if isinstance(part, ast.FunctionDef) and part.name == "__iter__":
+                iterators.append((node.name, range(part.lineno - 1, part.end_lineno)))
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_definition or is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
             last = node.body[0].lineno - 1 if is_definition else node.end_lineno
             lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
     return Source(lines, functions, iterators)
-
-
-def iter_of(node: ast.ClassDef) -> list[ast.FunctionDef]:
-    """Return the method of a class that iterates, if it has one."""
-    return [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__iter__"]
 
 
 def makers(stack: Stack) -> tuple[str, ...]:
@@ -125,11 +132,3 @@ def makers(stack: Stack) -> tuple[str, ...]:
             if line - 1 in lines and name not in names:
                 names.append(name)
     return (rf"\b({'|'.join(names)})\(",) if names else ()
-
-
-def nodes_of(text: str) -> Iterator[ast.AST]:
-    """Yield the nodes of a file's syntax tree; none where it is no Python."""
-    try:
-        yield from ast.walk(ast.parse(text))
-    except SyntaxError:
-        return

@@ -12,7 +12,9 @@ from portproof.core.findings import Cause, at, code_of
 from portproof.core.streams import Images, Stream
 from portproof.diagnose.source_lines import find_line, makers
 
-TOLD_EPOCH = r"set_epoch\(|\.epoch\b[^=]*=[^=]"  # a sampler is told the epoch
+NEW_EPOCH = r"set_epoch\(|\.epoch\b[^=]*=[^=]"  # a sampler gets the number of the epoch
+LABELS = (r"labels?(\[[^\]]*\]|\))+ *[-+%*]", r"\.labels\[", r"sorted\(", "label")
+BY_CLASS = "give each image the place of its class among the sorted names"
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,9 @@ class Streams:
         """
         if self.by_name:
             return self._match(self.right.paths, self.other.paths)
-        found = self._match(self.right.digests, self.other.digests)
-        if self.split == "val" and len(found) == len(self.right):
-            return found
+        pairs = self._match(self.right.digests, self.other.digests)
+        if self.split == "val" and len(pairs) == len(self.right):
+            return pairs
         return [(n, n) for n in range(min(len(self.right), len(self.other)))]
 
     @property
@@ -57,82 +59,68 @@ class Streams:
         )
 
     def _match(self, ours: list, theirs: list) -> list[tuple[int, int]]:
-        places: dict[tuple, list[int]] = {}
+        samples: dict[tuple, list[int]] = {}
         for n, key in enumerate(zip(self.other.epochs, theirs, strict=True)):
-            places.setdefault(key, []).append(n)
+            samples.setdefault(key, []).append(n)
         keys = enumerate(zip(self.right.epochs, ours, strict=True))
-        return [(n, places[key].pop(0)) for n, key in keys if places.get(key)]
+        return [(n, samples[key].pop(0)) for n, key in keys if samples.get(key)]
 
     def cause(
-        self,
-        where: str,
-        cause: str,
-        fix: str,
-        *patterns: str,
-        line: str | None = None,
+        self, where: str | int, cause: str, fix: str, *patterns: str, line: str | None = None
     ) -> Cause:
-        """Return a cause with the line to change: the one given, or the first a pattern finds."""
+        """Return a cause with the line to change: `line`, or the first that a pattern finds.
+
+        `where` may be a sample of the right side.
+        """
+        if isinstance(where, int):
+            where = self.right.describe(where)
         line = line or find_line(self.other.side, patterns, self.other.ran)
         return Cause(where, cause, at(line, fix), line)
 
 
 def batches(streams: Streams) -> Cause | None:
     """Return why the batches have other sizes, or None where they have the same."""
-    right, other = streams.right, streams.other
-    for epoch, (ours, theirs) in enumerate(zip(right.sizes, other.sizes, strict=True)):
+    sizes = zip(streams.right.sizes, streams.other.sizes, strict=True)
+    for epoch, (ours, theirs) in enumerate(sizes):
         if ours != theirs:
             return _batches_of(streams, epoch, ours, theirs)
     return None
 
 
 def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]) -> Cause:
-    right, other = streams.right.name, streams.other.name
-    first = next((n for n, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1]), None)  # noqa: B905
-    total, kept = sum(ours), sum(theirs)
-    place = f"epoch {epoch}, " if streams.split == "train" else ""
+    right, other = streams.right, streams.other
+    missing = sum(ours) - sum(theirs)
+    where = f"epoch {epoch}, " if streams.split == "train" else ""
+    last = f"{where}the last batch"
     sizes = f"of {theirs[0] if theirs else 0} in {other}, of {ours[0]} in {right}"
-    full = len(set(theirs)) == 1 and 0 < total - kept < theirs[0]
-    if full:  # at most a batch is missing, and it would be a smaller one
-        cause = f"{other} leaves the last batch out, of {total - kept} images (drop_last)"
+    if len(set(theirs)) == 1 and 0 < missing < theirs[0]:  # a batch at most, and a smaller one
+        cause = f"{other} leaves the last batch out, of {missing} images (drop_last)"
         if theirs[0] != ours[0]:
             cause += f", and its batches are {sizes}"
+        lines = (r"drop_last\s*=\s*True", "drop_last", "// *self.batch_size", *makers(other.ran))
         fix = "keep the last batch: drop_last=False"
-        lines = (
-            r"drop_last\s*=\s*True",
-            "drop_last",
-            "// *self.batch_size",
-            *makers(streams.other.ran),
-            "BatchSampler|Batches",
-        )
-        return streams.cause(place + "the last batch", cause, fix, *lines)
-    if kept == total:
-        place += f"batch {first}"
-        cause = f"the batches are {sizes}"
-        fix = f"make batches of {ours[0]}"
-        lines = (*makers(streams.other.ran), r"batch_size\W", "BatchSampler")
-        return streams.cause(place, cause, fix, *lines)
-    if theirs[: len(ours) - 1] == ours[:-1] and kept > total:
-        cause = f"{other} fills the last batch up with {kept - total} images that it has shown"
+        return streams.cause(last, cause, fix, *lines, "BatchSampler|Batches")
+    if missing == 0:
+        both = enumerate(zip(ours, theirs, strict=False))
+        where += f"batch {next((n for n, pair in both if pair[0] != pair[1]), None)}"
+        cause, fix = f"the batches are {sizes}", f"make batches of {ours[0]}"
+        lines = (*makers(other.ran), r"batch_size\W", "BatchSampler")
+        return streams.cause(where, cause, fix, *lines)
+    if theirs[: len(ours) - 1] == ours[:-1] and missing < 0:
+        cause = f"{other} fills the last batch up with {-missing} images that it has shown"
         fix = "let the last batch be smaller"
-        return streams.cause(
-            place + "the last batch", cause, fix, "batch_sampler", "Batches|Sampler"
-        )
-    return _other_number(streams, place, total, kept)
-
-
-def _other_number(streams: Streams, place: str, total: int, kept: int) -> Cause:
-    right, other = streams.right, streams.other
-    cause = f"{kept} images in {other.name}, {total} in {right.name}"
-    missing = sorted(set(right.paths) - set(other.paths) - {None})
+        return streams.cause(last, cause, fix, "batch_sampler", "Batches|Sampler")
+    cause = f"{sum(theirs)} images in {other}, {sum(ours)} in {right}"
+    lost = sorted(set(right.paths) - set(other.paths) - {None})
     extra = sorted(set(other.paths) - set(right.paths) - {None})
-    if None not in other.paths and missing:
-        endings = ", ".join(sorted({name.rpartition(".")[2] for name in missing}))
-        cause += f"; {len(missing)} are missing, the first {missing[0]} (of type {endings})"
+    if None not in other.paths and lost:
+        endings = ", ".join(sorted({name.rpartition(".")[2] for name in lost}))
+        cause += f"; {len(lost)} are missing, the first {lost[0]} (of type {endings})"
     elif None not in right.paths and extra:
         cause += f"; {len(extra)} are too many, the first {extra[0]}"
     fix = "read the same files, each once in an epoch"
     lines = (r"listdir|scandir|iterdir|glob\(|walk\(", "index|paths|files")
-    return streams.cause(place + "number of images", cause, fix, *lines)
+    return streams.cause(f"{where}number of images", cause, fix, *lines)
 
 
 def order(streams: Streams) -> Cause | None:
@@ -144,21 +132,18 @@ def order(streams: Streams) -> Cause | None:
         ours, theirs = streams.names(epoch)
         if len(ours) != len(theirs):  # some are missing on one side
             common = set(ours) & set(theirs)
-            ours, theirs = ([name for name in one if name in common] for one in (ours, theirs))
-        differ = [n for n, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]]
-        if not differ:
+            ours, theirs = ([n for n in names if n in common] for names in (ours, theirs))
+        pairs = enumerate(zip(ours, theirs, strict=False))
+        first = next((n for n, pair in pairs if pair[0] != pair[1]), None)
+        if first is None:
             continue
-        first = differ[0]
-        where = right.place(int(np.searchsorted(right.epochs, epoch)) + first)
-        where += f": {theirs[first]} in {other.name}"
+        where = right.describe(int(np.searchsorted(right.epochs, epoch)) + first)
+        where += f": {theirs[first]} in {other}"
         if set(ours) != set(theirs) and len(ours) == len(theirs):
-            cause = (
-                f"{other.name} leaves {len(set(ours) - set(theirs))} of the epoch's images out, "
-            )
+            cause = f"{other} leaves {len(set(ours) - set(theirs))} of the epoch's images out, "
             cause += f"and shows {len(theirs) - len(set(theirs))} a second time"
-            return streams.cause(
-                where, cause, "show every image once in an epoch", "Sampler|shuffle"
-            )
+            fix = "show every image once in an epoch"
+            return streams.cause(where, cause, fix, "Sampler|shuffle")
         if streams.split == "val":
             return _evaluation_order(streams, where, theirs)
         return _training_order(streams, epoch, where)
@@ -170,7 +155,7 @@ def _natural(path: str) -> list:
 
 
 def _evaluation_order(streams: Streams, where: str, theirs: list[str]) -> Cause:
-    name = streams.other.name
+    other = streams.other
     sorted_by = {
         "by the numbers in their names": _natural,
         "by name without regard to capitals": str.lower,
@@ -178,55 +163,44 @@ def _evaluation_order(streams: Streams, where: str, theirs: list[str]) -> Cause:
     }
     for words, key in sorted_by.items():
         if sorted(theirs, key=key) == theirs:
-            cause = f"{name} sorts the images {words}"
-            return streams.cause(where, cause, "sort by class, then by name", "sorted", "index_")
+            cause, fix = f"{other} sorts the images {words}", "sort by class, then by name"
+            return streams.cause(where, cause, fix, "sorted", "index_")
     fix = "evaluate in the order of the folder"
-    lines = ("revers|::-1", r"\.paths\[")
     if sorted(theirs, reverse=True) == theirs:
-        return streams.cause(where, f"{name} evaluates in reverse order", fix, *lines)
-    cause = f"evaluation is shuffled in {name}"
-    if streams.other.again:
+        cause = f"{other} evaluates in reverse order"
+        return streams.cause(where, cause, fix, "revers|::-1", r"\.paths\[")
+    cause = f"evaluation is shuffled in {other}"
+    if other.again:
         cause += ", in another way at each reading"
-    fix += ": shuffle only for train"
-    lines = (*makers(streams.other.ran), r"shuffle\s*=", "shuffle", "Sampler|Batches")
-    return streams.cause(where, cause, fix, *lines)
-
-
-def places_by_epoch(stream: Stream) -> list[list[int]]:
-    """Return the places in the data set in the order in which each epoch shows them."""
-    places = np.array(stream.places)
-    return [places[stream.epochs == epoch].tolist() for epoch in range(len(stream.sizes))]
+    lines = (*makers(other.ran), r"shuffle\s*=", "shuffle", "Sampler|Batches")
+    return streams.cause(where, cause, f"{fix}: shuffle only for train", *lines)
 
 
 def _training_order(streams: Streams, epoch: int, where: str) -> Cause:
     right, other = streams.right, streams.other
-    ours, theirs = places_by_epoch(right), places_by_epoch(other)
+    theirs = other.positions(epoch)
     lines = ("shuffle|epoch", "Sampler|Batches")
-    if theirs[epoch] == sorted(theirs[epoch]):
-        cause = f"train is not shuffled in {other.name}"
+    if theirs == sorted(theirs):
+        cause = f"train is not shuffled in {other}"
         return streams.cause(where, cause, "shuffle train", r"shuffle\s*=", *lines)
-    if epoch and theirs[epoch] == theirs[0] and ours[epoch] != ours[0]:
-        cause = (
-            f"{other.name} shows every epoch in the same order: its loader is not told the epoch"
-        )
+    if epoch and theirs == other.positions(0) and right.positions(epoch) != right.positions(0):
+        cause = f"{other} shows every epoch in the same order: its loader is not told the epoch"
         fix = "set the sampler's epoch before each epoch"
-        return streams.cause(where, cause, fix, TOLD_EPOCH, *lines)
+        return streams.cause(where, cause, fix, NEW_EPOCH, *lines)
+    cause = f"{other} shuffles train by other draws than {right}"
     fix = f"draw the order {as_drawn(right, right.orders[epoch])}"
     if other.again:
-        cause = f"{other.name} draws the order anew at each reading, not from the seed"
-        return streams.cause(where, cause, fix, *lines)
-    if told := tell_arguments(other_arguments(right.orders[epoch], other.orders[epoch])):
-        cause = f"the order of epoch {epoch} is {told} in {other.name}"
-        tell = (*makers(other.ran), TOLD_EPOCH)
-        return streams.cause(where, cause, "pass the run's seed and the epoch on", *tell, *lines)
-    cause = f"{other.name} shuffles train by other draws than {right.name}"
+        cause = f"{other} draws the order anew at each reading, not from the seed"
+    elif words := describe_arguments(other_arguments(right.orders[epoch], other.orders[epoch])):
+        cause = f"the order of epoch {epoch} is {words} in {other}"
+        fix, lines = "pass the run's seed and the epoch on", (*makers(other.ran), NEW_EPOCH, *lines)
     return streams.cause(where, cause, fix, *lines)
 
 
 def as_drawn(stream: Stream, draw: dict | None) -> str:
     """Return whose draw is to be followed, with its code where the port tells of it."""
     code = code_of(draw["line"]) if draw and draw["line"] else ""
-    return f"as {stream.name} does" + (f" (`{code}`)" if code else "")
+    return f"as {stream} does" + (f" (`{code}`)" if code else "")
 
 
 def other_arguments(ours: dict | None, theirs: dict | None) -> dict[str, tuple[Any, Any]]:
@@ -236,13 +210,13 @@ def other_arguments(ours: dict | None, theirs: dict | None) -> dict[str, tuple[A
     """
     if not ours or not theirs:
         return {}
-    both = theirs["arguments"], ours["arguments"]
-    values = {name: tuple(one.get(name) for one in both) for name in both[0] | both[1]}
-    return {name: pair for name, pair in values.items() if pair[0] != pair[1]}
+    left, right = theirs["arguments"], ours["arguments"]
+    pairs = {name: (left.get(name), right.get(name)) for name in left | right}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def tell_arguments(arguments: dict[str, tuple[Any, Any]]) -> str:
-    """Return words for what other_arguments found; none for nothing."""
+def describe_arguments(arguments: dict[str, tuple[Any, Any]]) -> str:
+    """Return words for the arguments that other_arguments returns; none for nothing."""
     if not arguments:
         return ""
     theirs, ours = (
@@ -257,43 +231,37 @@ def labels(streams: Streams) -> Cause | None:
     right, other = streams.right, streams.other
     pairs = np.array(streams.pairs, dtype=np.int64).reshape(-1, 2)
     ours, theirs = right.labels[pairs[:, 0]], other.labels[pairs[:, 1]]
-    lines = (r"labels?(\[[^\]]*\]|\))+ *[-+%*]", r"\.labels\[", r"sorted\(", "label")
     if ours.shape != theirs.shape or None in {right.label_type[0], other.label_type[0]}:
         return _label_types(streams)
     differ = np.flatnonzero(np.any(ours != theirs, axis=tuple(range(1, ours.ndim))))
     if not len(differ):
         return _label_types(streams)
     n = int(differ[0])
-    where = right.place(int(pairs[n, 0]))
-    where += f": label {theirs[n]} in {other.name}, {ours[n]} in {right.name}"
+    where = right.describe(int(pairs[n, 0]))
+    where += f": label {theirs[n]} in {other}, {ours[n]} in {right}"
+    cause, fix = f"{len(differ)} of {len(ours)} labels differ", BY_CLASS
     if ours.ndim > 1 or not {ours.dtype.kind, theirs.dtype.kind} <= set("iu"):  # no classes
-        cause = f"{len(differ)} of {len(ours)} labels differ"
-        return streams.cause(where, cause, f"give the labels of {right.name}", *lines)
+        return streams.cause(where, cause, f"give the labels of {right}", *LABELS)
     count = len(right.classes or []) or int(ours.max()) + 1
-    names = right.classes or [str(n) for n in range(count)]
     steps = set((theirs - ours).tolist())
-    wrapped = {step % count for step in steps}
-    fix = "give each image the place of its class among the sorted names"
-    if len(steps) == 1 or len(wrapped) == 1:
-        step = theirs[n] - ours[n]
-        around = "" if len(steps) == 1 else f", modulo {count}"
-        cause = f"labels are shifted by {step:+d} in {other.name}{around}"
-        return streams.cause(where, cause, "count the classes from 0", *lines)
-    stream_order = min(len(right), len(other))
+    length = min(len(right), len(other))
     moved = any(i != j for i, j in pairs.tolist())
-    if moved and np.array_equal(right.labels[:stream_order], other.labels[:stream_order]):
-        cause = f"labels stay where they were while {other.name} moves the images"
-        return streams.cause(where, cause, "move both together", *lines)
-    given = {int(old): sorted(set(theirs[ours == old].tolist())) for old in np.unique(ours)}
-    if all(len(new) == 1 for new in given.values()):
-        return _renamed(
-            streams, where, {old: new[0] for old, new in given.items()}, names, fix, lines
-        )
-    share = len(differ) / len(ours)
-    cause = f"{len(differ)} of {len(ours)} labels differ, with no rule from class to class"
-    if share > 0.5:
-        cause += f": in {other.name} they do not belong to the images"
-    return streams.cause(where, cause, fix, *lines)
+    classes = {int(old): sorted(set(theirs[ours == old].tolist())) for old in np.unique(ours)}
+    if len({step % count for step in steps}) == 1:
+        around = "" if len(steps) == 1 else f", modulo {count}"
+        cause = f"labels are shifted by {theirs[n] - ours[n]:+d} in {other}{around}"
+        fix = "count the classes from 0"
+    elif moved and np.array_equal(right.labels[:length], other.labels[:length]):
+        cause = f"labels stay where they were while {other} moves the images"
+        fix = "move both together"
+    elif all(len(new) == 1 for new in classes.values()):
+        names = right.classes or [str(number) for number in range(count)]
+        return _renumbered(streams, where, {old: new[0] for old, new in classes.items()}, names)
+    else:
+        cause += ", with no rule from class to class"
+        if len(differ) / len(ours) > 0.5:
+            cause += f": in {other} they do not belong to the images"
+    return streams.cause(where, cause, fix, *LABELS)
 
 
 def _label_types(streams: Streams) -> Cause | None:
@@ -301,47 +269,39 @@ def _label_types(streams: Streams) -> Cause | None:
     right, other = streams.right, streams.other
     if right.label_type == other.label_type:
         return None
-    types = [
-        f"{stream.label_type[0] or 'not there'} "
-        f"[N{''.join(f', {n}' for n in stream.label_type[1])}]"
-        for stream in (other, right)
-    ]
-    cause = f"labels are {types[0]} in {other.name}, {types[1]} in {right.name}"
+    theirs, ours = (
+        f"{dtype or 'not there'} [N{''.join(f', {size}' for size in shape)}]"
+        for dtype, shape in (other.label_type, right.label_type)
+    )
+    cause = f"labels are {theirs} in {other}, {ours} in {right}"
     fix = "give the labels as a vector of int64"
     return streams.cause("batch 0", cause, fix, r"array\(labels|labels\)")
 
 
-def _renamed(
-    streams: Streams, where: str, given: dict[int, int], names: list[str], fix: str, lines: tuple
-) -> Cause:
-    """Return the cause where each class has one other label."""
-    other = streams.other.name
-    example = next(old for old, new in given.items() if old != new)
-    told = (
-        f"{names[example]} is class {given[example]} in {other}, {example} in {streams.right.name}"
-    )
-    twice = [label for label, count in Counter(given.values()).items() if count > 1]
+def _renumbered(streams: Streams, where: str, classes: dict[int, int], names: list[str]) -> Cause:
+    """Return the cause where each class has one other label; `classes`: the right one's to that."""
+    other = streams.other
+    first = next(old for old, new in classes.items() if old != new)
+    example = f"{names[first]} is class {classes[first]} in {other}, {first} in {streams.right}"
+    twice = [label for label, count in Counter(classes.values()).items() if count > 1]
     if twice:
-        merged = " and ".join(names[old] for old, new in given.items() if new == twice[0])
-        cause = f"in {other} {merged} have the same label, {twice[0]}; {told}"
-        return streams.cause(where, cause, fix, *lines)
+        merged = " and ".join(names[old] for old, new in classes.items() if new == twice[0])
+        cause = f"in {other} {merged} have the same label, {twice[0]}; {example}"
+        return streams.cause(where, cause, BY_CLASS, *LABELS)
     rules = {
-        "in reverse": lambda every: sorted(every, reverse=True),
-        "by the numbers in their names": lambda every: sorted(every, key=_natural),
-        "without regard to capitals": lambda every: sorted(every, key=str.lower),
-        "by the length of their names": lambda every: sorted(every, key=len),
+        "in reverse": sorted(names, reverse=True),
+        "by the numbers in their names": sorted(names, key=_natural),
+        "without regard to capitals": sorted(names, key=str.lower),
+        "by the length of their names": sorted(names, key=len),
     }
-    cause = (
-        f"the classes are numbered otherwise in {other}, each one the same way throughout: {told}"
-    )
-    for words, rule in rules.items():
-        places = {name: place for place, name in enumerate(rule(names))}
-        if all(places[names[old]] == new for old, new in given.items()):
-            cause = f"{other} sorts the classes {words}: {told}"
+    cause = f"the classes are numbered otherwise in {other}, each one the same way throughout: "
+    cause += example
+    for words, ordered in rules.items():
+        if all(ordered.index(names[old]) == new for old, new in classes.items()):
+            cause = f"{other} sorts the classes {words}: {example}"
             break
-    return streams.cause(
-        where, cause, fix, r"sorted\(", r"\.sort\(", "listdir|scandir|iterdir", *lines
-    )
+    lines = (r"sorted\(", r"\.sort\(", "listdir|scandir|iterdir", *LABELS)
+    return streams.cause(where, cause, BY_CLASS, *lines)
 
 
 def classes(streams: Streams) -> Cause | None:
@@ -351,24 +311,24 @@ def classes(streams: Streams) -> Cause | None:
         return None
     missing = [name for name in right.classes if name not in other.classes]
     extra = [name for name in other.classes if name not in right.classes]
-    cause = f"{len(other.classes)} classes in {other.name}, {len(right.classes)} in {right.name}"
+    cause = f"{len(other.classes)} classes in {other}, {len(right.classes)} in {right}"
     if missing:
         cause += f"; {missing[0]} is missing"
     if extra:
         cause += f"; {extra[0]} is too many"
     if not missing and not extra:
-        cause = f"{other.name} lists the same classes in another order"
+        cause = f"{other} lists the same classes in another order"
     fix = "take the classes from the folder, sorted by name"
     return streams.cause("classes", cause, fix, "classes", r"listdir|scandir|iterdir")
 
 
 def reading_again(streams: Streams) -> Cause | None:
-    """Return what there is to say where a loader gives something else when it is read again."""
+    """Return the cause if the other side's loader gives something else when it is read again."""
     other = streams.other
     if other.again == 0 or streams.right.again:
         return None
     count = "another number of samples" if other.again is None else f"{other.again} other samples"
-    cause = f"{other.name}'s loader gives {count} when it is read again without workers: what is "
+    cause = f"{other}'s loader gives {count} when it is read again without workers: what is "
     cause += "drawn depends on more than seed, epoch and sample"
     lines = (r"\brandom\.", r"np\.random|rand\(|shuffle\(", "random", "epoch")
     fix = "draw from seed, epoch and sample alone"

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from portproof.core.findings import Cause
-from portproof.core.step_compare import Reports, load
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.core.step_compare import Pairs, Reports, load
+from portproof.system.frameworks import FRAMEWORKS
 
 MOST = 200_000  # elements of a tensor that are looked at
 FITS = 1e-4  # relative; a residual above it means that the update is made of something else
@@ -32,6 +32,22 @@ class Rule:
     def moves(self) -> bool:
         return self.rate != 0.0 or self.residual > 0.0
 
+    @property
+    def velocity_share(self) -> float:
+        """The share of the old velocity in the new one: what is usually called momentum."""
+        return self.kept[0] if self.kept is not None else 0.0
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether the decay takes part in the update and not in the velocity."""
+        return self.kept is not None and self.decay != 0.0 and self.kept[2] == 0.0
+
+    @property
+    def nesterov(self) -> bool:
+        """Whether the step looks ahead: p -= rate * (gradient + momentum * new velocity)."""
+        momentum = self.velocity_share
+        return bool(momentum) and not _differ(self.rate, self.reported * (1 + momentum))
+
 
 @dataclass(frozen=True)
 class Adaptive:
@@ -55,35 +71,31 @@ EPSILON = r"\bepsilon\b|\beps\b"
 SQUARES = {"mean_square": "RMSProp", "moment2": "Adam"}
 
 
-def wanted(
-    pairs: list[tuple[str, str]], reports: Reports, step: int, name: str
-) -> dict[str, dict[str, list[str]]]:
+def wanted(pairs: Pairs, reports: Reports, step: int, name: str) -> dict[str, dict[str, list]]:
     """Return, by side, which tensors to write in full to explain the update of a parameter."""
-    partner = dict(pairs)
-    found = {}
-    for side in FRAMEWORKS:
-        key = name if side == "torch" else partner[name]
-        own = [f"{kind} {key}" for kind in ("before", "gradient", "after")]
+    tensors = {}
+    for side, key in (("torch", name), ("paddle", dict(pairs)[name])):
+        update = [f"{kind} {key}" for kind in ("before", "gradient", "after")]
         states = reports[side]["tensors"][step]["state"]
-        kept = [f"state {one}" for one in states if one.startswith(key + " ")]
-        is_adaptive = any(one.endswith(f" {role}") for one in kept for role in SQUARES)
-        found[side] = {str(step): own + kept}
+        kept = [f"state {state}" for state in states if state.startswith(key + " ")]
+        is_adaptive = any(state.endswith(f" {role}") for state in kept for role in SQUARES)
+        tensors[side] = {str(step): update + kept}
         if step:
-            found[side][str(step - 1)] = kept + (own if is_adaptive else [])
-    return found
+            tensors[side][str(step - 1)] = kept + (update if is_adaptive else [])
+    return tensors
 
 
 def explain(reports: dict[str, dict], names: dict[str, str], step: int) -> Cause:
-    """Return what is wrong with the update of a parameter, whose name on each side is given.
+    """Return what is wrong with the update of a parameter, by its name on each side.
 
     The reports are those with the tensors that `wanted` names.
     """
-    rules = {side: fit(reports[side], step, name) for side, name in names.items()}
-    adaptive = {side: fit_adaptive(reports[side], name) for side, name in names.items()}
-    if None not in adaptive.values() and all(rule.moves for rule in rules.values()):
-        cause = _explain_adaptive(adaptive, names["torch"])
+    rules = [fit(reports[side], step, names[side]) for side in FRAMEWORKS]
+    adaptive = [fit_adaptive(reports[side], names[side]) for side in FRAMEWORKS]
+    if None not in adaptive and all(rule.moves for rule in rules):
+        cause = _explain_adaptive(*adaptive, names["torch"])
     else:
-        cause = _explain_rules(rules, names["torch"])
+        cause = _explain_rules(*rules, names["torch"])
     patterns = (*cause.patterns, OPTIMIZER)
     return replace(cause, patterns=patterns, event=cause.event or "optimizer")
 
@@ -98,24 +110,23 @@ def fit(report: dict, step: int, name: str) -> Rule:
     """Fit the update of one parameter at one step, of which the tensors were written in full."""
     read = partial(_read, report)
     before, after = read(step, "before", name), read(step, "after", name)
-    noted = report["tensors"][step]
-    has_gradient = noted["gradient"].get(name) is not None
-    gradient = read(step, "gradient", name) if has_gradient else np.zeros_like(before)
+    tensors = report["tensors"]
+    gradient, old = np.zeros_like(before), np.zeros_like(before)
+    if tensors[step]["gradient"].get(name) is not None:
+        gradient = read(step, "gradient", name)
     velocity = f"{name} velocity"
-    has_velocity = velocity in noted["state"]
-    old = np.zeros_like(before)
-    if has_velocity and step and velocity in report["tensors"][step - 1]["state"]:
+    has_velocity = velocity in tensors[step]["state"]
+    if has_velocity and step and velocity in tensors[step - 1]["state"]:
         old = read(step - 1, "state", velocity)
-    causes = np.stack([gradient, old, before], axis=1)  # [n, 3]
-    (rate, momentum, decay), residual = _solve(causes, before - after)
+    (rate, momentum, decay), residual = _solve(before - after, gradient, old, before)
     kept = None
     if has_velocity:
-        (own, share, of_parameter), _ = _solve(causes[:, [1, 0, 2]], read(step, "state", velocity))
-        kept = own, share, of_parameter
-    reported = report["rows"][step]["lr"]
+        kept = tuple(_solve(read(step, "state", velocity), old, gradient, before)[0])
     if rate == 0.0:
-        return Rule(0.0, 0.0, 0.0, residual, kept, reported)
-    return Rule(rate, momentum / rate, decay / rate, residual, kept, reported)
+        momentum = decay = 0.0
+    else:
+        momentum, decay = momentum / rate, decay / rate
+    return Rule(rate, momentum, decay, residual, kept, report["rows"][step]["lr"])
 
 
 def fit_adaptive(report: dict, name: str) -> Adaptive | None:
@@ -128,19 +139,17 @@ def fit_adaptive(report: dict, name: str) -> Adaptive | None:
     before, gradient = read("before", name), read("gradient", name)
     square, update = read("state", f"{name} {role}"), before - read("after", name)
     # The first mean square is (1 - rho) (gradient + decay * p)^2.
-    causes = np.stack([gradient**2, gradient * before, before**2], axis=1)
-    (share, mixed, _), _ = _solve(causes, square)
+    (share, mixed, _), _ = _solve(square, gradient**2, gradient * before, before**2)
     decay = mixed / (2 * share) if share else 0.0
-    whole = gradient + decay * before
     usable = np.abs(update) > 1e-3 * np.abs(update).max(initial=0)
     if share <= 0 or not usable.any():
         return None
-    whole, square, update = whole[usable], square[usable], update[usable]
+    whole = (gradient + decay * before)[usable]
+    square, update = square[usable], update[usable]
     fits = []
     for inside, power, measure in ((False, 1, np.sqrt(square)), (True, 2, square)):
         effect = np.abs(whole / update) ** power  # of (sqrt(square) + epsilon) / rate, or squared
-        ones = np.ones_like(measure)
-        (slope, constant), residual = _solve(np.stack([measure, ones], axis=1), effect)
+        (slope, constant), residual = _solve(effect, measure, np.ones_like(measure))
         if slope > 0:
             bias = share if role == "moment2" else 1.0  # Adam divides its mean square by that
             rate = (slope * bias ** (power / 2)) ** (-1 / power)
@@ -151,46 +160,16 @@ def fit_adaptive(report: dict, name: str) -> Adaptive | None:
     return Adaptive(SQUARES[role], 1 - share, rate, epsilon, inside, decay, residual)
 
 
-def _explain_adaptive(found: dict[str, Adaptive], name: str) -> Cause:
-    torch, paddle = found["torch"], found["paddle"]
-    words = partial(_words, name=name, kind=f" ({torch.kind})")
-    if torch.kind != paddle.kind:
-        return words("optimizer", torch.kind, paddle.kind, OPTIMIZER)
-    if _differ(torch.rho, paddle.rho):
-        what = "rho (alpha)" if torch.kind == "RMSProp" else "beta2"
-        return words(what, torch.rho, paddle.rho, r"\brho\b|beta2|betas|alpha")
-    if _differ(torch.decay, paddle.decay):
-        return words("weight decay", torch.decay, paddle.decay, "weight_decay")
-    if torch.inside != paddle.inside:
-        places = [
-            "under the root: g / sqrt(square + epsilon)"
-            if one.inside
-            else "beside the root: g / (sqrt(square) + epsilon)"
-            for one in (torch, paddle)
-        ]
-        cause = f"place of epsilon in the update of {name}: {places[0]} in PyTorch, {places[1]} in "
-        cause += f"PaddlePaddle ({torch.kind}; "
-        cause += f"epsilon {torch.epsilon:.3g} and {paddle.epsilon:.3g})"
-        fix = "write the update out, or make epsilon so small that its place does not count"
-        return Cause(name, cause, fix, patterns=(EPSILON,))
-    if abs(torch.epsilon - paddle.epsilon) > 0.01 * max(abs(torch.epsilon), abs(paddle.epsilon)):
-        epsilons = float(f"{torch.epsilon:.2g}"), float(f"{paddle.epsilon:.2g}")
-        return words("epsilon", *epsilons, EPSILON)
-    if _differ(torch.rate, paddle.rate):
-        return words("learning rate", torch.rate, paddle.rate, r"\blr\b|learning_rate")
-    cause = f"the update of {name} by {torch.kind} differs, by less than rho, epsilon or decay do"
-    return Cause(name, cause, "compare the optimizers' arguments: momentum, centered, betas")
-
-
-def _solve(causes: np.ndarray, effect: np.ndarray) -> tuple[np.ndarray, float]:
+def _solve(effect: np.ndarray, *causes: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the share of each cause in the effect, and the share of the effect that is left."""
-    scale = np.sqrt((causes**2).mean(axis=0))
+    matrix = np.stack(causes, axis=1)  # [n, causes]
+    scale = np.sqrt((matrix**2).mean(axis=0))
     usable = scale > 0
-    shares = np.zeros(causes.shape[1])
+    shares = np.zeros(len(causes))
     size = np.sqrt((effect**2).mean())
     if size == 0.0 or not usable.any():
         return shares, 0.0 if size == 0.0 else 1.0
-    matrix = causes[:, usable] / scale[usable]
+    matrix = matrix[:, usable] / scale[usable]
     solved = np.linalg.lstsq(matrix, effect, rcond=None)[0]
     shares[usable] = solved / scale[usable]
     left = effect - matrix @ solved
@@ -198,60 +177,80 @@ def _solve(causes: np.ndarray, effect: np.ndarray) -> tuple[np.ndarray, float]:
     return shares, float(np.sqrt((left**2).mean()) / size)
 
 
-def _explain_rules(rules: dict[str, Rule], name: str) -> Cause:
-    torch, paddle = rules["torch"], rules["paddle"]
-    for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
+def _explain_adaptive(torch: Adaptive, paddle: Adaptive, name: str) -> Cause:
+    option = partial(_option, name=name, kind=f" ({torch.kind})")
+    if torch.kind != paddle.kind:
+        return option("optimizer", torch.kind, paddle.kind, OPTIMIZER)
+    if _differ(torch.rho, paddle.rho):
+        what = "rho (alpha)" if torch.kind == "RMSProp" else "beta2"
+        return option(what, torch.rho, paddle.rho, r"\brho\b|beta2|betas|alpha")
+    if _differ(torch.decay, paddle.decay):
+        return option("weight decay", torch.decay, paddle.decay, "weight_decay")
+    if torch.inside != paddle.inside:
+        forms = {
+            True: "under the root: g / sqrt(square + epsilon)",
+            False: "beside the root: g / (sqrt(square) + epsilon)",
+        }
+        cause = f"place of epsilon in the update of {name}: {forms[torch.inside]} in PyTorch, "
+        cause += f"{forms[paddle.inside]} in PaddlePaddle ({torch.kind}; "
+        cause += f"epsilon {torch.epsilon:.3g} and {paddle.epsilon:.3g})"
+        fix = "write the update out, or make epsilon so small that its place does not count"
+        return Cause(name, cause, fix, patterns=(EPSILON,))
+    if abs(torch.epsilon - paddle.epsilon) > 0.01 * max(abs(torch.epsilon), abs(paddle.epsilon)):
+        epsilons = float(f"{torch.epsilon:.2g}"), float(f"{paddle.epsilon:.2g}")
+        return option("epsilon", *epsilons, EPSILON)
+    if _differ(torch.rate, paddle.rate):
+        return option("learning rate", torch.rate, paddle.rate, r"\blr\b|learning_rate")
+    cause = f"the update of {name} by {torch.kind} differs, by less than rho, epsilon or decay do"
+    return Cause(name, cause, "compare the optimizers' arguments: momentum, centered, betas")
+
+
+def _explain_rules(torch: Rule, paddle: Rule, name: str) -> Cause:
+    option = partial(_option, name=name)
+    both = ("PaddlePaddle", paddle, torch), ("PyTorch", torch, paddle)
+    for side, rule, other in both:
         if not rule.moves and other.moves:
-            return Cause(
-                name,
-                f"{name} does not move in {NAMES[side]}: it is frozen, or not among the parameters "
-                "that the optimizer was given",
-                "give the optimizer all of model.parameters(), and freeze nothing",
-                patterns=("parameters",),
-            )
-    for side, rule, other in (("paddle", paddle, torch), ("torch", torch, paddle)):
+            cause = f"{name} does not move in {side}: it is frozen, or not among the parameters "
+            cause += "that the optimizer was given"
+            fix = "give the optimizer all of model.parameters(), and freeze nothing"
+            return Cause(name, cause, fix, patterns=("parameters",))
+    for side, rule, other in both:
         if rule.residual > FITS >= other.residual:
-            return Cause(
-                name,
-                f"{NAMES[side]}'s update of {name} is not that of momentum SGD: "
-                f"{rule.residual:.0%} of it comes from neither gradient, velocity nor decay (Adam, "
-                "RMSProp or another optimizer)",
-                "use the same optimizer: SGD with momentum is paddle.optimizer.Momentum",
-            )
+            cause = f"{side}'s update of {name} is not that of momentum SGD: {rule.residual:.0%} "
+            cause += "of it comes from neither gradient, velocity nor decay (Adam, RMSProp or "
+            cause += "another optimizer)"
+            fix = "use the same optimizer: SGD with momentum is paddle.optimizer.Momentum"
+            return Cause(name, cause, fix)
     if _differ(torch.momentum, paddle.momentum) or _kept_differs(torch, paddle, 0):
-        left, right = _momentum(torch), _momentum(paddle)
-        if _is_nesterov(torch) != _is_nesterov(paddle):
-            values = _is_nesterov(torch), _is_nesterov(paddle)
-            return _words("Nesterov's momentum", *values, "nesterov", name)
-        if _differ(left, right):
-            return _words("momentum", left, right, r"\bmomentum\b", name)
+        if torch.nesterov != paddle.nesterov:
+            return option("Nesterov's momentum", torch.nesterov, paddle.nesterov, "nesterov")
+        if _differ(torch.velocity_share, paddle.velocity_share):
+            shares = torch.velocity_share, paddle.velocity_share
+            return option("momentum", *shares, r"\bmomentum\b")
     if _kept_differs(torch, paddle, 1):
         return _explain_share(torch, paddle, name)
-    decays = torch.decay, paddle.decay
-    if all(decays) and _is_decoupled(torch) != _is_decoupled(paddle):
-        coupled = "PaddlePaddle" if _is_decoupled(torch) else "PyTorch"
-        return Cause(
-            name,
-            f"weight decay of {name} goes through the velocity in {coupled} alone: the other has "
-            "decoupled decay, as AdamW",
-            "let the optimizer add the decay to the gradient (L2), as Momentum does",
-            patterns=(r"\* \(1 - |set_value", "decay"),
-            event="update",
-        )
-    if _differ(*decays):
-        return _words("weight decay", *decays, r"weight_decay|L[12]Decay|regulariz", name)
-    if _differ(torch.rate, paddle.rate):
-        if _differ(torch.reported, paddle.reported):
-            return _words("learning rate", torch.rate, paddle.rate, r"\blr\b", name)
-        cause = f"learning rate of {name}: {torch.rate:.6g} is used in PyTorch, {paddle.rate:.6g} "
-        cause += f"in PaddlePaddle, though both report {torch.reported:.6g}"
-        fix = "look at the learning rate of this parameter (its group, or ParamAttr), and at what "
-        fix += "scales its gradient"
-        if not _differ(paddle.rate, torch.rate * paddle.reported):
-            fix = "a Paddle group's learning_rate multiplies the optimizer's: divide it by that"
-        return Cause(name, cause, fix, patterns=("learning_rate", "optimize_attr"))
-    cause = f"the update of {name} differs, by less than rate, momentum or decay explain"
-    return Cause(name, cause, "compare the optimizers' arguments: epsilon, dampening, clipping")
+    if torch.decay and paddle.decay and torch.decoupled != paddle.decoupled:
+        coupled = "PaddlePaddle" if torch.decoupled else "PyTorch"
+        cause = f"weight decay of {name} goes through the velocity in {coupled} alone: the other "
+        cause += "has decoupled decay, as AdamW"
+        fix = "let the optimizer add the decay to the gradient (L2), as Momentum does"
+        lines = (r"\* \(1 - |set_value", "decay")
+        return Cause(name, cause, fix, patterns=lines, event="update")
+    if _differ(torch.decay, paddle.decay):
+        lines = r"weight_decay|L[12]Decay|regulariz"
+        return option("weight decay", torch.decay, paddle.decay, lines)
+    if not _differ(torch.rate, paddle.rate):
+        cause = f"the update of {name} differs, by less than rate, momentum or decay explain"
+        return Cause(name, cause, "compare the optimizers' arguments: epsilon, dampening, clipping")
+    if _differ(torch.reported, paddle.reported):
+        return option("learning rate", torch.rate, paddle.rate, r"\blr\b")
+    cause = f"learning rate of {name}: {torch.rate:.6g} is used in PyTorch, {paddle.rate:.6g} "
+    cause += f"in PaddlePaddle, though both report {torch.reported:.6g}"
+    fix = "look at the learning rate of this parameter (its group, or ParamAttr), and at what "
+    fix += "scales its gradient"
+    if not _differ(paddle.rate, torch.rate * paddle.reported):
+        fix = "a Paddle group's learning_rate multiplies the optimizer's: divide it by that"
+    return Cause(name, cause, fix, patterns=("learning_rate", "optimize_attr"))
 
 
 def _explain_share(torch: Rule, paddle: Rule, name: str) -> Cause:
@@ -259,49 +258,32 @@ def _explain_share(torch: Rule, paddle: Rule, name: str) -> Cause:
 
     Dampening lessens both; clipping and a factor lessen the gradient before the decay is added.
     """
-    shares = torch.kept[1], paddle.kept[1]
-    decays = torch.kept[2], paddle.kept[2]
-    told = f"{shares[0]:.6g} times the gradient of {name} goes into the velocity in PyTorch, "
-    told += f"{shares[1]:.6g} times in PaddlePaddle"
-    with_decay = decays[0] and not _differ(decays[1] / decays[0], shares[1] / shares[0])
-    if with_decay:
-        fix = "give both no dampening"
-        return Cause(name, f"dampening: {told}", fix, patterns=("dampening",))
-    told += ", and the decay in full: the gradient is clipped or scaled within the optimizer"
+    (_, share, decay), (_, other_share, other_decay) = torch.kept, paddle.kept
+    cause = f"{share:.6g} times the gradient of {name} goes into the velocity in PyTorch, "
+    cause += f"{other_share:.6g} times in PaddlePaddle"
+    if decay and not _differ(other_decay / decay, other_share / share):
+        cause, fix = f"dampening: {cause}", "give both no dampening"
+        return Cause(name, cause, fix, patterns=("dampening",))
+    cause += ", and the decay in full: the gradient is clipped or scaled within the optimizer"
     fix = "give both optimizers the same clipping (grad_clip) and scale"
-    return Cause(name, told, fix, patterns=("clip", "scale"))
+    return Cause(name, cause, fix, patterns=("clip", "scale"))
 
 
 def _differ(left: float, right: float) -> bool:
     return abs(left - right) > 1e-4 * max(abs(left), abs(right), 1e-6)
 
 
-def _kept_differs(torch: Rule, paddle: Rule, place: int) -> bool:
-    if torch.kept is None or paddle.kept is None:
-        return False
-    return _differ(torch.kept[place], paddle.kept[place])
+def _kept_differs(torch: Rule, paddle: Rule, number: int) -> bool:
+    """Say whether one of the shares in the new velocity differs, where both have a velocity."""
+    both_keep = torch.kept is not None and paddle.kept is not None
+    return both_keep and _differ(torch.kept[number], paddle.kept[number])
 
 
-def _momentum(rule: Rule) -> float:
-    return rule.kept[0] if rule.kept is not None else 0.0
-
-
-def _is_decoupled(rule: Rule) -> bool:
-    """Say whether the decay takes part in the update and not in the velocity."""
-    return rule.kept is not None and rule.decay != 0.0 and rule.kept[2] == 0.0
-
-
-def _is_nesterov(rule: Rule) -> bool:
-    """Say whether the step looks ahead: p -= rate * (gradient + momentum * new velocity)."""
-    momentum = _momentum(rule)
-    return bool(momentum) and not _differ(rule.rate, rule.reported * (1 + momentum))
-
-
-def _words(what: str, left, right, option: str, name: str, kind: str = "") -> Cause:
+def _option(what: str, left, right, pattern: str, name: str, kind: str = "") -> Cause:
     """Say that an option of the optimizers, numbers, words or switches, is not the same."""
     left, right = (
         f"{value:.6g}" if isinstance(value, float) else {True: "on", False: "off"}.get(value, value)
         for value in (left, right)
     )
     cause = f"{what} of {name}: {left} in PyTorch, {right} in PaddlePaddle{kind}"
-    return Cause(name, cause, f"give both optimizers the same {what}", patterns=(option,))
+    return Cause(name, cause, f"give both optimizers the same {what}", patterns=(pattern,))

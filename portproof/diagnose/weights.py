@@ -1,6 +1,8 @@
 """What is wrong with weights: in a file, between two networks, or in how a port loads them."""
 
 import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +25,14 @@ def listed(names: list[str]) -> str:
     return f"{names[0]}{more} are"
 
 
+def grouped(keys: Iterable[str], by: Callable[[str], object]) -> list[list[str]]:
+    """Return the keys in groups: the same mistake in many layers is one cause."""
+    groups: dict[object, list[str]] = {}
+    for key in keys:
+        groups.setdefault(by(key), []).append(key)
+    return list(groups.values())
+
+
 def unmatched(match: Match, networks: dict[str, Network]) -> list[Cause]:
     """Name every tensor of either network that has no partner, or one of another shape."""
     paired = {"torch": set(match.keys), "paddle": set(match.keys.values())}
@@ -38,7 +48,7 @@ def unmatched(match: Match, networks: dict[str, Network]) -> list[Cause]:
                 continue
             partner = partners.get(path)
             if side == "paddle" and partner in {cause.where for cause in causes}:
-                continue  # told from torch's side already
+                continue  # a cause already, from torch's side
             theirs = networks[other].weighted().get(partner, [])
             causes.append(_alone(side, other, alone, theirs))
     return causes + _shared(match, networks)
@@ -56,75 +66,57 @@ def _of_keys(keys: list[str], network: Network, text: str, fix: str) -> Cause:
 
 def _alone(side: str, other: str, keys: list[Key], theirs: list[Key]) -> Cause:
     """Tell of the tensors of one layer that have no partner, or one that does not fit, as one."""
-    where = keys[0].layer or "the network"
-    kind = keys[0].kind
+    where, kind = keys[0].layer or "the network", keys[0].kind
     twins = {key.role: key for key in theirs}
     both = [(key, twins[key.role]) for key in keys if key.role in twins]
-    if theirs and kind != theirs[0].kind and any(key.linear != twin.linear for key, twin in both):
-        own = next(twin if key.linear else key for key, twin in both if key.linear != twin.linear)
-        return Cause(
-            where,
-            f"{own.layer} is a {own.kind} on one side, a Linear on the other: the frameworks keep "
-            "the weight of a Linear transposed; whether this one does is not known",
-            f"derive {own.kind} from the framework's Linear, or use that",
-        )
     if theirs and kind != theirs[0].kind:
-        names = {side: kind, other: theirs[0].kind}
-        return Cause(
-            where,
-            f"{names['torch']} in PyTorch, {names['paddle']} in PaddlePaddle: not the same tensors",
-            f"make {where} of PaddlePaddle what corresponds to {names['torch']}",
-        )
-    if both:
-        shapes = "; ".join(
+        for key, twin in both:
+            if key.linear != twin.linear:
+                odd = twin if key.linear else key
+                cause = f"{odd.layer} is a {odd.kind} on one side, a Linear on the other: the "
+                cause += "frameworks keep the weight of a Linear transposed; whether this one does "
+                cause += "is not known"
+                fix = f"derive {odd.kind} from the framework's Linear, or use that"
+                return Cause(where, cause, fix)
+        kinds = {side: kind, other: theirs[0].kind}
+        cause = f"{kinds['torch']} in PyTorch, {kinds['paddle']} in PaddlePaddle: not the same "
+        cause += "tensors"
+        fix = f"make {where} of PaddlePaddle what corresponds to {kinds['torch']}"
+    elif both:
+        cause = "; ".join(
             f"{key.key} is {list(key.shape)} in PyTorch, {twin.key} is {list(twin.shape)} in "
             "PaddlePaddle"
             for key, twin in both
         )
-        return Cause(
-            where,
-            f"{shapes} (both in torch's layout): another kernel, width or number of groups",
-            f"give {both[0][1].layer} of PaddlePaddle the sizes of PyTorch's {where}",
-        )
-    if theirs and [key.role for key in keys] == ["bias"]:
-        lost = "lost" if side == "torch" else "gained"
-        fix = "remove bias_attr=False" if side == "torch" else "add bias_attr=False"
-        return Cause(
-            where,
-            f"the bias is {lost}: {keys[0].key} of {NAMES[side]} has no counterpart in "
-            f"{NAMES[other]}",
-            f"PaddlePaddle's {where}: {fix} (PyTorch has bias={side == 'torch'})",
-        )
-    named = ", ".join(f"{key.key} {list(key.shape)}" for key in keys)
-    what = ", ".join(key.role for key in keys) if theirs else f"a {kind}"
-    return Cause(
-        where,
-        f"{where} ({kind}) of {NAMES[side]}: {named} without counterpart in {NAMES[other]}",
-        f"add {what} to {NAMES[other]}, take it out of {NAMES[side]}, or pair it by --map "
-        "(what is kept in a plain list is no part of a network)",
-    )
+        cause += " (both in torch's layout): another kernel, width or number of groups"
+        fix = f"give {both[0][1].layer} of PaddlePaddle the sizes of PyTorch's {where}"
+    elif theirs and [key.role for key in keys] == ["bias"]:
+        lost, verb = ("lost", "remove") if side == "torch" else ("gained", "add")
+        cause = f"the bias is {lost}: {keys[0].key} of {NAMES[side]} has no counterpart in "
+        cause += NAMES[other]
+        fix = f"PaddlePaddle's {where}: {verb} bias_attr=False "
+        fix += f"(PyTorch has bias={side == 'torch'})"
+    else:
+        tensors = ", ".join(f"{key.key} {list(key.shape)}" for key in keys)
+        what = ", ".join(key.role for key in keys) if theirs else f"a {kind}"
+        cause = f"{where} ({kind}) of {NAMES[side]}: {tensors} without counterpart in "
+        cause += NAMES[other]
+        fix = f"add {what} to {NAMES[other]}, take it out of {NAMES[side]}, or pair it by --map "
+        fix += "(what is kept in a plain list is no part of a network)"
+    return Cause(where, cause, fix)
 
 
 def _shared(match: Match, networks: dict[str, Network]) -> list[Cause]:
     """Name the tensors that Paddle's network shares by itself: two of PyTorch's go into one."""
     causes = {}
+    keys = networks["torch"].keys
     partners = {paddle: torch for torch, paddle in match.keys.items()}
     for key in networks["paddle"].keys.values():
-        own, first = partners.get(key.key), partners.get(key.tied)
-        if own is None or first is None:
-            continue
-        tensors = {networks["torch"].keys[name].tensor for name in (own, first)}
-        if len(tensors) == 2:
-            causes.setdefault(
-                key.layer,
-                Cause(
-                    networks["torch"].keys[own].layer,
-                    f"{key.key} and {key.tied} are one tensor in PaddlePaddle, shared, and two in "
-                    "PyTorch",
-                    f"give PaddlePaddle's {key.layer} weights of its own",
-                    also=[networks["torch"].keys[first].layer],
-                ),
-            )
+        second, first = (keys.get(partners.get(name)) for name in (key.key, key.tied))
+        if key.layer not in causes and second and first and second.tensor != first.tensor:
+            cause = f"{key.key} and {key.tied} are one tensor in PaddlePaddle, shared, and two in "
+            fix = f"give PaddlePaddle's {key.layer} weights of its own"
+            causes[key.layer] = Cause(second.layer, f"{cause}PyTorch", fix, also=[first.layer])
     return list(causes.values())
 
 
@@ -133,55 +125,57 @@ def of_files(comparison: Comparison, files: dict[str, WeightsFile]) -> list[Caus
     causes = []
     for side, file in files.items():
         causes += file_misfits(file, comparison.networks[side])
-    return causes + unequal(comparison.held, comparison.match, comparison.networks)
+    return causes + unequal(comparison)
 
 
 def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
     """Name what a file lacks, has too much, or has in another shape, against its own network."""
-    name, path, read = NAMES[network.framework], file.path, file.tensors
-    missing = [k for k in network.keys if k not in read and not _is_free(network.keys[k])]
-    unknown = [k for k in read if k not in network.keys]
+    side, path = NAMES[network.framework], file.path
+    missing = [k for k in network.keys if k not in file.tensors and not _is_free(network.keys[k])]
+    unknown = [k for k in file.tensors if k not in network.keys]
     start = _other_start(missing, unknown)
     if start:
-        own, other = start
-        text = f"every key of {path.name} starts with {other!r}, which {name}'s network has not"
-        if own:
-            text = f"{path.name} has {other!r} at the start of keys, {name}'s network has {own!r}"
-        fix = f"write {own!r} in its place" if own else f"take {other!r} away from the keys"
-        return [_of_keys(missing, network, text, fix)]
+        right, other = start
+        cause = f"every key of {path.name} starts with {other!r}, which {side}'s network has not"
+        fix = f"take {other!r} away from the keys"
+        if right:
+            cause = f"{path.name} has {other!r} at the start of keys, "
+            cause += f"{side}'s network has {right!r}"
+            fix = f"write {right!r} in its place"
+        return [_of_keys(missing, network, cause, fix)]
     causes = []
-    groups: dict[str, list[str]] = {}  # the same mistake in many layers is one cause
-    for key in missing:
-        twin = _renamed(network.keys[key], unknown)
-        groups.setdefault(network.keys[key].role if twin else "", []).append(key)
-    for keys in groups.values():
-        twin = _renamed(network.keys[keys[0]], unknown)
+    twins = {key: _renamed(network.keys[key], unknown) for key in missing}
+    for keys in grouped(missing, lambda key: network.keys[key].role if twins[key] else ""):
+        twin = twins[keys[0]]
         because = f"; the file has {twin} in its place: not renamed" if twin else ""
         fix = f"rename {twin} to {keys[0]}" if twin else f"put {keys[0]} into the file"
-        text = f"{listed(keys)} not in {path.name}{because}, so {name}'s layer keeps its start"
+        cause = f"{listed(keys)} not in {path.name}{because}, so {side}'s layer keeps its start"
         fix += f", and {len(keys) - 1} more like it" if keys[1:] else ""
-        causes.append(_of_keys(keys, network, text, f"{fix}; check what loading returns"))
-    taken = {_renamed(network.keys[key], unknown) for key in missing}
-    left = [key for key in unknown if key not in taken]
+        causes.append(_of_keys(keys, network, cause, f"{fix}; check what loading returns"))
+    left = [key for key in unknown if key not in twins.values()]
     if left:
-        text = f"{listed(left)} in {path.name}, unknown to {name}'s network"
-        causes.append(Cause(left[0], text, "rename it, or take it out of the file"))
-    for key, tensor in read.items():
-        own = network.keys.get(key)
-        if own is None:
-            continue
-        shape = own.shape[::-1] if own.transposed else own.shape
-        if tensor.shape != shape:
-            turned = tensor.shape == shape[::-1] and len(shape) == 2
-            text = f"{key} is {list(tensor.shape)} in {path.name} and {list(shape)} in the network"
-            if turned:
-                text += f": the {own.kind} weight is not transposed"
-            elif sorted(tensor.shape) == sorted(shape):
-                text += ": its axes are in another order"
-            text += "; a framework that skips a misfit leaves the layer at its start"
-            fix = "transpose it (Paddle keeps [in, out], torch [out, in])" if turned else "mend it"
-            causes.append(Cause(own.layer, text, fix))
+        cause = f"{listed(left)} in {path.name}, unknown to {side}'s network"
+        causes.append(Cause(left[0], cause, "rename it, or take it out of the file"))
+    for name, tensor in file.tensors.items():
+        if name in network.keys:
+            causes += _other_shape(path, network.keys[name], tensor.shape)
     return causes
+
+
+def _other_shape(path: Path, key: Key, shape: tuple[int, ...]) -> list[Cause]:
+    """Return the cause if a tensor of a file has another shape than the network's."""
+    expected = key.shape[::-1] if key.transposed else key.shape
+    if shape == expected:
+        return []
+    cause = f"{key.key} is {list(shape)} in {path.name} and {list(expected)} in the network"
+    fix = "mend it"
+    if shape == expected[::-1] and len(shape) == 2:
+        cause += f": the {key.kind} weight is not transposed"
+        fix = TRANSPOSE
+    elif sorted(shape) == sorted(expected):
+        cause += ": its axes are in another order"
+    cause += "; a framework that skips a misfit leaves the layer at its start"
+    return [Cause(key.layer, cause, fix)]
 
 
 def _other_start(missing: list[str], unknown: list[str]) -> tuple[str, str] | None:
@@ -189,12 +183,12 @@ def _other_start(missing: list[str], unknown: list[str]) -> tuple[str, str] | No
     for key in unknown if missing else []:
         backwards = zip(reversed(missing[0]), reversed(key), strict=False)
         same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], backwards)))
-        own, other = missing[0][: len(missing[0]) - same], key[: len(key) - same]
+        right, other = missing[0][: len(missing[0]) - same], key[: len(key) - same]
         alike = all(
-            name.startswith(own) and other + name[len(own) :] in unknown for name in missing
+            name.startswith(right) and other + name[len(right) :] in unknown for name in missing
         )
-        if same and alike and (len(missing) > 1 or not own):
-            return own, other
+        if same and alike and (len(missing) > 1 or not right):
+            return right, other
     return None
 
 
@@ -216,30 +210,26 @@ def _renamed(key: Key, unknown: list[str]) -> str | None:
     return same_role[0] if len(same_role) == 1 else None
 
 
-def unequal(
-    held: dict[str, dict[str, np.ndarray]], match: Match, networks: dict[str, Network]
-) -> list[Cause]:
+def unequal(comparison: Comparison) -> list[Cause]:
     """Name the tensors of two files that should be the same and are not."""
     differ = {}
+    match, held, network = comparison.match, comparison.held, comparison.networks["torch"]
     for torch_key, paddle_key in match.keys.items():
         left, right = held["torch"].get(torch_key), held["paddle"].get(paddle_key)
         if left is None or right is None or left.shape != right.shape:
-            continue  # told as missing or misfitting
+            continue  # a cause already, as missing or misfitting
         if not np.array_equal(left, right, equal_nan=True):
             differ[torch_key] = left, right
-    groups: dict[tuple[str, str], list[str]] = {}  # the same mistake in many layers is one cause
-    for torch_key in differ:
-        groups.setdefault(_difference(torch_key, differ, networks["torch"]), []).append(torch_key)
+    mistakes = {key: _difference(key, differ, network) for key in differ}
     causes = []
-    for (text, fix), keys in groups.items():
-        named = [
-            key if key == match.keys[key] else f"{match.keys[key]} (PyTorch's {key})"
-            for key in keys
-        ]
+    for keys in grouped(differ, mistakes.get):
+        partners = [(key, match.keys[key]) for key in keys]
+        names = [t if t == p else f"{p} (PyTorch's {t})" for t, p in partners]
         largest = max(float(np.nanmax(np.abs(np.subtract(*differ[key])))) for key in keys)
-        text = f"{listed(named)} {text} in PaddlePaddle's file"
-        text += f": they differ by up to {largest:.3g}" if largest else ""
-        causes.append(_of_keys(keys, networks["torch"], text, fix))
+        text, fix = mistakes[keys[0]]
+        cause = f"{listed(names)} {text} in PaddlePaddle's file"
+        cause += f": they differ by up to {largest:.3g}" if largest else ""
+        causes.append(_of_keys(keys, network, cause, fix))
     return causes
 
 
@@ -248,11 +238,8 @@ def _difference(key: str, differ: dict, network: Network) -> tuple[str, str]:
     left, right = (array.astype(np.float64) for array in differ[key])
     anew = "carry the weights anew: portproof transfer"
     if left.ndim == 2 and np.array_equal(left, right.T, equal_nan=True):
-        kind = network.keys[key].kind
-        return (
-            "PyTorch's, not transposed,",
-            f"transpose it ({kind}: Paddle keeps [in, out], torch [out, in])",
-        )
+        fix = TRANSPOSE.replace("(", f"({network.keys[key].kind}: ")
+        return "PyTorch's, not transposed,", fix
     if not np.isfinite(left).all() or not np.isfinite(right).all():
         return "NaN or infinite in other places", anew
     for other, (theirs, _) in differ.items():
@@ -263,8 +250,8 @@ def _difference(key: str, differ: dict, network: Network) -> tuple[str, str]:
     for name, rounded in relations.roundings(left).items():
         if np.array_equal(rounded, right):
             return f"rounded to {name}", "keep float32 in the file"
-    found = relations.explain_order(left, right)
-    return (f"PyTorch's, but {found}," if found else "not PyTorch's"), anew
+    order = relations.explain_order(left, right)
+    return (f"PyTorch's, but {order}," if order else "not PyTorch's"), anew
 
 
 def loading(comparison: Comparison) -> list[Cause]:
@@ -282,31 +269,39 @@ def loading(comparison: Comparison) -> list[Cause]:
             error = report["load_error"].replace(str(file), "the weights")
             causes.append(_load_error(error, where, network))
             continue
-        held = native(network, comparison.held[side])
-        right = digests(held)
-        loaded = report["loaded"]
-        shared = {key.key for key in network.keys.values() if key.tied}
-        shared |= {network.keys[key].tied for key in shared}
-        wrong = [k for k in right if loaded.get(k) != right[k] and k not in shared]
-        groups: dict[tuple[str, str], list[str]] = {}
-        owners = {digest: key for key, digest in right.items()}
-        for key in wrong:
-            owner = owners.get(loaded.get(key))
-            if owner and loaded[owner] == right[key]:
-                mistake = "loaded in each other's place", "exchange them"
-            elif owner:
-                mistake = f"loaded with what belongs to {owner}", "load its own"
-            else:
-                mistake = _mistake(held[key], loaded.get(key))
-            groups.setdefault(mistake, []).append(key)
-        for (text, fix), keys in groups.items():
-            if len(keys) == len(right) and fix == _LOST[1]:
+        mistakes = _mistakes(native(network, comparison.held[side]), report["loaded"], network)
+        for keys in grouped(mistakes, mistakes.get):
+            text, fix = mistakes[keys[0]]
+            if len(keys) == len(comparison.held[side]) and fix == _LOST[1]:
                 text = "not loaded, none of them: no key is the network's (a prefix, or renamed?)"
             causes.append(_of_keys(keys, network, f"{listed(keys)} {text}", f"{where}: {fix}"))
     return causes
 
 
+def _mistakes(
+    held: dict[str, np.ndarray], loaded: dict[str, str], network: Network
+) -> dict[str, tuple[str, str]]:
+    """Return, by key, what is wrong with a loaded tensor, by its digest, and what to change."""
+    right = digests(held)
+    shared = {key.key for key in network.keys.values() if key.tied}
+    shared |= {network.keys[key].tied for key in shared}
+    owners = {digest: key for key, digest in right.items()}
+    mistakes = {}
+    for key in right:
+        if loaded.get(key) == right[key] or key in shared:
+            continue
+        owner = owners.get(loaded.get(key))
+        if owner and loaded[owner] == right[key]:
+            mistakes[key] = "loaded in each other's place", "exchange them"
+        elif owner:
+            mistakes[key] = f"loaded with what belongs to {owner}", "load its own"
+        else:
+            mistakes[key] = _mistake(held[key], loaded.get(key))
+    return mistakes
+
+
 LOADING = (r"\.T\b|transpose", r"set_state_dict|load_state_dict|set_value|\.copy_")
+TRANSPOSE = "transpose it (Paddle keeps [in, out], torch [out, in])"
 _LOST = (
     "not loaded: a random start, or another tensor, is in its place",
     "load it, and look at the missing and unexpected keys that loading returns",
@@ -330,13 +325,13 @@ def _mistake(array: np.ndarray, loaded: str | None) -> tuple[str, str]:
 
 
 def _load_error(error: str, where: str, network: Network) -> Cause:
-    named = max((key for key in network.keys if key in error), key=len, default="")
-    layer = network.keys[named].layer if named else "the weights"
-    fix = f"mend {where}"
-    text = f"the weights cannot be loaded: {error}"
-    if named:
-        shape = list(network.keys[named].shape)
-        if len(shape) == 2 and str(shape) in error and str(shape[::-1]) in error:
-            text += f"; the {network.keys[named].kind} weight is not transposed"
-            fix = f"{where}: transpose it (Paddle keeps [in, out], torch [out, in])"
-    return Cause(layer, text, fix)
+    cause, fix = f"the weights cannot be loaded: {error}", f"mend {where}"
+    name = max((key for key in network.keys if key in error), key=len, default=None)
+    if name is None:
+        return Cause("the weights", cause, fix)
+    key = network.keys[name]
+    shape = list(key.shape)
+    if len(shape) == 2 and str(shape) in error and str(shape[::-1]) in error:
+        cause += f"; the {key.kind} weight is not transposed"
+        fix = f"{where}: {TRANSPOSE}"
+    return Cause(key.layer, cause, fix)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from portproof.core.streams import Sample
-from portproof.diagnose.pixels import CHANNELS, MEAN, STD, Constants, find_constants
+from portproof.diagnose.pixels import CHANNELS, IMAGENET, Constants, find_constants
 from portproof.report.figures import as_png, new_figure
 from portproof.report.html import Block
 from portproof.system.errors import show
@@ -28,7 +28,7 @@ def draw(right: Sample, other: Sample) -> bytes:
     """Return a PNG: both images as the network sees them, their difference, and the numbers of
     one against those of the other.
     """
-    constants = find_constants(right.image[None].astype(np.float64)) or Constants(MEAN, STD)
+    constants = find_constants(right.image[None].astype(np.float64)) or IMAGENET
     figure = new_figure(7.6, 8.4)
     axes = figure.subplots(2, 2)
     shown = [_visible(sample.image, constants) for sample in (right, other)]

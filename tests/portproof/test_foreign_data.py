@@ -5,6 +5,7 @@ import pytest
 from common.data.folder import index_split
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
+from portproof.cli import data
 from portproof.core.streams import Images
 from portproof.port import PORT
 from portproof.report import data as data_report
@@ -65,8 +66,8 @@ def images(tmp_path_factory):
     return Images(folder, image_size=32, batch_size=5, workers=0)
 
 
-def compare(check, folder, images, port, *edit):
-    """Hold a port against itself with one text in place of another, the Paddle side's."""
+def write_ports(folder, port, *edit):
+    """Write a port for each side, with one text in place of another in the Paddle side's."""
     sides = {}
     for framework in FRAMEWORKS:
         text = port.replace(*edit) if edit and framework == "paddle" else port
@@ -75,7 +76,12 @@ def compare(check, folder, images, port, *edit):
         tree.mkdir()
         (tree / PORT).write_text(text)
         sides[framework] = Side(framework, tree / PORT)
-    return check(sides, folder / "scratch", images)
+    return sides
+
+
+def compare(check, folder, images, port, *edit):
+    """Hold a port against itself with one text in place of another, the Paddle side's."""
+    return check(write_ports(folder, port, *edit), folder / "scratch", images)
 
 
 @pytest.mark.parametrize("port", [ARRAYS, IMAGES])
@@ -136,10 +142,13 @@ def test_an_image_says_which_step_differs_and_on_which_line(images, tmp_path):
     assert f"my-paddle/port.py:{line}: resize with interpolation bilinear" in verdict.fix
 
 
-def test_a_port_without_batches_is_not_run(images, tmp_path):
-    verdict = compare(check_data, tmp_path, images, ARRAYS, "def batches", "def batch_of")
-    assert verdict.verdict == "not run"
-    assert verdict.why == f"{tmp_path / 'my-paddle' / 'port.py'} has no batches()"
+def test_a_port_without_batches_is_not_run(images, tmp_path, capsys):
+    sides = write_ports(tmp_path, ARRAYS, "def batches", "def batch_of")
+    ports = [text for name, side in sides.items() for text in (f"--{name}-port", str(side.port))]
+    assert data.main([*ports, "--data-path", str(images.folder), "--image-size", "32"]) == 2
+    why = f"{sides['paddle'].port} has no batches()"
+    text = capsys.readouterr().out
+    assert text.splitlines() == [f"data: not run - {why}", f"train_data: not run - {why}"]
 
 
 def test_a_batch_that_has_no_names_is_the_users_mistake(images, tmp_path):
