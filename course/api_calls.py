@@ -62,16 +62,16 @@ Places = dict[str, list[str]]  # call -> FILE:LINE
 
 def calls(framework: str) -> Places:
     """Return every call of its framework that a tree, or an example beside it, makes."""
-    found = defaultdict(list)
+    places = defaultdict(list)
     tree = ROOT / f"AlexNet-{framework}"
     examples = ROOT / "examples"
     files = [(tree, path) for path in sorted(tree.rglob("*.py"))]
     files += [(ROOT, path) for path in sorted(examples.glob(f"*_{framework}.py"))]
     for folder, path in files:
         reader = Reader(framework, ast.parse(path.read_text()))
-        for name, line in reader.found:
-            found[name].append(f"{path.relative_to(folder)}:{line}")
-    return dict(sorted(found.items()))
+        for name, line in reader.calls:
+            places[name].append(f"{path.relative_to(folder)}:{line}")
+    return dict(sorted(places.items()))
 
 
 class Reader(ast.NodeVisitor):
@@ -80,11 +80,11 @@ class Reader(ast.NodeVisitor):
     def __init__(self, framework: str, module: ast.Module) -> None:
         self.framework = framework
         self.imported: dict[str, str] = {}
-        self.types: list[dict[str, str]] = [{}]
-        self.found: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, int]] = []
+        self.others: set[str] = set()  # variables that hold what another library has returned
         for node in ast.walk(module):
             self.note_imports(node)
-        self.own = {
+        self.defined = {
             node.name
             for node in ast.walk(module)
             if isinstance(node, (ast.FunctionDef, ast.ClassDef))
@@ -92,14 +92,10 @@ class Reader(ast.NodeVisitor):
         self.visit(module)
 
     def note_imports(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                self.imported[alias.asname or alias.name.split(".")[0]] = (
-                    alias.name if alias.asname else alias.name.split(".")[0]
-                )
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                self.imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
+            name = alias.name if alias.asname else alias.name.partition(".")[0]
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            self.imported[alias.asname or name] = module + name
 
     def is_framework(self, name: str | None) -> bool:
         return bool(name) and name.split(".")[0] in FRAMEWORKS[self.framework]
@@ -116,77 +112,48 @@ class Reader(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for base in node.bases:
             if self.is_framework(self.full_name(base)):
-                self.found.append((self.full_name(base), base.lineno))
+                self.calls.append((self.full_name(base), base.lineno))
         self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        known = {one.arg: self.type_of_annotation(one.annotation) for one in arguments}
-        self.types.append({name: kind for name, kind in known.items() if kind})
-        self.generic_visit(node)
-        self.types.pop()
-
-    def type_of_annotation(self, annotation: ast.expr | None) -> str | None:
-        """Return the class that an annotation names; "other" for one that is no framework's."""
-        if annotation is None:
-            return None
-        name = self.full_name(annotation)
-        if not self.is_framework(name):
-            return "other"
-        own = CLASSES[self.framework]
-        return next((kind for kind, full in own.items() if full == name), None)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
         target = node.targets[0]
         if isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
             name = self.full_name(node.value.func)
-            if name and not self.is_framework(name):
-                self.types[-1][target.id] = "other"
+            if name and not self.is_framework(name) and target.id not in NAMED:
+                self.others.add(target.id)
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self.full_name(node.func)
         if self.is_framework(name):
-            self.found.append((name, node.lineno))
+            self.calls.append((name, node.lineno))
         elif name is None and isinstance(node.func, ast.Attribute):
             kind = self.type_of_method(node.func)
             if kind:
-                self.found.append((f"{kind}.{node.func.attr}", node.lineno))
+                self.calls.append((f"{kind}.{node.func.attr}", node.lineno))
         self.generic_visit(node)
 
     def type_of_method(self, method: ast.Attribute) -> str | None:
         """Return the framework's class of which this is a method; None where it is none's."""
         methods = methods_of(self.framework)
         receiver, name = method.value, method.attr
-        if isinstance(receiver, ast.Name) and receiver.id in self.own:
-            return None  # a class or function of the file
-        kind = self.kind_of(receiver)
-        if kind and kind != "other" and name in methods[kind]:
+        if isinstance(receiver, ast.Name) and receiver.id in self.defined | self.others:
+            return None  # a class or function of the file, or none of the framework's
+        variable = getattr(receiver, "attr", getattr(receiver, "id", ""))  # of trainer.model: model
+        kind = NAMED.get(variable, "")
+        if kind == "Module" and self.framework == "paddle":
+            kind = "Layer"
+        if kind and name in methods[kind]:
             return kind
-        if kind == "other":
-            return None
         begin = receiver
         while isinstance(begin, (ast.Attribute, ast.Call, ast.Subscript)):
             begin = begin.func if isinstance(begin, ast.Call) else begin.value
         root = self.full_name(begin) if isinstance(begin, ast.Name) else None
         if isinstance(begin, ast.Constant) or (root and not self.is_framework(root)):
             return None
-        if name in self.own or any(hasattr(cls, name) for cls in PLAIN):
+        if name in self.defined or any(hasattr(cls, name) for cls in PLAIN):
             return None
         return next((kind for kind in methods if name in methods[kind]), None)
-
-    def kind_of(self, receiver: ast.expr) -> str:
-        """Return the class of a variable or a field; "other" for none of ours, "" if unknown."""
-        if isinstance(receiver, ast.Attribute):  # trainer.optimizer
-            kind = NAMED.get(receiver.attr, "")
-        elif isinstance(receiver, ast.Name):
-            if receiver.id == "np":
-                return "other"
-            known = (one[receiver.id] for one in reversed(self.types) if receiver.id in one)
-            kind = next(known, "") or NAMED.get(receiver.id, "")
-        else:
-            return ""
-        return "Layer" if (kind, self.framework) == ("Module", "paddle") else kind
 
 
 @cache
@@ -194,7 +161,7 @@ def methods_of(framework: str) -> dict[str, set[str]]:
     """Return the names that the framework's classes have, asked of it in its own process."""
     classes = CLASSES[framework]
     program = f"import json, {framework}\n" + (
-        f"print(json.dumps([dir(one) for one in ({', '.join(classes.values())})]))"
+        f"print(json.dumps([dir(kind) for kind in ({', '.join(classes.values())})]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -65,19 +65,19 @@ def listen(listener: Listener | None) -> None:
 
 
 def announced(name: str) -> Callable[[Callable], Callable]:
-    """Return a decorator of a draw: who listens is told its arguments by name, and its result."""
+    """Return a decorator of a draw: the listener gets its arguments by name, and what is drawn."""
 
     def decorate(draw: Callable) -> Callable:
         signature = inspect.signature(draw)
 
         @functools.wraps(draw)
         def draw_and_tell(*args: Any, **kwargs: Any) -> Any:
-            result = draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
             if _listener is not None:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
-                _listener(name, bound.arguments, result)
-            return result
+                _listener(name, bound.arguments, drawn)
+            return drawn
 
         return draw_and_tell
 

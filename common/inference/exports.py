@@ -2,13 +2,12 @@
 
 import importlib
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from portproof.system.errors import UserError
 
 METADATA_FILE = "facts.json"  # in an export that has files of its own
 BATCHES = (1, 8)  # the model was traced with neither: the batch must be free
-REPEATS = 7  # timings of each, of which the median is told
+REPEATS = 7  # timings of each, of which the median counts
 
 Run = Callable[[np.ndarray], np.ndarray]  # images [N, 3, S, S], float32 -> logits [N, C], float32
 
@@ -68,14 +67,14 @@ def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
     """
     checks = []
     for batch in BATCHES:
-        given = images[np.arange(batch) % len(images)]
-        difference = relative_difference(live(given), exported(given))
+        chosen = images[np.arange(batch) % len(images)]
+        difference = relative_difference(live(chosen), exported(chosen))
         if not difference <= TOLERANCE:  # a NaN too
             raise Difference(
                 f"the exported model differs from the live one by {difference:.2g} of the largest "
                 f"logit at batch {batch}, where rounding is below {TOLERANCE:g}; nothing is kept"
             )
-        checks.append(Check(batch, difference, *_time(live, exported, given)))
+        checks.append(Check(batch, difference, *_time(live, exported, chosen)))
     return checks
 
 
@@ -90,11 +89,11 @@ def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def describe(found: Check) -> str:
+def describe(check: Check) -> str:
     """Return a check as a line for people."""
     return (
-        f"batch {found.batch}: largest relative difference {found.difference:.2g}; "
-        f"live {1000 * found.live:.2f} ms an image, exported {1000 * found.exported:.2f} ms"
+        f"batch {check.batch}: largest relative difference {check.difference:.2g}; "
+        f"live {1000 * check.live:.2f} ms an image, exported {1000 * check.exported:.2f} ms"
     )
 
 
@@ -117,24 +116,18 @@ def whole_export(target: Path) -> Iterator[Path]:
     """
     if target.is_dir() and not (target / METADATA_FILE).is_file():
         raise UserError(f"{target}: a folder that is no export; name another --output")
-    with writing_folder(target) as folder:
-        partial = folder / target.name
+    parent = target.absolute().parent  # on the same disk
+    with writing(target):
+        folder = TemporaryDirectory(
+            prefix=f".{target.name}.", dir=parent, ignore_cleanup_errors=True
+        )
+    with folder:
+        partial = Path(folder.name) / target.name
         try:
             yield partial
         except UserError as error:  # the user knows the target's name only
             raise UserError(str(error).replace(str(partial), str(target))) from error
-        _put_in_place(partial, target, folder)
-
-
-@contextmanager
-def writing_folder(target: Path) -> Iterator[Path]:
-    """Give a new folder beside `target`, on the same disk; it is removed at the end."""
-    with writing(target):
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _put_in_place(partial, target, Path(folder.name))
 
 
 def _put_in_place(partial: Path, target: Path, folder: Path) -> None:
@@ -151,12 +144,12 @@ def read_file(path: Path, most: int = -1) -> bytes:
     """Return the first `most` bytes of a file in an export. Raises UserError without any."""
     try:
         with open(path, "rb") as file:
-            found = file.read(most)
+            contents = file.read(most)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); export anew") from error
-    if not found:
+    if not contents:
         raise UserError(f"{path}: the file is empty; export anew")
-    return found
+    return contents
 
 
 def size_mb(path: Path) -> float:

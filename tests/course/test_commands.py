@@ -21,10 +21,10 @@ def pairs():
     """Return each page, for its quick commands and for all; the commands of a page build on
     each other, so they run one after another."""
     for name, page in PAGES.items():
-        found = course_pages.commands(page)
-        if any(not one.is_long for one in found):
+        are_long = [command.is_long for command in course_pages.commands(page)]
+        if not all(are_long):
             yield pytest.param(name, False, id=f"{name}-quick")
-        if any(one.is_long for one in found):
+        if any(are_long):
             yield pytest.param(name, True, id=f"{name}-long", marks=pytest.mark.seldom)
 
 
@@ -71,16 +71,16 @@ def test_the_commands_of_a_page(name, with_long, desk):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_twin_has_the_same_commands_and_outputs(name):
     twin = ROOT / "docs" / "zh" / name
-    one, two = course_pages.commands(PAGES[name]), course_pages.commands(twin)
-    assert [command.code for command in one] == [command.code for command in two]
-    assert [command.shown for command in one] == [command.shown for command in two]
-    assert [command.is_long for command in one] == [command.is_long for command in two]
+    commands, twins = course_pages.commands(PAGES[name]), course_pages.commands(twin)
+    assert [command.code for command in commands] == [command.code for command in twins]
+    assert [command.shown for command in commands] == [command.shown for command in twins]
+    assert [command.is_long for command in commands] == [command.is_long for command in twins]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_twin_names_the_same_code_and_images(name):
     text, twin = PAGES[name].read_text(), (ROOT / "docs" / "zh" / name).read_text()
-    assert course_pages.named_code(text) == course_pages.named_code(twin)
+    assert sources.named_code(text) == sources.named_code(twin)
     images = r"!\[[^\]]+\]\(([^)]+)\)"
     assert re.findall(images, text) == re.findall(images, twin)
 
@@ -90,14 +90,15 @@ def test_what_a_page_shows_stands_below_its_command(language):
     """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
     for page in sources.pages(language):
         shown = re.findall(r"^```text$", page.read_text(), re.MULTILINE)
-        assert len(shown) == sum(bool(one.shown) for one in course_pages.commands(page)), page
+        compared = [command for command in course_pages.commands(page) if command.shown]
+        assert len(shown) == len(compared), page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
     for page in sources.pages(language):
         if page.name[0].isdigit():
-            assert course_pages.named_code(page.read_text()), page
+            assert sources.named_code(page.read_text()), page
             assert re.search(r"!\[[^\]]+\]\(", page.read_text()), page
             assert course_pages.commands(page), page
 
@@ -105,8 +106,7 @@ def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_code_that_a_page_names_exists_in_both_trees(language):
     for page in sources.pages(language):
-        for file, name in course_pages.named_code(page.read_text()):
-            torch, paddle = sources.find_pair(file, name)
+        for torch, paddle in sources.named_code(page.read_text()):
             assert torch.lines and paddle.lines
 
 
@@ -116,7 +116,7 @@ def test_a_name_that_is_gone_is_an_error():
     with pytest.raises(sources.UserError, match="no such file"):
         sources.find("AlexNet-torch/tea.py", "main")
     with pytest.raises(sources.UserError, match="two different files"):
-        course_pages.named_code(
+        sources.named_code(
             "[torch](../../AlexNet-torch/a.py) | [Paddle](../../AlexNet-paddle/b.py): `f`"
         )
 

@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from common.paths import ROOT
-from course import architecture, figures, notebooks, plant, sources
+from course import architecture, compare_by_hand, figures, notebooks, plant, sources
 from portproof.worker.client import Side
-from tests.support.course_pages import named_code
 from tests.support.helpers import assert_user_error, run
 from tools.project import PORTS
 
@@ -39,7 +39,7 @@ def test_the_tables_of_chapter_1_are_what_is_counted(name):
     table = architecture.table(architecture.count(layers, pixels), pixels)
     chapter = "01-read-the-paper.md"
     assert table + "\n" in tables(ROOT / "docs/en" / chapter)
-    assert numbers(table) in [numbers(one) for one in tables(ROOT / "docs/zh" / chapter)]
+    assert numbers(table) in [numbers(other) for other in tables(ROOT / "docs/zh" / chapter)]
 
 
 def test_the_claims_of_chapter_1_are_checked():
@@ -50,7 +50,7 @@ def test_the_papers_network_is_counted():
     counted = architecture.count(architecture.PAPER, 227)
     assert architecture.parameters(counted) == 60_965_224
     assert architecture.neurons(counted) == 659_272
-    assert [one.shape for one in counted][-4:] == [(256, 6, 6), (4096,), (4096,), (1000,)]
+    assert [row.shape for row in counted][-4:] == [(256, 6, 6), (4096,), (4096,), (1000,)]
     with pytest.raises(architecture.errors.UserError, match="too few for pool5"):
         architecture.count(architecture.PAPER, 50)
 
@@ -60,9 +60,9 @@ def test_the_trees_network_is_counted(framework, tmp_path):
     side = Side(framework, PORTS[framework])
     keys = side.ask(tmp_path / "asked", describe={})["describe"]["keys"]
     counted = architecture.count(architecture.TREES, 224)
-    for one in counted:
-        own = sum(math.prod(key["shape"]) for key in keys if key["layer"] == one.layer.name)
-        assert own == one.parameters, one.layer.name
+    for row in counted:
+        size = sum(math.prod(key["shape"]) for key in keys if key["layer"] == row.layer.name)
+        assert size == row.parameters, row.layer.name
     assert architecture.parameters(counted) == sum(math.prod(key["shape"]) for key in keys)
     assert architecture.parameters(counted) == 61_100_840
 
@@ -88,13 +88,13 @@ def test_both_trees_draw_the_same_rates():
 @pytest.mark.parametrize("name", plant.EXERCISES)
 def test_an_exercise_is_planted_and_solved(name, tmp_path):
     plant.plant(name, tmp_path / "here")
-    told = plant.solution(name, tmp_path / "here")
+    diff = plant.solution(name, tmp_path / "here")
     paddle = tmp_path / "here" / "AlexNet-paddle"
     if name == "right":
-        assert told == "your tree is right"
+        assert diff == "your tree is right"
         plant.plant(name, tmp_path / "here")  # it may be there already
         return
-    assert "\n+" in told or "\n-" in told
+    assert "\n+" in diff or "\n-" in diff
     shutil.rmtree(paddle)
     plant.right_tree(name, paddle)
     assert plant.solution(name, tmp_path / "here") == "your tree is right"
@@ -149,6 +149,13 @@ def test_a_cell_that_raises_is_named(tmp_path):
     assert done.returncode != 0 and 'File "cell 1"' in done.stderr
 
 
+@pytest.mark.parametrize(("apart", "is_ok"), [(1e-7, True), (1e-4, False), (np.nan, False)])
+def test_by_hand_logits_are_ok_or_not(apart, is_ok, capsys):
+    logits = np.zeros((2, 10))
+    assert compare_by_hand.compare(logits, logits + apart) is is_ok
+    assert ("OK" if is_ok else "DIFFERENT") in capsys.readouterr().out
+
+
 def test_equal_lines_stand_beside_each_other():
     blocks = sources.align(["a", "b", "c"], ["a", "x", "y", "c"])
     assert [(block.same, block.torch, block.paddle) for block in blocks] == [
@@ -173,8 +180,7 @@ def test_the_site_is_built_and_needs_no_network(tmp_path):
             assert not re.findall(r"<(?:script|img|iframe)[^>]+src=\"?https?://", text), page
             assert not re.findall(r"<link[^>]+(?:stylesheet|icon)[^>]+https?://", text), page
             assert f"../{'zh' if language == 'en' else 'en'}/" in text
-            for file, name in named_code(page.read_text()):
-                torch, paddle = sources.find_pair(file, name)
+            for torch, paddle in sources.named_code(page.read_text()):
                 assert f"{torch.file}:{torch.line}<" in text
                 assert f"{paddle.file}:{paddle.line}<" in text
         assert (site / "search" / "search_index.js").is_file()
