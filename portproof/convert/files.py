@@ -71,12 +71,12 @@ def finish(
             project.findings.append(not_written(file, conversion.refused.get(file, [])))
             project.counts.not_written += 1
             continue
-        made = read_text(target)
-        done = finishing.finish(file, made, original, leave, draws_itself, modules)
-        project.findings += done.findings
-        project.counts.by_machine += changed(original, made)
-        project.counts.by_rules += changed(made, done.text)
-        target.write_text(done.text)
+        converted = read_text(target)
+        finished = finishing.finish(file, converted, original, leave, draws_itself, modules)
+        project.findings += finished.findings
+        project.counts.by_machine += changed(original, converted)
+        project.counts.by_rules += changed(converted, finished.text)
+        target.write_text(finished.text)
     project.findings += _copy_others(source, conversion.folder)
     if port:
         shutil.copy(port, conversion.folder / PORT)
@@ -87,12 +87,12 @@ def finish(
 
 
 def not_written(file: str, unknown: list[str]) -> Finding:
-    told = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
-    advised = {api_tables.advice(name) for name in unknown}
-    what = f"not converted, because of {told}" if unknown else "not converted"
+    names = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
+    advice = {api_tables.advice(name) for name in unknown}
+    what = f"not converted, because of {names}" if unknown else "not converted"
     fix = "write the file by hand, or convert it by the other converter"
-    if len(advised) == 1:
-        fix += f" ({advised.pop()})"
+    if len(advice) == 1:
+        fix += f" ({advice.pop()})"
     return Finding(file, 1, what, fix, BY_HAND, "not written")
 
 
@@ -101,23 +101,26 @@ def _copy_others(source: Path, target: Path) -> list[Finding]:
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()
-    left = []
+    left_out = {}
+    known = shutil.ignore_patterns("*.py", *(f"*{ending}" for ending in WEIGHTS), *LEFT_OUT)
 
     def unwanted(folder: str, names: list[str]) -> set[str]:
-        known = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
-        out = set(known(folder, names))
-        for name in set(names) - out:
+        ignored = set(known(folder, names))
+        for name in set(names) - ignored:
             path = Path(folder) / name
             if is_linked(path) or (path.is_file() and path.stat().st_size > LARGEST):
                 why = "a link to another folder" if is_linked(path) else "over 10 MB"
-                left.append((str(path.relative_to(source)), why))
-                out.add(name)
-        return out
+                left_out[str(path.relative_to(source))] = why
+                ignored.add(name)
+        return ignored
 
     if source.is_dir():
         copy(source, target, unwanted)
     fix = "copy it where the converted project needs it"
-    return [Finding(name, 1, f"not copied: {why}", fix, LOOK, "data") for name, why in sorted(left)]
+    return [
+        Finding(file, 1, f"not copied: {why}", fix, LOOK, "data")
+        for file, why in sorted(left_out.items())
+    ]
 
 
 def _add_helpers(folder: Path) -> None:
@@ -129,23 +132,24 @@ def _add_helpers(folder: Path) -> None:
 
 def shell_paths(folder: Path) -> list[Finding]:
     """Exchange the endings of weights files in shell scripts."""
-    found = []
+    findings = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix in SHELL):
         file = str(path.relative_to(folder))
         try:
             lines = path.read_text().split("\n")
         except UnicodeDecodeError:
             what, fix = "no UTF-8", "exchange the endings of weights by hand"
-            found.append(Finding(file, 1, what, fix, LOOK, "shell"))
+            findings.append(Finding(file, 1, what, fix, LOOK, "shell"))
             continue
-        for number, line in enumerate(lines):
-            new = with_endings(line)
-            if new != line:
-                lines[number] = new
-                what, fix = "a file of weights", "ends in .pdparams"
-                found.append(Finding(file, number + 1, what, fix, DONE, "shell"))
-        path.write_text("\n".join(lines))
-    return found
+        exchanged = [with_endings(line) for line in lines]
+        path.write_text("\n".join(exchanged))
+        what, fix = "a file of weights", "ends in .pdparams"
+        findings += [
+            Finding(file, number, what, fix, DONE, "shell")
+            for number, (old, new) in enumerate(zip(lines, exchanged, strict=True), 1)
+            if old != new
+        ]
+    return findings
 
 
 def with_endings(line: str) -> str:
