@@ -44,7 +44,7 @@ from portproof.worker.client import Side, kept_running, scratch
 STEPS = 6  # more than an epoch of the images that are drawn for it
 IMAGES = 100  # of each split, for data and train_data
 BY_THEMSELVES = ("forward", "data", "metric", "train_data")  # they need no paired networks
-# A checkpoint whose fault shows again in later ones; there it is told as what follows from it.
+# Checkpoints, each with the earlier ones whose faults show again in it.
 FOLLOWS = {
     "backward": ("forward", "loss"),
     "training": ("forward", "loss", "backward", "lr", "optimizer"),

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     )
     ports = sides(args, project)
     with scratch() as folder, kept_running():
-        chosen = streams.choose(images.folder, folder / "pictures", args.limit, images.batch_size)
+        chosen = streams.choose(images.folder, folder / "chosen", args.limit, images.batch_size)
         images = replace(images, folder=chosen)
         verdicts = [check(ports, folder, images) for check in (check_data, check_train_data)]
     report = data_report.as_json(verdicts)

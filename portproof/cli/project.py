@@ -13,7 +13,7 @@ from portproof.worker.client import FRAMEWORKS, Side
 
 @dataclass(frozen=True)
 class Project:
-    """What a project's own entries to these commands need not be told. Sizes are in pixels."""
+    """A project that has entries of its own to these commands. Sizes are in pixels."""
 
     name: str = ""
     root: Path | None = None  # its folder: of converters' environments, and what ports import

@@ -69,7 +69,7 @@ class Side:
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
-    """Compare runs, which are told by their logs alone: nothing is asked of a project."""
+    """Compare runs by their logs alone; `project` is not needed."""
     args = parse(argv)
     sides = name_sides([[read_run(name, args) for name in side] for side in args.runs])
     for side in sides if args.epoch in (FINAL, BEST) else ():

@@ -97,7 +97,7 @@ def not_written(file: str, unknown: list[str]) -> Finding:
 
 
 def _copy_others(source: Path, target: Path) -> list[Finding]:
-    """Copy what is no Python; weights of torch's are left out, and so is data, which is told."""
+    """Copy what is no Python but torch's weights and large or linked data; report that data."""
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()

@@ -1,7 +1,6 @@
-"""What a converter leaves is finished: by rules with names, each over and over until none is left.
+"""What a converter leaves is finished by rules with names, each applied until it changes nothing.
 
-What no rule knows is found and told: names of PyTorch, names that the installed Paddle has not, and
-words that say torch.
+What no rule knows is reported: names of PyTorch, and words that say torch.
 """
 
 import ast

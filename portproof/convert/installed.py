@@ -53,7 +53,7 @@ def check(folder: Path) -> list[Finding]:
     findings = []
     for path in python_files(folder):
         file = str(path.relative_to(folder))
-        with contextlib.suppress(SyntaxError, ValueError):  # told of already
+        with contextlib.suppress(SyntaxError, ValueError):  # reported already
             source = Source(file, read_text(path))
             for node, full in source.chains("paddle"):
                 findings.append(source.finding(node, full, fix, "not installed"))

@@ -1,8 +1,7 @@
 """Before a conversion: what in a PyTorch project the converters are known to stumble over.
 
-Found in the tree of the source, with line and fix. What is a tensor is told from how it is made: by
-torch, by a method of a tensor, by an annotation, by a loop over a loader, by a network or a loss
-that is given one.
+Each finding has a line and a fix. What counts as a tensor: what torch, a method of a tensor, a
+network or a loss of a tensor returns, what is annotated so, and what a loop over a loader gives.
 """
 
 import ast
@@ -270,7 +269,7 @@ def samples(look: Look) -> Iterator[Place]:
             for statement in nodes(method, ast.Return)
             if any(look.is_tensor(part) for part in _parts(statement.value))
         ]
-        if not returns and method.returns is not None:  # made elsewhere, and told by the annotation
+        if not returns and method.returns is not None:  # made elsewhere; the annotation says so
             names = {look.source.full(inner) for inner in ast.walk(method.returns)}
             returns = [method] if "torch.Tensor" in names else []
         for statement in returns:

@@ -100,7 +100,8 @@ def param_groups(source: Source) -> Iterator[Finding]:
         rate = up.get(id(group))
         whole = up.get(id(rate))
         optimizer = source.code(node.value)
-        if not (_is_item(group, node) and _is_item(rate, group, "lr")):
+        first_rate = f"{ast.unparse(node)}[0]['lr']"
+        if not (isinstance(rate, ast.Subscript) and ast.unparse(rate) == first_rate):
             fix = f"read the rate by {optimizer}.get_lr(), write it by {optimizer}.set_lr(rate)"
             yield source.finding(node, "param_groups", fix, rule)
             continue
@@ -135,14 +136,6 @@ def _rate_of_all(source: Source, loop: ast.For) -> str | None:
     if any(name.id == group.id for name in nodes(tree, ast.Name)):
         return None
     return f"{optimizer}.set_lr({ast.unparse(tree)})"
-
-
-def _is_item(node: ast.AST | None, of: ast.AST, key: str | None = None) -> bool:
-    """Say whether `node` is of[0], or of[key]."""
-    if not (isinstance(node, ast.Subscript) and node.value is of):
-        return False
-    wanted = 0 if key is None else key
-    return isinstance(node.slice, ast.Constant) and node.slice.value == wanted
 
 
 def in_place(source: Source) -> Iterator[Finding]:

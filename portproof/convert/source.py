@@ -210,7 +210,7 @@ def parents(tree: ast.AST) -> dict[int, ast.AST]:
 
 
 def arguments(call: ast.Call, order: Iterable[str]) -> dict[str, ast.expr] | None:
-    """Return a call's arguments by name; None where they cannot be told (*args, **kwargs)."""
+    """Return a call's arguments by name; None where there are *args or **kwargs."""
     order = list(order)
     named = {keyword.arg: keyword.value for keyword in call.keywords}
     starred = any(isinstance(node, ast.Starred) for node in call.args)

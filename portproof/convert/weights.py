@@ -1,6 +1,6 @@
 """Weights of a converted project: .pth, .pt and .ckpt become .pdparams, as its code needs them.
 
-Which tensors are to be turned is told by the layers of the converted network, never by shapes:
+The layers of the converted network say which tensors are to be turned, never their shapes:
 paddle.compat.nn.Linear keeps torch's [out, in], paddle.nn.Linear does not, and of a square layer
 the file would not show it. So the network is made, in both frameworks.
 """
@@ -129,7 +129,7 @@ def keys(file: Path, folder: Path) -> Tensors:
 def find_model(project: Path, tensors: Tensors) -> str:
     """Return MODULE:CLASS of the network whose layers have the names of the file's tensors.
 
-    Told from what each class assigns to self. Raises UserError where it is none, or several.
+    A class has the layers that it assigns to self. Raises UserError where none or several fit.
     """
     heads = {name.partition(".")[0] for name in tensors}
     classes = []

@@ -36,7 +36,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
 
 
 def _needed(report: dict[str, Any]) -> list[str]:
-    """Return a line with the runs that would show agreement, where that is open and can be told."""
+    """Return a line with the runs that would show agreement, where that is open and known."""
     if report["verdict"] == DIFFERENT or None in report["deviations"]:
         return []
     few, many = (count or f"over {MOST}" for count in report["runs_needed"].values())
@@ -115,7 +115,7 @@ def write_page(folder: Path, report: dict[str, Any], logs: Logs) -> list[Path]:
 
 
 def curve(log: RunLog, metric: str) -> dict[int, float]:
-    """Return a metric by its epoch, where the log tells it."""
+    """Return a metric by its epoch, where the log has it."""
     return {epoch: row[metric] for epoch, row in log.epochs.items() if metric in row}
 
 

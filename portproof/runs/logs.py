@@ -1,7 +1,7 @@
 """The logs of training runs, this project's and others', in one form.
 
-The format is told by what is in the log, and it is the format that says whether accuracies are per
-cent or fractions of 1. Each was taken from the code that writes it:
+The contents of a log show its format, and the format says whether accuracies are per cent or
+fractions of 1. Each was taken from the code that writes it:
 
 - this project: `metrics.jsonl` (portproof/runs/metrics.py); per cent.
 - timm: `summary.csv` (huggingface/pytorch-image-models, train.py and timm/utils/summary.py); per
@@ -12,7 +12,7 @@ cent or fractions of 1. Each was taken from the code that writes it:
   after the model, in lines that look the same; "best metric: " follows the model's alone.
 - torchvision's reference: what it prints (pytorch/vision, references/classification/train.py);
   per cent, epochs from 0, "Test: EMA" for the moving average. Older ones print " * Acc@1", and so
-  does pytorch/examples, imagenet/main.py. Its loss is told for parts of an epoch alone.
+  does pytorch/examples, imagenet/main.py. Its loss is of parts of an epoch alone.
 - AlexNet-Prod: what it prints (littletomatodonkey/AlexNet-Prod, pipeline/Step5). Its torch tree
   prints as torchvision does. Its Paddle tree has epochs as "[Epoch 1, iter: 10] top1: 12.5%", and
   where that % is missing all its accuracies are fractions (its README shows such a log), of three
@@ -244,7 +244,7 @@ def _vision_scale(log: RunLog, match: re.Match) -> int:
 
 
 def _vision_values(log: RunLog, match: re.Match, scale: int | None) -> dict[str, float]:
-    """Return the metrics of one evaluation. Raises UserError where their scale is not told."""
+    """Return the metrics of one evaluation. Raises UserError where their scale is unknown."""
     if not match["old"]:
         scale = 1
     elif scale is None:
