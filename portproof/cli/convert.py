@@ -24,6 +24,7 @@ from portproof.cli.project import NONE, Project
 from portproof.cli.verify import Verification
 from portproof.convert import files, finishing, precheck, running, weights
 from portproof.convert.environments import TITLES, Environment
+from portproof.convert.running import Conversion
 from portproof.convert.source import BY_HAND, DONE, LOOK, Finding
 from portproof.port import PORT
 from portproof.system.atomic import write_result
@@ -44,12 +45,12 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args.target.parent.mkdir(parents=True, exist_ok=True)
     environment = Environment(args.converter, project.root)
     with scratch(near=args.target.parent) as folder:
-        converted = convert(args, environment, project.ports.get("paddle"), folder)
+        conversion = convert(args, environment, project.ports.get("paddle"), folder)
         if args.pretrained:
-            converted.findings += weights.convert(args, converted.folder)
-        put(converted.folder, args.target, folder / "replaced")
-    print_findings(args, converted)
-    left = any(finding.kind == BY_HAND for finding in converted.findings)
+            conversion.findings += weights.convert(args, conversion.folder)
+        put(conversion.folder, args.target, folder / "replaced")
+    print_findings(args, conversion)
+    left = any(finding.kind == BY_HAND for finding in conversion.findings)
     if args.verify:
         verification = Verification(args.source, args.target, environment, project)
         return LEFT if not verification.verify(args.steps) or left else 0
@@ -147,7 +148,7 @@ def check(args: argparse.Namespace) -> int:
 
 def convert(
     args: argparse.Namespace, environment: Environment, port: Path | None, folder: Path
-) -> files.Project:
+) -> Conversion:
     """Convert and finish in `folder`. Raises UserError where the converter fails.
 
     Where the project has a port file, `port` takes its place; None: that is converted too.
@@ -159,8 +160,8 @@ def convert(
         (staged / PORT).unlink()
     leave = set(args.leave)
     conversion = running.convert(environment, staged, folder / "out", leave)
-    args.seconds = conversion.seconds
-    return files.finish(args.source, before, conversion, leave, port)
+    files.finish(args.source, before, conversion, leave, port)
+    return conversion
 
 
 def put(folder: Path, target: Path, aside: Path) -> None:
@@ -170,16 +171,16 @@ def put(folder: Path, target: Path, aside: Path) -> None:
     os.replace(folder, target)
 
 
-def print_findings(args: argparse.Namespace, project: files.Project) -> None:
+def print_findings(args: argparse.Namespace, conversion: Conversion) -> None:
     """Print what was done and what is left, and write it as JSON where that was asked for."""
     kinds: dict[str, list[Finding]] = {DONE: [], LOOK: [], BY_HAND: []}
-    for finding in sorted(project.findings, key=lambda finding: (finding.file, finding.line)):
+    for finding in sorted(conversion.findings, key=lambda finding: (finding.file, finding.line)):
         kinds[finding.kind].append(finding)
     by_rule = Counter(finding.rule for finding in kinds[DONE])
-    counts = project.counts
+    counts = conversion.counts
     print(
         f"{TITLES[args.converter]}: {counts.files - counts.not_written} of {counts.files} files in "
-        f"{args.seconds:.1f} s, {counts.by_machine} of {counts.lines} lines changed"
+        f"{conversion.seconds:.1f} s, {counts.by_machine} of {counts.lines} lines changed"
     )
     rules = ", ".join(f"{name} {number}" for name, number in sorted(by_rule.items()))
     print(f"finished: {len(kinds[DONE])} places, {counts.by_rules} lines ({rules})")
@@ -192,8 +193,8 @@ def print_findings(args: argparse.Namespace, project: files.Project) -> None:
     if args.json:
         report = {
             "converter": args.converter,
-            "seconds": args.seconds,
+            "seconds": conversion.seconds,
             "counts": vars(counts),
-            "findings": [vars(finding) for finding in project.findings],
+            "findings": [vars(finding) for finding in conversion.findings],
         }
         write_result(args.json, report)

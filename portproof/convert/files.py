@@ -4,7 +4,6 @@ import ast
 import difflib
 import re
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from portproof.convert import api_tables, finishing, installed
@@ -28,62 +27,41 @@ SHELL_PATH = re.compile(r"(?<=[\w/}\"'*.-])\.(?:pth|pt|ckpt)\b(?![\w./-])")
 DRAWS = re.compile(r"nn\.init\b|\.weight\.data\b|\binit\.\w+_\(")
 
 
-@dataclass
-class Counts:
-    """Lines of Python, without comments and layout: changed by the converter, then by the rules."""
-
-    lines: int = 0
-    by_machine: int = 0
-    by_rules: int = 0
-    files: int = 0
-    not_written: int = 0
-
-
-@dataclass
-class Project:
-    """A finished project in `folder`."""
-
-    folder: Path
-    findings: list[Finding] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-
-
 def finish(
     source: Path, staged: Path, conversion: Conversion, leave: set[str], port: Path | None
-) -> Project:
-    """Finish every file of a conversion, in its folder.
+) -> None:
+    """Finish every file of a conversion, in its folder; add to its findings and counts.
 
     `source` is the user's project, `staged` holds its Python files as they were. `port` is the port
     file that takes the place of the project's own; None: that is a file like any other.
     """
-    project = Project(conversion.folder, list(conversion.findings))
+    folder, findings, counts = conversion.folder, conversion.findings, conversion.counts
     texts = {path: read_text(path) for path in python_files(staged)}
     draws_itself = any(DRAWS.search(text) for text in texts.values())
     modules = {path.relative_to(staged).parts[0].removesuffix(".py") for path in texts}
     for path, original in texts.items():
         file = str(path.relative_to(staged))
-        target = conversion.folder / file
+        target = folder / file
         if port and file == PORT:
             continue
-        project.counts.files += 1
-        project.counts.lines += len(plain(original))
+        counts.files += 1
+        counts.lines += len(plain(original))
         if file in conversion.refused or not target.exists():
-            project.findings.append(not_written(file, conversion.refused.get(file, [])))
-            project.counts.not_written += 1
+            findings.append(not_written(file, conversion.refused.get(file, [])))
+            counts.not_written += 1
             continue
         converted = read_text(target)
         finished = finishing.finish(file, converted, original, leave, draws_itself, modules)
-        project.findings += finished.findings
-        project.counts.by_machine += changed(original, converted)
-        project.counts.by_rules += changed(converted, finished.text)
+        findings += finished.findings
+        counts.by_machine += changed(original, converted)
+        counts.by_rules += changed(converted, finished.text)
         target.write_text(finished.text)
-    project.findings += _copy_others(source, conversion.folder)
+    findings += _copy_others(source, folder)
     if port:
-        shutil.copy(port, conversion.folder / PORT)
-    _add_helpers(conversion.folder)
-    project.findings += shell_paths(conversion.folder)
-    project.findings += installed.check(conversion.folder)
-    return project
+        shutil.copy(port, folder / PORT)
+    _add_helpers(folder)
+    findings += shell_paths(folder)
+    findings += installed.check(folder)
 
 
 def not_written(file: str, unknown: list[str]) -> Finding:

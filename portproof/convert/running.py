@@ -24,13 +24,25 @@ TRIES = 4  # a rewrite of what X2Paddle refuses may bring to light what it refus
 
 
 @dataclass
+class Counts:
+    """Lines of Python, without comments and layout: changed by the converter, then by the rules."""
+
+    lines: int = 0
+    by_machine: int = 0
+    by_rules: int = 0
+    files: int = 0
+    not_written: int = 0
+
+
+@dataclass
 class Conversion:
-    """What a converter made: `folder` holds its files as it left them."""
+    """What a converter made: `folder` holds its files, which are finished afterwards."""
 
     folder: Path
     seconds: float
     findings: list[Finding] = field(default_factory=list)
     refused: dict[str, list[str]] = field(default_factory=dict)  # by file, what it does not know
+    counts: Counts = field(default_factory=Counts)
 
 
 def stage(project: Path, folder: Path) -> Path:
