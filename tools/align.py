@@ -1,12 +1,9 @@
 """Every step of a port, checked in order: portproof/cli/align.py."""
 
-from functools import partial
-
-from portproof.cli import align
 from portproof.system import errors
-from tools.project import PROJECT
+from tools.project import command
 
-main = partial(align.main, project=PROJECT)
+main = command("align")
 
 if __name__ == "__main__":
     errors.run(main)

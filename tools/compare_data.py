@@ -1,12 +1,9 @@
 """What two loaders give, compared sample by sample: portproof/cli/data.py."""
 
-from functools import partial
-
-from portproof.cli import data
 from portproof.system import errors
-from tools.project import PROJECT
+from tools.project import command
 
-main = partial(data.main, project=PROJECT)
+main = command("data")
 
 if __name__ == "__main__":
     errors.run(main)

@@ -1,12 +1,9 @@
 """The forward passes of two networks, compared layer by layer: portproof/cli/forward.py."""
 
-from functools import partial
-
-from portproof.cli import forward
 from portproof.system import errors
-from tools.project import PROJECT
+from tools.project import command
 
-main = partial(forward.main, project=PROJECT)
+main = command("forward")
 
 if __name__ == "__main__":
     errors.run(main)

@@ -1,12 +1,9 @@
 """The first steps of two trainings, compared: portproof/cli/training.py."""
 
-from functools import partial
-
-from portproof.cli import training
 from portproof.system import errors
-from tools.project import PROJECT
+from tools.project import command
 
-main = partial(training.main, project=PROJECT)
+main = command("training")
 
 if __name__ == "__main__":
     errors.run(main)

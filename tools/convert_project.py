@@ -1,12 +1,9 @@
 """A project converted by machine, finished and checked: portproof/cli/convert.py."""
 
-from functools import partial
-
-from portproof.cli import convert
 from portproof.system import errors
-from tools.project import PROJECT
+from tools.project import command
 
-main = partial(convert.main, project=PROJECT)
+main = command("convert")
 
 if __name__ == "__main__":
     errors.run(main)

@@ -1,5 +1,8 @@
 """This repository as the commands of portproof see it: its two trees, networks and sample."""
 
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from PIL import Image
@@ -19,10 +22,10 @@ def draw_folder(path: Path) -> Path:
     The images of val are an odd number, which two processes cannot share out.
     """
     for split, count in (("train", TRAIN_IMAGES), ("val", 2)):
-        for place, name in enumerate(synthetic.CLASSES[:CLASSES]):
+        for position, name in enumerate(synthetic.CLASSES[:CLASSES]):
             folder = path / split / name
             folder.mkdir(parents=True)
-            for number in range(count + (split == "val" and place == 0)):
+            for number in range(count + (split == "val" and position == 0)):
                 image = Image.fromarray(synthetic.draw_image(0, split, name, number))
                 image.resize((96, 80)).save(folder / f"{number}.jpg", quality=90)
     return path.resolve()
@@ -42,3 +45,8 @@ PROJECT = Project(
     image_size=RECIPES["imagenet"].image_size,
     batch_size=RECIPES["imagenet"].batch_size,
 )
+
+
+def command(name: str) -> Callable[..., int]:
+    """Return main() of a command of portproof, with this repository as its project."""
+    return partial(import_module(f"portproof.cli.{name}").main, project=PROJECT)

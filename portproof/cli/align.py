@@ -25,27 +25,26 @@ from portproof.checks.metric import check_metric
 from portproof.checks.optimizer import check_optimizer
 from portproof.checks.resume import check_resume
 from portproof.checks.train_data import check_train_data
+from portproof.cli.options import add_number, add_path, add_results, add_seed, conclude
 from portproof.cli.project import NONE, Project, add_named_ports, add_network, add_ports, sides
 from portproof.core import streams
 from portproof.core.inputs import Inputs
 from portproof.core.needs import why_not_run
 from portproof.core.streams import Images
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
-from portproof.core.verdict import ALIGNED, CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.core.verdict import CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.report import align as align_report
 from portproof.report import forward as forward_report
 from portproof.report import training as training_report
-from portproof.system.atomic import write_result
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
-from portproof.system.versions import package_versions
 from portproof.worker.cache import Records
 from portproof.worker.client import Side, kept_running, scratch
 
 STEPS = 6  # more than an epoch of the images that are drawn for it
 IMAGES = 100  # of each split, for data and train_data
 BY_THEMSELVES = ("forward", "data", "metric", "train_data")  # they need no paired networks
-# A checkpoint whose fault shows again in later ones; there it is told as what follows from it.
+# Checkpoints, each with the earlier ones whose faults show again in it.
 FOLLOWS = {
     "backward": ("forward", "loss"),
     "training": ("forward", "loss", "backward", "lr", "optimizer"),
@@ -55,24 +54,15 @@ FOLLOWS = {
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
-    chosen = choose(args.only, args.skip)
+    left_out = choose(args.only, args.skip)
     with scratch() as folder, kept_running():
         checks = make_checks(args, project, sides(args, project), folder)
-        verdicts = run(checks, chosen, args.first)
-    found = as_json(verdicts)
-    print(align_report.as_text(found, verdicts))
-    if args.json:
-        write_result(args.json, found)
-    if args.report:
-        print(f"look at: {align_report.write_page(args.report, found, verdicts)}")
-    return 0 if found["aligned"] else 1
+        verdicts = run(checks, left_out, args.first)
+    return conclude(args, align_report.as_json(verdicts), verdicts)
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
-    parser = Parser(
-        description=__doc__,
-        epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.",
-    )
+    parser = Parser(description=__doc__, epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.")
     add_network(parser, project)
     parser.add_argument(
         "--only", type=names, metavar="NAMES", help="these checkpoints alone, with commas"
@@ -82,81 +72,55 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     )
     add_ports(parser, project)
     add_named_ports(parser)
-    parser.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="DIR",
-        help="images for data and train_data (the sample)",
-    )
-    parser.add_argument(
-        "--image-size",
-        type=whole(63, 4096),
-        metavar="PIXELS",
-        help=f"width and height of those images (recipe), and of the training's ({IMAGE_SIZE})",
-    )
-    parser.add_argument(
-        "--batch-size",
-        type=whole(1),
-        metavar="N",
-        help="images of a batch of their loaders (recipe)",
-    )
+    add_path(parser, "--data-path", "images for data and train_data (the sample)", "DIR")
+    size = f"width and height of those images (recipe), and of the training's ({IMAGE_SIZE})"
+    add_number(parser, "--image-size", size, limits=(63, 4096), metavar="PIXELS")
+    add_number(parser, "--batch-size", "images of a batch of their loaders (recipe)")
     parser.add_argument("--first", action="store_true", help="stop at the first divergence")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
-    parser.add_argument(
-        "--steps", type=whole(1, 10_000), default=STEPS, metavar="N", help=f"of training ({STEPS})"
-    )
-    parser.add_argument(
-        "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
+    add_path(parser, "--weights", "to start from (drawn)")
+    add_number(parser, "--steps", "of training", STEPS, (1, 10_000))
+    add_seed(parser)
+    add_results(parser)
     args = parser.parse_args(argv)
     if args.weights is not None and not args.weights.is_file():
         parser.error(f"--weights {args.weights}: there is no such file")
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
-    if args.image_size is not None:
-        project.check_size(parser, args.image_size, args.model)
+    project.check_size(parser, args.image_size, args.model)
     return args
 
 
 def names(text: str) -> list[str]:
     """Return the checkpoints of a list with commas."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in found if name not in CHECKPOINTS]
-    if unknown or not found:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in CHECKPOINTS]
+    if unknown or not chosen:
         raise argparse.ArgumentTypeError(
             f"{', '.join(unknown) or 'nothing'}: no checkpoint; they are {', '.join(CHECKPOINTS)}"
         )
-    return found
+    return chosen
 
 
-def choose(only: list[str] | None, skip: list[str]) -> dict[str, str | None]:
-    """Return for every checkpoint None if it is to run, else why not."""
-    found: dict[str, str | None] = {}
-    for name in CHECKPOINTS:
-        if only is not None and name not in only:
-            found[name] = "not among --only"
-        elif name in skip:
-            found[name] = "left out by --skip"
-        else:
-            found[name] = None
-    return found
+def choose(only: list[str] | None, skip: list[str]) -> dict[str, str]:
+    """Return the checkpoints that are not to run, with the reason."""
+    reasons = dict.fromkeys(skip, "left out by --skip")
+    if only is not None:
+        reasons |= {name: "not among --only" for name in CHECKPOINTS if name not in only}
+    return reasons
 
 
 def run(
-    checks: dict[str, Callable[[], Verdict]], chosen: dict[str, str | None], first: bool
+    checks: dict[str, Callable[[], Verdict]], left_out: dict[str, str], first: bool
 ) -> list[Verdict]:
-    """Run the chosen checkpoints in order, and say on standard error how far it is.
+    """Run the checkpoints in order, and say on standard error how far it is.
 
-    `first`: those after the first divergence are not run.
+    `left_out` are not run, with the reason. `first`: nor are those after the first divergence.
     """
     verdicts: list[Verdict] = []
+    reasons = dict(left_out)
     for number, name in enumerate(CHECKPOINTS, 1):
-        diverged = next((one.name for one in verdicts if one.verdict == DIVERGED), None)
-        why = f"after {diverged}, which diverged" if first and diverged else chosen[name]
-        if why is not None:
-            verdicts.append(Verdict(name, NOT_RUN, why=why))
+        if name in reasons:
+            verdicts.append(Verdict(name, NOT_RUN, why=reasons[name]))
             continue
         start = time.perf_counter()
         print(f"{number}/{len(CHECKPOINTS)} {name} ...", end="", file=sys.stderr, flush=True)
@@ -165,12 +129,14 @@ def run(
         except UserError as error:  # one side failed: the others still run
             verdict = Verdict(name, ERROR, why=str(error))
         except Exception as error:  # a fault of this tool must not hide what the others find
-            told = f"this check itself failed: {type(error).__name__}: {error}"
-            verdict = Verdict(name, ERROR, why=told)
+            message = f"this check itself failed: {type(error).__name__}: {error}"
+            verdict = Verdict(name, ERROR, why=message)
         verdict.seconds = time.perf_counter() - start
         print(f" {verdict.verdict}, {verdict.seconds:.1f} s", file=sys.stderr, flush=True)
         mark_downstream(verdict, verdicts)
         verdicts.append(verdict)
+        if first and verdict.verdict == DIVERGED:
+            reasons = dict.fromkeys(CHECKPOINTS, f"after {name}, which diverged")
     return verdicts
 
 
@@ -178,13 +144,12 @@ def make_checks(
     args: argparse.Namespace, project: Project, sides: dict[str, Side], folder: Path
 ) -> dict[str, Callable[[], Verdict]]:
     """Return the function of each checkpoint; each starts from a common state of its own."""
-    smallest = project.smallest(args.model)
     pair = TrainingPair(
         sides,
         folder / "pair",
         args.seed,
         args.weights,
-        image_size=args.image_size or max(IMAGE_SIZE, smallest),
+        image_size=args.image_size or max(IMAGE_SIZE, project.smallest(args.model)),
         model=args.model,
         draw=project.draw,
         records=Records(project.records),
@@ -242,14 +207,11 @@ def check_forward(sides: dict[str, Side], folder: Path, args: argparse.Namespace
     """Compare the forward passes as portproof forward does."""
     inputs = Inputs(None, "float32", 2, forward.SIZES, None, args.seed)
     (folder / "forward").mkdir()
-    found = forward.compare(sides, folder / "forward", inputs, weights=args.weights)
-    verdict = Verdict("forward")
-    verdict.float64 = forward_report.worst(found, "float64")
-    verdict.float32 = forward_report.worst(found, "float32")
-    if not found.aligned:
-        cause = found.causes[0]
-        verdict.diverge(cause.where, cause.cause, cause.fix)
-    verdict.details = forward_report.blocks(found)
+    comparison = forward.compare(sides, folder / "forward", inputs, weights=args.weights)
+    worst = {dtype: forward_report.worst(comparison, dtype) for dtype in ("float64", "float32")}
+    verdict = Verdict("forward", **worst, details=forward_report.blocks(comparison))
+    if not comparison.aligned:
+        verdict.blame(comparison.causes[0])
     return verdict
 
 
@@ -257,22 +219,10 @@ def mark_downstream(verdict: Verdict, earlier: list[Verdict]) -> None:
     """Give a divergence that an earlier checkpoint explains that checkpoint's cause."""
     if verdict.verdict != DIVERGED:
         return
+    diverged = {other.name: other for other in earlier if other.verdict == DIVERGED}
     for name in FOLLOWS.get(verdict.name, ()):
-        first = next((one for one in earlier if one.name == name), None)
-        same = verdict.name != "train_data" or (first is not None and first.cause == verdict.cause)
-        if first is not None and first.verdict == DIVERGED and same:
+        first = diverged.get(name)
+        if first and (verdict.name != "train_data" or first.cause == verdict.cause):
             verdict.cause = f"follows from {name}: {first.cause}"
             verdict.fix = first.fix
             return
-
-
-def as_json(verdicts: list[Verdict]) -> dict:
-    """Return the result ready for JSON."""
-    bad = [one for one in verdicts if one.verdict in (DIVERGED, ERROR)]
-    diverged = [one.name for one in bad if one.verdict == DIVERGED]
-    return {
-        "aligned": not bad and any(one.verdict == ALIGNED for one in verdicts),
-        "checkpoints": [one.as_dict() for one in verdicts],
-        "first_divergence": diverged[0] if diverged else None,
-        "versions": package_versions(),
-    }

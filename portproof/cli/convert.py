@@ -14,18 +14,21 @@ import argparse
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from portproof.cli import model_options
+from portproof.cli.options import add_json, add_number, add_path
 from portproof.cli.project import NONE, Project
 from portproof.cli.verify import Verification
 from portproof.convert import files, finishing, precheck, running, weights
 from portproof.convert.environments import TITLES, Environment
+from portproof.convert.running import Conversion
 from portproof.convert.source import BY_HAND, DONE, LOOK, Finding
 from portproof.port import PORT
 from portproof.system.atomic import write_result
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 
@@ -42,12 +45,12 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args.target.parent.mkdir(parents=True, exist_ok=True)
     environment = Environment(args.converter, project.root)
     with scratch(near=args.target.parent) as folder:
-        converted = convert(args, environment, project.ports.get("paddle"), folder)
+        conversion = convert(args, environment, project.ports.get("paddle"), folder)
         if args.pretrained:
-            converted.findings += weights.convert(args, converted.folder)
-        put(converted.folder, args.target, folder / "replaced")
-    tell(args, converted)
-    left = any(finding.kind == BY_HAND for finding in converted.findings)
+            conversion.findings += weights.convert(args, conversion.folder)
+        put(conversion.folder, args.target, folder / "replaced")
+    print_findings(args, conversion)
+    left = any(finding.kind == BY_HAND for finding in conversion.findings)
     if args.verify:
         verification = Verification(args.source, args.target, environment, project)
         return LEFT if not verification.verify(args.steps) or left else 0
@@ -83,23 +86,14 @@ def add_arguments(parser: Parser) -> None:
         help="the converter (paconvert)",
     )
     parser.add_argument("--check", action="store_true", help="only say what to expect; no OUT")
-    parser.add_argument(
-        "--pretrained",
-        type=Path,
-        metavar="PATH",
-        help="a file .pth .pt .ckpt, or a folder of them, to go to OUT as .pdparams",
-    )
+    weights = "a file .pth .pt .ckpt, or a folder of them, to go to OUT as .pdparams"
+    add_path(parser, "--pretrained", weights, "PATH")
     parser.add_argument(
         "--model",
         metavar="MODULE:CALLABLE",
         help="the network of the weights, within the project (found by its layers' names)",
     )
-    parser.add_argument(
-        "--model-args",
-        type=model_options.json_object,
-        metavar="JSON",
-        help="its arguments, as an object",
-    )
+    model_options.add_json_object(parser, "--model-args", "its arguments, as an object")
     parser.add_argument(
         "--leave",
         action="append",
@@ -114,11 +108,9 @@ def add_arguments(parser: Parser) -> None:
         action="store_true",
         help=f"hold the conversion to the original, by their {PORT}: forward and training",
     )
-    parser.add_argument(
-        "--steps", type=whole(1, 1000), default=20, metavar="N", help="of --verify (20)"
-    )
+    add_number(parser, "--steps", "of --verify", 20, (1, 1000))
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    add_json(parser)
 
 
 def has_port(folder: Path) -> bool:
@@ -128,16 +120,16 @@ def has_port(folder: Path) -> bool:
 
 def check_target(source: Path, target: Path, force: bool) -> None:
     """Raise UserError where `target` cannot be made."""
-    own, other = source.resolve(), target.resolve()
-    if other == own or own in other.parents or other in own.parents:
+    source_path, path = source.resolve(), target.resolve()
+    if path == source_path or source_path in path.parents or path in source_path.parents:
         raise UserError(f"{target}: is {source} or lies in it, or holds it; name another folder")
     if target.is_file():
         raise UserError(f"{target} is a file; name a folder")
     if target.is_dir() and any(target.iterdir()) and not force:
         raise UserError(f"{target} exists; name another folder, or replace it by --force")
-    if any(other in (place, *place.parents) for place in (Path.cwd(), Path.home().resolve())):
+    if any(path in (inner, *inner.parents) for inner in (Path.cwd(), Path.home().resolve())):
         raise UserError(f"{target}: you are in it, or at home; name another folder")
-    near = next(parent for parent in other.parents if parent.exists())
+    near = next(parent for parent in path.parents if parent.exists())
     if not os.access(near, os.W_OK):
         raise UserError(f"{near}: cannot be written to; name a folder that can")
 
@@ -145,19 +137,18 @@ def check_target(source: Path, target: Path, force: bool) -> None:
 def check(args: argparse.Namespace) -> int:
     """Tell of what the converters are known to stumble over."""
     with scratch() as folder:
-        staged = running.stage(args.source, folder / "in")
-        found = precheck.check(staged)
-    for finding in found:
+        findings = precheck.check(running.stage(args.source, folder / "in"))
+    for finding in findings:
         print(finding)
-    print(f"{len(found)} places to look at before the conversion")
+    print(f"{len(findings)} places to look at before the conversion")
     if args.json:
-        write_result(args.json, {"findings": [vars(finding) for finding in found]})
-    return LEFT if found else 0
+        write_result(args.json, {"findings": [vars(finding) for finding in findings]})
+    return LEFT if findings else 0
 
 
 def convert(
     args: argparse.Namespace, environment: Environment, port: Path | None, folder: Path
-) -> files.Project:
+) -> Conversion:
     """Convert and finish in `folder`. Raises UserError where the converter fails.
 
     Where the project has a port file, `port` takes its place; None: that is converted too.
@@ -169,8 +160,8 @@ def convert(
         (staged / PORT).unlink()
     leave = set(args.leave)
     conversion = running.convert(environment, staged, folder / "out", leave)
-    args.seconds = conversion.seconds
-    return files.finish(args.source, before, conversion, leave, port)
+    files.finish(args.source, before, conversion, leave, port)
+    return conversion
 
 
 def put(folder: Path, target: Path, aside: Path) -> None:
@@ -180,33 +171,30 @@ def put(folder: Path, target: Path, aside: Path) -> None:
     os.replace(folder, target)
 
 
-def tell(args: argparse.Namespace, project: files.Project) -> None:
-    """Print what was done and what is left."""
+def print_findings(args: argparse.Namespace, conversion: Conversion) -> None:
+    """Print what was done and what is left, and write it as JSON where that was asked for."""
     kinds: dict[str, list[Finding]] = {DONE: [], LOOK: [], BY_HAND: []}
-    for finding in sorted(project.findings, key=lambda one: (one.file, one.line)):
+    for finding in sorted(conversion.findings, key=lambda finding: (finding.file, finding.line)):
         kinds[finding.kind].append(finding)
-    by_rule: dict[str, int] = {}
-    for finding in kinds[DONE]:
-        by_rule[finding.rule] = by_rule.get(finding.rule, 0) + 1
-    counts = project.counts
+    by_rule = Counter(finding.rule for finding in kinds[DONE])
+    counts = conversion.counts
     print(
         f"{TITLES[args.converter]}: {counts.files - counts.not_written} of {counts.files} files in "
-        f"{args.seconds:.1f} s, {counts.by_machine} of {counts.lines} lines changed"
+        f"{conversion.seconds:.1f} s, {counts.by_machine} of {counts.lines} lines changed"
     )
-    told = ", ".join(f"{name} {number}" for name, number in sorted(by_rule.items()))
-    print(f"finished: {len(kinds[DONE])} places, {counts.by_rules} lines ({told})")
+    rules = ", ".join(f"{name} {number}" for name, number in sorted(by_rule.items()))
+    print(f"finished: {len(kinds[DONE])} places, {counts.by_rules} lines ({rules})")
     for title, kind in (("look at", LOOK), ("to do by hand", BY_HAND)):
         if kinds[kind]:
             print(f"{title}: {len(kinds[kind])}")
         for finding in kinds[kind]:
             print(f"  {finding}")
-    print(f"written: {args.target}")
-    sys.stdout.flush()
+    print(f"written: {args.target}", flush=True)
     if args.json:
-        found = {
+        report = {
             "converter": args.converter,
-            "seconds": args.seconds,
+            "seconds": conversion.seconds,
             "counts": vars(counts),
-            "findings": [vars(finding) for finding in project.findings],
+            "findings": [vars(finding) for finding in conversion.findings],
         }
-        write_result(args.json, found)
+        write_result(args.json, report)

@@ -11,10 +11,10 @@ Exit status: 0 aligned, 1 diverged, 2 wrong usage or bad input.
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
+from portproof.cli.options import add_number, add_path, add_results, add_seed, write
 from portproof.cli.project import NONE, Project, add_ports, sides
 from portproof.core import streams
 from portproof.core.needs import ask_about, why_not_run
@@ -22,10 +22,8 @@ from portproof.core.streams import Images
 from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
 from portproof.report import data as data_report
 from portproof.system import errors
-from portproof.system.atomic import write_result
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
-from portproof.system.versions import package_versions
 from portproof.worker.client import Side, kept_running, scratch
 
 LIMIT = 100  # images of each split, unless another number is given
@@ -43,20 +41,16 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     )
     ports = sides(args, project)
     with scratch() as folder, kept_running():
-        chosen = streams.choose(images.folder, folder / "pictures", args.limit, images.batch_size)
+        chosen = streams.choose(images.folder, folder / "chosen", args.limit, images.batch_size)
         images = replace(images, folder=chosen)
         verdicts = run(ports, folder, images)
-    report = data_report.as_json(verdicts, package_versions())
+    report = data_report.as_json(verdicts)
     print(data_report.as_text(verdicts))
-    if args.json:
-        write_result(args.json, report)
-    if args.report:
-        paths = data_report.write(args.report, verdicts, report["versions"])
-        print(f"look at: {', '.join(map(str, paths))}")
-    words = [verdict.verdict for verdict in verdicts]
+    write(args, report, lambda folder: data_report.write(folder, verdicts, report["versions"]))
+    words = {verdict.verdict for verdict in verdicts}
     if DIVERGED in words:
         return 1
-    return errors.BAD_INPUT if {ERROR, NOT_RUN} & set(words) else 0
+    return errors.BAD_INPUT if words & {ERROR, NOT_RUN} else 0
 
 
 def run(sides: dict[str, Side], folder: Path, images: Images) -> list[Verdict]:
@@ -76,46 +70,21 @@ def run(sides: dict[str, Side], folder: Path, images: Images) -> list[Verdict]:
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     group = parser.add_argument_group("images")
-    group.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="DIR",
-        help="a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
-    )
-    group.add_argument(
-        "--limit",
-        type=whole(0, 100_000_000),
-        default=LIMIT,
-        metavar="N",
-        help=f"images of each split, spread over the classes; 0: all ({LIMIT})",
-    )
-    group.add_argument(
-        "--epochs", type=whole(1, 1000), default=2, metavar="N", help="passes over train (2)"
-    )
+    path = "a folder with train/<class>/* and val/<class>/*; none: the embedded sample"
+    add_path(group, "--data-path", path, "DIR")
+    limit = "images of each split, spread over the classes; 0: all"
+    add_number(group, "--limit", limit, LIMIT, (0, 100_000_000))
+    add_number(group, "--epochs", "passes over train", 2, (1, 1000))
     group = parser.add_argument_group("settings, the same for both sides")
-    group.add_argument(
-        "--image-size",
-        type=whole(min(project.networks.values(), default=1), 4096),
-        metavar="PIXELS",
-        help="width and height of the network's input (64 for the sample, else 224)",
-    )
-    group.add_argument("--batch-size", type=whole(1), metavar="N", help="images of a batch (32)")
-    group.add_argument(
-        "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
-    )
-    group.add_argument(
-        "--workers", type=whole(0, 1024), default=2, metavar="N", help="processes that read (2)"
-    )
-    group = parser.add_argument_group("ports (without these: the project's own)")
-    add_ports(group, project)
-    group = parser.add_argument_group("results")
-    group.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    group.add_argument(
-        "--report",
-        type=Path,
-        metavar="DIR",
-        help="write a page, and the first difference of each checkpoint as a PNG",
-    )
+    size = "width and height of the network's input (64 for the sample, else 224)"
+    smallest = min(project.networks.values(), default=1)
+    add_number(group, "--image-size", size, limits=(smallest, 4096), metavar="PIXELS")
+    add_number(group, "--batch-size", "images of a batch (32)")
+    add_seed(group)
+    add_number(group, "--workers", "processes that read", 2, (0, 1024))
+    add_ports(parser.add_argument_group("ports (without these: the project's own)"), project)
+    page = "write a page, and the first difference of each checkpoint as a PNG"
+    add_results(parser.add_argument_group("results"), page)
     args = parser.parse_args(argv)
     if args.data_path is not None:
         if not args.data_path.is_dir():

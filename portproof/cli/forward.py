@@ -13,15 +13,14 @@ input.
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from portproof.checks import forward
 from portproof.cli import model_options
+from portproof.cli.options import add_number, add_path, add_results, add_seed, write
 from portproof.cli.project import NONE, Project
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
-from portproof.system.atomic import write_result
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import kept_running, scratch
 
@@ -30,7 +29,7 @@ DIVERGED = 1
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
-    own = {side: getattr(args, f"{side}_weights") for side in FRAMEWORKS}
+    own_files = {side: getattr(args, f"{side}_weights") for side in FRAMEWORKS}
     inputs = Inputs(
         args.input_shape,
         args.input_dtype,
@@ -40,59 +39,38 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
         args.seed,
     )
     with scratch() as folder, kept_running():
-        found = forward.compare(
+        comparison = forward.compare(
             model_options.sides(args, project),
             folder,
             inputs,
             weights=args.weights,
-            own_weights=own if all(own.values()) else None,
+            own_weights=own_files if all(own_files.values()) else None,
             pairs=dict(args.map or []),
         )
-    print(forward_report.as_text(found))
-    if args.json:
-        write_result(args.json, forward_report.as_json(found))
-    if args.report:
-        print(f"look at: {forward_report.write_page(args.report, found)}")
-    return 0 if found.aligned else DIVERGED
+    print(forward_report.as_text(comparison))
+    report = forward_report.as_json(comparison)
+    write(args, report, lambda folder: forward_report.write_page(folder, comparison))
+    return 0 if comparison.aligned else DIVERGED
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     group = parser.add_argument_group("weights (without these: drawn from the seed)")
-    group.add_argument("--weights", type=Path, metavar="FILE", help="of either framework, for both")
+    add_path(group, "--weights", "of either framework, for both")
     for framework in FRAMEWORKS:
-        group.add_argument(
-            f"--{framework}-weights",
-            type=Path,
-            metavar="FILE",
-            help=f"{framework}'s own file, loaded as it is",
-        )
+        add_path(group, f"--{framework}-weights", f"{framework}'s own file, loaded as it is")
     group = parser.add_argument_group("inputs (without these: drawn from the seed)")
-    group.add_argument("--images", type=Path, metavar="DIR", help="images, not drawn numbers")
-    group.add_argument("--batch-size", type=whole(1), default=2, metavar="N", help="images (2)")
-    group.add_argument(
-        "--image-size", type=whole(1), default=224, metavar="PIXELS", help="width and height (224)"
-    )
-    group.add_argument(
-        "--second-image-size",
-        type=whole(0),
-        default=forward.SIZES[1],
-        metavar="PIXELS",
-        help="a second size, for what agrees at the first alone; 0: none (190)",
-    )
-    group.add_argument(
-        "--seed",
-        type=whole(0, LARGEST_SEED),
-        default=0,
-        metavar="N",
-        help="of drawn weights, inputs and dropout (0)",
-    )
+    add_path(group, "--images", "images, not drawn numbers", "DIR")
+    add_number(group, "--batch-size", "images", 2)
+    add_number(group, "--image-size", "width and height", 224, metavar="PIXELS")
+    second = "a second size, for what agrees at the first alone; 0: none"
+    size = forward.SIZES[1]
+    add_number(group, "--second-image-size", second, size, (0, 1_000_000), "PIXELS")
+    add_seed(group, "of drawn weights, inputs and dropout")
     model_options.add_arguments(parser, project)
-    group = parser.add_argument_group("results")
-    group.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    group.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
+    add_results(parser.add_argument_group("results"))
     args = parser.parse_args(argv)
-    own = [args.torch_weights, args.paddle_weights]
-    if any(own) and (args.weights or not all(own)):
+    own_files = [args.torch_weights, args.paddle_weights]
+    if any(own_files) and (args.weights or not all(own_files)):
         parser.error("give --weights, or both --torch-weights and --paddle-weights")
     return args

@@ -40,16 +40,12 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 def overview() -> str:
     """Return what `portproof --help` shows."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        [
-            "usage: portproof COMMAND [options]    (portproof COMMAND --help shows them)",
-            "",
-            *lines,
-            "",
-            "Exit status: 0 aligned or done, 1 diverged or something is left, 2 wrong usage or bad "
-            "input.",
-        ]
+    commands = "\n".join(f"  {name:{width}}  {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: portproof COMMAND [options]    (portproof COMMAND --help shows them)\n\n"
+        f"{commands}\n\n"
+        "Exit status: 0 aligned or done, 1 diverged or something is left, 2 wrong usage or bad "
+        "input."
     )
 
 

@@ -24,16 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser, project: Project) -> None:
             help="a class or function that returns the network; FILE.py:CALLABLE also serves",
         )
     group.add_argument("--num-classes", type=int, metavar="N", help="passed on as num_classes=N")
-    group.add_argument(
-        "--model-args", type=json_object, metavar="JSON", help='more arguments, as {"name": value}'
-    )
+    add_json_object(group, "--model-args", 'more arguments, as {"name": value}')
     for framework in FRAMEWORKS:
-        group.add_argument(
-            f"--{framework}-args",
-            type=json_object,
-            metavar="JSON",
-            help=f"arguments for {framework}'s network alone",
-        )
+        add_json_object(group, f"--{framework}-args", f"arguments for {framework}'s network alone")
     group.add_argument(
         "--input-shape",
         type=_shape,
@@ -56,14 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser, project: Project) -> None:
     add_ports(group, project)
 
 
-def json_object(text: str) -> dict[str, Any]:
+def add_json_object(parser: argparse._ActionsContainer, option: str, help: str) -> None:
+    parser.add_argument(option, type=_json_object, metavar="JSON", help=help)
+
+
+def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        arguments = json.loads(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no JSON ({error})") from error
-    if not isinstance(value, dict):
+    if not isinstance(arguments, dict):
         raise argparse.ArgumentTypeError(f'{text!r} is no JSON object, such as {{"depth": 18}}')
-    return value
+    return arguments
 
 
 def _shape(text: str) -> list[int]:
@@ -85,26 +82,28 @@ def _pair(text: str) -> tuple[str, str]:
 
 def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
     """Return the two sides that the options name. Raises UserError where only one is named."""
-    named = [framework for framework in FRAMEWORKS if getattr(args, f"{framework}_model")]
-    if len(named) == 1:
-        other = "paddle" if named == ["torch"] else "torch"
+    models = {framework: getattr(args, f"{framework}_model") for framework in FRAMEWORKS}
+    missing = [framework for framework in FRAMEWORKS if not models[framework]]
+    if len(missing) == 1:
+        other = "paddle" if missing == ["torch"] else "torch"
         raise UserError(
-            f"--{named[0]}-model needs --{other}-model beside it: the two make the pair"
+            f"--{other}-model needs --{missing[0]}-model beside it: the two make the pair"
         )
-    if not named:
-        if args.model_args or args.torch_args or args.paddle_args:
-            raise UserError("--model-args are for --torch-model and --paddle-model")
-        classes = {} if args.num_classes is None else {"classes": args.num_classes}
-        ports = project_sides(args, project)
-        return {
-            name: replace(port, settings=port.settings | classes) for name, port in ports.items()
-        }
+    if missing:
+        return _ports(args, project)
     networks = {}
-    for framework in FRAMEWORKS:
-        arguments = dict(args.model_args or {}) | dict(getattr(args, f"{framework}_args") or {})
+    for framework, name in models.items():
+        arguments = (args.model_args or {}) | (getattr(args, f"{framework}_args") or {})
         if args.num_classes is not None:
             arguments["num_classes"] = args.num_classes
-        model = {"name": getattr(args, f"{framework}_model"), "arguments": arguments}
         port = named_port(args, framework) or project.ports.get(framework)
-        networks[framework] = Side(framework, port, model)
+        networks[framework] = Side(framework, port, {"name": name, "arguments": arguments})
     return networks
+
+
+def _ports(args: argparse.Namespace, project: Project) -> dict[str, Side]:
+    if args.model_args or args.torch_args or args.paddle_args:
+        raise UserError("--model-args are for --torch-model and --paddle-model")
+    classes = {} if args.num_classes is None else {"classes": args.num_classes}
+    ports = project_sides(args, project)
+    return {name: replace(port, settings=port.settings | classes) for name, port in ports.items()}

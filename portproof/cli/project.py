@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from portproof.cli.options import add_path
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.worker.client import FRAMEWORKS, Side
@@ -12,7 +13,7 @@ from portproof.worker.client import FRAMEWORKS, Side
 
 @dataclass(frozen=True)
 class Project:
-    """What a project's own entries to these commands need not be told. Sizes are in pixels."""
+    """A project that has entries of its own to these commands. Sizes are in pixels."""
 
     name: str = ""
     root: Path | None = None  # its folder: of converters' environments, and what ports import
@@ -43,11 +44,9 @@ class Project:
 
     def check_size(self, parser: Parser, size: int | None, network: str | None) -> None:
         """Tell the user where a network cannot take images of this size."""
-        smallest = self.smallest(network)
-        if size is not None and size < smallest:
-            parser.error(
-                f"--image-size {size}: {network} takes images of {smallest} pixels or more"
-            )
+        least = self.smallest(network)
+        if size is not None and size < least:
+            parser.error(f"--image-size {size}: {network} takes images of {least} pixels or more")
 
 
 NONE = Project()
@@ -69,20 +68,11 @@ def add_network(parser: argparse._ActionsContainer, project: Project) -> None:
 def add_ports(parser: argparse._ActionsContainer, project: Project) -> None:
     """Add the options that name the two ports; without them they are the project's."""
     for framework in FRAMEWORKS:
-        parser.add_argument(
-            f"--{framework}-port",
-            type=Path,
-            metavar="FILE",
-            help=f"the port file of {framework}'s side (portproof/port.py has the contract)",
-        )
-        original = project.ports.get(framework)
-        if original:
-            parser.add_argument(
-                f"--{framework}-tree",
-                type=Path,
-                metavar="DIR",
-                help=f"a changed copy of {original.parent.name}",
-            )
+        port = f"the port file of {framework}'s side (portproof/port.py has the contract)"
+        add_path(parser, f"--{framework}-port", port)
+        if framework in project.ports:
+            tree = f"a changed copy of {project.ports[framework].parent.name}"
+            add_path(parser, f"--{framework}-tree", tree, "DIR")
 
 
 def add_named_ports(parser: Parser) -> None:
@@ -116,11 +106,12 @@ def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
     Raises UserError where one is missing.
     """
     settings = {"model": args.model} if getattr(args, "model", None) else {}
-    made = {}
+    by_framework = {}
     for framework in FRAMEWORKS:
         named = named_port(args, framework)
         port = named or project.ports.get(framework)
         if port is None:
             raise UserError(f"name the port of {framework}'s side: --{framework}-port FILE")
-        made[framework] = Side(framework, port, settings=settings, is_original=named is None)
-    return made
+        is_original = named is None
+        by_framework[framework] = Side(framework, port, None, settings, is_original=is_original)
+    return by_framework

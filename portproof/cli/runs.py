@@ -12,18 +12,19 @@ that is not shown: they differ, or the runs are too few to decide; 2 wrong usage
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from portproof.cli.options import add_results, write
 from portproof.cli.project import NONE, Project
 from portproof.report import runs as runs_report
 from portproof.runs import equivalence
 from portproof.runs.equivalence import EQUIVALENT, Outcome
 from portproof.runs.logs import ACCURACIES, METRICS, RunLog, read_log
-from portproof.system.atomic import write_result
 from portproof.system.command_line import Parser, real
 from portproof.system.errors import UserError, show
 
@@ -42,12 +43,12 @@ a run is a lucky one: compare the final ones where you can.
 
 @dataclass(frozen=True)
 class Run:
-    """One run as it was given, and its value, that of `epoch`; `end` is its last epoch.
+    """One run as it was named, and its value, that of `epoch`; `end` is its last epoch.
 
     Of a plain number the value is all there is.
     """
 
-    given: str
+    name: str
     value: float
     epoch: int | None = None
     end: int | None = None
@@ -68,20 +69,17 @@ class Side:
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
-    """Compare runs, which are told by their logs alone: nothing is asked of a project."""
+    """Compare runs by their logs alone; `project` is not needed."""
     args = parse(argv)
-    sides = name_sides([[read_run(text, args) for text in side] for side in args.runs])
+    sides = name_sides([[read_run(name, args) for name in side] for side in args.runs])
     for side in sides if args.epoch in (FINAL, BEST) else ():
         check_alike(side)
     left = sides[0].values if args.against is None else args.against
     outcome = equivalence.compare(left, sides[-1].values, args.margin, args.level)
-    found = as_json(args, sides, outcome)
-    print("\n".join(runs_report.as_lines(found)))
-    if args.json:
-        write_result(args.json, found)
-    if args.report:
-        logs = {side.name: [run.log for run in side.runs if run.log] for side in sides}
-        print(f"look at: {runs_report.write_page(args.report, found, logs)}")
+    report = as_json(args, sides, outcome)
+    print("\n".join(runs_report.as_lines(report)))
+    logs = {side.name: [run.log for run in side.runs if run.log] for side in sides}
+    write(args, report, lambda folder: runs_report.write_page(folder, report, logs))
     return 0 if outcome.verdict == EQUIVALENT else 1
 
 
@@ -122,8 +120,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="P",
         help="how often a claim may be false (0.05)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
+    add_results(parser)
     args = parser.parse_args(argv)
     args.runs = _sides(parser, args)
     if args.margin is None and args.metric not in ACCURACIES:
@@ -142,36 +139,34 @@ def _epoch(text: str) -> str | int:
 
 
 def _sides(parser: Parser, args: argparse.Namespace) -> list[list[str]]:
-    """Return the runs of each side as they were given: of two, or of one and a value."""
-    by_place = [[part for part in text.split(",") if part] for text in args.sides]
-    by_name = [runs for runs in (args.a, args.b) if runs]
-    if by_place and by_name:
+    """Return the names of the runs of each side: of two, or of one and a value."""
+    by_order = [[name for name in text.split(",") if name] for text in args.sides]
+    by_option = [runs for runs in (args.a, args.b) if runs]
+    if by_order and by_option:
         parser.error("name the runs of both sides by --a and --b, or of none")
-    sides = by_place or by_name
+    sides = by_order or by_option
     if len(sides) != (2 if args.against is None else 1):
         parser.error("give the runs of two sides, or of one and --against VALUE")
     if not all(sides):
         parser.error("no run between the commas")
-    files = [Path(text).resolve() for side in sides for text in side if os.path.exists(text)]
+    files = [Path(name).resolve() for side in sides for name in side if os.path.exists(name)]
     for file in files:
         if files.count(file) > 1:
             parser.error(f"{show(file)} is named twice; a run counts once")
     return sides
 
 
-def read_run(given: str, args: argparse.Namespace) -> Run:
+def read_run(name: str, args: argparse.Namespace) -> Run:
     """Read one run: a log, or a number. Raises UserError where it is neither."""
-    if not os.path.exists(given):
-        try:
-            return Run(given, real(0, 100 if args.metric in ACCURACIES else 1e6)(given))
-        except argparse.ArgumentTypeError:
-            pass  # a name, then
-    return measure(given, read_log(Path(given)), args.metric, args.epoch, args.ema)
+    if not os.path.exists(name):
+        with suppress(argparse.ArgumentTypeError):  # it is no number: a name, then
+            return Run(name, real(0, 100 if args.metric in ACCURACIES else 1e6)(name))
+    return measure(name, read_log(Path(name)), args.metric, args.epoch, args.ema)
 
 
-def measure(given: str, log: RunLog, metric: str, when: str | int, ema: bool = False) -> Run:
-    """Return the run with its value at the epoch asked for. Raises UserError where it has none."""
-    values = _told(log, metric, ema)
+def measure(name: str, log: RunLog, metric: str, when: str | int, ema: bool = False) -> Run:
+    """Return the run with its value at an epoch, or the final or best. Raises UserError."""
+    values = _values(log, metric, ema)
     if not isinstance(when, int):
         _check_ended(log, values)
         when = _best(values, metric) if when == BEST else max(values)
@@ -183,7 +178,7 @@ def measure(given: str, log: RunLog, metric: str, when: str | int, ema: bool = F
             f"{show(log.file)}: {metric} of epoch {when} is {value}; a run that broke down cannot "
             "be compared"
         )
-    return Run(given, value, when, max(values), log)
+    return Run(name, value, when, max(values), log)
 
 
 def _best(values: dict[int, float], metric: str) -> int:
@@ -204,8 +199,8 @@ def _check_ended(log: RunLog, values: dict[int, float]) -> None:
         )
 
 
-def _told(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
-    """Return the value of each epoch that has one. Raises UserError where none has."""
+def _values(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
+    """Return the metric by epoch. Raises UserError where the log has none."""
     rows = log.average if ema else log.epochs
     if not rows:
         what = "no evaluation of a moving average; leave --ema out"
@@ -224,43 +219,38 @@ def _told(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
 
 def name_sides(runs: list[list[Run]]) -> list[Side]:
     """Name each side by what made its first run, and tell the two apart."""
-    letters = "ab"[: len(runs)]
-    firsts = [side[0].log for side in runs]
-    names = [
-        (log.framework or log.format) if log else letter
-        for log, letter in zip(firsts, letters, strict=True)
-    ]
+    names = ["a", "b"][: len(runs)]
+    for number, (first, *_) in enumerate(runs):
+        if first.log:
+            names[number] = first.log.framework or first.log.format
     if len(set(names)) < len(names):
-        names = [f"{name} ({letter})" for name, letter in zip(names, letters, strict=True)]
+        names = [f"{name} ({letter})" for name, letter in zip(names, "ab", strict=True)]
     return [Side(name, side) for name, side in zip(names, runs, strict=True)]
 
 
 def check_alike(side: Side) -> None:
     """Raise UserError where the runs of a side ended at unlike epochs."""
-    ends = {run.given: run.end for run in side.runs if run.log}
+    ends = {run.name: run.end for run in side.runs if run.log}
     if len(set(ends.values())) > 1:
-        told = ", ".join(f"{show(given)} at {epoch}" for given, epoch in ends.items())
+        listed = ", ".join(f"{show(name)} at {epoch}" for name, epoch in ends.items())
         raise UserError(
-            f"the runs of one side end at unlike epochs: {told}; compare them at an epoch that all "
-            f"have, as by --epoch {min(ends.values())}"
+            f"the runs of one side end at unlike epochs: {listed}; compare them at an epoch that "
+            f"all have, as by --epoch {min(ends.values())}"
         )
 
 
 def as_json(args: argparse.Namespace, sides: list[Side], outcome: Outcome) -> dict[str, Any]:
-    """Return what was found, ready for JSON; `runs_needed` is by the power, null where unknown."""
+    """Return the result ready for JSON; `runs_needed` is by the power, null where unknown."""
     deviations = [equivalence.deviation(side.values) for side in sides]
-    needed = {str(power): None for power in POWERS}
+    needed = dict.fromkeys(map(str, POWERS))
     if None not in deviations:
         for power in POWERS:
             needed[str(power)] = equivalence.runs_needed(deviations, args.margin, power, args.level)
+    settings = ("metric", "epoch", "margin", "level", "against")
     return {
         "aligned": outcome.verdict == EQUIVALENT,
         **asdict(outcome),
-        "metric": args.metric,
-        "epoch": args.epoch,
-        "margin": args.margin,
-        "level": args.level,
-        "against": args.against,
+        **{name: getattr(args, name) for name in settings},
         "means": [float(side.values.mean()) for side in sides],
         "deviations": deviations,
         "runs_needed": needed,
@@ -272,4 +262,4 @@ def as_json(args: argparse.Namespace, sides: list[Side], outcome: Outcome) -> di
 
 def _describe(run: Run) -> dict[str, Any]:
     form = run.log.format if run.log else "number"
-    return {"run": run.given, "format": form, "epoch": run.epoch, "value": run.value}
+    return {"run": run.name, "format": form, "epoch": run.epoch, "value": run.value}

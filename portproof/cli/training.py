@@ -10,22 +10,19 @@ float64 and float32, with the same units dropped. Exit status: 0 aligned, 1 dive
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from portproof.checks.training import check_training
+from portproof.cli.options import add_number, add_path, add_results, add_seed, conclude
 from portproof.cli.project import NONE, Project, add_network, add_ports, sides
 from portproof.core.step_compare import losses, parameter_pairs
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
-from portproof.core.verdict import DIVERGED, Verdict
 from portproof.report import align as align_report
 from portproof.report import training as training_report
-from portproof.system.atomic import write_result
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
-from portproof.system.frameworks import NAMES
-from portproof.system.versions import package_versions
+from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.cache import Records
 from portproof.worker.client import kept_running, scratch
 
@@ -55,31 +52,24 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
         verdict.seconds = time.perf_counter() - start
         verdict.details = training_report.blocks(records)
         watched = watch(args.watch, pair, records["float64"])
-    return tell(args, verdict, records, watched)
+    print_losses(records["float64"])
+    print("\n".join(watched))
+    by_dtype = {dtype: losses(reports) for dtype, reports in records.items()}
+    return conclude(args, align_report.as_json([verdict], losses=by_dtype), [verdict])
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     add_network(parser, project)
-    parser.add_argument(
-        "--steps", type=whole(1, 100_000), default=STEPS, metavar="N", help=f"how many ({STEPS})"
-    )
+    add_number(parser, "--steps", "how many", STEPS, (1, 100_000))
     add_ports(parser, project)
-    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (the sample)")
+    add_path(parser, "--data-path", "images (the sample)", "DIR")
     parser.add_argument("--drawn", action="store_true", help="drawn numbers, not images")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="to start from (drawn)")
-    parser.add_argument(
-        "--image-size",
-        type=whole(63, 4096),
-        metavar="PIXELS",
-        help=f"width and height of an image ({IMAGE_SIZE}, or as small as --model can)",
-    )
-    parser.add_argument(
-        "--batch-size", type=whole(1), default=8, metavar="N", help="images of a step (8)"
-    )
-    parser.add_argument(
-        "--seed", type=whole(0, LARGEST_SEED), default=0, metavar="N", help="of all draws (0)"
-    )
+    add_path(parser, "--weights", "to start from (drawn)")
+    size = f"width and height of an image ({IMAGE_SIZE}, or as small as --model can)"
+    add_number(parser, "--image-size", size, limits=(63, 4096), metavar="PIXELS")
+    add_number(parser, "--batch-size", "images of a step", 8)
+    add_seed(parser)
     parser.add_argument(
         "--watch",
         action="append",
@@ -87,8 +77,7 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
         metavar="NAME",
         help="print a parameter and its gradient at each step; may be repeated",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
-    parser.add_argument("--report", type=Path, metavar="DIR", help="write a page to look at")
+    add_results(parser)
     args = parser.parse_args(argv)
     for option in ("weights", "data_path"):
         path = getattr(args, option)
@@ -112,39 +101,19 @@ def watch(names: list[str], pair: TrainingPair, reports: dict[str, dict]) -> lis
         for step in range(min(len(report["rows"]) for report in reports.values())):
             for kind in ("before", "gradient", "after"):
                 cells = []
-                for side, own in (("torch", name), ("paddle", partner[name])):
-                    values = reports[side]["tensors"][step][kind].get(own)
-                    none = values is None
-                    cells.append("none" if none else f"{values[0]:.12g} {values[1]:.12g}")
+                for side, parameter in (("torch", name), ("paddle", partner[name])):
+                    norms = reports[side]["tensors"][step][kind].get(parameter)
+                    cells.append(f"{norms[0]:.12g} {norms[1]:.12g}" if norms else "none")
                 lines.append(f"  step {step + 1:3} {kind:9} {'   '.join(cells)}")
     return lines
 
 
-def tell(
-    args: argparse.Namespace, verdict: Verdict, records: dict[str, dict], watched: list[str]
-) -> int:
-    """Print, write what was asked for, and return the exit status."""
-    print(
-        f"{'step':>5} {'lr':>12} {NAMES['torch']:>16} {NAMES['paddle']:>16}  difference (float64)"
-    )
-    reports = records["float64"]
+def print_losses(reports: dict[str, dict]) -> None:
+    """Print the learning rate and both losses of each step, in float64."""
+    names = " ".join(f"{NAMES[side]:>16}" for side in FRAMEWORKS)
+    print(f"{'step':>5} {'lr':>12} {names}  difference (float64)")
+    others = losses(reports)["paddle"]
     for step, row in enumerate(reports["torch"]["rows"]):
-        pair = [row["loss"], np.nan]
-        if step < len(reports["paddle"]["rows"]):
-            pair[1] = reports["paddle"]["rows"][step]["loss"]
-        line = f"{step + 1:5} {row['lr']:12.6g} {pair[0]:16.12f} {pair[1]:16.12f}"
-        print(f"{line}  {abs(pair[0] - pair[1]):.1e}")
-    print("\n".join(watched))
-    found = {
-        "aligned": verdict.aligned,
-        "checkpoints": [verdict.as_dict()],
-        "first_divergence": "training" if verdict.verdict == DIVERGED else None,
-        "losses": {dtype: losses(own) for dtype, own in records.items()},
-        "versions": package_versions(),
-    }
-    print(align_report.as_text(found, [verdict]))
-    if args.json:
-        write_result(args.json, found)
-    if args.report:
-        print(f"look at: {align_report.write_page(args.report, found, [verdict])}")
-    return 0 if found["aligned"] else 1
+        loss, other = row["loss"], others[step] if step < len(others) else np.nan
+        numbers = f"{row['lr']:12.6g} {loss:16.12f} {other:16.12f}"
+        print(f"{step + 1:5} {numbers}  {abs(loss - other):.1e}")

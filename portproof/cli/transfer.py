@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
             f"{args.target}: cannot be written ({error.strerror or error}); free some space, or "
             "name another folder"
         ) from error
-    report(args, done)
+    print_table(args, done)
     return 0
 
 
@@ -86,20 +86,20 @@ def check_paths(source: Path, target: Path, force: bool) -> None:
         raise UserError(f"{target.parent}: cannot be written to; name a folder that can")
 
 
-def report(args: argparse.Namespace, done: Transferred) -> None:
+def print_table(args: argparse.Namespace, done: Transferred) -> None:
     """Print the table and the totals, or the same as JSON."""
-    rows, result = done.rows, done.tensors
+    rows, tensors = done.rows, done.tensors.values()
     totals = {
-        "tensors": len(result),
-        "elements": sum(tensor.array.size for tensor in result.values()),
-        "bytes": sum(tensor.array.nbytes for tensor in result.values()),
+        "tensors": len(tensors),
+        "elements": sum(tensor.array.size for tensor in tensors),
+        "bytes": sum(tensor.array.nbytes for tensor in tensors),
         "transposed": sum(row.action.startswith("transposed") for row in rows),
         "left_out": sum(row.target is None for row in rows),
     }
     for warning in done.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if args.json:
-        found = {
+        report = {
             "source": str(args.source),
             "target": str(args.target),
             "rows": [asdict(row) for row in rows],
@@ -107,17 +107,17 @@ def report(args: argparse.Namespace, done: Transferred) -> None:
             "warnings": done.warnings,
             "verified": True,
         }
-        print(json.dumps(found, indent=2))
+        print(json.dumps(report, indent=2))
         return
     lines = [("source", "target", "shape", "")]
     lines += [
         (row.source or "-", row.target or "-", "x".join(map(str, row.shape)) or "1", row.action)
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    for line in lines:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
-        print("  ".join([*cells, line[3]]).rstrip())
+    *widths, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
+    for *cells, action in lines:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        print("  ".join([*padded, action]).rstrip())
     print(
         f"done: {totals['tensors']} tensors, {totals['elements']:,} numbers, "
         f"{totals['transposed']} transposed, {totals['left_out']} left out; "

@@ -14,6 +14,7 @@ from portproof.cli.project import Project
 from portproof.convert.environments import Environment
 from portproof.core.verdict import ALIGNED, DIVERGED, Verdict
 from portproof.port import PORT
+from portproof.report import align as align_report
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 
@@ -31,10 +32,9 @@ class Verification:
         """Compare forward and training, print what comes out, and say whether all is aligned."""
         verdicts = [self.forward(), self.training(steps)]
         for verdict in verdicts:
-            said = ALIGNED if verdict.aligned else f"{DIVERGED}: {verdict.cause}"
-            figures = (verdict.float64, verdict.float32)
-            numbers = ["-" if value is None else f"{value:.1e}" for value in figures]
-            print(f"{verdict.name}: {said} (float64 {numbers[0]}, float32 {numbers[1]})")
+            words = ALIGNED if verdict.aligned else f"{DIVERGED}: {verdict.cause}"
+            float64, float32 = map(align_report.figure, (verdict.float64, verdict.float32))
+            print(f"{verdict.name}: {words} (float64 {float64}, float32 {float32})")
         return all(verdict.aligned for verdict in verdicts)
 
     def forward(self) -> Verdict:
@@ -56,16 +56,16 @@ class Verification:
         with scratch() as folder, _converted(self.environment, printed):
             file = folder / "result.json"
             words = [*options, "--json", str(file)]
-            for framework, own in (("torch", self.source), ("paddle", self.target)):
-                words += [f"--{framework}-port", str(own.resolve() / PORT)]
+            for framework, tree in (("torch", self.source), ("paddle", self.target)):
+                words += [f"--{framework}-port", str(tree.resolve() / PORT)]
             try:
                 status = command.main(words, self.project)
             except UserError as error:
                 if "could not run" not in str(error):
                     raise
                 return Verdict(name, DIVERGED, cause=str(error))
-            result = json.loads(file.read_text())
-        row = result.get("checkpoints", [result])[0]  # of `forward`, it is the result itself
+            report = json.loads(file.read_text())
+        row = report.get("checkpoints", [report])[0]  # of `forward`, it is the report itself
         lines = [line for line in printed.getvalue().splitlines() if line.strip()]
         figures = row.get("float64"), row.get("float32")
         return Verdict(name, DIVERGED if status else ALIGNED, *figures, cause=lines[-1])

@@ -102,6 +102,8 @@ EMULATIONS = {
 # Arguments of calls whose counterparts have others: PyTorch's order, then Paddle's name for each;
 # None: it has none, and the argument may go.
 SGD = "params lr momentum dampening weight_decay nesterov maximize foreach differentiable fused"
+SGD_NAMES = {"lr": "learning_rate", "params": "parameters", "weight_decay": "weight_decay"}
+MOMENTUM_NAMES = {"momentum": "momentum", "nesterov": "use_nesterov"}
 SGDS = ("torch.optim.SGD", "x2paddle.torch2paddle.Momentum")
 SCALER = {
     "device": None,

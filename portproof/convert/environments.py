@@ -4,24 +4,21 @@ They lie in a folder that the caller names, or in the user's cache: .venv-conver
 .venv-convert-x2paddle for X2Paddle. They are made atomically at first use, from shipped/*.txt.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from portproof.system.atomic_folders import locked
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.cache import user_cache
 
 FOLDERS = {"paconvert": ".venv-convert", "x2paddle": ".venv-convert-x2paddle"}
 TITLES = {"paconvert": "PaConvert", "x2paddle": "X2Paddle"}
-REQUIREMENTS = Path(__file__).parent / "shipped"
 STAMP = ".complete"
 X2PADDLE_PYTHONS = ((3, 10), (3, 11))  # it was written for these and older ones
 # Where an interpreter has a framework, and of which Python it is.
@@ -63,9 +60,12 @@ class Environment:
                 "--with paconvert"
             )
         if not self.is_made:
-            with _locked(self.folder):
-                if not self.is_made:  # by another process, meanwhile
-                    self._make()
+            try:
+                with locked(self.folder.with_name(self.folder.name[1:])):  # its lock is hidden
+                    if not self.is_made:  # by another process, meanwhile
+                        self._make()
+            except OSError as error:
+                raise UserError(f"{self.folder}: cannot be made ({error.strerror})") from error
         return self.folder / "bin" / "python"
 
     def variables(self) -> dict[str, str]:
@@ -74,23 +74,26 @@ class Environment:
         What is imported from `root`, such as by ports, is found there.
         """
         path = [str(self.root or ""), os.environ.get("PYTHONPATH", "")]
-        more = {"PYTHONPATH": os.pathsep.join(filter(None, path))}
+        variables = {"PYTHONPATH": os.pathsep.join(filter(None, path))}
         if self.converter == "x2paddle":
-            more["PADDLE_PYTHON"] = str(self.python())
-        return more
+            variables["PADDLE_PYTHON"] = str(self.python())
+        return variables
 
     def _wanted(self) -> str:
         """Return what it is made of, to be compared with what it was made of."""
-        requirements = (REQUIREMENTS / f"{self.converter}.txt").read_text()
+        requirements = self._requirements.read_text()
         return f"{os.path.realpath(sys.executable)}\n{self.folder.parent}\n{requirements}"
+
+    @property
+    def _requirements(self) -> Path:
+        return Path(__file__).parent / "shipped" / f"{self.converter}.txt"
 
     def _make(self) -> None:
         folder, title = self.folder, TITLES[self.converter]
         print(f"setting up {folder.name} for {title} (once)", file=sys.stderr, flush=True)
         borrowed = _frameworks() if self.converter == "x2paddle" else []
         shutil.rmtree(folder, ignore_errors=True)
-        requirements = REQUIREMENTS / f"{self.converter}.txt"
-        options = ["--no-cache-dir", "--progress-bar", "off", "--requirement", requirements]
+        options = ["--no-cache-dir", "--progress-bar", "off", "--requirement", self._requirements]
         try:
             _run(folder, sys.executable, "-m", "venv", folder)
             _run(folder, folder / "bin" / "python", "-m", "pip", "install", *options)
@@ -104,38 +107,24 @@ class Environment:
             raise
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Within, no other process makes this environment."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(folder.with_name(folder.name + ".lock"), "w")  # noqa: SIM115, closed below
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
-    with lock:  # until it is closed
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _frameworks() -> list[str]:
     """Return the folders in which both frameworks are installed. Raises UserError without one."""
-    folders = []
+    folders = {}
     for framework in FRAMEWORKS:
-        where = os.environ.get(f"{framework.upper()}_PYTHON") or sys.executable
-        done = subprocess.run([where, "-c", FIND, framework], capture_output=True, text=True)
+        python = os.environ.get(f"{framework.upper()}_PYTHON") or sys.executable
+        done = subprocess.run([python, "-c", FIND, framework], capture_output=True, text=True)
         folder, version = json.loads(done.stdout) if done.returncode == 0 else (None, None)
         if folder is None:
             raise UserError(
-                f"--with x2paddle needs {NAMES[framework]}, which {where} does not have; install "
+                f"--with x2paddle needs {NAMES[framework]}, which {python} does not have; install "
                 "it there, or use --with paconvert"
             )
         if tuple(version) != sys.version_info[:2]:
             raise UserError(
-                f"--with x2paddle needs both frameworks in one Python; {where} is another version"
+                f"--with x2paddle needs both frameworks in one Python; {python} is another version"
             )
-        if folder not in folders:
-            folders.append(folder)
-    return folders
+        folders[folder] = framework
+    return list(folders)
 
 
 def _run(folder: Path, *command: object) -> None:
@@ -143,12 +132,12 @@ def _run(folder: Path, *command: object) -> None:
     scratch.mkdir(parents=True, exist_ok=True)
     settings = {"TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, env=os.environ | settings
+        list(map(str, command)), capture_output=True, text=True, env=os.environ | settings
     )
     shutil.rmtree(scratch, ignore_errors=True)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         raise UserError(
-            f"{folder.name} cannot be made ({(said or ['no reason given'])[0]}); check the network "
-            "(or proxy) and the disk, and try again"
+            f"{folder.name} cannot be made ({(errors or ['no reason given'])[0]}); check the "
+            "network (or proxy) and the disk, and try again"
         )

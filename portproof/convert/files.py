@@ -4,7 +4,6 @@ import ast
 import difflib
 import re
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from portproof.convert import api_tables, finishing, installed
@@ -28,96 +27,78 @@ SHELL_PATH = re.compile(r"(?<=[\w/}\"'*.-])\.(?:pth|pt|ckpt)\b(?![\w./-])")
 DRAWS = re.compile(r"nn\.init\b|\.weight\.data\b|\binit\.\w+_\(")
 
 
-@dataclass
-class Counts:
-    """Lines of Python, without comments and layout: changed by the converter, then by the rules."""
-
-    lines: int = 0
-    by_machine: int = 0
-    by_rules: int = 0
-    files: int = 0
-    not_written: int = 0
-
-
-@dataclass
-class Project:
-    """A finished project in `folder`."""
-
-    folder: Path
-    findings: list[Finding] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-
-
 def finish(
     source: Path, staged: Path, conversion: Conversion, leave: set[str], port: Path | None
-) -> Project:
-    """Finish every file of a conversion, in its folder.
+) -> None:
+    """Finish every file of a conversion, in its folder; add to its findings and counts.
 
     `source` is the user's project, `staged` holds its Python files as they were. `port` is the port
     file that takes the place of the project's own; None: that is a file like any other.
     """
-    project = Project(conversion.folder, list(conversion.findings))
+    folder, findings, counts = conversion.folder, conversion.findings, conversion.counts
     texts = {path: read_text(path) for path in python_files(staged)}
     draws_itself = any(DRAWS.search(text) for text in texts.values())
     modules = {path.relative_to(staged).parts[0].removesuffix(".py") for path in texts}
     for path, original in texts.items():
         file = str(path.relative_to(staged))
-        target = conversion.folder / file
+        target = folder / file
         if port and file == PORT:
             continue
-        project.counts.files += 1
-        project.counts.lines += len(plain(original))
+        counts.files += 1
+        counts.lines += len(plain(original))
         if file in conversion.refused or not target.exists():
-            project.findings.append(not_written(file, conversion.refused.get(file, [])))
-            project.counts.not_written += 1
+            findings.append(not_written(file, conversion.refused.get(file, [])))
+            counts.not_written += 1
             continue
-        made = read_text(target)
-        done = finishing.finish(file, made, original, leave, draws_itself, modules)
-        project.findings += done.findings
-        project.counts.by_machine += changed(original, made)
-        project.counts.by_rules += changed(made, done.text)
-        target.write_text(done.text)
-    project.findings += _copy_others(source, conversion.folder)
+        converted = read_text(target)
+        finished = finishing.finish(file, converted, original, leave, draws_itself, modules)
+        findings += finished.findings
+        counts.by_machine += changed(original, converted)
+        counts.by_rules += changed(converted, finished.text)
+        target.write_text(finished.text)
+    findings += _copy_others(source, folder)
     if port:
-        shutil.copy(port, conversion.folder / PORT)
-    _add_helpers(conversion.folder)
-    project.findings += shell_paths(conversion.folder)
-    project.findings += installed.check(conversion.folder)
-    return project
+        shutil.copy(port, folder / PORT)
+    _add_helpers(folder)
+    findings += shell_paths(folder)
+    findings += installed.check(folder)
 
 
 def not_written(file: str, unknown: list[str]) -> Finding:
-    told = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
-    advised = {api_tables.advice(name) for name in unknown}
-    what = f"not converted, because of {told}" if unknown else "not converted"
+    names = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
+    advice = {api_tables.advice(name) for name in unknown}
+    what = f"not converted, because of {names}" if unknown else "not converted"
     fix = "write the file by hand, or convert it by the other converter"
-    if len(advised) == 1:
-        fix += f" ({advised.pop()})"
+    if len(advice) == 1:
+        fix += f" ({advice.pop()})"
     return Finding(file, 1, what, fix, BY_HAND, "not written")
 
 
 def _copy_others(source: Path, target: Path) -> list[Finding]:
-    """Copy what is no Python; weights of torch's are left out, and so is data, which is told."""
+    """Copy what is no Python but torch's weights and large or linked data; report that data."""
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()
-    left = []
+    left_out = {}
+    known = shutil.ignore_patterns("*.py", *(f"*{ending}" for ending in WEIGHTS), *LEFT_OUT)
 
     def unwanted(folder: str, names: list[str]) -> set[str]:
-        known = shutil.ignore_patterns("*.py", *(f"*{one}" for one in WEIGHTS), *LEFT_OUT)
-        out = set(known(folder, names))
-        for name in set(names) - out:
+        ignored = set(known(folder, names))
+        for name in set(names) - ignored:
             path = Path(folder) / name
             if is_linked(path) or (path.is_file() and path.stat().st_size > LARGEST):
                 why = "a link to another folder" if is_linked(path) else "over 10 MB"
-                left.append((str(path.relative_to(source)), why))
-                out.add(name)
-        return out
+                left_out[str(path.relative_to(source))] = why
+                ignored.add(name)
+        return ignored
 
     if source.is_dir():
         copy(source, target, unwanted)
     fix = "copy it where the converted project needs it"
-    return [Finding(name, 1, f"not copied: {why}", fix, LOOK, "data") for name, why in sorted(left)]
+    return [
+        Finding(file, 1, f"not copied: {why}", fix, LOOK, "data")
+        for file, why in sorted(left_out.items())
+    ]
 
 
 def _add_helpers(folder: Path) -> None:
@@ -129,23 +110,24 @@ def _add_helpers(folder: Path) -> None:
 
 def shell_paths(folder: Path) -> list[Finding]:
     """Exchange the endings of weights files in shell scripts."""
-    found = []
+    findings = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix in SHELL):
         file = str(path.relative_to(folder))
         try:
             lines = path.read_text().split("\n")
         except UnicodeDecodeError:
             what, fix = "no UTF-8", "exchange the endings of weights by hand"
-            found.append(Finding(file, 1, what, fix, LOOK, "shell"))
+            findings.append(Finding(file, 1, what, fix, LOOK, "shell"))
             continue
-        for number, line in enumerate(lines):
-            new = with_endings(line)
-            if new != line:
-                lines[number] = new
-                what, fix = "a file of weights", "ends in .pdparams"
-                found.append(Finding(file, number + 1, what, fix, DONE, "shell"))
-        path.write_text("\n".join(lines))
-    return found
+        exchanged = [with_endings(line) for line in lines]
+        path.write_text("\n".join(exchanged))
+        what, fix = "a file of weights", "ends in .pdparams"
+        findings += [
+            Finding(file, number, what, fix, DONE, "shell")
+            for number, (old, new) in enumerate(zip(lines, exchanged, strict=True), 1)
+            if old != new
+        ]
+    return findings
 
 
 def with_endings(line: str) -> str:

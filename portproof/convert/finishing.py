@@ -1,7 +1,6 @@
-"""What a converter leaves is finished: by rules with names, each over and over until none is left.
+"""What a converter leaves is finished by rules with names, each applied until it changes nothing.
 
-What no rule knows is found and told: names of PyTorch, names that the installed Paddle has not, and
-words that say torch.
+What no rule knows is reported: names of PyTorch, and words that say torch.
 """
 
 import ast
@@ -82,38 +81,37 @@ def finish(
     """
     text, marked = without_marks(text)
     text, filled = fill_blocks(text)
-    found = Finished(text)
     what = "an empty block"
-    found.findings += [Finding(file, at, what, "holds pass", DONE, "blocks") for at in filled]
+    findings = [Finding(file, line, what, "holds pass", DONE, "blocks") for line in filled]
+    finished = Finished(text, findings)
     try:
         Source(file, text)
     except SyntaxError as error:
         fix = "write the statement anew; the rest of the file is as the converter left it"
         what = f"no Python ({error.msg})"
-        found.findings.append(Finding(file, error.lineno or 1, what, fix, BY_HAND, "syntax"))
-        return found
-    whole = _source(file, original)
-    rules = {name: rule for name, rule in RULES.items() if name not in leave}
-    if not draws_itself and "initialization" not in leave:
+        findings.append(Finding(file, error.lineno or 1, what, fix, BY_HAND, "syntax"))
+        return finished
+    before = _source(file, original)
+    rules = {"lost names": lambda source: rewrite_names.lost_names(source, before, own_modules)}
+    rules |= RULES
+    if not draws_itself:
         rules["initialization"] = rewrite_names.initialization
-    if "lost names" not in leave:
-        known = set(own_modules)
-        _apply(found, file, lambda source: rewrite_names.lost_names(source, whole, known))
-    for rule in rules.values():
-        _apply(found, file, rule)
-    source = Source(file, found.text)
+    kept = [rule for name, rule in rules.items() if name not in leave]
+    for rule in kept:
+        _apply(finished, file, rule)
+    source = Source(file, finished.text)
     source.import_modules("paddle", api_tables.HELPERS, "visualdl")
-    found.text = source.edited()
-    source = Source(file, found.text)
-    for rule in rules.values():  # what they cannot do, on the lines where it stands now
-        told = rule(Source(file, found.text))
-        found.findings += [one for one in told if one.kind != DONE]
-    found.findings += left_names(source)
-    found.findings += words_of_torch(source, own_modules)
+    finished.text = source.edited()
+    source = Source(file, finished.text)
+    for rule in kept:  # what they cannot do, on the lines where it stands now
+        left = rule(Source(file, finished.text))
+        findings += [finding for finding in left if finding.kind != DONE]
+    findings += left_names(source)
+    findings += words_of_torch(source, own_modules)
     if marked:
         what = f"{len(marked)} lines that the converter has marked"
-        found.findings.append(Finding(file, marked[0], what, "marks removed", DONE, "marks"))
-    return found
+        findings.append(Finding(file, marked[0], what, "marks removed", DONE, "marks"))
+    return finished
 
 
 def _source(file: str, text: str | None) -> Source | None:
@@ -123,26 +121,25 @@ def _source(file: str, text: str | None) -> Source | None:
         return None
 
 
-def _apply(found: Finished, file: str, rule: rewrites.Rewrite) -> None:
+def _apply(finished: Finished, file: str, rule: rewrites.Rewrite) -> None:
     """Apply a rule until it changes nothing, and keep what it says it has done."""
     for _ in range(ROUNDS):
-        source = Source(file, found.text)
-        told = list(rule(source))
-        found.findings += [one for one in told if one.kind == DONE]
+        source = Source(file, finished.text)
+        findings = list(rule(source))
+        finished.findings += [finding for finding in findings if finding.kind == DONE]
         if not source.edits:
             break
-        found.text = source.edited()
+        finished.text = source.edited()
 
 
 def left_names(source: Source) -> Iterator[Finding]:
     """Tell of the names of PyTorch that are left."""
-    for head in ("torch", "torchvision"):
-        for node, full in source.chains(head):
-            if full != head:
-                yield source.by_hand(node, full, api_tables.advice(full), "left names")
+    for node, full in source.chains("torch", "torchvision"):
+        if "." in full:
+            yield source.finding(node, full, api_tables.advice(full), "left names")
 
 
-def words_of_torch(source: Source, own: set[str]) -> Iterator[Finding]:
+def words_of_torch(source: Source, own_modules: set[str]) -> Iterator[Finding]:
     """Tell of strings that are "torch", and of functions from elsewhere that are torch's."""
     prose = docstrings(source.tree)
     roots = {full.partition(".")[0] for full in source.imported.values()} - FRAMEWORKS
@@ -150,10 +147,10 @@ def words_of_torch(source: Source, own: set[str]) -> Iterator[Finding]:
         if isinstance(node, ast.Constant) and node.value in ("torch", "pytorch"):
             if id(node) not in prose:
                 fix = 'write "paddle" where the framework is meant'
-                yield source.by_hand(node, f'the word "{node.value}"', fix, "words")
+                yield source.finding(node, f'the word "{node.value}"', fix, "words")
         elif isinstance(node, ast.Call):
             full = source.full(node.func)
             root, _, last = full.partition(".")
-            if root in roots - own and "torch" in last.rpartition(".")[2].lower():
+            if root in roots - own_modules and "torch" in last.rpartition(".")[2].lower():
                 fix = "see whether it takes files or tensors of PyTorch alone"
-                yield source.by_hand(node, f"{full}()", fix, "words")
+                yield source.finding(node, f"{full}()", fix, "words")

@@ -1,12 +1,13 @@
 """Which names of Paddle the installed Paddle has: asked in a process of its own."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from portproof.convert.source import BY_HAND, Finding, Source, python_files, read_text
+from portproof.convert.source import Finding, Source, python_files, read_text
 from portproof.system.errors import UserError
 
 ASK = """
@@ -15,10 +16,10 @@ import paddle
 import paddle.distributed, paddle.vision
 
 def has(name):
-    value = paddle
+    owner = paddle
     for part in name.split(".")[1:]:
         try:
-            value = getattr(value, part)
+            owner = getattr(owner, part)
         except AttributeError:
             return False
     return True
@@ -48,19 +49,13 @@ def missing(names: set[str]) -> set[str]:
 
 def check(folder: Path) -> list[Finding]:
     """Return the places in which a project names what the installed Paddle has not."""
-    found: list[tuple[str, int, str]] = []
+    fix = "the installed Paddle does not have it: look for its new name, or write it out"
+    findings = []
     for path in python_files(folder):
         file = str(path.relative_to(folder))
-        try:
+        with contextlib.suppress(SyntaxError, ValueError):  # reported already
             source = Source(file, read_text(path))
-        except (SyntaxError, ValueError):
-            continue  # told of already
-        for node, full in source.chains("paddle"):
-            found.append((file, node.lineno, full))
-    lacking = missing({full for _, _, full in found}) if found else set()
-    fix = "the installed Paddle does not have it: look for its new name, or write it out"
-    return [
-        Finding(file, line, full, fix, BY_HAND, "not installed")
-        for file, line, full in found
-        if full in lacking
-    ]
+            for node, full in source.chains("paddle"):
+                findings.append(source.finding(node, full, fix, "not installed"))
+    lacking = missing({finding.what for finding in findings}) if findings else set()
+    return [finding for finding in findings if finding.what in lacking]

@@ -1,8 +1,7 @@
 """Before a conversion: what in a PyTorch project the converters are known to stumble over.
 
-Found in the tree of the source, with line and fix. What is a tensor is told from how it is made: by
-torch, by a method of a tensor, by an annotation, by a loop over a loader, by a network or a loss
-that is given one.
+Each finding has a line and a fix. What counts as a tensor: what torch, a method of a tensor, a
+network or a loss of a tensor returns, what is annotated so, and what a loop over a loader gives.
 """
 
 import ast
@@ -10,10 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from portproof.convert.files import with_endings
-from portproof.convert.rewrite_names import notes
+from portproof.convert.rewrite_names import is_dataset, methods, notes
 from portproof.convert.running import SHELL
-from portproof.convert.source import Finding, Source, nodes, parents, python_files, read_text
+from portproof.convert.source import (
+    Finding,
+    Source,
+    is_false,
+    is_method,
+    nodes,
+    parents,
+    python_files,
+    read_text,
+)
 
+Place = tuple[ast.AST, str, str]  # the node, what is there, and what to do about it
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 LOADS = """
     torch.hub.load torch.hub.load_state_dict_from_url torch.utils.model_zoo.load_url
@@ -33,21 +42,18 @@ def check(folder: Path) -> list[Finding]:
     """Return what to mend in a project before it is converted, by file and line."""
     paths = python_files(folder)
     sources = [Source(str(path.relative_to(folder)), read_text(path)) for path in paths]
-    to_tensor = any(TO_TENSOR & set(_words(source.tree)) for source in sources)
-    found = []
+    words = (ast.Name, ast.Attribute, ast.alias)
+    names = {last_name(node) for source in sources for node in nodes(source.tree, *words)}
+    findings = []
     for source in sources:
-        look = Look(source, to_tensor)
+        look = Look(source, to_tensor=not names.isdisjoint(TO_TENSOR))
         for rule in (boards, bitwise, datasets, downloads, numbers, samples, casts):
-            found += rule(look)
-    found += workers(sources)
-    found += shell(folder)
-    unique = {(one.file, one.line, one.what): one for one in found}
-    return sorted(unique.values(), key=lambda one: (one.file, one.line, one.rule))
-
-
-def _words(tree: ast.AST) -> Iterator[str]:
-    """Yield the names and attributes that a file uses or imports."""
-    yield from map(last_name, nodes(tree, ast.Name, ast.Attribute, ast.alias))
+            for node, what, fix in rule(look):
+                findings.append(source.finding(node, what, fix, rule.__name__))
+    findings += workers(sources)
+    findings += shell(folder)
+    unique = {(finding.file, finding.line, finding.what): finding for finding in findings}
+    return sorted(unique.values(), key=lambda finding: (finding.file, finding.line, finding.rule))
 
 
 def last_name(node: ast.AST) -> str:
@@ -70,34 +76,31 @@ class Look:
         self.tree = source.tree
         self.up = parents(source.tree)
         self.defined = {node.name for node in nodes(self.tree, ast.FunctionDef, ast.ClassDef)}
-        self.held = {node.arg for node in nodes(self.tree, ast.arg)}
         stored = [n for n in nodes(self.tree, ast.Name) if isinstance(n.ctx, ast.Store)]
-        self.held |= {node.id for node in stored}
+        self.held = {node.arg for node in nodes(self.tree, ast.arg)} | {node.id for node in stored}
         self.held -= self.defined | self.source.imported.keys()
         self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
-        self.tensors: dict[ast.AST, set[str]] = {}
-        self.tensors = self._tensors()  # twice: methods use what other methods assign to self
-        self.tensors = self._tensors()
+        self.tensors: dict[ast.AST, set[str]] = {}  # by function (or module), names of tensors
+        for _ in range(2):  # methods use what other methods assign to self
+            functions = nodes(self.tree, ast.FunctionDef)
+            self.tensors = {scope: self._tensors_of(scope) for scope in (self.tree, *functions)}
 
-    def _tensors(self) -> dict[ast.AST, set[str]]:
-        """Return, by function (or module), the names that hold tensors: twice, for loops."""
-        found: dict[ast.AST, set[str]] = {}
-        for scope in (self.tree, *nodes(self.tree, ast.FunctionDef)):
-            own = found[scope] = set()
-            if isinstance(scope, ast.FunctionDef):
-                for arg in [*scope.args.args, *scope.args.kwonlyargs]:
-                    if arg.annotation and self.source.full(arg.annotation) == "torch.Tensor":
-                        own.add(arg.arg)
-                if scope.name == "forward":  # of a network: what comes in is a tensor
-                    own |= {arg.arg for arg in scope.args.args[1:2]}
-            for _ in range(2):
-                for node in ast.walk(scope):
-                    if isinstance(node, ast.Assign) and self.is_tensor(node.value, own):
-                        for target in node.targets:
-                            own |= names_in(target)
-                    elif isinstance(node, (ast.For, ast.comprehension)):
-                        own |= self._of_batches(node)
-        return found
+    def _tensors_of(self, scope: ast.AST) -> set[str]:
+        """Return the names that hold tensors in a function, or in the module."""
+        names = set()
+        if isinstance(scope, ast.FunctionDef):
+            for arg in [*scope.args.args, *scope.args.kwonlyargs]:
+                if arg.annotation and self.source.full(arg.annotation) == "torch.Tensor":
+                    names.add(arg.arg)
+            if scope.name == "forward":  # of a network: what comes in is a tensor
+                names |= {arg.arg for arg in scope.args.args[1:2]}
+        for _ in range(2):  # a loop uses what it assigns further down
+            for node in ast.walk(scope):
+                if isinstance(node, ast.Assign) and self.is_tensor(node.value, names):
+                    names = names.union(*map(names_in, node.targets))
+                elif isinstance(node, (ast.For, ast.comprehension)):
+                    names |= self._of_batches(node)
+        return names
 
     def _of_batches(self, loop: ast.For | ast.comprehension) -> set[str]:
         """Return the names that a loop over a loader gives to the tensors of a batch."""
@@ -133,19 +136,20 @@ class Look:
 
     def _of_self(self, node: ast.AST) -> set[str]:
         """Return what the methods of the class around a node assign to self: "self.x"."""
-        while node is not self.tree and not isinstance(node, ast.ClassDef):
-            node = self.up[id(node)]
-        own = [self.tensors.get(one, set()) for one in ast.walk(node) if one is not self.tree]
-        return {name for names in own for name in names if name.startswith("self.")}
+        around = self._around(node, ast.ClassDef)
+        inner = [self.tensors.get(scope, ()) for scope in ast.walk(around) if scope != self.tree]
+        return {name for names in inner for name in names if name.startswith("self.")}
 
-    def scope(self, node: ast.AST) -> set[str]:
-        while node is not self.tree and not isinstance(node, ast.FunctionDef):
+    def _around(self, node: ast.AST, kind: type) -> ast.AST:
+        """Return the innermost node of a kind around a node, or the module."""
+        while node is not self.tree and not isinstance(node, kind):
             node = self.up[id(node)]
-        return self.tensors.get(node, set())
+        return node
 
     def is_tensor(self, node: ast.AST, known: set[str] | None = None) -> bool:
-        """Say whether an expression is surely a tensor."""
-        known = self.scope(node) if known is None else known
+        """Say whether an expression is surely a tensor; `known` names are, else its scope's."""
+        if known is None:
+            known = self.tensors.get(self._around(node, ast.FunctionDef), set())
         if isinstance(node, ast.Name):
             return node.id in known
         if isinstance(node, ast.Attribute):
@@ -163,15 +167,16 @@ class Look:
                 return True
             method = isinstance(node.func, ast.Attribute) and node.func.attr not in NO_TENSORS
             return method and self.is_tensor(node.func.value, known)
+        parts = []
         if isinstance(node, ast.Subscript):
-            return self.is_tensor(node.value, known)
-        if isinstance(node, ast.BinOp):
-            return self.is_tensor(node.left, known) or self.is_tensor(node.right, known)
-        if isinstance(node, ast.UnaryOp):
-            return not isinstance(node.op, ast.Not) and self.is_tensor(node.operand, known)
-        if isinstance(node, ast.Compare):
-            return any(self.is_tensor(one, known) for one in (node.left, *node.comparators))
-        return False
+            parts = [node.value]
+        elif isinstance(node, ast.BinOp):
+            parts = [node.left, node.right]
+        elif isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.Not):
+            parts = [node.operand]
+        elif isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        return any(self.is_tensor(part, known) for part in parts)
 
     def is_mask(self, node: ast.AST) -> bool:
         """Say whether an expression is a comparison of tensors."""
@@ -181,30 +186,29 @@ class Look:
 
 def written(node: ast.AST) -> str:
     """Return self.x as it is written; of other attributes nothing."""
-    own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    return f"self.{node.attr}" if own and node.value.id == "self" else ""
+    of_name = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    return f"self.{node.attr}" if of_name and node.value.id == "self" else ""
 
 
 def names_in(target: ast.AST) -> set[str]:
     """Return what an assignment's target names: variables, and attributes of self."""
     if isinstance(target, (ast.Tuple, ast.List)):
-        return {name for one in target.elts for name in names_in(one)}
+        return set().union(*map(names_in, target.elts))
     if isinstance(target, (ast.Starred, ast.Subscript)):
         return names_in(target.value)
     return {target.id} if isinstance(target, ast.Name) else {written(target)} - {""}
 
 
-def boards(look: Look) -> Iterator[Finding]:
-    for node in ast.walk(look.tree):
-        modules = [getattr(node, "module", None)] if isinstance(node, ast.ImportFrom) else []
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
+def boards(look: Look) -> Iterator[Place]:
+    fix = "log by visualdl.LogWriter, or take the board out before the conversion"
+    for node in nodes(look.tree, ast.Import, ast.ImportFrom):
+        is_from = isinstance(node, ast.ImportFrom)
+        modules = [node.module] if is_from else [alias.name for alias in node.names]
         if any(module and module.startswith(BOARDS) for module in modules):
-            fix = "log by visualdl.LogWriter, or take the board out before the conversion"
-            yield look.source.by_hand(node, "TensorBoard", fix, "boards")
+            yield node, "TensorBoard", fix
 
 
-def bitwise(look: Look) -> Iterator[Finding]:
+def bitwise(look: Look) -> Iterator[Place]:
     words = {ast.BitAnd: "logical_and", ast.BitOr: "logical_or", ast.BitXor: "logical_xor"}
     for node in ast.walk(look.tree):
         if id(node) in look.in_notes:
@@ -217,112 +221,97 @@ def bitwise(look: Look) -> Iterator[Finding]:
             ends, target = [node.target, node.value], "a = "
         if any(look.is_tensor(end) for end in ends):
             fix = f"write {target}torch.{word}(a, b) where both are masks"
-            yield look.source.by_hand(node, "a bitwise operator on tensors", fix, "bitwise")
+            yield node, "a bitwise operator on tensors", fix
         inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
         if inverts and look.is_tensor(node.operand):
             fix = "write torch.logical_not(a) where it is a mask"
-            yield look.source.by_hand(node, "a bitwise operator on a tensor", fix, "bitwise")
+            yield node, "a bitwise operator on a tensor", fix
 
 
-def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
-    return {one.name: one for one in node.body if isinstance(one, ast.FunctionDef)}
-
-
-def datasets(look: Look) -> Iterator[Finding]:
+def datasets(look: Look) -> Iterator[Place]:
     for node in nodes(look.tree, ast.ClassDef):
-        if any(last_name(base) != "object" for base in node.bases):
-            continue
-        if {"__getitem__", "__len__"} <= methods(node).keys():
+        if is_dataset(node) and all(last_name(base) == "object" for base in node.bases):
             fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
-            yield look.source.by_hand(node, "a data set without its base class", fix, "datasets")
+            yield node, "a data set without its base class", fix
 
 
-def downloads(look: Look) -> Iterator[Finding]:
+def downloads(look: Look) -> Iterator[Place]:
     fix = "fetch the file beforehand and convert it by --pretrained"
     for node in nodes(look.tree, ast.Call):
         full = look.source.full(node.func)
-        given = {word.arg: word.value for word in node.keywords}
-        wanted = [given[name] for name in ("pretrained", "weights") if name in given]
-        wanted += [
-            arg for arg in node.args if getattr(arg, "value", None) is True
-        ]  # resnet18(True)
-        asked = any(not (isinstance(v, ast.Constant) and not v.value) for v in wanted)
+        weights = [w.value for w in node.keywords if w.arg in ("pretrained", "weights")]
+        weights += [arg for arg in node.args if getattr(arg, "value", None) is True]
         of_models = full.startswith("torchvision.models.") or full == "timm.create_model"
-        if full in LOADS.split() or (of_models and asked):
-            yield look.source.by_hand(node, f"{full}() fetches weights", fix, "downloads")
+        if full in LOADS.split() or (of_models and not all(map(is_false, weights))):
+            yield node, f"{full}() fetches weights", fix
 
 
-def numbers(look: Look) -> Iterator[Finding]:
+def numbers(look: Look) -> Iterator[Place]:
+    fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
     for node in nodes(look.tree, ast.Compare):
         ends = [node.left, *node.comparators]
-        plain = [end for end in ends if isinstance(_value(end), ast.Constant)]
-        if any(isinstance(_value(end).value, (int, float)) for end in plain) and any(
-            look.is_tensor(end) for end in ends
-        ):
-            fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
-            yield look.source.by_hand(node, "a tensor compared with a number", fix, "numbers")
+        unsigned = [end.operand if isinstance(end, ast.UnaryOp) else end for end in ends]
+        constants = [end.value for end in unsigned if isinstance(end, ast.Constant)]
+        has_number = any(isinstance(constant, (int, float)) for constant in constants)
+        if has_number and any(look.is_tensor(end) for end in ends):
+            yield node, "a tensor compared with a number", fix
 
 
-def _value(node: ast.AST) -> ast.AST:
-    return node.operand if isinstance(node, ast.UnaryOp) else node
-
-
-def samples(look: Look) -> Iterator[Finding]:
+def samples(look: Look) -> Iterator[Place]:
     """Tensors that __getitem__ returns go through Paddle's workers one by one."""
+    fix = "return NumPy arrays and numbers; the loader makes the tensors"
     for node in nodes(look.tree, ast.ClassDef):
         method = methods(node).get("__getitem__")
         if method is None:
             continue
-        places = [
-            node
-            for node in nodes(method, ast.Return)
-            if any(look.is_tensor(part) for part in _parts(node.value))
+        returns = [
+            statement
+            for statement in nodes(method, ast.Return)
+            if any(look.is_tensor(part) for part in _parts(statement.value))
         ]
-        if not places and method.returns is not None:  # made elsewhere, and told by the annotation
-            named = {look.source.full(one) for one in ast.walk(method.returns)}
-            places = [method] if "torch.Tensor" in named else []
-        for one in places:
-            fix = "return NumPy arrays and numbers; the loader makes the tensors"
-            yield look.source.by_hand(one, "__getitem__ returns a tensor", fix, "samples")
+        if not returns and method.returns is not None:  # made elsewhere; the annotation says so
+            names = {look.source.full(inner) for inner in ast.walk(method.returns)}
+            returns = [method] if "torch.Tensor" in names else []
+        for statement in returns:
+            yield statement, "__getitem__ returns a tensor", fix
 
 
 def _parts(value: ast.AST | None) -> list[ast.AST]:
     """Return what a tuple, a list or a dict is made of, or a value itself."""
     if isinstance(value, (ast.Tuple, ast.List)):
-        return [part for one in value.elts for part in _parts(one)]
+        return [part for element in value.elts for part in _parts(element)]
     if isinstance(value, ast.Dict):
-        return [part for one in value.values for part in _parts(one)]
+        return [part for element in value.values for part in _parts(element)]
     return [] if value is None else [value]
 
 
-def casts(look: Look) -> Iterator[Finding]:
+def casts(look: Look) -> Iterator[Place]:
     """Arithmetic and means of masks, and masks of bytes: Paddle wants the type said."""
-    arithmetic = (ast.Sub, ast.Mult, ast.Div)
     for node in ast.walk(look.tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, arithmetic):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Mult, ast.Div)):
             if look.is_mask(node.left) or look.is_mask(node.right):
                 fix = "write (a == b).float(), or .long(), before the arithmetic"
-                yield look.source.by_hand(node, "arithmetic with a comparison", fix, "casts")
+                yield node, "arithmetic with a comparison", fix
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "byte" and look.is_tensor(node.func.value):
                 fix = "write .bool(): a mask of bytes is taken for indices"
-                yield look.source.by_hand(node, "a mask of bytes", fix, "casts")
+                yield node, "a mask of bytes", fix
             elif node.func.attr == "mean" and look.is_mask(node.func.value):
                 fix = "write (a == b).float().mean(): the mean of a mask is a mask in Paddle"
-                yield look.source.by_hand(node, "the mean of a comparison", fix, "casts")
+                yield node, "the mean of a comparison", fix
 
 
 def workers(sources: list[Source]) -> Iterator[Finding]:
     """Workers of a loader, where the data set puts its tensors on a GPU."""
+    what = "num_workers with tensors on a GPU in the data set"
+    fix = "move batches to the GPU in the training loop, or set num_workers=0"
     on_gpu = any(_moves(source) for source in sources)
     for source in sources if on_gpu else ():
         for node in nodes(source.tree, ast.Call):
-            if source.full(node.func).endswith("DataLoader"):
-                count = next((w.value for w in node.keywords if w.arg == "num_workers"), None)
-                if count is not None and not (isinstance(count, ast.Constant) and not count.value):
-                    fix = "move batches to the GPU in the training loop, or set num_workers=0"
-                    what = "num_workers with tensors on a GPU in the data set"
-                    yield source.by_hand(node, what, fix, "workers")
+            counts = [word.value for word in node.keywords if word.arg == "num_workers"]
+            is_loader = source.full(node.func).endswith("DataLoader")
+            if is_loader and not all(map(is_false, counts)):
+                yield source.finding(node, what, fix, "workers")
 
 
 def _moves(source: Source) -> bool:
@@ -333,23 +322,22 @@ def _moves(source: Source) -> bool:
 
 def _moves_by(call: ast.Call, source: Source) -> bool:
     """Say whether a call is x.cuda(), x.to(device), or one of torch's with a device."""
-    given = [word.value for word in call.keywords if word.arg == "device"]
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "cuda":
-        return True
-    if isinstance(call.func, ast.Attribute) and call.func.attr == "to":
-        given += call.args[:1]
-    kinds = [source.full(one) for one in given]
-    return any(
-        not (isinstance(one, ast.Constant) and one.value in ("cpu", None))
-        and not (kind.startswith("torch.") and kind != "torch.device")  # x.to(torch.float32)
-        for one, kind in zip(given, kinds, strict=True)
-    )
+    devices = [word.value for word in call.keywords if word.arg == "device"]
+    if is_method(call, "to"):
+        devices += call.args[:1]
+    for device in devices:
+        full = source.full(device)
+        is_type = full.startswith("torch.") and full != "torch.device"  # x.to(torch.float32)
+        is_cpu = isinstance(device, ast.Constant) and device.value in ("cpu", None)
+        if not is_type and not is_cpu:
+            return True
+    return is_method(call, "cuda")
 
 
 def shell(folder: Path) -> Iterator[Finding]:
+    fix = "ends in .pdparams after the conversion, which exchanges it"
     for path in sorted(path for path in folder.rglob("*") if path.suffix in SHELL):
         file = str(path.relative_to(folder))
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
             if with_endings(line) != line:
-                fix = "ends in .pdparams after the conversion, which exchanges it"
                 yield Finding(file, number, "a file of weights", fix, rule="shell")

@@ -2,12 +2,12 @@
 
 import ast
 import os
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.rewrites import calls, is_method, of_module
 from portproof.convert.source import (
     DONE,
     LOOK,
@@ -16,6 +16,7 @@ from portproof.convert.source import (
     bound_names,
     docstrings,
     is_docstring,
+    is_method,
     nodes,
     parents,
 )
@@ -38,16 +39,14 @@ LAYERS |= {"paddle.compat.nn.Linear": "Linear"}
 def docstring(source: Source) -> Iterator[Finding]:
     """Imports that stand before the module's docstring come behind it."""
     body = source.tree.body
-    place = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
-    if not place or not all(_is_head(node) for node in body[:place]):
+    number = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
+    if not number or not all(_is_head(node) for node in body[:number]):
         return
-    own = body[place]
-    head = "\n".join(source.code(node) for node in body[:place])
-    first = source.span(body[0])[0]
-    text = source.code(own)
-    if source.put(first, source.span(own)[1], f"{text}\n\n{head}"):
+    text = body[number]
+    head = "\n".join(source.code(node) for node in body[:number])
+    if source.put(source.span(body[0])[0], source.span(text)[1], f"{source.code(text)}\n\n{head}"):
         what = "imports stand before the docstring"
-        yield Finding(source.file, own.lineno, what, "moved behind it", DONE, "docstring")
+        yield source.finding(text, what, "moved behind it", "docstring", DONE)
 
 
 def _is_head(node: ast.AST) -> bool:
@@ -57,79 +56,67 @@ def _is_head(node: ast.AST) -> bool:
 
 def paths(source: Source) -> Iterator[Finding]:
     """sys.path.append("/where/it/was/converted") holds on one machine alone."""
-    for call in calls(source):
-        if source.full(call.func) != "sys.path.append" or len(call.args) != 1:
-            continue
-        given = call.args[0]
-        if isinstance(given, ast.Constant) and os.path.isabs(str(given.value)):
+    for call in source.calls_of("sys.path.append"):
+        folder = call.args[0] if len(call.args) == 1 else None
+        if isinstance(folder, ast.Constant) and os.path.isabs(str(folder.value)):
             up = len(PurePosixPath(source.file).parts) - 1
-            words = f'__import__("pathlib").Path(__file__).resolve().parents[{up}]'
+            words = f'str(__import__("pathlib").Path(__file__).resolve().parents[{up}])'
             what, fix = "a folder by name", "is told from the file's own place"
-            yield from source.exchange(given, f"str({words})", what, fix, "paths")
+            yield from source.exchange(folder, words, what, fix, "paths")
 
 
 def lost_names(source: Source, original: Source | None, known: set[str]) -> Iterator[Finding]:
     """Names that PyTorch's import gave, and that the converter has left without their import."""
     if original is None:
         return
-    given = original.imported
-    bound = bound_names(source.tree) | known
+    bound = bound_names(source.tree) | known | {"torch", "torchvision"}  # those: `left_names`
     for node in nodes(source.tree, ast.Name):
-        full = given.get(node.id, "")
-        if node.id in bound or full.partition(".")[0] not in ("torch", "torchvision"):
-            continue
-        if not isinstance(node.ctx, ast.Load) or node.id in ("torch", "torchvision"):
-            continue  # of a name that is left `left_names` tells
-        target, what = api_tables.RENAMES.get(full, full), f"{node.id} has lost its import"
-        yield from source.exchange(node, target, what, f"is {target}", "lost names")
+        full = original.imported.get(node.id, "")
+        is_torch = full.partition(".")[0] in ("torch", "torchvision")
+        if is_torch and node.id not in bound and isinstance(node.ctx, ast.Load):
+            target, what = api_tables.RENAMES.get(full, full), f"{node.id} has lost its import"
+            yield from source.exchange(node, target, what, f"is {target}", "lost names")
 
 
 def ranks(source: Source) -> Iterator[Finding]:
     """The rank in the job is no rank on the machine, and a job is known before it is joined."""
-    for call in calls(source):
-        name = source.full(call.func)
-        if name == "paddle.distributed.get_rank" and not call.args:
+    for call in source.calls_of("paddle.distributed.get_rank"):
+        if not call.args:
             fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
-            yield Finding(source.file, call.lineno, f"{name}()", fix, LOOK, "ranks")
+            yield source.finding(call, "paddle.distributed.get_rank()", fix, "ranks", LOOK)
 
 
 def pairs(source: Source) -> Iterator[Finding]:
     """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
     for node in nodes(source.tree, ast.Tuple):
-        if len(node.elts) != 2:
+        if len(node.elts) != 2 or not all(isinstance(call, ast.Call) for call in node.elts):
             continue
         first, second = node.elts
-        if not (isinstance(first, ast.Call) and isinstance(second, ast.Call)):
+        kind = first.func.attr if is_method(first, "max", "min") else None
+        if kind is None or not is_method(second, f"arg{kind}"):
             continue
-        for kind in ("max", "min"):
-            if not (is_method(first, kind) and is_method(second, f"arg{kind}")):
-                continue
-            if ast.dump(first.func.value) != ast.dump(second.func.value):
-                continue
-            axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
-            if axis:
-                target, what = f"paddle.compat.{kind}", f"a pair of {kind} and arg{kind}"
-                words = f"{target}({source.code(first.func.value)}, {source.code(axis[0])})"
-                yield from source.exchange(node, words, what, f"is {target}", "pairs")
+        axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
+        if axis and ast.dump(first.func.value) == ast.dump(second.func.value):
+            target, what = f"paddle.compat.{kind}", f"a pair of {kind} and arg{kind}"
+            words = f"{target}({source.code(first.func.value)}, {source.code(axis[0])})"
+            yield from source.exchange(node, words, what, f"is {target}", "pairs")
 
 
 def extremes(source: Source) -> Iterator[Finding]:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
     up = parents(source.tree)
-    for call in calls(source, "max", "min"):
-        if of_module(call, source):
+    for call in source.calls("max", "min"):
+        if source.is_of_module(call):
             continue
-        named = [word for word in call.keywords if word.arg == "dim"]
+        has_dim = any(word.arg == "dim" for word in call.keywords)
         user = up.get(id(call))
         is_pair = isinstance(user, ast.Subscript) or (
             isinstance(user, ast.Attribute) and user.attr in ("values", "indices")
         )
         if isinstance(user, ast.Assign) and isinstance(user.targets[0], ast.Tuple):
             is_pair = len(user.targets[0].elts) == 2
-        if named or (is_pair and call.args and not call.keywords):
-            given = [source.code(one) for one in call.args]
-            given += [f"{word.arg}={source.code(word.value)}" for word in call.keywords]
-            words = ", ".join([source.code(call.func.value), *given])
+        if has_dim or (is_pair and call.args and not call.keywords):
+            words = ", ".join([source.code(call.func.value), *source.arguments_of(call)])
             target, what = f"paddle.compat.{call.func.attr}", f".{call.func.attr}() along an axis"
             fix = f"is {target}, values and indices"
             yield from source.exchange(call, f"{target}({words})", what, fix, "pairs")
@@ -137,8 +124,8 @@ def extremes(source: Source) -> Iterator[Finding]:
 
 def kinds(source: Source) -> Iterator[Finding]:
     """isinstance(x, paddle.ByteTensor) is false for every tensor."""
-    for call in calls(source):
-        if source.full(call.func) != "isinstance" or len(call.args) != 2:
+    for call in source.calls_of("isinstance"):
+        if len(call.args) != 2:
             continue
         head, _, kind = source.full(call.args[1]).rpartition(".")
         if head in ("paddle", "torch") and kind in TENSOR_KINDS:
@@ -151,25 +138,19 @@ def endings(source: Source) -> Iterator[Finding]:
     """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
     prose = docstrings(source.tree)
     for node in nodes(source.tree, ast.Constant):
-        if not isinstance(node.value, str):
-            continue
         text = node.value
-        ending = next((one for one in (*WEIGHTS, ".pdiparams") if text.endswith(one)), None)
-        is_url = "://" in text
-        if id(node) in prose or ending is None or is_url or " " in text or "\n" in text:
+        if not isinstance(text, str) or id(node) in prose or re.search("://|[ \n]", text):
             continue
-        code = source.code(node)
-        start = code.rfind(ending)
-        if start < 0:
-            continue
-        words = code[:start] + ".pdparams" + code[start + len(ending) :]
-        what = f"a file of weights, {ending}"
-        yield from source.exchange(node, words, what, "is .pdparams", "endings")
+        for ending in (*WEIGHTS, ".pdiparams"):
+            before, is_written, after = source.code(node).rpartition(ending)
+            if text.endswith(ending) and is_written:
+                words, what = f"{before}.pdparams{after}", f"a file of weights, {ending}"
+                yield from source.exchange(node, words, what, "is .pdparams", "endings")
 
 
 def schedule_state(source: Source) -> Iterator[Finding]:
     """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
-    for call in calls(source, "load_state_dict"):
+    for call in source.calls("load_state_dict"):
         owner = source.code(call.func.value)
         if "sched" in owner.rpartition(".")[2].lower():
             words, what = f"{owner}.set_state_dict", f"{owner}.load_state_dict"
@@ -178,27 +159,25 @@ def schedule_state(source: Source) -> Iterator[Finding]:
 
 def base_rates(source: Source) -> Iterator[Finding]:
     """A schedule begins at the optimizer's rate, not at what an earlier one makes of it."""
-    for call in calls(source):
+    for call in source.calls():
         if not source.full(call.func).startswith("paddle.optimizer.lr."):
             continue
         for word in call.keywords:
-            value = word.value
-            is_call = word.arg == "learning_rate" and isinstance(value, ast.Call)
-            if not is_call or not is_method(value, "get_lr"):
-                continue
-            words = f"{HELPERS}.base_lr({source.code(value.func.value)})"
-            what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
-            yield from source.exchange(value, words, what, fix, "schedule")
+            rate = word.value
+            is_call = word.arg == "learning_rate" and isinstance(rate, ast.Call)
+            if is_call and is_method(rate, "get_lr"):
+                words = f"{HELPERS}.base_lr({source.code(rate.func.value)})"
+                what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
+                yield from source.exchange(rate, words, what, fix, "schedule")
 
 
 def initialization(source: Source) -> Iterator[Finding]:
     """Layers that the project does not draw itself start as PyTorch draws them."""
-    called = {id(call.func) for call in calls(source)}
+    called = {id(call.func) for call in source.calls()}
     for node, full in source.chains("paddle"):
-        if full not in LAYERS or id(node) not in called:
-            continue
-        words, fix = f"{HELPERS}.{LAYERS[full]}", "starts from PyTorch's distribution"
-        yield from source.exchange(node, words, full, fix, "initialization")
+        if full in LAYERS and id(node) in called:
+            words, fix = f"{HELPERS}.{LAYERS[full]}", "starts from PyTorch's distribution"
+            yield from source.exchange(node, words, full, fix, "initialization")
 
 
 def imports(source: Source) -> Iterator[Finding]:
@@ -209,24 +188,20 @@ def imports(source: Source) -> Iterator[Finding]:
             text = source.code(node)
             start, end = source.span(node)
             if text in seen and source.put(start, end + 1, ""):
-                what, fix = f"{text}, twice", "stands there once"
-                yield Finding(source.file, node.lineno, what, fix, DONE, "imports")
+                yield source.finding(node, f"{text}, twice", "stands there once", "imports", DONE)
             seen.add(text)
 
 
 def annotations(source: Source) -> Iterator[Finding]:
     """`paddle.device | None` is an error as it is read: paddle.device is no class."""
-    future = any(
-        isinstance(node, ast.ImportFrom) and node.module == "__future__"
-        for node in source.tree.body
-    )
-    for note in () if future else notes(source.tree):
+    modules = {node.module for node in source.tree.body if isinstance(node, ast.ImportFrom)}
+    for note in () if "__future__" in modules else notes(source.tree):
         ends = [end for union in nodes(note, ast.BinOp) for end in (union.left, union.right)]
         if any(source.full(end) == "paddle.device" for end in ends):
             line = source.first_line_for_imports()
             source.insert_line(line, "from __future__ import annotations")
             what, fix = "paddle.device in a union", "annotations are not evaluated"
-            yield Finding(source.file, note.lineno, what, fix, DONE, "annotations")
+            yield source.finding(note, what, fix, "annotations", DONE)
             return
 
 
@@ -240,32 +215,37 @@ def notes(tree: ast.AST) -> Iterator[ast.expr]:
 
 def unpickled(source: Source) -> Iterator[Finding]:
     """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
-    for call in calls(source):
-        if source.full(call.func) == "paddle.load":
-            fix = "load only files that you trust: it unpickles them"
-            yield Finding(source.file, call.lineno, "paddle.load", fix, LOOK, "files")
+    for call in source.calls_of("paddle.load"):
+        fix = "load only files that you trust: it unpickles them"
+        yield source.finding(call, "paddle.load", fix, "files", LOOK)
 
 
 def downloads(source: Source) -> Iterator[Finding]:
     """What is fetched is still a file of PyTorch's."""
-    for call in calls(source):
+    fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
+    for call in source.calls():
         full = source.full(call.func)
         if full.startswith("paddle.hub.load"):
-            fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
-            yield source.by_hand(call, f"{full}() fetches a file of PyTorch's", fix, "downloads")
+            yield source.finding(call, f"{full}() fetches a file of PyTorch's", fix, "downloads")
 
 
 def datasets(source: Source) -> Iterator[Finding]:
     """Paddle's loader asks for its own base class."""
     for node in nodes(source.tree, ast.ClassDef):
-        if node.bases or node.keywords:
-            continue
-        methods = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
-        if {"__getitem__", "__len__"} <= methods:
+        if not node.bases and not node.keywords and is_dataset(node):
             start = source.span(node)[0] + len("class ") + len(node.name.encode())
             if source.put(start, start, "(paddle.io.Dataset)"):
                 what, fix = f"{node.name} has no base class", "derives from paddle.io.Dataset"
-                yield Finding(source.file, node.lineno, what, fix, DONE, "datasets")
+                yield source.finding(node, what, fix, "datasets", DONE)
+
+
+def is_dataset(node: ast.ClassDef) -> bool:
+    """Say whether a class has the methods of a data set."""
+    return {"__getitem__", "__len__"} <= methods(node).keys()
+
+
+def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
+    return {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
 
 
 def derived(source: Source) -> Iterator[Finding]:
@@ -276,23 +256,23 @@ def derived(source: Source) -> Iterator[Finding]:
             if full == "paddle.optimizer.lr.ReduceOnPlateau":
                 source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
                 fix = "is a helper, which takes the optimizer"
-                yield Finding(source.file, node.lineno, full, fix, DONE, "derived")
+                yield source.finding(node, full, fix, "derived", DONE)
             elif full.startswith("paddle.optimizer.lr."):
                 fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
-                yield source.by_hand(node, full, fix, "derived")
+                yield source.finding(node, full, fix, "derived")
 
 
 def libraries(source: Source) -> Iterator[Finding]:
     """paddle.vision's networks have weights and names of layers of their own."""
+    fix = "carry torchvision's weights over by `portproof transfer` with both models named"
     for node, full in source.chains("paddle.vision.models"):
-        fix = "carry torchvision's weights over by `portproof transfer` with both models named"
-        yield Finding(source.file, node.lineno, full, fix, LOOK, "libraries")
+        yield source.finding(node, full, fix, "libraries", LOOK)
 
 
 def set_rates(source: Source) -> Iterator[Finding]:
     """set_lr beside a schedule is an error in Paddle."""
     if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
         return
-    for call in calls(source, "set_lr"):
+    for call in source.calls("set_lr"):
         fix = "write the rate before the schedule is made, or into the schedule's base_lr"
-        yield source.by_hand(call, "set_lr beside a schedule", fix, "rates")
+        yield source.finding(call, "set_lr beside a schedule", fix, "rates")

@@ -24,13 +24,25 @@ TRIES = 4  # a rewrite of what X2Paddle refuses may bring to light what it refus
 
 
 @dataclass
+class Counts:
+    """Lines of Python, without comments and layout: changed by the converter, then by the rules."""
+
+    lines: int = 0
+    by_machine: int = 0
+    by_rules: int = 0
+    files: int = 0
+    not_written: int = 0
+
+
+@dataclass
 class Conversion:
-    """What a converter made: `folder` holds its files as it left them."""
+    """What a converter made: `folder` holds its files, which are finished afterwards."""
 
     folder: Path
     seconds: float
     findings: list[Finding] = field(default_factory=list)
     refused: dict[str, list[str]] = field(default_factory=dict)  # by file, what it does not know
+    counts: Counts = field(default_factory=Counts)
 
 
 def stage(project: Path, folder: Path) -> Path:
@@ -69,12 +81,11 @@ def copy(source: Path, folder: Path, unwanted: Callable[[str, list[str]], set[st
             shutil.copytree(
                 source, folder, ignore=unwanted, ignore_dangling_symlinks=True, dirs_exist_ok=True
             )
-    except shutil.Error as error:  # of all that could not be copied
-        name, _, reason = error.args[0][0]
+    except (shutil.Error, PermissionError) as error:
+        name, reason = error.filename, error.strerror
+        if isinstance(error, shutil.Error):  # of all that could not be copied
+            name, _, reason = error.args[0][0]
         raise UserError(f"{name}: cannot be copied ({reason}); look at its rights") from error
-    except PermissionError as error:
-        reason = f"{error.filename}: cannot be copied ({error.strerror})"
-        raise UserError(f"{reason}; look at its rights") from error
 
 
 def is_linked(path: Path) -> bool:
@@ -84,10 +95,12 @@ def is_linked(path: Path) -> bool:
 
 def no_source(folder: str, names: list[str]) -> set[str]:
     """Return what of a folder is not looked at: data, weights, environments, linked folders."""
-    paths = {name: Path(folder) / name for name in names}
-    data = {n for n, path in paths.items() if path.is_file() and path.suffix not in (".py", *SHELL)}
-    data |= {name for name, path in paths.items() if is_linked(path)}
-    return data | shutil.ignore_patterns(*LEFT_OUT)(folder, names)
+    unwanted = shutil.ignore_patterns(*LEFT_OUT)(folder, names)
+    for name in names:
+        path = Path(folder) / name
+        if is_linked(path) or (path.is_file() and path.suffix not in (".py", *SHELL)):
+            unwanted.add(name)
+    return unwanted
 
 
 def convert(
@@ -98,41 +111,43 @@ def convert(
     `leave` names what is not exchanged before X2Paddle sees it.
     """
     python = environment.python()
-    staged, target = staged.resolve(), target.resolve()
+    conversion = Conversion(target.resolve(), 0.0)
     start = time.perf_counter()
     if environment.converter == "paconvert":
-        _run("PaConvert", python, "-m", "paconvert.main", "-i", staged, "-o", target, "--no_format")
-        return Conversion(target, time.perf_counter() - start)
-    conversion = Conversion(target, 0.0)
+        words = ["-i", staged.resolve(), "-o", conversion.folder, "--no_format"]
+        _run("PaConvert", python, "-m", "paconvert.main", *words)
+    else:
+        _run_x2paddle(python, staged.resolve(), conversion, leave)
+    conversion.seconds = time.perf_counter() - start
+    return conversion
+
+
+def _run_x2paddle(python: Path, staged: Path, conversion: Conversion, leave: set[str]) -> None:
     wrong = [names for rule, names in api_tables.BEFORE_X2PADDLE.items() if rule not in leave]
     for path in python_files(staged):
         file = str(path.relative_to(staged))
         conversion.findings += make_acceptable(staged, file, set().union(*wrong))
+    folders = [f"--project_dir={staged}", f"--save_dir={conversion.folder}"]
+    command = [python, "-m", "x2paddle.convert", "--convert_torch_project", *folders]
     for _ in range(TRIES):
-        shutil.rmtree(target, ignore_errors=True)
-        words = [f"--project_dir={staged}", f"--save_dir={target}", "--disable_feedback=True"]
-        command = [python, "-m", "x2paddle.convert", "--convert_torch_project", *words]
-        said = _run("X2Paddle", *command)
+        shutil.rmtree(conversion.folder, ignore_errors=True)
+        output = _run("X2Paddle", *command, "--disable_feedback=True")
         conversion.refused = {
             str(Path(file).relative_to(staged)): re.findall(r"[\w.]+", names)
-            for file, names in REFUSED.findall(said)
+            for file, names in REFUSED.findall(output)
         }
-        rewritten = [
-            finding
-            for file, names in conversion.refused.items()
-            for finding in make_acceptable(staged, file, set(names))
-        ]
+        rewritten = []
+        for file, names in conversion.refused.items():
+            rewritten += make_acceptable(staged, file, set(names))
         conversion.findings += rewritten
         if not rewritten:
             break
-    conversion.seconds = time.perf_counter() - start
-    return conversion
 
 
 def _run(title: str, *command: object) -> str:
     settings = {"PYTHONHASHSEED": "0", "PYTHONWARNINGS": "ignore"}  # the same order at each run
     done = subprocess.run(
-        [str(word) for word in command],
+        list(map(str, command)),
         capture_output=True,
         text=True,
         errors="replace",
@@ -152,37 +167,29 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     """
     path = staged / file
     source = Source(file, read_text(path))
-    found = list(rewrites.renames(source, unknown))
+    findings = list(rewrites.renames(source, unknown))
     if unknown & set(api_tables.SCALERS):
-        found += rewrites.scaler(source)
+        findings += rewrites.scaler(source)
     if not source.edits:
         return []
     source = Source(file, source.edited())
     source.import_modules(api_tables.HELPERS, "paddle")
-    text = drop_unused(Source(file, source.edited()))
-    path.write_text(text)
-    return [one for one in found if one.kind == DONE]
+    path.write_text(drop_unused(Source(file, source.edited())))
+    return [finding for finding in findings if finding.kind == DONE]
 
 
 def drop_unused(source: Source) -> str:
     """Return the text without imports from PyTorch that nothing uses."""
-    used = source.used()
+    used = source.used() | {"*"}
     for node in nodes(source.tree, ast.Import, ast.ImportFrom):
         roots = [getattr(node, "module", None) or alias.name for alias in node.names]
         if not all(root.partition(".")[0] in ("torch", "torchvision") for root in roots):
             continue
         kept = [
-            alias
-            for alias in node.names
-            if (alias.asname or alias.name.partition(".")[0]) in used or alias.name == "*"
+            alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in used
         ]
         if len(kept) < len(node.names):
+            node.names = kept
             empty = "" if node in source.tree.body else "pass"
-            source.replace(node, ast.unparse(_with(node, kept)) if kept else empty)
+            source.replace(node, ast.unparse(node) if kept else empty)
     return source.edited()
-
-
-def _with(node: ast.Import | ast.ImportFrom, names: list[ast.alias]) -> ast.stmt:
-    if isinstance(node, ast.Import):
-        return ast.Import(names)
-    return ast.ImportFrom(node.module, names, node.level)

@@ -2,11 +2,13 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from portproof.convert.api_tables import HELPERS
 
 MARK = ">>>>>>"  # PaConvert writes it before each line that it could not convert
 BY_HAND, DONE, LOOK = "by hand", "done", "look"
@@ -68,33 +70,59 @@ class Source:
             return ""
         return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
 
-    def chains(self, head: str) -> Iterator[tuple[ast.AST, str]]:
-        """Yield the longest names that begin with `head`, with their nodes."""
+    def chains(self, *heads: str) -> Iterator[tuple[ast.AST, str]]:
+        """Yield the longest names that begin with a head, with their nodes, by the heads' order."""
         inner = {id(node.value) for node in nodes(self.tree, ast.Attribute)}
-        for node in nodes(self.tree, ast.Attribute, ast.Name):
-            full = self.full(node)
-            if id(node) not in inner and (full == head or full.startswith(head + ".")):
-                yield node, full
+        for head in heads:
+            for node in nodes(self.tree, ast.Attribute, ast.Name):
+                full = self.full(node)
+                if id(node) not in inner and (full == head or full.startswith(head + ".")):
+                    yield node, full
+
+    def calls(self, *methods: str) -> Iterator[ast.Call]:
+        """Yield the calls of a file, or those of methods of these names."""
+        for node in nodes(self.tree, ast.Call):
+            if not methods or is_method(node, *methods):
+                yield node
+
+    def calls_of(self, *names: str) -> Iterator[ast.Call]:
+        """Yield the calls of functions by their full names."""
+        return (call for call in self.calls() if self.full(call.func) in names)
+
+    def call_of(self, func: ast.AST) -> ast.Call | None:
+        """Return the call of which a node is the function."""
+        return next((call for call in self.calls() if call.func is func), None)
+
+    def is_of_module(self, call: ast.Call) -> bool:
+        """Say whether what is called belongs to a module, as np.max: no method of a tensor."""
+        root = call.func
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        modules = {*self.imported, "torch", "paddle", HELPERS}
+        return isinstance(root, ast.Name) and root.id in modules
 
     def used(self) -> set[str]:
         """Return the names that stand in the file, but for those of attributes."""
         return {node.id for node in nodes(self.tree, ast.Name)}
 
-    def _place(self, line: int, column: int) -> int:
-        return self._starts[line - 1] + column
-
     def span(self, node: ast.AST) -> tuple[int, int]:
         """Return where a node begins and ends, in bytes."""
-        return (
-            self._place(node.lineno, node.col_offset),
-            self._place(node.end_lineno, node.end_col_offset),
-        )
+        start = self._starts[node.lineno - 1] + node.col_offset
+        return start, self._starts[node.end_lineno - 1] + node.end_col_offset
 
     def code(self, node: ast.AST) -> str:
         """Return the text of a node, on one line where it is an expression without comments."""
         start, end = self.span(node)
         text = self._bytes[start:end].decode()
         return text if "#" in text or '"""' in text else re.sub(r"\s*\n\s*", " ", text)
+
+    def arguments_of(self, call: ast.Call, left_out: Container[str] = ()) -> list[str]:
+        """Return a call's arguments as they are written, without keywords that are left out."""
+        written = [self.code(argument) for argument in call.args]
+        for word in call.keywords:
+            if word.arg not in left_out:
+                written.append((f"{word.arg}=" if word.arg else "**") + self.code(word.value))
+        return written
 
     def replace(self, node: ast.AST, text: str) -> bool:
         """Note that `text` takes a node's place. False where a note on the same text stands."""
@@ -105,11 +133,13 @@ class Source:
     ) -> Iterator[Finding]:
         """Note that `text` takes a node's place, and yield that it is done; nothing where not."""
         if self.replace(node, text):
-            yield Finding(self.file, node.lineno, what, fix, DONE, rule)
+            yield self.finding(node, what, fix, rule, DONE)
 
-    def by_hand(self, node: ast.AST, what: str, fix: str, rule: str) -> Finding:
-        """Return what is left to do at a node."""
-        return Finding(self.file, node.lineno, what, fix, BY_HAND, rule)
+    def finding(
+        self, node: ast.AST, what: str, fix: str, rule: str, kind: str = BY_HAND
+    ) -> Finding:
+        """Return what is to be done at a node, or was done."""
+        return Finding(self.file, node.lineno, what, fix, kind, rule)
 
     def put(self, start: int, end: int, text: str) -> bool:
         if any(start < other_end and other < end for other, other_end, _ in self.edits):
@@ -119,8 +149,8 @@ class Source:
 
     def insert_line(self, before: int, text: str) -> None:
         """Note that a line of text comes before line `before` (from 1)."""
-        place = self._starts[before - 1]
-        self.edits.append((place, place, text.encode() + b"\n"))
+        start = self._starts[before - 1]
+        self.edits.append((start, start, text.encode() + b"\n"))
 
     def import_modules(self, *names: str) -> None:
         """Note an import of each of these modules that the file uses and does not import."""
@@ -131,10 +161,10 @@ class Source:
 
     def edited(self) -> str:
         """Return the text with all edits made."""
-        result = self._bytes
+        edited = self._bytes
         for start, end, text in sorted(self.edits, key=lambda edit: edit[:2], reverse=True):
-            result = result[:start] + text + result[end:]
-        return result.decode()
+            edited = edited[:start] + text + edited[end:]
+        return edited.decode()
 
     def first_line_for_imports(self) -> int:
         """Return the line before which an import may stand: behind docstring and __future__."""
@@ -152,12 +182,21 @@ def nodes(tree: ast.AST, *kinds: type) -> Iterator[Any]:
     return (node for node in ast.walk(tree) if isinstance(node, kinds))
 
 
+def is_method(call: ast.Call, *names: str) -> bool:
+    return isinstance(call.func, ast.Attribute) and call.func.attr in names
+
+
 def is_docstring(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
+
+
+def is_false(node: ast.AST) -> bool:
+    """Say whether a node is a constant that counts as false: 0, None, an empty text."""
+    return isinstance(node, ast.Constant) and not node.value
 
 
 def docstrings(tree: ast.AST) -> set[int]:
@@ -171,32 +210,22 @@ def parents(tree: ast.AST) -> dict[int, ast.AST]:
 
 
 def arguments(call: ast.Call, order: Iterable[str]) -> dict[str, ast.expr] | None:
-    """Return a call's arguments by name; None where they cannot be told (*args, **kwargs)."""
+    """Return a call's arguments by name; None where there are *args or **kwargs."""
     order = list(order)
-    given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg is None)]
+    named = {keyword.arg: keyword.value for keyword in call.keywords}
     starred = any(isinstance(node, ast.Starred) for node in call.args)
-    if starred or any(keyword.arg is None for keyword in call.keywords) or len(given) > len(order):
+    if starred or None in named or len(call.args) > len(order):
         return None
-    found = dict(zip(order, call.args, strict=False))
-    found |= {keyword.arg: keyword.value for keyword in call.keywords}
-    return found
+    return dict(zip(order, call.args, strict=False)) | named
 
 
 def bound_names(tree: ast.AST) -> set[str]:
     """Return every name that a file gives a meaning to, in whatever scope."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            found |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            found.add(node.name)
-    return found
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)
+    names = {node.name for node in nodes(tree, *definitions)}
+    names |= {node.arg for node in nodes(tree, ast.arg)}
+    names |= {(node.asname or node.name).partition(".")[0] for node in nodes(tree, ast.alias)}
+    return names | {node.id for node in nodes(tree, ast.Name) if not isinstance(node.ctx, ast.Load)}
 
 
 def without_marks(text: str) -> tuple[str, list[int]]:
@@ -215,22 +244,18 @@ def fill_blocks(text: str) -> tuple[str, list[int]]:
     for _ in range(MOST_BLOCKS):
         try:
             ast.parse(text)
-        except IndentationError as error:
-            found = re.search(r"expected an indented block after .* on line (\d+)", str(error))
-            if not found:
-                break
-            lines, place = text.split("\n"), int(found[1])
-            header = place
-            while not lines[header - 1].split("#")[0].rstrip().endswith(":"):
-                header += 1  # a statement that goes over several lines
-            own = lines[place - 1]
-            lines.insert(header, " " * (len(own) - len(own.lstrip()) + 4) + "pass")
-            filled.append(header)
-            text = "\n".join(lines)
-        except SyntaxError:
             break
-        else:
+        except SyntaxError as error:
+            empty = re.search(r"expected an indented block after .* on line (\d+)", str(error))
+        if not empty:
             break
+        lines, header = text.split("\n"), int(empty[1])
+        first = lines[header - 1]
+        while not lines[header - 1].split("#")[0].rstrip().endswith(":"):
+            header += 1  # a statement that goes over several lines
+        lines.insert(header, " " * (len(first) - len(first.lstrip()) + 4) + "pass")
+        filled.append(header)
+        text = "\n".join(lines)
     return text, filled
 
 

@@ -1,6 +1,6 @@
 """Weights of a converted project: .pth, .pt and .ckpt become .pdparams, as its code needs them.
 
-Which tensors are to be turned is told by the layers of the converted network, never by shapes:
+The layers of the converted network say which tensors are to be turned, never their shapes:
 paddle.compat.nn.Linear keeps torch's [out, in], paddle.nn.Linear does not, and of a square layer
 the file would not show it. So the network is made, in both frameworks.
 """
@@ -32,19 +32,21 @@ def convert(args: argparse.Namespace, target: Path) -> list[Finding]:
 
     Raises UserError where the one file that was named cannot be converted.
     """
-    given = args.pretrained.resolve()
-    base = given if given.is_dir() else given.parent
-    files = [given] if given.is_file() else []
-    files += sorted(one for one in base.rglob("*") if one.suffix in WEIGHTS and not files)
+    pretrained = args.pretrained.resolve()
+    if pretrained.is_dir():
+        base = pretrained
+        files = sorted(file for file in base.rglob("*") if file.suffix in WEIGHTS)
+    else:
+        base, files = pretrained.parent, [pretrained]
     if not files:
         raise UserError(f"--pretrained {args.pretrained} holds no {', '.join(WEIGHTS)}")
     if args.source.resolve() in (base, *base.parents):
         base = args.source.resolve()  # the project's own weights keep their places
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for file in files:
-        name = file.relative_to(base).with_suffix(".pdparams")
+        name = str(file.relative_to(base).with_suffix(".pdparams"))
         try:
-            if any(str(name) == one.file for one in found):
+            if any(name == finding.file for finding in findings):
                 raise UserError(f"{name} is what another file of that name has become")
             turned, tensors = convert_one(args, file, target.resolve(), target / name)
         except UserError as error:
@@ -52,11 +54,12 @@ def convert(args: argparse.Namespace, target: Path) -> list[Finding]:
                 raise
             what = f"not converted: {str(error).rstrip('.')}"
             fix = "mend it, or name its network by --model, and convert it alone"
-            found.append(Finding(str(file.relative_to(base)), 1, what, fix, BY_HAND, "weights"))
+            original = str(file.relative_to(base))
+            findings.append(Finding(original, 1, what, fix, BY_HAND, "weights"))
             continue
         what = f"{tensors} tensors of {file.name}, {turned} of them turned"
-        found.append(Finding(str(name), 1, what, "read back, every bit", DONE, "weights"))
-    return found
+        findings.append(Finding(name, 1, what, "read back, every bit", DONE, "weights"))
+    return findings
 
 
 def convert_one(
@@ -65,13 +68,13 @@ def convert_one(
     """Write one file; return how many tensors were turned, and how many there are."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target = target.resolve()
-    own = args.source.resolve()
+    source = args.source.resolve()
     with scratch(near=target.parent) as folder, inside(folder):
         folder = folder.resolve()
         staged = folder / f"{file.stem}.pth"  # by its ending it is torch's
         link_or_copy(file, staged)
         try:
-            sides = sides_of(args, own, project, staged, folder)
+            sides = sides_of(args, source, project, staged, folder)
             done = transfer(Request(sides, staged, target), folder)
         except UserError as error:
             raise type(error)(str(error).replace(str(staged), str(file))) from error
@@ -91,23 +94,23 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def sides_of(
-    args: argparse.Namespace, own: Path, project: Path, staged: Path, folder: Path
+    args: argparse.Namespace, source: Path, project: Path, staged: Path, folder: Path
 ) -> dict[str, Side]:
     """Return the original and the converted network, by their port files or by the network's name.
 
     Raises NotConverted where the converter has not written its file.
     """
-    if (own / PORT).is_file() and not args.model:
+    if (source / PORT).is_file() and not args.model:
         if not (project / PORT).is_file():
             raise NotConverted(f"{PORT}, which makes its network, is not there")
-        return {"torch": Side("torch", own / PORT), "paddle": Side("paddle", project / PORT)}
-    root = own if own.is_dir() else own.parent
-    model = args.model or find_model(own, keys(staged, folder / "keys"))
+        return {"torch": Side("torch", source / PORT), "paddle": Side("paddle", project / PORT)}
+    root = source if source.is_dir() else source.parent
+    model = args.model or find_model(source, keys(staged, folder / "keys"))
     file = model.rpartition(":")[0].replace(".", "/")
-    ways = (f"{file}.py", f"{file}/__init__.py")
-    if not file or not any((root / one).is_file() for one in ways):
+    files = (f"{file}.py", f"{file}/__init__.py")
+    if not file or not any((root / name).is_file() for name in files):
         raise UserError(f"--model {model}: is no MODULE:CALLABLE of {args.source}")
-    if not any((project / one).is_file() for one in ways):
+    if not any((project / name).is_file() for name in files):
         raise NotConverted(f"{file}.py, which has its network, is not there")
     network = {"name": model, "arguments": dict(args.model_args or {})}
     sides = {}
@@ -126,32 +129,28 @@ def keys(file: Path, folder: Path) -> Tensors:
 def find_model(project: Path, tensors: Tensors) -> str:
     """Return MODULE:CLASS of the network whose layers have the names of the file's tensors.
 
-    Told from what each class assigns to self. Raises UserError where it is none, or several.
+    A class has the layers that it assigns to self. Raises UserError where none or several fit.
     """
     heads = {name.partition(".")[0] for name in tensors}
-    found = []
-    files = [project] if project.is_file() else python_files(project)
-    root = project.parent if project.is_file() else project
+    classes = []
+    root, files = project, python_files(project)
+    if project.is_file():
+        root, files = project.parent, [project]
     for path in files:
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         for node in nodes(Source(path.name, read_text(path)).tree, ast.ClassDef):
             if node.bases and heads <= assigned(node):
-                found.append(f"{module}:{node.name}")
-    if len(found) != 1:
-        told = f"several classes have ({', '.join(found)})" if found else "no class has"
+                classes.append(f"{module}:{node.name}")
+    if len(classes) != 1:
+        owners = f"several classes have ({', '.join(classes)})" if classes else "no class has"
         raise UserError(
-            f"{told} the layers {', '.join(sorted(heads)[:4])}; name the network by "
+            f"{owners} the layers {', '.join(sorted(heads)[:4])}; name the network by "
             "--model MODULE:CALLABLE"
         )
-    return found[0]
+    return classes[0]
 
 
 def assigned(node: ast.ClassDef) -> set[str]:
     """Return the names that a class assigns to self."""
-    return {
-        one.attr
-        for one in nodes(node, ast.Attribute)
-        if isinstance(one.ctx, ast.Store)
-        and isinstance(one.value, ast.Name)
-        and one.value.id == "self"
-    }
+    stored = [name for name in nodes(node, ast.Attribute) if isinstance(name.ctx, ast.Store)]
+    return {name.attr for name in stored if getattr(name.value, "id", None) == "self"}

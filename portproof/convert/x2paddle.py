@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.rewrites import calls
 from portproof.convert.source import Finding, Source
 
 
@@ -20,7 +19,7 @@ def silent_rates(source: Source) -> Iterator[Finding]:
             yield from source.exchange(node, words, what, fix, "learning rate")
         elif kind == "ReduceOnPlateau":
             fix = "set the schedule's base_lr and last_lr to the optimizer's rate"
-            yield source.by_hand(node, what, fix, "learning rate")
+            yield source.finding(node, what, fix, "learning rate")
 
 
 def native(source: Source) -> Iterator[Finding]:
@@ -37,25 +36,24 @@ def _native_imports(node: ast.AST, used: set[str]) -> list[str] | None:
     """Return what to import in the place of X2Paddle's module; None: this is no such import."""
     head = "from x2paddle_native import torch2paddle"
     if isinstance(node, ast.Import) and node.names[0].name == "x2paddle.torch2paddle":
-        own = node.names[0].asname or "x2paddle"
-        return [f"{head} as {own}"] if own in used else []
+        alias = node.names[0].asname or "x2paddle"
+        return [f"{head} as {alias}"] if alias in used else []
     if not isinstance(node, ast.ImportFrom):
         return None
-    given = [(alias.asname or alias.name, alias.name) for alias in node.names]
-    given = [(own, name) for own, name in given if own in used]
+    imported = {alias.asname or alias.name: alias.name for alias in node.names}
+    imported = {alias: name for alias, name in imported.items() if alias in used}
     if node.module == "x2paddle":
-        return [f"{head} as {own}" if own != name else head for own, name in given]
-    if node.module == "x2paddle.torch2paddle":
-        return [head, *(f"{own} = torch2paddle.{name}" for own, name in given)] if given else []
-    return None
+        return [f"{head} as {alias}" if alias != name else head for alias, name in imported.items()]
+    if node.module == "x2paddle.torch2paddle" and imported:
+        return [head, *(f"{alias} = torch2paddle.{name}" for alias, name in imported.items())]
+    return [] if node.module == "x2paddle.torch2paddle" else None
 
 
 def emulations(source: Source) -> Iterator[Finding]:
     """What X2Paddle emulates and Paddle has by now is Paddle's own."""
-    called = {id(call.func) for call in calls(source)}
+    called = {id(call.func) for call in source.calls()}
     for node, full in source.chains("x2paddle.torch2paddle"):
         target = api_tables.EMULATIONS.get(full.rpartition(".")[2])
-        if full.endswith(".create_tensor") and id(node) in called:
-            continue
-        if target:
+        is_creation = full.endswith(".create_tensor") and id(node) in called
+        if target and not is_creation:
             yield from source.exchange(node, target, full, f"is {target}", "native")

@@ -5,39 +5,33 @@ from typing import Any
 
 from portproof.checks.data import ALSO_FOUND, COMPARED, SAME
 from portproof.core.verdict import ALIGNED, DIVERGED, Verdict
-from portproof.report import html, sample_image
+from portproof.report import align, html, sample_image
 from portproof.report.html import Section
 
 TITLES = {"data": "Evaluation data", "train_data": "Training data"}
 
 
-def as_json(verdicts: list[Verdict], versions: dict[str, str]) -> dict[str, Any]:
+def as_json(verdicts: list[Verdict]) -> dict[str, Any]:
     """Return the result ready for JSON."""
-    diverged = [verdict.name for verdict in verdicts if verdict.verdict == DIVERGED]
-    return {
-        "aligned": all(verdict.aligned for verdict in verdicts),
-        "checkpoints": [verdict.as_dict() for verdict in verdicts],
-        "first_divergence": diverged[0] if diverged else None,
-        "versions": versions,
-    }
+    return align.as_json(verdicts) | {"aligned": all(verdict.aligned for verdict in verdicts)}
 
 
 def as_text(verdicts: list[Verdict]) -> str:
     """Return a line for each checkpoint, and where one diverged what is wrong and what to do."""
     lines = []
     for verdict in verdicts:
-        lines.append(f"{verdict.name}: {verdict.verdict} {_told(verdict)}".rstrip())
+        lines.append(f"{verdict.name}: {verdict.verdict} {_summary(verdict)}".rstrip())
         for n, (where, cause, fix) in enumerate(_causes(verdict), 1):
             lines += [f"  {n}. {where}: {cause}", f"     fix: {fix}"]
     return "\n".join(lines)
 
 
-def _told(verdict: Verdict) -> str:
+def _summary(verdict: Verdict) -> str:
     if verdict.why:
         return f"- {verdict.why}"
     if verdict.verdict == DIVERGED:
         return f"first at {verdict.where}"
-    table = next(one["table"] for one in verdict.details if one["title"] == COMPARED)
+    table = next(block["table"] for block in verdict.details if block["title"] == COMPARED)
     counts = {row[0]: row[1] for row in table}
     return (
         f"({counts[SAME]} images have the same numbers; largest relative "
@@ -45,21 +39,21 @@ def _told(verdict: Verdict) -> str:
     )
 
 
-def _figure(value: float | None) -> str:
-    if value is None:
+def _figure(difference: float | None) -> str:
+    if difference is None:
         return "not known"
-    return f"{value:.1e}" if value else "0"
+    return f"{difference:.1e}" if difference else "0"
 
 
 def _causes(verdict: Verdict) -> list[tuple[str, str, str]]:
     """Return the cause that stands in the verdict and the others that its page lists."""
     if verdict.verdict != DIVERGED:
         return []
-    found = [(verdict.where, verdict.cause, verdict.fix)]
+    causes = [(verdict.where, verdict.cause, verdict.fix)]
     for block in verdict.details:
         if block["title"] == ALSO_FOUND:
-            found += [tuple(row) for row in block["table"][1:]]
-    return found
+            causes += [tuple(row) for row in block["table"][1:]]
+    return causes
 
 
 def write(folder: Path, verdicts: list[Verdict], versions: dict[str, str]) -> list[Path]:
@@ -68,7 +62,7 @@ def write(folder: Path, verdicts: list[Verdict], versions: dict[str, str]) -> li
     Raises UserError where they cannot be written.
     """
     drawn = {verdict.name: sample_image.drawn(verdict.details) for verdict in verdicts}
-    word = next((v.verdict for v in verdicts if v.verdict != ALIGNED), ALIGNED)
+    word = next((verdict.verdict for verdict in verdicts if not verdict.aligned), ALIGNED)
     sections = [_section(verdict, drawn[verdict.name], word) for verdict in verdicts]
     page = html.report(Section("Data", word), sections, versions=versions)
     files: dict[str, str | bytes] = {"data.html": page}
@@ -81,7 +75,7 @@ def _section(verdict: Verdict, blocks: list[html.Block], of_all: str) -> Section
     return Section(
         f"{TITLES[verdict.name]} ({verdict.name})",
         verdict.verdict,
-        "" if verdict.verdict == DIVERGED else _told(verdict).strip("()- "),
+        "" if verdict.verdict == DIVERGED else _summary(verdict).strip("()- "),
         _causes(verdict),
         [block for block in blocks if block["title"] != ALSO_FOUND],  # a cause by itself above
         folded=of_all != ALIGNED and verdict.aligned,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+COLORS = {"float32": "#1f77b4", "float64": "#14632b"}  # of differences, by dtype
+SMALLEST = 1e-17  # where a logarithmic plot puts a difference of 0
 CLONE = Path(__file__).resolve().parents[2]
 
 # matplotlib keeps its font list in the user's home otherwise; a clone keeps all in its own folder.

@@ -52,8 +52,8 @@ def _draw_difference(axes: "Axes", right: np.ndarray, other: np.ndarray) -> None
     apart = np.abs(right - other)
     largest = float(apart.max())
     axes.imshow(apart / (largest or 1.0), interpolation="nearest")
-    told = f"the brightest is {255 * largest:.3g} of 255" if largest else "none to be seen"
-    axes.set_title(f"Difference\n{told}", fontsize=12)
+    brightest = f"the brightest is {255 * largest:.3g} of 255" if largest else "none to be seen"
+    axes.set_title(f"Difference\n{brightest}", fontsize=12)
 
 
 def _draw_numbers(axes: "Axes", right: Sample, other: Sample) -> None:

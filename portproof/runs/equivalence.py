@@ -5,6 +5,7 @@ means agree where the interval of their difference lies inside a margin that was
 test of difference cannot say that: with few runs it finds no difference between anything.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,18 +93,11 @@ def runs_needed(
     `deviations` are those between the runs of each side, and the two sides truly the same: where
     they are not, it takes more.
     """
-    if agreement_chance(deviations, MOST, margin, level) < power:
-        return None
-    too_few, enough = 1, 2
-    while agreement_chance(deviations, enough, margin, level) < power:
-        too_few, enough = enough, min(2 * enough, MOST)
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        if agreement_chance(deviations, middle, margin, level) < power:
-            too_few = middle
-        else:
-            enough = middle
-    return enough
+
+    def chance(runs: int) -> float:  # grows with the runs
+        return agreement_chance(deviations, runs, margin, level)
+
+    return None if chance(MOST) < power else 2 + bisect_left(range(2, MOST), power, key=chance)
 
 
 def agreement_chance(

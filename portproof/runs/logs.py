@@ -1,7 +1,7 @@
 """The logs of training runs, this project's and others', in one form.
 
-The format is told by what is in the log, and it is the format that says whether accuracies are per
-cent or fractions of 1. Each was taken from the code that writes it:
+The contents of a log show its format, and the format says whether accuracies are per cent or
+fractions of 1. Each was taken from the code that writes it:
 
 - this project: `metrics.jsonl` (portproof/runs/metrics.py); per cent.
 - timm: `summary.csv` (huggingface/pytorch-image-models, train.py and timm/utils/summary.py); per
@@ -12,7 +12,7 @@ cent or fractions of 1. Each was taken from the code that writes it:
   after the model, in lines that look the same; "best metric: " follows the model's alone.
 - torchvision's reference: what it prints (pytorch/vision, references/classification/train.py);
   per cent, epochs from 0, "Test: EMA" for the moving average. Older ones print " * Acc@1", and so
-  does pytorch/examples, imagenet/main.py. Its loss is told for parts of an epoch alone.
+  does pytorch/examples, imagenet/main.py. Its loss is of parts of an epoch alone.
 - AlexNet-Prod: what it prints (littletomatodonkey/AlexNet-Prod, pipeline/Step5). Its torch tree
   prints as torchvision does. Its Paddle tree has epochs as "[Epoch 1, iter: 10] top1: 12.5%", and
   where that % is missing all its accuracies are fractions (its README shows such a log), of three
@@ -75,9 +75,9 @@ class RunLog:
 
     def begin(self, epoch: int) -> None:
         """Make room for an epoch; where a run was resumed, what it had from there on is dropped."""
-        for own in (self.epochs, self.average):
-            for later in [other for other in own if other >= epoch]:
-                del own[later]
+        for rows in (self.epochs, self.average):
+            for later in [other for other in rows if other >= epoch]:
+                del rows[later]
 
 
 def read_log(path: Path) -> RunLog:
@@ -95,12 +95,12 @@ def read_log(path: Path) -> RunLog:
 
 def _find(path: Path) -> Path:
     if os.path.isdir(path):  # unlike Path's own, False for a name that cannot be
-        found = [path / name for name in IN_FOLDER if (path / name).is_file()]
-        if not found:
-            raise UserError(
-                f"{show(path)}: holds none of {', '.join(IN_FOLDER)}; name a run folder or a log"
-            )
-        return found[0]
+        for name in IN_FOLDER:
+            if (path / name).is_file():
+                return path / name
+        raise UserError(
+            f"{show(path)}: holds none of {', '.join(IN_FOLDER)}; name a run folder or a log"
+        )
     if not os.path.isfile(path):
         raise UserError(f"{show(path)}: there is no such file; name a run folder or a log")
     return path
@@ -129,11 +129,11 @@ def _check(log: RunLog) -> None:
         raise UserError(f"{show(log.file)}: no epoch is finished yet")
     for epoch, row in rows:
         for name in ACCURACIES:
-            value = row.get(name, 0.0)
-            if not (0 <= value <= 100 or math.isnan(value)):
+            accuracy = row.get(name, 0.0)
+            if not (0 <= accuracy <= 100 or math.isnan(accuracy)):
                 raise UserError(
-                    f"{show(log.file)}: {name} of epoch {epoch} is {value:g} per cent; the log is "
-                    f"damaged, or not one of {log.format}"
+                    f"{show(log.file)}: {name} of epoch {epoch} is {accuracy:g} per cent; the log "
+                    f"is damaged, or not one of {log.format}"
                 )
 
 
@@ -142,14 +142,17 @@ def read_own(log: RunLog, text: str) -> None:
     log.format = "this project"
     for row in parse_metrics(text, log.file):
         epoch = row["epoch"]
+        metrics = {name: row[name] for name in METRICS if name in row}
         try:
-            values = {name: _number(row[name]) for name in METRICS if name in row}
+            if any(type(number) not in (int, float) for number in metrics.values()):
+                raise TypeError
+            metrics = {name: float(number) for name, number in metrics.items()}
         except (TypeError, OverflowError) as error:
             raise UserError(
                 f"{show(log.file)}: epoch {epoch} holds what is no number; delete it"
             ) from error
         log.begin(epoch)
-        log.epochs[epoch] = values
+        log.epochs[epoch] = metrics
     try:
         arguments = json.loads((log.file.parent / "args.json").read_text())["arguments"]
         log.framework = show(arguments["framework"])
@@ -158,15 +161,8 @@ def read_own(log: RunLog, text: str) -> None:
         pass  # a log that was copied alone
 
 
-def _number(value: object) -> float:
-    """Return a number of JSON. Raises TypeError for all else, OverflowError for one too large."""
-    if type(value) not in (int, float):
-        raise TypeError(value)
-    return float(value)
-
-
 def read_timm(log: RunLog, text: str) -> None:
-    """Read timm's summary.csv."""
+    """Read timm's summary.csv. Raises UserError where a line is damaged."""
     log.format = "timm"
     if not text.endswith("\n"):
         raise UserError(
@@ -174,24 +170,19 @@ def read_timm(log: RunLog, text: str) -> None:
         )
     head: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
-        row = line.split(",")
-        if row[0] == "epoch":
-            head = row
+        cells = line.split(",")
+        if cells[0] == "epoch":
+            head = cells
         elif line:
-            _note_timm(log, number, dict(zip(head, row, strict=False)), len(row) == len(head))
-
-
-def _note_timm(log: RunLog, number: int, row: dict[str, str], whole: bool) -> None:
-    """Note one line of a summary.csv. Raises UserError where it is damaged."""
-    try:
-        epoch = int(row["epoch"]) + 1
-        values = {own: float(row[name]) for name, own in FROM_TIMM.items() if name in row}
-    except ValueError:
-        whole = False
-    if not whole:
-        raise UserError(f"{show(log.file)}, line {number}: not the numbers of an epoch; delete it")
-    log.begin(epoch)
-    log.epochs[epoch] = values
+            try:
+                row = dict(zip(head, cells, strict=True))
+                epoch = int(row["epoch"]) + 1
+                metrics = {own: float(row[name]) for name, own in FROM_TIMM.items() if name in row}
+            except ValueError as error:
+                where = f"{show(log.file)}, line {number}"
+                raise UserError(f"{where}: not the numbers of an epoch; delete it") from error
+            log.begin(epoch)
+            log.epochs[epoch] = metrics
 
 
 def read_paddleclas(log: RunLog, text: str) -> None:
@@ -217,12 +208,12 @@ def read_paddleclas(log: RunLog, text: str) -> None:
 
 def _clas_values(text: str, loss: str) -> dict[str, float]:
     """Return the metrics in "CELoss: 2.51230, loss: 2.51230, top1: 0.45120", accuracies in %."""
-    found = {name: float(value) for name, value in CLAS_NUMBER.findall(text)}
-    values = {loss: found["loss"]} if "loss" in found else {}
+    numbers = {name: float(number) for name, number in CLAS_NUMBER.findall(text)}
+    metrics = {loss: numbers["loss"]} if "loss" in numbers else {}
     if loss == "val_loss":
-        for name in {"top1", "top5"} & found.keys():
-            values[f"val_{name}"] = round(100 * found[name], 6)
-    return values
+        for name in {"top1", "top5"} & numbers.keys():
+            metrics[f"val_{name}"] = round(100 * numbers[name], 6)
+    return metrics
 
 
 def read_torchvision(log: RunLog, text: str) -> None:
@@ -238,8 +229,8 @@ def read_torchvision(log: RunLog, text: str) -> None:
                 epoch = int(match[1]) + 1
                 log.begin(epoch)
         elif match := VISION_EVAL.search(line):
-            own = log.average if match["average"] else log.epochs
-            own[epoch] = _vision_values(log, match, scale)
+            rows = log.average if match["average"] else log.epochs
+            rows[epoch] = _vision_values(log, match, scale)
     if not epoch:
         log.planned = None  # only evaluated
 
@@ -253,7 +244,7 @@ def _vision_scale(log: RunLog, match: re.Match) -> int:
 
 
 def _vision_values(log: RunLog, match: re.Match, scale: int | None) -> dict[str, float]:
-    """Return the metrics of one evaluation. Raises UserError where their scale is not told."""
+    """Return the metrics of one evaluation. Raises UserError where their scale is unknown."""
     if not match["old"]:
         scale = 1
     elif scale is None:

@@ -78,7 +78,7 @@ def test_the_page_of_data(tmp_path):
 
 def test_the_page_of_all_checkpoints(tmp_path):
     found = {"aligned": False, "first_divergence": " ".join(NAMES), "versions": {"torch": IMAGE}}
-    path = align.write_page(tmp_path, found, hostile_verdicts())
+    (path,) = align.write_page(tmp_path, found, hostile_verdicts())
     assert_text(path, SCRIPT, IMAGE)
 
 
@@ -89,7 +89,7 @@ def test_the_page_of_the_forward_pass(tmp_path):
     rows.append(Row("a$b$\\c{", None, "Linear", [1], far, far, verdict="same"))
     found = Result(False, [Cause(*NAMES)], rows[0], SCRIPT, {IMAGE: rows})
     found.notes, found.weights, found.versions = NAMES, IMAGE, {"torch": SCRIPT}
-    assert_text(forward.write_page(tmp_path, found), SCRIPT, IMAGE)
+    assert_text(*forward.write_page(tmp_path, found), SCRIPT, IMAGE)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "a$b$\\frac{.png", "line\nbreak.png"])
