@@ -12,7 +12,6 @@
 counts for each.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -46,7 +45,10 @@ ALIGN_QUICK = ["--only", "lr,metric"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(argv)
+    parser = measure.parser("tools", __doc__, repeats=3)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
+    parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
+    args = measure.parse(parser, argv)
     rounds: dict[str, list[Figures]] = {}
     with tempfile.TemporaryDirectory() as place:
         often: dict[str, Contender] = {}
@@ -84,22 +86,22 @@ def draw_weights() -> tensors.Tensors:
     generator = np.random.default_rng(0)
     drawn = {}
     for layer in limits.alexnet():
-        drawn[f"{layer.name}.weight"] = generator.standard_normal(layer.shape, np.float32)
-        drawn[f"{layer.name}.bias"] = generator.standard_normal(layer.biases, np.float32)
-    return {name: tensors.Tensor("F32", array) for name, array in drawn.items()}
+        for name, shape in (("weight", layer.shape), ("bias", (layer.biases,))):
+            array = generator.standard_normal(shape, np.float32)
+            drawn[f"{layer.name}.{name}"] = tensors.from_array(array)
+    return drawn
 
 
 def start(framework: str, folder: Path) -> Contender:
     """Return a contender that starts a training, up to its first batch."""
     window = ["--warm-steps", 0, "--steps", 1]
     options = ["--data-path", folder, "--batch-size", 32, "--workers", 2]
-    begin = variants.tree(framework, window, options, ["ready_at", "resident_mb"])
+    begin = variants.tree(framework, window, options)
 
     def run() -> Figures:
         began = time.time()
         figures = begin()
-        seconds = figures["ready_at"] - began
-        return {"seconds": seconds, "resident_mb": figures["resident_mb"]}
+        return figures | {"seconds": figures["ready_at"] - began}
 
     return run
 
@@ -112,13 +114,6 @@ def align(options: list[str]) -> Contender:
             return measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
 
     return run
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = measure.parser("tools", __doc__, repeats=3)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
-    parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
-    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import measure, photos
@@ -10,6 +11,7 @@ from benchmarks.measure import Contender
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
 from common.training.args import get_args_parser
 from portproof.system import processor
+from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 
 # By framework and name, options of train.py. One whose options train.py lacks is left out.
@@ -54,7 +56,7 @@ def known(
     """
     table = VARIANTS[framework]
     options = get_args_parser(framework)._option_string_actions
-    found = {}
+    variants = {}
     for name in table if wanted is None else wanted:
         if name not in table:
             names = "; ".join(table)
@@ -64,28 +66,20 @@ def known(
             print(f"left out: {framework} {name}: train.py has no {lacking[0]}", file=sys.stderr)
         else:
             shared = ["--split-batch"] if in_one_process else []
-            found[name] = [word for word in table[name] if word not in shared]
-    return found
+            variants[name] = [word for word in table[name] if word not in shared]
+    return variants
 
 
-def tree(
-    framework: str,
-    window: list[object],
-    options: list[object],
-    keep: Iterable[str],
-    **settings: str,
-) -> Contender:
-    """Return a contender that runs a tree: `window` for run_tree, `options` for train.py.
-
-    It gives the figures named by `keep`.
-    """
+def tree(framework: str, window: list[object], options: list[object], **settings: str) -> Contender:
+    """Return a contender that runs a tree: `window` for run_tree, `options` for train.py."""
     processes = processor.available_cores() if "--split-batch" in options else 1
+    return partial(run_tree, framework, window, options, processes, **settings)
 
-    def run() -> measure.Figures:
-        figures = run_tree(framework, window, options, processes, **settings)
-        return {name: figures[name] for name in keep}
 
-    return run
+def peer(framework: str, options: list[object], **settings: str) -> Contender:
+    """Return a contender that runs the peer of a tree with `options`."""
+    command = [sys.executable, "-m", PEERS[framework][1], *options]
+    return partial(measure.run_json, command, **settings)
 
 
 def run_tree(
@@ -105,20 +99,21 @@ def run_tree(
     return figures
 
 
-def peer(framework: str, options: list[object], keep: Iterable[str], **settings: str) -> Contender:
-    """Return a contender that runs the peer of a tree with `options`."""
-
-    def run() -> measure.Figures:
-        command = [sys.executable, "-m", PEERS[framework][1], *options]
-        figures = measure.run_json(command, **settings)
-        return {name: figures[name] for name in keep}
-
-    return run
+def images(data_path: Path | None, count: int) -> Path:
+    """Return the folder of images: `data_path`, or one with `count` made-up photographs."""
+    return data_path or photos.write(DATA_DIR / f"photos-{count}", count, min(CLASSES, count))
 
 
-def images(given: Path | None, count: int, classes: int = CLASSES) -> Path:
-    """Return the folder of images: the one given, or one with `count` made-up photographs."""
-    if given:
-        return given
-    folder = DATA_DIR / f"photos-{count}"
-    return photos.write(folder, count, min(classes, count))
+def add_options(parser: Parser, workers: int) -> None:
+    """Add what benchmarks of reading and training have in common."""
+    add_frameworks(parser)
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the trees (all)")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
+    parser.add_argument(
+        "--workers", type=whole(0), default=workers, help=f"loader processes ({workers})"
+    )
+
+
+def add_frameworks(parser: Parser) -> None:
+    names = list(PEERS)
+    parser.add_argument("--framework", nargs="+", choices=names, default=names, help="(both)")

@@ -4,17 +4,15 @@ They lie in a folder that the caller names, or in the user's cache: .venv-conver
 .venv-convert-x2paddle for X2Paddle. They are made atomically at first use, from shipped/*.txt.
 """
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from portproof.system.atomic_folders import locked
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.system.user_cache import user_cache
@@ -63,9 +61,12 @@ class Environment:
                 "--with paconvert"
             )
         if not self.is_made:
-            with _locked(self.folder):
-                if not self.is_made:  # by another process, meanwhile
-                    self._make()
+            try:
+                with locked(self.folder):
+                    if not self.is_made:  # by another process, meanwhile
+                        self._make()
+            except OSError as error:
+                raise UserError(f"{self.folder}: cannot be made ({error.strerror})") from error
         return self.folder / "bin" / "python"
 
     def variables(self) -> dict[str, str]:
@@ -102,19 +103,6 @@ class Environment:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Within, no other process makes this environment."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = open(folder.with_name(folder.name + ".lock"), "w")  # noqa: SIM115, closed below
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
-    with lock:  # until it is closed
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _frameworks() -> list[str]:

@@ -1,6 +1,5 @@
 """experiments.accuracy: a table of trainings that grows, and its page."""
 
-import csv
 import json
 import os
 import shutil
@@ -10,69 +9,50 @@ import sys
 
 import pytest
 
+from common.tables import read_csv
 from experiments import accuracy
+from tests.support.finished_runs import write_run
 from tests.support.helpers import assert_user_error, run
 
 TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
 
 
 def command(table, *options, more=()):
-    given = ["--table", table, *options, *(["--", *more] if more else [])]
-    return run(sys.executable, "-m", "experiments.accuracy", *given)
-
-
-def rows_of(table):
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
+    words = ["--table", table, *options, *(["--", *more] if more else [])]
+    return run(sys.executable, "-m", "experiments.accuracy", *words)
 
 
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """Made-up trainings: (call of the command, what was trained, exit statuses, table)."""
-    asked, status = [], {}
+    trainings, statuses = [], {}
 
-    def train(framework, seed, folder, args):
-        asked.append((framework, seed))
-        if (framework, seed) in status:
-            return status[framework, seed]
-        folder.mkdir(parents=True)
-        told = {"framework": framework, "recipe": args.recipe, "seed": seed, "epochs": 1}
-        told["fast"] = "--fast" in args.more
-        machine = {"processor": "P", "cores": 2}
-        (folder / "args.json").write_text(
-            json.dumps({"arguments": told, "machine": machine, "versions": {"python": "3.11"}})
-        )
-        top1 = {"torch": 80, "paddle": 79}[framework] + seed
-        measured = {
-            "val_top1": top1,
-            "val_top5": 99,
-            "val_loss": 1,
-            "images_per_s": 5,
-            "seconds": 90,
-            "lr": 0.01,
-            "train_loss": 1,
-            "train_top1": 70,
-        }
-        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, **measured}) + "\n")
-        return 0
+    def train(runner, training):
+        name = (training.framework, training.seed)
+        trainings.append(name)
+        if name not in statuses:
+            top1 = {"torch": 80, "paddle": 79}[training.framework] + training.seed
+            fast = "--fast" in training.args.more
+            write_run(training.folder, *name, top1, epochs=1, planned=1, fast=fast, seconds=90)
+        return statuses.get(name, 0)
 
     monkeypatch.setattr(accuracy, "train", train)
 
     def call(*options):
-        given = ["--table", tmp_path / "a.csv", "--runs", tmp_path / "runs", "--recipe", "sample"]
-        return accuracy.main([str(word) for word in [*given, *options]])
+        words = ["--table", tmp_path / "a.csv", "--runs", tmp_path / "runs", "--recipe", "sample"]
+        return accuracy.main([str(word) for word in [*words, *options]])
 
-    return call, asked, status, tmp_path / "a.csv"
+    return call, trainings, statuses, tmp_path / "a.csv"
 
 
 def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(trained, capsys):
-    call, asked, _, table = trained
+    call, trainings, _, table = trained
     assert call("--seeds", 0, 1) == 0
-    assert asked == [("torch", 0), ("paddle", 0), ("torch", 1), ("paddle", 1)]
+    assert trainings == [("torch", 0), ("paddle", 0), ("torch", 1), ("paddle", 1)]
     assert call("--seeds", 0, 1, 2) == 0
-    assert asked[4:] == [("torch", 2), ("paddle", 2)]
+    assert trainings[4:] == [("torch", 2), ("paddle", 2)]
     assert capsys.readouterr().out.count("is in a.csv") == 4
-    rows = rows_of(table)
+    rows = read_csv(table)
     assert [(row["framework"], row["seed"]) for row in rows] == [
         (framework, str(seed)) for framework in ("paddle", "torch") for seed in (0, 1, 2)
     ]
@@ -94,18 +74,18 @@ def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(traine
 
 
 def test_other_options_are_another_set(trained):
-    call, asked, _, table = trained
+    call, trainings, _, table = trained
     for more in ([], ["--", "--fast", "--epochs", 1]):
         assert call("--frameworks", "torch", "--seeds", 0, *more) == 0
-    assert asked == [("torch", 0)] * 2
-    assert [row["options"] for row in rows_of(table)] == ["", "--fast --epochs 1"]
+    assert trainings == [("torch", 0)] * 2
+    assert [row["options"] for row in read_csv(table)] == ["", "--fast --epochs 1"]
     page = table.with_suffix(".md").read_text()
     assert "| sample | `--fast --epochs 1` | PyTorch | 0 | 80.00 | 99.00 |" in page
     assert "points" not in page  # nothing to hold against one framework alone
 
 
-def test_other_images_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path):
-    call, asked, _, table = trained
+def test_other_images_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path, capsys):
+    call, trainings, _, table = trained
     options = ["--frameworks", "torch", "--seeds", 0, "--data-path"]
     call(*options, small_folder)
     other = shutil.copytree(small_folder, tmp_path / "other")
@@ -114,10 +94,11 @@ def test_other_images_are_not_taken_for_those_of_the_table(trained, small_folder
     first.write_bytes(first.read_bytes() + b"\0")
     with pytest.raises(accuracy.UserError, match=r"of other images .*name another --table"):
         call(*options, other)
-    with pytest.raises(accuracy.UserError, match="nowhere"):
+    with pytest.raises(SystemExit):
         call(*options, tmp_path / "nowhere")
-    assert asked == [("torch", 0)]
-    (row,) = rows_of(table)
+    assert "nowhere: there is no such folder" in capsys.readouterr().err
+    assert trainings == [("torch", 0)]
+    (row,) = read_csv(table)
     assert f"{row['pictures']}. (The digits" in table.with_suffix(".md").read_text()
 
 
@@ -125,7 +106,7 @@ def test_the_epochs_of_each_training_lie_beside_the_table(trained):
     call, _, _, table = trained
     for more in ([], ["--", "--fast"]):
         call("--frameworks", "torch", "--seeds", 0, 1, *more)
-    epochs = rows_of(table.with_name("a-epochs.csv"))
+    epochs = read_csv(table.with_name("a-epochs.csv"))
     assert [(row["options"], row["seed"]) for row in epochs] == [
         ("", "0"), ("", "1"), ("--fast", "0"), ("--fast", "1"),
     ]  # fmt: skip
@@ -144,27 +125,27 @@ def test_calls_may_share_a_table(trained, monkeypatch):
     call, _, _, table = trained
     train = accuracy.train
 
-    def beside_another(framework, seed, folder, args):
-        if seed == 0:
+    def beside_another(runner, training):
+        if training.seed == 0:
             call("--frameworks", "torch", "--seeds", 1)
-        return train(framework, seed, folder, args)
+        return train(runner, training)
 
     monkeypatch.setattr(accuracy, "train", beside_another)
     call("--frameworks", "torch", "--seeds", 0)
-    assert [row["seed"] for row in rows_of(table)] == ["0", "1"]
+    assert [row["seed"] for row in read_csv(table)] == ["0", "1"]
     assert "| PyTorch | 0 1 | 80.50 ± 0.71 |" in table.with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize(("ended", "status"), [(130, 130), (143, 130), (1, None)])
 def test_what_was_done_before_an_end_is_kept(trained, ended, status):
-    call, _, states, table = trained
-    states["paddle", 0] = ended
+    call, _, statuses, table = trained
+    statuses["paddle", 0] = ended
     if status is None:
         with pytest.raises(accuracy.RunError, match="exit status 1"):
             call()
     else:
         assert call() == status
-    assert [row["framework"] for row in rows_of(table)] == ["torch"]
+    assert [row["framework"] for row in read_csv(table)] == ["torch"]
 
 
 # In the place of bash: a training that saves when it is told to end.
@@ -207,7 +188,7 @@ def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     data = ["--data-path", small_folder, "--runs", tmp_path / "runs"]
     done = command(table, *options, *data, more=TINY)
     assert done.returncode == 0, done.stderr
-    (row,) = rows_of(table)
+    (row,) = read_csv(table)
     assert (row["framework"], row["seed"], row["epochs"]) == ("torch", "3", "1")
     metrics = (tmp_path / "runs").glob("*/metrics.jsonl")
     (last,) = [json.loads(line) for path in metrics for line in path.read_text().splitlines()]

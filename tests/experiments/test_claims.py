@@ -1,6 +1,5 @@
 """The paper's claims one by one: the small networks, the plan, the verdicts, and tiny real runs."""
 
-import csv
 import json
 import math
 import os
@@ -13,11 +12,11 @@ import pytest
 
 from common import networks
 from common.paths import ROOT
-from experiments import report, runs, verdicts
+from common.tables import read_csv
+from experiments import claims_tables, runs, verdicts
 from experiments.plan import (
     ARMS,
     CLAIMS,
-    FRAMEWORKS,
     HALF_PARAMETERS,
     PARAMETERS,
     RATES,
@@ -25,8 +24,10 @@ from experiments.plan import (
     runs_of,
     search_runs,
 )
+from experiments.runner import Runner
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
 from portproof.system import errors
+from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker import client
 from tests.support.helpers import TIMEOUT, assert_user_error, run
 from tools import compare_forward
@@ -179,17 +180,14 @@ def test_who_does_not_reach_the_goal_was_seen_until_the_middle_of_the_last_epoch
         for seed in (0, 1)
         for arm, reached in (("relu", 5.0), ("tanh", None))
     ]
-    found = report.effects_of("relu", results)["torch"]
+    found = claims_tables.effects_of("relu", results)["torch"]
     assert (found.value, found.bound) == (pytest.approx(29.5 / 5), "more")
     assert runs.epochs_to(25, [30.0] * 29 + [25.0]) == 29.5
     for one in results:
         one |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
-    report.write_runs(tmp_path / "runs.csv", results)
-    with open(tmp_path / "runs.csv") as file:
-        assert [row["epochs_to_goal"] for row in csv.DictReader(file)][:2] == [
-            "5.0",
-            "more than 29.5",
-        ]
+    claims_tables.write_runs(tmp_path / "runs.csv", results)
+    rows = read_csv(tmp_path / "runs.csv")
+    assert [row["epochs_to_goal"] for row in rows][:2] == ["5.0", "more than 29.5"]
 
 
 def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
@@ -209,7 +207,7 @@ def test_pairs_are_of_one_seed_and_framework():
             ("no-norm", "paddle", 0, 29.5),
         )
     ]
-    found = report.effects_of("norm", results)
+    found = claims_tables.effects_of("norm", results)
     assert {name: (one.value, one.pairs) for name, one in found.items()} == {
         "torch": (2.0, 1),
         "paddle": (0.5, 1),
@@ -217,45 +215,35 @@ def test_pairs_are_of_one_seed_and_framework():
     }
 
 
-class Place:
-    """Stands in for a Workplace: a run takes no time, and may fail."""
-
-    def __init__(self, failing=()):
-        self.failing, self.done, self.ended = failing, [], False
-
-    def perform(self, run):
-        if run.name in self.failing:
-            raise errors.RunError(run.name)
-        self.done.append(run.name)
-        return {}
-
-    def end(self):
-        self.ended = True
+RUNS = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
 
 
 def test_a_budget_leaves_out_what_would_not_end_in_time():
-    place, told = Place(), []
-    runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
-    deadline = time.monotonic() + 1000
-
-    def seconds(run):
-        return 900.0 if run.seed != 2 else 1100.0
-
-    def done(run, result):
-        told.append(run.name)
-
-    left = runs.perform_all(place, runs_, 1, seconds, deadline, done)
-    assert [one.name for one in left] == ["base-torch-2"]
-    assert place.done == told == ["base-torch-0", "base-torch-1", "base-torch-3"]
+    performed, noted = [], []
+    left = Runner().perform_all(
+        RUNS,
+        lambda run: performed.append(run.name),
+        lambda run, outcome: noted.append(run.name),
+        fits=lambda run: run.seed != 2,
+    )
+    assert [run.name for run in left] == ["base-torch-2"]
+    assert performed == noted == ["base-torch-0", "base-torch-1", "base-torch-3"]
 
 
-def test_a_failing_training_ends_the_others():
-    place = Place(failing={"base-torch-1"})
-    runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
-    deadline = time.monotonic() + 100
-    with pytest.raises(errors.RunError, match="base-torch-1"):
-        runs.perform_all(place, runs_, 1, lambda run: 1.0, deadline, lambda run, result: None)
-    assert place.ended and place.done == ["base-torch-0"]
+def test_a_failing_training_ends_the_others(tmp_path):
+    """One that runs is told to end, and saves; no other is begun."""
+    runner = Runner()
+    program = "trap 'touch saved; exit' TERM; touch begun; while :; do sleep 0.05; done"
+
+    def perform(run):
+        if run.seed > 0:
+            return runner.run(["sh", "-c", f"touch {run.name}; {program}"], cwd=tmp_path)
+        wait_for("begun", tmp_path)
+        raise errors.RunError(run.name)
+
+    with pytest.raises(errors.RunError, match="base-torch-0"):
+        runner.perform_all(RUNS, perform, lambda run, outcome: None, jobs=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"base-torch-1", "begun", "saved"}
 
 
 def claims(*words):
@@ -265,11 +253,12 @@ def claims(*words):
 TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
 
 
-def wait_for(pattern, folder, process):
+def wait_for(pattern, folder, process=None):
     """Wait until a file is there."""
     end = time.monotonic() + TIMEOUT
     while not list(folder.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < end, f"no {pattern}"
+        assert process is None or process.poll() is None, f"no {pattern}"
+        assert time.monotonic() < end, f"no {pattern}"
         time.sleep(0.05)
 
 
@@ -289,8 +278,7 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (work / "results" / f"{first}.json").stat().st_mtime_ns == before
     assert (work / "logs" / f"{second}.txt").read_text().count("epoch 1/4:") == 1
-    with open(work / "report" / "claims.csv") as file:
-        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    rows = {row["arm"]: row for row in read_csv(work / "report" / "claims.csv")}
     assert set(rows) == {"relu", "tanh"}
     assert all(row["epochs"] == "4" and 0 < float(row["val_error"]) <= 100 for row in rows.values())
     assert "four-layers-tanh" in rows["tanh"]["command"] and str(tmp_path) not in str(rows)
@@ -318,8 +306,7 @@ def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(tmp_p
 
 
 def test_two_experiments_do_not_share_a_folder(tmp_path):
-    place = runs.Workplace(tmp_path / "work", tmp_path / "pictures")
-    with place.held():
+    with runs.Workplace(tmp_path / "work").held():
         done = run(*claims(*TINY, "--work", tmp_path / "work"), PYTHONPATH=str(ROOT))
     assert_user_error(done, "another experiment is at work there")
 
@@ -328,8 +315,11 @@ def test_two_experiments_do_not_share_a_folder(tmp_path):
     ("words", "told"),
     [
         (["--claims", "cake"], "invalid choice: 'cake'"),
-        (["--data-path", "/nowhere"], "--data-path /nowhere: there is no such folder"),
-        (["--data-path", ".", "--dataset", "cifar10"], "--data-path names images of your own"),
+        (["--data-path", "/nowhere"], "--data-path: /nowhere: there is no such folder"),
+        (
+            ["--data-path", ".", "--dataset", "cifar10"],
+            "--dataset: not allowed with argument --data-path",
+        ),
         (["--report-only", "--work", "/nowhere"], "no finished training"),
     ],
 )

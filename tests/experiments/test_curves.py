@@ -1,6 +1,5 @@
 """experiments/: where the loss curves of both frameworks part, and the image of it."""
 
-import csv
 import shutil
 import sys
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 
 from common.paths import ROOT
+from common.tables import read_csv
 from experiments import curve_plot, curves, parting
 from portproof.files import array_files
 from portproof.system.frameworks import FRAMEWORKS
@@ -106,18 +106,13 @@ def call(trees, images, kept, monkeypatch, capsys):
     return run_main
 
 
-def read(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
     call, tmp_path, kept, monkeypatch
 ):
     fewer = "--float64-steps", 4, "--control-steps", 3
     status, text = call(tmp_path / "out", *fewer)
     assert status == 0, text
-    rows = read(tmp_path / "out" / "curves.csv")
+    rows = read_csv(tmp_path / "out" / "curves.csv")
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
     for row in rows[:4]:  # across the end of an epoch
         own, theirs = float(row["torch_float64"]), float(row["paddle_float64"])
@@ -162,7 +157,9 @@ def test_another_rate_parts_them_in_float64_at_once(call, tmp_path):
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, text = call(tmp_path / "out", paddle=tree)
     assert status == 1 and "no rounding but a fault" in text, text
-    difference = [float(row["difference_float64"]) for row in read(tmp_path / "out" / "curves.csv")]
+    difference = [
+        float(row["difference_float64"]) for row in read_csv(tmp_path / "out" / "curves.csv")
+    ]
     assert difference[0] < 1e-12 and min(difference[2:]) > 1e-6, difference
 
 
@@ -203,17 +200,17 @@ def test_one_bit_of_one_weight_is_changed(tmp_path):
 def test_an_image_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_path):
     own = np.linspace(2.3, 1, 100)
     pairs = [
-        curves.Pair("float32", "both, float32", "float32", own, own + grown(100, 1e-8, 4)),
-        curves.Pair("float64", "both, float64", "float64", own[:40], own[:40]),
-        curves.Pair("torch_bit", "torch alone", "float32", own, own + 1e-9),
-        curves.Pair("paddle_bit", "paddle alone", "float32", own, np.full(100, np.nan)),
+        parting.Pair("float32", "both, float32", "float32", own, own + grown(100, 1e-8, 4)),
+        parting.Pair("float64", "both, float64", "float64", own[:40], own[:40]),
+        parting.Pair("torch_bit", "torch alone", "float32", own, own + 1e-9),
+        parting.Pair("paddle_bit", "paddle alone", "float32", own, np.full(100, np.nan)),
     ]
     curve_plot.draw(tmp_path / "curves.png", pairs, "made up")
     with Image.open(tmp_path / "curves.png") as image:
         assert min(image.size) > 600
-    table = curves.as_table(pairs)
+    table = curves.table(pairs).splitlines()
     assert len(table) == 8 and table[-1].startswith("*Doubles*: in how many steps")
-    assert "oubles" not in "".join(curves.as_table(pairs[1:3]))
+    assert "oubles" not in curves.table(pairs[1:3])
     assert table[2].endswith("every 4 steps |") and "not in 40 steps" in table[3]
 
 

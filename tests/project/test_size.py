@@ -22,7 +22,6 @@ TABLES_OF_OPTIONS = {
     "common/training/args.py:_add_data",
     "common/training/args.py:_add_recipe",
     "experiments/claims.py:parse",
-    "experiments/curves.py:parse",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
