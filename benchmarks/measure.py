@@ -21,6 +21,7 @@ from typing import NamedTuple
 from common.paths import CACHE_DIR, ROOT
 from common.tables import write_csv
 from common.training import plots
+from portproof.report import markdown
 from portproof.system import processor
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
@@ -105,7 +106,7 @@ def _spread(values: list[float]) -> tuple[float, ...]:
 
 
 def show(lines: Sequence[Line]) -> str:
-    """Return the lines as a table for people."""
+    """Return the lines as a table in Markdown."""
     rows = [("contender", "figure", "median", "least to most", "ratio to the peer")]
     for line in lines:
         ratio = ""
@@ -114,9 +115,7 @@ def show(lines: Sequence[Line]) -> str:
         spread = f"{line.least:.4g} to {line.most:.4g}"
         figure = f"{line.figure} ({line.unit})"
         rows.append((line.contender, figure, f"{line.median:.4g}", spread, ratio))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join(texts)
+    return markdown.table(rows)
 
 
 def machine() -> str:

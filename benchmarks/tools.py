@@ -50,10 +50,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
     args = measure.parse(parser, argv)
     rounds: dict[str, list[Figures]] = {}
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as temporary:
         often: dict[str, Contender] = {}
         if "transfer_weights" in args.only:
-            often["transfer_weights"] = carry(Path(place))
+            often["transfer_weights"] = carry(Path(temporary))
         if "start" in args.only:
             files = min(args.files, 2000) if args.quick else args.files
             folder = photos.write_small(DATA_DIR / f"small-{files}", files, CLASSES)
@@ -66,15 +66,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, FIGURES))
 
 
-def carry(place: Path) -> Contender:
+def carry(folder: Path) -> Contender:
     """Return a contender that carries weights from torch to Paddle, the whole command."""
-    neutral, source = place / "alexnet.safetensors", place / "alexnet.pth"
+    neutral, source = folder / "alexnet.safetensors", folder / "alexnet.pth"
     tensors.write(neutral, draw_weights())
     command = [sys.executable, ROOT / "tools" / "transfer_weights.py"]
     measure.watch([*command, neutral, source])
 
     def run() -> Figures:
-        target = place / "alexnet.pdparams"
+        target = folder / "alexnet.pdparams"
         target.unlink(missing_ok=True)
         return measure.watch([*command, source, target])
 

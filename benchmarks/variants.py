@@ -9,12 +9,11 @@ from pathlib import Path
 from benchmarks import measure, photos
 from benchmarks.measure import Contender
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
-from common.training.args import get_args_parser
 from portproof.system import processor
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 
-# By framework and name, options of train.py. One whose options train.py lacks is left out.
+# By framework and name, options of train.py.
 CACHE = ["--cache", str(CACHE_DIR / "benchmark-cache")]
 VARIANTS = {
     "torch": {
@@ -48,26 +47,21 @@ RUN_TREE = ROOT / "benchmarks" / "run_tree.py"
 def known(
     framework: str, wanted: Iterable[str] | None = None, in_one_process: bool = False
 ) -> dict[str, list[str]]:
-    """Return the variants that this train.py has, of those wanted (None: all).
+    """Return the options of the variants that are wanted (None: all), by name.
 
     `in_one_process`: without the sharing of a batch among several.
 
     Raises UserError for a name that is no variant.
     """
     table = VARIANTS[framework]
-    options = get_args_parser(framework)._option_string_actions
-    variants = {}
-    for name in table if wanted is None else wanted:
-        if name not in table:
-            names = "; ".join(table)
-            raise UserError(f"{name!r}: no variant of {framework}; there are {names}")
-        lacking = [word for word in table[name] if word.startswith("--") and word not in options]
-        if lacking:
-            print(f"left out: {framework} {name}: train.py has no {lacking[0]}", file=sys.stderr)
-        else:
-            shared = ["--split-batch"] if in_one_process else []
-            variants[name] = [word for word in table[name] if word not in shared]
-    return variants
+    unknown = [name for name in wanted or () if name not in table]
+    if unknown:
+        raise UserError(f"{unknown[0]!r}: no variant of {framework}; there are {'; '.join(table)}")
+    shared = ["--split-batch"] if in_one_process else []
+    return {
+        name: [word for word in table[name] if word not in shared]
+        for name in (table if wanted is None else wanted)
+    }
 
 
 def tree(framework: str, window: list[object], options: list[object], **settings: str) -> Contender:

@@ -87,12 +87,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     data = parser.add_argument_group("images (cifar10)")
     add_images(data, SAMPLE)
-    data.add_argument(
-        "--train", type=whole(1), default=10_000, metavar="N", help="training images (10,000)"
-    )
-    data.add_argument(
-        "--val", type=whole(1), default=5_000, metavar="N", help="images to validate with (5,000)"
-    )
+    for option, usual, text in (
+        ("--train", 10_000, "training images (10,000)"),
+        ("--val", 5_000, "images to validate with (5,000)"),
+    ):
+        data.add_argument(option, type=whole(1), default=usual, metavar="N", help=text)
     run = parser.add_argument_group("run")
     run.add_argument(
         "--budget-minutes",

@@ -101,7 +101,8 @@ def table(effects: Effects, words: Words) -> str:
     rows = [words["head"]]
     for claim, groups in effects.items():
         cells = [cell(groups[name], words) if name in groups else "" for name in GROUPS]
-        rows.append((words["claim"][claim], words["paper"][claim], *cells))
+        paper = words["paper"].get(claim) or f"{CLAIMS[claim].paper:g}"
+        rows.append((words["claim"][claim], paper, *cells))
     return markdown.table(rows)
 
 

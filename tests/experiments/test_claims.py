@@ -41,56 +41,47 @@ DIFFERENT = {
 }
 SIZES = {"small": PARAMETERS, "small-half-width": HALF_PARAMETERS, "four-layers": 81_898}
 LOOK = """
-import json, math, numpy as np
+import json, {framework}, numpy as np
 from models import MODELS
-{setup}
-found = {{}}
+seen = {{}}
 for name in {names!r}:
     network = MODELS[name](num_classes=10)
-    layers = dict(network.{named}())
-    weights = {{key: value.numpy() for key, value in network.state_dict().items()}}
-    found[name] = {{
-        "layers": {{key: str(one) for key, one in layers.items() if "." in key}},
+    layers = getattr(network, "named_modules", None) or network.named_sublayers
+    weights = {{key: np.array(value.tolist()) for key, value in network.state_dict().items()}}
+    seen[name] = {{
+        "layers": {{key: str(layer) for key, layer in layers() if "." in key}},
         "parameters": sum(array.size for array in weights.values()),
         "deviations": {{key: float(array.std()) for key, array in weights.items()}},
-        "features": list(network.features({zeros}([2, 3, 28, 28])).shape),
+        "features": list(network.features({framework}.zeros([2, 3, 28, 28])).shape),
     }}
-print(json.dumps(found))
+print(json.dumps(seen))
 """
-OWN = {
-    "torch": {
-        "setup": "import torch; torch.Tensor.numpy = lambda x: np.array(x.detach().tolist())",
-        "named": "named_modules",
-        "zeros": "torch.zeros",
-    },
-    "paddle": {"setup": "import paddle", "named": "named_sublayers", "zeros": "paddle.zeros"},
-}
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def small_networks(request, run_in_tree):
-    names = list(networks.SMALL)
-    done = run_in_tree(request.param, LOOK.format(names=names, **OWN[request.param]))
-    return json.loads(done.stdout.splitlines()[-1])
+    program = LOOK.format(names=list(networks.SMALL), framework=request.param)
+    return json.loads(run_in_tree(request.param, program).stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_a_variant_differs_from_its_base_in_one_thing(small_networks, name):
-    base = "four-layers" if name.startswith("four") else "small"
-    base_layers, layers = small_networks[base]["layers"], small_networks[name]["layers"]
-    assert layers.keys() == base_layers.keys()
-    assert {key for key in layers if layers[key] != base_layers[key]} == DIFFERENT[name]
-    assert small_networks[name]["parameters"] == SIZES.get(name, SIZES[base])
-    assert small_networks[base]["parameters"] == SIZES[base]
-    assert small_networks[name]["features"] == small_networks[base]["features"]
+    base = small_networks["four-layers" if name.startswith("four") else "small"]
+    variant = small_networks[name]
+    assert variant["layers"].keys() == base["layers"].keys()
+    layers = {key for key, layer in variant["layers"].items() if layer != base["layers"][key]}
+    assert layers == DIFFERENT[name]
+    assert variant["features"] == base["features"]
+    size = SIZES["four-layers" if name.startswith("four") else "small"]
+    assert (base["parameters"], variant["parameters"]) == (size, SIZES.get(name, size))
 
 
 def test_weights_of_the_small_network_keep_the_variance(small_networks):
     fan_in = {"features.4": 12 * 25, "features.8": 64 * 9, "classifier.0": 64, "classifier.3": 512}
+    deviations = small_networks["small"]["deviations"]
     for name, inputs in fan_in.items():
-        deviation = small_networks["small"]["deviations"][f"{name}.weight"]
-        assert deviation == pytest.approx(math.sqrt(2 / inputs), rel=0.03), name
-        assert small_networks["small"]["deviations"][f"{name}.bias"] == 0, name
+        expected = pytest.approx(math.sqrt(2 / inputs), rel=0.03)
+        assert (deviations[f"{name}.weight"], deviations[f"{name}.bias"]) == (expected, 0), name
 
 
 @pytest.fixture(scope="module")
@@ -107,22 +98,21 @@ def test_the_frameworks_agree_on_each_variant(name, kept_running, capsys):
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_arms_of_a_claim_differ_in_one_thing(claim):
-    with_, without = (ARMS[name].options for name in (CLAIMS[claim].with_, CLAIMS[claim].without))
-    different = {key for key in {*with_, *without} if with_.get(key) != without.get(key)}
+    first, second = (ARMS[name] for name in (CLAIMS[claim].with_, CLAIMS[claim].without))
+    options = {*first.options, *second.options}
+    different = {key for key in options if first.options.get(key) != second.options.get(key)}
     allowed = {"--lr"} if claim == "relu" else set()  # the paper chose either rate by itself
     assert len(different - allowed) == (claim != "crops")
-    same = ARMS[CLAIMS[claim].with_].epochs == ARMS[CLAIMS[claim].without].epochs
-    assert same and len({CLAIMS[claim].measure[0], CLAIMS[claim].measure[1]}) == 1 + (
-        claim == "crops"
-    )
+    assert first.epochs == second.epochs
+    assert len(set(CLAIMS[claim].measure)) == 1 + (claim == "crops")
 
 
 def test_what_claims_share_is_trained_once():
-    found = runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
-    assert len(found) == len(ARMS) * 2 * 3 == len({one.name for one in found})
-    assert [one.seed for one in found] == sorted(one.seed for one in found)
-    only = runs_of(["crops"], ["paddle"], [7], 3)
-    assert [(one.name, one.epochs) for one in only] == [("base-paddle-7", 3)]
+    every = runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
+    assert len(every) == len(ARMS) * 2 * 3 == len({run.name for run in every})
+    assert [run.seed for run in every] == sorted(run.seed for run in every)
+    (only,) = runs_of(["crops"], ["paddle"], [7], 3)
+    assert (only.name, only.epochs) == ("base-paddle-7", 3)
 
 
 def test_the_rates_are_those_that_were_searched():
@@ -155,13 +145,10 @@ def test_the_interval_is_that_of_student():
 
 def test_a_ratio_that_is_known_as_a_bound_only():
     known = verdicts.ratio([(2.0, 12.0), (3.0, 18.0)], most=30)
-    assert (known.value, known.bound, verdicts.verdict(known)) == (
-        pytest.approx(6.0),
-        "",
-        REPRODUCED,
-    )
+    assert (known.value, known.bound) == (pytest.approx(6.0), "")
+    assert verdicts.verdict(known) == REPRODUCED
     more = verdicts.ratio([(5.0, None), (6.0, None), (5.0, 25.0)], most=30)
-    assert more.bound == "more" and more.value == pytest.approx((6 * 5 * 5) ** (1 / 3))
+    assert (more.value, more.bound) == (pytest.approx((6 * 5 * 5) ** (1 / 3)), "more")
     assert verdicts.verdict(more) == REPRODUCED
     late = verdicts.ratio([(29.0, None), (29.5, None), (5.0, 2.0)], most=30)
     assert verdicts.verdict(late) == NOT_HERE
@@ -175,17 +162,17 @@ def test_a_ratio_that_is_known_as_a_bound_only():
 
 
 def test_who_does_not_reach_the_goal_was_seen_until_the_middle_of_the_last_epoch(tmp_path):
-    results = [
+    outcomes = [
         {"arm": arm, "framework": "torch", "seed": seed, "epochs_to_goal": reached, "epochs": 30}
         for seed in (0, 1)
         for arm, reached in (("relu", 5.0), ("tanh", None))
     ]
-    found = claims_tables.effects_of("relu", results)["torch"]
-    assert (found.value, found.bound) == (pytest.approx(29.5 / 5), "more")
+    effect = claims_tables.effects_of("relu", outcomes)["torch"]
+    assert (effect.value, effect.bound) == (pytest.approx(29.5 / 5), "more")
     assert runs.epochs_to(25, [30.0] * 29 + [25.0]) == 29.5
-    for one in results:
-        one |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
-    claims_tables.write_runs(tmp_path / "runs.csv", results)
+    for outcome in outcomes:
+        outcome |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
+    claims_tables.write_runs(tmp_path / "runs.csv", outcomes)
     rows = read_csv(tmp_path / "runs.csv")
     assert [row["epochs_to_goal"] for row in rows][:2] == ["5.0", "more than 29.5"]
 
@@ -197,7 +184,7 @@ def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
 
 
 def test_pairs_are_of_one_seed_and_framework():
-    results = [
+    outcomes = [
         {"arm": arm, "framework": framework, "seed": seed, "val_error": error, "epochs": 2}
         for arm, framework, seed, error in (
             ("base", "torch", 0, 30.0),
@@ -207,8 +194,8 @@ def test_pairs_are_of_one_seed_and_framework():
             ("no-norm", "paddle", 0, 29.5),
         )
     ]
-    found = claims_tables.effects_of("norm", results)
-    assert {name: (one.value, one.pairs) for name, one in found.items()} == {
+    effects = claims_tables.effects_of("norm", outcomes)
+    assert {name: (effect.value, effect.pairs) for name, effect in effects.items()} == {
         "torch": (2.0, 1),
         "paddle": (0.5, 1),
         "both": (1.25, 2),
@@ -265,8 +252,8 @@ def wait_for(pattern, folder, process=None):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     work = tmp_path / "work"
-    command = claims(*TINY, "--claims", "relu", "--epochs", 4, "--frameworks", framework)
-    command += ["--work", str(work)]
+    words = ["--claims", "relu", "--epochs", 4, "--frameworks", framework, "--work", work]
+    command = claims(*TINY, *words)
     first, second = (f"{arm}-{framework}-0" for arm in ("relu", "tanh"))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     killed = subprocess.Popen(command, start_new_session=True, env=environment, cwd=tmp_path)
@@ -288,7 +275,7 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
         assert (work / "report" / image).stat().st_size > 10_000
     again = run(*command, PYTHONPATH=str(ROOT))
     assert again.returncode == 0 and "2 trainings, 0 to run" in again.stdout
-    other = run(*command[:-2], "--work", work, "--epochs", 5, PYTHONPATH=str(ROOT))
+    other = run(*command, "--epochs", 5, PYTHONPATH=str(ROOT))
     assert_user_error(other, "of another training")
 
 
@@ -312,7 +299,7 @@ def test_two_experiments_do_not_share_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--claims", "cake"], "invalid choice: 'cake'"),
         (["--data-path", "/nowhere"], "--data-path: /nowhere: there is no such folder"),
@@ -323,5 +310,5 @@ def test_two_experiments_do_not_share_a_folder(tmp_path):
         (["--report-only", "--work", "/nowhere"], "no finished training"),
     ],
 )
-def test_a_mistake_is_one_line(words, told):
-    assert_user_error(run(*claims(*words), PYTHONPATH=str(ROOT)), told)
+def test_a_mistake_is_one_line(words, message):
+    assert_user_error(run(*claims(*words), PYTHONPATH=str(ROOT)), message)

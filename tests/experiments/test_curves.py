@@ -46,10 +46,10 @@ def test_growth_is_fitted_from_above_the_rounding_to_the_parting(doubling):
     difference = grown(400, 1e-9, doubling, noise=0.5)
     difference[::37] = 0  # the losses meet by chance
     difference[350:] = 0.5  # after the parting nothing grows
-    found = parting.growth(difference, "float32")
-    assert found.doubling == pytest.approx(doubling, rel=0.1)
-    assert found.last == parting.first_above(difference, 0.01)
-    assert difference[found.first - 1] > 8 * np.finfo("float32").eps
+    growth = parting.growth(difference, "float32")
+    assert growth.doubling == pytest.approx(doubling, rel=0.1)
+    assert growth.last == parting.first_above(difference, 0.01)
+    assert difference[growth.first - 1] > 8 * np.finfo("float32").eps
 
 
 def test_what_does_not_grow_has_no_doubling():
@@ -76,12 +76,6 @@ def processes():
 
 
 @pytest.fixture(scope="module")
-def trees(tmp_path_factory):
-    place = tmp_path_factory.mktemp("trees")
-    return {name: copy_tree(name, place / f"AlexNet-{name}", SMALL) for name in FRAMEWORKS}
-
-
-@pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three classes of seven images: three batches of eight an epoch, the last of five."""
     return make_folder(tmp_path_factory.mktemp("data") / "small", train=7, val=2)
@@ -94,11 +88,12 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def call(trees, images, kept, monkeypatch, capsys):
+def call(small_trees, images, kept, monkeypatch, capsys):
     def run_main(output, *options, paddle=None):
         monkeypatch.setattr(curves, "PROJECT", replace(curves.PROJECT, records=kept))
         monkeypatch.setattr(curves, "ONE_THREAD", {})  # so that one process serves every test
-        argv = ["--torch-tree", trees["torch"], "--paddle-tree", paddle or trees["paddle"]]
+        trees = small_trees | ({"paddle": paddle} if paddle else {})
+        argv = [f"--{name}-tree={tree}" for name, tree in trees.items()]
         argv += ["--data-path", images, "--batch-size", 8, "--steps", 5, "--output", output]
         status = curves.main([str(word) for word in [*argv, *options]])
         return status, capsys.readouterr().out
@@ -130,24 +125,20 @@ def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
     assert "--data-path DIR" in page and str(tmp_path) not in page
 
     # A series that is whole is not trained again: only the one that is missing.
-    (lost,) = [
-        path
-        for path in kept.iterdir()
-        if len(list(path.glob("logits-*"))) == 4
-        and "float64" in (path / "training.json").read_text()
-    ][:1]
+    records = [path for path in kept.iterdir() if len(list(path.glob("logits-*"))) == 4]
+    lost = next(path for path in records if "float64" in (path / "training.json").read_text())
     shutil.rmtree(lost)
-    asked = []
-    own = client.Side.ask
+    requests = []
+    original = client.Side.ask
 
     def ask(side, folder, **parts):
-        asked.extend((side.framework, name) for name in parts)
-        return own(side, folder, **parts)
+        requests.extend(parts)
+        return original(side, folder, **parts)
 
     monkeypatch.setattr(client.Side, "ask", ask)
     status, text = call(tmp_path / "again", *fewer)
     assert status == 0, text
-    assert [name for _, name in asked].count("training") == 1, asked
+    assert requests.count("training") == 1, requests
     same = [(tmp_path / name / "curves.csv").read_bytes() for name in ("out", "again")]
     assert same[0] == same[1]
 
