@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.window import children
 from common.paths import CACHE_DIR, ROOT
 from common.tables import write_csv
 from common.training import plots
@@ -231,15 +232,14 @@ def watch(command: Sequence[object]) -> Figures:
     return {"seconds": time.monotonic() - started, "resident_mb": most / 1e6}
 
 
-def resident(pid: int) -> int:
+def resident(process: int) -> int:
     """Return the resident memory of a process and all that it started, in bytes."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [word for task in threads for word in (task / "children").read_text().split()]
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        started = children(process)
     except (OSError, IndexError):  # it has ended
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident(int(child)) for child in children)
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(resident, started))
 
 
 def parser(name: str, description: str | None, repeats: int) -> Parser:

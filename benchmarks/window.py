@@ -99,9 +99,9 @@ def processor_seconds() -> float:
     return time.process_time() + ticks / TICKS
 
 
-def children() -> list[int]:
-    """Return the numbers of the processes that this one has started. Linux."""
-    tasks = Path("/proc/self/task").iterdir()
+def children(process: int | str = "self") -> list[int]:
+    """Return the numbers of the processes that a process has started. Linux."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
     return [int(word) for task in tasks for word in (task / "children").read_text().split()]
 
 

@@ -21,7 +21,6 @@ STAND_INS = {"portproof/backends/paddle.py:shared_dropout.dropout"}
 TABLES_OF_OPTIONS = {
     "common/training/args.py:_add_data",
     "common/training/args.py:_add_recipe",
-    "experiments/claims.py:parse",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
