@@ -279,7 +279,7 @@ def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: l
 def table(pairs: list[Pair]) -> str:
     """Return a table in Markdown: the step where each pair parts, and how fast."""
     heads = ["difference of the losses above 1e-6", "1e-3", "1 %: parted", "largest"]
-    speeds = [parting.growth(pair.difference, pair.dtype) for pair in pairs]
+    speeds = [parting.doubling(pair.difference, pair.dtype) for pair in pairs]
     if any(speeds):
         heads.append("doubles")
     lines = [f"| held against each other | {' | '.join(heads)} |", f"|---|{'--:|' * len(heads)}"]
@@ -290,7 +290,7 @@ def table(pairs: list[Pair]) -> str:
             cells.append(f"not in {len(pair.difference)} steps" if step is None else f"step {step}")
         cells.append(f"{pair.difference.max():.1e}")
         if any(speeds):
-            cells.append(f"every {speed.doubling:.0f} steps" if speed else "")
+            cells.append(f"every {speed:.0f} steps" if speed else "")
         lines.append(f"| {' | '.join(cells)} |")
     if any(speeds):
         lines += ["", f"*Doubles*: {DOUBLES}"]

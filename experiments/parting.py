@@ -47,21 +47,11 @@ def first_above(difference: np.ndarray, threshold: float) -> int | None:
     return int(above.argmax()) + 1 if above.any() else None
 
 
-@dataclass(frozen=True)
-class Growth:
-    """An exponential that was fitted to a difference."""
+def doubling(difference: np.ndarray, dtype: str) -> float | None:
+    """Return in how many steps a difference doubles, from above the rounding to the parting.
 
-    doubling: float  # steps in which it doubles
-    first: int  # step from which it was fitted, counted from 1
-    last: int  # and up to which
-    explained: float  # share of the variance of the logarithms, R squared
-
-
-def growth(difference: np.ndarray, dtype: str) -> Growth | None:
-    """Fit a straight line to the logarithm of a difference, from above the rounding to the parting.
-
-    None where there is no clean growth: too few steps, a line that falls, or one that explains
-    less than CLEAN of the variance.
+    A straight line is fitted to its logarithm. None where there is no clean growth: too few steps,
+    a line that falls, or one that explains less than CLEAN of the variance.
     """
     difference = np.asarray(difference)
     first = first_above(difference, ABOVE_ROUNDING * np.finfo(dtype).eps)
@@ -79,7 +69,7 @@ def growth(difference: np.ndarray, dtype: str) -> Growth | None:
     explained = 1 - rest.var() / logs.var() if logs.var() else 0.0
     if slope <= 0 or explained < CLEAN:
         return None
-    return Growth(float(1 / slope), first, last, float(explained))
+    return float(1 / slope)
 
 
 def is_fault(float32: np.ndarray, float64: np.ndarray) -> bool:
