@@ -11,10 +11,9 @@ transforms of torchvision's reference training; both trees are held to it.
 from collections.abc import Sequence
 
 from benchmarks import measure, variants
-from benchmarks.measure import Figure
 from portproof.system import errors
 
-FIGURES = [Figure("images_per_core_s", "images/s and core"), Figure("images_per_s", "images/s")]
+UNITS = {"images_per_core_s": "images/s and core", "images_per_s": "images/s"}
 BATCH = 32
 WARM_STEPS, STEPS = 4, 32
 READ_AHEAD = 4  # batches that loader processes may keep ready
@@ -39,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             contender = variants.tree(framework, window, words, **ONE_THREAD)
             contenders[f"{framework} {name}"] = contender
     rounds = measure.interleave(contenders, args.repeats)
-    lines = measure.summarize(rounds, FIGURES, peer)
+    lines = measure.summarize(rounds, UNITS, peer)
     measure.write(args.output_dir, "loader", "Reading images, one thread", lines)
 
 

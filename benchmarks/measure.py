@@ -2,7 +2,7 @@
 
 On a machine that others share, or whose clock drifts, two measurements an hour apart differ by more
 than what is measured. So contenders take turns within one run, A B A B; a ratio is that of the two
-in the same round, and the median over the rounds is told with the least and the most.
+in the same round, and the median over the rounds stands with the least and the most.
 """
 
 import argparse
@@ -41,13 +41,6 @@ Figures = dict[str, float]  # what one run of a contender gave, by the figure's 
 Contender = Callable[[], Figures]
 
 
-class Figure(NamedTuple):
-    """A quantity that contenders give: its key in Figures, and its unit."""
-
-    name: str
-    unit: str
-
-
 class Line(NamedTuple):
     """A contender's figure over all rounds; `ratio` is its share of the peer's, round by round."""
 
@@ -83,21 +76,24 @@ def interleave(
 
 
 def summarize(
-    rounds: dict[str, list[Figures]], figures: Sequence[Figure], peer: str | None = None
+    rounds: dict[str, list[Figures]], units: dict[str, str], peer: str | None = None
 ) -> list[Line]:
-    """Return a line for each contender and figure that it has, with ratios to `peer`."""
+    """Return a line for each contender and figure that it has, with ratios to `peer`.
+
+    `units` has the unit of each figure.
+    """
     lines = []
     for name, kept in rounds.items():
-        for figure in figures:
-            values = [measured.get(figure.name) for measured in kept]
+        for figure, unit in units.items():
+            values = [measured.get(figure) for measured in kept]
             if None in values:
                 continue
             ratios = []
             if peer in rounds and name != peer:
-                peers = [measured.get(figure.name) for measured in rounds[peer]]
+                peers = [measured.get(figure) for measured in rounds[peer]]
                 pairs = zip(values, peers, strict=True)
                 ratios = [value / of_peer for value, of_peer in pairs if of_peer]
-            lines.append(Line(name, *figure, *_spread(values), len(values), *_spread(ratios)))
+            lines.append(Line(name, figure, unit, *_spread(values), len(values), *_spread(ratios)))
     return lines
 
 

@@ -20,19 +20,19 @@ The step is that of train.py itself, 224 pixels and 1,000 classes.
 from collections.abc import Sequence
 
 from benchmarks import limits, measure, photos, variants
-from benchmarks.measure import Figure, Figures
+from benchmarks.measure import Figures
 from common.paths import DATA_DIR
 from portproof.system import errors
 from portproof.system.command_line import whole
 
-FIGURES = [
-    Figure("images_per_s", "images/s"),
-    Figure("limit_images_per_s", "images/s"),
-    Figure("limit_share", "%"),
-    Figure("product_gflops", "GFLOP/s"),
-    Figure("copy_gb_per_s", "GB/s"),
-    Figure("gflop_per_image", "GFLOP"),
-]
+UNITS = {
+    "images_per_s": "images/s",
+    "limit_images_per_s": "images/s",
+    "limit_share": "%",
+    "product_gflops": "GFLOP/s",
+    "copy_gb_per_s": "GB/s",
+    "gflop_per_image": "GFLOP",
+}
 # By framework and variant of train.py, the dtype of most of its products.
 DTYPES = {
     "torch": {"exact": "float32", "exact, channels last": "float32", "fast": "bfloat16"},
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             contenders[title] = variants.tree(framework, window, [*words, "--workers", 0, *options])
     rounds = hold_to_best(measure.interleave(contenders, args.repeats), kinds)
     title = "The training step, and the limit of this machine"
-    measure.write(args.output_dir, "step", title, measure.summarize(rounds, FIGURES))
+    measure.write(args.output_dir, "step", title, measure.summarize(rounds, UNITS))
 
 
 def hold_to_best(

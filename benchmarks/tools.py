@@ -21,13 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import limits, measure, photos, variants
-from benchmarks.measure import Contender, Figure, Figures
+from benchmarks.measure import Contender, Figures
 from common.paths import DATA_DIR, ROOT
 from portproof.system import errors
 from portproof.system.command_line import whole
 from portproof.weights import tensors
 
-FIGURES = [Figure("seconds", "s"), Figure("resident_mb", "MB")]
+UNITS = {"seconds": "s", "resident_mb": "MB"}
 PARTS = ("transfer_weights", "start", "align")
 FILES, CLASSES = 100_000, 1000
 # align.py keeps what one side has computed, and would not compute it again.
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "align" in args.only:
             options = ALIGN_QUICK if args.quick else []
             rounds |= measure.interleave({"align": align(options)}, repeats=1)
-    measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, FIGURES))
+    measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, UNITS))
 
 
 def carry(folder: Path) -> Contender:

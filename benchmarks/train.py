@@ -17,15 +17,14 @@ as many as the loader keeps ready. There are more steps to warm up than that.
 from collections.abc import Sequence
 
 from benchmarks import measure, variants
-from benchmarks.measure import Figure
 from portproof.system import errors
 from portproof.system.command_line import whole
 
-FIGURES = [
-    Figure("images_per_s", "images/s"),
-    Figure("wait_share", "%"),
-    Figure("resident_mb", "MB"),
-]
+UNITS = {
+    "images_per_s": "images/s",
+    "wait_share": "%",
+    "resident_mb": "MB",
+}
 # Paddle as installed takes many seconds for a batch of 128.
 BATCH = {"torch": 128, "paddle": 32}
 WARM_STEPS, STEPS = 5, 8
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             words = ["--data-path", folder, *common, *options]
             contenders[f"{framework} {name}"] = variants.tree(framework, window, words)
         rounds = measure.interleave(contenders, args.repeats)
-        lines += measure.summarize(rounds, FIGURES, peer)
+        lines += measure.summarize(rounds, UNITS, peer)
     measure.write(args.output_dir, "train", "Training, from files to weights", lines)
 
 

@@ -47,7 +47,6 @@ SAMPLE = "sample"
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    leave_at_sigterm()
     workplace = Workplace(args.work)
     runs = runs_of(args.claims, args.frameworks, args.seeds, args.epochs)
     if args.search_rates:
@@ -211,4 +210,5 @@ class Clock:
 
 
 if __name__ == "__main__":
+    leave_at_sigterm()
     errors.run(main)

@@ -70,8 +70,8 @@ def prepare(folder: Path, output: Path, release: Release) -> None:
             shutil.rmtree(partial)
     except OSError as error:
         raise UserError(
-            f"{output}: ImageNet cannot be laid out ({error}); mend that and run it again, it goes "
-            "on where it stopped"
+            f"{output}: ImageNet cannot be laid out ({error}); mend that and run it again, it "
+            "resumes where it stopped"
         ) from error
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import limits, measure, photos, step, variants
-from benchmarks.measure import Figure, Line
+from benchmarks.measure import Line
 from benchmarks.window import Window
 from common.tables import read_csv
 from portproof.system.errors import UserError
@@ -120,7 +120,7 @@ def test_a_ratio_is_that_of_the_same_round():
         "peer": [{"rate": 10.0}, {"rate": 20.0}, {"rate": 40.0}],
         "own": [{"rate": 20.0}, {"rate": 60.0}, {"rate": 160.0}],
     }
-    peer, own = measure.summarize(rounds, [Figure("rate", "1/s"), Figure("none", "")], "peer")
+    peer, own = measure.summarize(rounds, {"rate": "1/s", "none": ""}, "peer")
     assert peer == Line("peer", "rate", "1/s", 20, 10, 40, 3)
     assert own == Line("own", "rate", "1/s", 60, 20, 160, 3, 3, 2, 4)
 

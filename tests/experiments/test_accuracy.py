@@ -14,13 +14,9 @@ from common.tables import read_csv
 from experiments import accuracy
 from tests.support.finished_runs import write_run
 from tests.support.helpers import assert_user_error, run
+from tests.support.mains import call_main
 
 TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
-
-
-def command(table, *options, more=()):
-    words = ["--table", table, *options, *(["--", *more] if more else [])]
-    return run(sys.executable, "-m", "experiments.accuracy", *words)
 
 
 @pytest.fixture
@@ -179,9 +175,9 @@ def test_a_stopped_training_is_waited_for(number, small_folder, tmp_path):
 
 def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     table = tmp_path / "a.csv"
-    options = ["--recipe", "sample", "--frameworks", "torch", "--seeds", 3]
-    data = ["--data-path", small_folder, "--runs", tmp_path / "runs"]
-    done = command(table, *options, *data, more=TINY)
+    words = ["--recipe", "sample", "--frameworks", "torch", "--seeds", 3, "--table", table]
+    words += ["--data-path", small_folder, "--runs", tmp_path / "runs", "--", *TINY]
+    done = run(sys.executable, "-m", "experiments.accuracy", *words)
     assert done.returncode == 0, done.stderr
     (row,) = read_csv(table)
     assert (row["framework"], row["seed"], row["epochs"]) == ("torch", "3", "1")
@@ -191,13 +187,17 @@ def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     assert "--data-path DIR" in row["command"]  # no path of this machine
 
 
-def test_wrong_usage(tmp_path):
-    assert_user_error(command(tmp_path / "a.csv"), "--recipe names what to train by")
-    done = command(tmp_path / "none" / "a.csv", "--recipe", "sample")
-    assert_user_error(done, "there is no folder")
-    assert_user_error(command(tmp_path / "a.txt", "--recipe", "sample"), "ends in .csv")
+@pytest.mark.parametrize(
+    ("table", "words", "message"),
+    [
+        ("a.csv", [], "--recipe names what to train by"),
+        ("none/a.csv", ["--recipe", "sample"], "there is no folder"),
+        ("a.txt", ["--recipe", "sample"], "ends in .csv"),
+        ("other.csv", ["--recipe", "sample"], "not a table of this command"),
+        ("a.csv", ["--data-path", ".", "--dataset", "cifar10"], "not allowed with"),
+    ],
+)
+def test_wrong_usage(table, words, message, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    done = command(tmp_path / "other.csv", "--recipe", "sample")
-    assert_user_error(done, "not a table of this command")
-    both = ["--recipe", "sample", "--data-path", tmp_path, "--dataset", "cifar10"]
-    assert_user_error(command(tmp_path / "a.csv", *both), "not allowed with")
+    done = call_main("experiments.accuracy", "--table", tmp_path / table, *words)
+    assert_user_error(done, message)

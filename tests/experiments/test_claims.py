@@ -13,23 +13,14 @@ import pytest
 from common import networks
 from common.paths import ROOT
 from common.tables import read_csv
-from experiments import claims_tables, runs, verdicts
-from experiments.plan import (
-    ARMS,
-    CLAIMS,
-    HALF_PARAMETERS,
-    PARAMETERS,
-    RATES,
-    Run,
-    runs_of,
-    search_runs,
-)
+from experiments import claims_tables, plan, runs, verdicts
+from experiments.plan import ARMS, CLAIMS, Run
 from experiments.runner import Runner
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
 from portproof.system import errors
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker import client
-from tests.support.helpers import TIMEOUT, assert_user_error, run
+from tests.support.helpers import TIMEOUT, assert_user_error
+from tests.support.mains import call_main
 from tools import compare_forward
 
 # What differs from the base: layers by name, in both frameworks.
@@ -39,7 +30,7 @@ DIFFERENT = {
     "small-half-width": {f"features.{number}" for number in (0, 4, 8, 10, 12)},
     "four-layers-tanh": {"features.2", "features.5", "features.8"},
 }
-SIZES = {"small": PARAMETERS, "small-half-width": HALF_PARAMETERS, "four-layers": 81_898}
+SIZES = {"small": plan.PARAMETERS, "small-half-width": plan.HALF_PARAMETERS, "four-layers": 81_898}
 LOOK = """
 import json, {framework}, numpy as np
 from models import MODELS
@@ -84,14 +75,8 @@ def test_weights_of_the_small_network_keep_the_variance(small_networks):
         assert (deviations[f"{name}.weight"], deviations[f"{name}.bias"]) == (expected, 0), name
 
 
-@pytest.fixture(scope="module")
-def kept_running():
-    with client.kept_running():
-        yield
-
-
 @pytest.mark.parametrize("name", networks.SMALL)
-def test_the_frameworks_agree_on_each_variant(name, kept_running, capsys):
+def test_the_frameworks_agree_on_each_variant(name, kept_probes, capsys):
     options = ["--image-size", "28", "--second-image-size", "0", "--num-classes", "10"]
     assert compare_forward.main(["--model", name, *options]) == 0, capsys.readouterr().out
 
@@ -108,16 +93,16 @@ def test_the_arms_of_a_claim_differ_in_one_thing(claim):
 
 
 def test_what_claims_share_is_trained_once():
-    every = runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
+    every = plan.runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
     assert len(every) == len(ARMS) * 2 * 3 == len({run.name for run in every})
     assert [run.seed for run in every] == sorted(run.seed for run in every)
-    (only,) = runs_of(["crops"], ["paddle"], [7], 3)
+    (only,) = plan.runs_of(["crops"], ["paddle"], [7], 3)
     assert (only.name, only.epochs) == ("base-paddle-7", 3)
 
 
 def test_the_rates_are_those_that_were_searched():
-    assert len(search_runs("torch", None)) == 2 * len(RATES)
-    assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(RATES)
+    assert len(plan.search_runs("torch", None)) == 2 * len(plan.RATES)
+    assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(plan.RATES)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +219,7 @@ def test_a_failing_training_ends_the_others(tmp_path):
 
 
 def claims(*words):
-    return [sys.executable, "-m", "experiments.claims", *map(str, words)]
+    return call_main("experiments.claims", *words)
 
 
 TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
@@ -252,16 +237,15 @@ def wait_for(pattern, folder, process=None):
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     work = tmp_path / "work"
-    words = ["--claims", "relu", "--epochs", 4, "--frameworks", framework, "--work", work]
-    command = claims(*TINY, *words)
+    words = [*TINY, "--claims", "relu", "--epochs", 4, "--frameworks", framework, "--work", work]
     first, second = (f"{arm}-{framework}-0" for arm in ("relu", "tanh"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.Popen(command, start_new_session=True, env=environment, cwd=tmp_path)
+    command = [sys.executable, "-m", "experiments.claims", *map(str, words)]
+    killed = subprocess.Popen(command, start_new_session=True, cwd=ROOT)
     wait_for(f"runs/{second}/checkpoint-*", work, killed)  # it resumes from that, not from last.*
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     before = (work / "results" / f"{first}.json").stat().st_mtime_ns
-    done = run(*command, PYTHONPATH=str(ROOT))
+    done = claims(*words)
     assert done.returncode == 0, done.stderr
     assert (work / "results" / f"{first}.json").stat().st_mtime_ns == before
     assert (work / "logs" / f"{second}.txt").read_text().count("epoch 1/4:") == 1
@@ -273,28 +257,28 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
         assert "tanh" in (work / "report" / page).read_text()
     for image in ("claims.png", "claims-curves.png"):
         assert (work / "report" / image).stat().st_size > 10_000
-    again = run(*command, PYTHONPATH=str(ROOT))
+    again = claims(*words)
     assert again.returncode == 0 and "2 trainings, 0 to run" in again.stdout
-    other = run(*command, "--epochs", 5, PYTHONPATH=str(ROOT))
-    assert_user_error(other, "of another training")
+    assert_user_error(claims(*words, "--epochs", 5), "of another training")
 
 
 def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(tmp_path):
     work = tmp_path / "work"
-    words = [*TINY, "--claims", "crops", "--epochs", 2, "--frameworks", "torch", "--work", work]
-    done = run(*claims(*words), PYTHONPATH=str(ROOT))
+    words = ["--claims", "crops", "--epochs", 2, "--frameworks", "torch", "--work", work]
+    done = claims(*TINY, *words)
     assert done.returncode == 0, done.stderr
-    result = json.loads((work / "results" / "base-torch-0.json").read_text())
+    outcome = json.loads((work / "results" / "base-torch-0.json").read_text())
     log = (work / "logs" / "base-torch-0.txt").read_text()
     assert log.count("val_top1") == 2 + 1 + 2  # two epochs, the result, and two measurements
-    assert result["overfitting"] == result["val_error"] - result["train_error"]
-    assert (result["train_error"] * 40 / 100).is_integer()  # of 40 images
-    assert (result["ten_crop_error"] * 20 / 100).is_integer()  # of 20
+    assert outcome["overfitting"] == outcome["val_error"] - outcome["train_error"]
+    assert (outcome["train_error"] * 40 / 100).is_integer()  # of 40 images
+    assert (outcome["ten_crop_error"] * 20 / 100).is_integer()  # of 20
 
 
-def test_two_experiments_do_not_share_a_folder(tmp_path):
+def test_two_experiments_do_not_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "PATIENCE", 0.2)
     with runs.Workplace(tmp_path / "work").held():
-        done = run(*claims(*TINY, "--work", tmp_path / "work"), PYTHONPATH=str(ROOT))
+        done = claims(*TINY, "--work", tmp_path / "work")
     assert_user_error(done, "another experiment is at work there")
 
 
@@ -303,12 +287,9 @@ def test_two_experiments_do_not_share_a_folder(tmp_path):
     [
         (["--claims", "cake"], "invalid choice: 'cake'"),
         (["--data-path", "/nowhere"], "--data-path: /nowhere: there is no such folder"),
-        (
-            ["--data-path", ".", "--dataset", "cifar10"],
-            "--dataset: not allowed with argument --data-path",
-        ),
+        (["--data-path", ".", "--dataset", "cifar10"], "--dataset: not allowed with argument"),
         (["--report-only", "--work", "/nowhere"], "no finished training"),
     ],
 )
 def test_a_mistake_is_one_line(words, message):
-    assert_user_error(run(*claims(*words), PYTHONPATH=str(ROOT)), message)
+    assert_user_error(claims(*words), message)

@@ -1,7 +1,6 @@
 """experiments/: where the loss curves of both frameworks part, and the image of it."""
 
 import shutil
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.paths import ROOT
 from common.tables import read_csv
 from experiments import curve_plot, curves, parting
 from portproof.files import array_files
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import tensors
 from portproof.worker import client
-from tests.support.helpers import assert_user_error, make_folder, run
+from tests.support.helpers import assert_user_error, make_folder
+from tests.support.mains import call_main
 from tests.support.planting import Edit
 from tests.support.trees import SMALL, copy_tree
 
@@ -66,12 +65,6 @@ def test_a_fault_is_what_parts_float64_as_early_as_float32():
     assert parting.is_fault(np.full(300, 1e-8), grown(300, 1e-8, 40))  # float32 has not parted
 
 
-@pytest.fixture(scope="module", autouse=True)
-def processes():
-    with client.kept_running():
-        yield
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three classes of seven images: three batches of eight an epoch, the last of five."""
@@ -85,7 +78,7 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def call(small_trees, images, kept, monkeypatch, capsys):
+def call(small_trees, images, kept, kept_probes, monkeypatch, capsys):
     def run_main(output, *options, paddle=None):
         monkeypatch.setattr(curves, "PROJECT", replace(curves.PROJECT, records=kept))
         monkeypatch.setattr(curves, "ONE_THREAD", {})  # so that one process serves every test
@@ -202,16 +195,22 @@ def test_an_image_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_p
     assert table[2].endswith("every 4 steps |") and "not in 40 steps" in table[3]
 
 
-def test_mistakes_are_one_line_and_exit_status_2(tmp_path, images):
-    tool = [sys.executable, "-m", "experiments.curves"]
-    at = {"PYTHONPATH": str(ROOT)}
-    assert_user_error(run(*tool, "--data-path", tmp_path / "none", **at), "there is no such folder")
-    assert_user_error(run(*tool, "--data-path", tmp_path, **at), str(tmp_path))
-    assert_user_error(run(*tool, "--steps", "0", **at), "--steps")
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["--data-path", "{empty}/none"], ["there is no such folder"]),
+        (["--data-path", "{empty}"], ["{empty}"]),
+        (["--steps", 0], ["--steps"]),
+        (["--data-path", "{images}", "--output", "{file}"], ["--output", "file"]),
+        (["--float64-steps", 9, "--steps", 8], ["--float64-steps 9"]),
+        (["--recipe", "paper", "--image-size", 64], ["alexnet-paper"]),
+        (["--stepz", 3], ["--steps"]),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_status_2(words, messages, tmp_path, images):
+    (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    words = "--data-path", images, "--output", tmp_path / "file"
-    assert_user_error(run(*tool, *words, **at), "--output", "file")
-    words = "--float64-steps", "9", "--steps", "8"
-    assert_user_error(run(*tool, *words, **at), "--float64-steps 9")
-    assert_user_error(run(*tool, "--recipe", "paper", "--image-size", "64", **at), "alexnet-paper")
-    assert_user_error(run(*tool, "--stepz", "3", **at), "--steps")
+    paths = {"empty": tmp_path / "empty", "images": images, "file": tmp_path / "file"}
+    words = [str(word).format(**paths) for word in words]
+    done = call_main("experiments.curves", *words)
+    assert_user_error(done, *(message.format(**paths) for message in messages))

@@ -6,15 +6,14 @@ import os
 import re
 import shutil
 import socket
-import sys
 
 import pytest
 
-from common.paths import ROOT
 from experiments import evaluate_published as tool
 from tests.support import fake_archives
 from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
-from tests.support.helpers import assert_user_error, make_folder, run
+from tests.support.helpers import assert_user_error, make_folder
+from tests.support.mains import call_main
 from tests.support.planting import Edit, plant
 from tests.support.trees import SMALL, copy_tree
 
@@ -222,8 +221,7 @@ def test_25_of_the_50000_images_may_be_others(capsys):
 )
 def test_a_mistake_is_one_line(options, words, imagenet):
     options = [word.format(imagenet=imagenet) for word in options]
-    done = run(sys.executable, ROOT / "tools" / "evaluate_published.py", *options)
-    assert_user_error(done, words)
+    assert_user_error(call_main("tools.evaluate_published", *options), words)
 
 
 def test_without_a_network_the_tool_ends_in_one_line(imagenet, tmp_path, monkeypatch, capfd):
