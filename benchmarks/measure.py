@@ -2,11 +2,10 @@
 
 On a machine that others share, or whose clock drifts, two measurements an hour apart differ by more
 than what is measured. So contenders take turns within one run, A B A B; a ratio is that of the two
-in the same round, and the median over the rounds is told with the least and the most.
+in the same round, and the median over the rounds stands with the least and the most.
 """
 
 import argparse
-import csv
 import json
 import os
 import platform
@@ -19,10 +18,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.window import children
 from common.paths import CACHE_DIR, ROOT
+from common.tables import write_csv
 from common.training import plots
+from portproof.report import markdown
 from portproof.system import processor
-from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 from portproof.system.versions import package_versions
@@ -38,13 +39,6 @@ _patience = PATIENCE
 
 Figures = dict[str, float]  # what one run of a contender gave, by the figure's name
 Contender = Callable[[], Figures]
-
-
-class Figure(NamedTuple):
-    """A quantity that contenders give: its key in Figures, and its unit."""
-
-    name: str
-    unit: str
 
 
 class Line(NamedTuple):
@@ -69,45 +63,47 @@ def interleave(
 
     The first `warm_ups` rounds come on top and are not kept.
     """
-    kept: dict[str, list[Figures]] = {name: [] for name in contenders}
+    rounds: dict[str, list[Figures]] = {name: [] for name in contenders}
     for number in range(-warm_ups, repeats):
+        title = f"{number + 1}/{repeats}" if number >= 0 else "warm-up"
         for name, contender in contenders.items():
             figures = contender()
             if number >= 0:
-                kept[name].append(figures)
-            told = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
-            place = f"{number + 1}/{repeats}" if number >= 0 else "warm-up"
-            print(f"[{place}] {name}: {told}", file=sys.stderr, flush=True)
-    return kept
+                rounds[name].append(figures)
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+            print(f"[{title}] {name}: {shown}", file=sys.stderr, flush=True)
+    return rounds
 
 
 def summarize(
-    rounds: dict[str, list[Figures]], figures: Sequence[Figure], peer: str | None = None
+    rounds: dict[str, list[Figures]], units: dict[str, str], peer: str | None = None
 ) -> list[Line]:
-    """Return a line for each contender and figure that it has, with ratios to `peer`."""
+    """Return a line for each contender and figure that it has, with ratios to `peer`.
+
+    `units` has the unit of each figure.
+    """
     lines = []
     for name, kept in rounds.items():
-        for figure in figures:
-            values = [one[figure.name] for one in kept if figure.name in one]
-            if not values:
+        for figure, unit in units.items():
+            values = [measured.get(figure) for measured in kept]
+            if None in values:
                 continue
             ratios = []
             if peer in rounds and name != peer:
-                pairs = zip(values, (one.get(figure.name) for one in rounds[peer]), strict=True)
-                ratios = [mine / theirs for mine, theirs in pairs if theirs]
-            lines.append(
-                Line(name, *figure, *_spread(values), len(values), *(_spread(ratios) or ()))
-            )
+                peers = [measured.get(figure) for measured in rounds[peer]]
+                pairs = zip(values, peers, strict=True)
+                ratios = [value / of_peer for value, of_peer in pairs if of_peer]
+            lines.append(Line(name, figure, unit, *_spread(values), len(values), *_spread(ratios)))
     return lines
 
 
-def _spread(values: list[float]) -> tuple[float, float, float] | None:
-    """Return median, least and most; None of nothing."""
-    return (statistics.median(values), min(values), max(values)) if values else None
+def _spread(values: list[float]) -> tuple[float, ...]:
+    """Return median, least and most; nothing of nothing."""
+    return (statistics.median(values), min(values), max(values)) if values else ()
 
 
 def show(lines: Sequence[Line]) -> str:
-    """Return the lines as a table for people."""
+    """Return the lines as a table in Markdown."""
     rows = [("contender", "figure", "median", "least to most", "ratio to the peer")]
     for line in lines:
         ratio = ""
@@ -116,9 +112,7 @@ def show(lines: Sequence[Line]) -> str:
         spread = f"{line.least:.4g} to {line.most:.4g}"
         figure = f"{line.figure} ({line.unit})"
         rows.append((line.contender, figure, f"{line.median:.4g}", spread, ratio))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return "\n".join(texts)
+    return markdown.table(rows)
 
 
 def machine() -> str:
@@ -126,39 +120,36 @@ def machine() -> str:
     _, model, _ = processor.describe()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = {"python": platform.python_version()} | package_versions()
-    told = " ".join(f"{name}={version}" for name, version in versions.items())
+    packages = " ".join(f"{name}={version}" for name, version in versions.items())
     cores = processor.available_cores()
-    return f"{model}, {cores} cores, {memory:.0f} GiB, {platform.platform()}; {told}"
+    return f"{model}, {cores} cores, {memory:.0f} GiB, {platform.platform()}; {packages}"
 
 
 def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
     """Print the table and write it as `name`.csv and `name`.png into `folder`."""
-    told = machine()
+    described = machine()
     print(show(lines))
-    print(f"machine: {told}; load {os.getloadavg()[0]:.1f}")
+    print(f"machine: {described}; load {os.getloadavg()[0]:.1f}")
     folder.mkdir(parents=True, exist_ok=True)
     table, image = folder / f"{name}.csv", folder / f"{name}.png"
-    with replace_atomically(table) as partial, open(partial, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*Line._fields, "machine"])
-        writer.writerows([*map(_shorten, line), told] for line in lines)
+    rows = []
+    for line in lines:
+        row = line._asdict() | {"machine": described}
+        rows.append({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_csv(table, [*Line._fields, "machine"], rows)
     _plot(image, title, lines)
     print(f"look at: {table} and {image}")
 
 
-def _shorten(value: object) -> object:
-    return f"{value:.5g}" if isinstance(value, float) else value
-
-
 def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
     """Draw the medians of each figure as bars, with the least and the most."""
-    figures = list(dict.fromkeys((line.figure, line.unit) for line in lines))
-    rows = max(sum((line.figure, line.unit) == figure for line in lines) for figure in figures)
+    figures = list(dict.fromkeys(line[1:3] for line in lines))  # name, unit
+    rows = max(sum(line[1:3] == figure for line in lines) for figure in figures)
     drawing = plots.new_figure(9, 0.8 + len(figures) * (0.9 + 0.35 * rows))
     drawing.suptitle(title)
-    places = drawing.subplots(len(figures), squeeze=False)[:, 0]
-    for axes, figure in zip(places, figures, strict=True):
-        shown = [line for line in lines if (line.figure, line.unit) == figure][::-1]
+    grid = drawing.subplots(len(figures), squeeze=False)[:, 0]
+    for axes, figure in zip(grid, figures, strict=True):
+        shown = [line for line in lines if line[1:3] == figure][::-1]
         medians = [line.median for line in shown]
         below = [line.median - line.least for line in shown]
         above = [line.most - line.median for line in shown]
@@ -197,12 +188,12 @@ def run_json(command: Sequence[object], **settings: str) -> dict:
         print(f"{' '.join(words)}: hangs; begun anew", file=sys.stderr, flush=True)
     else:
         raise UserError(f"{' '.join(words)}: hangs, {TRIES} times out of {TRIES}")
-    found = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not found:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        reason = said[-1] if said else "it says nothing"
+    objects = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not objects:
+        said = (done.stderr + done.stdout).split("\n")
+        reason = next(filter(str.strip, reversed(said)), "it says nothing")
         raise UserError(f"{' '.join(words)}: status {done.returncode}, no figures; {reason}")
-    return json.loads(found[-1])
+    return json.loads(objects[-1])
 
 
 def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess | None:
@@ -237,15 +228,14 @@ def watch(command: Sequence[object]) -> Figures:
     return {"seconds": time.monotonic() - started, "resident_mb": most / 1e6}
 
 
-def resident(pid: int) -> int:
+def resident(process: int) -> int:
     """Return the resident memory of a process and all that it started, in bytes."""
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        children = [word for task in threads for word in (task / "children").read_text().split()]
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        started = children(process)
     except (OSError, IndexError):  # it has ended
         return 0
-    return pages * os.sysconf("SC_PAGE_SIZE") + sum(resident(int(child)) for child in children)
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(map(resident, started))
 
 
 def parser(name: str, description: str | None, repeats: int) -> Parser:

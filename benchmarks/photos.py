@@ -35,7 +35,7 @@ VERSION = 1  # of the drawing; a new one is drawn anew in place of the old
 
 
 def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
-    """Make `folder` with `count` images to train on; nothing is done where it stands whole.
+    """Make `folder` with `count` images to train on; nothing is done where it is complete.
 
     Returns the folder. Raises UserError where it holds something else, or where there are too few
     images for the classes.

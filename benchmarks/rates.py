@@ -79,9 +79,9 @@ def paddle_product(dtype: str, rows: int, columns: int, length: int) -> Callable
     return lambda: paddle.mm(left, right)
 
 
-def copy_rate(parts: int | None = None) -> float:
+def copy_rate() -> float:
     """Return the bytes a second, read and written, of a copy by all cores; the best of three."""
-    parts = parts or processor.available_cores()
+    parts = processor.available_cores()
     sources, targets = _copied(parts)
     with ThreadPoolExecutor(parts) as pool:  # NumPy lets go of Python's lock as it copies
         seconds = min(_time(lambda: list(pool.map(np.copyto, targets, sources))) for _ in range(3))

@@ -24,13 +24,20 @@ from portproof.system.command_line import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    given = list(sys.argv[1:] if argv is None else argv)
-    cut = given.index("--") if "--" in given else len(given)
-    args = get_parser().parse_args(given[:cut])
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    parser = Parser(prog="benchmarks.run_tree", description="Time a window of train.py's steps.")
+    parser.add_argument("--framework", required=True, choices=["torch", "paddle"])
+    parser.add_argument("--made-up", action="store_true", help="one batch, again and again")
+    parser.add_argument(
+        "--rates", choices=["float32", "bfloat16"], help="the machine's, between the steps"
+    )
+    add_arguments(parser)
+    args = parser.parse_args(words[:cut])
     train = import_train(ROOT / f"AlexNet-{args.framework}")
-    with tempfile.TemporaryDirectory() as place:
-        options = [*given[cut + 1 :], "--output-dir", f"{place}/run"]
-        window = Window(args.warm_steps, args.steps)
+    window = Window(args.warm_steps, args.steps)
+    with tempfile.TemporaryDirectory() as folder:
+        options = [*words[cut + 1 :], "--output-dir", f"{folder}/run"]
         figures = run(train, window, args, options)
     leave(figures, window.loaders)
 
@@ -38,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(
     train: ModuleType, window: Window, args: argparse.Namespace, options: list[str]
 ) -> dict[str, float]:
-    """Run a tree as asked; return the figures of its window."""
+    """Run a tree; return the figures of its window."""
     if args.framework == "torch":
         window.settle = settle_torch
     if args.read_only:
@@ -55,21 +62,10 @@ def run(
     return window.figures() | (measured.figures() if measured else {})
 
 
-def get_parser() -> Parser:
-    parser = Parser(prog="benchmarks.run_tree", description="Time a window of train.py's steps.")
-    parser.add_argument("--framework", required=True, choices=["torch", "paddle"])
-    parser.add_argument("--made-up", action="store_true", help="one batch, again and again")
-    parser.add_argument(
-        "--rates", choices=["float32", "bfloat16"], help="the machine's, between the steps"
-    )
-    add_arguments(parser)
-    return parser
-
-
 def import_train(tree: Path) -> ModuleType:
     """Import train.py of a tree, in place of whatever of that name lies beside this file."""
     here = Path(__file__).resolve().parent
-    sys.path[:] = [str(tree), *(place for place in sys.path if Path(place).resolve() != here)]
+    sys.path[:] = [str(tree), *(path for path in sys.path if Path(path).resolve() != here)]
     import train
 
     return train

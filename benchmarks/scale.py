@@ -16,7 +16,6 @@ in the system's cache. Writes scale.csv and scale.png:
                                   of train.py in between, on all cores: the least of three
 """
 
-import csv
 import os
 import sys
 import tempfile
@@ -30,30 +29,22 @@ from benchmarks.measure import Figures, run_json
 from benchmarks.variants import LAUNCH, run_tree
 from common.data import synthetic
 from common.paths import ROOT
+from common.tables import read_csv, write_csv
 from common.training.plots import new_figure, save
 from portproof.system import processor
-from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser
 
 RESULTS = ROOT / "docs" / "results"
 COLUMNS = ("index_seconds", "index_mb", "step_seconds", "images_per_s", "peak_mb", "start_seconds")
+# By axis: where it is measured, and where if it is to be quick.
 AXES = {
-    "pictures": (1_000, 10_000, 100_000, 1_000_000),
-    "classes": (10, 100, 1_000, 10_000, 21_000),
-    "batch": (8, 16, 32, 64, 128),
-    "processes": (1, 2),
-    "size": (64, 128, 224, 448),
-    "reading": (224,),
-    "start": (100_000,),  # images
-}
-QUICK = {
-    "pictures": (320, 1_000),
-    "classes": (10, 100),
-    "batch": (2, 4),
-    "processes": (1, 2),
-    "size": (64, 96),
-    "reading": (224,),
-    "start": (1_000,),
+    "pictures": ((1_000, 10_000, 100_000, 1_000_000), (320, 1_000)),
+    "classes": ((10, 100, 1_000, 10_000, 21_000), (10, 100)),
+    "batch": ((8, 16, 32, 64, 128), (2, 4)),
+    "processes": ((1, 2), (1, 2)),
+    "size": ((64, 128, 224, 448), (64, 96)),
+    "reading": ((224,), (224,)),
+    "start": ((100_000,), (1_000,)),  # images
 }
 BATCH, SIZE = 32, 224  # where they are not what is varied
 WARM, STEPS = 1, 3  # steps that are not measured, and that are
@@ -82,9 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in read_rows(folder / "scale.csv") if row["axis"] not in args.only]
     for axis in args.only:
-        for at in (QUICK if args.quick else AXES)[axis]:
-            for found in measure(axis, at):
-                rows.append({"axis": axis, "at": at} | found)
+        for at in AXES[axis][args.quick]:
+            for measured in measure(axis, at):
+                rows.append({"axis": axis, "at": at} | measured)
                 print(*(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
     rows.sort(key=lambda row: list(AXES).index(row["axis"]))
     write_rows(folder / "scale.csv", rows)
@@ -93,8 +84,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(axis: str, at: int) -> list[dict]:
     """Return what was measured at one place of an axis, a row for each framework."""
-    with tempfile.TemporaryDirectory() as place:
-        data = Path(place) / "data"
+    with tempfile.TemporaryDirectory() as temporary:
+        data = Path(temporary) / "data"
         if axis == "reading":
             make_photographs(data, BATCH * (WARM + READ_STEPS))
             return [{"framework": name} | read(name, data) for name in LAUNCH]
@@ -112,12 +103,12 @@ def measure(axis: str, at: int) -> list[dict]:
         rows = []
         for name in LAUNCH:
             figures = train(name, data, settings, (WARM, STEPS), OMP_NUM_THREADS="1")
-            found = {
+            measured = {
                 "step_seconds": images / figures[rate],
                 "images_per_s": figures[rate],
                 "peak_mb": figures["resident_mb"] * 1e6 / 2**20,
             }
-            rows.append({"framework": name} | index | found)
+            rows.append({"framework": name} | index | measured)
         return rows
 
 
@@ -141,22 +132,22 @@ def make_images(folder: Path, classes: int, images: int) -> None:
     image = Image.fromarray(synthetic.draw_image(0, "train", "disc", 0)).resize((64, 64))
     for split, count in (("train", -(-images // classes)), ("val", 1)):
         for label in range(classes):
-            place = folder / split / f"n{label:08d}"
-            place.mkdir(parents=True)
-            first = place / f"n{label:08d}_0.JPEG"
+            target = folder / split / f"n{label:08d}"
+            target.mkdir(parents=True)
+            first = target / f"n{label:08d}_0.JPEG"
             image.save(first)
             for number in range(1, count):
-                os.link(first, place / f"n{label:08d}_{number}.JPEG")
+                os.link(first, target / f"n{label:08d}_{number}.JPEG")
 
 
 def make_photographs(folder: Path, count: int) -> None:
     """Make an image folder of so many train images, in bytes and pixels like ImageNet's."""
     for split, number_of in (("train", count), ("val", 1)):
-        place = folder / split / "disc"
-        place.mkdir(parents=True)
+        target = folder / split / "disc"
+        target.mkdir(parents=True)
         for number in range(number_of):
             image = Image.fromarray(synthetic.draw_image(0, split, "disc", number))
-            image.resize((500, 375)).save(place / f"{number}.jpg", quality=98)  # 110 kB
+            image.resize((500, 375)).save(target / f"{number}.jpg", quality=98)  # 110 kB
 
 
 def train(
@@ -183,27 +174,20 @@ def read(framework: str, data: Path) -> Figures:
 
 def read_rows(path: Path) -> list[dict]:
     """Return the rows of a scale.csv, numbers as numbers; none where there is no file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [
-            {
-                name: value if name in ("axis", "framework") else float(value)
-                for name, value in row.items()
-                if value
-            }
-            for row in csv.DictReader(file)
-        ]
+    texts = ("axis", "framework")
+    return [
+        {name: cell if name in texts else float(cell) for name, cell in row.items() if cell}
+        for row in read_csv(path)
+    ]
 
 
 def write_rows(path: Path, rows: list[dict]) -> None:
     """Write the rows, numbers with four digits."""
-    with replace_atomically(path) as partial, open(partial, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["axis", "at", "framework", *COLUMNS])
-        for row in rows:
-            values = [f"{row[name]:.4g}" if name in row else "" for name in COLUMNS]
-            writer.writerow([row["axis"], f"{row['at']:.0f}", row["framework"], *values])
+    lines = []
+    for row in rows:
+        shown = {name: f"{row[name]:.4g}" for name in COLUMNS if name in row}
+        lines.append(row | {"at": f"{row['at']:.0f}"} | shown)
+    write_csv(path, ["axis", "at", "framework", *COLUMNS], lines)
 
 
 NAMES = {"torch": "PyTorch", "paddle": "Paddle"}
@@ -244,9 +228,9 @@ def draw(path: Path, rows: list[dict]) -> None:
     panels = figure.subplots(2, len(PANELS))
     for column, (axis, (title, below, *both)) in enumerate(PANELS.items()):
         panels[0, column].set_title(title)
-        own = [row for row in rows if row["axis"] == axis]
+        of_axis = [row for row in rows if row["axis"] == axis]
         for axes, (name, label) in zip(panels[:, column], both, strict=True):
-            draw_panel(axes, own, name, axis)
+            draw_panel(axes, of_axis, name, axis)
             axes.set_xlabel(below)
             axes.set_ylabel(label)
     save(figure, path)
@@ -257,24 +241,25 @@ def draw_panel(axes, rows: list[dict], name: str, axis: str) -> None:
     if not any(row.get(name) for row in rows):  # not measured, or too small to see
         return
     unit = 1024 if name == "peak_mb" else 1
-    lines = {NAMES[one]: (one, name) for one in NAMES}
+    lines = {NAMES[framework]: (framework, name) for framework in NAMES}
     if axis == "pictures":
         lines = {"both trees": ("both", name)}
     elif name == "step_seconds":
         lines["index of the folder"] = ("torch", "index_seconds")
     for label, (framework, quantity) in lines.items():
-        own = [row for row in rows if row["framework"] == framework and row.get(quantity)]
-        places = [row["at"] for row in own]
-        axes.plot(places, [row[quantity] / unit for row in own], marker="o", label=label)
-    if axis in ("pictures", "classes"):
+        shown = [row for row in rows if row["framework"] == framework and row.get(quantity)]
+        places = [row["at"] for row in shown]
+        axes.plot(places, [row[quantity] / unit for row in shown], marker="o", label=label)
+    is_wide = axis in ("pictures", "classes")
+    if is_wide:
         axes.set_xscale("log")
-    elif axis in ("batch", "size"):
-        axes.set_xscale("log", base=2)
-    if axis not in ("pictures", "classes"):
-        places = sorted({row["at"] for row in rows})
-        axes.set_xticks(places, [f"{at:.0f}" for at in places])
+    else:
+        if axis != "processes":
+            axes.set_xscale("log", base=2)
+        ticks = sorted({row["at"] for row in rows})
+        axes.set_xticks(ticks, [f"{at:.0f}" for at in ticks])
         axes.minorticks_off()
-    if name != "peak_mb" and axis in ("pictures", "classes"):
+    if is_wide and name != "peak_mb":
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)

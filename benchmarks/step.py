@@ -17,23 +17,22 @@ The step is that of train.py itself, 224 pixels and 1,000 classes.
     gflop_per_image     counted operations of forward and backward pass
 """
 
-import argparse
 from collections.abc import Sequence
 
 from benchmarks import limits, measure, photos, variants
-from benchmarks.measure import Figure, Figures
+from benchmarks.measure import Figures
 from common.paths import DATA_DIR
 from portproof.system import errors
 from portproof.system.command_line import whole
 
-FIGURES = [
-    Figure("images_per_s", "images/s"),
-    Figure("limit_images_per_s", "images/s"),
-    Figure("limit_share", "%"),
-    Figure("product_gflops", "GFLOP/s"),
-    Figure("copy_gb_per_s", "GB/s"),
-    Figure("gflop_per_image", "GFLOP"),
-]
+UNITS = {
+    "images_per_s": "images/s",
+    "limit_images_per_s": "images/s",
+    "limit_share": "%",
+    "product_gflops": "GFLOP/s",
+    "copy_gb_per_s": "GB/s",
+    "gflop_per_image": "GFLOP",
+}
 # By framework and variant of train.py, the dtype of most of its products.
 DTYPES = {
     "torch": {"exact": "float32", "exact, channels last": "float32", "fast": "bfloat16"},
@@ -47,7 +46,10 @@ WARM_STEPS, STEPS = 2, 5
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(argv)
+    parser = measure.parser("step", __doc__, repeats=3)
+    variants.add_frameworks(parser)
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="(torch 128, paddle 64)")
+    args = measure.parse(parser, argv)
     print(describe_layers())
     warm, steps = (1, 1) if args.quick else (WARM_STEPS, STEPS)
     contenders, kinds = {}, {}
@@ -59,15 +61,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, options in variants.known(framework, dtypes, in_one_process=True).items():
             dtype = dtypes[name]
             window = ["--made-up", "--rates", dtype, "--warm-steps", warm, "--steps", steps]
-            given = ["--data-path", folder, "--image-size", IMAGE_SIZE, "--batch-size", batch]
-            told = f"{framework} {name} ({dtype})"
-            kinds[told] = (dtype, batch)
-            contenders[told] = variants.tree(
-                framework, window, [*given, "--workers", 0, *options], ("images_per_s", *RATES)
-            )
+            words = ["--data-path", folder, "--image-size", IMAGE_SIZE, "--batch-size", batch]
+            title = f"{framework} {name} ({dtype})"
+            kinds[title] = (dtype, batch)
+            contenders[title] = variants.tree(framework, window, [*words, "--workers", 0, *options])
     rounds = hold_to_best(measure.interleave(contenders, args.repeats), kinds)
     title = "The training step, and the limit of this machine"
-    measure.write(args.output_dir, "step", title, measure.summarize(rounds, FIGURES))
+    measure.write(args.output_dir, "step", title, measure.summarize(rounds, UNITS))
 
 
 def hold_to_best(
@@ -82,12 +82,12 @@ def hold_to_best(
     held = {}
     for name, (dtype, batch) in kinds.items():
         alike = [one for other in kinds if kinds[other][0] == dtype for one in rounds[other]]
-        rates = [1e9 * max(one[key] for one in alike) for key in RATES]
+        rates = [1e9 * max(measured[rate] for measured in alike) for rate in RATES]
         limit = batch / limits.step_seconds(layers, batch, *rates, ITEMSIZE[dtype])
         counted = {"limit_images_per_s": limit, "gflop_per_image": limits.flops(layers) / 1e9}
         held[name] = [
-            one | counted | {"limit_share": 100 * one["images_per_s"] / limit}
-            for one in rounds[name]
+            measured | counted | {"limit_share": 100 * measured["images_per_s"] / limit}
+            for measured in rounds[name]
         ]
     return held
 
@@ -101,15 +101,6 @@ def describe_layers() -> str:
     lines.append(f"{'all':14}{sum(one.weights for one in layers):12,}{total / 1e6:30.1f}")
     lines.append(f"a training step: {limits.flops(layers) / 1e9:.3f} GFLOP an image")
     return "\n".join(lines)
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = measure.parser("step", __doc__, repeats=3)
-    parser.add_argument(
-        "--framework", nargs="+", choices=list(DTYPES), default=list(DTYPES), help="(both)"
-    )
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="(torch 128, paddle 64)")
-    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@
 counts for each.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -22,13 +21,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import limits, measure, photos, variants
-from benchmarks.measure import Contender, Figure, Figures
+from benchmarks.measure import Contender, Figures
 from common.paths import DATA_DIR, ROOT
 from portproof.system import errors
 from portproof.system.command_line import whole
 from portproof.weights import tensors
 
-FIGURES = [Figure("seconds", "s"), Figure("resident_mb", "MB")]
+UNITS = {"seconds": "s", "resident_mb": "MB"}
 PARTS = ("transfer_weights", "start", "align")
 FILES, CLASSES = 100_000, 1000
 # align.py keeps what one side has computed, and would not compute it again.
@@ -46,12 +45,15 @@ ALIGN_QUICK = ["--only", "lr,metric"]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(argv)
+    parser = measure.parser("tools", __doc__, repeats=3)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
+    parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
+    args = measure.parse(parser, argv)
     rounds: dict[str, list[Figures]] = {}
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as temporary:
         often: dict[str, Contender] = {}
         if "transfer_weights" in args.only:
-            often["transfer_weights"] = carry(Path(place))
+            often["transfer_weights"] = carry(Path(temporary))
         if "start" in args.only:
             files = min(args.files, 2000) if args.quick else args.files
             folder = photos.write_small(DATA_DIR / f"small-{files}", files, CLASSES)
@@ -61,18 +63,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "align" in args.only:
             options = ALIGN_QUICK if args.quick else []
             rounds |= measure.interleave({"align": align(options)}, repeats=1)
-    measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, FIGURES))
+    measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, UNITS))
 
 
-def carry(place: Path) -> Contender:
+def carry(folder: Path) -> Contender:
     """Return a contender that carries weights from torch to Paddle, the whole command."""
-    neutral, source = place / "alexnet.safetensors", place / "alexnet.pth"
+    neutral, source = folder / "alexnet.safetensors", folder / "alexnet.pth"
     tensors.write(neutral, draw_weights())
     command = [sys.executable, ROOT / "tools" / "transfer_weights.py"]
     measure.watch([*command, neutral, source])
 
     def run() -> Figures:
-        target = place / "alexnet.pdparams"
+        target = folder / "alexnet.pdparams"
         target.unlink(missing_ok=True)
         return measure.watch([*command, source, target])
 
@@ -84,22 +86,22 @@ def draw_weights() -> tensors.Tensors:
     generator = np.random.default_rng(0)
     drawn = {}
     for layer in limits.alexnet():
-        drawn[f"{layer.name}.weight"] = generator.standard_normal(layer.shape, np.float32)
-        drawn[f"{layer.name}.bias"] = generator.standard_normal(layer.biases, np.float32)
-    return {name: tensors.Tensor("F32", array) for name, array in drawn.items()}
+        for name, shape in (("weight", layer.shape), ("bias", (layer.biases,))):
+            array = generator.standard_normal(shape, np.float32)
+            drawn[f"{layer.name}.{name}"] = tensors.from_array(array)
+    return drawn
 
 
 def start(framework: str, folder: Path) -> Contender:
     """Return a contender that starts a training, up to its first batch."""
     window = ["--warm-steps", 0, "--steps", 1]
     options = ["--data-path", folder, "--batch-size", 32, "--workers", 2]
-    begin = variants.tree(framework, window, options, ["ready_at", "resident_mb"])
+    begin = variants.tree(framework, window, options)
 
     def run() -> Figures:
         began = time.time()
         figures = begin()
-        seconds = figures["ready_at"] - began
-        return {"seconds": seconds, "resident_mb": figures["resident_mb"]}
+        return figures | {"seconds": figures["ready_at"] - began}
 
     return run
 
@@ -112,13 +114,6 @@ def align(options: list[str]) -> Contender:
             return measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
 
     return run
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = measure.parser("tools", __doc__, repeats=3)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
-    parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
-    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

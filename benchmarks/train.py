@@ -14,21 +14,17 @@ A step of the window may use batches that were read before it, and read ones tha
 as many as the loader keeps ready. There are more steps to warm up than that.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmarks import measure, variants
-from benchmarks.measure import Figure
 from portproof.system import errors
 from portproof.system.command_line import whole
 
-FIGURES = [
-    Figure("images_per_s", "images/s"),
-    Figure("wait_share", "%"),
-    Figure("resident_mb", "MB"),
-]
-NAMES = [figure.name for figure in FIGURES]
+UNITS = {
+    "images_per_s": "images/s",
+    "wait_share": "%",
+    "resident_mb": "MB",
+}
 # Paddle as installed takes many seconds for a batch of 128.
 BATCH = {"torch": 128, "paddle": 32}
 WARM_STEPS, STEPS = 5, 8
@@ -36,7 +32,12 @@ READ_AHEAD = 4  # batches that two loader processes keep ready
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(argv)
+    parser = measure.parser("train", __doc__, repeats=5)
+    variants.add_options(parser, workers=2)
+    usual_batch = ", ".join(f"{number} for {name}" for name, number in BATCH.items())
+    parser.add_argument("--batch-size", type=whole(1), metavar="N", help=usual_batch)
+    parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
+    args = measure.parse(parser, argv)
     lines = []
     for framework in args.framework:
         batch = args.batch_size or (8 if args.quick else BATCH[framework])
@@ -45,27 +46,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         common = ["--batch-size", batch, "--workers", args.workers]
         window = ["--warm-steps", warm, "--steps", steps]
         peer = variants.PEERS[framework][0]
-        contenders = {peer: variants.peer(framework, [folder, *common, *window], NAMES)}
+        contenders = {peer: variants.peer(framework, [folder, *common, *window])}
         for name, options in variants.known(framework, args.variants).items():
-            given = ["--data-path", folder, *common, *options]
-            contenders[f"{framework} {name}"] = variants.tree(framework, window, given, NAMES)
+            words = ["--data-path", folder, *common, *options]
+            contenders[f"{framework} {name}"] = variants.tree(framework, window, words)
         rounds = measure.interleave(contenders, args.repeats)
-        lines += measure.summarize(rounds, FIGURES, peer)
+        lines += measure.summarize(rounds, UNITS, peer)
     measure.write(args.output_dir, "train", "Training, from files to weights", lines)
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    help_batch = ", ".join(f"{number} for {name}" for name, number in BATCH.items())
-    parser = measure.parser("train", __doc__, repeats=5)
-    parser.add_argument(
-        "--framework", nargs="+", choices=list(variants.PEERS), default=list(variants.PEERS)
-    )
-    parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the project (all)")
-    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help=help_batch)
-    parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
-    parser.add_argument("--workers", type=whole(0), default=2, help="loader processes (2)")
-    return measure.parse(parser, argv)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,17 @@
 import sys
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import measure, photos
 from benchmarks.measure import Contender
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
-from common.training.args import get_args_parser
 from portproof.system import processor
+from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
 
-# By framework and name, options of train.py. One whose options train.py lacks is left out.
+# By framework and name, options of train.py.
 CACHE = ["--cache", str(CACHE_DIR / "benchmark-cache")]
 VARIANTS = {
     "torch": {
@@ -46,46 +47,33 @@ RUN_TREE = ROOT / "benchmarks" / "run_tree.py"
 def known(
     framework: str, wanted: Iterable[str] | None = None, in_one_process: bool = False
 ) -> dict[str, list[str]]:
-    """Return the variants that this train.py has, of those wanted (None: all).
+    """Return the options of the variants that are wanted (None: all), by name.
 
     `in_one_process`: without the sharing of a batch among several.
 
     Raises UserError for a name that is no variant.
     """
     table = VARIANTS[framework]
-    options = get_args_parser(framework)._option_string_actions
-    found = {}
-    for name in table if wanted is None else wanted:
-        if name not in table:
-            names = "; ".join(table)
-            raise UserError(f"{name!r}: no variant of {framework}; there are {names}")
-        lacking = [word for word in table[name] if word.startswith("--") and word not in options]
-        if lacking:
-            print(f"left out: {framework} {name}: train.py has no {lacking[0]}", file=sys.stderr)
-        else:
-            shared = ["--split-batch"] if in_one_process else []
-            found[name] = [word for word in table[name] if word not in shared]
-    return found
+    unknown = [name for name in wanted or () if name not in table]
+    if unknown:
+        raise UserError(f"{unknown[0]!r}: no variant of {framework}; there are {'; '.join(table)}")
+    shared = ["--split-batch"] if in_one_process else []
+    return {
+        name: [word for word in table[name] if word not in shared]
+        for name in (table if wanted is None else wanted)
+    }
 
 
-def tree(
-    framework: str,
-    window: list[object],
-    options: list[object],
-    keep: Iterable[str],
-    **settings: str,
-) -> Contender:
-    """Return a contender that runs a tree: `window` for run_tree, `options` for train.py.
-
-    It gives the figures named by `keep`.
-    """
+def tree(framework: str, window: list[object], options: list[object], **settings: str) -> Contender:
+    """Return a contender that runs a tree: `window` for run_tree, `options` for train.py."""
     processes = processor.available_cores() if "--split-batch" in options else 1
+    return partial(run_tree, framework, window, options, processes, **settings)
 
-    def run() -> measure.Figures:
-        figures = run_tree(framework, window, options, processes, **settings)
-        return {name: figures[name] for name in keep}
 
-    return run
+def peer(framework: str, options: list[object], **settings: str) -> Contender:
+    """Return a contender that runs the peer of a tree with `options`."""
+    command = [sys.executable, "-m", PEERS[framework][1], *options]
+    return partial(measure.run_json, command, **settings)
 
 
 def run_tree(
@@ -105,20 +93,21 @@ def run_tree(
     return figures
 
 
-def peer(framework: str, options: list[object], keep: Iterable[str], **settings: str) -> Contender:
-    """Return a contender that runs the peer of a tree with `options`."""
-
-    def run() -> measure.Figures:
-        command = [sys.executable, "-m", PEERS[framework][1], *options]
-        figures = measure.run_json(command, **settings)
-        return {name: figures[name] for name in keep}
-
-    return run
+def images(data_path: Path | None, count: int) -> Path:
+    """Return the folder of images: `data_path`, or one with `count` made-up photographs."""
+    return data_path or photos.write(DATA_DIR / f"photos-{count}", count, min(CLASSES, count))
 
 
-def images(given: Path | None, count: int, classes: int = CLASSES) -> Path:
-    """Return the folder of images: the one given, or one with `count` made-up photographs."""
-    if given:
-        return given
-    folder = DATA_DIR / f"photos-{count}"
-    return photos.write(folder, count, min(classes, count))
+def add_options(parser: Parser, workers: int) -> None:
+    """Add what benchmarks of reading and training have in common."""
+    add_frameworks(parser)
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the trees (all)")
+    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
+    parser.add_argument(
+        "--workers", type=whole(0), default=workers, help=f"loader processes ({workers})"
+    )
+
+
+def add_frameworks(parser: Parser) -> None:
+    names = list(PEERS)
+    parser.add_argument("--framework", nargs="+", choices=names, default=names, help="(both)")

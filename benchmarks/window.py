@@ -48,7 +48,7 @@ class Window:
         """Pass on as many batches (images, labels) as the window has. Raises UserError if fewer."""
         source = iter(batches)
         for number in range(self.warm_steps + self.steps):
-            used, asked = processor_seconds(), time.perf_counter()
+            used, start = processor_seconds(), time.perf_counter()
             try:
                 batch = next(source)
             except StopIteration:
@@ -62,7 +62,7 @@ class Window:
             self.settle()
             self.loaders = children()
             if number >= self.warm_steps:
-                self.waited.append(got - asked)
+                self.waited.append(got - start)
                 self.computed.append(time.perf_counter() - got)
                 self.processor_seconds += processor_seconds() - used
                 self.images += len(batch[1])
@@ -99,9 +99,9 @@ def processor_seconds() -> float:
     return time.process_time() + ticks / TICKS
 
 
-def children() -> list[int]:
-    """Return the numbers of the processes that this one has started. Linux."""
-    tasks = Path("/proc/self/task").iterdir()
+def children(process: int | str = "self") -> list[int]:
+    """Return the numbers of the processes that a process has started. Linux."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
     return [int(word) for task in tasks for word in (task / "children").read_text().split()]
 
 

@@ -21,23 +21,26 @@ import argparse
 import csv
 import shlex
 import signal
-import subprocess
 from collections.abc import Sequence
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from common.data import public_data
 from common.paths import ROOT, RUNS_DIR
+from common.tables import read_csv, write_csv
 from common.training.recipes import RECIPES
-from experiments import accuracy_page
-from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run, write_csv
+from experiments import accuracy_tables, pages
+from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run
 from experiments.images import fingerprint
+from experiments.options import add_images, add_recipe, add_trainings
+from experiments.runner import Runner, leave_at_sigterm
 from portproof.system import errors
 from portproof.system.atomic_folders import locked
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import RunError, UserError
 
-FRAMEWORKS = ("torch", "paddle")
 KEY = ("recipe", "options", "framework", "seed")
 STORED = (*KEY, *(name for name in COLUMNS if name not in KEY), "pictures", "command")
 STORED_EPOCHS = (*KEY, *EPOCH_COLUMNS)
@@ -46,62 +49,84 @@ STOPPED = {130, 143, -signal.SIGINT, -signal.SIGTERM}  # exit status after Ctrl-
 Row = dict[str, Any]  # of one training, by the names in STORED; read from a file, all are texts
 
 
+class Training(NamedTuple):
+    framework: str
+    seed: int
+    args: argparse.Namespace  # of this command
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells it from the others in the table, by the names in KEY."""
+        return self.args.recipe, self.args.options, self.framework, str(self.seed)
+
+    @property
+    def options(self) -> list[str]:
+        """What tells it from the others, as options of train.sh."""
+        which = ["--framework", self.framework, "--recipe", self.args.recipe]
+        return [*which, "--seed", str(self.seed), *self.args.more]
+
+    @property
+    def title(self) -> str:
+        return " ".join(["train.sh", *self.options])
+
+    @property
+    def folder(self) -> Path:
+        """The run folder, another one for other options."""
+        options = "".join(x if x.isalnum() or x in ".-" else "_" for x in self.args.options)
+        words = [self.framework, self.args.recipe, options.strip("-"), str(self.seed)]
+        return self.args.runs / "-".join(filter(None, words))
+
+    @property
+    def images(self) -> list[str]:
+        """The options of train.sh that name the images."""
+        if self.args.data_path:
+            return ["--data-path", str(self.args.data_path.resolve())]
+        return ["--dataset", self.args.dataset] if self.args.dataset else []
+
+    @property
+    def command(self) -> str:
+        """The command as the table has it, without the paths of a machine."""
+        images = ["--data-path", "DIR"] if self.args.data_path else self.images
+        return shlex.join(["bash", "scripts/train.sh", *self.options, *images])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     rows = read_table(args.table)
-    own_images = fingerprint(public_data.locate(args))
-    for seed in args.seeds:
-        for framework in args.frameworks:
-            key = (args.recipe, args.options, framework, str(seed))
-            told = " ".join(["train.sh", *names(framework, seed, args)])
-            if key in rows:
-                check_images(rows[key], own_images, args.table)
-                print(f"{told}: is in {args.table.name}", flush=True)
-                continue
-            print(told, flush=True)
-            folder = args.runs / folder_name(framework, seed, args)
-            status = train(framework, seed, folder, args)
-            if status in STOPPED:
-                print("stopped; the same command resumes here")
-                return 130
-            if status:
-                raise RunError(f"{told}: exit status {status} (reason above)")
-            with locked(args.table):
-                rows = read_table(args.table)  # another call may have added to it meanwhile
-                rows[key] = row(key, folder, args) | {"pictures": own_images}
-                write_csv(args.table, STORED, [rows[one] for one in sorted(rows)])
-                write_epochs(args.table, key, folder)
-    pages = accuracy_page.write(args.table, list(rows.values()))
-    print(f"look at: {args.table} and {', '.join(map(str, pages))}")
+    images = fingerprint(public_data.locate(args))
+    missing = []
+    for seed, framework in product(args.seeds, args.frameworks):
+        training = Training(framework, seed, args)
+        if training.key in rows:
+            check_images(rows[training.key], images, args.table)
+            print(f"{training.title}: is in {args.table.name}", flush=True)
+        else:
+            missing.append(training)
+    runner = Runner()
+
+    def note(training: Training, status: int) -> None:
+        if status in STOPPED:
+            raise SystemExit(status)
+        if status:
+            raise RunError(f"{training.title}: exit status {status} (reason above)")
+        add(training, images)
+
+    try:
+        runner.perform_all(missing, partial(train, runner), note)
+    except (KeyboardInterrupt, SystemExit):
+        print("stopped; the same command resumes here")
+        return 130
+    values = partial(accuracy_tables.values, list(read_table(args.table).values()))
+    written = pages.write(args.table.with_suffix(""), "accuracy", values)
+    print(f"look at: {args.table} and {', '.join(map(str, written))}")
     return 0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.accuracy", description=__doc__)
-    data = parser.add_mutually_exclusive_group()
-    data.add_argument("--data-path", type=Path, metavar="DIR", help="images, as train.sh has it")
-    data.add_argument(
-        "--dataset", choices=sorted(public_data.SIZES), help="a public data set (the sample)"
-    )
-    parser.add_argument(
-        "--recipe", choices=sorted(RECIPES), help="(cifar10 for --dataset cifar10, else needed)"
-    )
-    parser.add_argument(
-        "--frameworks",
-        nargs="+",
-        choices=FRAMEWORKS,
-        default=FRAMEWORKS,
-        metavar="NAME",
-        help="torch, paddle (both)",
-    )
-    parser.add_argument(
-        "--seeds",
-        nargs="+",
-        type=whole(0, LARGEST_SEED),
-        default=[0, 1, 2],
-        metavar="N",
-        help="a training of each framework with each of them (0 1 2)",
-    )
+    add_images(parser)
+    add_recipe(parser, "cifar10 for --dataset cifar10, else needed")
+    add_trainings(parser)
     parser.add_argument(
         "--runs",
         type=Path,
@@ -129,116 +154,66 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return args
 
 
-def names(framework: str, seed: int, args: argparse.Namespace) -> list[str]:
-    """Return what tells a training from the others, as options of train.sh."""
-    which = ["--framework", framework, "--recipe", args.recipe, "--seed", str(seed)]
-    return [*which, *args.more]
-
-
-def folder_name(framework: str, seed: int, args: argparse.Namespace) -> str:
-    """Return the run folder's name, another one for other options."""
-    words = "".join(one if one.isalnum() or one in ".-" else "_" for one in args.options)
-    return "-".join(filter(None, [framework, args.recipe, words.strip("-"), str(seed)]))
-
-
-def images(args: argparse.Namespace) -> list[str]:
-    """Return the options of train.sh that name the images."""
-    if args.data_path:
-        return ["--data-path", str(args.data_path.resolve())]
-    return ["--dataset", args.dataset] if args.dataset else []
-
-
-def command(framework: str, seed: int, args: argparse.Namespace) -> str:
-    """Return the command of a training as the table has it, without the places of a machine."""
-    shown = ["--data-path", "DIR"] if args.data_path else images(args)
-    return shlex.join(["bash", "scripts/train.sh", *names(framework, seed, args), *shown])
-
-
-def check_images(row: Row, own: str, table: Path) -> None:
+def check_images(row: Row, images: str, table: Path) -> None:
     """Raise UserError where the row of the table is of other images than the call is."""
-    if row["pictures"] != own:
+    if row["pictures"] != images:
         raise UserError(
             f"--table {table}: has that training of other images ({row['pictures']}; here "
-            f"{own}); name another --table and other --runs"
+            f"{images}); name another --table and other --runs"
         )
 
 
-def train(framework: str, seed: int, folder: Path, args: argparse.Namespace) -> int:
-    """Run one training to its end, from its newest checkpoint if there is one; return the status.
+def train(runner: Runner, training: Training) -> int:
+    """Run one training to its end, from its newest checkpoint if it has one; return the status."""
+    print(training.title, flush=True)
+    training.folder.parent.mkdir(parents=True, exist_ok=True)
+    command = ["bash", ROOT / "scripts" / "train.sh", *training.options, *training.images]
+    return runner.run([*command, "--output-dir", training.folder, "--resume", "auto"])
 
-    Ctrl-C reaches the training as well: it saves and ends, and is waited for.
+
+def add(training: Training, images: str) -> None:
+    """Add a finished training to the table, and its epochs to the one beside it.
+
+    Raises UserError where its folder tells of none.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    options = [*names(framework, seed, args), *images(args)]
-    words = ["bash", str(ROOT / "scripts" / "train.sh"), *options]
-    told, processes = [], []
-
-    def end(number: int, frame: object) -> None:
-        told.append(number)
-        if number == signal.SIGTERM:  # Ctrl-C reaches every process of the terminal
-            for process in processes:
-                process.terminate()
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        processes.append(
-            subprocess.Popen([*words, "--output-dir", str(folder), "--resume", "auto"])
-        )
-        if signal.SIGTERM in told:  # while it was begun
-            processes[0].terminate()
-        return processes[0].wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    table = training.args.table
+    row = read_run(training.folder) | dict(zip(KEY, training.key, strict=True))
+    row |= {"pictures": images, "command": training.command}
+    with locked(table):
+        rows = read_table(table)  # another call may have added to it meanwhile
+        rows[training.key] = row
+        write_csv(table, STORED, [rows[key] for key in sorted(rows)])
+        write_epochs(table, training)
 
 
-def row(key: tuple[str, ...], folder: Path, args: argparse.Namespace) -> Row:
-    """Return the row of a finished training. Raises UserError where its folder tells of none."""
-    told = read_run(folder)
-    own = command(told["framework"], told["seed"], args)
-    return told | dict(zip(KEY, key, strict=True)) | {"command": own}
-
-
-def read_table(path: Path) -> dict[tuple[str, ...], Row]:
-    """Return the rows of a table by their keys; none where there is no file.
-
-    Raises UserError where the file is no such table.
-    """
-    return {key_of(one): one for one in read_rows(path, STORED)}
-
-
-def write_epochs(table: Path, key: tuple[str, ...], folder: Path) -> None:
-    """Write the epochs of a training beside the table, in the place of those that it had there."""
+def write_epochs(table: Path, training: Training) -> None:
+    """Write the epochs of a training beside the table, in place of those that it had there."""
     path = table.with_name(f"{table.stem}-epochs.csv")
-    told = dict(zip(KEY, key, strict=True))
-    rows = [one for one in read_rows(path, STORED_EPOCHS) if key_of(one) != key]
-    rows += [told | one for one in read_epochs(folder)]
-    write_csv(path, STORED_EPOCHS, sorted(rows, key=lambda one: (key_of(one), int(one["epoch"]))))
+    rows = [row for row in read_rows(path, STORED_EPOCHS) if key_of(row) != training.key]
+    key = dict(zip(KEY, training.key, strict=True))
+    rows += [key | epoch for epoch in read_epochs(training.folder)]
+    write_csv(path, STORED_EPOCHS, sorted(rows, key=lambda row: (key_of(row), int(row["epoch"]))))
 
 
 def key_of(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in KEY)
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Return the lines of a CSV file; none where there is no file.
+def read_table(path: Path) -> dict[tuple[str, ...], Row]:
+    """Return the rows of a table by their keys. Raises UserError where it is no such table."""
+    return {key_of(row): row for row in read_rows(path, STORED)}
 
-    Raises UserError where it has other columns.
-    """
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Return the rows of a table with these columns; none where there is no file."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except FileNotFoundError:
-        return []
+        return read_csv(path, columns)
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"--table {path}: cannot be read ({error})") from error
-    if tuple(reader.fieldnames or ()) != tuple(columns) or any(
-        None in one.values() for one in rows
-    ):
-        raise UserError(f"--table {path}: not a table of this command; name another file")
-    return rows
+        raise UserError(
+            f"--table {path}: not a table of this command ({error}); name another file"
+        ) from error
 
 
 if __name__ == "__main__":
+    leave_at_sigterm()
     errors.run(main)

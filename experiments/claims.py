@@ -21,19 +21,21 @@ trainings are not run again, and the others resume from their checkpoints.
 """
 
 import argparse
-import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from common.data import public_data, synthetic
 from common.paths import RUNS_DIR
-from experiments import report
+from experiments import claims_plot, claims_tables, pages
 from experiments.images import choose, described
-from experiments.plan import ARMS, CLAIMS, FRAMEWORKS, Run, runs_of, search_runs
-from experiments.runs import Result, Workplace, perform_all
+from experiments.options import add_images, add_names, add_trainings
+from experiments.plan import ARMS, CLAIMS, Run, runs_of, search_runs
+from experiments.runner import leave_at_sigterm
+from experiments.runs import Outcome, Workplace
 from portproof.system import errors, processor
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser, whole
 
 # Seconds for an epoch of 10,000 + 5,000 images, and around the epochs, on one core of an AMD EPYC
 # (Zen 5): the first estimate, until trainings of this call are over.
@@ -45,44 +47,30 @@ SAMPLE = "sample"
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
-    signal.signal(signal.SIGTERM, leave)
-    place = Workplace(args.work, args.work / "pictures")
-    wanted = runs_of(args.claims, args.frameworks, args.seeds, args.epochs)
+    workplace = Workplace(args.work)
+    runs = runs_of(args.claims, args.frameworks, args.seeds, args.epochs)
     if args.search_rates:
-        wanted = [run for name in args.frameworks for run in search_runs(name, args.epochs)]
+        runs = [run for name in args.frameworks for run in search_runs(name, args.epochs)]
     if not args.report_only:
-        with place.held():
-            choose(data_path(args), place.images, {"train": args.train, "val": args.val})
-            train(place, wanted, args)
-    found = [result for run in wanted if (result := place.result(run))]
-    if not found:
+        with workplace.held():
+            choose(data_path(args), workplace.images, {"train": args.train, "val": args.val})
+            train(workplace, runs, args)
+    outcomes = [outcome for run in runs if (outcome := workplace.outcome(run))]
+    if not outcomes:
         raise errors.UserError(f"--work {args.work}: no finished training of these claims in it")
     args.output.mkdir(parents=True, exist_ok=True)
     if args.search_rates:
-        report.write_runs(args.output / "claims-rates.csv", found)
+        claims_tables.write_runs(args.output / "claims-rates.csv", outcomes)
     else:
-        report.write(args.output, found, args.claims, described(place.images))
+        report(args.output, outcomes, args.claims, described(workplace.images))
     print(f"look at: {args.output}")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.claims", description=__doc__)
     what = parser.add_argument_group("what")
-    for option, choices, text in (
-        ("--claims", list(CLAIMS), "these claims alone (all)"),
-        ("--frameworks", list(FRAMEWORKS), "these frameworks alone (both)"),
-    ):
-        what.add_argument(
-            option, nargs="+", choices=choices, default=choices, metavar="NAME", help=text
-        )
-    what.add_argument(
-        "--seeds",
-        nargs="+",
-        type=whole(0, LARGEST_SEED),
-        default=[0, 1, 2],
-        metavar="N",
-        help="a training of each arm with each of them (0 1 2)",
-    )
+    add_names(what, "--claims", tuple(CLAIMS))
+    add_trainings(what)
     what.add_argument(
         "--epochs",
         type=whole(2),
@@ -96,27 +84,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         help="in place of the claims: the four-layer networks at several learning rates, with a "
         "seed of their own",
     )
-    data = parser.add_argument_group("images")
-    data.add_argument(
-        "--dataset",
-        choices=[*sorted(public_data.SIZES), SAMPLE],
-        help="a public data set, fetched where it is missing, or the embedded sample (cifar10)",
-    )
-    data.add_argument("--data-path", type=Path, metavar="DIR", help="or a folder of your own")
-    data.add_argument(
-        "--train", type=whole(1), default=10_000, metavar="N", help="training images (10,000)"
-    )
-    data.add_argument(
-        "--val", type=whole(1), default=5_000, metavar="N", help="images to validate with (5,000)"
-    )
+    data = parser.add_argument_group("images (cifar10)")
+    add_images(data, SAMPLE)
+    for option, usual, text in (
+        ("--train", 10_000, "training images (10,000)"),
+        ("--val", 5_000, "images to validate with (5,000)"),
+    ):
+        data.add_argument(option, type=whole(1), default=usual, metavar="N", help=text)
     run = parser.add_argument_group("run")
     run.add_argument(
         "--budget-minutes",
         type=whole(1),
         default=90,
         metavar="N",
-        help="begin nothing that would not end within N minutes from now; the same command goes "
-        "on with the rest (90)",
+        help="begin nothing that would not end within N minutes from now; the same command does "
+        "the rest (90)",
     )
     run.add_argument(
         "--jobs",
@@ -142,17 +124,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--report-only", action="store_true", help="train nothing; report what is finished"
     )
     args = parser.parse_args(argv)
-    if args.data_path and args.dataset:
-        parser.error("--data-path names images of your own and --dataset public ones")
-    if args.data_path and not args.data_path.is_dir():
-        parser.error(f"--data-path {args.data_path}: there is no such folder")
     args.output = args.output or args.work / "report"
     return args
-
-
-def leave(number: int, frame: object) -> None:
-    """End as shells expect it of a signal; what runs is asked to save first (Workplace.held)."""
-    raise SystemExit(128 + number)
 
 
 def data_path(args: argparse.Namespace) -> Path:
@@ -162,23 +135,42 @@ def data_path(args: argparse.Namespace) -> Path:
     return args.data_path or public_data.ensure(args.dataset or "cifar10")
 
 
-def train(place: Workplace, wanted: list[Run], args: argparse.Namespace) -> None:
+def train(workplace: Workplace, runs: list[Run], args: argparse.Namespace) -> None:
     """Run what is not finished, within the budget, and say how it goes."""
-    left = [run for run in wanted if place.result(run) is None]
-    clock = Clock(len(wanted), left, args)
+    deadline = time.monotonic() + 60 * args.budget_minutes
+    left = [run for run in runs if workplace.outcome(run) is None]
+    clock = Clock(len(runs), left, args)
     print(
-        f"{len(wanted)} trainings, {len(left)} to run, {args.jobs} side by side: about "
+        f"{len(runs)} trainings, {len(left)} to run, {args.jobs} side by side: about "
         f"{clock.minutes():.0f} minutes, of a budget of {args.budget_minutes}",
         flush=True,
     )
-    deadline = time.monotonic() + 60 * args.budget_minutes
-    out = perform_all(place, left, args.jobs, clock.seconds, deadline, clock.note)
+
+    def fits(run: Run) -> bool:
+        return time.monotonic() + clock.seconds(run) <= deadline
+
+    out = workplace.runner.perform_all(left, workplace.perform, clock.note, args.jobs, fits)
     if out:
         print(
             f"the budget is spent: {len(out)} trainings are left ({out[0].name} and on); the same "
             "command resumes them",
             flush=True,
         )
+
+
+def report(
+    folder: Path, outcomes: Sequence[Outcome], claims: Sequence[str], images: dict[str, object]
+) -> None:
+    """Write everything about these claims into a folder; `images` as `described` has it."""
+    effects = {claim: claims_tables.effects_of(claim, outcomes) for claim in claims}
+    claims_tables.write_runs(folder / "claims.csv", outcomes)
+    claims_tables.write_epochs(folder / "claims-epochs.csv", outcomes)
+    claims_plot.draw_effects(folder / "claims.png", effects)
+    claims_plot.draw_curves(folder / "claims-curves.png", outcomes)
+    pages.write(
+        folder / "claims", "claims", partial(claims_tables.values, effects, outcomes, images)
+    )
+    print(claims_tables.table(effects, pages.read_words("claims", "en")))
 
 
 class Clock:
@@ -202,20 +194,21 @@ class Clock:
         """Return how long all that is left will take."""
         return sum(map(self.seconds, self.left)) / 60 / min(self.jobs, max(len(self.left), 1))
 
-    def note(self, run: Run, result: Result) -> None:
+    def note(self, run: Run, outcome: Outcome) -> None:
         """Take the time of a run that is over, and say what came out."""
         self.guessed += self.guess(run)
-        self.spent += result["seconds"] + AROUND
+        self.spent += outcome["seconds"] + AROUND
         self.left.remove(run)
-        reached = result["epochs_to_goal"]
+        reached = outcome["epochs_to_goal"]
         goal = f", 25 % after {reached:.1f} epochs" if reached is not None else ""
         print(
             f"[{self.total - len(self.left)}/{self.total}] {run.arm}, {run.framework}, seed "
-            f"{run.seed}: val error {result['val_error']:.2f} %{goal}, {result['seconds']:.0f} s; "
-            f"about {self.minutes():.0f} minutes left",
+            f"{run.seed}: val error {outcome['val_error']:.2f} %{goal}, "
+            f"{outcome['seconds']:.0f} s; about {self.minutes():.0f} minutes left",
             flush=True,
         )
 
 
 if __name__ == "__main__":
+    leave_at_sigterm()
     errors.run(main)

@@ -1,24 +1,17 @@
-"""What finished runs came to, from their folders, and how results are written down."""
+"""What finished runs came to, from their folders."""
 
-import csv
 import json
 import statistics
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.training.run_folder import read_metrics
-from portproof.system import processor
-from portproof.system.atomic import replace_atomically
 from portproof.system.errors import UserError
-from portproof.system.versions import package_versions
 
 COLUMNS = (
     "framework", "recipe", "fast", "seed", "epochs", "val_top1", "val_top5", "val_loss",
     "images_per_s", "seconds", "processor", "cores", "versions",
 )  # fmt: skip
-
-
 EPOCH_COLUMNS = (
     "epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5",
 )  # fmt: skip
@@ -54,21 +47,3 @@ def read_run(folder: Path) -> dict[str, Any]:
         "cores": machine["cores"],
         "versions": " ".join(f"{name}={v}" for name, v in described["versions"].items()),
     }
-
-
-def write_csv(path: Path, columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> None:
-    """Write a table, atomically."""
-    with (
-        replace_atomically(path) as partial,
-        open(partial, "w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
-
-
-def made_on() -> str:
-    """Return versions, processor and cores of this machine, as the pages have them."""
-    _, model, _ = processor.describe()
-    versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
-    return f"{versions}; {model}, {processor.available_cores()} cores"

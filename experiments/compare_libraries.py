@@ -9,17 +9,18 @@ float64 and float32, layer by layer, as tools/compare_forward.py does. Exit stat
 """
 
 import argparse
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 
 from common.paths import ROOT
-from experiments.collected import made_on, write_csv
+from common.tables import read_csv, write_csv
+from experiments import pages
+from experiments.pages import Words
 from portproof.checks import forward
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
-from portproof.report import markdown
 from portproof.system import errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
@@ -37,61 +38,51 @@ class Pair:
     family: str
     torch: str
     paddle: str = ""
-    torch_args: str | None = None  # an argument to be False
-    paddle_args: str | None = None  # an argument to be True
+    torch_arguments: dict[str, bool] = field(default_factory=dict)
+    paddle_arguments: dict[str, bool] = field(default_factory=dict)
     mended: bool = False  # Paddle's is taken from examples/mended_libraries.py
     size: int = 224  # pixels
     second_size: int = 156
 
+    @property
+    def title(self) -> str:
+        """The name in the table."""
+        return f"{self.torch}, mended" if self.mended else self.torch
 
+
+def alike(family: str, *names: str) -> list[Pair]:
+    """Return pairs that have the same name in both libraries."""
+    return [Pair(family, name) for name in names]
+
+
+INCEPTION = {"size": 299, "second_size": 267}
 PAIRS = [
     Pair("AlexNet", "alexnet"),
     Pair("AlexNet", "alexnet", mended=True),
     Pair("VGG", "vgg11"),
-    Pair("VGG", "vgg11_bn", "vgg11", paddle_args="batch_norm"),
-    Pair("VGG", "vgg13"),
-    Pair("VGG", "vgg16"),
-    Pair("VGG", "vgg19"),
-    Pair("ResNet", "resnet18"),
-    Pair("ResNet", "resnet34"),
-    Pair("ResNet", "resnet50"),
-    Pair("ResNet", "resnet101"),
-    Pair("ResNet", "resnet152"),
-    Pair("Wide ResNet", "wide_resnet50_2"),
-    Pair("Wide ResNet", "wide_resnet101_2"),
-    Pair("ResNeXt", "resnext50_32x4d"),
-    Pair("ResNeXt", "resnext101_64x4d"),
-    Pair("MobileNet V2", "mobilenet_v2"),
-    Pair("MobileNet V3", "mobilenet_v3_small"),
-    Pair("MobileNet V3", "mobilenet_v3_large"),
-    Pair("DenseNet", "densenet121"),
-    Pair("DenseNet", "densenet161"),
-    Pair("DenseNet", "densenet169"),
-    Pair("DenseNet", "densenet201"),
-    Pair("SqueezeNet", "squeezenet1_0"),
-    Pair("SqueezeNet", "squeezenet1_1"),
+    Pair("VGG", "vgg11_bn", "vgg11", paddle_arguments={"batch_norm": True}),
+    *alike("VGG", "vgg13", "vgg16", "vgg19"),
+    *alike("ResNet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    *alike("Wide ResNet", "wide_resnet50_2", "wide_resnet101_2"),
+    *alike("ResNeXt", "resnext50_32x4d", "resnext101_64x4d"),
+    *alike("MobileNet V2", "mobilenet_v2"),
+    *alike("MobileNet V3", "mobilenet_v3_small", "mobilenet_v3_large"),
+    *alike("DenseNet", "densenet121", "densenet161", "densenet169", "densenet201"),
+    *alike("SqueezeNet", "squeezenet1_0", "squeezenet1_1"),
     Pair("SqueezeNet", "squeezenet1_0", mended=True),
     Pair("SqueezeNet", "squeezenet1_1", mended=True),
-    Pair("ShuffleNet V2", "shufflenet_v2_x0_5"),
-    Pair("ShuffleNet V2", "shufflenet_v2_x1_0"),
-    Pair("ShuffleNet V2", "shufflenet_v2_x1_5"),
-    Pair("ShuffleNet V2", "shufflenet_v2_x2_0"),
-    Pair("GoogLeNet", "googlenet", torch_args="init_weights"),
-    Pair("Inception V3", "inception_v3", torch_args="init_weights", size=299, second_size=267),
+    *alike("ShuffleNet V2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"),
+    *alike("ShuffleNet V2", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
+    Pair("GoogLeNet", "googlenet", torch_arguments={"init_weights": False}),
+    Pair("Inception V3", "inception_v3", torch_arguments={"init_weights": False}, **INCEPTION),
     Pair(
         "Inception V3",
         "inception_v3",
-        torch_args="aux_logits",
+        torch_arguments={"aux_logits": False},
         mended=True,
-        size=299,
-        second_size=267,
+        **INCEPTION,
     ),
 ]
-
-
-def title(pair: Pair) -> str:
-    """Return the name of a pair in the table."""
-    return f"{pair.torch}, mended" if pair.mended else pair.torch
 
 
 @dataclass(frozen=True)
@@ -115,10 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for pair in chosen:
         with kept_running():
             outcome = compare(pair, args.batch_size)
-        outcomes[title(pair)] = outcome
+        outcomes[pair.title] = outcome
         print(f"{outcome.network:22}{outcome.verdict:10}{outcome.what}", flush=True)
-        write(args.out, [outcomes[title(p)] for p in PAIRS if title(p) in outcomes])
-    return 0 if all(outcomes[title(pair)].verdict == "same" for pair in chosen) else 1
+        write(args.out, [outcomes[p.title] for p in PAIRS if p.title in outcomes])
+    return 0 if all(outcomes[pair.title].verdict == "same" for pair in chosen) else 1
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -138,48 +129,46 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def compare(pair: Pair, batch_size: int) -> Outcome:
     """Compare one pair of networks with weights drawn from seed 0."""
-    sides = {}
-    for framework, library in (("torch", "torchvision"), ("paddle", "paddle.vision")):
-        name = (pair.paddle or pair.torch) if framework == "paddle" else pair.torch
-        option = pair.torch_args if framework == "torch" else pair.paddle_args
-        arguments = {} if option is None else {option: framework == "paddle"}
-        where = f"{library}.models"
-        if pair.mended and framework == "paddle":
-            where = str(MENDED)
-        model = {"name": f"{where}:{name}", "arguments": arguments}
-        sides[framework] = Side(framework, None, model)
+    library = MENDED if pair.mended else "paddle.vision.models"
+    names = {
+        "torch": f"torchvision.models:{pair.torch}",
+        "paddle": f"{library}:{pair.paddle or pair.torch}",
+    }
+    arguments = {"torch": pair.torch_arguments, "paddle": pair.paddle_arguments}
+    sides = {
+        framework: Side(framework, None, {"name": name, "arguments": arguments[framework]})
+        for framework, name in names.items()
+    }
     sizes = (pair.size, pair.second_size)
     inputs = Inputs(None, "float32", batch_size, sizes, None, seed=0)
     try:
         with scratch() as folder:
-            found = forward.compare(sides, folder, inputs)
+            comparison = forward.compare(sides, folder, inputs)
     except UserError as error:
-        return Outcome(pair.family, title(pair), 0, "no", "differs", None, None, str(error))
-    alone = [cause for cause in found.causes if "counterpart" in cause.cause]
-    stops = [cause for cause in found.causes if alone and "stops after" in cause.cause]
-    causes = [cause for cause in found.causes if cause not in alone + stops]
-    told = [f"`{cause.where}`: {cause.cause}" for cause in [*alone[:1], *causes][:MOST_CAUSES]]
-    told += [f"{len(alone) - 1} more tensors have none"] if alone[1:] else []
-    told += [note for note in found.notes if "add up" in note][:1] if found.aligned else []
+        return Outcome(pair.family, pair.title, 0, "no", "differs", None, None, str(error))
+    alone = [cause for cause in comparison.causes if "counterpart" in cause.cause]
+    stops = [cause for cause in comparison.causes if alone and "stops after" in cause.cause]
+    causes = [cause for cause in comparison.causes if cause not in alone + stops]
+    remarks = [f"`{cause.where}`: {cause.cause}" for cause in [*alone[:1], *causes][:MOST_CAUSES]]
+    remarks += [f"{len(alone) - 1} more tensors have none"] if alone[1:] else []
+    remarks += (
+        [note for note in comparison.notes if "add up" in note][:1] if comparison.aligned else []
+    )
     return Outcome(
         pair.family,
-        title(pair),
-        found.parameters,
+        pair.title,
+        comparison.parameters,
         f"all but {len(alone)} tensors" if alone else "yes",
-        "same" if found.aligned else "differs",
-        forward_report.worst(found, "float64"),
-        forward_report.worst(found, "float32"),
-        "; ".join(told),
+        "same" if comparison.aligned else "differs",
+        forward_report.worst(comparison, "float64"),
+        forward_report.worst(comparison, "float32"),
+        "; ".join(remarks),
     )
 
 
 def read(stem: Path) -> dict[str, Outcome]:
     """Return the rows of an earlier table by the network's name."""
-    file = stem.with_suffix(".csv")
-    if not file.exists():
-        return {}
-    with open(file, newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = read_csv(stem.with_suffix(".csv"))
     for row in rows:
         row["parameters"] = int(row["parameters"])
         row |= {name: float(row[name]) if row[name] else None for name in ("float64", "float32")}
@@ -188,18 +177,17 @@ def read(stem: Path) -> dict[str, Outcome]:
 
 def write(stem: Path, outcomes: list[Outcome]) -> None:
     """Write the table as CSV and as a page, each atomically."""
-    names = [field.name for field in fields(Outcome)]
-    write_csv(stem.with_suffix(".csv"), names, map(asdict, outcomes))
-    markdown.write(stem.with_suffix(".md"), page(outcomes))
+    columns = [column.name for column in fields(Outcome)]
+    write_csv(stem.with_suffix(".csv"), columns, map(asdict, outcomes))
+    pages.write(stem, "libraries", partial(values, outcomes))
 
 
-def page(outcomes: list[Outcome]) -> str:
-    """Return the table in Markdown, with how it was made."""
-    proved = [one for one in outcomes if one.verdict == "same"]
+def values(outcomes: list[Outcome], words: Words) -> dict[str, object]:
+    """Return what the page shows: the table, and the families that are proved equal."""
+    proved = [outcome for outcome in outcomes if outcome.verdict == "same"]
     same = dict.fromkeys(one.family for one in proved if "mended" not in one.network)
     mended = dict.fromkeys(one.family for one in proved if one.family not in same)
-    template = Path(__file__).with_name("libraries.md.j2")
-    return markdown.render(template, outcomes=outcomes, same=same, mended=mended, made_on=made_on())
+    return {"outcomes": outcomes, "same": same, "mended": mended}
 
 
 if __name__ == "__main__":

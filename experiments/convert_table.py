@@ -15,16 +15,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from common.paths import ROOT
-from experiments.collected import made_on, write_csv
+from common.tables import write_csv
+from experiments import pages
+from experiments.pages import Words
 from portproof.cli.verify import Verification
 from portproof.convert.environments import TITLES, Environment
 from portproof.convert.files import changed, plain
 from portproof.convert.source import BY_HAND, python_files, read_text
 from portproof.port import PORT
-from portproof.report import markdown
 from portproof.system import errors, processor
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import UserError
@@ -67,26 +69,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows[converter] = by_converter(converter, trees[converter], args.steps)
         for way, rate in speeds(trees, args.rounds, args.timed).items():
             rows[way].images_per_s = rate
-    write(args.output, list(rows.values()), args)
-    print(page(list(rows.values()), args))
+    columns = [column.name for column in fields(Row)]
+    write_csv(args.output.with_suffix(".csv"), columns, map(asdict, rows.values()))
+    (page,) = pages.write(args.output, "convert", partial(values, list(rows.values()), args))
+    print(page.read_text(encoding="utf-8"))
     return 0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="convert_table.py", description=__doc__)
-    parser.add_argument(
-        "--steps", type=whole(1, 1000), default=20, metavar="N", help="compared, in training (20)"
-    )
-    parser.add_argument(
-        "--rounds",
-        type=whole(1, 100),
-        default=3,
-        metavar="N",
-        help="in which each way is timed in turn (3)",
-    )
-    parser.add_argument(
-        "--timed", type=whole(2, 100), default=6, metavar="N", help="steps of a round (6)"
-    )
+    for option, limits, usual, text in (
+        ("--steps", (1, 1000), 20, "compared, in training (20)"),
+        ("--rounds", (1, 100), 3, "in which each way is timed in turn (3)"),
+        ("--timed", (2, 100), 6, "steps of a round (6)"),
+    ):
+        parser.add_argument(option, type=whole(*limits), default=usual, metavar="N", help=text)
     parser.add_argument(
         "--output",
         type=Path,
@@ -117,17 +114,12 @@ def by_converter(converter: str, target: Path, steps: int) -> Row:
     file = target.with_suffix(".json")
     tool = ROOT / "tools" / "convert_project.py"
     command = [sys.executable, tool, SOURCE, target, "--json", file, "--with", converter]
-    done = subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        env=os.environ | Environment("paconvert", ROOT).variables(),
-    )
-    if done.returncode not in (0, 1):
-        raise UserError(f"{TITLES[converter]}: {done.stderr.strip()}")
-    result = json.loads(file.read_text())
-    counts, left = result["counts"], [one for one in result["findings"] if one["kind"] == BY_HAND]
-    unwritten = [one["file"] for one in left if one["rule"] == "not written"]
+    environment = os.environ | Environment("paconvert", ROOT).variables()
+    run(command, environment, TITLES[converter], statuses=(0, 1))
+    conversion = json.loads(file.read_text())
+    counts = conversion["counts"]
+    left = [finding for finding in conversion["findings"] if finding["kind"] == BY_HAND]
+    unwritten = [finding["file"] for finding in left if finding["rule"] == "not written"]
     places = {(one["file"], one["line"]) for one in left if one["rule"] != "not written"}
     to_write = [HAND_PORT / name for name in unwritten if (HAND_PORT / name).is_file()]
     row = Row(
@@ -139,7 +131,7 @@ def by_converter(converter: str, target: Path, steps: int) -> Row:
         lines_by_rules=counts["by_rules"],
         lines_by_hand=len(places) + sum(len(plain(read_text(path))) for path in to_write),
         places_left=len(left),
-        seconds=result["seconds"],
+        seconds=conversion["seconds"],
     )
     check(row, target, Environment(converter, ROOT), steps)
     return row
@@ -156,35 +148,37 @@ def check(row: Row, tree: Path, environment: Environment, steps: int) -> None:
 
 def speeds(trees: dict[str, Path], rounds: int, steps: int) -> dict[str, float]:
     """Return images a second of the training step, the median over rounds in turn."""
-    found: dict[str, list[float]] = {way: [] for way in trees}
+    rates: dict[str, list[float]] = {way: [] for way in trees}
     for _ in range(rounds):
         for way, tree in trees.items():
             converter = "x2paddle" if way == "x2paddle" else "paconvert"
-            own = os.environ | Environment(converter, ROOT).variables()
-            python = own.get("PADDLE_PYTHON") or sys.executable
-            done = subprocess.run(
-                [python, "-W", "ignore", str(TIMER), str(tree), str(BATCH), str(steps)],
-                capture_output=True,
-                text=True,
-                env=own | {"OMP_NUM_THREADS": str(processor.available_cores())},
-            )
-            if done.returncode:
-                raise UserError(f"{way}: {done.stderr.splitlines()[-1]}")
-            seconds = json.loads(done.stdout.splitlines()[-1])[1:]  # the first one warms up
-            found[way].append(BATCH / statistics.median(seconds))
-    return {way: statistics.median(rates) for way, rates in found.items()}
+            environment = os.environ | Environment(converter, ROOT).variables()
+            environment["OMP_NUM_THREADS"] = str(processor.available_cores())
+            python = environment.get("PADDLE_PYTHON") or sys.executable
+            command = [python, "-W", "ignore", TIMER, tree, BATCH, steps]
+            printed = run(command, environment, way)
+            seconds = json.loads(printed.splitlines()[-1])[1:]  # the first one warms up
+            rates[way].append(BATCH / statistics.median(seconds))
+    return {way: statistics.median(rates_of_way) for way, rates_of_way in rates.items()}
 
 
-def write(stem: Path, rows: list[Row], args: argparse.Namespace) -> None:
-    """Write the table as CSV and as a page, each atomically."""
-    write_csv(stem.with_suffix(".csv"), [one.name for one in fields(Row)], map(asdict, rows))
-    markdown.write(stem.with_suffix(".md"), page(rows, args))
+def run(
+    command: list[object],
+    environment: dict[str, str],
+    title: str,
+    statuses: tuple[int, ...] = (0,),
+) -> str:
+    """Return what a program prints. Raises UserError where it ends with another status."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    if done.returncode not in statuses:
+        raise UserError(f"{title}: {done.stderr.strip().splitlines()[-1]}")
+    return done.stdout
 
 
-def page(rows: list[Row], args: argparse.Namespace) -> str:
-    """Return the table in Markdown, with how it was made."""
-    template = Path(__file__).with_name("convert.md.j2")
-    return markdown.render(template, rows=rows, args=args, batch=BATCH, made_on=made_on())
+def values(rows: list[Row], args: argparse.Namespace, words: Words) -> dict[str, object]:
+    """Return what the page shows."""
+    return {"rows": rows, "args": args, "batch": BATCH}
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ import numpy as np
 
 from common.training.plots import new_figure, save
 from experiments import parting
+from experiments.parting import Pair
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from experiments.curves import Pair
 
 TORCH, PADDLE = "tab:orange", "tab:blue"
 COLOURS = {"float32": "black", "float64": "tab:green", "torch_bit": TORCH, "paddle_bit": PADDLE}
@@ -20,7 +19,7 @@ FLOOR = 1e-17  # a largest difference of 0 is drawn there: it has no logarithm
 TOP = 10.0  # and one that is infinite there
 
 
-def draw(path: Path, pairs: Sequence["Pair"], made_with: str) -> None:
+def draw(path: Path, pairs: Sequence[Pair], made_with: str) -> None:
     """Draw the losses in float32, and how far each pair is apart at each step, as a PNG."""
     figure = new_figure(11, 8.5)
     figure.suptitle(f"Two frameworks, the same weights, the same stream ({made_with})")
@@ -44,17 +43,17 @@ def draw(path: Path, pairs: Sequence["Pair"], made_with: str) -> None:
     save(figure, path)
 
 
-def draw_losses(axes: "Axes", pair: "Pair") -> None:
+def draw_losses(axes: "Axes", pair: Pair) -> None:
     """Draw both losses; one is wide and pale, so that the other can be seen on it."""
-    steps = np.arange(1, len(pair.own) + 1)
-    axes.plot(steps, pair.own, color=TORCH, linewidth=4, alpha=0.45, label="PyTorch, float32")
-    axes.plot(steps, pair.theirs, color=PADDLE, linewidth=1, label="PaddlePaddle, float32")
+    steps = np.arange(1, len(pair.left) + 1)
+    axes.plot(steps, pair.left, color=TORCH, linewidth=4, alpha=0.45, label="PyTorch, float32")
+    axes.plot(steps, pair.right, color=PADDLE, linewidth=1, label="PaddlePaddle, float32")
     axes.set_ylabel("loss")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left")
 
 
-def draw_differences(axes: "Axes", pairs: Sequence["Pair"]) -> None:
+def draw_differences(axes: "Axes", pairs: Sequence[Pair]) -> None:
     """Draw each pair's difference, pale, and the largest of it so far, of which the eye can read
     where a threshold is first passed."""
     for pair in pairs:
@@ -64,9 +63,9 @@ def draw_differences(axes: "Axes", pairs: Sequence["Pair"]) -> None:
         shown = np.where(seen > 0, seen, np.nan)  # equal by chance: a gap
         axes.semilogy(steps, shown, color=colour, linewidth=0.7, alpha=0.3)
         parted = parting.first_above(pair.difference, parting.PARTED)
-        told = f"parted at step {parted}" if parted else f"not parted in {len(steps)} steps"
+        label = f"parted at step {parted}" if parted else f"not parted in {len(steps)} steps"
         largest = np.maximum(np.maximum.accumulate(seen), FLOOR)
-        axes.semilogy(steps, largest, color=colour, linewidth=1.8, label=f"{pair.title}: {told}")
+        axes.semilogy(steps, largest, color=colour, linewidth=1.8, label=f"{pair.title}: {label}")
         if parted:
             axes.plot(parted, largest[parted - 1], "o", color=colour)
     axes.axhline(parting.PARTED, color="tab:red", linewidth=1)

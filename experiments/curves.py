@@ -18,12 +18,13 @@ usage or bad input.
 """
 
 import argparse
-import csv
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,15 @@ from common import networks
 from common.data import folder, public_data
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.paths import RUNS_DIR
-from common.training.recipes import RECIPES, Recipe
-from experiments import curve_plot, parting
-from experiments.collected import made_on
+from common.tables import write_csv
+from common.training.recipes import RECIPES
+from experiments import curve_plot, pages, parting
+from experiments.options import add_images, add_recipe
+from experiments.pages import Words
+from experiments.parting import Pair
 from portproof.cli.project import add_ports, sides
 from portproof.core.training_pair import Request, TrainingPair, exact
-from portproof.report import markdown
 from portproof.system import errors
-from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import LARGEST_SEED, Parser, whole
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
@@ -63,19 +65,11 @@ DOUBLES = (
 )
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two series of losses that are held against each other."""
-
-    name: str  # of its column
-    title: str
-    dtype: str
-    own: np.ndarray  # [steps], float64
-    theirs: np.ndarray  # [steps], float64
-    difference: np.ndarray = field(init=False)  # relative, [steps]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "difference", parting.relative(self.own, self.theirs))
+VERDICTS = {  # by whether it is a fault
+    True: "In float64 they differ as early as in float32: that is no rounding but a fault; "
+    "tools/compare_training.py tells where it is.",
+    False: "Where they part, rounding parts them: float64 stays together for longer.",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,56 +77,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     data_path = public_data.locate(args)
     images, _ = folder.index_data(data_path)
     make_folder(args.output)
-    with scratch() as place:
-        losses = train_all(args, data_path, place)
-    pairs = hold_together(losses)
+    with scratch() as temporary:
+        losses = train_all(args, data_path, temporary)
+    pairs = pairs_of(losses)
     write_losses(args.output / "curves.csv", losses, pairs)
     recipe = f"recipe {args.recipe}, {args.image_size} pixels, batch {args.batch_size}"
     curve_plot.draw(args.output / "curves.png", pairs, recipe)
-    table = "\n".join(as_table(pairs))
-    print(table)
-    by_name = {pair.name: pair.difference for pair in pairs}
-    is_fault = parting.is_fault(by_name["float32"], by_name["float64"])
-    verdict = (
-        "In float64 they differ as early as in float32: that is no rounding but a fault; "
-        "tools/compare_training.py tells where it is."
-        if is_fault
-        else "Where they part, rounding parts them: float64 stays together for longer."
-    )
+    differences = {pair.name: pair.difference for pair in pairs}
+    is_fault = parting.is_fault(differences["float32"], differences["float64"])
     data = f"{len(images):,} images of {len(images.classes)} classes to train on"
-    write_page(args.output / "curves.md", args, table, verdict, data)
-    print(verdict)
+    shown = {"table": table(pairs), "verdict": VERDICTS[is_fault], "data": data}
+    pages.write(args.output / "curves", "curves", partial(values, args, shown))
+    print(shown["table"])
+    print(shown["verdict"])
     print(f"look at: {args.output / 'curves.png'}, {args.output / 'curves.md'}")
     return int(is_fault)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.curves", description=__doc__)
-    data = parser.add_mutually_exclusive_group()
-    data.add_argument(
-        "--data-path", type=Path, metavar="DIR", help="images, DIR/train and DIR/val (the sample)"
-    )
-    data.add_argument(
-        "--dataset", choices=sorted(public_data.SIZES), help="a public data set, fetched once"
-    )
-    parser.add_argument(
-        "--recipe", choices=sorted(RECIPES), help="hyperparameters (that of the data, or sample)"
-    )
-    parser.add_argument(
-        "--steps", type=whole(2, 1000), default=STEPS, metavar="N", help=f"in float32 ({STEPS})"
-    )
-    parser.add_argument(
-        "--float64-steps",
-        type=whole(2, 1000),
-        metavar="N",
-        help=f"in float64, which takes three times as long ({FLOAT64_STEPS}, or --steps if fewer)",
-    )
-    parser.add_argument(
-        "--control-steps",
-        type=whole(2, 1000),
-        metavar="N",
-        help="of each framework against itself, in float32 (as many as --steps)",
-    )
+    add_images(parser)
+    add_recipe(parser, "that of the data, or sample")
+    of_float64 = f"{FLOAT64_STEPS}, or --steps if fewer"
+    for option, usual, text in (
+        ("--steps", STEPS, f"in float32 ({STEPS})"),
+        ("--float64-steps", None, f"in float64, which takes three times as long ({of_float64})"),
+        ("--control-steps", None, "of each framework against itself, in float32 (as --steps)"),
+    ):
+        parser.add_argument(option, type=whole(2, 1000), default=usual, metavar="N", help=text)
     parser.add_argument(
         "--batch-size", type=whole(1), default=BATCH, metavar="N", help=f"images ({BATCH})"
     )
@@ -154,12 +126,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--output", type=Path, default=RUNS_DIR / "curves", metavar="DIR", help="(runs/curves)"
     )
     args = parser.parse_args(argv)
-    if args.data_path is not None and not args.data_path.is_dir():
-        parser.error(f"--data-path {args.data_path}: there is no such folder")
-    if args.float64_steps is None:
-        args.float64_steps = min(FLOAT64_STEPS, args.steps)
-    if args.control_steps is None:
-        args.control_steps = args.steps
+    args.float64_steps = args.float64_steps or min(FLOAT64_STEPS, args.steps)
+    args.control_steps = args.control_steps or args.steps
     for name in ("float64_steps", "control_steps"):
         if getattr(args, name) > args.steps:
             option = f"--{name.replace('_', '-')} {getattr(args, name)}"
@@ -182,28 +150,27 @@ def make_folder(path: Path) -> None:
 
 
 def train_all(
-    args: argparse.Namespace, data_path: Path, place: Path
+    args: argparse.Namespace, data_path: Path, temporary: Path
 ) -> dict[tuple[str, str], np.ndarray]:
     """Train every series, or find it as it was trained before.
 
     Returns the loss of each step, [steps], by framework and by float32, float64 or FLIPPED. Raises
     UserError where a tree cannot be run, and where the two read other batches.
     """
-    recipe = RECIPES[args.recipe]
     ports = sides(args, PROJECT)
     pair = TrainingPair(
         {name: replace(side, environment=ONE_THREAD) for name, side in ports.items()},
-        place / "pair",
+        temporary / "pair",
         args.seed,
         None,
         data_path,
         args.image_size,
         args.batch_size,
-        recipe.model,
+        RECIPES[args.recipe].model,
         records=Records(PROJECT.records),
     )
     pair.folder.mkdir()
-    settings = settings_of(args.recipe, recipe, args.batch_size, args.steps)
+    settings = settings_of(args)
     print("the same weights for both ...", flush=True)
     pair.prepare()
     flip_last_bit(pair)
@@ -223,21 +190,22 @@ def train_all(
     return losses
 
 
-def settings_of(name: str, recipe: Recipe, batch_size: int, steps: int) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of a port: the recipe at a constant rate, for batches of this size."""
+    recipe = RECIPES[args.recipe]
     # By the square root of the batch: "One weird trick", https://arxiv.org/abs/1404.5997
-    rate = recipe.lr / recipe.gpus * (batch_size / recipe.batch_size) ** 0.5
+    rate = recipe.lr / recipe.gpus * (args.batch_size / recipe.batch_size) ** 0.5
     return {
-        "recipe": name,
+        "recipe": args.recipe,
         "dropout": recipe.dropout,
         "lr": exact(rate),
         "momentum": exact(recipe.momentum),
         "weight_decay": exact(recipe.weight_decay),
         "gpus": 1,
         "schedule": "step",
-        "lr_step_size": steps + 1,
+        "lr_step_size": args.steps + 1,
         "warmup_epochs": 0,
-        "epochs": steps + 1,  # a step is at most an epoch
+        "epochs": args.steps + 1,  # a step is at most an epoch
     }
 
 
@@ -257,17 +225,17 @@ def flip_last_bit(pair: TrainingPair) -> None:
 
 @contextmanager
 def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[None]:
-    """Show how far both sides are with what is asked within: each step leaves a file of that name.
+    """Show how far both sides are with a request that is made within: each step leaves such a file.
 
     One line at the end; a bar while it runs, where a person looks.
     """
     start, over = time.perf_counter(), threading.Event()
-    asked = f"{pair.requests + 1}-*"
+    requests = f"{pair.requests + 1}-*"
     bar = tqdm(total=steps * len(FRAMEWORKS), desc=what, unit="step", disable=None, leave=False)
 
     def watch() -> None:
         while not over.wait(1.0):
-            bar.update(sum(1 for _ in pair.folder.glob(f"{asked}/*/{files}")) - bar.n)
+            bar.update(sum(1 for _ in pair.folder.glob(f"{requests}/*/{files}")) - bar.n)
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -280,87 +248,68 @@ def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[
     print(f"{what}: {steps} steps, {time.perf_counter() - start:.0f} s", flush=True)
 
 
-def hold_together(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
+def pairs_of(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
     """Return the pairs that say something: both frameworks, and each with its own changed start."""
-    both = f"{NAMES['torch']} and {NAMES['paddle']}"
+    both = " and ".join(NAMES.values())
     pairs = [
         Pair(dtype, f"{both}, {dtype}", dtype, losses["torch", dtype], losses["paddle", dtype])
         for dtype in ("float32", "float64")
     ]
     for name in FRAMEWORKS:
         title = f"{NAMES[name]} and itself, one bit of one weight changed, float32"
-        own, changed = losses[name, "float32"], losses[name, FLIPPED]
-        pairs.append(Pair(f"{name}_bit", title, "float32", own[: len(changed)], changed))
+        original, changed = losses[name, "float32"], losses[name, FLIPPED]
+        pairs.append(Pair(f"{name}_bit", title, "float32", original[: len(changed)], changed))
     return pairs
 
 
 def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: list[Pair]) -> None:
     """Write a row for each step: every loss with all its digits, and every relative difference."""
     columns = {
-        f"{name}_{weights.replace(FLIPPED, 'bit')}": values
-        for (name, weights), values in losses.items()
+        f"{name}_{weights.replace(FLIPPED, 'bit')}": [repr(loss) for loss in series.tolist()]
+        for (name, weights), series in losses.items()
     }
-    columns |= {f"difference_{pair.name}": pair.difference for pair in pairs}
-    steps = max(len(values) for values in columns.values())
-    with replace_atomically(path) as partial, open(partial, "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["step", *columns])
-        for step in range(steps):
-            cells = [cell(name, values, step) for name, values in columns.items()]
-            writer.writerow([step + 1, *cells])
+    for pair in pairs:
+        columns[f"difference_{pair.name}"] = [f"{number:.3g}" for number in pair.difference]
+    steps = range(1, max(map(len, columns.values())) + 1)
+    rows = zip_longest(steps, *columns.values(), fillvalue="")  # a series may be shorter
+    names = ["step", *columns]
+    write_csv(path, names, (dict(zip(names, row, strict=True)) for row in rows))
 
 
-def cell(column: str, values: np.ndarray, step: int) -> str:
-    """Return what the table holds of a step: nothing where the series is over."""
-    if step >= len(values):
-        return ""
-    value = values[step].item()
-    return f"{value:.3g}" if column.startswith("difference") else repr(value)
-
-
-def as_table(pairs: list[Pair]) -> list[str]:
-    """Return a table: the step where each pair parts, and how fast."""
+def table(pairs: list[Pair]) -> str:
+    """Return a table in Markdown: the step where each pair parts, and how fast."""
     heads = ["difference of the losses above 1e-6", "1e-3", "1 %: parted", "largest"]
-    speeds = [parting.growth(pair.difference, pair.dtype) for pair in pairs]
+    speeds = [parting.doubling(pair.difference, pair.dtype) for pair in pairs]
     if any(speeds):
         heads.append("doubles")
     lines = [f"| held against each other | {' | '.join(heads)} |", f"|---|{'--:|' * len(heads)}"]
-    for pair, grown in zip(pairs, speeds, strict=True):
-        steps = len(pair.difference)
-        cells = []
+    for pair, speed in zip(pairs, speeds, strict=True):
+        cells = [pair.title]
         for threshold in parting.THRESHOLDS:
             step = parting.first_above(pair.difference, threshold)
-            cells.append(f"not in {steps} steps" if step is None else f"step {step}")
+            cells.append(f"not in {len(pair.difference)} steps" if step is None else f"step {step}")
         cells.append(f"{pair.difference.max():.1e}")
         if any(speeds):
-            cells.append(f"every {grown.doubling:.0f} steps" if grown else "")
-        lines.append(f"| {pair.title} | {' | '.join(cells)} |")
+            cells.append(f"every {speed:.0f} steps" if speed else "")
+        lines.append(f"| {' | '.join(cells)} |")
     if any(speeds):
         lines += ["", f"*Doubles*: {DOUBLES}"]
-    return lines
+    return "\n".join(lines)
 
 
-def write_page(path: Path, args: argparse.Namespace, table: str, verdict: str, data: str) -> None:
-    """Write the page; `data` says which images were trained on."""
-    recipe = RECIPES[args.recipe]
-    settings = settings_of(args.recipe, recipe, args.batch_size, args.steps)
-    words = ["python", "-m", "experiments.curves"]
+def values(args: argparse.Namespace, shown: dict[str, str], words: Words) -> dict[str, Any]:
+    """Return what the page shows: what is `shown`, the command and the settings."""
+    command = ["python", "-m", "experiments.curves"]
     if args.data_path or args.dataset:  # whose folder it was is nobody's matter
-        words += ["--dataset", args.dataset] if args.dataset else ["--data-path", "DIR"]
+        command += ["--dataset", args.dataset] if args.dataset else ["--data-path", "DIR"]
     for name in SHOWN:
-        words += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    page = markdown.render(
-        Path(__file__).with_suffix(".md.j2"),
-        parted=parting.PARTED,
-        command=" ".join(words),
-        lr=settings["lr"],
-        recipe=recipe,
-        made_on=made_on(),
-        table=table,
-        verdict=verdict,
-        data=data,
-    )
-    markdown.write(path, page)
+        command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+    return shown | {
+        "parted": parting.PARTED,
+        "command": " ".join(command),
+        "lr": settings_of(args)["lr"],
+        "recipe": RECIPES[args.recipe],
+    }
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ the two frameworks are compared with each other.
 
 import argparse
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,8 @@ from pathlib import Path
 from common.data import fetching, folder
 from common.paths import DATA_DIR, ROOT
 from common.training.checkpoint_files import SUFFIX
+from experiments.options import add_names
+from experiments.runner import leave_at_sigterm
 from portproof.cli.project import add_ports
 from portproof.cli.project import sides as port_sides
 from portproof.core.weight_files import FRAMEWORK
@@ -46,21 +47,21 @@ TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Result:
+class Accuracy:
     """How many of the images are right, by one framework or as published."""
 
     name: str
     correct: tuple[int, int]  # top-1, top-5
 
     @classmethod
-    def of(cls, name: str, top1: float, top5: float, images: int) -> "Result":
-        """Return the result of accuracies in per cent."""
+    def of(cls, name: str, top1: float, top5: float, images: int) -> "Accuracy":
+        """Return the record of accuracies in per cent."""
         return cls(name, (round(top1 * images / 100), round(top5 * images / 100)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scratch files go then, too
     args = parse(argv)
+    leave_at_sigterm()
     val = folder.index_split(args.data_path, "val")
     if len(val.classes) != CLASSES:
         raise UserError(
@@ -75,13 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     WEIGHTS.mkdir(parents=True, exist_ok=True)
     with scratch(near=WEIGHTS) as temporary:
         files = {name: carry(weights, name, sides, temporary) for name in args.frameworks}
-        results = [evaluate(sides[name], file, args, len(val)) for name, file in files.items()]
+        accuracies = [evaluate(sides[name], file, args, len(val)) for name, file in files.items()]
     if strange:
         print(f"{strange}: the two frameworks are compared with each other")
-        expected = results.pop(0)
+        expected = accuracies.pop(0)
     else:
-        expected = Result.of("published", TOP1, TOP5, len(val))
-    return report(results, expected, len(val))
+        expected = Accuracy.of("published", TOP1, TOP5, len(val))
+    return report(accuracies, expected, len(val))
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -92,9 +93,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--weights", type=Path, metavar="FILE", help="a file that you have (else it is fetched)"
     )
-    parser.add_argument(
-        "--frameworks", nargs="+", choices=FRAMEWORKS, default=FRAMEWORKS, help="which (both)"
-    )
+    add_names(parser, "--frameworks", FRAMEWORKS, "both")
     parser.add_argument("--batch-size", type=whole(1), metavar="N", help="images (32)")
     parser.add_argument("--workers", type=whole(0), metavar="N", help="processes that read (2)")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, gpu or gpu:NUMBER (auto)")
@@ -148,7 +147,7 @@ def carry(weights: Path, framework: str, sides: dict[str, Side], temporary: Path
     return target
 
 
-def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -> Result:
+def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -> Accuracy:
     """Run the evaluation of the side's train.py in a process of its own.
 
     Leaves with exit status 2 where that has said what to mend.
@@ -159,11 +158,11 @@ def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -
     for option in ("batch_size", "workers", "device"):
         if getattr(args, option) is not None:
             words += [f"--{option.replace('_', '-')}", getattr(args, option)]
-    said = _run(words, f"{NAMES[side.framework]} could not evaluate")
-    found = re.search(r"val_top1 (\S+)  val_top5 (\S+)", said)
-    if not found:
+    printed = _run(words, f"{NAMES[side.framework]} could not evaluate")
+    accuracies = re.search(r"val_top1 (\S+)  val_top5 (\S+)", printed)
+    if not accuracies:
         raise UserError(f"{side.folder / 'train.py'} --eval-only: its last line has no val_top1")
-    return Result.of(NAMES[side.framework], float(found[1]), float(found[2]), images)
+    return Accuracy.of(NAMES[side.framework], *map(float, accuracies.groups()), images)
 
 
 def _run(words: list[object], failure: str) -> str:
@@ -176,22 +175,21 @@ def _run(words: list[object], failure: str) -> str:
     return done.stdout
 
 
-def report(results: list[Result], expected: Result, images: int) -> int:
+def report(accuracies: list[Accuracy], expected: Accuracy, images: int) -> int:
     """Print the accuracies beside those expected, and the verdict; return the exit status."""
     allowed = max(int(TOLERANCE * images / 100), 1)  # images
     print(f"{'':14}{'measure':9}{'result %':>9}  {expected.name + ' %':>13}  difference  pictures")
     off = []
-    for result in results:
-        for measure, own, other in zip(
-            ("top-1", "top-5"), result.correct, expected.correct, strict=True
-        ):
-            own_percent, other_percent = (100 * count / images for count in (own, other))
+    for accuracy in accuracies:
+        for number, measure in enumerate(("top-1", "top-5")):
+            correct, wanted = accuracy.correct[number], expected.correct[number]
+            percent, wanted_percent = 100 * correct / images, 100 * wanted / images
             print(
-                f"{result.name:14}{measure:9}{own_percent:9.3f}  {other_percent:13.3f}  "
-                f"{own_percent - other_percent:+10.3f}  {own - other:+8}"
+                f"{accuracy.name:14}{measure:9}{percent:9.3f}  {wanted_percent:13.3f}  "
+                f"{percent - wanted_percent:+10.3f}  {correct - wanted:+8}"
             )
-            if abs(own - other) > allowed:
-                off.append(f"{result.name}'s {measure}")
+            if abs(correct - wanted) > allowed:
+                off.append(f"{accuracy.name}'s {measure}")
     count = "one image" if allowed == 1 else f"{allowed} images"
     if not off:
         print(f"within {count} of {expected.name} everywhere")

@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from common.data.folder import FolderIndex, index_data
 from portproof.system import atomic_folders
 
@@ -41,8 +43,8 @@ def fingerprint(data_path: Path) -> str:
     digest = hashlib.sha256()
     for index in (train, val):
         for path in map(Path, index.paths):
-            told = f"{path.parent.name}/{path.name} {path.stat().st_size}\n"
-            digest.update(os.fsencode(told))
+            line = f"{path.parent.name}/{path.name} {path.stat().st_size}\n"
+            digest.update(os.fsencode(line))
     counts = f"{len(train)} train, {len(val)} val, {len(val.classes)} classes"
     return f"{counts}, files {digest.hexdigest()[:12]}"
 
@@ -55,11 +57,8 @@ def described(folder: Path) -> dict:
 def link(index: FolderIndex, target: Path, count: int) -> None:
     """Link to `count` images of the index, spread over its classes and their files."""
     for label, name in enumerate(index.classes):
-        own = [
-            path for path, other in zip(index.paths, index.labels, strict=True) if other == label
-        ]
-        number = min(max(count // len(index.classes), 1), len(own))
+        paths = [Path(index.paths[i]) for i in np.flatnonzero(np.asarray(index.labels) == label)]
+        number = min(max(count // len(index.classes), 1), len(paths))
         (target / name).mkdir(parents=True)
-        for place in range(number):
-            image = Path(own[place * len(own) // number])
+        for image in (paths[step * len(paths) // number] for step in range(number)):
             (target / name / image.name).symlink_to(image)

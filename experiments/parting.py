@@ -1,6 +1,6 @@
 """When two series of losses part, and how fast: pure functions of numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,19 +11,34 @@ CLEAN = 0.9  # of the variance of the logarithms, what a straight line must expl
 ABOVE_ROUNDING = 8  # last bits of the dtype; below it a difference is of steps, not of sizes
 
 
-def relative(own: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Return |own - theirs| / |own| of each step, [steps], float64.
+@dataclass(frozen=True)
+class Pair:
+    """Two series of losses that are held against each other."""
+
+    name: str  # of its column
+    title: str
+    dtype: str
+    left: np.ndarray  # [steps], float64
+    right: np.ndarray  # [steps], float64
+    difference: np.ndarray = field(init=False)  # relative, [steps]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "difference", relative(self.left, self.right))
+
+
+def relative(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return |left - right| / |left| of each step, [steps], float64.
 
     Infinite where one of them alone is no finite number; 0 where neither is, and of two zeros.
     """
-    own, theirs = np.asarray(own, np.float64), np.asarray(theirs, np.float64)
+    left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        apart = np.abs(own - theirs) / np.abs(own)
-    apart[own == theirs] = 0.0
-    finite = np.isfinite(own), np.isfinite(theirs)
-    apart[finite[0] != finite[1]] = np.inf
-    apart[~finite[0] & ~finite[1]] = 0.0
-    return apart
+        difference = np.abs(left - right) / np.abs(left)
+    difference[left == right] = 0.0
+    finite = np.isfinite(left), np.isfinite(right)
+    difference[finite[0] != finite[1]] = np.inf
+    difference[~finite[0] & ~finite[1]] = 0.0
+    return difference
 
 
 def first_above(difference: np.ndarray, threshold: float) -> int | None:
@@ -32,21 +47,11 @@ def first_above(difference: np.ndarray, threshold: float) -> int | None:
     return int(above.argmax()) + 1 if above.any() else None
 
 
-@dataclass(frozen=True)
-class Growth:
-    """An exponential that was fitted to a difference."""
+def doubling(difference: np.ndarray, dtype: str) -> float | None:
+    """Return in how many steps a difference doubles, from above the rounding to the parting.
 
-    doubling: float  # steps in which it doubles
-    first: int  # step from which it was fitted, counted from 1
-    last: int  # and up to which
-    explained: float  # share of the variance of the logarithms, R squared
-
-
-def growth(difference: np.ndarray, dtype: str) -> Growth | None:
-    """Fit a straight line to the logarithm of a difference, from above the rounding to the parting.
-
-    None where there is no clean growth: too few steps, a line that falls, or one that explains
-    less than CLEAN of the variance.
+    A straight line is fitted to its logarithm. None where there is no clean growth: too few steps,
+    a line that falls, or one that explains less than CLEAN of the variance.
     """
     difference = np.asarray(difference)
     first = first_above(difference, ABOVE_ROUNDING * np.finfo(dtype).eps)
@@ -64,7 +69,7 @@ def growth(difference: np.ndarray, dtype: str) -> Growth | None:
     explained = 1 - rest.var() / logs.var() if logs.var() else 0.0
     if slope <= 0 or explained < CLEAN:
         return None
-    return Growth(float(1 / slope), first, last, float(explained))
+    return float(1 / slope)
 
 
 def is_fault(float32: np.ndarray, float64: np.ndarray) -> bool:

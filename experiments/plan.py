@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-FRAMEWORKS = ("torch", "paddle")
 GOAL = 25.0  # per cent of training error, of the paper's figure 1
 
 # Every training: crops of 28 of the 32 pixels, unscaled, at a drawn place and mirrored or not.

@@ -7,8 +7,5 @@
 # Exit 0: aligned; 1: diverged; 2: wrong usage or bad input.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
-help_before_setup "${BASH_SOURCE[0]}" "$@"
-bash "$root/scripts/setup.sh"
-exec "$root/.venv/bin/python" "$root/tools/align.py" "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
+run_python "$root/tools/align.py" "$@"

@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.collected import COLUMNS, read_run, write_csv
+from common.tables import write_csv
+from experiments.collected import COLUMNS, read_run
 from portproof.system import errors
 from portproof.system.command_line import Parser
 

@@ -23,43 +23,53 @@ GPUS = {
 }
 
 
+AGAIN = "delete .venv, then bash scripts/setup.sh"
+
+
 def main() -> int:
-    is_well = True
     try:
-        requirements = [Requirement(text) for text in metadata.requires(PROJECT) or ()]
+        texts = metadata.requires(PROJECT) or ()
     except metadata.PackageNotFoundError:
-        print(f"MISSING   {PROJECT} in .venv: delete .venv, then bash scripts/setup.sh")
+        print(f"MISSING   {PROJECT} in .venv: {AGAIN}")
         return 1
-    for extra in (*NEEDED, *EXTRAS):
-        wrong, right = [], []
-        for one in requirements_of(requirements, extra):
-            found = installed(one.name)
-            is_right = found is not None and one.specifier.contains(found, prereleases=True)
-            (right if is_right else wrong).append(f"{one.name} {found or 'none'}")
-        title = extra or PROJECT
-        if right:
-            print(f"ok        {title}: {', '.join(right)}")
-        if wrong and extra in EXTRAS:
-            print(f"optional  {title}: {', '.join(wrong)}; for {EXTRAS[extra]}: "
-                  f".venv/bin/python -m pip install --editable '.[{extra}]'")  # fmt: skip
-        elif wrong:
-            print(f"MISSING   {title}: {', '.join(wrong)} is not what pyproject.toml asks for: "
-                  "delete .venv, then bash scripts/setup.sh")  # fmt: skip
-            is_well = False
-    for title, program in TRIALS.items():
-        done = run(program)
-        if done.returncode == 0:
-            print(f"ok        {title}")
-        else:
-            lines = done.stderr.strip().splitlines() or ["no word"]
-            print(f"MISSING   {title}: no ({lines[-1]}): delete .venv, then bash scripts/setup.sh")
-            is_well = False
+    requirements = [Requirement(text) for text in texts]
+    checks = [check_extra(requirements, extra) for extra in (*NEEDED, *EXTRAS)]
+    checks += [check_trial(title, program) for title, program in TRIALS.items()]
     for name, program in GPUS.items():
         count = run(program).stdout.strip().splitlines()[-1:] or ["0"]
         print(f"ok        GPUs that {name} can use: {count[0]}")
-    if is_well:
+    if all(checks):
         tell_of_converters()
-    return 0 if is_well else 1
+    return 0 if all(checks) else 1
+
+
+def check_extra(requirements: list[Requirement], extra: str) -> bool:
+    """Tell what is installed of an extra; say whether all that is needed is there."""
+    wrong, right = [], []
+    for requirement in requirements_of(requirements, extra):
+        version = installed(requirement.name)
+        fits = version is not None and requirement.specifier.contains(version, prereleases=True)
+        (right if fits else wrong).append(f"{requirement.name} {version or 'none'}")
+    title = extra or PROJECT
+    if right:
+        print(f"ok        {title}: {', '.join(right)}")
+    if wrong and extra in EXTRAS:
+        command = f".venv/bin/python -m pip install --editable '.[{extra}]'"
+        print(f"optional  {title}: {', '.join(wrong)}; for {EXTRAS[extra]}: {command}")
+    elif wrong:
+        print(f"MISSING   {title}: {', '.join(wrong)} is not what pyproject.toml asks for: {AGAIN}")
+    return not wrong or extra in EXTRAS
+
+
+def check_trial(title: str, program: str) -> bool:
+    """Tell whether a program runs, and say it."""
+    done = run(program)
+    if done.returncode == 0:
+        print(f"ok        {title}")
+    else:
+        lines = done.stderr.strip().splitlines() or ["no word"]
+        print(f"MISSING   {title}: no ({lines[-1]}): {AGAIN}")
+    return done.returncode == 0
 
 
 def tell_of_converters() -> None:
@@ -81,13 +91,14 @@ def tell_of_converters() -> None:
 
 def requirements_of(requirements: list[Requirement], extra: str) -> list[Requirement]:
     """Return those of an extra alone; "" stands for what is needed without any."""
-    found = []
-    for one in requirements:
-        plain = one.marker is None or one.marker.evaluate({"extra": ""})
-        asked = one.marker is not None and one.marker.evaluate({"extra": extra})
-        if plain if extra == "" else (asked and not plain):
-            found.append(one)
-    return found
+    chosen = []
+    for requirement in requirements:
+        marker = requirement.marker
+        is_plain = marker is None or marker.evaluate({"extra": ""})
+        is_of_extra = marker is not None and marker.evaluate({"extra": extra})
+        if is_plain if extra == "" else (is_of_extra and not is_plain):
+            chosen.append(requirement)
+    return chosen
 
 
 def installed(name: str) -> str | None:

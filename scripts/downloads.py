@@ -61,7 +61,7 @@ def download(what: str, file: File, folder: Path, together: Sequence[File] = ())
         os.replace(coming / file.name, target)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
-        lacking = [one.name for one in together or [file] if not (folder / one.name).exists()]
+        lacking = [x.name for x in together or [file] if not (folder / x.name).exists()]
         raise UserError(
             f"{what}: {file.url} cannot be downloaded ({reason}); try again, or put "
             f"{' and '.join(lacking)} into {folder} by hand"

@@ -50,19 +50,19 @@ def image_files_of(name: str, root: Path) -> Iterator[ImageFile]:
     """Yield the images of a data set that is unpacked in `root`, as torchvision reads it."""
     if name == "cifar10":
         for split, train in (("train", True), ("val", False)):
-            data = datasets.CIFAR10(root, train)
-            for number, (image, label) in enumerate(data):
-                yield ImageFile(split, data.classes[label], f"{number:05d}.png", image)
+            dataset = datasets.CIFAR10(root, train)
+            for number, (image, label) in enumerate(dataset):
+                yield ImageFile(split, dataset.classes[label], f"{number:05d}.png", image)
     elif name == "imagenette":
         for split in ("train", "val"):
-            data = datasets.Imagenette(root, split, "320px")
-            for path, label in data._samples:
-                yield ImageFile(split, data.classes[label][0], Path(path).name, Path(path))
+            dataset = datasets.Imagenette(root, split, "320px")
+            for path, label in dataset._samples:
+                yield ImageFile(split, dataset.classes[label][0], Path(path).name, Path(path))
     else:
         for official, split in (("train", "train"), ("val", "train"), ("test", "val")):
-            data = datasets.Flowers102(root, official)
-            for path, label in zip(data._image_files, data._labels, strict=True):
-                yield ImageFile(split, data.classes[label], path.name, path)
+            dataset = datasets.Flowers102(root, official)
+            for path, label in zip(dataset._image_files, dataset._labels, strict=True):
+                yield ImageFile(split, dataset.classes[label], path.name, path)
 
 
 def fetch(name: str, folder: Path) -> None:
@@ -102,12 +102,12 @@ def unpack(name: str, downloads: Path, root: Path) -> None:
 def lay_out(images: Iterator[ImageFile], folder: Path) -> None:
     """Write images to <split>/<class>/<file> within `folder`."""
     for image in images:
-        place = folder / image.split / image.class_name
-        place.mkdir(parents=True, exist_ok=True)
+        target = folder / image.split / image.class_name
+        target.mkdir(parents=True, exist_ok=True)
         if isinstance(image.source, Path):
-            image.source.rename(place / image.file_name)
+            image.source.rename(target / image.file_name)
         else:
-            image.source.save(place / image.file_name)
+            image.source.save(target / image.file_name)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 # What the scripts share, which source this file.
 
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 pythons="python3.13 python3.12 python3.11 python3.10 python3 python" # where PYTHON names none
 
 is_in_range() {
@@ -21,17 +22,23 @@ made_of() {
 # Where a script of a clone that is not set up, or no longer is, is asked for help, print its head and
 # end: nobody waits for gigabytes to see the options. Arguments: the script, and its own.
 help_before_setup() {
-    local script=$1 root
+    local script=$1
     shift
     case " $* " in
         *" --help "* | *" -h "*) ;;
         *) return 0 ;;
     esac
-    root=$(cd "$(dirname "$script")/.." && pwd -P)
     [ "$(head -n 3 "$root/.venv/.complete" 2>/dev/null)" != "$(made_of "$root")" ] || return 0
     show_head "$script"
     printf '\nThe same shows every option once the project is set up: bash scripts/setup.sh\n'
     exit 0
+}
+
+# Run Python with these arguments, of which the script's own are the last; set up at first use.
+run_python() {
+    help_before_setup "$0" "$@"
+    bash "$root/scripts/setup.sh"
+    exec "$root/.venv/bin/python" "$@"
 }
 
 # End with a script's head where help is asked for, and with one line at any other argument.

@@ -6,8 +6,5 @@
 # All options: bash scripts/prepare_cache.sh --help
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
-help_before_setup "${BASH_SOURCE[0]}" "$@"
-bash "$root/scripts/setup.sh"
-exec "$root/.venv/bin/python" -m common.data.prepared_copy "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
+run_python -m common.data.prepared_copy "$@"

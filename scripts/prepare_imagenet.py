@@ -3,7 +3,7 @@
     bash scripts/prepare_imagenet.sh ARCHIVES DIR
 
 DIR/train/<wnid>/* and DIR/val/<wnid>/* appear when each is whole. Until then they grow in
-DIR/.partial, from where an interrupted call continues. torchvision.datasets.ImageNet makes the
+DIR/.partial, from where an interrupted call resumes. torchvision.datasets.ImageNet makes the
 same layout, but unpacks whatever names an archive holds and takes a half-made folder for whole.
 """
 
@@ -70,8 +70,8 @@ def prepare(folder: Path, output: Path, release: Release) -> None:
             shutil.rmtree(partial)
     except OSError as error:
         raise UserError(
-            f"{output}: ImageNet cannot be laid out ({error}); mend that and run it again, it goes "
-            "on where it stopped"
+            f"{output}: ImageNet cannot be laid out ({error}); mend that and run it again, it "
+            "resumes where it stopped"
         ) from error
 
 
@@ -82,13 +82,13 @@ def check_md5(archive: Path, expected: str, partial: Path) -> None:
             f"{archive}: there is no such file; get it from https://image-net.org (an account is "
             "needed) and put it there"
         )
-    found = archive.stat()
+    status = archive.stat()
     stamp = partial / f"{archive.name}.checked"
-    told = f"{expected} {found.st_size} {found.st_mtime_ns}"
-    if stamp.exists() and stamp.read_text() == told:
+    described = f"{expected} {status.st_size} {status.st_mtime_ns}"
+    if stamp.exists() and stamp.read_text() == described:
         return
     digest = hashlib.md5(usedforsecurity=False)
-    with open(archive, "rb") as file, _bar(f"checking {archive.name}", found.st_size, "B") as bar:
+    with open(archive, "rb") as file, _bar(f"checking {archive.name}", status.st_size, "B") as bar:
         while piece := file.read(1 << 20):
             digest.update(piece)
             bar.update(len(piece))
@@ -97,7 +97,7 @@ def check_md5(archive: Path, expected: str, partial: Path) -> None:
             f"{archive}: its MD5 is {digest.hexdigest()} and not {expected}; fetch it again"
         )
     with replace_atomically(stamp) as file:
-        file.write_text(told)
+        file.write_text(described)
 
 
 def write_train(archive: Path, folder: Path, expected: int) -> None:
@@ -105,10 +105,10 @@ def write_train(archive: Path, folder: Path, expected: int) -> None:
     count = 0
     with archives.opened(archive) as tar, _bar("train", expected, " images") as bar:
         for path, entry in archives.files(tar, archive):
-            place = make_class(folder, path.stem, archive)
+            target = make_class(folder, path.stem, archive)
             with archives.opened(archive, tar.extractfile(entry)) as inner:
                 for name, image in archives.files(inner, archive):
-                    write_once(inner.extractfile(image), image.size, place / name.name)
+                    write_once(inner.extractfile(image), image.size, target / name.name)
                     count += 1
                     bar.update()
     _check_count(archive, count, expected)
@@ -125,8 +125,8 @@ def write_val(folder: Path, target: Path, expected: int) -> None:
     wnid_of = dict(zip(numbered, wnids, strict=True))
     with archives.opened(archive) as tar, _bar("val", expected, " images") as bar:
         for path, entry in archives.files(tar, archive):
-            place = make_class(target, wnid_of[path.name], folder / DEVKIT)
-            write_once(tar.extractfile(entry), entry.size, place / path.name)
+            of_class = make_class(target, wnid_of[path.name], folder / DEVKIT)
+            write_once(tar.extractfile(entry), entry.size, of_class / path.name)
             bar.update()
 
 
@@ -166,9 +166,9 @@ def write_once(source: IO[bytes], size: int, target: Path) -> None:
     os.replace(partial, target)
 
 
-def _check_count(archive: Path, found: int, expected: int) -> None:
-    if found != expected:
-        raise UserError(f"{archive}: holds {found} images and not {expected}; fetch it again")
+def _check_count(archive: Path, count: int, expected: int) -> None:
+    if count != expected:
+        raise UserError(f"{archive}: holds {count} images and not {expected}; fetch it again")
 
 
 def _bar(title: str, total: int, unit: str) -> tqdm:
@@ -181,8 +181,8 @@ def read_md5s(file: Path) -> dict[str, str]:
     """Return name -> MD5 from what `md5sum` printed. Raises UserError where one is missing."""
     try:
         lines = [line.split() for line in file.read_text().splitlines() if line.strip()]
-        found = {Path(name.lstrip("*")).name: digest for digest, name in lines}
-        return {name: found[name] for name in MD5}
+        digests = {Path(name.lstrip("*")).name: digest for digest, name in lines}
+        return {name: digests[name] for name in MD5}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"--md5 {show(file)}: has no line for each archive, as md5sum prints it ({error})"

@@ -7,8 +7,5 @@
 # All options: bash scripts/prepare_imagenet.sh --help
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
-help_before_setup "${BASH_SOURCE[0]}" "$@"
-bash "$root/scripts/setup.sh"
-exec "$root/.venv/bin/python" "$root/scripts/prepare_imagenet.py" "$@"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
+run_python "$root/scripts/prepare_imagenet.py" "$@"

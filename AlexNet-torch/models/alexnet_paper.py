@@ -2,8 +2,7 @@
 
 https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks
 The paper trained it on two GPUs with half of each layer's kernels on either, which speak to each
-other in some layers alone; here that is one network with convolutions in two groups. The halves on
-two devices: examples/two_devices_torch.py.
+other in some layers alone; here that is one network with convolutions in two groups.
 """
 
 import torch

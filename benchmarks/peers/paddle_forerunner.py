@@ -8,6 +8,7 @@ benchmarks/window.py and prints its figures as JSON.
 """
 
 import argparse
+from collections.abc import Iterable
 
 import paddle
 from paddle import nn
@@ -35,12 +36,7 @@ def load_data(args: argparse.Namespace) -> tuple[paddle.io.DataLoader, int]:
     return loader, len(dataset.classes)
 
 
-def train(args: argparse.Namespace, window: Window) -> None:
-    loader, classes = load_data(args)
-    if args.read_only:
-        for _ in window.watch(loader):
-            pass
-        return
+def train(batches: Iterable, classes: int, window: Window) -> None:
     model = paddle.vision.models.alexnet(num_classes=classes)
     criterion = nn.CrossEntropyLoss()
     optimizer = paddle.optimizer.Momentum(
@@ -48,7 +44,7 @@ def train(args: argparse.Namespace, window: Window) -> None:
     )
     model.train()
     log = []
-    for image, target in window.watch(loader):
+    for image, target in batches:
         output = model(image)
         loss = criterion(output, target)
         loss.backward()
@@ -62,4 +58,4 @@ def train(args: argparse.Namespace, window: Window) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: peers.main("paddle_forerunner", __doc__, train))
+    errors.run(lambda: peers.main("paddle_forerunner", __doc__, load_data, train))

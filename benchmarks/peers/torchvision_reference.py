@@ -8,6 +8,7 @@ window of benchmarks/window.py and prints its figures as JSON.
 """
 
 import argparse
+from collections.abc import Iterable
 
 import torch
 import torchvision
@@ -49,12 +50,7 @@ def accuracy(output: torch.Tensor, target: torch.Tensor, topk: tuple[int, ...]) 
         return [100 * hits[:, :k].sum().item() / len(target) for k in topk]
 
 
-def train(args: argparse.Namespace, window: Window) -> None:
-    loader, classes = load_data(args)
-    if args.read_only:
-        for _ in window.watch(loader):
-            pass
-        return
+def train(batches: Iterable, classes: int, window: Window) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda":
         window.settle = torch.cuda.synchronize
@@ -63,7 +59,7 @@ def train(args: argparse.Namespace, window: Window) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     model.train()
     log = []
-    for image, target in window.watch(loader):
+    for image, target in batches:
         image, target = image.to(device), target.to(device)
         output = model(image)
         loss = criterion(output, target)
@@ -74,4 +70,4 @@ def train(args: argparse.Namespace, window: Window) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(lambda: peers.main("torchvision_reference", __doc__, train))
+    errors.run(lambda: peers.main("torchvision_reference", __doc__, load_data, train))

@@ -11,6 +11,7 @@ Exit status: 0 aligned, 1 diverged, 2 wrong usage or bad input.
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data

@@ -2,21 +2,41 @@
 
 import fcntl
 import json
+import math
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from portproof.system.errors import UserError
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of `path`, a hidden file beside it; a second process waits. Raises OSError."""
+def locked(path: Path, patience: float = math.inf) -> Iterator[IO[str]]:
+    """Hold the lock of `path`, a hidden file beside it; a second process waits.
+
+    Gives the hidden file: a process that inherits it holds the lock too. Raises OSError, and of
+    these TimeoutError where another process has held it for the seconds of `patience`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.parent / f".{path.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        end = time.monotonic() + patience
+        while not _take(lock, wait=patience == math.inf):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{path}: another process holds its lock")
+            time.sleep(0.1)
+        yield lock
+
+
+def _take(lock: IO[str], wait: bool) -> bool:
+    """Take a lock, and say whether it was to be had."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_complete(folder: Path, what: str, description: dict) -> bool:

@@ -1,85 +1,62 @@
 """experiments.accuracy: a table of trainings that grows, and its page."""
 
-import csv
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from common.tables import read_csv
 from experiments import accuracy
+from tests.support.finished_runs import write_run
 from tests.support.helpers import assert_user_error, run
+from tests.support.mains import call_main
 
 TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
 
 
-def command(table, *options, more=()):
-    given = ["--table", table, *options, *(["--", *more] if more else [])]
-    return run(sys.executable, "-m", "experiments.accuracy", *given)
-
-
-def rows_of(table):
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
-    """Made-up trainings: (call of the command, what was trained, exit statuses, table)."""
-    asked, status = [], {}
+    """Made-up trainings: a call of the command, what is done, other exit statuses, the table."""
+    made_up = SimpleNamespace(done=[], statuses={}, table=tmp_path / "a.csv")
 
-    def train(framework, seed, folder, args):
-        asked.append((framework, seed))
-        if (framework, seed) in status:
-            return status[framework, seed]
-        folder.mkdir(parents=True)
-        told = {"framework": framework, "recipe": args.recipe, "seed": seed, "epochs": 1}
-        told["fast"] = "--fast" in args.more
-        machine = {"processor": "P", "cores": 2}
-        (folder / "args.json").write_text(
-            json.dumps({"arguments": told, "machine": machine, "versions": {"python": "3.11"}})
-        )
-        top1 = {"torch": 80, "paddle": 79}[framework] + seed
-        measured = {
-            "val_top1": top1,
-            "val_top5": 99,
-            "val_loss": 1,
-            "images_per_s": 5,
-            "seconds": 90,
-            "lr": 0.01,
-            "train_loss": 1,
-            "train_top1": 70,
-        }
-        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, **measured}) + "\n")
-        return 0
+    def train(runner, training):
+        name = (training.framework, training.seed)
+        made_up.done.append(name)
+        if name not in made_up.statuses:
+            top1 = {"torch": 80, "paddle": 79}[training.framework] + training.seed
+            fast = "--fast" in training.args.more
+            write_run(training.folder, *name, top1, epochs=1, planned=1, fast=fast, seconds=90)
+        return made_up.statuses.get(name, 0)
 
     monkeypatch.setattr(accuracy, "train", train)
 
     def call(*options):
-        given = ["--table", tmp_path / "a.csv", "--runs", tmp_path / "runs", "--recipe", "sample"]
-        return accuracy.main([str(word) for word in [*given, *options]])
+        words = ["--table", made_up.table, "--runs", tmp_path / "runs", "--recipe", "sample"]
+        return accuracy.main([str(word) for word in [*words, *options]])
 
-    return call, asked, status, tmp_path / "a.csv"
+    made_up.call = call
+    return made_up
 
 
 def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(trained, capsys):
-    call, asked, _, table = trained
-    assert call("--seeds", 0, 1) == 0
-    assert asked == [("torch", 0), ("paddle", 0), ("torch", 1), ("paddle", 1)]
-    assert call("--seeds", 0, 1, 2) == 0
-    assert asked[4:] == [("torch", 2), ("paddle", 2)]
+    assert trained.call("--seeds", 0, 1) == 0
+    assert trained.done == [("torch", 0), ("paddle", 0), ("torch", 1), ("paddle", 1)]
+    assert trained.call("--seeds", 0, 1, 2) == 0
+    assert trained.done[4:] == [("torch", 2), ("paddle", 2)]
     assert capsys.readouterr().out.count("is in a.csv") == 4
-    rows = rows_of(table)
+    rows = read_csv(trained.table)
     assert [(row["framework"], row["seed"]) for row in rows] == [
         (framework, str(seed)) for framework in ("paddle", "torch") for seed in (0, 1, 2)
     ]
     assert rows[0]["command"] == (
         "bash scripts/train.sh --framework paddle --recipe sample --seed 0"
     )
-    page = table.with_suffix(".md").read_text()
+    page = trained.table.with_suffix(".md").read_text()
     assert "| sample |  | PaddlePaddle | 0 1 2 | 80.00 ± 1.00 | 99.00 ± 0.00 | 1 | 5 | 2 |" in page
     # Welch: -1 ± t(0.975, 4) sqrt(2/3) = 2.776 * 0.816
     assert "is -1.00 points, 95 % interval -3.27 to +1.27 (Welch); 0 is in it" in page
@@ -87,45 +64,43 @@ def test_each_training_is_done_once_and_the_page_says_what_they_differ_by(traine
     assert "agree within 2.74 points: the 90 % interval is -2.74 to +0.74" in page
     assert "bash scripts/train.sh --framework torch --recipe sample --seed SEED" in page
     assert "| torchvision, `AlexNet_Weights.IMAGENET1K_V1` | 56.522 | 79.066 |" in page
-    chinese = table.with_name("a.zh-CN.md").read_text()
+    chinese = trained.table.with_name("a.zh-CN.md").read_text()
     assert "| sample |  | PaddlePaddle | 0 1 2 | 80.00 ± 1.00 | 99.00 ±" in chinese
     assert "为 -1.00 个百分点，95 % 区间 -3.27 到 +1.27（Welch 法）；区间含 0" in chinese
     assert "](a.csv)" in page and "](a.csv)" in chinese
 
 
 def test_other_options_are_another_set(trained):
-    call, asked, _, table = trained
     for more in ([], ["--", "--fast", "--epochs", 1]):
-        assert call("--frameworks", "torch", "--seeds", 0, *more) == 0
-    assert asked == [("torch", 0)] * 2
-    assert [row["options"] for row in rows_of(table)] == ["", "--fast --epochs 1"]
-    page = table.with_suffix(".md").read_text()
+        assert trained.call("--frameworks", "torch", "--seeds", 0, *more) == 0
+    assert trained.done == [("torch", 0)] * 2
+    assert [row["options"] for row in read_csv(trained.table)] == ["", "--fast --epochs 1"]
+    page = trained.table.with_suffix(".md").read_text()
     assert "| sample | `--fast --epochs 1` | PyTorch | 0 | 80.00 | 99.00 |" in page
     assert "points" not in page  # nothing to hold against one framework alone
 
 
-def test_other_images_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path):
-    call, asked, _, table = trained
+def test_other_images_are_not_taken_for_those_of_the_table(trained, small_folder, tmp_path, capsys):
     options = ["--frameworks", "torch", "--seeds", 0, "--data-path"]
-    call(*options, small_folder)
+    trained.call(*options, small_folder)
     other = shutil.copytree(small_folder, tmp_path / "other")
-    call(*options, other)  # the same images in another place
+    trained.call(*options, other)  # the same images in another place
     (first, *_) = sorted((other / "val").glob("*/*"))
     first.write_bytes(first.read_bytes() + b"\0")
     with pytest.raises(accuracy.UserError, match=r"of other images .*name another --table"):
-        call(*options, other)
-    with pytest.raises(accuracy.UserError, match="nowhere"):
-        call(*options, tmp_path / "nowhere")
-    assert asked == [("torch", 0)]
-    (row,) = rows_of(table)
-    assert f"{row['pictures']}. (The digits" in table.with_suffix(".md").read_text()
+        trained.call(*options, other)
+    with pytest.raises(SystemExit):
+        trained.call(*options, tmp_path / "nowhere")
+    assert "nowhere: there is no such folder" in capsys.readouterr().err
+    assert trained.done == [("torch", 0)]
+    (row,) = read_csv(trained.table)
+    assert f"{row['pictures']}. (The digits" in trained.table.with_suffix(".md").read_text()
 
 
 def test_the_epochs_of_each_training_lie_beside_the_table(trained):
-    call, _, _, table = trained
     for more in ([], ["--", "--fast"]):
-        call("--frameworks", "torch", "--seeds", 0, 1, *more)
-    epochs = rows_of(table.with_name("a-epochs.csv"))
+        trained.call("--frameworks", "torch", "--seeds", 0, 1, *more)
+    epochs = read_csv(trained.table.with_name("a-epochs.csv"))
     assert [(row["options"], row["seed"]) for row in epochs] == [
         ("", "0"), ("", "1"), ("--fast", "0"), ("--fast", "1"),
     ]  # fmt: skip
@@ -133,38 +108,35 @@ def test_the_epochs_of_each_training_lie_beside_the_table(trained):
 
 
 def test_a_training_without_a_time_is_left_out_of_the_minutes(trained):
-    call, _, _, table = trained
-    call("--frameworks", "torch", "--seeds", 0, 1)
-    table.write_text(table.read_text().replace(",90,", ",,", 1))
-    call("--frameworks", "torch", "--seeds", 0, 1)
-    assert "| 2 (1 of 2 timed) |" in table.with_suffix(".md").read_text()
+    trained.call("--frameworks", "torch", "--seeds", 0, 1)
+    trained.table.write_text(trained.table.read_text().replace(",90,", ",,", 1))
+    trained.call("--frameworks", "torch", "--seeds", 0, 1)
+    assert "| 2 (1 of 2 timed) |" in trained.table.with_suffix(".md").read_text()
 
 
 def test_calls_may_share_a_table(trained, monkeypatch):
-    call, _, _, table = trained
     train = accuracy.train
 
-    def beside_another(framework, seed, folder, args):
-        if seed == 0:
-            call("--frameworks", "torch", "--seeds", 1)
-        return train(framework, seed, folder, args)
+    def beside_another(runner, training):
+        if training.seed == 0:
+            trained.call("--frameworks", "torch", "--seeds", 1)
+        return train(runner, training)
 
     monkeypatch.setattr(accuracy, "train", beside_another)
-    call("--frameworks", "torch", "--seeds", 0)
-    assert [row["seed"] for row in rows_of(table)] == ["0", "1"]
-    assert "| PyTorch | 0 1 | 80.50 ± 0.71 |" in table.with_suffix(".md").read_text()
+    trained.call("--frameworks", "torch", "--seeds", 0)
+    assert [row["seed"] for row in read_csv(trained.table)] == ["0", "1"]
+    assert "| PyTorch | 0 1 | 80.50 ± 0.71 |" in trained.table.with_suffix(".md").read_text()
 
 
 @pytest.mark.parametrize(("ended", "status"), [(130, 130), (143, 130), (1, None)])
 def test_what_was_done_before_an_end_is_kept(trained, ended, status):
-    call, _, states, table = trained
-    states["paddle", 0] = ended
+    trained.statuses["paddle", 0] = ended
     if status is None:
         with pytest.raises(accuracy.RunError, match="exit status 1"):
-            call()
+            trained.call()
     else:
-        assert call() == status
-    assert [row["framework"] for row in rows_of(table)] == ["torch"]
+        assert trained.call() == status
+    assert [row["framework"] for row in read_csv(trained.table)] == ["torch"]
 
 
 # In the place of bash: a training that saves when it is told to end.
@@ -203,11 +175,11 @@ def test_a_stopped_training_is_waited_for(number, small_folder, tmp_path):
 
 def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     table = tmp_path / "a.csv"
-    options = ["--recipe", "sample", "--frameworks", "torch", "--seeds", 3]
-    data = ["--data-path", small_folder, "--runs", tmp_path / "runs"]
-    done = command(table, *options, *data, more=TINY)
+    words = ["--recipe", "sample", "--frameworks", "torch", "--seeds", 3, "--table", table]
+    words += ["--data-path", small_folder, "--runs", tmp_path / "runs", "--", *TINY]
+    done = run(sys.executable, "-m", "experiments.accuracy", *words)
     assert done.returncode == 0, done.stderr
-    (row,) = rows_of(table)
+    (row,) = read_csv(table)
     assert (row["framework"], row["seed"], row["epochs"]) == ("torch", "3", "1")
     metrics = (tmp_path / "runs").glob("*/metrics.jsonl")
     (last,) = [json.loads(line) for path in metrics for line in path.read_text().splitlines()]
@@ -215,13 +187,17 @@ def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     assert "--data-path DIR" in row["command"]  # no path of this machine
 
 
-def test_wrong_usage(tmp_path):
-    assert_user_error(command(tmp_path / "a.csv"), "--recipe names what to train by")
-    done = command(tmp_path / "none" / "a.csv", "--recipe", "sample")
-    assert_user_error(done, "there is no folder")
-    assert_user_error(command(tmp_path / "a.txt", "--recipe", "sample"), "ends in .csv")
+@pytest.mark.parametrize(
+    ("table", "words", "message"),
+    [
+        ("a.csv", [], "--recipe names what to train by"),
+        ("none/a.csv", ["--recipe", "sample"], "there is no folder"),
+        ("a.txt", ["--recipe", "sample"], "ends in .csv"),
+        ("other.csv", ["--recipe", "sample"], "not a table of this command"),
+        ("a.csv", ["--data-path", ".", "--dataset", "cifar10"], "not allowed with"),
+    ],
+)
+def test_wrong_usage(table, words, message, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    done = command(tmp_path / "other.csv", "--recipe", "sample")
-    assert_user_error(done, "not a table of this command")
-    both = ["--recipe", "sample", "--data-path", tmp_path, "--dataset", "cifar10"]
-    assert_user_error(command(tmp_path / "a.csv", *both), "not allowed with")
+    done = call_main("experiments.accuracy", "--table", tmp_path / table, *words)
+    assert_user_error(done, message)

@@ -1,6 +1,5 @@
 """The paper's claims one by one: the small networks, the plan, the verdicts, and tiny real runs."""
 
-import csv
 import json
 import math
 import os
@@ -13,22 +12,15 @@ import pytest
 
 from common import networks
 from common.paths import ROOT
-from experiments import report, runs, verdicts
-from experiments.plan import (
-    ARMS,
-    CLAIMS,
-    FRAMEWORKS,
-    HALF_PARAMETERS,
-    PARAMETERS,
-    RATES,
-    Run,
-    runs_of,
-    search_runs,
-)
+from common.tables import read_csv
+from experiments import claims_tables, plan, runs, verdicts
+from experiments.plan import ARMS, CLAIMS, Run
+from experiments.runner import Runner
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
 from portproof.system import errors
-from portproof.worker import client
-from tests.support.helpers import TIMEOUT, assert_user_error, run
+from portproof.system.frameworks import FRAMEWORKS
+from tests.support.helpers import TIMEOUT, assert_user_error
+from tests.support.mains import call_main
 from tools import compare_forward
 
 # What differs from the base: layers by name, in both frameworks.
@@ -38,95 +30,79 @@ DIFFERENT = {
     "small-half-width": {f"features.{number}" for number in (0, 4, 8, 10, 12)},
     "four-layers-tanh": {"features.2", "features.5", "features.8"},
 }
-SIZES = {"small": PARAMETERS, "small-half-width": HALF_PARAMETERS, "four-layers": 81_898}
+SIZES = {"small": plan.PARAMETERS, "small-half-width": plan.HALF_PARAMETERS, "four-layers": 81_898}
 LOOK = """
-import json, math, numpy as np
+import json, {framework}, numpy as np
 from models import MODELS
-{setup}
-found = {{}}
+seen = {{}}
 for name in {names!r}:
     network = MODELS[name](num_classes=10)
-    layers = dict(network.{named}())
-    weights = {{key: value.numpy() for key, value in network.state_dict().items()}}
-    found[name] = {{
-        "layers": {{key: str(one) for key, one in layers.items() if "." in key}},
+    layers = getattr(network, "named_modules", None) or network.named_sublayers
+    weights = {{key: np.array(value.tolist()) for key, value in network.state_dict().items()}}
+    seen[name] = {{
+        "layers": {{key: str(layer) for key, layer in layers() if "." in key}},
         "parameters": sum(array.size for array in weights.values()),
         "deviations": {{key: float(array.std()) for key, array in weights.items()}},
-        "features": list(network.features({zeros}([2, 3, 28, 28])).shape),
+        "features": list(network.features({framework}.zeros([2, 3, 28, 28])).shape),
     }}
-print(json.dumps(found))
+print(json.dumps(seen))
 """
-OWN = {
-    "torch": {
-        "setup": "import torch; torch.Tensor.numpy = lambda x: np.array(x.detach().tolist())",
-        "named": "named_modules",
-        "zeros": "torch.zeros",
-    },
-    "paddle": {"setup": "import paddle", "named": "named_sublayers", "zeros": "paddle.zeros"},
-}
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def small_networks(request, run_in_tree):
-    names = list(networks.SMALL)
-    done = run_in_tree(request.param, LOOK.format(names=names, **OWN[request.param]))
-    return json.loads(done.stdout.splitlines()[-1])
+    program = LOOK.format(names=list(networks.SMALL), framework=request.param)
+    return json.loads(run_in_tree(request.param, program).stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_a_variant_differs_from_its_base_in_one_thing(small_networks, name):
-    base = "four-layers" if name.startswith("four") else "small"
-    base_layers, layers = small_networks[base]["layers"], small_networks[name]["layers"]
-    assert layers.keys() == base_layers.keys()
-    assert {key for key in layers if layers[key] != base_layers[key]} == DIFFERENT[name]
-    assert small_networks[name]["parameters"] == SIZES.get(name, SIZES[base])
-    assert small_networks[base]["parameters"] == SIZES[base]
-    assert small_networks[name]["features"] == small_networks[base]["features"]
+    base = small_networks["four-layers" if name.startswith("four") else "small"]
+    variant = small_networks[name]
+    assert variant["layers"].keys() == base["layers"].keys()
+    layers = {key for key, layer in variant["layers"].items() if layer != base["layers"][key]}
+    assert layers == DIFFERENT[name]
+    assert variant["features"] == base["features"]
+    size = SIZES["four-layers" if name.startswith("four") else "small"]
+    assert (base["parameters"], variant["parameters"]) == (size, SIZES.get(name, size))
 
 
 def test_weights_of_the_small_network_keep_the_variance(small_networks):
     fan_in = {"features.4": 12 * 25, "features.8": 64 * 9, "classifier.0": 64, "classifier.3": 512}
+    deviations = small_networks["small"]["deviations"]
     for name, inputs in fan_in.items():
-        deviation = small_networks["small"]["deviations"][f"{name}.weight"]
-        assert deviation == pytest.approx(math.sqrt(2 / inputs), rel=0.03), name
-        assert small_networks["small"]["deviations"][f"{name}.bias"] == 0, name
-
-
-@pytest.fixture(scope="module")
-def kept_running():
-    with client.kept_running():
-        yield
+        expected = pytest.approx(math.sqrt(2 / inputs), rel=0.03)
+        assert (deviations[f"{name}.weight"], deviations[f"{name}.bias"]) == (expected, 0), name
 
 
 @pytest.mark.parametrize("name", networks.SMALL)
-def test_the_frameworks_agree_on_each_variant(name, kept_running, capsys):
+def test_the_frameworks_agree_on_each_variant(name, kept_probes, capsys):
     options = ["--image-size", "28", "--second-image-size", "0", "--num-classes", "10"]
     assert compare_forward.main(["--model", name, *options]) == 0, capsys.readouterr().out
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_the_arms_of_a_claim_differ_in_one_thing(claim):
-    with_, without = (ARMS[name].options for name in (CLAIMS[claim].with_, CLAIMS[claim].without))
-    different = {key for key in {*with_, *without} if with_.get(key) != without.get(key)}
+    first, second = (ARMS[name] for name in (CLAIMS[claim].with_, CLAIMS[claim].without))
+    options = {*first.options, *second.options}
+    different = {key for key in options if first.options.get(key) != second.options.get(key)}
     allowed = {"--lr"} if claim == "relu" else set()  # the paper chose either rate by itself
     assert len(different - allowed) == (claim != "crops")
-    same = ARMS[CLAIMS[claim].with_].epochs == ARMS[CLAIMS[claim].without].epochs
-    assert same and len({CLAIMS[claim].measure[0], CLAIMS[claim].measure[1]}) == 1 + (
-        claim == "crops"
-    )
+    assert first.epochs == second.epochs
+    assert len(set(CLAIMS[claim].measure)) == 1 + (claim == "crops")
 
 
 def test_what_claims_share_is_trained_once():
-    found = runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
-    assert len(found) == len(ARMS) * 2 * 3 == len({one.name for one in found})
-    assert [one.seed for one in found] == sorted(one.seed for one in found)
-    only = runs_of(["crops"], ["paddle"], [7], 3)
-    assert [(one.name, one.epochs) for one in only] == [("base-paddle-7", 3)]
+    every = plan.runs_of(CLAIMS, FRAMEWORKS, (0, 1, 2), None)
+    assert len(every) == len(ARMS) * 2 * 3 == len({run.name for run in every})
+    assert [run.seed for run in every] == sorted(run.seed for run in every)
+    (only,) = plan.runs_of(["crops"], ["paddle"], [7], 3)
+    assert (only.name, only.epochs) == ("base-paddle-7", 3)
 
 
 def test_the_rates_are_those_that_were_searched():
-    assert len(search_runs("torch", None)) == 2 * len(RATES)
-    assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(RATES)
+    assert len(plan.search_runs("torch", None)) == 2 * len(plan.RATES)
+    assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(plan.RATES)
 
 
 @pytest.mark.parametrize(
@@ -154,13 +130,10 @@ def test_the_interval_is_that_of_student():
 
 def test_a_ratio_that_is_known_as_a_bound_only():
     known = verdicts.ratio([(2.0, 12.0), (3.0, 18.0)], most=30)
-    assert (known.value, known.bound, verdicts.verdict(known)) == (
-        pytest.approx(6.0),
-        "",
-        REPRODUCED,
-    )
+    assert (known.value, known.bound) == (pytest.approx(6.0), "")
+    assert verdicts.verdict(known) == REPRODUCED
     more = verdicts.ratio([(5.0, None), (6.0, None), (5.0, 25.0)], most=30)
-    assert more.bound == "more" and more.value == pytest.approx((6 * 5 * 5) ** (1 / 3))
+    assert (more.value, more.bound) == (pytest.approx((6 * 5 * 5) ** (1 / 3)), "more")
     assert verdicts.verdict(more) == REPRODUCED
     late = verdicts.ratio([(29.0, None), (29.5, None), (5.0, 2.0)], most=30)
     assert verdicts.verdict(late) == NOT_HERE
@@ -174,22 +147,19 @@ def test_a_ratio_that_is_known_as_a_bound_only():
 
 
 def test_who_does_not_reach_the_goal_was_seen_until_the_middle_of_the_last_epoch(tmp_path):
-    results = [
+    outcomes = [
         {"arm": arm, "framework": "torch", "seed": seed, "epochs_to_goal": reached, "epochs": 30}
         for seed in (0, 1)
         for arm, reached in (("relu", 5.0), ("tanh", None))
     ]
-    found = report.effects_of("relu", results)["torch"]
-    assert (found.value, found.bound) == (pytest.approx(29.5 / 5), "more")
+    effect = claims_tables.effects_of("relu", outcomes)["torch"]
+    assert (effect.value, effect.bound) == (pytest.approx(29.5 / 5), "more")
     assert runs.epochs_to(25, [30.0] * 29 + [25.0]) == 29.5
-    for one in results:
-        one |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
-    report.write_runs(tmp_path / "runs.csv", results)
-    with open(tmp_path / "runs.csv") as file:
-        assert [row["epochs_to_goal"] for row in csv.DictReader(file)][:2] == [
-            "5.0",
-            "more than 29.5",
-        ]
+    for outcome in outcomes:
+        outcome |= {"machine": {"processor": ""}, "versions": {}, "rows": [{"train_top1": 70.0}]}
+    claims_tables.write_runs(tmp_path / "runs.csv", outcomes)
+    rows = read_csv(tmp_path / "runs.csv")
+    assert [row["epochs_to_goal"] for row in rows][:2] == ["5.0", "more than 29.5"]
 
 
 def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
@@ -199,7 +169,7 @@ def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
 
 
 def test_pairs_are_of_one_seed_and_framework():
-    results = [
+    outcomes = [
         {"arm": arm, "framework": framework, "seed": seed, "val_error": error, "epochs": 2}
         for arm, framework, seed, error in (
             ("base", "torch", 0, 30.0),
@@ -209,88 +179,77 @@ def test_pairs_are_of_one_seed_and_framework():
             ("no-norm", "paddle", 0, 29.5),
         )
     ]
-    found = report.effects_of("norm", results)
-    assert {name: (one.value, one.pairs) for name, one in found.items()} == {
+    effects = claims_tables.effects_of("norm", outcomes)
+    assert {name: (effect.value, effect.pairs) for name, effect in effects.items()} == {
         "torch": (2.0, 1),
         "paddle": (0.5, 1),
         "both": (1.25, 2),
     }
 
 
-class Place:
-    """Stands in for a Workplace: a run takes no time, and may fail."""
-
-    def __init__(self, failing=()):
-        self.failing, self.done, self.ended = failing, [], False
-
-    def perform(self, run):
-        if run.name in self.failing:
-            raise errors.RunError(run.name)
-        self.done.append(run.name)
-        return {}
-
-    def end(self):
-        self.ended = True
+RUNS = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
 
 
 def test_a_budget_leaves_out_what_would_not_end_in_time():
-    place, told = Place(), []
-    runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
-    deadline = time.monotonic() + 1000
-
-    def seconds(run):
-        return 900.0 if run.seed != 2 else 1100.0
-
-    def done(run, result):
-        told.append(run.name)
-
-    left = runs.perform_all(place, runs_, 1, seconds, deadline, done)
-    assert [one.name for one in left] == ["base-torch-2"]
-    assert place.done == told == ["base-torch-0", "base-torch-1", "base-torch-3"]
+    performed, noted = [], []
+    left = Runner().perform_all(
+        RUNS,
+        lambda run: performed.append(run.name),
+        lambda run, outcome: noted.append(run.name),
+        fits=lambda run: run.seed != 2,
+    )
+    assert [run.name for run in left] == ["base-torch-2"]
+    assert performed == noted == ["base-torch-0", "base-torch-1", "base-torch-3"]
 
 
-def test_a_failing_training_ends_the_others():
-    place = Place(failing={"base-torch-1"})
-    runs_ = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
-    deadline = time.monotonic() + 100
-    with pytest.raises(errors.RunError, match="base-torch-1"):
-        runs.perform_all(place, runs_, 1, lambda run: 1.0, deadline, lambda run, result: None)
-    assert place.ended and place.done == ["base-torch-0"]
+def test_a_failing_training_ends_the_others(tmp_path):
+    """One that runs is told to end, and saves; no other is begun."""
+    runner = Runner()
+    program = "trap 'touch saved; exit' TERM; touch begun; while :; do sleep 0.05; done"
+
+    def perform(run):
+        if run.seed > 0:
+            return runner.run(["sh", "-c", f"touch {run.name}; {program}"], cwd=tmp_path)
+        wait_for("begun", tmp_path)
+        raise errors.RunError(run.name)
+
+    with pytest.raises(errors.RunError, match="base-torch-0"):
+        runner.perform_all(RUNS, perform, lambda run, outcome: None, jobs=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"base-torch-1", "begun", "saved"}
 
 
 def claims(*words):
-    return [sys.executable, "-m", "experiments.claims", *map(str, words)]
+    return call_main("experiments.claims", *words)
 
 
 TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
 
 
-def wait_for(pattern, folder, process):
+def wait_for(pattern, folder, process=None):
     """Wait until a file is there."""
     end = time.monotonic() + TIMEOUT
     while not list(folder.glob(pattern)):
-        assert process.poll() is None and time.monotonic() < end, f"no {pattern}"
+        assert process is None or process.poll() is None, f"no {pattern}"
+        assert time.monotonic() < end, f"no {pattern}"
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     work = tmp_path / "work"
-    command = claims(*TINY, "--claims", "relu", "--epochs", 4, "--frameworks", framework)
-    command += ["--work", str(work)]
+    words = [*TINY, "--claims", "relu", "--epochs", 4, "--frameworks", framework, "--work", work]
     first, second = (f"{arm}-{framework}-0" for arm in ("relu", "tanh"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    killed = subprocess.Popen(command, start_new_session=True, env=environment, cwd=tmp_path)
+    command = [sys.executable, "-m", "experiments.claims", *map(str, words)]
+    killed = subprocess.Popen(command, start_new_session=True, cwd=ROOT)
     wait_for(f"runs/{second}/checkpoint-*", work, killed)  # it resumes from that, not from last.*
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     before = (work / "results" / f"{first}.json").stat().st_mtime_ns
-    done = run(*command, PYTHONPATH=str(ROOT))
+    done = claims(*words)
     assert done.returncode == 0, done.stderr
     assert (work / "results" / f"{first}.json").stat().st_mtime_ns == before
     assert (work / "logs" / f"{second}.txt").read_text().count("epoch 1/4:") == 1
-    with open(work / "report" / "claims.csv") as file:
-        rows = {row["arm"]: row for row in csv.DictReader(file)}
+    rows = {row["arm"]: row for row in read_csv(work / "report" / "claims.csv")}
     assert set(rows) == {"relu", "tanh"}
     assert all(row["epochs"] == "4" and 0 < float(row["val_error"]) <= 100 for row in rows.values())
     assert "four-layers-tanh" in rows["tanh"]["command"] and str(tmp_path) not in str(rows)
@@ -298,40 +257,39 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
         assert "tanh" in (work / "report" / page).read_text()
     for image in ("claims.png", "claims-curves.png"):
         assert (work / "report" / image).stat().st_size > 10_000
-    again = run(*command, PYTHONPATH=str(ROOT))
+    again = claims(*words)
     assert again.returncode == 0 and "2 trainings, 0 to run" in again.stdout
-    other = run(*command[:-2], "--work", work, "--epochs", 5, PYTHONPATH=str(ROOT))
-    assert_user_error(other, "of another training")
+    assert_user_error(claims(*words, "--epochs", 5), "of another training")
 
 
 def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(tmp_path):
     work = tmp_path / "work"
-    words = [*TINY, "--claims", "crops", "--epochs", 2, "--frameworks", "torch", "--work", work]
-    done = run(*claims(*words), PYTHONPATH=str(ROOT))
+    words = ["--claims", "crops", "--epochs", 2, "--frameworks", "torch", "--work", work]
+    done = claims(*TINY, *words)
     assert done.returncode == 0, done.stderr
-    result = json.loads((work / "results" / "base-torch-0.json").read_text())
+    outcome = json.loads((work / "results" / "base-torch-0.json").read_text())
     log = (work / "logs" / "base-torch-0.txt").read_text()
     assert log.count("val_top1") == 2 + 1 + 2  # two epochs, the result, and two measurements
-    assert result["overfitting"] == result["val_error"] - result["train_error"]
-    assert (result["train_error"] * 40 / 100).is_integer()  # of 40 images
-    assert (result["ten_crop_error"] * 20 / 100).is_integer()  # of 20
+    assert outcome["overfitting"] == outcome["val_error"] - outcome["train_error"]
+    assert (outcome["train_error"] * 40 / 100).is_integer()  # of 40 images
+    assert (outcome["ten_crop_error"] * 20 / 100).is_integer()  # of 20
 
 
-def test_two_experiments_do_not_share_a_folder(tmp_path):
-    place = runs.Workplace(tmp_path / "work", tmp_path / "pictures")
-    with place.held():
-        done = run(*claims(*TINY, "--work", tmp_path / "work"), PYTHONPATH=str(ROOT))
+def test_two_experiments_do_not_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "PATIENCE", 0.2)
+    with runs.Workplace(tmp_path / "work").held():
+        done = claims(*TINY, "--work", tmp_path / "work")
     assert_user_error(done, "another experiment is at work there")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--claims", "cake"], "invalid choice: 'cake'"),
-        (["--data-path", "/nowhere"], "--data-path /nowhere: there is no such folder"),
-        (["--data-path", ".", "--dataset", "cifar10"], "--data-path names images of your own"),
+        (["--data-path", "/nowhere"], "--data-path: /nowhere: there is no such folder"),
+        (["--data-path", ".", "--dataset", "cifar10"], "--dataset: not allowed with argument"),
         (["--report-only", "--work", "/nowhere"], "no finished training"),
     ],
 )
-def test_a_mistake_is_one_line(words, told):
-    assert_user_error(run(*claims(*words), PYTHONPATH=str(ROOT)), told)
+def test_a_mistake_is_one_line(words, message):
+    assert_user_error(claims(*words), message)

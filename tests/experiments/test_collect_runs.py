@@ -1,26 +1,13 @@
-import csv
-import json
+"""scripts/collect_runs.py: finished runs as a table."""
+
 import sys
 
 from common.paths import ROOT
+from common.tables import read_csv
+from tests.support.finished_runs import write_run
 from tests.support.helpers import assert_user_error, run
 
 SCRIPT = ROOT / "scripts" / "collect_runs.py"
-
-
-def write_run(folder, framework, seed, top1, epochs=2, fast=False):
-    folder.mkdir()
-    described = {
-        "arguments": dict(framework=framework, recipe="sample", fast=fast, seed=seed, epochs=2),
-        "machine": {"processor": "P", "cores": 2},
-        "versions": {"python": "3.11"},
-    }
-    (folder / "args.json").write_text(json.dumps(described))
-    rows = [
-        dict(epoch=e, val_top1=top1, val_top5=99, val_loss=1, images_per_s=e, seconds=7)
-        for e in range(1, epochs + 1)
-    ]  # fmt: skip
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_table_and_summary(tmp_path):
@@ -30,8 +17,7 @@ def test_table_and_summary(tmp_path):
     table = tmp_path / "table.csv"
     done = run(sys.executable, SCRIPT, table, tmp_path / "a", tmp_path / "b", tmp_path / "c")
     assert done.returncode == 0, done.stderr
-    with open(table, newline="") as file:
-        lines = list(csv.DictReader(file))
+    lines = read_csv(table)
     assert [(line["framework"], line["seed"]) for line in lines] == [
         ("paddle", "0"), ("torch", "0"), ("torch", "1"),
     ]  # fmt: skip

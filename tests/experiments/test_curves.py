@@ -1,8 +1,6 @@
 """experiments/: where the loss curves of both frameworks part, and the image of it."""
 
-import csv
 import shutil
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.paths import ROOT
+from common.tables import read_csv
 from experiments import curve_plot, curves, parting
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import tensors
 from portproof.worker import client
 from portproof.worker.training import Batches
-from tests.support.helpers import assert_user_error, make_folder, run
+from tests.support.helpers import assert_user_error, make_folder
+from tests.support.mains import call_main
 from tests.support.planting import Edit
 from tests.support.trees import SMALL, copy_tree
 
@@ -46,18 +45,15 @@ def test_growth_is_fitted_from_above_the_rounding_to_the_parting(doubling):
     difference = grown(400, 1e-9, doubling, noise=0.5)
     difference[::37] = 0  # the losses meet by chance
     difference[350:] = 0.5  # after the parting nothing grows
-    found = parting.growth(difference, "float32")
-    assert found.doubling == pytest.approx(doubling, rel=0.1)
-    assert found.last == parting.first_above(difference, 0.01)
-    assert difference[found.first - 1] > 8 * np.finfo("float32").eps
+    assert parting.doubling(difference, "float32") == pytest.approx(doubling, rel=0.1)
 
 
 def test_what_does_not_grow_has_no_doubling():
-    assert parting.growth(np.full(300, 2e-16), "float64") is None  # rounding
-    assert parting.growth(grown(300, 1e-3, -40), "float32") is None  # shrinks
+    assert parting.doubling(np.full(300, 2e-16), "float64") is None  # rounding
+    assert parting.doubling(grown(300, 1e-3, -40), "float32") is None  # shrinks
     noise = np.abs(np.random.default_rng(0).normal(0, 1e-4, 300))
-    assert parting.growth(noise, "float32") is None
-    assert parting.growth(grown(8, 1e-5, 1), "float32") is None  # few steps
+    assert parting.doubling(noise, "float32") is None
+    assert parting.doubling(grown(8, 1e-5, 1), "float32") is None  # few steps
 
 
 def test_a_fault_is_what_parts_float64_as_early_as_float32():
@@ -67,18 +63,6 @@ def test_a_fault_is_what_parts_float64_as_early_as_float32():
     assert parting.is_fault(rounding, np.full(300, 1e-2))
     assert parting.is_fault(rounding, np.maximum(rounding, 2e-6))
     assert parting.is_fault(np.full(300, 1e-8), grown(300, 1e-8, 40))  # float32 has not parted
-
-
-@pytest.fixture(scope="module", autouse=True)
-def processes():
-    with client.kept_running():
-        yield
-
-
-@pytest.fixture(scope="module")
-def trees(tmp_path_factory):
-    place = tmp_path_factory.mktemp("trees")
-    return {name: copy_tree(name, place / f"AlexNet-{name}", SMALL) for name in FRAMEWORKS}
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +78,17 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def call(trees, images, kept, monkeypatch, capsys):
+def call(small_trees, images, kept, kept_probes, monkeypatch, capsys):
     def run_main(output, *options, paddle=None):
         monkeypatch.setattr(curves, "PROJECT", replace(curves.PROJECT, records=kept))
         monkeypatch.setattr(curves, "ONE_THREAD", {})  # so that one process serves every test
-        argv = ["--torch-tree", trees["torch"], "--paddle-tree", paddle or trees["paddle"]]
+        trees = small_trees | ({"paddle": paddle} if paddle else {})
+        argv = [f"--{name}-tree={tree}" for name, tree in trees.items()]
         argv += ["--data-path", images, "--batch-size", 8, "--steps", 5, "--output", output]
         status = curves.main([str(word) for word in [*argv, *options]])
         return status, capsys.readouterr().out
 
     return run_main
-
-
-def read(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
@@ -117,7 +97,7 @@ def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
     fewer = "--float64-steps", 4, "--control-steps", 3
     status, text = call(tmp_path / "out", *fewer)
     assert status == 0, text
-    rows = read(tmp_path / "out" / "curves.csv")
+    rows = read_csv(tmp_path / "out" / "curves.csv")
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5"]
     for row in rows[:4]:  # across the end of an epoch
         own, theirs = float(row["torch_float64"]), float(row["paddle_float64"])
@@ -135,24 +115,20 @@ def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
     assert "--data-path DIR" in page and str(tmp_path) not in page
 
     # A series that is whole is not trained again: only the one that is missing.
-    (lost,) = [
-        path
-        for path in kept.iterdir()
-        if len(list(path.glob("logits-*"))) == 4
-        and "float64" in (path / "training.json").read_text()
-    ][:1]
+    records = [path for path in kept.iterdir() if len(list(path.glob("logits-*"))) == 4]
+    lost = next(path for path in records if "float64" in (path / "training.json").read_text())
     shutil.rmtree(lost)
-    asked = []
-    own = client.Side.ask
+    requests = []
+    original = client.Side.ask
 
     def ask(side, folder, **parts):
-        asked.extend((side.framework, name) for name in parts)
-        return own(side, folder, **parts)
+        requests.extend(parts)
+        return original(side, folder, **parts)
 
     monkeypatch.setattr(client.Side, "ask", ask)
     status, text = call(tmp_path / "again", *fewer)
     assert status == 0, text
-    assert [name for _, name in asked].count("training") == 1, asked
+    assert requests.count("training") == 1, requests
     same = [(tmp_path / name / "curves.csv").read_bytes() for name in ("out", "again")]
     assert same[0] == same[1]
 
@@ -162,7 +138,9 @@ def test_another_rate_parts_them_in_float64_at_once(call, tmp_path):
     tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
     status, text = call(tmp_path / "out", paddle=tree)
     assert status == 1 and "no rounding but a fault" in text, text
-    difference = [float(row["difference_float64"]) for row in read(tmp_path / "out" / "curves.csv")]
+    difference = [
+        float(row["difference_float64"]) for row in read_csv(tmp_path / "out" / "curves.csv")
+    ]
     assert difference[0] < 1e-12 and min(difference[2:]) > 1e-6, difference
 
 
@@ -204,30 +182,36 @@ def test_one_bit_of_one_weight_is_changed(tmp_path):
 def test_an_image_is_drawn_of_series_that_part_and_of_lengths_of_their_own(tmp_path):
     own = np.linspace(2.3, 1, 100)
     pairs = [
-        curves.Pair("float32", "both, float32", "float32", own, own + grown(100, 1e-8, 4)),
-        curves.Pair("float64", "both, float64", "float64", own[:40], own[:40]),
-        curves.Pair("torch_bit", "torch alone", "float32", own, own + 1e-9),
-        curves.Pair("paddle_bit", "paddle alone", "float32", own, np.full(100, np.nan)),
+        parting.Pair("float32", "both, float32", "float32", own, own + grown(100, 1e-8, 4)),
+        parting.Pair("float64", "both, float64", "float64", own[:40], own[:40]),
+        parting.Pair("torch_bit", "torch alone", "float32", own, own + 1e-9),
+        parting.Pair("paddle_bit", "paddle alone", "float32", own, np.full(100, np.nan)),
     ]
     curve_plot.draw(tmp_path / "curves.png", pairs, "made up")
     with Image.open(tmp_path / "curves.png") as image:
         assert min(image.size) > 600
-    table = curves.as_table(pairs)
+    table = curves.table(pairs).splitlines()
     assert len(table) == 8 and table[-1].startswith("*Doubles*: in how many steps")
-    assert "oubles" not in "".join(curves.as_table(pairs[1:3]))
+    assert "oubles" not in curves.table(pairs[1:3])
     assert table[2].endswith("every 4 steps |") and "not in 40 steps" in table[3]
 
 
-def test_mistakes_are_one_line_and_exit_status_2(tmp_path, images):
-    tool = [sys.executable, "-m", "experiments.curves"]
-    at = {"PYTHONPATH": str(ROOT)}
-    assert_user_error(run(*tool, "--data-path", tmp_path / "none", **at), "there is no such folder")
-    assert_user_error(run(*tool, "--data-path", tmp_path, **at), str(tmp_path))
-    assert_user_error(run(*tool, "--steps", "0", **at), "--steps")
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["--data-path", "{empty}/none"], ["there is no such folder"]),
+        (["--data-path", "{empty}"], ["{empty}"]),
+        (["--steps", 0], ["--steps"]),
+        (["--data-path", "{images}", "--output", "{file}"], ["--output", "file"]),
+        (["--float64-steps", 9, "--steps", 8], ["--float64-steps 9"]),
+        (["--recipe", "paper", "--image-size", 64], ["alexnet-paper"]),
+        (["--stepz", 3], ["--steps"]),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_status_2(words, messages, tmp_path, images):
+    (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
-    words = "--data-path", images, "--output", tmp_path / "file"
-    assert_user_error(run(*tool, *words, **at), "--output", "file")
-    words = "--float64-steps", "9", "--steps", "8"
-    assert_user_error(run(*tool, *words, **at), "--float64-steps 9")
-    assert_user_error(run(*tool, "--recipe", "paper", "--image-size", "64", **at), "alexnet-paper")
-    assert_user_error(run(*tool, "--stepz", "3", **at), "--steps")
+    paths = {"empty": tmp_path / "empty", "images": images, "file": tmp_path / "file"}
+    words = [str(word).format(**paths) for word in words]
+    done = call_main("experiments.curves", *words)
+    assert_user_error(done, *(message.format(**paths) for message in messages))

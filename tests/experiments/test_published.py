@@ -6,15 +6,14 @@ import os
 import re
 import shutil
 import socket
-import sys
 
 import pytest
 
-from common.paths import ROOT
 from experiments import evaluate_published as tool
 from tests.support import fake_archives
 from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
-from tests.support.helpers import assert_user_error, make_folder, run
+from tests.support.helpers import assert_user_error, make_folder
+from tests.support.mains import call_main
 from tests.support.planting import Edit, plant
 from tests.support.trees import SMALL, copy_tree
 
@@ -37,12 +36,12 @@ def left(folder):
 
 @pytest.fixture
 def server(tmp_path):
-    """A server of the file: (the file, its address, what was asked for)."""
+    """A server of the file: (the file, its address, the requests)."""
     (tmp_path / "files").mkdir()
     file = tmp_path / "files" / NAME
     file.write_bytes(CONTENTS)
-    with fake_archives.served(file.parent) as (base, asked):
-        yield file, base, asked
+    with fake_archives.served(file.parent) as (base, requests):
+        yield file, base, requests
 
 
 def test_the_file_is_the_one_that_torchvision_states():
@@ -59,15 +58,15 @@ print(json.dumps([weights.url, weights.meta]))
 
 
 def test_it_is_fetched_once(server, tmp_path):
-    _, base, asked = server
+    _, base, requests = server
     folder = tmp_path / "data" / "weights"
     done = fetch(base, folder, by=run_alone)
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / NAME).read_bytes() == CONTENTS
     assert left(folder) == {NAME}
-    asked.clear()
+    requests.clear()
     assert fetch(base, folder).returncode == 0
-    assert not asked
+    assert not requests
 
 
 def test_half_a_file_of_an_interrupted_call_is_not_taken(server, tmp_path):
@@ -126,19 +125,13 @@ def imagenet(tmp_path_factory):
 @pytest.fixture
 def published(small_run, imagenet, tmp_path, monkeypatch, capfd):
     """A function that runs the tool on small trees, with a small run's weights as the published."""
-    framework, tree, place = small_run
-    assert framework == "torch"
+    _, tree, run_folder = small_run
     weights = tmp_path / "data" / "weights" / "best.pth"
     weights.parent.mkdir(parents=True)
-    shutil.copy(place / "best.pth", weights)
+    shutil.copy(run_folder / "best.pth", weights)
     trees = {"torch": tree, "paddle": copy_tree("paddle", tmp_path / "AlexNet-paddle", SMALL)}
-    changes = {
-        "WEIGHTS": tmp_path / "data" / "weights",
-        "FILE": weights.name,
-        "SHA256": hashlib.sha256(weights.read_bytes()).hexdigest()[:8],
-        "CLASSES": 3,
-        "IMAGES": 12,
-    }
+    changes = {"WEIGHTS": weights.parent, "FILE": weights.name, "CLASSES": 3, "IMAGES": 12}
+    changes["SHA256"] = hashlib.sha256(weights.read_bytes()).hexdigest()[:8]
 
     def call(*options, **more):
         for name, value in (changes | more).items():
@@ -206,9 +199,9 @@ def test_a_framework_alone_needs_the_published_figures(tmp_path, imagenet, monke
 
 
 def test_25_of_the_50000_images_may_be_others(capsys):
-    expected = tool.Result.of("published", tool.TOP1, tool.TOP5, tool.IMAGES)
+    expected = tool.Accuracy.of("published", tool.TOP1, tool.TOP5, tool.IMAGES)
     assert expected.correct == (28261, 39533)
-    near, far = (tool.Result("PyTorch", (28261 - off, 39533)) for off in (25, 26))
+    near, far = (tool.Accuracy("PyTorch", (28261 - off, 39533)) for off in (25, 26))
     assert tool.report([near], expected, tool.IMAGES) == 0
     assert "-0.050       -25" in capsys.readouterr().out
     assert tool.report([near, far], expected, tool.IMAGES) == 1
@@ -228,8 +221,7 @@ def test_25_of_the_50000_images_may_be_others(capsys):
 )
 def test_a_mistake_is_one_line(options, words, imagenet):
     options = [word.format(imagenet=imagenet) for word in options]
-    done = run(sys.executable, ROOT / "tools" / "evaluate_published.py", *options)
-    assert_user_error(done, words)
+    assert_user_error(call_main("tools.evaluate_published", *options), words)
 
 
 def test_without_a_network_the_tool_ends_in_one_line(imagenet, tmp_path, monkeypatch, capfd):

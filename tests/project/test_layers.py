@@ -107,9 +107,9 @@ def test_no_module_but_the_backends_imports_a_framework():
 
 
 # Of the repository: what the files of a folder import of it beside their own folder. Below the
-# rooms of common lie `networks` and `paths`; of portproof it needs what any project could use.
+# rooms of common lie `networks`, `paths`, `tables`; of portproof it needs what any project could.
 LIBRARY = {f"portproof.{room}" for room in ("system", "files", "numeric", "report", "runs")}
-GROUND = {"common.networks", "common.paths"}
+GROUND = {"common.networks", "common.paths", "common.tables"}
 FOLDERS = {
     "common/data": GROUND | LIBRARY,
     "common/training": GROUND | LIBRARY | {"common.data"},

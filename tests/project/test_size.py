@@ -17,11 +17,6 @@ PARAMETERS = 6  # at most, `self` aside; *args and **kwargs are one each
 
 # They take the place of a framework's function, and so have its signature.
 STAND_INS = {"portproof/backends/paddle.py:dropout_by.dropout"}
-# One option after the other: cut in two they would read no better.
-TABLES_OF_OPTIONS = {
-    "experiments/claims.py:parse",
-    "experiments/curves.py:parse",
-}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -78,22 +73,7 @@ def test_functions_of_a_tree_are_short_and_take_few_parameters(tree):
 
 def test_functions_elsewhere_are_short():
     found = {name for name, one in all_functions(*ROOMS) if length(one) > FUNCTION}
-    assert found == TABLES_OF_OPTIONS
-
-
-def test_a_table_of_options_is_one():
-    """Most of its lines are calls of add_argument, or of what makes a group."""
-    for name, function in all_functions(*ROOMS):
-        if name in TABLES_OF_OPTIONS:
-            calls = [
-                node
-                for node in ast.walk(function)
-                if isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "add_argument"
-            ]
-            options = sum(node.end_lineno - node.lineno + 1 for node in calls)
-            assert options > length(function) / 2, name
+    assert found == set()
 
 
 def test_functions_elsewhere_take_few_parameters():

@@ -8,39 +8,38 @@ import tarfile
 
 import numpy as np
 import pytest
-from scipy.io import savemat
 
 from common.data import folder
 from common.paths import ROOT
-from tests.support.fake_archives import image, write_tar
+from tests.support.fake_archives import image, mat, write_tar
 from tests.support.helpers import assert_user_error, run
 
+SCRIPT = ROOT / "scripts" / "prepare_imagenet.py"
 WNIDS = ["n01440764", "n01443537", "n02119789"]
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 TRUTH = [3, 1, 2, 2, 1, 3]  # ILSVRC2012_ID of each validation image
 
 
-def as_tar(contents):
+def as_tar(*entries):
+    """Return a tar of (TarInfo or name, contents)."""
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as tar:
-        for name, data in contents.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
+        for entry, contents in entries:
+            entry = tarfile.TarInfo(entry) if isinstance(entry, str) else entry
+            entry.size = len(contents)
+            tar.addfile(entry, io.BytesIO(contents))
     return file.getvalue()
 
 
 def devkit_files():
-    columns = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("gloss", "O")]
-    columns += [("num_children", "O")]
+    names = ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children")
     rows = [(n + 1, wnid, f"word {n}", "text", 0) for n, wnid in enumerate(WNIDS)]
     rows.append((4, "n00001740", "entity", "text", 3))  # a node above the classes
-    file = io.BytesIO()
-    savemat(file, {"synsets": np.array(rows, dtype=columns)})
+    synsets = np.array(rows, dtype=[(name, "O") for name in names])
     truth = "".join(f"{number}\n" for number in TRUTH).encode()
     return {
-        "ILSVRC2012_devkit_t12/data/meta.mat": file.getvalue(),
+        "ILSVRC2012_devkit_t12/data/meta.mat": mat(synsets=synsets),
         "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": truth,
         "ILSVRC2012_devkit_t12/readme.txt": b"hello",
     }
@@ -51,29 +50,27 @@ def archives(tmp_path):
     path = tmp_path / "archives"
     path.mkdir()
     classes = {
-        f"{wnid}.tar": as_tar({f"{wnid}_{n}.JPEG": image(10 * c + n) for n in range(4)})
+        f"{wnid}.tar": as_tar(*((f"{wnid}_{n}.JPEG", image(10 * c + n)) for n in range(4)))
         for c, wnid in enumerate(WNIDS)
     }
     # In another order than that of their numbers.
-    order = [4, 1, 6, 2, 3, 5]
-    val = {f"ILSVRC2012_val_{n:08d}.JPEG": image(100 + n) for n in order}
-    write_all(path, {TRAIN: classes, VAL: val, DEVKIT: devkit_files()})
+    val = {f"ILSVRC2012_val_{n:08d}.JPEG": image(100 + n) for n in (4, 1, 6, 2, 3, 5)}
+    write_tar(path / TRAIN, classes)
+    write_tar(path / VAL, val)
+    write_tar(path / DEVKIT, devkit_files(), "w:gz")
+    write_sums(path)
     return path
 
 
-def write_all(path, contents):
-    """Write archives and, as the checksums that are expected, theirs."""
-    for name, files in contents.items():
-        write_tar(path / name, files, "w:gz" if name.endswith("gz") else "w")
-    done = run("md5sum", *(path / name for name in (TRAIN, VAL, DEVKIT)))
-    (path / "md5").write_text(done.stdout)
+def write_sums(archives):
+    """Write, as the checksums that are expected, those of the archives as they are."""
+    done = run("md5sum", *(archives / name for name in (TRAIN, VAL, DEVKIT)))
+    (archives / "md5").write_text(done.stdout)
 
 
 def prepare(archives, output, *options):
-    return run(
-        sys.executable, ROOT / "scripts" / "prepare_imagenet.py", archives, output,
-        "--md5", archives / "md5", "--pictures", 12, 6, *options,
-    )  # fmt: skip
+    sums = ["--md5", archives / "md5", "--pictures", 12, 6]
+    return run(sys.executable, SCRIPT, archives, output, *sums, *options)
 
 
 def test_images_come_to_their_classes(archives, tmp_path):
@@ -93,11 +90,8 @@ def test_a_call_that_was_interrupted_goes_on(archives, tmp_path):
     output = tmp_path / "out"
     half = archives / "half"
     shutil.copytree(archives, half)
-    (half / VAL).write_bytes(
-        b""
-    )  # found only when train is laid out: its checksum is the empty one
-    done = run("md5sum", *(half / name for name in (TRAIN, VAL, DEVKIT)))
-    (half / "md5").write_text(done.stdout)
+    (half / VAL).write_bytes(b"")  # seen only when train is laid out
+    write_sums(half)
     assert_user_error(prepare(half, output), VAL)
     assert not (output / "train").exists()
     grown = output / ".partial" / "train" / WNIDS[0]
@@ -122,8 +116,7 @@ def test_a_missing_or_damaged_archive_is_named(archives, tmp_path):
 
 
 def test_the_official_checksums_are_the_default(archives, tmp_path):
-    script = ROOT / "scripts" / "prepare_imagenet.py"
-    done = run(sys.executable, script, archives, tmp_path / "out")
+    done = run(sys.executable, SCRIPT, archives, tmp_path / "out")
     assert_user_error(done, TRAIN, "not 1d675b47d978889d74fa0da5fadfb00e")
 
 
@@ -139,30 +132,23 @@ def test_another_number_of_images_is_refused(archives, tmp_path):
 @pytest.mark.parametrize("place", ["outer", "inner"])
 def test_names_that_lead_out_are_refused(archives, tmp_path, name, place):
     name = name.format(elsewhere=tmp_path)
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        entry = tarfile.TarInfo(name)
-        if name == "link":
-            entry.type, entry.linkname = tarfile.SYMTYPE, "../../.."
-            tar.addfile(entry)
-        else:
-            entry.size = 4
-            tar.addfile(entry, io.BytesIO(b"evil"))
+    entry, contents = tarfile.TarInfo(name), b"evil"
+    if name == "link":
+        entry.type, entry.linkname, contents = tarfile.SYMTYPE, "../../..", b""
+    tar = as_tar((entry, contents))
     if place == "outer":
-        (archives / TRAIN).write_bytes(file.getvalue())
+        (archives / TRAIN).write_bytes(tar)
     else:
-        write_tar(archives / TRAIN, {f"{WNIDS[0]}.tar": file.getvalue()})
-    done = run("md5sum", *(archives / name for name in (TRAIN, VAL, DEVKIT)))
-    (archives / "md5").write_text(done.stdout)
+        write_tar(archives / TRAIN, {f"{WNIDS[0]}.tar": tar})
+    write_sums(archives)
     assert_user_error(prepare(archives, tmp_path / "a" / "out"), "refused", name)
     assert not list(tmp_path.rglob("evil*"))
 
 
 @pytest.mark.parametrize("name", ["...tar", "notes.tar"])
 def test_a_class_that_is_no_wordnet_id_is_refused(archives, tmp_path, name):
-    write_tar(archives / TRAIN, {name: as_tar({"evil.JPEG": b"evil"})})
-    done = run("md5sum", *(archives / name for name in (TRAIN, VAL, DEVKIT)))
-    (archives / "md5").write_text(done.stdout)
+    write_tar(archives / TRAIN, {name: as_tar(("evil.JPEG", b"evil"))})
+    write_sums(archives)
     assert_user_error(prepare(archives, tmp_path / "out"), "refused", name[:-4])
     assert not list(tmp_path.rglob("evil*"))
 

@@ -78,10 +78,10 @@ def test_train_shows_grouped_help(options):
         assert group in done.stdout
 
 
-@pytest.mark.parametrize(
-    "script",
-    sorted(path.name for path in (ROOT / "scripts").glob("*.sh") if path.name != "help.sh"),
-)
+SCRIPTS = sorted({path.name for path in (ROOT / "scripts").glob("*.sh")} - {"help.sh"})
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
 def test_help_needs_no_setup(clone, script):
     done = run("bash", clone / "scripts" / script, "--help", PYTHON="/nowhere/python")
     assert (done.returncode, done.stderr) == (0, "")
@@ -132,11 +132,10 @@ def test_setup_leaves_the_environment_of_another_folder_alone(clone, tmp_path):
 
 @pytest.mark.parametrize("version", ["3.9", "3.14", "2.7"])
 def test_setup_refuses_a_python_out_of_range(clone, tmp_path, version):
-    major, minor = version.split(".")
-    test = f"import sys; sys.version_info = ({major}, {minor}, 0); exec(sys.argv.pop(1))"
-    fake = put_program(
-        tmp_path / "bin", "oldpython", f'shift; exec "{sys.executable}" -c "{test}" "$@"'
-    )
+    numbers = version.replace(".", ", ")
+    test = f"import sys; sys.version_info = ({numbers}, 0); exec(sys.argv.pop(1))"
+    program = f'shift; exec "{sys.executable}" -c "{test}" "$@"'
+    fake = put_program(tmp_path / "bin", "oldpython", program)
     done = setup(clone, PYTHON=str(fake))
     assert_user_error(done, "oldpython is not one of Python 3.10 to 3.13")
 
@@ -157,10 +156,9 @@ def test_setup_names_a_full_disk(clone):
 
 
 def test_setup_names_a_missing_network(clone):
-    done = setup(
-        clone, PIP_INDEX_URL="http://127.0.0.1:9/", PIP_RETRIES="0", PIP_CONFIG_FILE=os.devnull,
-        PIP_FIND_LINKS="", PIP_EXTRA_INDEX_URL="",
-    )  # fmt: skip
+    pip = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_FIND_LINKS": ""}
+    pip |= {"PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": ""}
+    done = setup(clone, **pip)
     assert_user_error(done, "cannot be downloaded; check the network")
     assert not (clone / ".venv" / ".complete").exists()
 
@@ -170,11 +168,8 @@ def test_two_setups_at_once_wait_for_each_other(clone):
     environment = os.environ | {"PATH": disk_of(clone, 100), "PYTHON": sys.executable}
     environment["PIP_NO_INDEX"] = "1"
     command = ["bash", str(clone / "scripts" / "setup.sh")]
-    both = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    for process in both:
+    pipe = {"env": environment, "stderr": subprocess.PIPE, "text": True}
+    for process in [subprocess.Popen(command, **pipe) for _ in range(2)]:
         _, errors = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 2, errors
         assert "error: the packages cannot be" in errors

@@ -53,6 +53,12 @@ def run_one(name: str, words: list[str], **options: object) -> tuple[int, str, s
     return status, *texts
 
 
+def call_main(name: str, *words: object) -> subprocess.CompletedProcess:
+    """Call main() of a module as a program, in this process."""
+    texts = [str(word) for word in words]
+    return subprocess.CompletedProcess([name, *texts], *run_one(name, texts))
+
+
 if __name__ == "__main__":
     tree, request, answer = sys.argv[1:]
     sys.path.insert(0, tree)

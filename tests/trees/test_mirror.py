@@ -10,7 +10,6 @@ from common.paths import ROOT
 
 TORCH, PADDLE = ROOT / "AlexNet-torch", ROOT / "AlexNet-paddle"
 TREE_FILES = sorted(str(path.relative_to(TORCH)) for path in TORCH.rglob("*.py"))
-FILES = [*TREE_FILES, "examples/two_devices.py"]  # whose two files lie in one folder
 MOST_DIFFERENT_LINES = 70  # of both train.py together, as diff counts them
 # Share of a file's lines that the frameworks may make different: setting an optimizer up and saving
 # its state is where they differ most.
@@ -19,15 +18,12 @@ MOST_DIFFERENT = {
     "optim.py": 0.4,
     "checkpoint.py": 0.4,
     "models/alexnet.py": 0.35,
-    "examples/two_devices.py": 0.35,  # each framework's own way to define a gradient
     "export.py": 0.42,  # each framework's own exporter, and none of Paddle's to ONNX
 }
 
 
 def twins(file):
     """Return the torch file and the Paddle file of a name."""
-    if file.startswith("examples/"):
-        return tuple(ROOT / file.replace(".py", f"_{name}.py") for name in ("torch", "paddle"))
     return TORCH / file, PADDLE / file
 
 
@@ -100,7 +96,7 @@ ONLY_TORCH = {
 STAND_INS = {"dropout"}  # takes a function's place in the framework, with that function's arguments
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", TREE_FILES)
 def test_functions_classes_and_arguments_are_the_same_in_the_same_order(file):
     torch_functions, paddle_functions = (
         [
@@ -123,13 +119,12 @@ def test_what_one_tree_alone_may_have_is_there(tree, only):
 OTHER_VARIABLES = {
     "checkpoint.py": {"put_weights", "neutral_weights", "restore"},  # names and layout of Paddle's
     "export.py": {"write_onnx", "write_native", "example", "open_native"},  # each has its own way
-    "examples/two_devices.py": {"half_of", "forward"},
     "optim.py": {"build"},  # the setup order is each framework's own
     "runtime.py": {"move_model"},  # torch returns a model that is moved
 }
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", TREE_FILES)
 def test_variables_have_the_same_names(file):
     torch_names, paddle_names = (local_names(parse(path)) for path in twins(file))
     differing = {
@@ -140,13 +135,13 @@ def test_variables_have_the_same_names(file):
     assert differing == OTHER_VARIABLES.get(file, set())
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", TREE_FILES)
 def test_log_lines_are_the_same(file):
     torch_lines, paddle_lines = (printed(parse(path)) for path in twins(file))
     assert paddle_lines == torch_lines
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", TREE_FILES)
 def test_the_files_differ_only_where_the_frameworks_do(file):
     torch_lines, paddle_lines = (path.read_text().splitlines() for path in twins(file))
     same = sum(

@@ -1,0 +1,161 @@
+"""The plots of the claims: effects with their intervals, and curves over the epochs."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from common.training.plots import new_figure, save
+from experiments.claims_tables import GROUPS, NAMES, Effects
+from experiments.plan import CLAIMS, GOAL
+from experiments.runs import Outcome
+from experiments.verdicts import Effect
+from portproof.system.frameworks import FRAMEWORKS
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+COLOURS = {"torch": "tab:orange", "paddle": "tab:blue", "both": "black"}
+TICKS = (0.125, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32)
+TITLES = {
+    "relu": "ReLU against tanh",
+    "norm": "response normalization",
+    "pooling": "overlapping pooling",
+    "dropout": "dropout",
+    "colour": "colour noise",
+    "groups": "groups against half width",
+    "crops": "ten crops against one",
+}
+# Of the curves: a title, and the arms and splits that are drawn.
+CURVES = [
+    ("Four layers: ReLU against tanh", [("relu", "train"), ("tanh", "train")]),
+    (
+        "Dropout on and off",
+        [(arm, split) for arm in ("base", "no-dropout") for split in ("val", "train")],
+    ),
+]
+LOOKS = {  # of an arm in the curves
+    "relu": ("tab:green", "ReLU"),
+    "tanh": ("tab:purple", "tanh"),
+    "base": ("tab:green", "dropout"),
+    "no-dropout": ("tab:red", "no dropout"),
+}
+
+
+def draw_effects(path: Path, effects: Effects) -> None:
+    """Draw each effect with its interval, and the paper's; claims of one scale share a box."""
+    points = [c for c in effects if CLAIMS[c].kind == "points"]
+    boxes = {
+        "points of top-1 error on val": [c for c in points if c != "dropout"],
+        "points of overfitting (error on val minus error on train)": [
+            c for c in points if c == "dropout"
+        ],
+        "times fewer epochs to 25 % training error": [c for c in effects if c not in points],
+    }
+    boxes = {scale: claims for scale, claims in boxes.items() if claims}
+    figure = new_figure(10, 1.3 + sum(0.75 + 0.6 * len(claims) for claims in boxes.values()))
+    figure.suptitle(
+        "What each idea of the paper brings on small images\n"
+        "mean over the seeds with its 95 % interval; right of the grey line: as the paper says"
+    )
+    heights = [len(claims) for claims in boxes.values()]
+    rows = figure.subplots(len(boxes), 1, squeeze=False, height_ratios=heights)[:, 0]
+    handles: dict[str, Artist] = {}
+    for axes, (scale, claims) in zip(rows, boxes.items(), strict=True):
+        draw_box(axes, claims, effects)
+        axes.set_xlabel(scale)
+        drawn, labels = axes.get_legend_handles_labels()
+        handles |= dict(zip(labels, drawn, strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    save(figure, path)
+
+
+def draw_box(axes: "Axes", claims: Sequence[str], effects: Effects) -> None:
+    """Draw the effects of claims that share a scale, one below the other."""
+    none = 1.0 if CLAIMS[claims[0]].kind == "times" else 0.0
+    seen = [none]
+    for row, claim in enumerate(claims):
+        for number, name in enumerate(GROUPS):
+            effect = effects[claim].get(name)
+            if effect is not None:
+                seen += draw_effect(axes, effect, row + 0.22 * (number - 1), name)
+        paper = CLAIMS[claim].paper
+        if paper is not None:
+            axes.plot(paper, row, "D", color="tab:red", markersize=8, label="the paper", zorder=3)
+            seen.append(paper)
+    axes.axvline(none, color="grey", linewidth=1.5)
+    if none:
+        axes.set_xscale("log")
+        axes.set_xlim(min(seen) / 1.2, max(seen) * 1.2)
+        ticks = [tick for tick in TICKS if min(seen) / 1.2 < tick < 1.2 * max(seen)]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    else:
+        margin = 0.08 * (max(seen) - min(seen) or 1)
+        axes.set_xlim(min(seen) - margin, max(seen) + margin)
+    axes.set_yticks(range(len(claims)), [TITLES[claim] for claim in claims])
+    axes.set_ylim(len(claims) - 0.5, -0.5)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def draw_effect(axes: "Axes", effect: Effect, y: float, name: str) -> list[float]:
+    """Draw a mean with its interval at a height, or a bound; return what must be seen of it."""
+    colour = COLOURS[name]
+    axes.plot([], [], "o", color=colour, label=NAMES[name])  # of the legend
+    if effect.bound:
+        marker, label = {"more": (">", "at least"), "less": ("<", "at most")}[effect.bound]
+        axes.plot(effect.value, y, marker, color=colour)
+        axes.plot([], [], marker, color="grey", label=label)
+        return [effect.value]
+    axes.plot(effect.value, y, "o", color=colour)
+    if not math.isfinite(effect.low):
+        return [effect.value]
+    axes.plot([effect.low, effect.high], [y, y], color=colour, linewidth=1.6)
+    return [effect.value, effect.low, effect.high]
+
+
+def draw_curves(path: Path, outcomes: Sequence[Outcome]) -> None:
+    """Draw ReLU against tanh, as the paper's figure 1, and dropout on and off, by framework."""
+    runs: dict[tuple[str, str], list[Outcome]] = {}
+    for run in outcomes:
+        runs.setdefault((run["arm"], run["framework"]), []).append(run)
+    arms, names = ({key[part] for key in runs} for part in (0, 1))
+    columns = [(title, lines) for title, lines in CURVES if {arm for arm, _ in lines} <= arms]
+    frameworks = [name for name in FRAMEWORKS if name in names]
+    if not columns:
+        return
+    figure = new_figure(5.6 * len(columns), 3.9 * len(frameworks))
+    grid = figure.subplots(len(frameworks), len(columns), squeeze=False, sharey="col")
+    for row, framework in zip(grid, frameworks, strict=True):
+        for axes, (title, lines) in zip(row, columns, strict=True):
+            for arm, split in lines:
+                draw_mean(axes, runs.get((arm, framework), []), arm, split)
+            if lines[0][0] == "relu":
+                axes.axhline(GOAL, color="grey", linewidth=1, linestyle=":")
+                axes.text(0.1, GOAL + 1, "25 %", color="grey")
+            axes.set_title(f"{title}, {NAMES[framework]}", fontsize=11)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("top-1 error (%)")
+            axes.set_ylim(0, 100)
+            axes.set_xlim(left=0)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=9)
+    save(figure, path)
+
+
+def draw_mean(axes: "Axes", outcomes: Sequence[Outcome], arm: str, split: str) -> None:
+    """Draw the mean error over seeds, and a band from the least to the most."""
+    if not outcomes:
+        return
+    colour, name = LOOKS[arm]
+    right = [[row[f"{split}_top1"] for row in run["rows"]] for run in outcomes]
+    errors = 100 - np.array(right)  # [seeds, epochs]
+    late = 0.5 if split == "train" else 0.0  # a mean over an epoch is that of its middle
+    epochs = [row["epoch"] - late for row in outcomes[0]["rows"]]
+    axes.fill_between(epochs, errors.min(0), errors.max(0), color=colour, alpha=0.15, linewidth=0)
+    style = "--" if split == "train" and arm not in ("relu", "tanh") else "-"
+    axes.plot(epochs, errors.mean(0), style, color=colour, label=f"{name}, {split}")

@@ -1,0 +1,95 @@
+"""Commands as processes, several at a time; those that run when the program stops save first."""
+
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import IO, Any, TypeVar
+
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+
+
+class Stopped(Exception):
+    """The program is about to end: nothing is begun any more."""
+
+
+class Runner:
+    """Begins processes, and waits for them. All inherit `lock`, an open file, and so hold it."""
+
+    def __init__(self, lock: IO[str] | None = None) -> None:
+        self.inherited = [lock.fileno()] if lock else []
+        self.processes: list[subprocess.Popen] = []
+        self.stopped = False
+
+    def run(self, command: Sequence[object], **options: Any) -> int:
+        """Run a command to its end, with options of Popen; return its exit status.
+
+        Raises Stopped where the program is about to end.
+        """
+        if self.stopped:
+            raise Stopped
+        words = [str(word) for word in command]
+        process = subprocess.Popen(words, pass_fds=self.inherited, **options)
+        self.processes.append(process)
+        if self.stopped:  # meanwhile, so that `stop` may not have seen it
+            process.terminate()
+        status = process.wait()
+        if self.stopped:
+            raise Stopped
+        return status
+
+    def stop(self, by_terminal: bool = False) -> None:
+        """Have what runs save and end, and wait for it; nothing is begun afterwards.
+
+        Ctrl-C reaches every process of a terminal. They are not told twice: a launcher that is
+        gives its trainings no time to save.
+        """
+        self.stopped = True
+        running = [process for process in self.processes if process.poll() is None]
+        for process in running:
+            if not by_terminal:
+                process.terminate()
+        for process in running:
+            process.wait()
+
+    def perform_all(
+        self,
+        tasks: Sequence[Task],
+        perform: Callable[[Task], Outcome],
+        done: Callable[[Task, Outcome], None],
+        jobs: int = 1,
+        fits: Callable[[Task], bool] = lambda task: True,
+    ) -> list[Task]:
+        """Perform the tasks, `jobs` at a time; return those that do not fit when their turn is.
+
+        `perform` calls `run`; `done` is told what came out. Raises what the first failing task
+        raised, once the others have saved.
+        """
+        left, unfit = list(tasks), []
+        active: dict[Future, Task] = {}
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                while left or active:
+                    while left and len(active) < jobs:
+                        task = left.pop(0)
+                        if fits(task):
+                            active[pool.submit(perform, task)] = task
+                        else:
+                            unfit.append(task)
+                    finished, _ = wait(active, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        done(active.pop(future), future.result())
+            except BaseException as error:
+                self.stop(by_terminal=isinstance(error, KeyboardInterrupt))
+                raise
+        return unfit
+
+
+def leave_at_sigterm() -> None:
+    """Have SIGTERM end this program as shells expect it, with what it leaves behind tidied up."""
+    signal.signal(signal.SIGTERM, _leave)
+
+
+def _leave(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
