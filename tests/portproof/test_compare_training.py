@@ -39,8 +39,8 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """Three classes of nine images: three batches of eight an epoch, and one of three."""
-    return make_folder(tmp_path_factory.mktemp("data") / "small", train=9, val=2)
+    """Three classes of four images: a batch of eight an epoch, and one of four."""
+    return make_folder(tmp_path_factory.mktemp("data") / "small", train=4, val=2)
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def compare(on_small_trees):
 
 
 def test_on_images_both_stay_together_over_epochs(compare, images, tmp_path):
-    options = "--data-path", images, "--steps", 12, "--report", tmp_path / "page"
+    options = "--data-path", images, "--steps", 5, "--report", tmp_path / "page"
     status, report, text = compare(*options)
     assert status == 0 and report["aligned"], text
     training = report["checkpoints"][0]
     assert training["float64"] < 1e-12 < training["float32"] < 1e-4
-    assert len(report["losses"]["float64"]["torch"]) == 12
+    assert len(report["losses"]["float64"]["torch"]) == 5
     assert (tmp_path / "page" / "align.html").read_text().count("data:image/png") == 1
 
 

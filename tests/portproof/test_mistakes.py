@@ -12,6 +12,7 @@ from common.paths import ROOT
 from tests.portproof.commands import call
 from tests.support.helpers import assert_user_error, run
 
+TREES = "--torch-tree torch --paddle-tree paddle"
 # A tool, its options, words of the line. The files are those of the fixture `folder`.
 MISTAKES = [
     ("align", "--only backwards", ["backwards", "no checkpoint"]),
@@ -29,7 +30,7 @@ MISTAKES = [
     ("compare_forward", "--images no", ["no such folder"]),
     ("compare_forward", "--weigths a.safetensors", ["did you mean --weights"]),
     ("compare_forward", "--paddle-tree empty", ["port.py"]),
-    ("compare_forward", "--weights a.safetensors", ["lacks features.3.weight"]),
+    ("compare_forward", f"--weights a.safetensors {TREES}", ["lacks features.3.weight"]),
     ("compare_runs", "80 no", ["name a run folder"]),
     ("compare_training", "--steps 0", ["--steps"]),
     ("compare_training", "--data-path no", ["no such path"]),
@@ -66,9 +67,11 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Weights of which a few keys are of the paper's network, and what is none of it."""
+def folder(tmp_path_factory, small_trees):
+    """Weights with keys of the paper's network, small trees, and files that are none of these."""
     folder = tmp_path_factory.mktemp("mistakes")
+    for framework, tree in small_trees.items():
+        (folder / framework).symlink_to(tree)
     keys = ["features.0.weight", "features.0.bias", "features.4.weight"]
     save_file({key: np.zeros([5, 1], np.float32) for key in keys}, folder / "a.safetensors")
     os.link(folder / "a.safetensors", folder / "same.safetensors")
