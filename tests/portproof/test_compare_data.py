@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +12,7 @@ from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.core import streams
 from portproof.core.streams import Images
+from portproof.port import PORT
 from portproof.worker import client
 from portproof.worker.client import Side
 from tests.support.helpers import make_folder
@@ -69,53 +69,49 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture
-def copy(tmp_path):
-    """Make copies of trees with edits; the probes that they started end with the test."""
-    made = []
+def compare(images, tmp_path):
+    """A function that returns the verdict of a checkpoint, on the trees or on edited copies."""
 
-    def make(framework, edits):
-        made.append(copy_tree(framework, tmp_path / f"AlexNet-{framework}", edits))
-        return made[-1]
+    def call(checkpoint, paddle=(), torch=(), **changes):
+        sides = {}
+        for framework, edits in (("torch", torch), ("paddle", paddle)):
+            port, tree = PORTS[framework], tmp_path / f"AlexNet-{framework}"
+            if edits:
+                port = (tree if tree.exists() else copy_tree(framework, tree, edits)) / PORT
+            sides[framework] = Side(framework, port, is_original=not edits)
+        changed = dataclasses.replace(images, **changes)
+        return CHECKS[checkpoint](sides, tmp_path / f"{checkpoint}-scratch", changed)
 
-    yield make
-    for key in [key for key in client._kept if Path(key[-1]).parent in made]:
-        client._kept.pop(key).close()
-
-
-def sides(paddle_tree=None, torch_tree=None):
-    trees = {"torch": torch_tree, "paddle": paddle_tree}
-    made = {name: Side(name, port, is_original=True) for name, port in PORTS.items()}
-    return made | {name: Side(name, tree / "port.py") for name, tree in trees.items() if tree}
+    return call
 
 
 @pytest.mark.parametrize("name", chosen(DATA_FAULTS, OFTEN))
-def test_a_planted_fault_is_caught_and_named(images, tmp_path, copy, name):
+def test_a_planted_fault_is_caught_and_named(compare, name):
     checkpoint, edits, where, words = DATA_FAULTS[name]
-    verdict = CHECKS[checkpoint](sides(copy("paddle", edits)), tmp_path / "scratch", images)
+    verdict = compare(checkpoint, edits)
     assert (verdict.name, verdict.verdict) == (checkpoint, "diverged"), verdict
     assert where in verdict.where, verdict
     assert all(word in f"{verdict.cause} {verdict.fix}" for word in words), verdict
 
 
-def test_a_fault_of_torchs_copy_is_mended_there(images, tmp_path, copy):
+def test_a_fault_of_torchs_copy_is_mended_there(compare, tmp_path):
     resize = "F.resize(image, resize_size"
     edit = Edit(f"{resize})", f"{resize}, F.InterpolationMode.LANCZOS)", every=True)
-    tree = copy("torch", [edit])
-    verdict = check_data(sides(torch_tree=tree), tmp_path / "scratch", images)
+    verdict = compare("data", torch=[edit])
     assert "lanczos in PyTorch, bilinear in PaddlePaddle" in verdict.cause
-    file = tree / "presets.py"
-    lines = file.read_text().splitlines()
+    lines = (tmp_path / "AlexNet-torch" / "presets.py").read_text().splitlines()
     line = next(number for number, text in enumerate(lines, 1) if "LANCZOS" in text)
     assert f"AlexNet-torch/presets.py:{line}" in verdict.fix
 
 
-def test_a_tree_that_crashes_is_told_in_its_own_words(images, tmp_path, copy):
+def test_a_tree_that_crashes_is_told_in_its_own_words(compare):
     edits = [Edit("epoch, index = key", "raise OSError('no disk today')", "FolderDataset")]
-    verdict = check_data(sides(copy("paddle", edits)), tmp_path / "scratch", images)
+    verdict = compare("data", edits)
     assert verdict.verdict == "error" and "\n" not in verdict.why and "Traceback" not in verdict.why
     assert "PaddlePaddle" in verdict.why and "no disk today" in verdict.why
 
 
+@pytest.mark.parametrize("checkpoint", CHECKS)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -124,38 +120,35 @@ def test_a_tree_that_crashes_is_told_in_its_own_words(images, tmp_path, copy):
         {"workers": 2, "seed": 2**63 - 1, "batch_size": 17, "image_size": 97},
     ],
 )
-def test_the_trees_as_they_are_are_aligned(images, tmp_path, changes):
-    changed = dataclasses.replace(images, **changes)
-    for name, check in CHECKS.items():
-        verdict = check(sides(), tmp_path / name, changed)
-        assert verdict.verdict == "aligned", verdict
-        assert verdict.float64 == verdict.float32 == 0
-        assert verdict.cause is verdict.fix is verdict.where is verdict.why is None
+def test_the_trees_as_they_are_are_aligned(compare, checkpoint, changes):
+    verdict = compare(checkpoint, **changes)
+    assert verdict.verdict == "aligned", verdict
+    assert verdict.float64 == verdict.float32 == 0
+    assert verdict.cause is verdict.fix is verdict.where is verdict.why is None
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_another_spelling_of_the_same_presets_is_aligned(images, tmp_path, copy, name):
-    tree = copy("paddle", SPELLINGS[name])
-    for checkpoint, check in CHECKS.items():
-        verdict = check(sides(tree), tmp_path / checkpoint, images)
+def test_another_spelling_of_the_same_presets_is_aligned(compare, name):
+    for checkpoint in CHECKS:
+        verdict = compare(checkpoint, SPELLINGS[name])
         assert verdict.verdict == "aligned", verdict
         assert verdict.float64 == 0 and verdict.float32 < 1e-6
 
 
-def test_workers_that_are_kept_and_not_told_the_epoch_are_seen(images, tmp_path, copy):
+def test_workers_that_are_kept_and_not_told_the_epoch_are_seen(compare):
     """Without workers the data set is told, so only a loader kept through the epochs shows it."""
     begun = "with signals_held():\n    batches = iter(loader)"
     edits = [
         Edit("epoch, index = key", "epoch, index = self.epoch, key[1]", "FolderDataset"),
         Edit(begun, f"loader.dataset.epoch = epoch\n{begun}", "read_batches"),
     ]
-    changed = dataclasses.replace(images, workers=2)
-    verdict = check_train_data(sides(copy("paddle", edits)), tmp_path / "scratch", changed)
+    verdict = compare("train_data", edits, workers=2)
     assert verdict.verdict == "diverged" and "epoch 1, sample" in verdict.where
 
 
-def test_the_command_tells_of_the_first_divergence_and_draws_it(images, tmp_path, copy, run_tool):
-    tree, pages = copy("paddle", DATA_FAULTS["flip missing"][1]), tmp_path / "pages"
+def test_the_command_tells_of_the_first_divergence_and_draws_it(images, tmp_path, run_tool):
+    pages = tmp_path / "pages"
+    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", DATA_FAULTS["flip missing"][1])
     options = ["--data-path", images.folder, "--limit", 10, "--image-size", 64, "--workers", 0]
     options += ["--paddle-tree", tree, "--report", pages]
     status, report, text = run_tool(compare_data, *options)
@@ -180,13 +173,11 @@ def test_a_limit_spreads_over_classes_and_leaves_a_smaller_last_batch(images, tm
     assert len(list(single.glob("*/*/*"))) == 2
 
 
-def test_no_worker_outlives_its_probe(images, tmp_path, monkeypatch):
+def test_no_worker_outlives_its_probe(compare, tmp_path, monkeypatch):
     # The interpreter of these tests would end them by itself.
     monkeypatch.delenv("PADDLE_PYTHON", raising=False)
-    changed = dataclasses.replace(images, workers=2)
-    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [])
-    check_data(sides(tree), tmp_path / "scratch", changed)
-    process = client._kept.pop(Side("paddle", tree / "port.py").key)
+    compare("data", [Edit("0.229", "0.2290")], workers=2)  # a copy that is the same
+    process = client._kept.pop(Side("paddle", tmp_path / "AlexNet-paddle" / PORT).key)
     group = process.process.pid
     process.close()
     with pytest.raises(ProcessLookupError):

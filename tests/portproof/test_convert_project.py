@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -294,33 +293,6 @@ def test_x2paddle_weights_are_turned_by_type(original, project, tmp_path):
     python = Environment("x2paddle", ROOT).python()
     done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
     assert json.loads(done.stdout.splitlines()[-1]) == original[1]
-
-
-@x2paddle
-@pytest.mark.seldom
-def test_routes_without_source(tmp_path):
-    """A traced network and ONNX; a file that is no AlexNet's is named, and nothing is written."""
-    tool = ROOT / "tools" / "convert_routes.py"
-    make = (
-        "import torch; from models import AlexNet; "
-        f"torch.save(AlexNet(num_classes=10).state_dict(), {str(tmp_path / 'w.pth')!r}); "
-        f"torch.save({{'a': torch.ones(2)}}, {str(tmp_path / 'bad.pth')!r})"
-    )
-    path = os.pathsep.join([str(TORCH), str(ROOT)])
-    done = run(sys.executable, "-c", make, PYTHONPATH=path)
-    assert done.returncode == 0, done.stderr
-    out = tmp_path / "out"
-    done = run(sys.executable, tool, tmp_path / "w.pth", out, "--json", tmp_path / "found.json",
-               PYTHONPATH=path)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "found.json").read_text())
-    for route in ("trace", "onnx"):
-        assert f"{route}: aligned" in done.stdout and found[route]["relative"] < 1e-5
-        assert list(out.glob(f"{route}/inference_model/model.pdiparams"))
-        assert Path(found[route]["file"]).is_relative_to(out)
-    done = run(sys.executable, tool, tmp_path / "bad.pth", tmp_path / "none", PYTHONPATH=path)
-    assert_user_error(done, "bad.pth")
-    assert not list((tmp_path / "none").iterdir())
 
 
 @x2paddle

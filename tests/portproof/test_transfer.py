@@ -132,51 +132,36 @@ def test_a_round_trip_keeps_every_bit(tmp_path, pair):
     assert left_behind(tmp_path) == set(files)
 
 
-def test_alexnet_has_as_many_classes_as_the_file(tmp_path):
+def test_alexnet_has_as_many_classes_as_the_file(tmp_path, run_in_tree):
     """As a user calls it; every file is told from the other by its ending alone."""
-    shapes = {
-        "features.0": (64, 3, 11, 11),
-        "features.3": (192, 64, 5, 5),
-        "features.6": (384, 192, 3, 3),
-        "features.8": (256, 384, 3, 3),
-        "features.10": (256, 256, 3, 3),
-        "classifier.1": (4096, 9216),
-        "classifier.4": (4096, 4096),
-        "classifier.6": (7, 4096),
-    }
-    weights = {f"{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
-    weights |= {f"{name}.bias": np.ones(shape[0]) for name, shape in shapes.items()}
-    weights["classifier.4.weight"][5, 6] = 3
-    source = write_floats(tmp_path / "a.safetensors", **weights)
-    done = run(sys.executable, TOOL, source, tmp_path / "b.pdparams")
+    source, target = tmp_path / "a.pth", tmp_path / "b.pdparams"
+    program = "import torch; from models import AlexNet; weights = AlexNet(7).state_dict();"
+    program += "weights['classifier.4.weight'][5, 6] = 3;"
+    run_in_tree("torch", f"{program} torch.save(weights, {str(source)!r})")
+    done = run(sys.executable, TOOL, source, target)
     assert done.returncode == 0, done.stderr
     assert "57,032,519 numbers, 3 transposed, 0 left out" in done.stdout
     assert done.stderr == ""
-    written = pickles.read(tmp_path / "b.pdparams")
+    written = pickles.read(target)
     assert written["classifier.6.weight"].shape == (4096, 7)
     assert written["classifier.4.weight"][6, 5] == 3
-    assert_user_error(
-        transfer(source, tmp_path / "c.pdparams", "--num-classes", 8), "classifier.6", "[7", "[8"
-    )
+    done = transfer(source, tmp_path / "c.pdparams", "--num-classes", 8)
+    assert_user_error(done, "classifier.6", "[7", "[8")
 
 
+# Writes drawn weights, of which no mean, scale or bias is what it starts as, and what they give.
 RUN_TORCH = """
 import sys
 import numpy as np, torch
 sys.path.insert(0, sys.argv[1])
 from net_torch import Net
 network = Net().eval()
-if sys.argv[2] == "draw":
-    torch.manual_seed(0)
-    for value in network.state_dict().values():
-        if value.is_floating_point():
-            value.uniform_(0.1, 1)  # no mean, scale or bias is what it starts as
-    torch.save(network.state_dict(), sys.argv[3])
-network.load_state_dict(torch.load(sys.argv[3], weights_only=True))
-words = torch.arange(32).reshape(2, 16) % 6
-np.save(sys.argv[4], network(words).detach().numpy())
+for value in network.state_dict().values():
+    if value.is_floating_point():
+        value.uniform_(0.1, 1)
+torch.save(network.state_dict(), sys.argv[2])
+np.save(sys.argv[3], network(torch.arange(32).reshape(2, 16) % 6).detach().numpy())
 """
-
 RUN_PADDLE = """
 import sys
 import numpy as np, paddle
@@ -186,8 +171,7 @@ network = Net()
 network.eval()
 missing, unexpected = network.set_state_dict(paddle.load(sys.argv[2]))
 assert not missing and not unexpected, (missing, unexpected)
-words = paddle.arange(32).reshape([2, 16]) % 6
-np.save(sys.argv[3], network(words).numpy())
+np.save(sys.argv[3], network(paddle.arange(32).reshape([2, 16]) % 6).numpy())
 """
 
 
@@ -196,7 +180,7 @@ def test_layers_of_many_kinds_compute_the_same_with_what_arrived(tmp_path):
     pair += ["--input-dtype", "int64"]
     source, target = tmp_path / "a.pth", tmp_path / "b.pdparams"
     outputs = {name: tmp_path / f"{name}.npy" for name in FRAMEWORKS}
-    done = run_warm("torch", "-c", RUN_TORCH, tmp_path, "draw", source, outputs["torch"])
+    done = run_warm("torch", "-c", RUN_TORCH, tmp_path, source, outputs["torch"])
     assert done.returncode == 0, done.stderr
     rows = {row["source"]: row for row in carried(source, target, *pair)}
     turned = [name for name, row in rows.items() if row["action"] == "transposed"]
@@ -300,24 +284,32 @@ def test_an_ambiguous_match_is_decided_by_the_user(tmp_path):
     assert_user_error(transfer(source, target, *pair, "--force", "--map", "left=no"), "'no'")
 
 
-def test_attention_ends_with_clear_words(tmp_path):
-    pair = pairs.write(tmp_path, pairs.TORCH_ATTENTION, pairs.PADDLE_ATTENTION, "Net", "1,2,4")
-    weights = {
-        "attention.in_proj_weight": np.ones((12, 4)),
-        "attention.in_proj_bias": np.ones(12),
-        "attention.out_proj.weight": np.ones((4, 4)),
-        "attention.out_proj.bias": np.ones(4),
-    }
+UNKNOWN = {
+    "attention": (
+        (pairs.TORCH_ATTENTION, pairs.PADDLE_ATTENTION, "Net", "1,2,4"),
+        {
+            "in_proj_weight": (12, 4),
+            "in_proj_bias": 12,
+            "out_proj.weight": (4, 4),
+            "out_proj.bias": 4,
+        },
+        ["attention (MultiheadAttention", "in one tensor"],
+    ),
+    "fc": (  # a user's own layer
+        (pairs.TORCH_OWN, pairs.PADDLE_OWN, "Net", "1,3"),
+        {"weight": (3, 3), "bias": 3},
+        ["fc.weight", "not known"],
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", UNKNOWN)
+def test_a_layout_is_not_guessed(tmp_path, layer):
+    networks, shapes, words = UNKNOWN[layer]
+    weights = {f"{layer}.{name}": np.ones(shape) for name, shape in shapes.items()}
     source = write_floats(tmp_path / "a.safetensors", **weights)
-    done = transfer(source, tmp_path / "b.pdparams", *pair)
-    assert_user_error(done, "attention (MultiheadAttention", "in one tensor")
-
-
-def test_the_layout_of_a_users_own_layer_is_not_guessed(tmp_path):
-    pair = pairs.write(tmp_path, pairs.TORCH_OWN, pairs.PADDLE_OWN, "Net", "1,3")
-    arrays = {"fc.weight": np.ones((3, 3)), "fc.bias": np.ones(3)}
-    source = write_floats(tmp_path / "a.safetensors", **arrays)
-    assert_user_error(transfer(source, tmp_path / "b.pdparams", *pair), "fc.weight", "not known")
+    done = transfer(source, tmp_path / "b.pdparams", *pairs.write(tmp_path, *networks))
+    assert_user_error(done, *words)
 
 
 CHECKPOINT = """
