@@ -1,4 +1,3 @@
-import json
 import os
 
 import pytest
@@ -113,23 +112,3 @@ def small_trees(tmp_path_factory):
     """Copies of both trees with small hidden layers, by framework; to be read only."""
     place = tmp_path_factory.mktemp("trees")
     return {name: copy_tree(name, place / f"AlexNet-{name}", SMALL) for name in FRAMEWORKS}
-
-
-@pytest.fixture
-def on_small_trees(tmp_path, small_trees, capsys):
-    """A function that runs a tool on small copies of both trees, with edits in them.
-
-    It returns exit status, JSON and text.
-    """
-
-    def call(tool, paddle, *options, torch=()):
-        torch_tree = small_trees["torch"]
-        if torch:
-            torch_tree = copy_tree("torch", tmp_path / "AlexNet-torch", [*torch, *SMALL])
-        paddle_tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [*paddle, *SMALL])
-        file = tmp_path / "found.json"
-        given = ["--torch-tree", torch_tree, "--paddle-tree", paddle_tree, "--json", file]
-        status = tool.main([str(word) for word in [*given, *options]])
-        return status, json.loads(file.read_text()), capsys.readouterr().out
-
-    return call

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
 from portproof.core.findings import Cause
 from portproof.core.training_pair import Request, TrainingPair
@@ -74,6 +73,8 @@ def whole_layers(pair: TrainingPair) -> set[str]:
 
 def same_distribution(left: np.ndarray, right: np.ndarray) -> float:
     """Return how likely two samples of one distribution differ as much as these do."""
+    from scipy import stats  # a second, for which no other checkpoint has to wait
+
     if np.ptp(left) == 0 or np.ptp(right) == 0:  # a constant
         return 1.0 if np.ptp(left) == np.ptp(right) == left[0] - right[0] == 0 else 0.0
     return float(stats.ks_2samp(left, right, method="asymp").pvalue)

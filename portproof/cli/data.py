@@ -32,6 +32,7 @@ LIMIT = 100  # images of each split, unless another number is given
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
+    ports = sides(args, project)
     images = Images(
         project.images(args.data_path),
         args.image_size or project.size_of(args.data_path, None),
@@ -40,7 +41,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
         args.workers,
         args.epochs,
     )
-    ports = sides(args, project)
     with scratch() as folder, kept_running():
         chosen = streams.choose(images.folder, folder / "chosen", args.limit, images.batch_size)
         images = replace(images, folder=chosen)

@@ -1,6 +1,7 @@
 """The command `portproof`: its subcommands, its help, and mistakes."""
 
 import importlib
+import subprocess
 import sys
 
 import pytest
@@ -13,8 +14,17 @@ from tests.support.helpers import assert_user_error, run
 PORTS = {name: ROOT / f"AlexNet-{name}" / "port.py" for name in ("torch", "paddle")}
 
 
-def portproof(*words):
-    return run(sys.executable, "-m", "portproof", *words)
+@pytest.fixture
+def portproof(monkeypatch, capsys):
+    """A function that runs the command in this process, as the installed program does."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["portproof", *map(str, words)])
+        with pytest.raises(SystemExit) as left:
+            main.run()
+        return subprocess.CompletedProcess(words, left.value.code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.mark.parametrize("words", [(), ("-h",), ("--help",)])
@@ -36,20 +46,20 @@ def test_each_subcommand_has_its_help(name, capsys):
 
 
 def test_a_subcommand_that_is_none_is_a_line():
-    done = portproof("algin", "--only", "lr")
+    done = run(sys.executable, "-m", "portproof", "algin", "--only", "lr")
     assert_user_error(done, "portproof: error: there is no command algin; did you mean align?")
     with pytest.raises(UserError, match="there is no command 7"):
         main.main(["7"])
 
 
-def test_mistakes_of_a_subcommand_are_told_in_its_name():
+def test_mistakes_of_a_subcommand_are_told_in_its_name(portproof):
     assert_user_error(portproof("align", "--olny", "lr"), "portproof align: error: ", "--only")
     assert_user_error(portproof("align"), "--torch-port FILE")
     assert_user_error(portproof("align", "none.py"), "none.py", "there is no such file")
     assert_user_error(portproof("transfer", "a.pth", "b.pth", "c.pth"), "'c.pth' belongs to no")
 
 
-def test_exit_status_is_that_of_the_subcommand(tmp_path):
+def test_exit_status_is_that_of_the_subcommand(portproof):
     runs = ("runs", "56.5,56.6,56.4", "56.4,56.5,56.6", "--margin")
     assert portproof(*runs, 5).returncode == 0
     assert portproof(*runs, 0.01).returncode == 1
@@ -67,13 +77,13 @@ def test_exit_status_is_that_of_the_subcommand(tmp_path):
     ids=["words", "words last", "one of each", "options"],
 )
 def test_align_takes_ports_as_words(words):
-    args = align.parse([str(word) for word in words], project.NONE)
+    args = align.parse([*map(str, words)], project.NONE)
     sides = project.sides(args, project.NONE)
     assert {name: side.port for name, side in sides.items()} == PORTS
     assert args.first
 
 
-def test_align_looks_at_the_ports_that_are_named(tmp_path):
+def test_align_looks_at_the_ports_that_are_named(portproof, warm_probes, tmp_path):
     """One port file without a framework's part says what both lack."""
     for name in PORTS:
         (tmp_path / f"{name}.py").write_text("SETTINGS = {}\n")

@@ -1,25 +1,20 @@
-"""tools/compare_forward.py: files as they are, any pair of networks, mistakes, the report."""
+"""tools/compare_forward.py: files as they are, any pair of networks, the report."""
 
-import argparse
-import json
 import re
-import sys
 
 import numpy as np
 import pytest
 
-from common.paths import ROOT
-from portproof.cli import model_options
 from portproof.core import tensor_compare
 from portproof.core.comparison import describe
 from portproof.files import pickles
 from portproof.weights import initial, tensors
 from portproof.weights.tensors import Tensor
-from portproof.worker import client
+from portproof.worker.client import Side
+from tests.portproof.commands import explanation
 from tests.support import pairs
-from tests.support.helpers import assert_user_error, make_folder, run
+from tests.support.helpers import make_folder
 from tools import compare_forward, transfer_weights
-from tools.project import PROJECT
 
 RESNETS = ["--torch-model", "torchvision.models:resnet18"]
 RESNETS += ["--paddle-model", "paddle.vision.models:resnet18"]
@@ -29,28 +24,16 @@ RESNETS += ["--num-classes", "4", "--image-size", "64", "--second-image-size", "
 pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
-@pytest.fixture
-def call(tmp_path, capsys):
-    """Run the tool in this process; return exit status, JSON and text."""
-
-    def run_tool(*options):
-        file = tmp_path / "found.json"
-        status = compare_forward.main([*map(str, options), "--json", str(file)])
-        return status, json.loads(file.read_text()), capsys.readouterr().out
-
-    return run_tool
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """The weights of a small pair as a .safetensors, and the same in Paddle's names and layout."""
     folder = tmp_path_factory.mktemp("files")
     options = pairs.write(folder)
-    parser = argparse.ArgumentParser()
-    model_options.add_arguments(parser, PROJECT)
-    sides = model_options.sides(parser.parse_args(options), PROJECT)
-    with client.kept_running():
-        network = describe(sides, folder / "describe", [1, 3, 16, 16], "float32")["torch"]
+    sides = {
+        framework: Side(framework, None, {"name": f"{folder}/{name}", "arguments": {}})
+        for framework, name in (("torch", "net_torch.py:net"), ("paddle", "net_paddle.py:Net"))
+    }
+    network = describe(sides, folder / "describe", [1, 3, 16, 16], "float32")["torch"]
     drawn = initial.draw_weights(network, 5)
     weights = {name: tensors.from_array(array) for name, array in drawn.items()}
     tensors.write(folder / "torch.safetensors", weights)
@@ -59,14 +42,19 @@ def files(tmp_path_factory):
     return options, source, target
 
 
-def spoil(files, tmp_path, change):
-    """Write Paddle's weights with a change; return the options that compare the pair of files."""
-    options, source, target = files
-    weights = dict(pickles.read(target))
-    change(weights)
-    pickles.write(tmp_path / "spoilt.pdparams", weights)
-    own = ["--torch-weights", source, "--paddle-weights", tmp_path / "spoilt.pdparams"]
-    return [*options, *own]
+@pytest.fixture
+def compare_files(files, tmp_path, run_tool):
+    """A function that compares the pair, with a change of Paddle's weights."""
+
+    def call(change):
+        options, source, target = files
+        weights = dict(pickles.read(target))
+        change(weights)
+        pickles.write(tmp_path / "changed.pdparams", weights)
+        weights = ["--torch-weights", source, "--paddle-weights", tmp_path / "changed.pdparams"]
+        return run_tool(compare_forward, *options, *weights)
+
+    return call
 
 
 def turn(name):
@@ -119,50 +107,47 @@ FILE_FAULTS = {
 
 
 @pytest.mark.parametrize("name", FILE_FAULTS)
-def test_a_fault_in_a_pair_of_files_is_named(files, tmp_path, call, name):
+def test_a_fault_in_a_pair_of_files_is_named(compare_files, name):
     change, where, words = FILE_FAULTS[name]
-    status, found, text = call(*spoil(files, tmp_path, change))
+    status, report, text = compare_files(change)
     assert status == 1, text
-    assert found["where"] == where, text
-    told = " ".join(f"{cause['cause']} {cause['fix']}" for cause in found["causes"])
-    assert all(word in told for word in words), text
+    assert report["where"] == where, text
+    message = " ".join(map(explanation, report["causes"]))
+    assert all(word in message for word in words), text
 
 
-def test_a_right_pair_of_files_is_aligned(files, tmp_path, call):
-    status, found, text = call(*spoil(files, tmp_path, lambda weights: None))
+def test_a_right_pair_of_files_is_aligned(compare_files):
+    status, report, text = compare_files(lambda weights: None)
     assert status == 0, text
-    assert found["same_tensors"] == 11 and found["float64"] < tensor_compare.CONSTANT
+    assert report["same_tensors"] == 11 and report["float64"] < tensor_compare.CONSTANT
 
 
-@pytest.mark.parametrize("framework", ["torch", "paddle"])
-def test_one_file_serves_both(files, call, framework):
-    options, source, target = files
-    weights = source if framework == "torch" else target
-    status, found, text = call(*options, "--weights", weights)
+@pytest.mark.parametrize("file", [1, 2], ids=["torch", "paddle"])
+def test_one_file_serves_both(files, run_tool, file):
+    status, report, text = run_tool(compare_forward, *files[0], "--weights", files[file])
     assert status == 0, text
-    assert found["weights"] == str(weights)
+    assert report["weights"] == str(files[file])
 
 
-def test_the_libraries_own_resnet18_is_aligned_and_images_serve_as_inputs(tmp_path, call):
-    make_folder(tmp_path / "images")
-    report = tmp_path / "report"
-    options = ["--images", tmp_path / "images", "--batch-size", 3, "--report", report]
-    status, found, text = call(*RESNETS, *options)
+def test_the_libraries_own_resnet18_is_aligned_and_images_serve_as_inputs(tmp_path, run_tool):
+    images, page = make_folder(tmp_path / "images"), tmp_path / "page"
+    options = [*RESNETS, "--images", images, "--batch-size", 3, "--report", page]
+    status, report, text = run_tool(compare_forward, *options)
     assert status == 0, text
-    rows = found["inputs"][0]["layers"]
+    rows = report["inputs"][0]["layers"]
     assert rows[0]["name"] == "conv1" and rows[0]["shape"] == [3, 64, 32, 32]
     assert all(row["verdict"] in ("same", "no counterpart") for row in rows)
-    assert sorted(found["logits"]) == ["paddle", "torch"] and len(found["logits"]["torch"]) == 4
-    page = (report / "forward.html").read_text()
-    assert "aligned" in page and page.count("data:image/png;base64,") == 3
-    assert not re.search(r'(src|href)="(?!data:)', page)  # opens from the disk, with no network
+    assert sorted(report["logits"]) == ["paddle", "torch"] and len(report["logits"]["torch"]) == 4
+    html = (page / "forward.html").read_text()
+    assert "aligned" in html and html.count("data:image/png;base64,") == 3
+    assert not re.search(r'(src|href)="(?!data:)', html)  # opens from the disk, with no network
 
 
-def test_networks_that_differ_are_told_apart(files, tmp_path, call):
+def test_networks_that_differ_are_told_apart(tmp_path, run_tool):
     gained = pairs.PADDLE.replace("3, 8, 3, bias_attr=False", "3, 8, 3")
-    status, found, text = call(*pairs.write(tmp_path, paddle=gained))
+    status, report, text = run_tool(compare_forward, *pairs.write(tmp_path, paddle=gained))
     assert status == 1, text
-    assert found["where"] == "stem" and "gained" in found["cause"], text
+    assert report["where"] == "stem" and "gained" in report["cause"], text
 
 
 NAN = "import torch\n" + pairs.TORCH.replace("nn.Flatten()", "nn.Flatten(), Spoil()").replace(
@@ -172,36 +157,20 @@ NAN = "import torch\n" + pairs.TORCH.replace("nn.Flatten()", "nn.Flatten(), Spoi
 )
 
 
-def test_nan_on_one_side_alone_is_a_difference(tmp_path, call):
-    status, found, text = call(*pairs.write(tmp_path, torch=NAN))
+def test_nan_on_one_side_alone_is_a_difference(tmp_path, run_tool):
+    status, report, text = run_tool(compare_forward, *pairs.write(tmp_path, torch=NAN))
     assert status == 1, text
-    assert found["first_divergence"]["float64"]["problem"].startswith("NaN"), text
+    assert report["first_divergence"]["float64"]["problem"].startswith("NaN"), text
 
 
-def test_mistakes_are_one_line_and_exit_status_2(files, tmp_path):
-    options, source, _ = files
-    tool = [sys.executable, ROOT / "tools" / "compare_forward.py"]
-    cases = {
-        "no such file": ["--weights", tmp_path / "no.pth"],
-        "ending": ["--weights", ROOT / "README.md"],
-        "both --torch-weights": ["--torch-weights", source],
-        "--paddle-model": options[:2],
-        "no such folder": ["--images", tmp_path / "no"],
-        "did you mean --weights": ["--weigths", source],
-        "port.py": ["--paddle-tree", tmp_path],
-        "lacks": ["--weights", source],
-    }
-    for words, given in cases.items():
-        assert_user_error(run(*tool, *given), words)
-
-
-def test_the_dtype_of_weights_is_no_matter(files, tmp_path, call):
+def test_the_dtype_of_weights_is_no_matter(files, tmp_path, run_tool):
     options, source, _ = files
     double = {
         name: Tensor("F64", tensor.as_float64()) if tensor.dtype == "F32" else tensor
         for name, tensor in tensors.read(source).items()
     }
     tensors.write(tmp_path / "double.safetensors", double)
-    status, found, text = call(*options, "--weights", tmp_path / "double.safetensors")
+    options = [*options, "--weights", tmp_path / "double.safetensors"]
+    status, report, text = run_tool(compare_forward, *options)
     assert status == 0, text
-    assert "rounded to float32" in found["notes"][0]
+    assert "rounded to float32" in report["notes"][0]

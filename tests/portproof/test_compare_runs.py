@@ -1,16 +1,14 @@
 """tools/compare_runs.py: the verdict of two sets of runs, of any logs; mistakes are one line."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from common.paths import ROOT
-from portproof.system import errors
+from tests.portproof.commands import call
 from tests.portproof.test_reports import IMAGE, assert_text
 from tests.support import logs
-from tests.support.helpers import assert_user_error, run
+from tests.support.helpers import assert_user_error
 from tools import compare_runs
 
 
@@ -34,19 +32,17 @@ def several(folder, framework, final, spread=1.0, runs=5):
 
 
 @pytest.fixture
-def call(tmp_path, capsys):
-    def run_tool(*options):
-        file = tmp_path / "found.json"
-        status = compare_runs.main([*map(str, options), "--json", str(file)])
-        return status, json.loads(file.read_text()), capsys.readouterr().out
+def compare(run_tool):
+    def run(*options):
+        return run_tool(compare_runs, *options)
 
-    return run_tool
+    return run
 
 
-def test_runs_that_agree_within_the_margin(tmp_path, call):
+def test_runs_that_agree_within_the_margin(tmp_path, compare):
     sides = several(tmp_path, "torch", 56.5, 0.05), several(tmp_path, "paddle", 56.52, 0.05)
-    status, found, text = call(*sides)
-    assert status == 0 and found["aligned"] is True and found["verdict"] == "equivalent"
+    status, report, text = compare(*sides)
+    assert status == 0 and report["aligned"] is True and report["verdict"] == "equivalent"
     assert text.splitlines()[:3] == [
         "val_top1 of the final epoch (3)",
         "  torch      5 runs: 56.500 ± 0.050",
@@ -54,10 +50,10 @@ def test_runs_that_agree_within_the_margin(tmp_path, call):
     ]
     assert "paddle - torch: +0.020 points; 90 % interval -0.039 to +0.079;" in text
     assert "margin: ±0.15 points\nequivalent: the 90 % interval lies inside the margin\n" in text
-    assert found["runs_needed"] == {"0.8": 4, "0.9": 4}
+    assert report["runs_needed"] == {"0.8": 4, "0.9": 4}
     assert "4 runs a side for a chance of 80 %, 4 for 90 %" in text
-    assert found["difference"] == pytest.approx(0.02, abs=1e-3) and found["margin"] == 0.15
-    assert found["sides"][0]["runs"][0] == {
+    assert report["difference"] == pytest.approx(0.02, abs=1e-3) and report["margin"] == 0.15
+    assert report["sides"][0]["runs"][0] == {
         "run": sides[0].split(",")[0],
         "format": "this project",
         "epoch": 3,
@@ -65,10 +61,10 @@ def test_runs_that_agree_within_the_margin(tmp_path, call):
     }
 
 
-def test_runs_that_differ(tmp_path, call):
+def test_runs_that_differ(tmp_path, compare):
     sides = several(tmp_path, "torch", 80), several(tmp_path, "paddle", 76)
-    status, found, text = call(*sides, "--report", tmp_path / "report")
-    assert status == 1 and found["aligned"] is False and found["verdict"] == "different"
+    status, report, text = compare(*sides, "--report", tmp_path / "report")
+    assert status == 1 and report["aligned"] is False and report["verdict"] == "different"
     assert "different: the 95 % interval excludes 0, by more than the margin\n" in text
     assert "to show agreement" not in text
     page = tmp_path / "report" / "runs.html"
@@ -77,127 +73,116 @@ def test_runs_that_differ(tmp_path, call):
     assert page.read_text().count("data:image/png") == 1
 
 
-def test_too_few_runs_to_decide(tmp_path, call):
-    sides = several(tmp_path, "torch", 80), several(tmp_path, "paddle", 80.1)
-    status, found, text = call(*sides)
-    assert status == 1 and found["aligned"] is False and found["verdict"] == "undecided"
-    assert "undecided: the 90 % interval is not inside the margin, and the 95 % one holds 0" in text
-    assert found["runs_needed"]["0.8"] > 500
-    assert call(*sides, "--margin", 3)[0] == 0
+def around(mean, spread):
+    return ",".join(str(mean + spread * step) for step in (-1.2, -0.6, 0, 0.6, 1.2))
 
 
-def test_a_difference_that_is_shown_and_its_size_is_not(call):
-    status, _, text = call("56.5,56.52,56.54", "56.62,56.66,56.7", "--margin", "0.12")
-    assert status == 1 and "excludes 0, whether by more than the margin is open" in text
-    status, _, text = call("56.5,56.52,56.54", "56.62,56.66,56.7", "--margin", "0.3")
-    assert status == 0 and "there is a difference, but a smaller one" in text
+SHOWN = ["56.5,56.52,56.54", "56.62,56.66,56.7", "--margin"]
+OPEN = "the 90 % interval is not inside the margin, and the 95 % one holds 0"
+VERDICTS = [
+    ([around(80, 1), around(80.1, 1)], "undecided", f"undecided: {OPEN}"),
+    ([around(80, 1), around(80.1, 1), "--margin", 3], "equivalent", "equivalent: "),
+    ([*SHOWN, 0.12], "different", "excludes 0, whether by more than the margin is open"),
+    ([*SHOWN, 0.3], "equivalent", "there is a difference, but a smaller one"),
+    (["56.5,56.5", "56.5,56.5,56.5"], "equivalent", "all runs of a side are alike: had they"),
+]
 
 
-def test_one_run_alone_is_undecided_and_says_why(tmp_path, call):
-    one = write_run(tmp_path / "a", "torch", [80.0])
-    for options in (
-        (one, write_run(tmp_path / "b", "paddle", [80.0])),
-        (one, several(tmp_path, "paddle", 80)),
-        (one, "--against", 80),
-    ):
-        status, found, text = call(*options, "--epoch", 1)
-        assert status == 1 and found["verdict"] == "undecided"
-        assert found["agreement"] is None and found["runs_needed"] == {"0.8": None, "0.9": None}
+@pytest.mark.parametrize(("options", "verdict", "words"), VERDICTS)
+def test_a_verdict_and_its_words(compare, options, verdict, words):
+    status, report, text = compare(*options)
+    assert report["verdict"] == verdict and words in text
+    assert report["aligned"] is (verdict == "equivalent") is (status == 0)
+    assert verdict != "undecided" or report["runs_needed"]["0.8"] > 500
+
+
+def test_one_run_alone_is_undecided_and_says_why(tmp_path, compare):
+    single = write_run(tmp_path / "a", "torch", [80.0])
+    other, others = write_run(tmp_path / "b", "paddle", [80.0]), several(tmp_path, "paddle", 80)
+    for side in ([other], [others], ["--against", 80]):
+        status, report, text = compare(single, *side, "--epoch", 1)
+        assert status == 1 and report["verdict"] == "undecided"
+        assert report["agreement"] is None and report["runs_needed"] == {"0.8": None, "0.9": None}
         assert "torch) shows no spread between seeds" in text or "(torch, paddle) shows" in text
 
 
-def test_runs_that_are_all_alike(tmp_path, call):
-    status, found, text = call("56.5,56.5", "56.5,56.5,56.5")
-    assert status == 0 and found["agreement"] == [0, 0]
-    assert "all runs of a side are alike: had they different seeds?" in text
-
-
 @pytest.mark.parametrize("form", ["paddleclas", "torchvision", "alexnet_prod"])
-def test_logs_of_all_kinds_against_each_other_and_against_numbers(tmp_path, call, form):
-    files = {
-        name: [tmp_path / f"{name}-{seed}.log" for seed in range(3)] for name in ("timm", form)
-    }
-    for name, own in files.items():
-        for file, end in zip(own, (56.5, 56.53, 56.48), strict=True):
-            file.write_text(getattr(logs, name)([20.0, end]))
-    status, found, _ = call("--a", *files["timm"], "--b", *files[form][:2], 56.49)
-    assert status == 0 and found["means"] == pytest.approx([56.50333, 56.50667], abs=1e-5)
-    assert [run["epoch"] for run in found["sides"][1]["runs"]] == [2, 2, None]
-    assert found["sides"][1]["runs"][2]["format"] == "number"
+def test_logs_of_all_kinds_against_each_other_and_against_numbers(tmp_path, compare, form):
+    files = {"timm": [], form: []}
+    for name in files:
+        for end in (56.5, 56.53, 56.48):
+            files[name].append(tmp_path / f"{name}-{end}.log")
+            files[name][-1].write_text(getattr(logs, name)([20.0, end]))
+    status, report, _ = compare("--a", *files["timm"], "--b", *files[form][:2], 56.49)
+    assert status == 0 and report["means"] == pytest.approx([56.50333, 56.50667], abs=1e-5)
+    assert [run["epoch"] for run in report["sides"][1]["runs"]] == [2, 2, None]
+    assert report["sides"][1]["runs"][2]["format"] == "number"
 
 
-def test_runs_against_a_published_value(tmp_path, call):
+def test_runs_against_a_published_value(tmp_path, compare):
     runs = several(tmp_path, "paddle", 56.4, 0.05)
-    status, found, text = call(runs, "--against", 56.522, "--report", tmp_path / "report")
-    assert status == 1 and found["verdict"] == "different" and found["against"] == 56.522
+    status, report, text = compare(runs, "--against", 56.522, "--report", tmp_path / "report")
+    assert status == 1 and report["verdict"] == "different" and report["against"] == 56.522
     assert "  published  56.522\n  paddle     5 runs: 56.400 ± 0.050\n" in text
     assert "paddle - published: -0.122 points" in text
-    status, _, text = call("--b", *runs.split(","), "--against", 56.45)
+    status, _, text = compare("--b", *runs.split(","), "--against", 56.45)
     assert status == 0 and "paddle - published: -0.050 points" in text
 
 
-def test_the_epoch_that_is_compared(tmp_path, call):
-    one = [write_run(tmp_path / f"a{seed}", "torch", [10, 57 + seed / 50, 56]) for seed in (0, 1)]
-    two = [write_run(tmp_path / f"b{seed}", "paddle", [58, 55, 56]) for seed in (0, 1)]
-    _, found, text = call(",".join(one), ",".join(two))
-    assert found["means"] == [56, 56] and "of the final epoch (3)" in text
-    longer = [write_run(tmp_path / f"c{seed}", "paddle", [58, 55, 56, 57]) for seed in (0, 1)]
-    assert (
-        "of the final epoch (3 and 4: unlike lengths)" in call(",".join(one), ",".join(longer))[2]
-    )
-    _, found, text = call(",".join(one), ",".join(two), "--epoch", "best")
-    assert (
-        found["means"] == pytest.approx([57.01, 58])
-        and "of the best epoch of each run (1 and 2)" in text
-    )
-    _, found, text = call(",".join(one), ",".join(two), "--epoch", 2)
-    assert found["means"] == pytest.approx([57.01, 55]) and "val_top1 of epoch 2\n" in text
-    longer = write_run(tmp_path / "longer", "paddle", [10, 55, 56, 57])
-    _, found, _ = call(f"{two[0]},{longer}", ",".join(one), "--epoch", 2)
-    assert found["means"] == pytest.approx([55, 57.01])
-    _, found, _ = call(*one, "--metric", "val_loss", "--margin", 0.1, "--epoch", "best")
-    assert found["means"] == pytest.approx([0.7, 0.7])  # the lowest
+def test_the_epoch_that_is_compared(tmp_path, compare):
+    def runs(name, *top1):
+        pair = [top1, [top1[0], top1[1] + 0.02, *top1[2:]]]
+        return ",".join(
+            write_run(tmp_path / f"{name}{n}", "torch", run) for n, run in enumerate(pair)
+        )
+
+    torch, paddle = runs("a", 10, 57, 56), runs("b", 58, 54.99, 56)
+    longer = runs("c", 58, 54.99, 56, 57)
+
+    def compared(*options):
+        _, report, text = compare(*options)
+        return pytest.approx(report["means"]), text.splitlines()[0]
+
+    assert compared(torch, paddle) == ([56, 56], "val_top1 of the final epoch (3)")
+    means, line = compared(torch, longer)
+    assert means == [56, 57] and line.endswith("of the final epoch (3 and 4: unlike lengths)")
+    means, line = compared(torch, paddle, "--epoch", "best")
+    assert means == [57.01, 58] and line.endswith("of the best epoch of each run (1 and 2)")
+    means, line = compared(torch, paddle, "--epoch", 2)
+    assert means == [57.01, 55] and line == "val_top1 of epoch 2"
+    mixed = f"{paddle.split(',')[0]},{longer.split(',')[1]}"
+    assert compared(mixed, torch, "--epoch", 2)[0] == [55, 57.01]
+    loss = "--metric", "val_loss", "--margin", 0.1, "--epoch", "best"
+    assert compared(*torch.split(","), *loss)[0] == [0.7, 0.7]  # the lowest
 
 
-def test_the_moving_average_is_compared_where_it_is_asked_for(tmp_path, call):
+def test_the_moving_average_is_compared_where_it_is_asked_for(tmp_path, compare):
     for seed, end in enumerate((56.5, 56.52)):
         text = logs.torchvision([20.0, end], average=[10.0, end + 1])
         (tmp_path / f"{seed}.log").write_text(text)
     files = ",".join(str(tmp_path / f"{seed}.log") for seed in (0, 1))
-    assert call(files, "--against", 56.5)[1]["means"] == pytest.approx([56.51])
-    assert call(files, "--against", 56.5, "--ema")[1]["means"] == pytest.approx([57.51])
+    assert compare(files, "--against", 56.5)[1]["means"] == pytest.approx([56.51])
+    assert compare(files, "--against", 56.5, "--ema")[1]["means"] == pytest.approx([57.51])
 
 
-def test_sides_of_one_name_are_told_apart(tmp_path, call):
+def test_sides_of_one_name_are_told_apart(tmp_path, compare):
     sides = write_run(tmp_path / "a", "torch", [80.0]), write_run(tmp_path / "b", "torch", [80.5])
-    _, _, text = call(*sides, "--report", tmp_path / "report")
+    _, _, text = compare(*sides, "--report", tmp_path / "report")
     assert "torch (b) - torch (a): +0.500" in text
     odd = write_run(tmp_path / "odd-run", IMAGE, [50.0])
-    call("--a", odd, "--b", sides[0], "--report", tmp_path / "odd")
+    compare("--a", odd, "--b", sides[0], "--report", tmp_path / "odd")
     assert_text(tmp_path / "odd" / "runs.html", IMAGE)
 
 
-@pytest.fixture
-def mistake(capsys):
+def mistake(*options):
     """Return what is said of a mistake: one line on standard error, nothing on standard output."""
-
-    def run_tool(*options):
-        with pytest.raises(SystemExit) as left:
-            errors.run(lambda: compare_runs.main([str(word) for word in options]))
-        said = capsys.readouterr()
-        assert left.value.code == 2 and said.out == "" and said.err.count("\n") == 1
-        return said.err
-
-    return run_tool
+    done = call("tools.compare_runs", *options)
+    assert_user_error(done)
+    assert not done.stdout and done.stderr.count("\n") == 1
+    return done.stderr
 
 
-def test_a_mistake_is_one_line_and_exit_status_2(tmp_path):
-    good = write_run(tmp_path / "good", "torch", [80.0])
-    tool = [sys.executable, ROOT / "tools" / "compare_runs.py"]
-    assert_user_error(run(*tool, good, tmp_path / "no"), "name a run folder")
-
-
-def test_runs_that_cannot_be_compared(tmp_path, mistake):
+def test_runs_that_cannot_be_compared(tmp_path):
     good = write_run(tmp_path / "good", "torch", [80.0, 81.0, 82.0])
     short = write_run(tmp_path / "short", "torch", [80.0, 81.0])
     killed = write_run(tmp_path / "killed", "torch", [80.0, 81.0], epochs=3)
@@ -219,7 +204,7 @@ def test_runs_that_cannot_be_compared(tmp_path, mistake):
     assert "of a moving average alone; give --ema" in mistake(vision, good)
 
 
-def test_wrong_usage(tmp_path, mistake):
+def test_wrong_usage(tmp_path):
     good = write_run(tmp_path / "good", "torch", [80.0])
     for options in ([], [good], [good, "80", "81"], ["--a", good], [good, "80", "--against", "80"]):
         assert "give the runs of two sides, or of one and --against" in mistake(*options)

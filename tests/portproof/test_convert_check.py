@@ -66,23 +66,24 @@ RIGHT = {
 }
 
 
-def rules(tmp_path, text):
+def check(tmp_path, text):
     (tmp_path / "a.py").write_text(HEAD + text + "\n")
     return precheck.check(tmp_path)
 
 
 @pytest.mark.parametrize("case", FOUND)
 def test_found(tmp_path, case):
-    found = rules(tmp_path, FOUND[case])
-    assert case.split(",")[0] in {one.rule for one in found}
-    assert all(one.line > 2 and one.fix for one in found)
+    findings = check(tmp_path, FOUND[case])
+    assert case.split(",")[0] in {finding.rule for finding in findings}
+    assert all(finding.line > 2 and finding.fix for finding in findings)
 
 
 @pytest.mark.parametrize("case", RIGHT)
 def test_what_is_right_is_not_told_of(tmp_path, case):
-    assert rules(tmp_path, RIGHT[case]) == []
+    assert check(tmp_path, RIGHT[case]) == []
 
 
 def test_weights_in_shell_scripts(tmp_path):
     (tmp_path / "run.sh").write_text("# see https://a.b/net.pth\npython a.py weights/net.ckpt\n")
-    assert [(one.file, one.line) for one in precheck.check(tmp_path)] == [("run.sh", 2)]
+    (finding,) = precheck.check(tmp_path)
+    assert (finding.file, finding.line) == ("run.sh", 2)

@@ -15,9 +15,12 @@ def finish(text, original=None, **settings):
 
 def rewritten(text, **settings):
     """Return what the rules make of text, parsed and printed anew."""
-    done = finish(text, **settings)
-    ast.parse(done.text)
-    return ast.unparse(ast.parse(done.text))
+    return ast.unparse(ast.parse(finish(text, **settings).text))
+
+
+def found(text, kind):
+    """Return the findings of a kind."""
+    return [finding for finding in finish(text).findings if finding.kind == kind]
 
 
 CASES = {
@@ -59,10 +62,7 @@ CASES = {
         "        x, = ctx.saved_tensor()",
     ),
     "division": ("y = (x + 1).div(255)", "y = (x + 1) / 255"),
-    "a pair": (
-        "h = x.max(axis=1), x.argmax(axis=1)",
-        "h = paddle.compat.max(x, 1)",
-    ),
+    "a pair": ("h = x.max(axis=1), x.argmax(axis=1)", "h = paddle.compat.max(x, 1)"),
     "a pair by dim": ("h = x.max(dim=1)", "h = paddle.compat.max(x, dim=1)"),
     "a pair that is unpacked": ("_, t = x.max(1)", "_, t = paddle.compat.max(x, 1)"),
     "kind": ("isinstance(x, paddle.ByteTensor)", "x.dtype == paddle.uint8"),
@@ -111,10 +111,7 @@ CASES = {
         "        return i",
         "class A(paddle.io.Dataset):",
     ),
-    "a folder of this machine": (
-        "import sys\nsys.path.append('/home/me/out')",
-        "__file__",
-    ),
+    "a folder of this machine": ("import sys\nsys.path.append('/home/me/out')", "__file__"),
 }
 
 
@@ -127,9 +124,8 @@ def test_rule(case):
 @pytest.mark.parametrize("case", CASES)
 def test_rules_change_nothing_twice(case):
     once = finish(CASES[case][0]).text
-    again = finish(once)
-    assert again.text == once
-    assert not [one for one in again.findings if one.kind == DONE]
+    assert finish(once).text == once
+    assert not found(once, DONE)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +145,7 @@ def test_marks_go_and_empty_blocks_hold_pass():
     text = "try:\nexcept ImportError as error:\n>>>>>>    raise A(error)\n"
     done = finish(text)
     assert done.text == "try:\n    pass\nexcept ImportError as error:\n    raise A(error)\n"
-    assert {one.rule for one in done.findings} == {"blocks", "marks"}
+    assert {finding.rule for finding in done.findings} == {"blocks", "marks"}
 
 
 def test_marks_in_a_docstring_go():
@@ -186,42 +182,33 @@ def test_what_no_rule_knows_is_told_with_line_and_fix():
         "import paddle\n\n>>>>>>p = torch.export.export(m)\n"
         "parse('torch')\no = torch.optim.SGD(p, 0.1, 0.9, dampening=0.5)\n"
     )
-    left = [one for one in finish(text).findings if one.kind == BY_HAND]
-    assert {(one.line, one.what.split()[0]) for one in left} >= {
-        (3, "torch.export.export"),
-        (4, "the"),
-        (5, "SGD"),
-    }
-    assert all(one.fix for one in left)
+    left = found(text, BY_HAND)
+    places = {(finding.line, finding.what.split()[0]) for finding in left}
+    assert places >= {(3, "torch.export.export"), (4, "the"), (5, "SGD")}
+    assert all(finding.fix for finding in left)
 
 
 @pytest.mark.parametrize(
     "body", ["g['momentum'] = 0.5", "g['lr'] = g['initial_lr']", "g['lr'] = 1; x += 1", "f(g)"]
 )
 def test_what_else_is_done_to_groups_is_told(body):
-    done = finish(f"import paddle\nfor g in o.param_groups:\n    {body}\n")
-    assert body.partition(";")[0] in done.text
-    assert [one.what for one in done.findings if one.kind == BY_HAND] == ["param_groups"]
+    text = f"import paddle\nfor g in o.param_groups:\n    {body}\n"
+    assert body.partition(";")[0] in finish(text).text
+    assert [finding.what for finding in found(text, BY_HAND)] == ["param_groups"]
 
 
-def test_a_class_of_another_schedule_is_told_of():
-    found = finish("import paddle\nclass A(paddle.optimizer.lr.StepDecay):\n    pass\n").findings
-    assert [(one.kind, one.rule) for one in found] == [(BY_HAND, "derived")]
-
-
-def test_a_download_of_weights_is_told_of():
-    found = finish("import paddle\npaddle.hub.load_state_dict_from_url(url)\n").findings
-    assert [(one.kind, one.rule) for one in found] == [(BY_HAND, "downloads")]
-
-
-def test_an_unpickled_file_is_told_of():
-    found = finish("import paddle\npaddle.load('a.pdparams')\n").findings
-    assert [one.kind for one in found] == [LOOK]
-
-
-def test_a_file_that_is_no_python_is_told_of():
-    done = finish("x = = 1\n")
-    assert [(one.kind, one.rule, one.line) for one in done.findings] == [(BY_HAND, "syntax", 1)]
+@pytest.mark.parametrize(
+    ("line", "kind", "rule"),
+    [
+        ("class A(paddle.optimizer.lr.StepDecay): pass", BY_HAND, "derived"),
+        ("paddle.hub.load_state_dict_from_url(url)", BY_HAND, "downloads"),
+        ("paddle.load('a.pdparams')", LOOK, "files"),
+        ("x = = 1", BY_HAND, "syntax"),
+    ],
+)
+def test_what_is_told_of(line, kind, rule):
+    (finding,) = finish(f"import paddle\n{line}\n").findings
+    assert (finding.kind, finding.rule, finding.line) == (kind, rule, 2)
 
 
 def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
@@ -231,8 +218,7 @@ def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
         "    StepLR(o, 3)\n    return torch.flatten(x, 1)\n"
     )
     names = {"torch.flatten", "torch.optim.lr_scheduler.StepLR"}
-    found = running.make_acceptable(tmp_path, "a.py", names)
-    assert len(found) == 2
+    assert len(running.make_acceptable(tmp_path, "a.py", names)) == 2
     text = path.read_text()
     assert "torch" not in text.replace("paddle.flatten", "")
     assert "paddle.flatten(x, 1)" in text and "paddle_helpers.StepLR(o, 3)" in text
@@ -259,7 +245,7 @@ def test_source_counts_bytes():
 def test_what_a_context_lacks_is_told():
     text = "import paddle\nclass F(paddle.autograd.PyLayer):\n    def backward(ctx, grad):\n"
     text += "        return grad if ctx.needs_input_grad[0] else None"
-    (found,) = [one for one in finish(text).findings if one.kind == BY_HAND]
-    assert (found.line, found.what) == (4, ".needs_input_grad")
-    other = text.replace("paddle.autograd.PyLayer", "Base")
-    assert not [one for one in finish(other).findings if one.rule == "gradients"]
+    (finding,) = found(text, BY_HAND)
+    assert (finding.line, finding.what) == (4, ".needs_input_grad")
+    other = finish(text.replace("paddle.autograd.PyLayer", "Base"))
+    assert "gradients" not in {finding.rule for finding in other.findings}

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
@@ -19,9 +19,11 @@ from common.paths import ROOT
 from portproof.cli import convert as convert_command
 from portproof.cli.project import Project
 from portproof.cli.verify import Verification
-from portproof.convert import environments
+from portproof.convert import environments, running
 from portproof.convert.environments import Environment
-from tests.support.helpers import TIMEOUT, assert_user_error, run
+from tests.portproof.commands import call
+from tests.support.helpers import TIMEOUT, assert_user_error, run, run_warm
+from tests.support.trees import SMALL, copy_tree
 from tools.project import PROJECT
 
 TOOL = ROOT / "tools" / "convert_project.py"
@@ -66,7 +68,8 @@ def train_step(model, optimizer, batch):
 """
 # Makes weights, or says what the network gives with them.
 MAKE = """
-import torch
+import os, sys, torch
+os.chdir(sys.argv[1])
 from net import Net
 torch.manual_seed(0)
 net = Net()
@@ -88,63 +91,92 @@ x2paddle = pytest.mark.skipif(
 )
 
 
+pytestmark = pytest.mark.usefixtures("warm_probes")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def converted_once(tmp_path_factory):
+    """A converter, which takes seconds, runs once for all that convert the same files."""
+    conversions, convert = {}, running.convert
+
+    def convert_once(environment, staged, target, leave=frozenset()):
+        files = {path.relative_to(staged): path for path in staged.rglob("*") if path.is_file()}
+        contents = tuple((name, files[name].read_bytes()) for name in sorted(files))
+        key = environment.converter, contents, frozenset(leave)
+        if key not in conversions:
+            folder = tmp_path_factory.mktemp("conversion") / "out"
+            conversions[key] = convert(environment, staged, folder, leave)
+        shutil.copytree(conversions[key].folder, target)
+        return replace(conversions[key], folder=target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "convert", convert_once)
+        yield
+
+
 def convert(*arguments):
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return run(sys.executable, TOOL, *arguments, PYTHONPATH=path)
+    return call("tools.convert_project", *arguments)
 
 
-def converted_tree(folder, *options):
-    done = convert(TORCH, folder / "tree", "--json", folder / "found.json", *options)
-    assert done.returncode == 1, done.stderr  # something is left: export.py has no counterpart
-    return folder / "tree", json.loads((folder / "found.json").read_text()), done.stdout
+def outputs(framework, folder, program, *arguments):
+    """Return the last line that a program beside net.py prints: the network's outputs."""
+    done = run_warm(framework, "-c", program, *arguments, PYTHONPATH=str(folder))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    return converted_tree(tmp_path_factory.mktemp("paconvert"))
+    """A small tree, what it is converted to, the report and the text."""
+    folder = tmp_path_factory.mktemp("paconvert")
+    source = copy_tree("torch", folder / "AlexNet-torch", SMALL)
+    done = convert(source, folder / "tree", "--json", folder / "report.json")
+    assert done.returncode == 1, done.stderr  # something is left: export.py has no counterpart
+    return source, folder / "tree", json.loads((folder / "report.json").read_text()), done.stdout
 
 
-@pytest.fixture
-def project(tmp_path):
-    """A torch project with weights, a script, and a file that is no source."""
-    folder = tmp_path / "project"
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A torch project with weights, a script, and a file that is no source; its outputs."""
+    folder = tmp_path_factory.mktemp("original") / "project"
     (folder / "sub").mkdir(parents=True)
     (folder / "net.py").write_text(NET)
     (folder / "run.sh").write_text("python net.py --weights w.ckpt\n")
     (folder / "notes.txt").write_text("stays\n")
-    done = run(sys.executable, "-c", f"import os; os.chdir({str(folder)!r})\n{MAKE}",
-               PYTHONPATH=str(folder))  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    (words,) = outputs("torch", folder, MAKE, folder)
+    return folder, [[pytest.approx(row, abs=1e-6) for row in words]]
+
+
+@pytest.fixture
+def project(original, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(original[0], tmp_path / "project")
 
 
 def test_every_file_is_python_and_what_is_left_is_told(tree):
-    folder, found, said = tree
+    _, folder, report, text = tree
     for path in folder.rglob("*.py"):
-        compile(path.read_text(), path, "exec")
-        assert ">>>>>>" not in path.read_text()
-    left = [one for one in found["findings"] if one["kind"] == "by hand"]
+        contents = path.read_text()
+        compile(contents, path, "exec")
+        assert ">>>>>>" not in contents
+        assert str(folder.parent) not in contents  # no path of this machine
+    left = [finding for finding in report["findings"] if finding["kind"] == "by hand"]
     known = {"export.py", "checkpoint.py", "predict.py", "train.py"}
-    assert {one["file"] for one in left} <= known
-    for one in left:
-        assert f"{one['file']}:{one['line']}: " in said and one["fix"] in said
-    assert found["counts"]["not_written"] == 0
+    assert {finding["file"] for finding in left} <= known
+    for finding in left:
+        assert "{file}:{line}: ".format(**finding) in text and finding["fix"] in text
+    assert report["counts"]["not_written"] == 0
 
 
 def test_optimizer_and_schedule(tree):
-    text = " ".join((tree[0] / "optim.py").read_text().split())
+    text = " ".join((tree[1] / "optim.py").read_text().split())
     assert "paddle.optimizer.Momentum(" in text and "get_lr()" in text
     assert "paddle_helpers.SequentialLR(" in text and "torch.optim" not in text
 
 
-def test_no_path_of_this_machine(tree):
-    for path in tree[0].rglob("*.py"):
-        assert str(tree[0].parent) not in path.read_text()
-
-
 def test_training_is_that_of_the_original(tree):
     environment = Environment("paconvert", ROOT)
-    verdict = Verification(TORCH, tree[0], environment, PROJECT).training(steps=2)
+    verdict = Verification(*tree[:2], environment, PROJECT).training(steps=2)
     assert verdict.aligned, verdict.cause
     assert verdict.float64 < 1e-12
 
@@ -163,102 +195,62 @@ def test_a_port_file_of_another_project_is_converted_and_held_to_the_original(tm
     assert "import paddle" in converted and "torch" not in converted.replace("pytorch", "")
 
 
-def test_project_with_weights(project, tmp_path):
-    folder, expected = project
-    done = convert(folder, tmp_path / "out", "--pretrained", folder)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_project_with_weights(original, project, tmp_path):
+    """A linked folder is not followed."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "old.py").write_text("print 'a'\n")
+    (project / "data").symlink_to(tmp_path / "data")
+    (project / "gone").symlink_to(tmp_path / "gone")
     out = tmp_path / "out"
-    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    done = convert(project, out, "--pretrained", project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "data:1: not copied: a link to another folder" in done.stdout
+    names = {str(path.relative_to(out)) for path in out.rglob("*")}
     assert names >= {"net.py", "run.sh", "notes.txt", "w.pdparams", "sub/w.pdparams"}
-    assert not [name for name in names if name.endswith((".pt", ".ckpt"))]
+    assert "data" not in names and not [name for name in names if name.endswith((".pt", ".ckpt"))]
     assert "w.pdparams" in (out / "run.sh").read_text()
     for weights in ("w.pdparams", "sub/w.pdparams"):
-        done = run(sys.executable, "-W", "ignore", "-c", USE, out / weights, PYTHONPATH=str(out))
-        assert json.loads(done.stdout.splitlines()[-1]) == [
-            [pytest.approx(row, abs=1e-6) for row in word] for word in expected
-        ]
+        assert outputs("paddle", out, USE, out / weights) == original[1]
 
 
 def test_weights_of_the_project_keep_their_place(project, tmp_path):
-    folder, _ = project
-    shutil.copy(folder / "sub" / "w.pt", folder / "sub" / "w.pth")
-    done = convert(folder, tmp_path / "out", "--pretrained", folder / "sub")
+    shutil.copy(project / "sub" / "w.pt", project / "sub" / "w.pth")
+    done = convert(project, tmp_path / "out", "--pretrained", project / "sub")
     assert done.returncode == 1
     assert "w.pth:1: not converted: sub/w.pdparams is what another file" in done.stdout
     assert (tmp_path / "out" / "sub" / "w.pdparams").is_file()
 
 
 def test_single_file(project, tmp_path):
-    done = convert(project[0] / "net.py", tmp_path / "out")
+    done = convert(project / "net.py", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert {path.name for path in (tmp_path / "out").glob("*.py")} >= {"net.py"}
 
 
 def test_check_converts_nothing(project):
-    folder, _ = project
-    before = sorted(folder.rglob("*"))
-    done = convert(folder, "--check")
+    before = sorted(project.rglob("*"))
+    done = convert(project, "--check")
     assert done.returncode == 1 and "run.sh:1: " in done.stdout
-    assert sorted(folder.rglob("*")) == before
+    assert sorted(project.rglob("*")) == before
 
 
-def test_wrong_usage(project, tmp_path):
-    folder, _ = project
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").touch()
-    (tmp_path / "a.txt").touch()
-    (tmp_path / "empty").mkdir()
-    for words, arguments in (
-        ("no such file", (tmp_path / "none", tmp_path / "out")),
-        ("holds no Python", (tmp_path / "empty", tmp_path / "out")),
-        ("holds no Python", (tmp_path / "empty", "--check")),
-        ("you are in it", (folder, Path.home(), "--force")),
-        ("no .py file", (tmp_path / "a.txt", tmp_path / "out")),
-        ("--force", (folder, tmp_path / "full")),
-        ("another folder", (folder, folder / "out")),
-        ("OUT", (folder,)),
-        ("--verify", (folder, tmp_path / "out", "--verify")),
-        ("--with", (folder, tmp_path / "out", "--with", "hope")),
-    ):
-        assert_user_error(convert(*arguments), words)
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_file_of_python_2_is_named(project, tmp_path):
-    (project[0] / "old.py").write_text("print 'a'\n")
-    assert_user_error(convert(project[0], tmp_path / "out"), "old.py:1")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_linked_folder_is_not_followed(project, tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "old.py").write_text("print 'a'\n")
-    (project[0] / "data").symlink_to(tmp_path / "data")
-    (project[0] / "gone").symlink_to(tmp_path / "gone")
-    done = convert(project[0], tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    assert "data:1: not copied: a link to another folder" in done.stdout
-    assert not (tmp_path / "out" / "data").exists()
-
-
-@pytest.mark.parametrize("of", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_nothing_is_left(project, tmp_path, of):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_nothing_is_left(project, tmp_path, number):
     """What is there before stays as it was, and no scratch folder stands beside it."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, TOOL, project[0], tmp_path / "out", "--force", "--pretrained", project[0]],
-        env=os.environ | {"PYTHONPATH": path},
+        [sys.executable, TOOL, project, tmp_path / "out", "--force", "--pretrained", project],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(tmp_path.glob(".tools-*")) and process.poll() is None:
         time.sleep(0.01)
-    process.send_signal(of)
+    process.send_signal(number)
     _, said = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 128 + of, said
+    assert process.returncode == 128 + number, said
     assert b"Traceback" not in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "project"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
@@ -267,7 +259,7 @@ def test_stopped_nothing_is_left(project, tmp_path, of):
 def test_a_damaged_file_of_weights_is_named(project, tmp_path):
     bad = tmp_path / "bad.pth"
     bad.write_bytes(b"no weights")
-    assert_user_error(convert(project[0], tmp_path / "out", "--pretrained", bad), "bad.pth")
+    assert_user_error(convert(project, tmp_path / "out", "--pretrained", bad), "bad.pth")
     assert not (tmp_path / "out").exists()
 
 
@@ -292,27 +284,25 @@ def test_x2paddle_asks_for_its_python(monkeypatch):
 
 
 @x2paddle
-def test_x2paddle_weights_are_turned_by_type(project, tmp_path):
-    folder, expected = project
-    done = convert(folder, tmp_path / "out", "--with", "x2paddle", "--leave", "layout",
-                   "--pretrained", folder / "w.ckpt")  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_x2paddle_weights_are_turned_by_type(original, project, tmp_path):
     out = tmp_path / "out"
+    options = ["--with", "x2paddle", "--leave", "layout", "--pretrained", project / "w.ckpt"]
+    done = convert(project, out, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "compat" not in (out / "net.py").read_text()
     python = Environment("x2paddle", ROOT).python()
     done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found == [[pytest.approx(row, abs=1e-6) for row in word] for word in expected]
+    assert json.loads(done.stdout.splitlines()[-1]) == original[1]
 
 
 @x2paddle
 def test_x2paddle_has_the_rate_of_the_optimizer(tmp_path):
     (tmp_path / "in").mkdir()
     shutil.copy(TORCH / "optim.py", tmp_path / "in")
-    done = convert(tmp_path / "in", tmp_path / "raw", "--with", "x2paddle", "--leave",
-                   "learning rate")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "learning_rate=0.01" in (tmp_path / "raw" / "optim.py").read_text()
-    done = convert(tmp_path / "in", tmp_path / "out", "--with", "x2paddle")
-    assert done.returncode == 0, done.stderr
-    assert "0.01)" not in (tmp_path / "out" / "optim.py").read_text()
+    texts = []
+    for options in (["--leave", "learning rate"], []):
+        out = tmp_path / f"out{len(options)}"
+        done = convert(tmp_path / "in", out, "--with", "x2paddle", *options)
+        assert done.returncode == 0, done.stderr
+        texts.append((out / "optim.py").read_text())
+    assert "learning_rate=0.01" in texts[0] and "0.01)" not in texts[1]

@@ -19,12 +19,12 @@ def generator():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_summary_is_that_of_the_whole_tensor(generator, shape, dtype):
     array = np.asarray(generator.standard_normal(shape), dtype)
-    found = fingerprints.summarize(array)
+    summary = fingerprints.summarize(array)
     matrix = array.reshape(shape[0] if shape else 1, -1).astype(np.float64)
     left, right = (fingerprints.signs(size, end) for end, size in enumerate(matrix.shape))
     projected = np.einsum("ij,ik,jk->k", matrix, left, right)
     whole = [np.linalg.norm(matrix), np.abs(matrix).max(), *projected]
-    np.testing.assert_allclose(found, whole, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(summary, whole, rtol=1e-12, atol=1e-12)
 
 
 def test_a_tensor_that_lies_transposed_has_the_same_summary(generator):
@@ -39,15 +39,15 @@ def test_what_is_not_finite_goes_through(generator, value, row):
     array = generator.standard_normal([200, 1500])
     array[row, 7] = value
     with np.errstate(invalid="ignore"):
-        found = fingerprints.summarize(array)
-    assert not np.isfinite(found).any()
+        summary = fingerprints.summarize(array)
+    assert not np.isfinite(summary).any()
 
 
-@pytest.mark.parametrize("place", [(0, 0), (199, 1499), (100, 3)])
-def test_one_element_that_differs_shows(generator, place):
+@pytest.mark.parametrize("index", [(0, 0), (199, 1499), (100, 3)])
+def test_one_element_that_differs_shows(generator, index):
     array = generator.standard_normal([200, 1500])
     other = array.copy()
-    other[place] += 1
+    other[index] += 1
     apart = fingerprints.relative(*map(fingerprints.summarize, (array, other)), array.size)
     assert 1e-4 < apart < 1e-1  # a share of 1 / sqrt(300,000) of the norm
 

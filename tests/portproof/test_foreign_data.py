@@ -107,9 +107,9 @@ def test_the_same_loader_is_aligned(images, tmp_path, check, port):
 )  # fmt: skip
 def test_a_loader_without_pillow_is_compared(images, tmp_path, old, new, where, words):
     verdict = compare(check_data, tmp_path, images, ARRAYS, old, new)
-    told = f"{verdict.where}: {verdict.cause} {verdict.fix} {verdict.details}"
+    message = f"{verdict.where}: {verdict.cause} {verdict.fix} {verdict.details}"
     assert verdict.verdict == "diverged", verdict
-    assert where in told and words in told
+    assert where in message and words in message
     written = data_report.write(tmp_path / "report", [verdict], {})
     assert all(file.stat().st_size for file in written)
 

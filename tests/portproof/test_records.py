@@ -38,20 +38,17 @@ def test_the_same_tree_and_request_have_the_same_key_wherever_they_lie(side, rec
     for path in weights:
         path.write_bytes(b"the same")
     other = Side("torch", copy_tree("torch", tmp_path / "elsewhere", []) / "port.py")
-    keys = [
-        records.key(one, "training", {"steps": 3, "weights": str(path)})
-        for one, path in zip((side, other), weights, strict=True)
-    ]
-    assert keys[0] == keys[1]
+    requests = [{"steps": 3, "weights": str(path)} for path in weights]
+    key, *others = map(records.key, (side, other), ("training",) * 2, requests)
+    assert others == [key]
 
 
 @pytest.mark.parametrize("change", ["tree", "setting", "weights", "part"])
 def test_any_change_gives_another_key(side, records, tmp_path, change):
     weights = tmp_path / "weights.bin"
     weights.write_bytes(b"1")
-    settings = {"options": ["--weights", str(weights)], "steps": 3}
-    before = records.key(side, "training", settings)
-    part = "training"
+    part, settings = "training", {"options": ["--weights", str(weights)], "steps": 3}
+    before = records.key(side, part, settings)
     if change == "tree":
         (side.folder / "optim.py").write_text("# another\n")
     elif change == "setting":
@@ -70,8 +67,7 @@ def test_a_record_is_found_again_whole_and_the_oldest_go(records, written, monke
         records.keep(name, written)
     kept = {name for name in ("one", "two", "three") if records.find(name)}
     assert len(kept) == 2 and "three" in kept
-    found = records.find("three")
-    assert (found / "training.json").exists() and not (found / "request.json").exists()
+    assert {path.name for path in records.find("three").iterdir()} == {"training.json", "complete"}
 
 
 def test_records_that_vanish_meanwhile_are_no_error(records, written, monkeypatch):
@@ -91,24 +87,19 @@ def test_records_that_vanish_meanwhile_are_no_error(records, written, monkeypatc
     assert records.find("two") and not records.find("one")
 
 
-def test_half_a_record_is_none(records, written):
+@pytest.mark.parametrize("largest", [cache.LARGEST, 1])
+def test_half_a_record_and_one_that_is_too_large_are_none(records, written, monkeypatch, largest):
+    monkeypatch.setattr(cache, "LARGEST", largest)
     records.keep("one", written)
-    (records.folder / "one" / "complete").unlink()
-    assert records.find("one") is None
-
-
-def test_what_is_too_large_is_not_kept(records, written, monkeypatch):
-    monkeypatch.setattr(cache, "LARGEST", 1)
-    records.keep("one", written)
+    (records.folder / "one" / "complete").unlink(missing_ok=largest == 1)
     assert records.find("one") is None
 
 
 def test_a_side_that_has_not_changed_is_not_run_again(records, tmp_path, monkeypatch, warm_probes):
-    asked = []
-    ask = Side.ask
+    requests, ask = [], Side.ask
 
     def counted(side, folder, **parts):
-        asked.extend((side.framework, part) for part in parts if part == "loss")
+        requests.extend(side.framework for part in parts if part == "loss")
         return ask(side, folder, **parts)
 
     monkeypatch.setattr(Side, "ask", counted)
@@ -125,7 +116,7 @@ def test_a_side_that_has_not_changed_is_not_run_again(records, tmp_path, monkeyp
         pair.folder.mkdir()
         pair.prepare()
         reports.append(pair.ask(Request("loss", recording={"cases": [str(case)]})))
-    assert asked == [("torch", "loss"), ("paddle", "loss"), ("paddle", "loss")]
+    assert requests == ["torch", "paddle", "paddle"]
     assert reports[1]["torch"]["cases"] == reports[0]["torch"]["cases"]
 
 
@@ -142,12 +133,11 @@ def test_a_side_that_has_answered_is_told_of_though_the_other_fails(tmp_path):
         def ask(self, folder, **parts):
             return parts
 
-    told = []
+    answers = []
+
+    def answered(side, folder):
+        answers.append((side.framework, folder))
+
     with pytest.raises(UserError, match="it fails"):
-        client.ask_both(
-            [Fails(), Answers()],
-            tmp_path,
-            [{"training": {}}] * 2,
-            lambda side, folder: told.append((side.framework, folder)),
-        )
-    assert told == [("torch", tmp_path / "torch")]
+        client.ask_both([Fails(), Answers()], tmp_path, [{"training": {}}] * 2, answered)
+    assert answers == [("torch", tmp_path / "torch")]

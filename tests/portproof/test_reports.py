@@ -50,46 +50,49 @@ def assert_text(path, *shown):
         assert name in page.text
 
 
-def test_the_page_of_mistakes(tmp_path):
+def page_of_mistakes(folder):
     for name in (SCRIPT, "plain"):
-        folder = tmp_path / "val" / name
-        folder.mkdir(parents=True)
+        (folder / "val" / name).mkdir(parents=True)
         for file in (IMAGE, BYTES):
-            Image.new("RGB", (8, 8)).save(folder / file)
-    index = index_split(tmp_path, "val")
-    wrong = np.array([1, 1, 0, 0])
-    misclassified.write_page(tmp_path / "page.html", index, wrong, np.full(4, 0.5, np.float32))
-    assert_text(tmp_path / "page.html", SCRIPT, IMAGE)
+            Image.new("RGB", (8, 8)).save(folder / "val" / name / file)
+    index, wrong = index_split(folder, "val"), np.array([1, 1, 0, 0])
+    misclassified.write_page(folder / "page.html", index, wrong, np.full(4, 0.5, np.float32))
+    return folder / "page.html"
 
 
 def hostile_verdicts():
-    table = [NAMES, NAMES]
-    details = [{"title": SCRIPT, "text": IMAGE}, {"title": IMAGE, "table": table}]
+    details = [{"title": SCRIPT, "text": IMAGE}, {"title": IMAGE, "table": [NAMES, NAMES]}]
     details.append({"title": IMAGE, "png": b"\x89PNG"})
-    found = Verdict("data", DIVERGED, details=details)
-    found.where, found.cause, found.fix = NAMES
-    return [found, Verdict("train_data", ERROR, why=" ".join(NAMES))]
+    verdict = Verdict("data", DIVERGED, details=details)
+    verdict.where, verdict.cause, verdict.fix = NAMES
+    return [verdict, Verdict("train_data", ERROR, why=" ".join(NAMES))]
 
 
-def test_the_page_of_data(tmp_path):
-    data.write(tmp_path, hostile_verdicts(), {"torch": IMAGE})
-    assert_text(tmp_path / "data.html", SCRIPT, IMAGE)
+def page_of_data(folder):
+    return data.write(folder, hostile_verdicts(), {"torch": IMAGE})[0]
 
 
-def test_the_page_of_all_checkpoints(tmp_path):
-    found = {"aligned": False, "first_divergence": " ".join(NAMES), "versions": {"torch": IMAGE}}
-    (path,) = align.write_page(tmp_path, found, hostile_verdicts())
-    assert_text(path, SCRIPT, IMAGE)
+def page_of_all_checkpoints(folder):
+    report = {"aligned": False, "first_divergence": " ".join(NAMES), "versions": {"torch": IMAGE}}
+    return align.write_page(folder, report, hostile_verdicts())[0]
 
 
-def test_the_page_of_the_forward_pass(tmp_path):
+def page_of_the_forward_pass(folder):
     far, near = Difference(1.0, 1.0, 1.0), Difference(0.0, 0.0, 0.0)
     odd = Difference(float("inf"), float("inf"), float("inf"), IMAGE)
     rows = [Row(name, "$\\frac", SCRIPT, [1], odd, near, verdict="differs") for name in NAMES]
     rows.append(Row("a$b$\\c{", None, "Linear", [1], far, far, verdict="same"))
-    found = Result(False, [Cause(*NAMES)], rows[0], SCRIPT, {IMAGE: rows})
-    found.notes, found.weights, found.versions = NAMES, IMAGE, {"torch": SCRIPT}
-    assert_text(*forward.write_page(tmp_path, found), SCRIPT, IMAGE)
+    result = Result(False, [Cause(*NAMES)], rows[0], SCRIPT, {IMAGE: rows})
+    result.notes, result.weights, result.versions = NAMES, IMAGE, {"torch": SCRIPT}
+    return forward.write_page(folder, result)[0]
+
+
+PAGES = [page_of_mistakes, page_of_data, page_of_all_checkpoints, page_of_the_forward_pass]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_names_is_text(tmp_path, page):
+    assert_text(page(tmp_path), SCRIPT, IMAGE)
 
 
 @pytest.mark.parametrize("name", [*NAMES, "a$b$\\frac{.png", "line\nbreak.png"])
@@ -115,15 +118,8 @@ def test_a_page_says_its_verdict_and_the_cause_before_its_blocks(tmp_path):
     causes = [("conv1", "padding", "set it"), ("fc", "no bias", "")]
     head = Section("Forward", "diverged", "first at conv1", causes, blocks)
     page = written(tmp_path, head, notes=["versions"])
-    order = [
-        "Forward",
-        "diverged",
-        "first at conv1",
-        "conv1: padding",
-        "fix: set it",
-        "fc: no bias",
-    ]
-    shown = [page.text.index(part) for part in [*order, "Table", "versions"]]
+    order = ["Forward", "diverged", "first at conv1", "conv1: padding", "fix: set it"]
+    shown = [page.text.index(part) for part in [*order, "fc: no bias", "Table", "versions"]]
     assert shown == sorted(shown) and page.text.count("fix:") == 1
     assert {"class": "badge diverged"} in attributes_of(page, "span")
 
@@ -156,19 +152,15 @@ def test_figures_stand_flush_right_whatever_is_missing_among_them():
 
 
 def test_missing_values_and_nan_are_shown(tmp_path):
-    table = [["name", "value"], ["none", None], ["not a number", float("nan")], ["empty", ""]]
+    table = [["name", "figure"], ["none", None], ["not a number", float("nan")], ["empty", ""]]
     page = written(tmp_path, Section("Missing", blocks=[{"title": "", "table": table}]))
-    assert [text for text in page.text.split() if text.endswith(("-", "nan"))] == [
-        "none-",
-        "numbernan",
-    ]
+    words = [word for word in page.text.split() if word.endswith(("-", "nan"))]
+    assert words == ["none-", "numbernan"]
 
 
 def test_folded_sections_hide_what_is_aligned(tmp_path):
-    sections = [
-        Section(name, folded=folded)
-        for name, folded in (("aligned", True), ("diverged", False), ("heading", None))
-    ]
+    folded = {"aligned": True, "diverged": False, "heading": None}
+    sections = [Section(name, folded=is_folded) for name, is_folded in folded.items()]
     page = written(tmp_path, Section("Sections"), sections)
     assert attributes_of(page, "details") == [{}, {"open": None}]
     assert [tag for tag, _ in page.elements].count("h2") == 1

@@ -17,6 +17,7 @@ FORMS = {
     "torchvision's reference": logs.torchvision,
     "AlexNet-Prod": logs.alexnet_prod,
 }
+AVERAGED = ("PaddleClas", "torchvision's reference")  # those that tell of a moving average
 forms = pytest.mark.parametrize("form", FORMS)
 
 
@@ -24,7 +25,6 @@ forms = pytest.mark.parametrize("form", FORMS)
 def read(tmp_path):
     def write_and_read(text, name="a.log"):
         file = tmp_path / name
-        file.parent.mkdir(exist_ok=True)
         file.write_bytes(text.encode() if isinstance(text, str) else text)
         return read_log(file)
 
@@ -55,16 +55,18 @@ def test_losses_are_read_where_they_are_told_whole(read, form):
     assert curve(read(logs.torchvision(TOP1)), "val_loss") == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "form"),
-    [
-        (logs.old_torchvision(TOP1, TOP5), "torchvision's reference"),
-        (logs.old_torchvision(TOP1, TOP5).replace(" * Acc", " *   Acc"), "torchvision's reference"),
-        (logs.torchvision(TOP1, TOP5).replace("\n", "\r\n"), "torchvision's reference"),
-        ("\ufeff" + logs.timm(TOP1, TOP5), "timm"),
-    ],
-)
-def test_variants(read, text, form):
+OLD = logs.old_torchvision(TOP1, TOP5)
+VARIANTS = {
+    "torchvision, old": (OLD, "torchvision's reference"),
+    "torchvision, wide": (OLD.replace(" * Acc", " *   Acc"), "torchvision's reference"),
+    "Windows": (logs.torchvision(TOP1, TOP5).replace("\n", "\r\n"), "torchvision's reference"),
+    "byte order mark": ("\ufeff" + logs.timm(TOP1, TOP5), "timm"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants(read, name):
+    text, form = VARIANTS[name]
     log = read(text)
     assert log.format == form and curve(log) == dict(enumerate(TOP1, 1))
     assert curve(log, "val_top5") == dict(enumerate(TOP5, 1))
@@ -76,17 +78,14 @@ def test_fractions_where_alexnet_prod_wrote_no_per_cent_sign(read):
     assert curve(log, "val_top5") == {1: 0.5, 2: 79.0}
 
 
-def test_the_log_in_a_run_folder_is_found(tmp_path):
-    for name, form in (
-        ("metrics.jsonl", "own"),
-        ("summary.csv", "timm"),
-        ("train.log", "paddleclas"),
-    ):
-        folder = tmp_path / form
-        folder.mkdir()
-        (folder / name).write_text(getattr(logs, form)(TOP1))
-        log = read_log(folder)
-        assert log.file == folder / name and curve(log) == dict(enumerate(TOP1, 1))
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("metrics.jsonl", "own"), ("summary.csv", "timm"), ("train.log", "paddleclas")],
+)
+def test_the_log_in_a_run_folder_is_found(tmp_path, name, form):
+    (tmp_path / name).write_text(getattr(logs, form)(TOP1))
+    log = read_log(tmp_path)
+    assert log.file == tmp_path / name and curve(log) == dict(enumerate(TOP1, 1))
 
 
 def test_the_arguments_beside_our_own_log_name_it_and_its_end(tmp_path):
@@ -96,16 +95,13 @@ def test_the_arguments_beside_our_own_log_name_it_and_its_end(tmp_path):
     )
     log = read_log(tmp_path)
     assert (log.framework, log.planned) == ("paddle", 90)
-    for damaged in (
-        '{"arguments": 3}',
-        '{"arguments": {"framework": 1, "epochs": 1e999}}',
-        "[" * 9999,
-    ):
+    odd = '{"arguments": {"framework": 1, "epochs": 1e999}}'
+    for damaged in ('{"arguments": 3}', odd, "[" * 9999):
         (tmp_path / "args.json").write_text(damaged)
         assert read_log(tmp_path).planned is None
 
 
-@pytest.mark.parametrize("form", ["PaddleClas", "torchvision's reference"])
+@pytest.mark.parametrize("form", AVERAGED)
 def test_a_moving_average_is_kept_apart(read, form):
     log = read(FORMS[form](TOP1, TOP5, average=[1.0, 45.0, 57.5]))
     assert curve(log) == dict(enumerate(TOP1, 1))
@@ -115,41 +111,38 @@ def test_a_moving_average_is_kept_apart(read, form):
 
 @pytest.mark.parametrize("form", ["timm", "PaddleClas", "torchvision's reference"])
 def test_a_run_that_was_resumed_counts_from_there(read, form):
-    write, first = FORMS[form], 0 if form != "PaddleClas" else 1
+    write, first = FORMS[form], int(form == "PaddleClas")
     text = write([10, 20, 30, 40]) + write([31.5, 41.5], start=first + 2)
     assert curve(read(text)) == {1: 10, 2: 20, 3: 31.5, 4: 41.5}
     # Begun anew in the same file: nothing of the longer run before it is left.
     assert curve(read(write([10, 20, 30, 40]) + write([11, 21]))) == {1: 11, 2: 21}
 
 
-def test_our_own_log_with_an_epoch_twice(read):
-    rows = logs.own([10, 20, 30]).splitlines(keepends=True)
-    again = logs.own([11, 22]).splitlines(keepends=True)
-    assert curve(read("".join(rows + again[1:]))) == {1: 10, 2: 22}
-
-
-def test_a_second_evaluation_of_paddleclas_without_training_between(read):
-    """Lines that were picked out by grep: "best metric" tells a model from its moving average."""
-    kept = [line for line in logs.paddleclas([10, 20]).splitlines() if "[Eval]" in line]
-    again = [line for line in logs.paddleclas([21], start=2).splitlines() if "[Eval]" in line]
-    log = read("\n".join(kept + again) + "\n")
-    assert curve(log) == {1: 10, 2: 21} and log.average == {}
-    resumed = logs.paddleclas([10, 20]) + logs.paddleclas([21], start=2)
-    log = read(resumed[: resumed.rindex("[Eval][Epoch 2][best")] + "\n")
-    assert curve(log) == {1: 10, 2: 21} and log.average == {}  # it was trained before
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
+CLAS, MORE = logs.paddleclas([10, 20]), logs.paddleclas([21], start=2)
+EVALUATIONS = [line for line in (CLAS + MORE).splitlines(keepends=True) if "[Eval]" in line]
+EVALUATED = "[2021/08/13] root INFO: [Eval][Epoch 0][Avg]loss: 1.91000, top1: {}, top5: 0.79066\n"
+# What an epoch is told of several times, and the curve: the last counts.
+AGAIN = {
+    "this project": (logs.own([10, 20, 30]) + logs.own([11, 22]).split("\n")[1], {1: 10, 2: 22}),
+    # "best metric" tells a model from its moving average, in lines that were picked out by grep.
+    "PaddleClas, evaluated twice": ("".join(EVALUATIONS), {1: 10, 2: 21}),
+    # It was trained before.
+    "PaddleClas, resumed": ((CLAS + MORE).rpartition("[Eval][Epoch 2][best")[0], {1: 10, 2: 21}),
+    # A model that was only evaluated is epoch 0.
+    "torchvision, evaluated": (
         "Namespace(epochs=90, test_only=True)\nTest:  Acc@1 56.522 Acc@5 79.066\n",
-        "[2021/08/13] root INFO: [Eval][Epoch 0][Avg]loss: 1.91000, top1: 0.1, top5: 0.2\n"
-        "[2021/08/13] root INFO: [Eval][Epoch 0][Avg]loss: 1.90000, top1: 0.56522, top5: 0.79066\n",
-    ],
-)
-def test_a_model_that_was_only_evaluated_is_epoch_0(read, text):
+        {0: 56.522},
+    ),
+    "PaddleClas, evaluated": (EVALUATED.format(0.1) + EVALUATED.format(0.56522), {0: 56.522}),
+}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_an_epoch_is_what_was_told_of_it_last(read, name):
+    text, expected = AGAIN[name]
     log = read(text)
-    assert curve(log) == {0: 56.522} and log.planned is None
+    assert curve(log) == expected and log.average == {}
+    assert 0 not in expected or log.planned is None
 
 
 def test_fractions_or_per_cent_is_never_guessed_from_a_value(read):
@@ -164,7 +157,7 @@ def test_fractions_or_per_cent_is_never_guessed_from_a_value(read):
 
 @forms
 def test_a_log_that_is_cut_off_anywhere_gives_right_numbers_or_an_error(read, form):
-    options = {"average": [9.0, 40.0]} if form in ("PaddleClas", "torchvision's reference") else {}
+    options = {"average": [9.0, 40.0]} if form in AVERAGED else {}
     text = FORMS[form]([10.25, 56.522], [31.0, 79.066], **options)
     whole, answers = read(text), 0
     for length in range(len(text)):
@@ -180,7 +173,7 @@ def test_a_log_that_is_cut_off_anywhere_gives_right_numbers_or_an_error(read, fo
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("epoch  loss\n1  2.3\n", "no log of a known form"),
@@ -199,8 +192,8 @@ def test_a_log_that_is_cut_off_anywhere_gives_right_numbers_or_an_error(read, fo
         (logs.paddleclas([250.0]), "is 250 per cent"),
     ],
 )
-def test_what_is_no_log_is_one_clear_line(read, text, told):
-    with pytest.raises(UserError, match=told):
+def test_what_is_no_log_is_one_clear_line(read, text, message):
+    with pytest.raises(UserError, match=message):
         read(text)
 
 
@@ -212,11 +205,14 @@ def test_what_is_not_there_is_one_clear_line(tmp_path):
             read_log(tmp_path / name)
 
 
-def test_a_loss_that_is_no_number_is_read_as_it_is(read):
-    for text in (
+@pytest.mark.parametrize(
+    "text",
+    [
         logs.timm(TOP1).replace("2.5,", "nan,"),
         logs.paddleclas(TOP1).replace("2.40000", "nan"),
         logs.own(TOP1).replace("2.0,", "NaN,"),
-    ):
-        log = read(text)
-        assert math.isnan(curve(log, "train_loss")[1]) and curve(log)[1] == TOP1[0]
+    ],
+)
+def test_a_loss_that_is_no_number_is_read_as_it_is(read, text):
+    log = read(text)
+    assert math.isnan(curve(log, "train_loss")[1]) and curve(log)[1] == TOP1[0]

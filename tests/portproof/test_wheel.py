@@ -11,34 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.paths import ROOT
-
-NETWORK = """
-import {framework}
-from {framework} import nn
-
-SETTINGS = {{"lr": 0.01}}
-
-
-def model(settings):
-    convolution, pool = nn.Conv2{d}(3, 4, 3, padding=1), nn.AdaptiveAvgPool2{d}(2)
-    return nn.Sequential(convolution, nn.ReLU(), pool, nn.Flatten(), nn.Linear(16, 1000))
-
-
-def loss(outputs, batch):
-    return nn.functional.cross_entropy(outputs, batch["labels"])
-
-
-def optimizer(model, steps_per_epoch, settings):
-    rate = settings["lr"]
-"""
-TORCH = (
-    NETWORK.format(framework="torch", d="d")
-    + "    return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9)\n"
-)
-PADDLE = (
-    NETWORK.format(framework="paddle", d="D")
-    + "    return paddle.optimizer.Momentum(rate, 0.9, parameters=model.parameters())\n"
-)
+from tests.portproof import small_ports
+from tests.portproof.commands import verdicts
 
 
 def run(*words, cwd):
@@ -69,23 +43,16 @@ def installed(tmp_path_factory):
     # A path in a .pth file is looked at last, and the .pth files in it are not: the editable
     # install of the clone is not seen.
     site = Path(sysconfig.get_path("purelib"))
-    own = folder / "env" / site.relative_to(sys.prefix)
-    (own / "frameworks.pth").write_text(f"{site}\n")
+    packages = folder / "env" / site.relative_to(sys.prefix)
+    (packages / "frameworks.pth").write_text(f"{site}\n")
     return folder
 
 
-def align(folder, ports, *words):
-    for framework, text in ports.items():
-        (folder / f"{framework}_port").mkdir(exist_ok=True)
-        (folder / f"{framework}_port" / "port.py").write_text(text)
-    named = [f"--{name}-port={folder / f'{name}_port' / 'port.py'}" for name in ports]
-    command = folder / "env" / "bin" / "portproof"
-    return run(command, "align", *named, "--json", folder / "out.json", *words, cwd=folder)
-
-
-def verdicts(folder):
-    checks = json.loads((folder / "out.json").read_text())["checkpoints"]
-    return {check["name"]: check["verdict"] for check in checks}
+def align(folder, names, edit=lambda text: text):
+    """Align the small ports at these checkpoints; return how it went, and the verdicts."""
+    words = [*small_ports.write(folder, edit), "--only", names, "--json", folder / "report.json"]
+    done = run(folder / "env" / "bin" / "portproof", "align", *words, cwd=folder)
+    return done, verdicts(json.loads((folder / "report.json").read_text()))
 
 
 def test_the_wheel_holds_the_library_alone(installed):
@@ -98,13 +65,12 @@ def test_the_wheel_holds_the_library_alone(installed):
 
 def test_two_small_ports_are_aligned_outside_the_clone(installed):
     names = ["forward", "loss", "backward", "optimizer", "training"]
-    done = align(installed, {"torch": TORCH, "paddle": PADDLE}, "--only", ",".join(names))
+    done, checkpoints = align(installed, ",".join(names))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [name for name, verdict in verdicts(installed).items() if verdict == "aligned"] == names
+    assert [name for name in checkpoints if checkpoints[name]["verdict"] == "aligned"] == names
 
 
 def test_a_fault_is_named_outside_the_clone(installed):
-    faulty = PADDLE.replace("(rate, 0.9", "(rate, 0.8")
-    done = align(installed, {"torch": TORCH, "paddle": faulty}, "--only", "optimizer")
+    done, _ = align(installed, "optimizer", lambda text: text.replace("'lr'], 0.9", "'lr'], 0.8"))
     assert done.returncode == 1, done.stdout + done.stderr
     assert "momentum" in done.stdout and "port.py:" in done.stdout

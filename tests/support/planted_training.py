@@ -132,7 +132,7 @@ PAIRS = {
     "momentum of batch normalization": (
         network(CONV1, CONV1 + ", nn.BatchNorm2D(64, momentum=0.1)"),
         network(CONV1.replace("2D", "2d"), CONV1.replace("2D", "2d") + ", nn.BatchNorm2d(64)"),
-        "training", ["features.1", "9 times as much", "1 minus PyTorch's", "alexnet.py:"]),
+        "training", ["features.1, step 1", "9 times as much", "1 minus PyTorch's", "alexnet.py:"]),
     "a group's rate taken for a rate": (
         edit("parameters=model.parameters()", "parameters=[{'params': model.features.parameters()}, {'params': model.classifier.parameters(), 'learning_rate': 2 * lr}]"),
         edit("model.parameters()", "[{'params': model.features.parameters()}, {'params': model.classifier.parameters(), 'lr': 2 * scale_lr(args, world_size)}]", "build"),
