@@ -7,8 +7,14 @@ from common.paths import ROOT
 from portproof.system.processor import available_cores
 from portproof.worker import client
 from tests.support import warm
-from tests.support.helpers import FRAMEWORKS, make_folder, run_warm
-from tests.support.mains import run_mains
+from tests.support.helpers import (
+    FRAMEWORKS,
+    TINY,
+    assert_success,
+    make_folder,
+    run_train,
+    run_warm,
+)
 from tests.support.trees import SMALL, copy_tree
 
 
@@ -44,26 +50,20 @@ def small_folder(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("data") / "small")
 
 
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request):
+    """Has a test run for either framework."""
+    return request.param
+
+
 @pytest.fixture(scope="session", params=FRAMEWORKS)
-def small_run(request, small_folder, tmp_path_factory):
+def small_run(request, small_folder, small_trees, tmp_path_factory):
     """A tree with small hidden layers and a run of one epoch: (framework, tree, run folder)."""
-    framework = request.param
-    place = tmp_path_factory.mktemp(f"small-{framework}")
-    tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
-    (done,) = run_mains(
-        tree,
-        place,
-        (
-            "train",
-            [
-                "--data-path", small_folder, "--recipe", "sample", "--image-size", 64,
-                "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0,
-                "--output-dir", place / "run",
-            ],
-        ),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return framework, tree, place / "run"
+    framework, tree = request.param, small_trees[request.param]
+    run = tmp_path_factory.mktemp(f"small-{framework}") / "run"
+    options = [*TINY, "--image-size", 64, "--data-path", small_folder, "--output-dir", run]
+    assert_success(run_train(framework, *options, tree=tree))
+    return framework, tree, run
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +72,7 @@ def run_in_tree():
 
     def call(framework, program, **environment):
         path = os.pathsep.join([str(ROOT / f"AlexNet-{framework}"), str(ROOT)])
-        done = run_warm(framework, "-c", program, PYTHONPATH=path, **environment)
-        assert done.returncode == 0, done.stderr
-        return done
+        return assert_success(run_warm(framework, "-c", program, PYTHONPATH=path, **environment))
 
     return call
 

@@ -16,7 +16,7 @@ from PIL import Image
 from common.data import image_files, verify
 from common.data.folder import index_data
 from portproof.system.errors import UserError, show
-from tests.support.helpers import FRAMEWORKS, assert_user_error, read_metrics, run_train_changed
+from tests.support.helpers import assert_user_error, read_metrics, run_train_changed
 
 TINY = ["--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0]
 TINY += ["--batch-size", 6]
@@ -246,7 +246,6 @@ def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path, train):
     assert one[0]["train_loss"] == other[0]["train_loss"]
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
     bad = [data / "train" / "checks" / "1.jpg", data / "val" / "cross" / "1.jpg"]
     for path in bad:
@@ -260,7 +259,6 @@ def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_vanishes_is_named(framework, workers, data, tmp_path, train):
     change = """

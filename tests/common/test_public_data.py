@@ -10,7 +10,7 @@ from PIL import Image
 from common.data import folder, public_data
 from tests.support import fake_archives
 from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
-from tests.support.helpers import FRAMEWORKS, assert_user_error, run_train_changed
+from tests.support.helpers import assert_user_error, run_train_changed
 
 TINY = ["--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0]
 
@@ -166,7 +166,6 @@ def cifar10(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_both_trees_train_on_it(framework, cifar10, tmp_path, train):
     out = tmp_path / "run"
     done = train(framework, cifar10, "--dataset", "cifar10", *TINY, "--output-dir", out)
@@ -176,7 +175,6 @@ def test_both_trees_train_on_it(framework, cifar10, tmp_path, train):
     assert (arguments["dataset"], arguments["recipe"]) == ("cifar10", "cifar10")
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_training_without_a_network_ends_in_one_line(framework, tmp_path, train):
     options = ["--dataset", "flowers102", *TINY, "--output-dir", tmp_path / "run"]
     proxy = {name: CLOSED for name in ("http_proxy", "https_proxy", "no_proxy")}

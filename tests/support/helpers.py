@@ -17,6 +17,11 @@ FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
 START = ROOT / "portproof" / "worker" / "start.py"
 TIMEOUT = 300  # seconds after which a process counts as hanging
+# A training of one epoch, on the images of make_folder, that takes a second or two.
+TINY = [
+    "--recipe", "sample", "--image-size", 63, "--batch-size", 6, "--workers", 0,
+    "--epochs", 1, "--warmup-epochs", 0,
+]  # fmt: skip
 
 
 def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> Path:
@@ -91,8 +96,7 @@ def run_parts(
     request = out_dir / "request.json"
     request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
     tree = tree or ROOT / f"AlexNet-{framework}"
-    done = run_warm(framework, "-m", "tests.support.tree_parts", tree, request, out_dir)
-    assert done.returncode == 0, done.stderr
+    assert_success(run_warm(framework, "-m", "tests.support.tree_parts", tree, request, out_dir))
     recorded = {}
     for part in parts:
         with np.load(out_dir / f"{part}.npz") as arrays:
@@ -117,8 +121,7 @@ def read_stream(
             "batches": {"split": split, "epochs": epochs, "traced": False},
         }
         (folder / "request.json").write_text(json.dumps(request, default=str))
-        done = run_warm(framework, START, framework, folder / "request.json", folder)
-        assert done.returncode == 0, done.stderr
+        assert_success(run_warm(framework, START, framework, folder / "request.json", folder))
         report = json.loads((folder / "batches.json").read_text())
         assert report["again"] == 0  # read again without workers, it is the same
         images = [np.load(file) for file in sorted(folder.glob("batch-*.npy"))]
@@ -139,6 +142,12 @@ def is_running(number: int) -> bool:
 
 def read_metrics(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_success(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    """Hold a run to exit status 0; return it."""
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def assert_user_error(done: subprocess.CompletedProcess, *words: str) -> None:

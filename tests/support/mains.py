@@ -14,7 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from portproof.system import errors
-from tests.support.helpers import framework_of, run_warm
+from tests.support.helpers import assert_success, framework_of, run_warm
 
 Command = tuple[str, Sequence[object]]  # a module of the tree, such as predict, and its arguments
 
@@ -25,11 +25,11 @@ def run_mains(tree: Path, folder: Path, *commands: Command) -> list[subprocess.C
     request.write_text(
         json.dumps([[name, [str(word) for word in words]] for name, words in commands])
     )
-    done = run_warm(framework_of(tree), "-m", "tests.support.mains", tree, request, answer)
-    assert done.returncode == 0, done.stderr
+    words = ["-m", "tests.support.mains", tree, request, answer]
+    assert_success(run_warm(framework_of(tree), *words))
     return [
-        subprocess.CompletedProcess([name, *words], *found)
-        for (name, words), found in zip(commands, json.loads(answer.read_text()), strict=True)
+        subprocess.CompletedProcess([name, *words], *outcome)
+        for (name, words), outcome in zip(commands, json.loads(answer.read_text()), strict=True)
     ]
 
 

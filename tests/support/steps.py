@@ -2,10 +2,10 @@
 
     python -m tests.support.steps TREE REQUEST.json FOLDER
 
-REQUEST holds a list of command lines. Of run N, FOLDER/N.npz holds at each step: `loss`, `logits`,
-`labels`, `dtype` of the logits, `moved` (the norm of the change of all weights), `weight` (that of
-the last layer after the step) and `channels_last` (whether the images and the weights of the
-first layer lie that way); and once `start`, the last layer's weight before the first step.
+REQUEST holds a list of command lines. Of run N, FOLDER/N.npz holds at each step: `loss`, `lr`,
+`logits`, `labels`, `dtype` of the logits, `moved` (the norm of the change of all weights), `weight`
+(that of the last layer after the step) and `channels_last` (whether the images and the weights of
+the first layer lie that way); and once `start`, the last layer's weight before the first step.
 FOLDER/N.json holds exit status, standard output and error.
 """
 
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from common.training import Observer
-from tests.support.helpers import framework_of, run_warm
+from tests.support.helpers import assert_success, framework_of, run_warm
 from tests.support.mains import run_one
 
-NOTED = ("loss", "logits", "labels", "moved", "weight", "dtype", "channels_last")
+NOTED = ("loss", "lr", "logits", "labels", "moved", "weight", "dtype", "channels_last")
 
 
 def run_steps(tree: Path, folder: Path, *commands: list) -> list[dict]:
@@ -27,13 +27,13 @@ def run_steps(tree: Path, folder: Path, *commands: list) -> list[dict]:
     folder.mkdir(parents=True, exist_ok=True)
     request = folder / "request.json"
     request.write_text(json.dumps([[str(word) for word in words] for words in commands]))
-    done = run_warm(framework_of(tree), "-m", "tests.support.steps", tree, request, folder)
-    assert done.returncode == 0, done.stderr
-    found = []
+    words = ["-m", "tests.support.steps", tree, request, folder]
+    assert_success(run_warm(framework_of(tree), *words))
+    runs = []
     for number in range(len(commands)):
         with np.load(folder / f"{number}.npz", allow_pickle=False) as arrays:
-            found.append(dict(arrays) | json.loads((folder / f"{number}.json").read_text()))
-    return found
+            runs.append(dict(arrays) | json.loads((folder / f"{number}.json").read_text()))
+    return runs
 
 
 def to_numpy(tensor) -> np.ndarray:
@@ -58,7 +58,7 @@ class Noting(Observer):
         self.noted = {name: [] for name in (*NOTED, "start")}
 
     def start(self, trainer):
-        self.model = trainer.model
+        self.model, self.optimizer = trainer.model, trainer.optimizer
         # Paddle's name for it is another.
         hook = getattr(self.model, "register_forward_hook", None)
         (hook or self.model.register_forward_post_hook)(self.after_forward)
@@ -69,6 +69,7 @@ class Noting(Observer):
 
     def begin_batch(self, batch, images, labels):
         self.before, self.labels = weights(self.model), labels
+        self.lr = sys.modules["optim"].current_lr(self.optimizer)
 
     def end_batch(self, loss):
         before, after = self.before, weights(self.model)
@@ -76,6 +77,7 @@ class Noting(Observer):
         first = next(iter(self.model.parameters()))
         values = {
             "loss": to_numpy(loss),
+            "lr": self.lr,
             "logits": to_numpy(self.logits),
             "labels": to_numpy(self.labels),
             "moved": moved,
@@ -100,8 +102,8 @@ def main() -> None:
             if len({np.shape(value) for value in values}) <= 1
         }
         np.savez(Path(folder) / f"{number}.npz", **arrays)
-        told = {"status": status, "out": out, "err": err}
-        (Path(folder) / f"{number}.json").write_text(json.dumps(told))
+        outcome = {"status": status, "out": out, "err": err}
+        (Path(folder) / f"{number}.json").write_text(json.dumps(outcome))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Top-k counts: ties, NaN, few classes."""
 
 import numpy as np
-import pytest
 
-from tests.support.helpers import FRAMEWORKS, run_parts
+from tests.support.helpers import run_parts
 
 
 def count(framework, tmp_path, logits, labels):
@@ -12,7 +11,6 @@ def count(framework, tmp_path, logits, labels):
     return int(recorded["top1"]), int(recorded["top5"])
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_counts_are_those_of_a_stable_sort(framework, tmp_path):
     rng = np.random.default_rng(0)
     logits = rng.integers(0, 6, (500, 12)).astype(float)  # whole numbers: many ties
@@ -23,7 +21,6 @@ def test_counts_are_those_of_a_stable_sort(framework, tmp_path):
     assert count(framework, tmp_path, logits.tolist(), labels.tolist()) == expected
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_fewer_than_five_classes_and_nan(framework, tmp_path):
     nan = float("nan")
     logits = [[0.0, 1.0, 2.0], [2.0, 1.0, 0.0], [nan, 1.0, 0.0], [nan, nan, nan]]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.support.helpers import FRAMEWORKS, run_parts
+from tests.support.helpers import run_parts
 
 STEPS = 10  # per epoch
 STEP_OPTIONS = ["--schedule", "step", "--lr-step-size", 2, "--lr-gamma", 0.1]
@@ -25,7 +25,6 @@ def expected(schedule, lr, warmup, epochs):
     return np.array(rates)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize(
     ("options", "schedule", "warmup"),
     [
@@ -47,7 +46,6 @@ ERRORS = [90, 80, 80, 85, 79, 79, 79, 79, 79, 60, 61, 62]  # per cent, at the en
 RATES = [1, 1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1]  # of the first rate, after it; patience 2
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_plateau_is_a_stair_and_its_state_can_be_put_back(framework, run_in_tree):
     run_in_tree(
         framework,

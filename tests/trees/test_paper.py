@@ -75,7 +75,6 @@ RELU, LINEAR, DROPOUT = ("relu",), ("linear",), ("dropout", 0.5)
 LRN, POOL = ("localresponsenorm",), ("maxpool2d", 3, 2, 0)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_layers_stand_in_the_papers_order_with_its_settings(framework, run_in_tree):
     """Normalization follows the ReLUs of convolutions 1 and 2, pooling comes after 1, 2 and 5."""
     found = []
@@ -124,7 +123,6 @@ NORM = {
 HOOK = {"torch": "register_forward_hook", "paddle": "register_forward_post_hook"}
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_response_normalization_is_that_of_the_paper(framework, tmp_path, run_in_tree):
     """Large numbers, so that the sum counts: with alpha as it stands the result is 20 times off."""
     a = 100 * np.random.Generator(np.random.Philox(0)).standard_normal([2, 12, 3, 4])
@@ -153,7 +151,6 @@ np.save({str(tmp_path / "c.npy")!r}, 50 * ResponseNorm(raw=50)(given / 50).detac
     assert np.abs(gradient - expected).max() < 2**-24 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_network_sees_raw_pixels(framework, tmp_path, run_in_tree):
     """The loaders' pixels have deviation 1; the paper's are 0 to 255 less their mean."""
     x = np.random.Generator(np.random.Philox(0)).standard_normal([2, 3, 67, 67])
@@ -190,7 +187,6 @@ def test_images_that_are_too_small_are_a_users_mistake():
     assert_user_error(done, "--image-size 64", "67 pixels")
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_run_is_resumed_and_used_without_saying_the_model_again(
     framework, small_folder, tmp_path
 ):

@@ -59,7 +59,6 @@ def pixels(images):
     return np.round(values)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(streams, framework, workers):
     alone, parallel = streams[framework, 0], streams[framework, workers]
@@ -79,7 +78,6 @@ def test_both_trees_give_the_same_samples(streams):
         assert np.abs(torch[name] - paddle[name]).max() <= ONE_ROUNDING, name
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_both_trees_equal_torchvisions_reference(streams, reference, framework):
     stream = streams[framework, 2]
     count = len(reference["val_labels"])

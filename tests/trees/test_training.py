@@ -14,9 +14,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from common.paths import ROOT
+from tests.crash import arrays
+from tests.support import warm
 from tests.support.helpers import (
     FRAMEWORKS,
     SUFFIX,
+    TINY,
+    assert_success,
     assert_user_error,
     read_metrics,
     run,
@@ -24,29 +28,10 @@ from tests.support.helpers import (
     run_train,
 )
 from tests.support.mains import run_mains
+from tests.support.steps import run_steps
 
 # Small images, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
-
-
-def load_model(path):
-    """Return the parameters of a checkpoint without either framework where that can be done."""
-    if path.suffix == ".pdparams":
-        from portproof.files import pickles
-
-        return pickles.read(path)["model"]
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:  # the raw bytes of each tensor
-        names = sorted(name for name in archive.namelist() if "/data/" in name)
-        return {name: archive.read(name) for name in names}
-
-
-def assert_same_model(one, two):
-    one, two = load_model(one), load_model(two)
-    assert one.keys() == two.keys()
-    for name in one:
-        assert np.array_equal(one[name], two[name]), name
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -56,8 +41,8 @@ def straight(request, small_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / framework
     options = ["--data-path", small_folder, *SMALL, "--epochs", 2, "--seed", 4]
     script = ROOT / f"AlexNet-{framework}" / "train.py"
-    done = run(sys.executable, script, *options, "--output-dir", out)  # all as a user has it
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, script, *options]  # all as a user has it
+    done = assert_success(run(*command, "--output-dir", out))
     (out / "stdout").write_text(done.stdout)
     assert "Warning" not in done.stderr  # of the framework, about the tree's own code
     return framework, out, options
@@ -121,8 +106,8 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_pat
         ("train", [*long, "--output-dir", whole]),
     )
     for done in runs:
-        assert done.returncode == 0, done.stderr
-    assert_same_model(checkpoint, whole / checkpoint.name)
+        assert_success(done)
+    assert arrays(checkpoint) == arrays(whole / checkpoint.name)
     keep = ("epoch", "lr", "train_loss", "val_loss")
     assert [[row[k] for k in keep] for row in read_metrics(first)] == [
         [row[k] for k in keep] for row in read_metrics(whole)
@@ -132,11 +117,8 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_pat
 def test_evaluation_alone_gives_the_same_numbers(straight, small_folder):
     framework, out, _ = straight
     weights = out / f"last{SUFFIX[framework]}"
-    done = run_train(
-        framework, "--eval-only", "--weights", weights, "--data-path", small_folder,
-        "--image-size", 63, "--batch-size", 5, "--workers", 0,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    options = ["--data-path", small_folder, *TINY, "--batch-size", 5]
+    done = assert_success(run_train(framework, "--eval-only", "--weights", weights, *options))
     last = read_metrics(out)[-1]
     for name in ("val_loss", "val_top1"):
         assert f"{name} {last[name]:.6g}" in done.stdout
@@ -149,10 +131,8 @@ def test_weights_of_another_number_of_classes_name_the_layer(straight, small_fol
     for split in ("train", "val"):
         shutil.rmtree(two_classes / split / "bars")
     weights = out / f"last{SUFFIX[framework]}"
-    done = run_train(
-        framework, "--weights", weights, "--data-path", two_classes, "--epochs", 1,
-        "--output-dir", tmp_path / "run",
-    )  # fmt: skip
+    options = ["--data-path", two_classes, "--epochs", 1, "--output-dir", tmp_path / "run"]
+    done = run_train(framework, "--weights", weights, *options)
     assert_user_error(done, "classifier.6.weight", "number of classes")
     assert not (tmp_path / "run").exists()
 
@@ -170,55 +150,49 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path)
     suffix = SUFFIX[framework]
     other = SUFFIX[{"torch": "paddle", "paddle": "torch"}[framework]]
     whole = (out / f"last{suffix}").read_bytes()
-    cases = {
+    contents = {
         f"half{suffix}": whole[: len(whole) // 2],
         f"text{suffix}": b"these are no weights",
         f"empty{suffix}": b"",
         f"foreign{other}": b"whatever",
         "broken.safetensors": b"\xff" * 64,
     }
-    for name, content in cases.items():
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     options = ["--eval-only", "--data-path", small_folder, "--weights"]
-    commands = [("train", [*options, tmp_path / name]) for name in cases]
+    commands = [("train", [*options, tmp_path / name]) for name in contents]
     runs = run_mains(ROOT / f"AlexNet-{framework}", tmp_path, *commands)
-    for name, done in zip(cases, runs, strict=True):
+    for name, done in zip(contents, runs, strict=True):
         assert_user_error(done, str(tmp_path / name))
 
 
 def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     """From the same weights, on the same files, with dropout 0."""
-    options = ["--data-path", small_folder, *SMALL, "--epochs", 20, "--lr", 0.02, "--dropout", 0]
-    options += ["--workers", 0]
-    request = {"weights": {"num_classes": 3}}
-    made = run_parts("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
+    options = ["--data-path", small_folder, *SMALL, "--epochs", 10, "--lr", 0.02, "--dropout", 0]
+    torch_tree, place = small_trees["torch"], tmp_path / "weights"
+    parts = run_parts("torch", place, tree=torch_tree, weights={"num_classes": 3})
     weights = tmp_path / "weights.safetensors"
-    arrays = made["weights"]
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, weights)
-    options += ["--weights", weights]
-    steps = {
-        name: run_parts(name, tmp_path / name, *options, tree=tree, steps={"steps": 20})
+    tensors = parts["weights"].items()
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors}, weights)
+    options += ["--workers", 0, "--weights", weights, "--output-dir"]
+    torch, paddle = (
+        run_steps(tree, tmp_path / name, [*options, tmp_path / f"run-{name}"])[0]
         for name, tree in small_trees.items()
-    }
-    torch, paddle = steps["torch"]["steps"], steps["paddle"]["steps"]
+    )
     assert torch["loss"].shape == paddle["loss"].shape == (20,)
     np.testing.assert_allclose(paddle["lr"], torch["lr"], rtol=1e-9)
     assert len(set(torch["loss"].tolist())) == 20  # each step saw other images
     assert np.abs(torch["loss"] - paddle["loss"]).max() < 1e-5
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_terminal_shows_a_bar(small_folder, small_trees, tmp_path, framework):
     leader, follower = os.openpty()
     rows_columns = struct.pack("HHHH", 40, 160, 0, 0)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, rows_columns)
-    command = [sys.executable, small_trees[framework] / "train.py", "--data-path"]
-    command += [small_folder, *SMALL, "--epochs", "1", "--output-dir", tmp_path / "run"]
-    with subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.DEVNULL,
-        stderr=follower,
-    ) as process:
+    command = [warm.interpreter(framework), small_trees[framework] / "train.py", "--data-path"]
+    command += [small_folder, *SMALL, "--epochs", 1, "--output-dir", tmp_path / "run"]
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=follower) as process:
         os.close(follower)
         shown = b""
         try:
