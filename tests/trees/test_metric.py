@@ -16,8 +16,8 @@ def test_counts_are_those_of_a_stable_sort(framework, tmp_path):
     logits = rng.integers(0, 6, (500, 12)).astype(float)  # whole numbers: many ties
     labels = rng.integers(0, 12, 500)
     ranked = np.argsort(-logits, axis=1, kind="stable")
-    found = ranked == labels[:, None]
-    expected = int(found[:, :1].sum()), int(found[:, :5].sum())
+    is_label = ranked == labels[:, None]
+    expected = int(is_label[:, :1].sum()), int(is_label[:, :5].sum())
     assert count(framework, tmp_path, logits.tolist(), labels.tolist()) == expected
 
 

@@ -35,9 +35,9 @@ def expected(schedule, lr, warmup, epochs):
     ],
 )
 def test_schedule(framework, options, schedule, warmup, tmp_path):
-    given = ["--lr", 0.08, "--gpus", 8, "--epochs", 5, "--warmup-epochs", 0, *options]
-    recorded = run_parts(framework, tmp_path, *given, schedule={"steps_per_epoch": STEPS})
-    rates = recorded["schedule"]["lr"]
+    words = ["--lr", 0.08, "--gpus", 8, "--epochs", 5, "--warmup-epochs", 0, *options]
+    parts = run_parts(framework, tmp_path, *words, schedule={"steps_per_epoch": STEPS})
+    rates = parts["schedule"]["lr"]
     # One process where the recipe's rate is for eight GPUs: an eighth.
     np.testing.assert_allclose(rates, expected(schedule, 0.01, warmup, 5), rtol=1e-9, atol=1e-15)
 

@@ -168,8 +168,12 @@ def test_compile_trains_as_without(framework, small_folder, small_trees, tmp_pat
 
 
 def test_compile_without_a_compiler_is_a_line(small_folder, small_trees, tmp_path):
-    cache = str(tmp_path / "cache")
-    change = f"import os; os.environ |= dict(CXX='/no/compiler', TORCHINDUCTOR_CACHE_DIR={cache!r})"
+    change = f"""
+import os
+from torch._inductor import config
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = {str(tmp_path / "cache")!r}
+config.cpp.cxx = (None, "/no/compiler")  # as CXX says
+"""
     options = [*PLAIN, "--data-path", small_folder, "--compile", "--output-dir", tmp_path / "run"]
     done = run_train_changed("torch", change, *options, tree=small_trees["torch"])
     assert_user_error(done, "--compile", "C++ compiler", "leave --compile out")

@@ -7,7 +7,7 @@ import pytest
 
 from common.data import draws
 from common.data.image_files import read_rgb
-from tests.support.helpers import FRAMEWORKS, make_folder, read_stream, run_warm
+from tests.support.helpers import FRAMEWORKS, assert_success, make_folder, read_stream, run_warm
 from tests.support.odd_images import write_odd_images
 
 SIZE, SEED, BATCH = 64, 5, 4
@@ -29,26 +29,20 @@ def odd_folder(tmp_path_factory):
 def streams(odd_folder, tmp_path_factory):
     """Two epochs of train and val by (framework, workers)."""
     settings = {"data_path": odd_folder, "image_size": SIZE, "seed": SEED, "batch_size": BATCH}
-    return {
-        (framework, workers): read_stream(
-            framework,
-            tmp_path_factory.mktemp(f"{framework}-{workers}"),
-            epochs=2,
-            workers=workers,
-            **settings,
-        )
-        for framework in FRAMEWORKS
-        for workers in (0, 1, 2)
-    }
+    out = tmp_path_factory.mktemp("streams")
+
+    def read(framework, workers):
+        folder = out / f"{framework}-{workers}"
+        return read_stream(framework, folder, 2, workers=workers, **settings)
+
+    return {(name, workers): read(name, workers) for name in FRAMEWORKS for workers in (0, 1, 2)}
 
 
 @pytest.fixture(scope="module")
 def reference(odd_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("reference") / "reference.npz"
-    done = run_warm(
-        "torch", "-m", "tests.support.torchvision_reference", odd_folder, SIZE, SEED, out
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["-m", "tests.support.torchvision_reference", odd_folder, SIZE, SEED, out]
+    assert_success(run_warm("torch", *words))
     return dict(np.load(out))
 
 
