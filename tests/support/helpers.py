@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +14,6 @@ from tests.support import warm
 
 FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
-START = ROOT / "portproof" / "worker" / "start.py"
 TIMEOUT = 300  # seconds after which a process counts as hanging
 # A training of one epoch, on the images of make_folder, that takes a second or two.
 TINY = [
@@ -94,7 +92,8 @@ def run_parts(
     """Run parts of one tree or a copy (tests/support/tree_parts.py); return the arrays of each."""
     out_dir.mkdir(parents=True, exist_ok=True)
     request = out_dir / "request.json"
-    request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
+    words = [str(option) for option in options]
+    request.write_text(json.dumps({"arguments": words, **parts}, default=str))
     tree = tree or ROOT / f"AlexNet-{framework}"
     assert_success(run_warm(framework, "-m", "tests.support.tree_parts", tree, request, out_dir))
     recorded = {}
@@ -102,33 +101,6 @@ def run_parts(
         with np.load(out_dir / f"{part}.npz") as arrays:
             recorded[part] = dict(arrays)
     return recorded
-
-
-def read_stream(
-    framework: str, out_dir: Path, epochs: int, **settings: Any
-) -> dict[str, np.ndarray]:
-    """Return what the loaders of a tree give, by its port: train_images, train_labels, val_sizes...
-
-    Images [N, ...], labels [N] and the sizes of the batches [B], of all epochs in a row.
-    """
-    arrays = {}
-    for split in ("train", "val"):
-        folder = out_dir / split
-        folder.mkdir(parents=True)
-        request = {
-            "port": str(ROOT / f"AlexNet-{framework}" / "port.py"),
-            "settings": settings,
-            "batches": {"split": split, "epochs": epochs, "traced": False},
-        }
-        (folder / "request.json").write_text(json.dumps(request, default=str))
-        assert_success(run_warm(framework, START, framework, folder / "request.json", folder))
-        report = json.loads((folder / "batches.json").read_text())
-        assert report["again"] == 0  # read again without workers, it is the same
-        images = [np.load(file) for file in sorted(folder.glob("batch-*.npy"))]
-        arrays[f"{split}_images"] = np.concatenate(images)
-        for name in ("labels", "sizes"):
-            arrays[f"{split}_{name}"] = np.concatenate(report[name])
-    return arrays
 
 
 def is_running(number: int) -> bool:

@@ -1,4 +1,4 @@
-"""Parts of a tree on their own, for tests: weights, rates and counts.
+"""Parts of a tree on their own, for tests: weights, batches, rates and counts.
 
     python -m tests.support.tree_parts TREE REQUEST.json OUT_DIR
 
@@ -7,6 +7,7 @@ becomes OUT_DIR/<part>.npz.
 """
 
 import importlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -34,6 +35,17 @@ class Tree:
         if self.args.weights:
             checkpoint.load_weights(self.args.weights, model)
         return checkpoint.neutral_weights(model)
+
+    def stream(self, epochs, settings):
+        """What the port reads of both splits: images, labels and sizes of batches, in a row."""
+        port, arrays = importlib.import_module("port"), {}
+        for split in ("train", "val"):
+            read = (port.batches(split, epoch, settings) for epoch in range(epochs))
+            batches = list(itertools.chain.from_iterable(read))
+            for name in ("images", "labels"):
+                arrays[f"{split}_{name}"] = np.concatenate([batch[name] for batch in batches])
+            arrays[f"{split}_sizes"] = np.array([len(batch["labels"]) for batch in batches])
+        return arrays
 
     def schedule(self, steps_per_epoch):
         """The learning rate that the optimizer uses at each step."""

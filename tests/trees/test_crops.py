@@ -6,10 +6,10 @@ import pytest
 from common.data import draws
 from common.data.folder import index_split
 from common.data.image_files import read_rgb
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, read_stream, run_train
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, run_train
+from tests.support.streams import MEAN, STD, read_stream
 
 SIZE = 64
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SETTINGS = {"image_size": SIZE, "batch_size": 30, "workers": 0, "seed": 3}
 
 
