@@ -31,6 +31,8 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What pyproject.toml asks for. So no module of this repository, of a tree or of a framework is.
 OUTSIDE = {"jinja2", "matplotlib", "numpy", "PIL", "safetensors", "scipy"}
 BACKENDS = {"portproof/backends/torch.py": {"torch"}, "portproof/backends/paddle.py": {"paddle"}}
+# Files that import a framework in a folder that else imports none.
+ALONE = BACKENDS | {"course/compare_by_hand.py": {"torch", "paddle"}}
 
 # What the files of a folder import beside their own folder, of the repository and of frameworks.
 # Below the rooms of common lie `networks` and `paths`; of portproof it needs what any project
@@ -83,10 +85,10 @@ def may_import(file, name):
     top, *inner = name.split(".")
     if not file.startswith("portproof/"):
         folder = next(folder for folder in FOLDERS if file.startswith(f"{folder}/"))
-        allowed = tuple(f"{name}." for name in FOLDERS[folder] | {folder.replace("/", ".")})
-        return top not in HELD or f"{name}.".startswith(allowed)
+        names = FOLDERS[folder] | {folder.replace("/", ".")} | ALONE.get(file, set())
+        return top not in HELD or f"{name}.".startswith(tuple(f"{name}." for name in names))
     if top != "portproof":
-        return top in sys.stdlib_module_names | OUTSIDE | BACKENDS.get(file, set())
+        return top in sys.stdlib_module_names | OUTSIDE | ALONE.get(file, set())
     return inner[:1] == [room_of(file)] or LEVEL[inner[0]] < LEVEL[room_of(file)]
 
 

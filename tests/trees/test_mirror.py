@@ -29,7 +29,6 @@ MOST_DIFFERENT = {
     "presets.py": 39,
     "runtime.py": 88,  # where it stands what the frameworks make different
     "train.py": 46,
-    "examples/two_devices.py": 72,  # each framework's own way to define a gradient
 }
 # Functions that one tree alone needs.
 ONLY_TORCH = {
@@ -49,7 +48,6 @@ ONLY_PADDLE = {
 OTHER_VARIABLES = {
     "checkpoint.py": {"put_weights", "neutral_weights", "restore"},  # names and layout of Paddle's
     "export.py": {"write_onnx", "write_native", "example", "open_native"},  # each has its own way
-    "examples/two_devices.py": {"half_of", "forward"},
     "optim.py": {"build"},  # the setup order
     "runtime.py": {"move_model"},  # torch returns a model that is moved
 }
@@ -57,8 +55,6 @@ OTHER_VARIABLES = {
 
 def twins(file):
     """Return the torch file and the Paddle file of a name."""
-    if file.startswith("examples/"):
-        return [ROOT / file.replace(".py", f"_{name}.py") for name in ("torch", "paddle")]
     return [tree / file for tree in TREES]
 
 
@@ -89,10 +85,9 @@ def printed(path):
 
 
 def test_the_trees_have_the_same_files():
-    files = {file for file in MOST_DIFFERENT if not file.startswith("examples/")}
     for tree in TREES:
         paths = [path for path in tree.rglob("*.py") if path.read_text()]
-        assert {path.relative_to(tree).as_posix() for path in paths} == files
+        assert {path.relative_to(tree).as_posix() for path in paths} == set(MOST_DIFFERENT)
 
 
 @pytest.mark.parametrize("file", sorted(MOST_DIFFERENT.keys() - {"models/__init__.py"}))
