@@ -7,15 +7,8 @@ from common.paths import ROOT
 from portproof.system.processor import available_cores
 from portproof.worker import client
 from tests.support import warm
-from tests.support.helpers import (
-    FRAMEWORKS,
-    TINY,
-    assert_success,
-    make_folder,
-    run_train,
-    run_warm,
-)
-from tests.support.trees import SMALL, copy_tree
+from tests.support.helpers import FRAMEWORKS, assert_success, make_folder, run_warm
+from tests.support.trees import SMALL, TINY, copy_tree, run_train
 
 
 def pytest_addoption(parser):

@@ -25,9 +25,10 @@ from typing import NamedTuple
 
 from common.paths import ROOT
 from common.training import checkpoint_files
+from common.training.run_folder import read_metrics
 from portproof.files import pickles
 from portproof.system.atomic import replace_atomically
-from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
+from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread
 from tests.support.trees import SMALL, copy_tree
 
 RESULTS = ROOT / "docs" / "results" / "crash.csv"

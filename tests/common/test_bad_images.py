@@ -15,14 +15,10 @@ from PIL import Image
 
 from common.data import image_files, verify
 from common.data.folder import index_data
+from common.training.run_folder import read_metrics
 from portproof.system.errors import UserError, show
-from tests.support.helpers import (
-    TINY,
-    assert_success,
-    assert_user_error,
-    read_metrics,
-    run_train_changed,
-)
+from tests.support.helpers import assert_success, assert_user_error
+from tests.support.trees import TINY, run_train_changed
 
 
 @pytest.fixture

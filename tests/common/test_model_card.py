@@ -11,7 +11,8 @@ from common import networks
 from common.data.folder import FolderIndex
 from common.paths import ROOT
 from common.training import model_card
-from tests.support.helpers import FRAMEWORKS, SUFFIX, read_metrics
+from common.training.run_folder import read_metrics
+from tests.support.helpers import FRAMEWORKS, SUFFIX
 from tests.support.mains import run_mains
 from tests.support.trees import SMALL, copy_tree
 

@@ -10,7 +10,8 @@ from PIL import Image
 from common.data import folder, public_data
 from tests.support import fake_archives
 from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
-from tests.support.helpers import TINY, assert_success, assert_user_error, run_train_changed
+from tests.support.helpers import assert_success, assert_user_error
+from tests.support.trees import TINY, run_train_changed
 
 
 def fetch(name, base, patch, output, by=run_forked):

@@ -14,7 +14,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from portproof.system import errors
-from tests.support.helpers import assert_success, framework_of, run_warm
+from tests.support.helpers import assert_success, run_warm
+from tests.support.trees import framework_of
 
 Command = tuple[str, Sequence[object]]  # a module of the tree, such as predict, and its arguments
 

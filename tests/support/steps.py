@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from common.training import Observer
-from tests.support.helpers import assert_success, framework_of, run_warm
+from tests.support.helpers import assert_success, run_warm
 from tests.support.mains import run_one
+from tests.support.trees import framework_of
 
 NOTED = ("loss", "lr", "logits", "labels", "moved", "weight", "dtype", "channels_last")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.support.helpers import run_parts
+from tests.support.trees import run_parts
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 # The largest value is (1 - 0.406) / 0.225 = 2.64, and float32 numbers up to 4 lie 2.4e-7 apart.

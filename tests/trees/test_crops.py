@@ -6,8 +6,9 @@ import pytest
 from common.data import draws
 from common.data.folder import index_split
 from common.data.image_files import read_rgb
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, run_train
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success
 from tests.support.streams import MEAN, STD, read_stream
+from tests.support.trees import run_train
 
 SIZE = 64
 SETTINGS = {"image_size": SIZE, "batch_size": 30, "workers": 0, "seed": 3}

@@ -6,8 +6,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from tests.crash import arrays
-from tests.support.helpers import SUFFIX, TINY, assert_success, assert_user_error, run_train
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error
 from tests.support.mains import run_mains
+from tests.support.trees import TINY, run_train
 
 
 def test_the_last_layer_is_new_and_the_others_are_the_files(

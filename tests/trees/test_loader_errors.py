@@ -4,10 +4,10 @@ import itertools
 import shutil
 
 from common.paths import ROOT
-from tests.support.helpers import TINY, assert_user_error, run_train
+from tests.support.helpers import assert_user_error
 from tests.support.mains import run_mains
 from tests.support.planting import Edit
-from tests.support.trees import SMALL, copy_tree
+from tests.support.trees import SMALL, TINY, copy_tree, run_train
 
 CASES = [("train", "truncated"), ("val", "text")]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.support.helpers import run_parts
+from tests.support.trees import run_parts
 
 
 def count(framework, tmp_path, logits, labels):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from common.paths import ROOT
-from tests.support.helpers import FRAMEWORKS, assert_success, run_parts, run_warm
+from tests.support.helpers import FRAMEWORKS, assert_success, run_warm
+from tests.support.trees import run_parts
 
 KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
     "features.0.weight": (64, 3, 11, 11),

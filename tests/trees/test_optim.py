@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.support.helpers import run_parts
+from tests.support.trees import run_parts
 
 STEPS = 10  # per epoch
 STEP_OPTIONS = ["--schedule", "step", "--lr-step-size", 2, "--lr-gamma", 0.1]

@@ -6,19 +6,11 @@ import numpy as np
 import pytest
 
 from common.training.args import parse
+from common.training.run_folder import read_metrics
 from portproof.files import pickles
-from tests.support.helpers import (
-    FRAMEWORKS,
-    SUFFIX,
-    TINY,
-    assert_success,
-    assert_user_error,
-    read_metrics,
-    run_parts,
-    run_train,
-    run_train_changed,
-)
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
 from tests.support.steps import run_steps
+from tests.support.trees import TINY, run_parts, run_train, run_train_changed
 
 LR = 0.01
 PLAIN = [

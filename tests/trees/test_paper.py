@@ -9,15 +9,9 @@ from safetensors.numpy import save_file
 from common import networks
 from common.training.args import parse
 from portproof.files import pickles
-from tests.support.helpers import (
-    FRAMEWORKS,
-    SUFFIX,
-    assert_success,
-    assert_user_error,
-    run_parts,
-    run_train,
-)
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
 from tests.support.mains import run_mains
+from tests.support.trees import run_parts, run_train
 from tools import transfer_weights
 
 SHAPES = {

@@ -19,14 +19,12 @@ from tests.support.helpers import (
     FRAMEWORKS,
     SUFFIX,
     TIMEOUT,
-    TINY,
     assert_success,
     assert_user_error,
     make_folder,
     one_thread,
-    run_train,
 )
-from tests.support.trees import SMALL, copy_tree
+from tests.support.trees import SMALL, TINY, copy_tree, run_train
 
 OPTIONS = [*TINY, "--batch-size", 3, "--epochs", 2, "--save-every", 1]
 

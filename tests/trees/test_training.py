@@ -14,21 +14,13 @@ import pytest
 from safetensors.numpy import save_file
 
 from common.paths import ROOT
+from common.training.run_folder import read_metrics
 from tests.crash import arrays
 from tests.support import warm
-from tests.support.helpers import (
-    FRAMEWORKS,
-    SUFFIX,
-    TINY,
-    assert_success,
-    assert_user_error,
-    read_metrics,
-    run,
-    run_parts,
-    run_train,
-)
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, run
 from tests.support.mains import run_mains
 from tests.support.steps import run_steps
+from tests.support.trees import TINY, run_parts, run_train
 
 # Small images, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]

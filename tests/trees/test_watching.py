@@ -11,13 +11,8 @@ from common.training.nonfinite import NonFiniteGuard
 from common.training.timing import LoaderTimer
 from portproof.system import errors
 from tests.crash import arrays
-from tests.support.helpers import (
-    SUFFIX,
-    TINY,
-    assert_success,
-    assert_user_error,
-    run_train_changed,
-)
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error
+from tests.support.trees import TINY, run_train_changed
 
 BOARDS = {"torch": ("--tensorboard", "tensorboard"), "paddle": ("--visualdl", "visualdl")}
 NO_BOARD = "sys.modules['tensorboard'] = sys.modules['visualdl'] = None"
