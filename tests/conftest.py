@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 
 import pytest
 
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(config, items):
 def small_folder(tmp_path_factory):
     """Three classes, 18 train and 12 val images of about 100 pixels; to be read only."""
     return make_folder(tmp_path_factory.mktemp("data") / "small")
+
+
+@pytest.fixture
+def images(small_folder, tmp_path):
+    """A copy of the small folder, to be changed."""
+    return shutil.copytree(small_folder, tmp_path / "images")
 
 
 @pytest.fixture(params=FRAMEWORKS)

@@ -21,11 +21,6 @@ from tests.support.helpers import assert_success, assert_user_error
 from tests.support.trees import TINY, run_train_changed
 
 
-@pytest.fixture
-def images(small_folder, tmp_path):
-    return shutil.copytree(small_folder, tmp_path / "images")
-
-
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setattr(verify, "CACHE_DIR", tmp_path / "cache")

@@ -41,8 +41,6 @@ def runs(request, small_folder, small_trees, tmp_path_factory):
         for name, options in options_of.items()
     ]
     steps = run_steps(small_trees[framework], folder / "noted", *commands)
-    for name, run in zip(options_of, steps, strict=True):
-        assert run["status"] == 0, (name, run["err"])
     return framework, folder, dict(zip(options_of, steps, strict=True))
 
 
