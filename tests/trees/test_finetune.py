@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from tests.crash import arrays
 from tests.support.helpers import SUFFIX, assert_success, assert_user_error
 from tests.support.mains import run_mains
-from tests.support.trees import TINY, run_train
+from tests.support.trees import TINY
 
 
 def test_the_last_layer_is_new_and_the_others_are_the_files(
@@ -38,7 +38,3 @@ def test_the_last_layer_is_new_and_the_others_are_the_files(
     before, after = (set(arrays(run / last).values()) for run in (first, second))
     assert len(before & after) >= 14  # 7 layers, weight and bias
     assert_user_error(foreign, "lacks features.0.bias")
-
-
-def test_it_needs_weights_and_training():
-    assert_user_error(run_train("torch", "--finetune"), "--finetune trains on from weights")

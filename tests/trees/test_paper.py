@@ -11,7 +11,7 @@ from common.training.args import parse
 from portproof.files import pickles
 from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
 from tests.support.mains import run_mains
-from tests.support.trees import run_parts, run_train
+from tests.support.trees import run_parts
 from tools import transfer_weights
 
 SHAPES = {
@@ -173,11 +173,6 @@ def test_the_recipe_takes_the_papers_network_and_images(tmp_path):
     assert (args.model, args.image_size, args.batch_size) == ("alexnet-paper", 227, 128)
     assert (args.lr, args.momentum, args.weight_decay) == (0.01, 0.9, 5e-4)
     assert parse("torch", ["--model", "alexnet-paper"]).image_size == 67  # the sample's are smaller
-
-
-def test_images_that_are_too_small_are_a_users_mistake():
-    done = run_train("torch", "--model", "alexnet-paper", "--image-size", 64)
-    assert_user_error(done, "--image-size 64", "67 pixels")
 
 
 def test_a_run_is_resumed_and_used_without_saying_the_model_again(
