@@ -58,10 +58,7 @@ def refusal(capsys, argv, framework="torch"):
         (["--lr", "nan"], "--lr: 'nan' is no number"),
         (["--image-size", "14"], "--image-size: '14' is no whole number from 15"),
         (["--image-size", "62"], "--image-size 62: alexnet takes images of 63 pixels or more"),
-        (
-            ["--model", "alexnet-paper", "--image-size", "64"],
-            "--image-size 64: alexnet-paper takes",
-        ),
+        (["--model", "alexnet-paper", "--image-size", "64"], "takes images of 67 pixels or more"),
         (["--seed", "-1"], "--seed: '-1' is no whole number from 0"),
         (["--device", "tpu"], "'tpu' is none of auto, cpu, gpu"),
         (["--device", "gpu:x"], "'gpu:x' is none of auto, cpu, gpu"),
