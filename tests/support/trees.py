@@ -23,6 +23,9 @@ TINY = [
     "--epochs", 1, "--warmup-epochs", 0,
 ]  # fmt: skip
 
+# What a run leaves, beside its best and its last checkpoint.
+RUN_FILES = {"args.json", "metrics.jsonl", "curves.png", "misclassified.html", "model_card.md"}
+
 
 def copy_tree(framework: str, target: Path, edits: Iterable[Edit]) -> Path:
     """Copy a tree and change its code; an edit that finds nothing to change is an error."""

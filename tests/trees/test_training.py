@@ -20,7 +20,7 @@ from tests.support import warm
 from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, run
 from tests.support.mains import run_mains
 from tests.support.steps import run_steps
-from tests.support.trees import TINY, run_parts, run_train
+from tests.support.trees import RUN_FILES, TINY, run_parts, run_train
 
 # Small images, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
@@ -42,17 +42,9 @@ def straight(request, small_folder, tmp_path_factory):
 
 def test_a_run_leaves_all_that_it_should(straight):
     framework, out, _ = straight
+    suffix = SUFFIX[framework]
     left = {path.name.partition("-")[0] for path in out.iterdir()} - {"stdout"}
-    assert left == {
-        "checkpoint",
-        "args.json",
-        "metrics.jsonl",
-        "curves.png",
-        "misclassified.html",
-        "model_card.md",
-        f"last{SUFFIX[framework]}",
-        f"best{SUFFIX[framework]}",
-    }
+    assert left == RUN_FILES | {"checkpoint", f"last{suffix}", f"best{suffix}"}
     described = json.loads((out / "args.json").read_text())
     assert described["arguments"]["seed"] == 4
     assert described["versions"]["numpy"] == np.__version__
@@ -161,9 +153,9 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path)
 def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     """From the same weights, on the same files, with dropout 0."""
     options = ["--data-path", small_folder, *SMALL, "--epochs", 10, "--lr", 0.02, "--dropout", 0]
-    torch_tree, place = small_trees["torch"], tmp_path / "weights"
-    parts = run_parts("torch", place, tree=torch_tree, weights={"num_classes": 3})
     weights = tmp_path / "weights.safetensors"
+    request = {"weights": {"num_classes": 3}}
+    parts = run_parts("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
     tensors = parts["weights"].items()
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors}, weights)
     options += ["--workers", 0, "--weights", weights, "--output-dir"]
