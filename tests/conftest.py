@@ -9,6 +9,7 @@ from portproof.system.processor import available_cores
 from portproof.worker import client
 from tests.support import warm
 from tests.support.helpers import FRAMEWORKS, assert_success, make_folder, run_warm
+from tests.support.odd_images import write_odd_images
 from tests.support.trees import SMALL, TINY, copy_tree, run_train
 
 
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(config, items):
 def small_folder(tmp_path_factory):
     """Three classes, 18 train and 12 val images of about 100 pixels; to be read only."""
     return make_folder(tmp_path_factory.mktemp("data") / "small")
+
+
+@pytest.fixture(scope="session")
+def odd_folder(tmp_path_factory):
+    """Two classes of JPEG files and one of every mode and shape; to be read only."""
+    folder = make_folder(tmp_path_factory.mktemp("data") / "odd", classes=2, train=3, val=2)
+    write_odd_images(folder / "train" / "odd")
+    shutil.copytree(folder / "train" / "odd", folder / "val" / "odd")
+    return folder
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from common.data.image_files import read_rgb
 from common.data.resizing import shorter_side
 from common.data.uint8_images import Uint8Images, resize
 from portproof.system.errors import UserError
-from tests.support.helpers import assert_success, assert_user_error, make_folder, run
-from tests.support.odd_images import write_odd_images
+from tests.support.helpers import assert_success, assert_user_error, run
 
 SIZE = 73  # of the copies: for images of 64 pixels
 SETTINGS = {  # of Uint8Images
@@ -33,10 +32,8 @@ SETTINGS = {  # of Uint8Images
 
 
 @pytest.fixture
-def images(tmp_path):
-    folder = make_folder(tmp_path / "images", classes=2, train=3, val=2)
-    write_odd_images(folder / "train" / "odd")
-    return folder
+def images(odd_folder, tmp_path):
+    return shutil.copytree(odd_folder, tmp_path / "images")
 
 
 @pytest.fixture
@@ -219,7 +216,8 @@ def test_any_failure_leaves_nothing_half_written(open_train, copies, monkeypatch
 
 
 def test_a_call_that_is_killed_leaves_no_copy_and_the_next_one_makes_it(open_train, images, copies):
-    shutil.rmtree(images / "train" / "odd")
+    for split in ("train", "val"):
+        shutil.rmtree(images / split / "odd")
     program = (
         "import time; from common.data import prepared_copy as cache; "
         "cache.shorter_side = lambda *_: time.sleep(60); cache.main()"
@@ -241,9 +239,9 @@ def test_the_command(images, copies):
         words = [folder, "--output", output, "--size", SIZE, *options]
         return run(sys.executable, "-m", "common.data.prepared_copy", *words)
 
-    done = command(images, copies, "--check")
-    assert_user_error(done, "must have the same classes")  # val lacks the odd ones
-    shutil.copytree(images / "train" / "odd", images / "val" / "odd")
+    odd = (images / "val" / "odd").rename(images.parent / "odd")
+    assert_user_error(command(images, copies, "--check"), "must have the same classes")
+    odd.rename(images / "val" / "odd")
     done = assert_success(command(images, copies, "--check"))
     assert f"prepared: {copies}/train (" in done.stdout and f"{copies}/val (" in done.stdout
     (copies / "val" / prepared_copy.KEYS).write_bytes(b"")

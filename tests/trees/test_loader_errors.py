@@ -3,7 +3,6 @@
 import itertools
 import shutil
 
-from common.paths import ROOT
 from tests.support.helpers import assert_user_error
 from tests.support.mains import run_mains
 from tests.support.planting import Edit
@@ -39,13 +38,5 @@ def test_any_other_exception_ends_the_run_too(framework, small_folder, tmp_path)
         assert "name 'normalise' is not defined" in done.stderr
 
 
-def test_mistakes_on_the_command_line(framework, tmp_path):
-    mistakes = {
-        ("--data-path", "/nowhere"): "no such folder",
-        ("--epoch", 3): "did you mean --epochs?",
-        ("--device", "gpu:7"): "--device gpu:7",
-    }
-    tree = ROOT / f"AlexNet-{framework}"
-    runs = run_mains(tree, tmp_path, *(("train", options) for options in mistakes))
-    for words, done in zip(mistakes.values(), runs, strict=True):
-        assert_user_error(done, words)
+def test_a_device_that_is_not_there_is_named(framework):
+    assert_user_error(run_train(framework, "--device", "gpu:7"), "--device gpu:7")

@@ -1,25 +1,14 @@
 """Both trees give the same images in the same order, whatever the number of workers."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 from common.data import draws
 from common.data.image_files import read_rgb
-from tests.support.helpers import FRAMEWORKS, assert_success, make_folder, run_warm
-from tests.support.odd_images import write_odd_images
+from tests.support.helpers import FRAMEWORKS, assert_success, run_warm
 from tests.support.streams import ONE_ROUNDING, read_stream, to_bytes
 
 SIZE, SEED, BATCH = 64, 5, 4
-
-
-@pytest.fixture(scope="module")
-def odd_folder(tmp_path_factory):
-    folder = make_folder(tmp_path_factory.mktemp("data") / "odd", classes=2, train=3, val=2)
-    write_odd_images(folder / "train" / "odd")
-    shutil.copytree(folder / "train" / "odd", folder / "val" / "odd")
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import struct
 import subprocess
 import sys
 import termios
+from functools import partial
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from common.paths import ROOT
 from common.training.run_folder import read_metrics
 from tests.crash import arrays
 from tests.support import warm
@@ -22,22 +22,28 @@ from tests.support.mains import run_mains
 from tests.support.steps import run_steps
 from tests.support.trees import RUN_FILES, TINY, run_parts, run_train
 
-# Small images, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
+# One step of 8 images and one of 10 an epoch.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def straight(request, small_folder, tmp_path_factory):
+def straight(request, small_folder, small_trees, tmp_path_factory):
     """A run of two epochs: (framework, run folder, its options)."""
     framework = request.param
     out = tmp_path_factory.mktemp("runs") / framework
     options = ["--data-path", small_folder, *SMALL, "--epochs", 2, "--seed", 4]
-    script = ROOT / f"AlexNet-{framework}" / "train.py"
-    command = [sys.executable, script, *options]  # all as a user has it
+    command = [sys.executable, small_trees[framework] / "train.py", *options]  # as a user does
     done = assert_success(run(*command, "--output-dir", out))
     (out / "stdout").write_text(done.stdout)
     assert "Warning" not in done.stderr  # of the framework, about the tree's own code
     return framework, out, options
+
+
+@pytest.fixture
+def train(straight, small_trees):
+    """A function that runs train.py of the same tree."""
+    framework = straight[0]
+    return partial(run_train, framework, tree=small_trees[framework])
 
 
 def test_a_run_leaves_all_that_it_should(straight):
@@ -98,38 +104,35 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_pat
     ]
 
 
-def test_evaluation_alone_gives_the_same_numbers(straight, small_folder):
+def test_evaluation_alone_gives_the_same_numbers(straight, train, small_folder):
     framework, out, _ = straight
     weights = out / f"last{SUFFIX[framework]}"
     options = ["--data-path", small_folder, *TINY, "--batch-size", 5]
-    done = assert_success(run_train(framework, "--eval-only", "--weights", weights, *options))
+    done = assert_success(train("--eval-only", "--weights", weights, *options))
     last = read_metrics(out)[-1]
     for name in ("val_loss", "val_top1"):
         assert f"{name} {last[name]:.6g}" in done.stdout
 
 
-def test_weights_of_another_number_of_classes_name_the_layer(straight, small_folder, tmp_path):
+def test_weights_of_another_number_of_classes_name_the_layer(straight, train, images, tmp_path):
     framework, out, _ = straight
-    two_classes = tmp_path / "two"
-    shutil.copytree(small_folder, two_classes)
     for split in ("train", "val"):
-        shutil.rmtree(two_classes / split / "bars")
-    weights = out / f"last{SUFFIX[framework]}"
-    options = ["--data-path", two_classes, "--epochs", 1, "--output-dir", tmp_path / "run"]
-    done = run_train(framework, "--weights", weights, *options)
+        shutil.rmtree(images / split / "bars")
+    options = ["--data-path", images, "--epochs", 1, "--output-dir", tmp_path / "run"]
+    done = train("--weights", out / f"last{SUFFIX[framework]}", *options)
     assert_user_error(done, "classifier.6.weight", "number of classes")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_of_another_run_is_not_written_over(straight, small_folder):
-    framework, out, options = straight
+def test_a_folder_of_another_run_is_not_written_over(straight, train):
+    _, out, options = straight
     before = (out / "metrics.jsonl").read_text()
-    done = run_train(framework, *options, "--output-dir", out)
+    done = train(*options, "--output-dir", out)
     assert_user_error(done, "holds another run")
     assert (out / "metrics.jsonl").read_text() == before
 
 
-def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path):
+def test_files_that_are_no_weights_are_refused(straight, small_folder, small_trees, tmp_path):
     framework, out, _ = straight
     suffix = SUFFIX[framework]
     other = SUFFIX[{"torch": "paddle", "paddle": "torch"}[framework]]
@@ -145,7 +148,7 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path)
         (tmp_path / name).write_bytes(content)
     options = ["--eval-only", "--data-path", small_folder, "--weights"]
     commands = [("train", [*options, tmp_path / name]) for name in contents]
-    runs = run_mains(ROOT / f"AlexNet-{framework}", tmp_path, *commands)
+    runs = run_mains(small_trees[framework], tmp_path, *commands)
     for name, done in zip(contents, runs, strict=True):
         assert_user_error(done, str(tmp_path / name))
 
