@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import pytest
 
@@ -6,9 +7,9 @@ from common.paths import ROOT
 from portproof.system.processor import available_cores
 from portproof.worker import client
 from tests.support import warm
-from tests.support.helpers import FRAMEWORKS, make_folder, run_warm
-from tests.support.mains import run_mains
-from tests.support.trees import SMALL, copy_tree
+from tests.support.helpers import FRAMEWORKS, assert_success, make_folder, run_warm
+from tests.support.odd_images import write_odd_images
+from tests.support.trees import SMALL, TINY, copy_tree, run_train
 
 
 def pytest_addoption(parser):
@@ -43,26 +44,35 @@ def small_folder(tmp_path_factory):
     return make_folder(tmp_path_factory.mktemp("data") / "small")
 
 
+@pytest.fixture(scope="session")
+def odd_folder(tmp_path_factory):
+    """Two classes of JPEG files and one of every mode and shape; to be read only."""
+    folder = make_folder(tmp_path_factory.mktemp("data") / "odd", classes=2, train=3, val=2)
+    write_odd_images(folder / "train" / "odd")
+    shutil.copytree(folder / "train" / "odd", folder / "val" / "odd")
+    return folder
+
+
+@pytest.fixture
+def images(small_folder, tmp_path):
+    """A copy of the small folder, to be changed."""
+    return shutil.copytree(small_folder, tmp_path / "images")
+
+
+@pytest.fixture(params=FRAMEWORKS)
+def framework(request):
+    """Has a test run for either framework."""
+    return request.param
+
+
 @pytest.fixture(scope="session", params=FRAMEWORKS)
-def small_run(request, small_folder, tmp_path_factory):
+def small_run(request, small_folder, small_trees, tmp_path_factory):
     """A tree with small hidden layers and a run of one epoch: (framework, tree, run folder)."""
-    framework = request.param
-    place = tmp_path_factory.mktemp(f"small-{framework}")
-    tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
-    (done,) = run_mains(
-        tree,
-        place,
-        (
-            "train",
-            [
-                "--data-path", small_folder, "--recipe", "sample", "--image-size", 64,
-                "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0,
-                "--output-dir", place / "run",
-            ],
-        ),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return framework, tree, place / "run"
+    framework, tree = request.param, small_trees[request.param]
+    run = tmp_path_factory.mktemp(f"small-{framework}") / "run"
+    options = [*TINY, "--image-size", 64, "--data-path", small_folder, "--output-dir", run]
+    assert_success(run_train(framework, *options, tree=tree))
+    return framework, tree, run
 
 
 @pytest.fixture(scope="session")
@@ -71,9 +81,7 @@ def run_in_tree():
 
     def call(framework, program, **environment):
         path = os.pathsep.join([str(ROOT / f"AlexNet-{framework}"), str(ROOT)])
-        done = run_warm(framework, "-c", program, PYTHONPATH=path, **environment)
-        assert done.returncode == 0, done.stderr
-        return done
+        return assert_success(run_warm(framework, "-c", program, PYTHONPATH=path, **environment))
 
     return call
 

@@ -19,14 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 from common.paths import ROOT
 from common.training import checkpoint_files
+from common.training.run_folder import read_metrics
 from portproof.files import pickles
 from portproof.system.atomic import replace_atomically
-from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, read_metrics
+from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread
 from tests.support.trees import SMALL, copy_tree
 
 RESULTS = ROOT / "docs" / "results" / "crash.csv"
@@ -39,7 +41,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-class Found(NamedTuple):
+class Outcome(NamedTuple):
     framework: str
     kills: int
     during_writes: int
@@ -50,24 +52,27 @@ class Found(NamedTuple):
 class Trainings:
     """A tree, its images, and the run that nothing stops."""
 
-    def __init__(self, framework: str, place: Path, epochs: int) -> None:
+    def __init__(self, framework: str, folder: Path, epochs: int) -> None:
         self.framework = framework
-        self.place = place
-        self.tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
-        self.data = make_folder(place / "data")
+        self.suffix = SUFFIX[framework]
+        self.folder = folder
+        self.output = folder / "output"
+        self.tree = copy_tree(framework, folder / f"AlexNet-{framework}", SMALL)
+        self.images = make_folder(folder / "images")
         self.epochs = epochs
-        self.whole = place / "whole"
+        self.whole = folder / "whole"
         process = self.start(self.whole)
         began = self.wait(process, lambda: (self.whole / "args.json").exists())
         self.seconds = self.wait(process, lambda: self.is_over(self.whole)) - began  # of training
-        status = process.wait(TIMEOUT)
-        assert status == 0, (place / "output").read_text()
+        assert process.wait(TIMEOUT) == 0, self.output.read_text()
 
-    def start(self, run: Path, resume: str | Path = "auto") -> subprocess.Popen:
+    def start(
+        self, run: Path, resume: str | Path = "auto", python: str | Path = sys.executable
+    ) -> subprocess.Popen:
         """Begin a run or resume it, in a process group of its own."""
-        command = [sys.executable, self.tree / "train.py", "--data-path", self.data, *OPTIONS]
+        command = [python, self.tree / "train.py", "--data-path", self.images, *OPTIONS]
         command += ["--epochs", self.epochs, "--output-dir", run, "--resume", resume]
-        with open(self.place / "output", "a") as output:
+        with open(self.output, "w") as output:
             return subprocess.Popen(
                 [str(word) for word in command],
                 stdout=output,
@@ -81,7 +86,7 @@ class Trainings:
         limit = time.monotonic() + TIMEOUT
         while not seen() and process.poll() is None:
             assert time.monotonic() < limit, "the run hangs"
-            time.sleep(0.0005)
+            time.sleep(0.001)  # a checkpoint is written in ten
         return time.monotonic()
 
     def is_over(self, run: Path) -> bool:
@@ -90,21 +95,24 @@ class Trainings:
 
     def differences(self, run: Path) -> list[str]:
         """Return in words how a run that has ended differs from the one that nothing stopped."""
-        found = []
-        suffix = SUFFIX[self.framework]
-        if [path for path in run.glob(".*") if "partial" in path.name]:
-            found.append("a file is left half-written")
+        messages = []
+        if half_written(run):
+            messages.append("a file is left half-written")
         if names(run) != names(self.whole):
-            found.append(f"files: {sorted(names(run) ^ names(self.whole))}")
-        for _, path in checkpoint_files.listed(run, suffix):
+            messages.append(f"files: {sorted(names(run) ^ names(self.whole))}")
+        for _, path in checkpoint_files.listed(run, self.suffix):
             if not checkpoint_files.is_intact(path):
-                found.append(f"{path.name} is damaged")
-        for name in ("last", "best"):
-            if arrays(run / f"{name}{suffix}") != arrays(self.whole / f"{name}{suffix}"):
-                found.append(f"{name}: other numbers")
+                messages.append(f"{path.name} is damaged")
+        for name in (f"last{self.suffix}", f"best{self.suffix}"):
+            if arrays(run / name) != arrays(self.whole / name):
+                messages.append(f"{name}: other numbers")
         if metrics(run) != metrics(self.whole):
-            found.append("metrics.jsonl: other numbers")
-        return found
+            messages.append("metrics.jsonl: other numbers")
+        return messages
+
+
+def half_written(run: Path) -> list[str]:
+    return [path.name for path in run.glob(".*.partial*")]
 
 
 def names(run: Path) -> set[str]:
@@ -121,56 +129,40 @@ def arrays(checkpoint: Path) -> dict[str, bytes]:
     """Return the bytes of all arrays of a checkpoint: weights, velocities, averages."""
     if checkpoint.suffix == ".pdparams":
         contents = pickles.read(checkpoint)
-        parts = {part: contents[part] for part in ("model", "optimizer", "ema")}
         return {
-            f"{part} {name}": value.tobytes()
-            for part, values in parts.items()
-            for name, value in values.items()
-            if hasattr(value, "tobytes")
+            f"{part} {name}": array.tobytes()
+            for part in ("model", "optimizer", "ema")
+            for name, array in contents[part].items()
+            if hasattr(array, "tobytes")
         }
-    import zipfile
-
     with zipfile.ZipFile(checkpoint) as archive:
         return {name: archive.read(name) for name in archive.namelist() if "/data/" in name}
 
 
-def crash(trainings: Trainings, kills: int, seed: int = 0) -> Found:
-    """Kill runs `kills` times; say how it went. Prints a line for each kill."""
+def crash(trainings: Trainings, kills: int, seed: int = 0) -> Outcome:
+    """Kill runs `kills` times; say how it went. Prints a line for each kill and difference."""
     draw = random.Random(seed)
     start = time.monotonic()
-    during, number, differences = 0, 0, []
-    run = trainings.place / "run-0"
-    for kill in range(kills):
-        at_write = kill % 2 == 1
-        while True:
-            was_over = trainings.is_over(run)  # a kill among its last files is enough
-            process = trainings.start(run)
-            if was_over:
-                process.wait(TIMEOUT)
-            elif strike(trainings, process, run, at_write, draw):
-                break
-            differences += finished(trainings, process, run)
-            if differences:  # the next runs would tell the same
-                return tell(trainings, kill, during, start, differences)
-            number += 1
-            run = trainings.place / f"run-{number}"
-        left = [path.name for path in run.glob(".*") if "partial" in path.name]
-        during += bool(left)
-        print(f"kill {kill + 1}: {run.name}, {epochs(run)} epochs over, half-written: {left}")
-    process = trainings.start(run)
-    process.wait(TIMEOUT)
-    differences += finished(trainings, process, run)
-    return tell(trainings, kills, during, start, differences)
-
-
-def tell(
-    trainings: Trainings, kills: int, during: int, start: float, differences: list[str]
-) -> Found:
-    """Print what differs; return what was found of so many kills since `start`."""
-    for one in differences:
-        print(f"different: {one}")
+    kill, during, number, differences = 0, 0, 0, []
+    while not differences:  # the next runs would differ the same way
+        run = trainings.folder / f"run-{number}"
+        was_over = trainings.is_over(run)  # a kill among its last files is enough
+        process = trainings.start(run)
+        if kill < kills and not was_over and strike(trainings, process, run, kill % 2 == 1, draw):
+            kill += 1
+            left = half_written(run)
+            during += bool(left)
+            print(f"kill {kill}: {run.name}, {epochs(run)} epochs over, half-written: {left}")
+            continue
+        process.wait(TIMEOUT)
+        differences = finished(trainings, process, run)
+        number += 1
+        if kill == kills:
+            break
+    for difference in differences:
+        print(f"different: {difference}")
     seconds = round(time.monotonic() - start, 1)
-    return Found(trainings.framework, kills, during, seconds, not differences)
+    return Outcome(trainings.framework, kill, during, seconds, not differences)
 
 
 def strike(
@@ -195,10 +187,10 @@ def finished(trainings: Trainings, process: subprocess.Popen, run: Path) -> list
     """Return what is wrong with a run that came to its end; remove it where nothing is."""
     if process.returncode != 0:
         return [f"{run.name}: exit status {process.returncode}"]
-    found = [f"{run.name}: {one}" for one in trainings.differences(run)]
-    if not found:
+    differences = trainings.differences(run)
+    if not differences:
         shutil.rmtree(run)
-    return found
+    return [f"{run.name}: {difference}" for difference in differences]
 
 
 def epochs(run: Path) -> int:
@@ -206,15 +198,16 @@ def epochs(run: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def add_row(file: Path, found: Found) -> None:
+def add_row(file: Path, outcome: Outcome) -> None:
     """Write a row of the results in place of the framework's last one."""
-    rows = []
+    rows = {}
     if file.exists():
         with open(file, newline="") as old:
-            rows = [row for row in csv.reader(old) if row and row[0] in FRAMEWORKS]
-    rows = [row for row in rows if row[0] != found.framework] + [list(found)]
+            rows = {row[0]: row for row in csv.reader(old) if row and row[0] in FRAMEWORKS}
+    rows[outcome.framework] = outcome
     with replace_atomically(file) as partial, open(partial, "w", newline="") as new:
-        csv.writer(new, lineterminator="\n").writerows([Found._fields, *sorted(rows)])
+        ordered = [rows[framework] for framework in sorted(rows)]
+        csv.writer(new, lineterminator="\n").writerows([Outcome._fields, *ordered])
 
 
 def main() -> int:
@@ -223,11 +216,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        found = crash(Trainings(args.framework, Path(place), EPOCHS), args.kills, args.seed)
-    add_row(RESULTS, found)
-    print(f"{found}")
-    return not found.equal
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = crash(Trainings(args.framework, Path(folder), EPOCHS), args.kills, args.seed)
+    add_row(RESULTS, outcome)
+    print(f"{outcome}")
+    return not outcome.equal
 
 
 if __name__ == "__main__":

@@ -24,10 +24,11 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from multiprocessing.util import Finalize
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 from common.paths import ROOT
 from common.training import plots
@@ -133,89 +134,81 @@ class Outcome:
     caught: bool
     named: bool
     seconds: float
-    told: str
+    told: str  # by the tool
 
 
 def cases() -> list[Case]:
     """Return all faults, then all controls."""
-    faults = [
-        (name, paddle, torch, "forward", (where, *words))
-        for name, (paddle, torch, where, words) in FAULTS.items()
-    ]
-    faults += [
-        (name, edits, [], checkpoint, (where, *words))
-        for name, (checkpoint, edits, where, words) in DATA_FAULTS.items()
-        if name != "flip missing and a wrong mean"  # two faults
-    ]
-    faults += [
-        (name, edits, [], checkpoint, tuple(words))
-        for name, (edits, checkpoint, words) in TRAINING_FAULTS.items()
-        if name not in FAULTS  # seen in the forward pass already
-    ]
-    faults += [
-        (name, paddle, torch, checkpoint, tuple(words))
-        for name, (paddle, torch, checkpoint, words) in PAIRS.items()
-    ]
-    found = [Case(*fault, row=ROWS.get(fault[0], "")) for fault in faults]
+    rows = []
+    for name, (paddle, torch, where, words) in FAULTS.items():
+        rows.append(Case(name, paddle, torch, "forward", (where, *words)))
+    for name, (checkpoint, edits, where, words) in DATA_FAULTS.items():
+        if name != "flip missing and a wrong mean":  # two faults
+            rows.append(Case(name, edits, [], checkpoint, (where, *words)))
+    for name, (edits, checkpoint, words) in TRAINING_FAULTS.items():
+        if name not in FAULTS:  # seen in the forward pass already
+            rows.append(Case(name, edits, [], checkpoint, tuple(words)))
+    for name, (paddle, torch, checkpoint, words) in PAIRS.items():
+        rows.append(Case(name, paddle, torch, checkpoint, tuple(words)))
+    rows = [replace(case, row=ROWS.get(case.name, "")) for case in rows]
     for name, (edits, where, words) in PAPER_FAULTS.items():
-        found.append(Case(name, edits, (), "forward", (where, *words), options=PAPER))
-    return found + controls()
+        rows.append(Case(name, edits, (), "forward", (where, *words), options=PAPER))
+    return rows + controls()
 
 
 def controls() -> list[Case]:
     """Return the correct ports."""
-    found = [
+    rows = [
         Case(f"as they are, seed {seed}", row="a", options=("--seed", str(seed))) for seed in SEEDS
     ]
     for name, words in SIZES:
         size, batch, classes = words.split()
         options = ("--image-size", size, "--batch-size", batch, "--num-classes", classes)
-        found.append(Case(name, row="b", tool=compare_forward, options=options))
+        rows.append(Case(name, row="b", tool=compare_forward, options=options))
     for size, batch in ((192, 7), (127, 3)):
         options = ("--image-size", str(size), "--batch-size", str(batch), "--steps", "3")
         name = f"three steps at {size} pixels, batch {batch}"
-        found.append(Case(name, row="b", tool=compare_training, options=(*options, "--drawn")))
+        rows.append(Case(name, row="b", tool=compare_training, options=(*options, "--drawn")))
     for name, (paddle, torch) in SAME.items():
         row = "c" if "Nesterov" in name or "dampening" in name else "e"
-        found.append(Case(name, paddle, torch, row=row))
-    for name, (own, torch, _) in CONTROLS.items():
-        if own or torch:
-            found.append(Case(name, own, torch, row="d"))
-    found += [Case(name, edits, row="d") for name, edits in SPELLINGS.items()]
+        rows.append(Case(name, paddle, torch, row=row))
+    for name, (paddle, torch, _) in CONTROLS.items():
+        if paddle or torch:
+            rows.append(Case(name, paddle, torch, row="d"))
+    rows += [Case(name, edits, row="d") for name, edits in SPELLINGS.items()]
     for threads in (1, 2, 4):
-        found.append(Case(f"{threads} threads", row="f", threads=threads))
+        rows.append(Case(f"{threads} threads", row="f", threads=threads))
     for workers in (0, 1, 2):
         options = ("--workers", str(workers), "--epochs", "2")
-        found.append(Case(f"{workers} workers", row="f", tool=compare_data, options=options))
-    found.append(Case("the paper's network", options=PAPER))
-    found += [Case(name, row="g", tool=compare_libraries) for name in LIBRARIES]
-    return found
+        rows.append(Case(f"{workers} workers", row="f", tool=compare_data, options=options))
+    rows.append(Case("the paper's network", options=PAPER))
+    return rows + [Case(name, row="g", tool=compare_libraries) for name in LIBRARIES]
 
 
 def run(case: Case, folder: Path, torch_tree: Path, images: Path) -> Outcome:
     """Plant one fault and align, up to the checkpoint that should catch it."""
     start = time.perf_counter()
     if case.tool is compare_libraries:
-        first, told = run_libraries(case, folder)
+        first, words = run_libraries(case, folder)
     else:
-        first, told = run_tool(case, folder, torch_tree, images)
-    seconds = time.perf_counter() - start
+        first, words = run_tool(case, folder, torch_tree, images)
+    seconds = round(time.perf_counter() - start, 1)
     caught = first == case.checkpoint
-    named = caught and all(word in told for word in case.words)
+    named = caught and all(word in words for word in case.words)
     kind = "fault" if case.checkpoint else "control"
-    told = told.replace(str(folder), "").replace(str(ROOT), "")
+    words = words.replace(str(folder), "").replace(str(ROOT), "")
     # Line numbers move with every edit of the trees; the code that is quoted is found without.
-    told = re.sub(r"\.py:\d+", ".py", told)
-    outcome = caught, named, round(seconds, 1), told
-    return Outcome(kind, case.row, case.name, case.checkpoint, first, *outcome)
+    words = re.sub(r"\.py:\d+", ".py", words)
+    measured = (first, caught, named, seconds, words)
+    return Outcome(kind, case.row, case.name, case.checkpoint, *measured)
 
 
 def run_tool(case: Case, folder: Path, torch_tree: Path, images: Path) -> tuple[str, str]:
-    """Run a tool on the trees; return the first checkpoint that diverged, and what it told."""
+    """Run a tool on the trees; return the first checkpoint that diverged, and what it said."""
     if case.torch or case.threads:  # a process keeps the threads that it began with
         torch_tree = copy_tree("torch", folder / "AlexNet-torch", [*case.torch, *SMALL])
     tree = copy_tree("paddle", folder / "AlexNet-paddle", [*case.paddle, *SMALL])
-    file = folder / "found.json"
+    file = folder / "report.json"
     options = ["--torch-tree", torch_tree, "--paddle-tree", tree, "--json", file]
     if case.tool in (align, compare_data):
         options += ["--data-path", images, "--image-size", "64", "--batch-size", "5"]
@@ -225,15 +218,14 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, images: Path) -> tuple[
         upto = CHECKPOINTS[: CHECKPOINTS.index(case.checkpoint) + 1]
         options += ["--only", ",".join(upto)]
     call(case.tool, [*options, *case.options], case.threads)
-    found = json.loads(file.read_text())
-    if "checkpoints" not in found:  # of compare_forward
-        return ("" if found["aligned"] else "forward"), json.dumps(found.get("causes", ""))
-    first = found.get("first_divergence") or next(
-        (one["name"] for one in found["checkpoints"] if one["verdict"] in ("diverged", "error")), ""
-    )
-    verdict = next((one for one in found["checkpoints"] if one["name"] == first), {})
-    told = " ".join(str(verdict.get(name) or "") for name in ("where", "cause", "fix", "why"))
-    return first, told
+    report = json.loads(file.read_text())
+    if "checkpoints" not in report:  # of compare_forward
+        return ("" if report["aligned"] else "forward"), json.dumps(report.get("causes", ""))
+    verdicts = {row["name"]: row for row in report["checkpoints"]}
+    failed = [name for name, row in verdicts.items() if row["verdict"] in ("diverged", "error")]
+    first = report.get("first_divergence") or next(iter(failed), "")
+    verdict = verdicts.get(first, {})
+    return first, " ".join(str(verdict.get(n) or "") for n in ("where", "cause", "fix", "why"))
 
 
 def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
@@ -251,27 +243,20 @@ def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
 
 def call(tool: ModuleType, options: list, threads: int = 0) -> None:
     """Run a tool in this process, with no word of it shown."""
-    set_before = os.environ.get("OMP_NUM_THREADS")
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            tool.main([str(word) for word in options])
-    finally:
-        if threads and set_before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        elif threads:
-            os.environ["OMP_NUM_THREADS"] = set_before
+    environment = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    out, err = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    with mock.patch.dict(os.environ, environment), out, err:
+        tool.main([str(word) for word in options])
 
 
-def make_images(place: Path) -> Path:
+def make_images(folder: Path) -> Path:
     """Write three classes of images, with odd ones among them; the last batches are smaller."""
-    folder = make_folder(place / "images", train=8, val=4)
-    write_odd_images(place / "odd")
+    images = make_folder(folder / "images", train=8, val=4)
+    write_odd_images(folder / "odd")
     for split in ("train", "val"):
         for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
-            shutil.copy(place / "odd" / name, folder / split / "cross" / name)
-    return folder
+            shutil.copy(folder / "odd" / name, images / split / "cross" / name)
+    return images
 
 
 def read(path: Path) -> dict[str, Outcome]:
@@ -291,44 +276,38 @@ def write(outcomes: list[Outcome]) -> None:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [f.name for f in fields(Outcome)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(one) for one in outcomes)
+    writer.writerows(map(asdict, outcomes))
     with replace_atomically(RESULTS.with_suffix(".csv")) as partial:
         partial.write_text(buffer.getvalue())
+
+
+COLORS = {
+    "#14632b": "caught and named (controls: no alarm)",
+    "#e0a100": "caught, named badly",
+    "#b3261e": "missed, or a false alarm",
+}
 
 
 def draw(outcomes: list[Outcome], path: Path) -> None:
     """Draw, for each checkpoint, how many faults are caught and named, caught alone, or missed."""
     figure = plots.new_figure(9, 4.2)
     axes = figure.subplots()
-    faults = [one for one in outcomes if one.kind == "fault"]
-    controls = [one for one in outcomes if one.kind == "control"]
-    shown = [name for name in CHECKPOINTS if any(one.expected == name for one in faults)]
-    groups = [(name, [one for one in faults if one.expected == name]) for name in shown]
-    groups.append(("controls", controls))
-    for place, (_, group) in enumerate(groups):
-        named = sum(one.named for one in group)
-        caught = sum(one.caught for one in group) - named
+    groups = {name: [row for row in outcomes if row.expected == name] for name in CHECKPOINTS}
+    groups["controls"] = [row for row in outcomes if row.kind == "control"]
+    groups = {name: group for name, group in groups.items() if group}
+    for y, group in enumerate(groups.values()):
+        named = sum(row.named for row in group)
+        caught = sum(row.caught for row in group) - named
         left = 0
-        for count, color in (
-            (named, "#14632b"),
-            (caught, "#e0a100"),
-            (len(group) - named - caught, "#b3261e"),
-        ):
-            axes.barh(place, count, left=left, color=color)
+        for count, color in zip((named, caught, len(group) - named - caught), COLORS, strict=True):
+            axes.barh(y, count, left=left, color=color)
             if count:
-                axes.text(left + count / 2, place, str(count), ha="center", va="center", color="w")
+                axes.text(left + count / 2, y, str(count), ha="center", va="center", color="w")
             left += count
-    axes.set_yticks(range(len(groups)), [name for name, _ in groups])
+    axes.set_yticks(range(len(groups)), list(groups))
     axes.invert_yaxis()
     axes.set_xlabel("planted faults, by the checkpoint that must catch them; correct ports below")
-    handles = [
-        axes.barh(0, 0, color=color, label=label)
-        for color, label in (
-            ("#14632b", "caught and named (controls: no alarm)"),
-            ("#e0a100", "caught, named badly"),
-            ("#b3261e", "missed, or a false alarm"),
-        )
-    ]
+    handles = [axes.barh(0, 0, color=color, label=label) for color, label in COLORS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     figure.savefig(path, format="png", dpi=110)
 
@@ -341,9 +320,13 @@ def start_worker() -> None:
     Finalize(None, kept.__exit__, (None, None, None), exitpriority=10)  # as the process ends
 
 
-def run_named(name: str, *places: Path) -> Outcome:
+def run_named(name: str, *paths: Path) -> Outcome:
     """Run the case of this name, in a process of its own."""
-    return run(next(case for case in cases() if case.name == name), *places)
+    return run(next(case for case in cases() if case.name == name), *paths)
+
+
+def in_order(outcomes: dict[str, Outcome]) -> list[Outcome]:
+    return [outcomes[case.name] for case in cases() if case.name in outcomes]
 
 
 def main() -> int:
@@ -361,12 +344,12 @@ def main() -> int:
             outcomes.pop(case.name, None)
     left = [case for case in chosen if case.name not in outcomes]
     pool = ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), start_worker)
-    with tempfile.TemporaryDirectory() as place, pool:
-        torch_tree = copy_tree("torch", Path(place) / "trees" / "AlexNet-torch", SMALL)
-        images = make_images(Path(place))
+    with tempfile.TemporaryDirectory() as scratch, pool:
+        torch_tree = copy_tree("torch", Path(scratch) / "trees" / "AlexNet-torch", SMALL)
+        images = make_images(Path(scratch))
         waiting = {}
         for number, case in enumerate(left):
-            folder = Path(place) / str(number)
+            folder = Path(scratch) / str(number)
             folder.mkdir()
             job = pool.submit(run_named, case.name, folder, torch_tree, images)
             waiting[job] = folder
@@ -376,9 +359,9 @@ def main() -> int:
             shutil.rmtree(waiting[job])
             word = "ok" if outcome.named else "caught" if outcome.caught else "MISSED"
             print(f"{number}/{len(left)} {outcome.name}: {word}, {outcome.seconds} s", flush=True)
-            write([outcomes[one.name] for one in cases() if one.name in outcomes])
+            write(in_order(outcomes))
     with replace_atomically(RESULTS.with_suffix(".png")) as partial:
-        draw([outcomes[one.name] for one in cases() if one.name in outcomes], partial)
+        draw(in_order(outcomes), partial)
     return 0 if all(outcomes[case.name].named for case in chosen) else 1
 
 

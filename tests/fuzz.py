@@ -23,6 +23,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,31 +58,49 @@ class Forbidden(BaseException):
     pass
 
 
-def change(data: bytes, draw: random.Random, other: bytes) -> bytes:
+def change(contents: bytes, draw: random.Random, other: bytes) -> bytes:
     """Change a file's bytes at one to four places."""
-    data = bytearray(data)
+    file = bytearray(contents)
     for _ in range(draw.randint(1, 4)):
-        place = draw.randrange(len(data) + 1)
+        start = draw.randrange(len(file) + 1)
         length = draw.choice([1, 1, 2, 4, 8, 40])
         kind = draw.randrange(7)
-        if kind == 0 and data:
-            data[place % len(data)] ^= 1 << draw.randrange(8)
+        if kind == 0 and file:
+            file[start % len(file)] ^= 1 << draw.randrange(8)
         elif kind == 1:
-            data[place : place + length] = draw.randbytes(length)
+            file[start : start + length] = draw.randbytes(length)
         elif kind == 2:
-            del data[place : place + length]
+            del file[start : start + length]
         elif kind == 3:
-            data[place:place] = data[place : place + length] * draw.choice([1, 3, 100])
+            file[start:start] = file[start : start + length] * draw.choice([1, 3, 100])
         elif kind == 4:
             form = draw.choice(["<B", "<H", ">H", "<I", ">I", "<Q", ">Q"])
             number = draw.choice(NUMBERS) % (1 << 8 * struct.calcsize(form))
-            data[place : place + struct.calcsize(form)] = struct.pack(form, number)
+            file[start : start + struct.calcsize(form)] = struct.pack(form, number)
         elif kind == 5:
-            start = draw.randrange(len(other) + 1)
-            data[place : place + length] = other[start : start + 4 * length]
+            first = draw.randrange(len(other) + 1)
+            file[start : start + length] = other[first : first + 4 * length]
         elif draw.random() < 0.3:
-            del data[place:]
-    return bytes(data)
+            del file[start:]
+    return bytes(file)
+
+
+def written(write: Callable[[io.BytesIO], object]) -> bytes:
+    """Return what `write` writes to a file."""
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
+
+
+def zipped(contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return a zip of named files."""
+
+    def write(file: io.BytesIO) -> None:
+        with zipfile.ZipFile(file, "w", compression) as archive:
+            for name, content in contents.items():
+                archive.writestr(name, content)
+
+    return written(write)
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -160,9 +179,8 @@ class Pdparams(Kind):
 
     def make_valid(self) -> list[bytes]:
         whole = {"model": {n: (n, a) for n, a in arrays().items()}, "epoch": 3, "best_top1": 1.5}
-        return [
-            pickle.dumps(what, protocol) for protocol in (2, 3, 4) for what in (whole, arrays())
-        ]
+        files = (whole, arrays())
+        return [pickle.dumps(file, protocol) for protocol in (2, 3, 4) for file in files]
 
     def make_hostile(self) -> list[bytes]:
         return hostile_pickles(self.trace)
@@ -185,16 +203,15 @@ class Safetensors(Kind):
         def with_header(header: bytes, size: int | None = None, rest: bytes = b"") -> bytes:
             return struct.pack("<Q", len(header) if size is None else size) + header + rest
 
-        huge = {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}
-        outside = {"dtype": "F32", "shape": [2], "data_offsets": [8, 2**63]}
-        same = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+        tensor = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+        huge = tensor | {"shape": [2**40, 2**40]}
+        outside = tensor | {"data_offsets": [8, 2**63]}
+        tables = ({"a": huge}, {"a": outside}, {"../../a": tensor, "b": tensor})
         return [
             with_header(b"{}", 2**64 - 1),
             with_header(b"{}", 10**9),
             with_header(b'{"a":' * 50_000 + b"1" + b"}" * 50_000),
-            with_header(json.dumps({"a": huge}).encode(), rest=b"x" * 8),
-            with_header(json.dumps({"a": outside}).encode(), rest=b"x" * 8),
-            with_header(json.dumps({"../../a": same, "b": same}).encode(), rest=b"x" * 8),
+            *(with_header(json.dumps(table).encode(), rest=b"x" * 8) for table in tables),
             with_header(b"[" * 100_000),
         ]
 
@@ -221,38 +238,31 @@ class Pth(Kind):
         super().__init__(folder)
 
     def make_valid(self) -> list[bytes]:
-        made = []
-        whole = {"model": self.model.state_dict(), "epoch": 3, "best_top1": 1.5}
-        for what in (whole, self.model.state_dict()):
-            for new in (True, False):
-                file = io.BytesIO()
-                self.torch.save(what, file, _use_new_zipfile_serialization=new)
-                made.append(file.getvalue())
-        return made
+        weights = self.model.state_dict()
+        whole = {"model": weights, "epoch": 3, "best_top1": 1.5}
+        return [
+            written(partial(self.torch.save, saved, _use_new_zipfile_serialization=new))
+            for saved in (whole, weights)
+            for new in (True, False)
+        ]
 
     def make_hostile(self) -> list[bytes]:
-        bomb = io.BytesIO()
-        with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("archive/data.pkl", b"\x80\x02N.")
-            archive.writestr("archive/data/0", bytes(1 << 28))
-        outside = io.BytesIO()
-        with zipfile.ZipFile(outside, "w") as archive:
-            archive.writestr(f"../../../..{self.trace}", b"x")
-            archive.writestr("archive/data.pkl", b"\x80\x02N.")
+        empty = {"archive/data.pkl": b"\x80\x02N."}
+        bomb = zipped(empty | {"archive/data/0": bytes(1 << 28)}, zipfile.ZIP_DEFLATED)
+        outside = zipped({f"../../../..{self.trace}": b"x"} | empty)
         named = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\n)" + b"\x85" * 200_000
         named += (
             b"X\x03\x00\x00\x00cpuK\x01tQ."  # tensors whose storage has a deep tuple for a name
         )
         inner = [self.packed(contents) for contents in [*hostile_pickles(self.trace), named]]
-        return [bomb.getvalue(), outside.getvalue(), *inner, *hostile_pickles(self.trace)]
+        return [bomb, outside, *inner, *hostile_pickles(self.trace)]
 
     def packed(self, contents: bytes) -> bytes:
         """Return a torch zip with other `contents` of its pickle, and the right checksums."""
-        file = io.BytesIO()
-        with zipfile.ZipFile(io.BytesIO(self.valid[0])) as source, zipfile.ZipFile(file, "w") as to:
-            for name in source.namelist():
-                to.writestr(name, contents if name.endswith("data.pkl") else source.read(name))
-        return file.getvalue()
+        with zipfile.ZipFile(io.BytesIO(self.valid[0])) as source:
+            files = {name: source.read(name) for name in source.namelist()}
+        (pickled,) = (name for name in files if name.endswith("data.pkl"))
+        return zipped(files | {pickled: contents})
 
     def draw_input(self, number: int, draw: random.Random) -> bytes:
         if number >= len(self.valid) + len(self.hostile) and draw.random() < 0.5:
@@ -270,24 +280,11 @@ class Images(Kind):
 
     def make_valid(self) -> list[bytes]:
         image = Image.fromarray(synthetic.draw_image(0, "train", "rings", 0)).resize((24, 20))
-        made = []
-        for form, options in (
-            ("JPEG", {}),
-            ("JPEG", {"progressive": True}),
-            ("PNG", {}),
-            ("PPM", {}),
-            ("BMP", {}),
-            ("TIFF", {}),
-            ("TIFF", {"compression": "tiff_lzw"}),
-            ("WEBP", {}),
-            ("GIF", {}),
-        ):
-            file = io.BytesIO()
-            image.save(file, form, **options)
-            made.append(file.getvalue())
-        palette = io.BytesIO()
-        image.convert("P").save(palette, "PNG", transparency=3)
-        return [*made, palette.getvalue()]
+        forms = [(name, {}) for name in ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")]
+        forms += [("JPEG", {"progressive": True}), ("TIFF", {"compression": "tiff_lzw"})]
+        files = [written(partial(image.save, format=name, **options)) for name, options in forms]
+        palette = partial(image.convert("P").save, format="PNG", transparency=3)
+        return [*files, written(palette)]
 
     def make_hostile(self) -> list[bytes]:
         script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({self.trace}) (w) file\n"
@@ -308,11 +305,8 @@ class ArgsJson(Kind):
 
     def make_valid(self) -> list[bytes]:
         options = ["--recipe", "sample"], ["--data-path", str(self.folder), "--lr", "0.5"]
-        made = []
-        for argv in options:
-            found = {n: str(v) if isinstance(v, Path) else v for n, v in vars(parse(argv)).items()}
-            made.append(json.dumps({"arguments": found}).encode())
-        return made
+        runs = [{"arguments": vars(parse(argv))} for argv in options]
+        return [json.dumps(run, default=str).encode() for run in runs]
 
     def make_hostile(self) -> list[bytes]:
         return [b"[" * 100_000, b'{"arguments":' * 50_000, b'{"arguments": []}', b"null"]
@@ -351,9 +345,9 @@ class RunLogs(Kind):
 
     def make_valid(self) -> list[bytes]:
         top1, average = [10.5, 56.522], [9.0, 57.25]
-        made = [write(top1) for write in (logs.own, logs.timm, logs.alexnet_prod)]
-        made += [write(top1, average=average) for write in (logs.paddleclas, logs.torchvision)]
-        return [text.encode() for text in made]
+        texts = [write(top1) for write in (logs.own, logs.timm, logs.alexnet_prod)]
+        texts += [write(top1, average=average) for write in (logs.paddleclas, logs.torchvision)]
+        return [text.encode() for text in texts]
 
     def make_hostile(self) -> list[bytes]:
         many = b"9" * 100_000
@@ -427,15 +421,17 @@ def watched():
         _watching = False
 
 
-def _audit(event: str, given: tuple) -> None:
+def _audit(event: str, arguments: tuple) -> None:
     if not _watching:
         return
-    refused = event == "open" and isinstance(given[2], int) and given[2] & (os.O_WRONLY | os.O_RDWR)
-    if event in ("exec", "compile"):
-        file = given[0].co_filename if event == "exec" else given[1]
+    refused = False
+    if event == "open" and isinstance(arguments[2], int):
+        refused = arguments[2] & (os.O_WRONLY | os.O_RDWR)
+    elif event in ("exec", "compile"):
+        file = arguments[0].co_filename if event == "exec" else arguments[1]
         refused = not str(file).startswith((sys.prefix, sys.base_prefix))  # else a library's import
     if refused or event.startswith(FORBIDDEN):
-        raise Forbidden(f"{event} {given!r}"[:300])
+        raise Forbidden(f"{event} {arguments!r}"[:300])
 
 
 def _too_slow(*_: object) -> None:
@@ -459,11 +455,12 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")  # Pillow's, of odd metadata
     signal.signal(signal.SIGALRM, _too_slow)
-    with tempfile.TemporaryDirectory() as folder:
-        places = {name: Path(folder) / name for name in args.kinds}
-        for place in places.values():
-            place.mkdir()
-        kinds = {name: KINDS[name](place) for name, place in places.items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        kinds = {}
+        for name in args.kinds:
+            folder = Path(scratch) / name
+            folder.mkdir()
+            kinds[name] = KINDS[name](folder)
         for kind in kinds.values():  # what is imported at the first use, is now
             feed(kind, len(kind.valid), args.seed)
         sys.addaudithook(_audit)

@@ -15,16 +15,10 @@ from PIL import Image
 
 from common.data import image_files, verify
 from common.data.folder import index_data
+from common.training.run_folder import read_metrics
 from portproof.system.errors import UserError, show
-from tests.support.helpers import FRAMEWORKS, assert_user_error, read_metrics, run_train_changed
-
-TINY = ["--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0]
-TINY += ["--batch-size", 6]
-
-
-@pytest.fixture
-def data(small_folder, tmp_path):
-    return shutil.copytree(small_folder, tmp_path / "data")
+from tests.support.helpers import assert_success, assert_user_error
+from tests.support.trees import TINY, run_train_changed
 
 
 @pytest.fixture(autouse=True)
@@ -36,15 +30,15 @@ def cache(monkeypatch, tmp_path):
 @pytest.fixture
 def train(small_trees, tmp_path):
     """A function that runs train.py with a cache of its own, after a change of Python text."""
-    own_cache = f"""
+    cache = f"""
 import pathlib
 from common.data import verify
 verify.CACHE_DIR = pathlib.Path({str(tmp_path / "cache")!r})
 """
 
-    def call(framework, change, *options):
-        tree = small_trees[framework]
-        return run_train_changed(framework, own_cache + change, *TINY, *options, tree=tree)
+    def call(framework, images, *options, change=""):
+        words = [*TINY, "--data-path", images, "--output-dir", tmp_path / "run", *options]
+        return run_train_changed(framework, cache + change, *words, tree=small_trees[framework])
 
     return call
 
@@ -52,35 +46,32 @@ verify.CACHE_DIR = pathlib.Path({str(tmp_path / "cache")!r})
 def png(width, height, pixels=b""):
     """Return a PNG file that claims a size, with whatever pixels."""
 
-    def chunk(kind, body):
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")  # noqa: E501  # fmt: skip
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(pixels)), (b"IEND", b"")):
+        file += struct.pack(">I", len(body)) + kind + body
+        file += struct.pack(">I", zlib.crc32(kind + body))
+    return file
+
+
+CONTENTS = {
+    "damaged header": b"\xff\xd8\xff\xdb\x00\x43" + b"\xff" * 200,
+    "zero bytes": b"",
+    "web page": b"<html>404 Not Found</html>",
+    "bomb": png(60_000, 60_000),
+    "too little data": png(500, 500, b"\x00" * 100),
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n",
+}
 
 
 def spoil(path, kind):
     """Put a bad image of one kind at `path`."""
     whole = path.read_bytes()
     path.unlink()
-    if kind == "truncated":
+    if kind in CONTENTS:
+        path.write_bytes(CONTENTS[kind])
+    elif kind == "truncated":
         path.write_bytes(whole[: len(whole) // 2])
-    elif kind == "damaged header":
-        path.write_bytes(b"\xff\xd8\xff\xdb\x00\x43" + b"\xff" * 200)
-    elif kind == "zero bytes":
-        path.write_bytes(b"")
-    elif kind == "web page":
-        path.write_text("<html>404 Not Found</html>")
-    elif kind == "bomb":
-        path.write_bytes(png(60_000, 60_000))
-    elif kind == "too little data":
-        path.write_bytes(png(500, 500, b"\x00" * 100))
-    elif kind == "PostScript":
-        path.write_bytes(
-            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
-        )
     elif kind == "folder":
         path.mkdir()
     elif kind == "pipe":
@@ -106,36 +97,40 @@ KINDS = {
 }
 
 
+def leave_out(images, most, **options):
+    """Return the indices of train and val without their bad images."""
+    return verify.leave_out_bad(*index_data(images, strict=False, **options), most=most)
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_found_with_its_reason(data, kind, capsys):
-    bad = data / "train" / "checks" / "2.jpg"
+def test_every_kind_is_found_with_its_reason(images, kind, capsys):
+    bad = images / "train" / "checks" / "2.jpg"
     spoil(bad, kind)
-    train, val = verify.leave_out_bad(*index_data(data, strict=False), most=1)
-    assert [one.path for one in train.bad] == [str(bad)] and not val.bad
+    train, val = leave_out(images, most=1)
+    assert [image.path for image in train.bad] == [str(bad)] and not val.bad
     assert KINDS[kind] in train.bad[0].reason
     assert str(bad) not in train.paths and len(train) == len(train.labels) == 17
     assert f"bad image: {bad}: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"pipe"}))
-def test_by_default_the_index_or_the_reader_refuses_it(data, kind):
-    bad = data / "train" / "checks" / "2.jpg"
+def test_by_default_the_index_or_the_reader_refuses_it(images, kind):
+    bad = images / "train" / "checks" / "2.jpg"
     spoil(bad, kind)
     with pytest.raises(UserError) as caught:
-        index_data(data)
+        index_data(images)
         image_files.read_rgb(bad)
     assert str(bad) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_another_ending_than_the_contents_have_is_no_fault(data):
+def test_another_ending_than_the_contents_have_is_no_fault(images):
     """As in ImageNet, whose n02105855_2933.JPEG is a PNG."""
-    image = data / "train" / "checks" / "2.jpg"
+    image = images / "train" / "checks" / "2.jpg"
     Image.open(image).save(image, "PNG")
-    train, _ = verify.leave_out_bad(*index_data(data, strict=False), most=0)
-    assert len(train) == 18
+    assert len(leave_out(images, most=0)[0]) == 18
 
 
-def test_only_what_changed_is_decoded_again(data, cache, monkeypatch):
+def test_only_what_changed_is_decoded_again(images, cache, monkeypatch):
     decoded = []
 
     def find_fault(path):
@@ -143,9 +138,9 @@ def test_only_what_changed_is_decoded_again(data, cache, monkeypatch):
         return image_files.find_fault(path)
 
     monkeypatch.setattr(verify, "find_fault", find_fault)
-    bad, changed = data / "train" / "bars" / "0.jpg", data / "train" / "cross" / "5.jpg"
+    bad, changed = images / "train" / "bars" / "0.jpg", images / "train" / "cross" / "5.jpg"
     spoil(bad, "web page")
-    train, _ = index_data(data, strict=False)
+    train, _ = index_data(images, strict=False)
     first = verify.check_split(train)
     assert sorted(decoded) == train.paths
     decoded.clear()
@@ -159,8 +154,8 @@ def test_only_what_changed_is_decoded_again(data, cache, monkeypatch):
     assert len(decoded) == len(train)
 
 
-def test_a_cache_that_is_interrupted_stays_as_it_was(data, cache, monkeypatch):
-    train, _ = index_data(data, strict=False)
+def test_a_cache_that_is_interrupted_stays_as_it_was(images, cache, monkeypatch):
+    train, _ = index_data(images, strict=False)
     verify.check_split(train)
     before = {path.name: path.read_bytes() for path in cache.iterdir()}
 
@@ -175,48 +170,38 @@ def test_a_cache_that_is_interrupted_stays_as_it_was(data, cache, monkeypatch):
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == before
 
 
-def test_a_class_with_nothing_left_is_named(data):
-    for path in (data / "val" / "cross").iterdir():
+@pytest.mark.parametrize(
+    ("files", "most", "message"),
+    [
+        ("val/cross/*", 99, "val/cross: all images of this class are bad"),
+        ("train/*/*", 17, "18 bad images are more than --skip-bad 17"),
+        ("train/*/*", 18, "train/bars: all images of this class are bad"),
+    ],
+)
+def test_a_class_with_nothing_left_is_named(images, files, most, message):
+    for path in images.glob(files):
         path.write_bytes(b"no image")
-    with pytest.raises(UserError, match="val/cross: all images of this class are bad"):
-        verify.leave_out_bad(*index_data(data, strict=False), most=99)
+    with pytest.raises(UserError, match=message):
+        leave_out(images, most)
 
 
-def test_nothing_but_bad_images_is_named_too(data):
-    for path in data.glob("train/*/*"):
-        path.write_bytes(b"no image")
-    with pytest.raises(UserError, match="18 bad images are more than --skip-bad 17"):
-        verify.leave_out_bad(*index_data(data, strict=False), most=17)
-    with pytest.raises(UserError, match="train/bars: all images of this class are bad"):
-        verify.leave_out_bad(*index_data(data, strict=False), most=18)
-
-
-def test_evaluation_alone_needs_no_train(data, capsys):
-    shutil.rmtree(data / "train")
-    spoil(data / "val" / "bars" / "0.jpg", "truncated")
-    found = index_data(data, need_train=False, strict=False)
-    train, val = verify.leave_out_bad(*found, most=1)
+def test_evaluation_alone_needs_no_train(images, capsys):
+    shutil.rmtree(images / "train")
+    spoil(images / "val" / "bars" / "0.jpg", "truncated")
+    train, val = leave_out(images, most=1, need_train=False)
     assert train is None and len(val) == 11 and len(val.bad) == 1
     assert "left out: 1 bad image\n" in capsys.readouterr().out
 
 
-NAMES = [
-    "two  spaces .jpg",
-    "line\nbreak.jpg",
-    "图片.jpg",
-    "-rf.jpg",
-    b"byte\xff.jpg",
-    "<script>.jpg",
-]
+NAMES = ["two  spaces .jpg", "line\nbreak.jpg", "图片.jpg", "-rf.jpg", b"byte\xff.jpg"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_odd_names_are_read_and_named_on_one_line(data, name):
-    folder = data / "train" / "checks"
+@pytest.mark.parametrize("name", [*NAMES, "<script>.jpg"])
+def test_odd_names_are_read_and_named_on_one_line(images, name):
+    folder = images / "train" / "checks"
     path = folder / os.fsdecode(name)
     (folder / "2.jpg").rename(path)
-    train, _ = verify.leave_out_bad(*index_data(data, strict=False), most=0)
-    assert str(path) in train.paths
+    assert str(path) in leave_out(images, most=0)[0].paths
     spoil(path, "web page")
     with pytest.raises(UserError) as caught:
         image_files.read_rgb(path)
@@ -224,17 +209,17 @@ def test_odd_names_are_read_and_named_on_one_line(data, name):
     assert show(path).isprintable()
 
 
-def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path, train):
-    bad = [data / "train" / "checks" / "line\nbreak\udcff.jpg", data / "val" / "bars" / "0.jpg"]
-    (data / "train" / "checks" / "2.jpg").rename(bad[0])
+def test_what_is_left_out_is_the_same_in_both_trees(images, tmp_path, train):
+    names = ["train/checks/line\nbreak\udcff.jpg", "val/bars/0.jpg"]
+    bad = [images / name for name in names]
+    (images / "train" / "checks" / "2.jpg").rename(bad[0])
     spoil(bad[0], "truncated")
     spoil(bad[1], "zero bytes")
     recorded = []
     for framework, workers in (("torch", 0), ("torch", 2), ("paddle", 2)):
         out = tmp_path / f"{framework}-{workers}"
-        options = ["--data-path", data, "--skip-bad", 2, "--workers", workers, "--output-dir", out]
-        done = train(framework, "", *options)
-        assert done.returncode == 0, done.stderr
+        options = ["--skip-bad", 2, "--workers", workers, "--output-dir", out]
+        done = assert_success(train(framework, images, *options))
         assert "left out: 2 bad images" in done.stdout
         assert "data: 17 train, 11 val images" in done.stdout
         recorded.append((out / "bad_pictures.jsonl").read_bytes())
@@ -242,51 +227,49 @@ def test_what_is_left_out_is_the_same_in_both_trees(data, tmp_path, train):
         assert [row["path"] for row in rows] == [str(path) for path in bad]
         assert all(row["reason"] for row in rows)
     assert recorded[0] == recorded[1] == recorded[2]
-    one, other = (read_metrics(tmp_path / name) for name in ("torch-0", "torch-2"))
-    assert one[0]["train_loss"] == other[0]["train_loss"]
+    losses = {read_metrics(tmp_path / f"torch-{n}")[0]["train_loss"] for n in (0, 2)}
+    assert len(losses) == 1
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_one_more_than_allowed_ends_the_run(framework, data, tmp_path, train):
-    bad = [data / "train" / "checks" / "1.jpg", data / "val" / "cross" / "1.jpg"]
+def test_one_more_than_allowed_ends_the_run(framework, images, tmp_path, train):
+    bad = [images / "train" / "checks" / "1.jpg", images / "val" / "cross" / "1.jpg"]
     for path in bad:
         spoil(path, "truncated")
-    options = ["--data-path", data, "--output-dir", tmp_path / "run"]
-    done = train(framework, "", *options, "--skip-bad", 1)
+    done = train(framework, images, "--skip-bad", 1)
     assert_user_error(done, "2 bad images are more than --skip-bad 1", str(bad[0]))
     assert all(f"bad image: {path}: " in done.stdout for path in bad)
-    done = train(framework, "", *options, "--verify-data")
+    done = train(framework, images, "--verify-data")
     assert_user_error(done, "2 bad images", "--skip-bad 2")
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_vanishes_is_named(framework, workers, data, tmp_path, train):
+def test_an_image_that_vanishes_is_named(framework, workers, images, train):
     change = """
 import os
 from common.data import folder
-own = folder.index_data
-def index_data(*given, **named):
-    found = own(*given, **named)
-    os.unlink(found[0].paths[3])
-    return found
+whole = folder.index_data
+def index_data(*arguments, **named):
+    indices = whole(*arguments, **named)
+    os.unlink(indices[0].paths[3])
+    return indices
 folder.index_data = index_data
 """
-    options = ["--data-path", data, "--workers", workers, "--output-dir", tmp_path / "run"]
-    done = train(framework, change, *options)
-    assert_user_error(done, str(data / "train" / "bars" / "3.jpg"), "No such file")
+    done = train(framework, images, "--workers", workers, change=change)
+    assert_user_error(done, str(images / "train" / "bars" / "3.jpg"), "No such file")
 
 
-def test_links_in_a_circle_end_with_the_place(data):
-    circle = data / "train" / "circle"
-    circle.symlink_to("circle")
-    with pytest.raises(UserError, match="train/circle: cannot be read"):
-        index_data(data)
-    circle.unlink()
-    circle.symlink_to("..")  # the folder above, and with it the link itself
-    with pytest.raises(UserError, match="a folder within a class"):
-        index_data(data)
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("circle", "train/circle: cannot be read"),
+        ("..", "a folder within a class"),  # the folder above, and with it the link itself
+    ],
+)
+def test_links_in_a_circle_are_named(images, target, message):
+    (images / "train" / "circle").symlink_to(target)
+    with pytest.raises(UserError, match=message):
+        index_data(images)
 
 
 @contextmanager
@@ -306,15 +289,14 @@ def nobody():
 def test_what_may_not_be_read_is_named(small_folder, hidden, cache):
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        data = Path(folder) / "data"
-        shutil.copytree(small_folder, data)
-        for path in [data, *data.rglob("*")]:
+        images = shutil.copytree(small_folder, Path(folder) / "images")
+        for path in [images, *images.rglob("*")]:
             path.chmod(0o755)
-        (data / hidden).chmod(0)
+        (images / hidden).chmod(0)
         try:
             with nobody(), pytest.raises(UserError) as caught:
-                image_files.read_rgb(index_data(data)[0].paths[-5])
+                image_files.read_rgb(index_data(images)[0].paths[-5])
         finally:
-            (data / hidden).chmod(0o755)
-    assert str(data / hidden) in str(caught.value)
+            (images / hidden).chmod(0o755)
+    assert str(images / hidden) in str(caught.value)
     assert "Permission denied" in str(caught.value)

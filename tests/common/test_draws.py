@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -11,15 +13,9 @@ def test_words_are_the_same_on_every_machine():
     assert words.tolist() == [13560505755148583721, 3497357397494573911, 16748668798182149542]
 
 
-def test_each_place_has_its_own_stream():
-    places = [
-        (seed, purpose, epoch, index)
-        for seed in (0, 1)
-        for purpose in (Purpose.CROP, Purpose.FLIP)
-        for epoch in (0, 1)
-        for index in (0, 1, 2)
-    ]
-    words = np.concatenate([draws.words(*place, count=40) for place in places])
+def test_each_seed_purpose_epoch_and_index_has_its_own_stream():
+    keys = itertools.product((0, 1), (Purpose.CROP, Purpose.FLIP), (0, 1), (0, 1, 2))
+    words = np.concatenate([draws.words(*key, count=40) for key in keys])
     assert len(np.unique(words)) == len(words)
 
 
@@ -42,9 +38,9 @@ def test_an_epochs_order_is_an_array_and_its_keys_are_plain_numbers(shuffle):
     assert {type(number) for key in keys for number in key} == {int}
 
 
-def test_who_listens_is_told_of_each_draw_by_the_names_of_its_arguments():
-    told = []
-    draws.listen(lambda *draw: told.append(draw))
+def test_who_listens_hears_of_each_draw_by_the_names_of_its_arguments():
+    heard = []
+    draws.listen(lambda *draw: heard.append(draw))
     try:
         order = draws.order(5, 1, length=3)
         crop = draws.random_crop(5, 1, 2, (40, 30), area=(0.5, 1.0))
@@ -52,12 +48,13 @@ def test_who_listens_is_told_of_each_draw_by_the_names_of_its_arguments():
     finally:
         draws.listen(None)
     draws.flip(5, 1, 2)  # nobody listens any more
-    place = {"seed": 5, "epoch": 1}
-    box = place | {"index": 2, "size": (40, 30)}
-    assert [name for name, *_ in told] == ["order", "crop", "crop"]
-    assert told[0][1] == place | {"length": 3} and told[0][2] is order
-    assert told[1][1:] == (box | {"area": (0.5, 1.0), "aspect": draws.DEFAULT_ASPECT}, crop)
-    assert told[2][1:] == (box | {"share": 0.9}, shifted)
+    of_epoch = {"seed": 5, "epoch": 1}
+    box = of_epoch | {"index": 2, "size": (40, 30)}
+    assert heard[0][:2] == ("order", of_epoch | {"length": 3}) and heard[0][2] is order
+    assert heard[1:] == [
+        ("crop", box | {"area": (0.5, 1.0), "aspect": draws.DEFAULT_ASPECT}, crop),
+        ("crop", box | {"share": 0.9}, shifted),
+    ]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (640, 480), (4100, 90)])
@@ -97,9 +94,7 @@ def test_a_shifted_crop_lies_anywhere_in_the_central_square(width, height):
     crops = [draws.shifted_crop(1, 0, index, (width, height), share) for index in range(2000)]
     side = max(round(share * square), 1)
     assert {(crop.height, crop.width) for crop in crops} == {(side, side)}
-    for first, places in (
-        ((height - square) // 2, {crop.top for crop in crops}),
-        ((width - square) // 2, {crop.left for crop in crops}),
-    ):
-        assert places == set(range(first, first + square - side + 1))
+    top, left, free = (height - square) // 2, (width - square) // 2, square - side + 1
+    assert {crop.top for crop in crops} == set(range(top, top + free))
+    assert {crop.left for crop in crops} == set(range(left, left + free))
     assert len(set(crops)) > len({crop.top for crop in crops}) or square == side

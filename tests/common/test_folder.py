@@ -12,48 +12,41 @@ from portproof.system.errors import UserError
 from tests.support.helpers import make_folder
 
 
-@pytest.fixture
-def data(tmp_path, small_folder):
-    return shutil.copytree(small_folder, tmp_path / "data")
-
-
 def test_classes_and_files_are_sorted_by_name(tmp_path):
-    train, val = index_data(make_folder(tmp_path / "data", classes=3, train=2, val=1))
+    images = make_folder(tmp_path / "images", classes=3, train=2, val=1)
+    train, val = index_data(images)
     assert train.classes == val.classes == ["bars", "checks", "cross"]
     assert list(train.labels) == [0, 0, 1, 1, 2, 2]
-    assert [path.split("/")[-2:] for path in train.paths[:3]] == [
-        ["bars", "0.jpg"],
-        ["bars", "1.jpg"],
-        ["checks", "0.jpg"],
-    ]
+    names = ["bars/0.jpg", "bars/1.jpg", "checks/0.jpg"]
+    assert train.paths[:3] == [f"{images}/train/{name}" for name in names]
 
 
-def test_files_of_the_system_are_no_images(data):
-    before = index_data(data)
-    (data / "train" / ".DS_Store").write_bytes(b"x")
-    (data / "train" / "cross" / ".hidden").write_bytes(b"x")
-    (data / "train" / "cross" / "Thumbs.db").write_bytes(b"x")
-    assert index_data(data) == before
+def test_files_of_the_system_are_no_images(images):
+    before = index_data(images)
+    (images / "train" / ".DS_Store").write_bytes(b"x")
+    (images / "train" / "cross" / ".hidden").write_bytes(b"x")
+    (images / "train" / "cross" / "Thumbs.db").write_bytes(b"x")
+    assert index_data(images) == before
 
 
-def test_train_may_be_missing_where_only_val_is_needed(data):
-    shutil.rmtree(data / "train")
-    train, val = index_data(data, need_train=False)
+def test_train_may_be_missing_where_only_val_is_needed(images):
+    shutil.rmtree(images / "train")
+    train, val = index_data(images, need_train=False)
     assert train is None and len(val) == 12
 
 
-def spoil(data, fault):
-    cross = data / "train" / "cross"
+def spoil(images, fault):
+    cross = images / "train" / "cross"
     if fault == "no val":
-        shutil.rmtree(data / "val")
+        shutil.rmtree(images / "val")
     elif fault == "no classes":
-        shutil.rmtree(data / "train")
-        (data / "train").mkdir()
+        shutil.rmtree(images / "train")
+        (images / "train").mkdir()
     elif fault == "empty class":
         for path in cross.iterdir():
             path.unlink()
     elif fault == "other classes":
-        (data / "val" / "cross").rename(data / "val" / "crown")
+        (images / "val" / "cross").rename(images / "val" / "crown")
     elif fault == "zero bytes":
         (cross / "0.jpg").write_bytes(b"")
     elif fault == "no image":
@@ -61,41 +54,32 @@ def spoil(data, fault):
     elif fault == "folder in a class":
         (cross / "more").mkdir()
     elif fault == "dangling link":
-        (cross / "gone.jpg").symlink_to(data / "nowhere.jpg")
+        (cross / "gone.jpg").symlink_to(images / "nowhere.jpg")
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "message"),
     [
-        ("no val", ["val: there is no such folder"]),
-        ("no classes", ["train: no images"]),
-        ("empty class", ["train/cross: a class with no images"]),
-        ("other classes", ["val lacks cross", "train lacks crown"]),
-        ("zero bytes", ["train/cross/0.jpg", "empty"]),
-        ("no image", ["train/cross/notes.txt", "not an image"]),
-        ("folder in a class", ["train/cross/more", "a folder within a class"]),
-        ("dangling link", ["train/cross/gone.jpg", "cannot be read"]),
+        ("no val", "val: there is no such folder"),
+        ("no classes", "train: no images"),
+        ("empty class", "train/cross: a class with no images"),
+        ("other classes", "val lacks cross.*train lacks crown"),
+        ("zero bytes", "train/cross/0.jpg.*empty"),
+        ("no image", "train/cross/notes.txt.*not an image"),
+        ("folder in a class", "train/cross/more.*a folder within a class"),
+        ("dangling link", "train/cross/gone.jpg.*cannot be read"),
     ],
 )
-def test_a_fault_is_named_with_its_place(data, fault, words):
-    spoil(data, fault)
-    with pytest.raises(UserError) as caught:
-        index_data(data)
-    for word in words:
-        assert word in str(caught.value)
+def test_a_fault_is_named_with_its_path(images, fault, message):
+    spoil(images, fault)
+    with pytest.raises(UserError, match=message):
+        index_data(images)
 
 
 # What a million images are kept as.
 
-ODD = [
-    "/a b/1.jpg",
-    "/a b/1\n2.jpg",
-    "/a b/\udcff.jpg",
-    "/c/图.jpg",
-    "/a b/-rf.jpg",
-    "/c/",
-    "x.jpg",
-]
+ODD = ["/a b/1.jpg", "/a b/1\n2.jpg", "/a b/\udcff.jpg", "/c/图.jpg"]
+ODD += ["/a b/-rf.jpg", "/c/", "x.jpg"]
 
 
 def test_paths_are_a_list_of_strings_to_their_reader():
@@ -118,15 +102,15 @@ def test_paths_that_are_added_later_stand_behind_the_first():
     assert paths == ODD and before == ODD[:2]
 
 
-def objects_within(value):
-    """Return how many objects of Python a value holds, itself included."""
-    found, waiting = {}, [value]
+def objects_within(root):
+    """Return how many objects of Python one holds, itself included."""
+    objects, waiting = {}, [root]
     while waiting:
-        one = waiting.pop()
-        if id(one) not in found and not isinstance(one, type):
-            found[id(one)] = one
-            waiting += gc.get_referents(one)
-    return len(found)
+        current = waiting.pop()
+        if id(current) not in objects and not isinstance(current, type):
+            objects[id(current)] = current
+            waiting += gc.get_referents(current)
+    return len(objects)
 
 
 def test_more_images_take_no_more_objects(tmp_path):
@@ -143,9 +127,9 @@ def test_more_images_take_no_more_objects(tmp_path):
     assert objects_within(large) == objects_within(small)
 
 
-def test_the_first_fault_by_name_is_told_whatever_the_order_on_the_disk(data):
-    cross = data / "train" / "cross"
+def test_the_first_fault_by_name_is_named_whatever_the_order_on_the_disk(images):
+    cross = images / "train" / "cross"
     for name in ("z.txt", "a.txt", "m.txt"):
         (cross / name).write_text("hello")
     with pytest.raises(UserError, match=r"cross/a\.txt"):
-        index_data(data)
+        index_data(images)

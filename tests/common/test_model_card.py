@@ -11,9 +11,9 @@ from common import networks
 from common.data.folder import FolderIndex
 from common.paths import ROOT
 from common.training import model_card
-from tests.support.helpers import FRAMEWORKS, SUFFIX, read_metrics
+from common.training.run_folder import read_metrics
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success
 from tests.support.mains import run_mains
-from tests.support.trees import SMALL, copy_tree
 
 
 def test_the_card_says_what_the_run_was(small_run, small_folder):
@@ -37,7 +37,7 @@ def test_the_card_says_what_the_run_was(small_run, small_folder):
     assert headings == ["Data", "Recipe", "Results", "Versions", "Use", "Not good for"]
 
 
-def test_the_commands_of_the_card_run(small_run, small_folder, tmp_path):
+def test_the_commands_of_the_card_run(small_run, small_folder, small_trees, tmp_path):
     """Word for word, but for the small network of this test and a real image."""
     framework, tree, run = small_run
     other = next(name for name in FRAMEWORKS if name != framework)
@@ -56,27 +56,28 @@ def test_the_commands_of_the_card_run(small_run, small_folder, tmp_path):
         f"AlexNet-{framework}/export.py",
         f"AlexNet-{other}/predict.py",
     ]
-    *own, foreign = [(Path(script).stem, words) for script, words in commands]
-    predicted, measured, exported = run_mains(tree, tmp_path, *own)
-    for done in (predicted, measured, exported):
-        assert done.returncode == 0, done.stderr
+    *in_tree, in_other = [(Path(script).stem, words) for script, words in commands]
+    predicted, measured, _ = map(assert_success, run_mains(tree, tmp_path, *in_tree))
     (row,) = read_metrics(run)
     assert f"val_top1 {row['val_top1']:.4g}" in measured.stdout
-    foreign_tree = copy_tree(other, tmp_path / f"AlexNet-{other}", SMALL)
-    (done,) = run_mains(foreign_tree, tmp_path, foreign)
+    (done,) = run_mains(small_trees[other], tmp_path, in_other)
     (run / "best.onnx").unlink()
-    assert done.returncode == 0, done.stderr
+    assert_success(done)
     for left, right in zip(predicted.stdout.split(), done.stdout.split(), strict=True):
         if left != right:  # a probability, in per cent with two places
             assert float(left) == pytest.approx(float(right), abs=0.011)
 
 
+def args_of(framework, data_path, model):
+    """Return the arguments of a run that a card speaks of."""
+    args = dict.fromkeys(model_card.RECIPE, 1) | {"epochs": 9, "model": model}
+    return argparse.Namespace(**args | {"framework": framework, "data_path": data_path})
+
+
 def test_a_better_epoch_replaces_the_card_and_odd_names_do_not_break_it(small_run, tmp_path):
     framework, _, _ = small_run
     odd = "a|b\nc \udcff"
-    args = argparse.Namespace(**dict.fromkeys(model_card.RECIPE, 1))
-    args.framework, args.data_path, args.epochs = framework, tmp_path / odd, 9
-    args.model = "alexnet"
+    args = args_of(framework, tmp_path / odd, "alexnet")
     index = FolderIndex([odd, *map(str, range(30))], ["x"] * 40, [0] * 40)
     best = tmp_path / f"best{SUFFIX[framework]}"
     for epoch in (3, 4):
@@ -89,8 +90,7 @@ def test_a_better_epoch_replaces_the_card_and_odd_names_do_not_break_it(small_ru
 
 @pytest.mark.parametrize("model", networks.SMALLEST)
 def test_the_card_names_the_network_and_only_commands_that_know_it(model, tmp_path):
-    args = argparse.Namespace(**dict.fromkeys(model_card.RECIPE, 1))
-    args.framework, args.data_path, args.epochs, args.model = "torch", None, 9, model
+    args = args_of("torch", None, model)
     index = FolderIndex(["a"], ["x"], [0])
     model_card.write(tmp_path / "best.pth", args, {"epoch": 1, "val_top1": 50.0}, index, index)
     text = (tmp_path / model_card.NAME).read_text()

@@ -15,9 +15,9 @@ from common.data.image_files import read_rgb
 from common.data.uint8_images import Uint8Images
 from experiments.images import fingerprint
 from portproof.system.errors import UserError
-from tests.support.helpers import FRAMEWORKS, read_stream, run
+from tests.support.helpers import FRAMEWORKS, assert_success, run
+from tests.support.streams import STD, read_stream
 
-STD = np.array([0.229, 0.224, 0.225])
 NOISE = 0.5  # more than the paper's, so that no rounding hides it
 
 
@@ -36,19 +36,19 @@ def index(small_folder):
 def test_components_are_those_of_all_pixels(index):
     pixels = [np.asarray(read_rgb(path)).reshape(-1, 3) / 255 for path in index.paths]
     covariance = np.cov(np.concatenate(pixels).T, bias=True)
-    found = pca_colour.compute(index)
-    assert found.values[0] > found.values[1] > found.values[2] > 0
-    rebuilt = found.vectors.T @ np.diag(found.values) @ found.vectors
-    np.testing.assert_allclose(rebuilt, covariance, rtol=1e-9)
-    np.testing.assert_allclose(found.vectors @ found.vectors.T, np.eye(3), atol=1e-12)
+    components = pca_colour.compute(index)
+    values, vectors = components.values, components.vectors
+    assert values[0] > values[1] > values[2] > 0
+    np.testing.assert_allclose(vectors.T @ np.diag(values) @ vectors, covariance, rtol=1e-9)
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(3), atol=1e-12)
 
 
 def test_components_are_stored_and_computed_again_where_images_have_changed(index, monkeypatch):
-    found = pca_colour.find(index)
+    components = pca_colour.find(index)
     stored = json.loads(pca_colour.cache_file(index).read_text())
-    assert stored["eigenvalues"] == found.values.tolist() and stored["pictures"] == len(index)
+    assert stored["eigenvalues"] == components.values.tolist() and stored["pictures"] == len(index)
     monkeypatch.setattr(pca_colour, "compute", lambda index: 1 / 0)
-    assert np.array_equal(pca_colour.find(index).vectors, found.vectors)
+    assert np.array_equal(pca_colour.find(index).vectors, components.vectors)
     fewer = index.__class__(index.classes, index.paths[:-1], index.labels[:-1])
     with pytest.raises(ZeroDivisionError):
         pca_colour.find(fewer)
@@ -57,23 +57,23 @@ def test_components_are_stored_and_computed_again_where_images_have_changed(inde
     with pytest.raises(ZeroDivisionError):
         pca_colour.find(index)
     os.utime(index.paths[0], ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert np.array_equal(pca_colour.find(index).vectors, found.vectors)
+    assert np.array_equal(pca_colour.find(index).vectors, components.vectors)
     pca_colour.cache_file(index).write_text("damaged")
     with pytest.raises(ZeroDivisionError):
         pca_colour.find(index)
 
 
-def test_a_name_that_is_no_text_is_taken_and_an_image_that_is_gone_is_told(index, tmp_path):
+def test_a_name_that_is_no_text_is_taken_and_an_image_that_is_gone_is_named(index, tmp_path):
     for split in ("train", "val"):
         (tmp_path / split / "one").mkdir(parents=True)
-        odd = os.fsencode(tmp_path / split / "one") + b"/no-utf8-\xff.jpg"
-        shutil.copy(index.paths[0], odd)
+        name = os.fsencode(tmp_path / split / "one") + b"/no-utf8-\xff.jpg"
+        shutil.copy(index.paths[0], name)
     assert fingerprint(tmp_path).startswith("1 train, 1 val, 1 classes, files ")
-    own = index_split(tmp_path, "train")
-    assert np.array_equal(pca_colour.find(own).vectors, pca_colour.compute(own).vectors)
-    os.unlink(own.paths[0])
+    odd = index_split(tmp_path, "train")
+    assert np.array_equal(pca_colour.find(odd).vectors, pca_colour.compute(odd).vectors)
+    os.unlink(odd.paths[0])
     with pytest.raises(UserError, match=r"one/no-utf8.*cannot be read"):
-        pca_colour.find(own)
+        pca_colour.find(odd)
 
 
 def test_draws_are_normal_and_of_their_place_alone():
@@ -89,50 +89,48 @@ def test_noise_lies_along_the_components(index):
     components = pca_colour.find(index)
     noise = pca_colour.Noise(components, seed=3, std=0.1)
     expected = 0.1 * draws.colour(3, 1, 2) * components.values
-    found = components.vectors @ noise.draw(1, 2).astype(np.float64)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    shares = components.vectors @ noise.draw(1, 2).astype(np.float64)
+    np.testing.assert_allclose(shares, expected, rtol=1e-5)
 
 
 def test_both_trees_add_it_to_the_same_pixels(small_folder, index, tmp_path):
     settings = {"data_path": small_folder, "image_size": 64, "batch_size": 1, "workers": 0}
-    found = {}
+    streams = {}
     for framework in FRAMEWORKS:
         for noise in (0, NOISE):
-            place, more = tmp_path / f"{framework}-{noise}", {"seed": 5, "colour_noise": noise}
-            found[framework, noise] = read_stream(framework, place, 2, **settings, **more)
-    both = [found[framework, NOISE] for framework in FRAMEWORKS]
-    assert np.abs(both[0]["train_images"] - both[1]["train_images"]).max() < 1e-6
+            folder, more = tmp_path / f"{framework}-{noise}", {"seed": 5, "colour_noise": noise}
+            streams[framework, noise] = read_stream(framework, folder, 2, **settings, **more)
+    torch, paddle = (streams[framework, NOISE] for framework in FRAMEWORKS)
+    assert np.abs(torch["train_images"] - paddle["train_images"]).max() < 1e-6
     noise = pca_colour.Noise(pca_colour.compute(index), seed=5, std=NOISE)
+    orders = [draws.order(5, epoch, len(index)) for epoch in range(2)]
+    drawn = [noise.draw(epoch, i) for epoch, order in enumerate(orders) for i in order]
+    shifts = (np.stack(drawn) / STD)[:, :, None, None]  # [N, 3, 1, 1]
     for framework in FRAMEWORKS:
-        plain, noisy = found[framework, 0], found[framework, NOISE]
+        plain, noisy = streams[framework, 0], streams[framework, NOISE]
         assert np.array_equal(plain["val_images"], noisy["val_images"])
         added = noisy["train_images"].astype(np.float64) - plain["train_images"]
-        count = len(index)
-        for epoch in range(2):
-            for place, number in enumerate(draws.order(5, epoch, count)):
-                own = added[epoch * count + place]
-                shift = (noise.draw(epoch, number) / STD)[:, None, None]
-                assert np.abs(own - shift).max() < 1e-6
+        assert np.abs(added - shifts).max() < 1e-6
 
 
 def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
-    values = {"image_size": 64, "resize_size": 73, "seed": 5, "channels_last": True}
-    values |= {"train_crop": "shifted"}
+    settings = {"image_size": 64, "resize_size": 73, "seed": 5, "channels_last": True}
+    settings |= {"train_crop": "shifted"}
     pytest.importorskip("cv2")
     plain, noisy = (
-        Uint8Images(index, argparse.Namespace(**values, colour_noise=noise), True, None)
+        Uint8Images(index, argparse.Namespace(**settings, colour_noise=noise), True, None)
         for noise in (0.0, NOISE)
     )
     noise = pca_colour.Noise(pca_colour.find(index), seed=5, std=NOISE)
-    one, other = np.empty([2, *plain.shape], np.uint8)
+    image, noisy_image = np.empty([2, *plain.shape], np.uint8)
     for number in range(len(index)):
-        plain.load((1, number), one)
-        noisy.load((1, number), other)
-        expected = np.clip(one + 255.0 * noise.draw(1, number), 0, 255)
-        assert np.abs(other - expected).max() <= 0.5 + 1e-3
+        plain.load((1, number), image)
+        noisy.load((1, number), noisy_image)
+        expected = np.clip(image + 255.0 * noise.draw(1, number), 0, 255)
+        assert np.abs(noisy_image - expected).max() <= 0.5 + 1e-3
 
 
 def test_the_command_prints_the_components(small_folder):
-    done = run(sys.executable, "-m", "common.data.pca_colour", "--data-path", small_folder)
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-m", "common.data.pca_colour", "--data-path", small_folder]
+    done = assert_success(run(*command))
     assert "18 images" in done.stdout and done.stdout.count("eigenvector") == 3

@@ -10,9 +10,8 @@ from PIL import Image
 from common.data import folder, public_data
 from tests.support import fake_archives
 from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
-from tests.support.helpers import FRAMEWORKS, assert_user_error, run_train_changed
-
-TINY = ["--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0]
+from tests.support.helpers import assert_success, assert_user_error
+from tests.support.trees import TINY, run_train_changed
 
 
 def fetch(name, base, patch, output, by=run_forked):
@@ -38,10 +37,9 @@ EXPECTED = {  # classes, images of train and of val
 def test_it_is_laid_out_as_an_image_folder(archive, tmp_path):
     name, files, patch = archive
     output = tmp_path / "data" / name
-    with fake_archives.served(files) as (base, asked):
+    with fake_archives.served(files) as (base, requests):
         done = fetch(name, base, patch, output, by=run_alone)
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""  # no bar where nobody watches
+        assert (done.returncode, done.stderr) == (0, "")  # no bar where nobody watches
         train, val = folder.index_data(output)
         assert (train.classes, len(train), len(val)) == EXPECTED[name]
         assert {path.name for path in output.iterdir()} == {"train", "val", "dataset.json"}
@@ -49,9 +47,9 @@ def test_it_is_laid_out_as_an_image_folder(archive, tmp_path):
         for path in train.paths:
             Image.open(path).load()
 
-        asked.clear()  # a second call finds it whole
-        assert fetch(name, base, patch, output).returncode == 0
-        assert not asked
+        requests.clear()  # a second call finds it whole
+        assert_success(fetch(name, base, patch, output))
+        assert not requests
     kept = tmp_path / "data" / ".downloads" / name
     assert sorted(path.name for path in kept.iterdir()) == sorted(p.name for p in files.iterdir())
 
@@ -59,7 +57,7 @@ def test_it_is_laid_out_as_an_image_folder(archive, tmp_path):
 def test_cifar10_loses_no_pixel(tmp_path):
     patch = fake_archives.write_cifar10(tmp_path)
     with fake_archives.served(tmp_path) as (base, _):
-        assert fetch("cifar10", base, patch, tmp_path / "cifar10").returncode == 0
+        assert_success(fetch("cifar10", base, patch, tmp_path / "cifar10"))
     pixels = np.random.default_rng(0).integers(0, 256, (6, 3072)).astype(np.uint8)
     written = Image.open(tmp_path / "cifar10" / "train" / "automobile" / "00001.png")
     assert np.array_equal(np.asarray(written).transpose(2, 0, 1).ravel(), pixels[1])
@@ -68,7 +66,7 @@ def test_cifar10_loses_no_pixel(tmp_path):
 def test_flowers_of_the_official_train_and_val_are_trained_on(tmp_path):
     patch = fake_archives.write_flowers102(tmp_path)
     with fake_archives.served(tmp_path) as (base, _):
-        assert fetch("flowers102", base, patch, tmp_path / "f").returncode == 0
+        assert_success(fetch("flowers102", base, patch, tmp_path / "f"))
     train, val = folder.index_data(tmp_path / "f")
     assert sorted(path[-9:-4] for path in train.paths) == [f"{n:05d}" for n in range(1, 7)]
     assert sorted(path[-9:-4] for path in val.paths) == [f"{n:05d}" for n in range(7, 13)]
@@ -85,23 +83,22 @@ def test_a_wrong_checksum_keeps_nothing(archive, tmp_path):
 
 
 def left(path):
-    return {str(one.relative_to(path)) for one in path.rglob("*")}
+    return {str(entry.relative_to(path)) for entry in path.rglob("*")}
 
 
 def test_without_a_network_it_says_what_to_put_where(archive, tmp_path):
     name, files, patch = archive
     output = tmp_path / "data" / name
     done = fetch(name, CLOSED, patch, output)
-    place = output.parent / ".downloads" / name
-    assert_user_error(done, "Connection refused", f"into {place} by hand")
+    downloads = output.parent / ".downloads" / name
+    assert_user_error(done, "Connection refused", f"into {downloads} by hand")
     for path in files.iterdir():
         assert path.name in done.stderr
     assert left(output.parent) == {f".{name}.lock", ".downloads", f".downloads/{name}"}
 
     for path in files.iterdir():  # put there by hand, they are all that is needed
-        path.rename(place / path.name)
-    done = fetch(name, CLOSED, patch, output)
-    assert done.returncode == 0, done.stderr
+        path.rename(downloads / path.name)
+    assert_success(fetch(name, CLOSED, patch, output))
     assert len(folder.index_data(output)[0]) == EXPECTED[name][1]
 
 
@@ -125,7 +122,7 @@ def test_an_interrupted_layout_is_made_from_what_was_downloaded(tmp_path):
         done = fetch("imagenette", base, patch + fails + "Path.rename = fail\n", output)
     assert_user_error(done, "imagenette cannot be written", "No space left")
     assert not output.exists() and not (output.parent / ".imagenette.partial").exists()
-    assert fetch("imagenette", CLOSED, patch, output).returncode == 0
+    assert_success(fetch("imagenette", CLOSED, patch, output))
 
 
 def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path):
@@ -144,14 +141,16 @@ Imagenette._ARCHIVES = {{"320px": (BASE + "x.tgz", {digest!r})}}
 def train(small_trees):
     """A function that runs train.py with another place for data sets."""
 
-    def call(framework, data_dir, *options, **environment):
+    def call(framework, data_dir, name, *options, **environment):
         change = f"""
+import os
 import pathlib
 from common.data import public_data
 public_data.DATA_DIR = pathlib.Path({str(data_dir)!r})
+os.environ |= {environment}
 """
-        tree = small_trees[framework]
-        return run_train_changed(framework, change, *options, tree=tree, **environment)
+        words = ["--dataset", name, *TINY[2:], *options]  # but for the recipe
+        return run_train_changed(framework, change, *words, tree=small_trees[framework])
 
     return call
 
@@ -162,36 +161,32 @@ def cifar10(tmp_path_factory):
     path = tmp_path_factory.mktemp("public")
     patch = fake_archives.write_cifar10(path)
     with fake_archives.served(path) as (base, _):
-        assert fetch("cifar10", base, patch, path / "cifar10").returncode == 0
+        assert_success(fetch("cifar10", base, patch, path / "cifar10"))
     return path
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_both_trees_train_on_it(framework, cifar10, tmp_path, train):
-    out = tmp_path / "run"
-    done = train(framework, cifar10, "--dataset", "cifar10", *TINY, "--output-dir", out)
-    assert done.returncode == 0, done.stderr
+    run = tmp_path / "run"
+    done = assert_success(train(framework, cifar10, "cifar10", "--output-dir", run))
     assert "data: 30 train, 6 val images" in done.stdout
-    arguments = json.loads((out / "args.json").read_text())["arguments"]
+    arguments = json.loads((run / "args.json").read_text())["arguments"]
     assert (arguments["dataset"], arguments["recipe"]) == ("cifar10", "cifar10")
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_training_without_a_network_ends_in_one_line(framework, tmp_path, train):
-    options = ["--dataset", "flowers102", *TINY, "--output-dir", tmp_path / "run"]
-    proxy = {name: CLOSED for name in ("http_proxy", "https_proxy", "no_proxy")}
-    proxy["no_proxy"] = ""
-    done = train(framework, tmp_path / "data", *options, **proxy)
+    proxies = {"http_proxy": CLOSED, "https_proxy": CLOSED, "no_proxy": ""}
+    options = ["flowers102", "--output-dir", tmp_path / "run"]
+    done = train(framework, tmp_path / "data", *options, **proxies)
     assert_user_error(done, "102flowers.tgz and imagelabels.mat and setid.mat", "by hand")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_torch_is_named(tmp_path, train):
-    done = train("paddle", tmp_path, "--dataset", "cifar10", TORCH_PYTHON="/nowhere/python")
+    done = train("paddle", tmp_path, "cifar10", TORCH_PYTHON="/nowhere/python")
     assert_user_error(done, "TORCH_PYTHON=/nowhere/python: cannot be run")
     without = tmp_path / "python"
     without.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')  # no installed packages
     without.chmod(0o755)
-    done = train("paddle", tmp_path, "--dataset", "cifar10", TORCH_PYTHON=str(without))
+    done = train("paddle", tmp_path, "cifar10", TORCH_PYTHON=str(without))
     assert_user_error(done, "needs torchvision")

@@ -13,9 +13,9 @@ from common.training.run_folder import RunFolder
 from portproof.system.errors import UserError
 
 
-def run_folder(path, **arguments):
-    given = {"resume": None, "resume_auto": False, "framework": "torch"} | arguments
-    return RunFolder(Namespace(output_dir=path, **given))
+def run_folder(path, gpu=None, **arguments):
+    usual = {"resume": None, "resume_auto": False, "framework": "torch"}
+    return RunFolder(Namespace(output_dir=path, **usual | arguments), gpu=gpu)
 
 
 def test_any_name_can_be_written_and_read_again(tmp_path):
@@ -28,8 +28,7 @@ def test_any_name_can_be_written_and_read_again(tmp_path):
 
 @pytest.mark.parametrize("gpu", [None, "a GPU"])
 def test_a_run_says_on_what_it_computed(gpu, tmp_path):
-    given = Namespace(output_dir=tmp_path, resume=None, resume_auto=False, framework="torch")
-    RunFolder(given, gpu=gpu)
+    run_folder(tmp_path, gpu)
     machine = json.loads((tmp_path / "args.json").read_text())["machine"]
     assert machine["gpu"] == gpu and machine["cores"] >= 1
 
@@ -77,13 +76,14 @@ def test_a_new_run_takes_up_no_folder_of_another_one(tmp_path):
     assert run.read_metrics() == [{"epoch": 1}]
 
 
-def test_a_folder_that_cannot_be_written_is_told_with_what_would_help(tmp_path, monkeypatch):
-    for number, words in ((28, "No space left.*free some space"), (30, "that you may write to")):
-        error = OSError(number, os.strerror(number))
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(28, "No space left.*free some space"), (30, "that you may write to")],
+)
+def test_a_folder_that_cannot_be_written_says_what_would_help(tmp_path, monkeypatch, number, words):
+    def write_json(path, contents):
+        raise OSError(number, os.strerror(number))
 
-        def write_json(path, value, error=error):
-            raise error
-
-        monkeypatch.setattr("common.training.run_folder.write_json", write_json)
-        with pytest.raises(UserError, match=words):
-            run_folder(tmp_path / f"run-{number}")
+    monkeypatch.setattr("common.training.run_folder.write_json", write_json)
+    with pytest.raises(UserError, match=words):
+        run_folder(tmp_path / "run")

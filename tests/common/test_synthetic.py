@@ -1,6 +1,8 @@
 import hashlib
 import io
+import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,22 +10,6 @@ from PIL import Image
 
 from common.data import synthetic
 from portproof.system import errors
-
-
-class SerialPool:
-    """Stands for ProcessPoolExecutor, so that a test can spoil what the workers do."""
-
-    def __init__(self, processes):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
-    def map(self, function, tasks, chunksize):
-        return map(function, tasks)
 
 
 @pytest.fixture
@@ -45,12 +31,8 @@ def test_pixels_are_the_same_on_every_machine():
 
 
 def test_images_vary_with_seed_split_and_number():
-    images = [
-        synthetic.draw_image(seed, split, "rays", number)
-        for seed in (0, 1)
-        for split in ("train", "val")
-        for number in (0, 1, 2)
-    ]
+    keys = itertools.product((0, 1), ("train", "val"), ["rays"], (0, 1, 2))
+    images = [synthetic.draw_image(*key) for key in keys]
     assert len({image.tobytes() for image in images}) == len(images)
     assert all(min(image.shape[:2]) >= 260 for image in images)
     assert len({image.shape for image in images}) > 1
@@ -80,14 +62,14 @@ def test_a_complete_sample_is_left_alone(tmp_path, small_sample):
 
 
 def test_a_failure_leaves_nothing(tmp_path, small_sample, monkeypatch):
-    calls = []
+    tasks = []
 
     def full_disk(task):
-        calls.append(task)
-        if len(calls) > 5:
+        tasks.append(task)
+        if len(tasks) > 5:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", SerialPool)
+    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", ThreadPoolExecutor)  # shares `tasks`
     monkeypatch.setattr(synthetic, "_write_image", full_disk)
     with pytest.raises(errors.UserError, match="No space left"):
         synthetic.write(tmp_path / "sample")

@@ -16,22 +16,23 @@ from common.data.image_files import read_crop, read_rgb
 from common.data.thread_loader import ThreadLoader
 from common.data.uint8_images import Uint8Images
 from portproof.system.errors import UserError
-from tests.support.helpers import FRAMEWORKS, read_stream
+from tests.support.helpers import FRAMEWORKS
+from tests.support.streams import ONE_ROUNDING, read_stream, to_bytes
 
 SIZE, SEED, BATCH = 64, 5, 4
-MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 
-def settings(**others):
-    values = {"image_size": SIZE, "resize_size": 73, "seed": SEED, "channels_last": True}
-    values |= {"colour_noise": 0.0, "train_crop": "resized"}
-    return argparse.Namespace(**values | others)
+def dataset_of(index, **others):
+    """Return the data set of a split's training, with other settings too."""
+    settings = {"image_size": SIZE, "resize_size": 73, "seed": SEED, "channels_last": True}
+    settings |= {"colour_noise": 0.0, "train_crop": "resized"}
+    return Uint8Images(index, argparse.Namespace(**settings | others), True, None)
 
 
 def load(dataset, epoch, index):
-    out = np.empty(dataset.shape, np.uint8)
-    dataset.load((epoch, index), out)
-    return out
+    image = np.empty(dataset.shape, np.uint8)
+    dataset.load((epoch, index), image)
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -53,48 +54,51 @@ def exact(image, crop, flip):
     return np.asarray(small.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else small)
 
 
-def apart(one, other):
-    return np.abs(one.astype(int) - other)
+def difference(image, other):
+    return np.abs(image.astype(int) - other)
 
 
 def test_pixels_are_close_to_the_exact_ones(train):
     """Enlarging is the same arithmetic in both, but for rounding. Where it makes smaller, Pillow
     averages over more pixels: the difference stays below that of a crop one pixel off."""
-    dataset = Uint8Images(train, settings(), True, None)
-    enlarged, other, moved = [], [], []
+    dataset = dataset_of(train)
+    enlarged, shrunk, moved = [], [], []
     for number in range(len(train)):
         for epoch in range(4):
             image, crop, flip = drawn(train, epoch, number)
-            right, found = exact(image, crop, flip), load(dataset, epoch, number)
+            right = exact(image, crop, flip)
+            error = difference(right, load(dataset, epoch, number))
             if max(crop.height, crop.width) <= SIZE:
-                enlarged.append(apart(right, found).max())
+                enlarged.append(error.max())
             else:
-                other.append(apart(right, found).mean())
+                shrunk.append(error.mean())
                 step = 1 if crop.left == 0 else -1
                 beside = exact(image, crop._replace(left=crop.left + step), flip)
-                moved.append(apart(right, beside).mean())
+                moved.append(difference(right, beside).mean())
     assert len(enlarged) > 5 and max(enlarged) <= 2
-    assert len(other) > 5 and np.mean(other) < np.mean(moved) / 2
+    assert len(shrunk) > 5 and np.mean(shrunk) < np.mean(moved) / 2
 
 
 def test_the_draws_of_an_image_are_those_of_the_exact_loader(train, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        uint8_images,
-        "read_crop",
-        lambda path, draw, size: asked.append(draw(107, 90)) or np.zeros((9, 9, 3), np.uint8),
-    )
-    load(Uint8Images(train, settings(), True, None), 3, 7)
-    assert asked == [draws.random_crop(SEED, 3, 7, (107, 90))]
+    crops = []
+
+    def read(path, draw, size):
+        crops.append(draw(107, 90))
+        return np.zeros((9, 9, 3), np.uint8)
+
+    monkeypatch.setattr(uint8_images, "read_crop", read)
+    load(dataset_of(train), 3, 7)
+    assert crops == [draws.random_crop(SEED, 3, 7, (107, 90))]
 
 
 @pytest.mark.parametrize("last", [False, True])
 def test_both_layouts_hold_the_same_image(train, last):
-    dataset = Uint8Images(train, settings(channels_last=last), True, None)
+    dataset = dataset_of(train, channels_last=last)
     assert dataset.shape == ((SIZE, SIZE, 3) if last else (3, SIZE, SIZE))
-    right = load(Uint8Images(train, settings(), True, None), 0, 0)
-    found = load(dataset, 0, 0)
-    assert np.array_equal(found if last else found.transpose(1, 2, 0), right)
+    image = load(dataset, 0, 0)
+    assert np.array_equal(
+        image if last else image.transpose(1, 2, 0), load(dataset_of(train), 0, 0)
+    )
 
 
 def jpeg(path, size, mode="RGB", **options):
@@ -140,11 +144,11 @@ def test_rows_below_a_part_are_not_decoded(tmp_path):
 def test_a_large_part_is_decoded_at_a_fraction_of_its_size(side, factor, tmp_path):
     path = jpeg(tmp_path / "a.jpg", (600, 530))
     part = read_crop(path, lambda *size: Crop(8, 16, side, side + 8), 64)
-    for found, right in zip(part.shape, (side / factor, (side + 8) / factor), strict=False):
-        assert abs(found - right) <= 1
+    for length, right in zip(part.shape, (side / factor, (side + 8) / factor), strict=False):
+        assert abs(length - right) <= 1
     whole = read_rgb(path).crop((16, 8, 24 + side, 8 + side))
     shrunk = np.asarray(whole.resize(part.shape[1::-1], Image.Resampling.BOX))
-    assert apart(shrunk, part).mean() < 3  # of 255: the edges are off by half a pixel at most
+    assert difference(shrunk, part).mean() < 3  # of 255: the edges are off by half a pixel at most
 
 
 def test_what_is_no_sequential_jpeg_file_is_read_whole(tmp_path):
@@ -160,8 +164,13 @@ def test_what_is_no_sequential_jpeg_file_is_read_whole(tmp_path):
 def read_all(index, workers, first=0, batch=BATCH):
     batches = EpochBatches(len(index), batch, SEED, shuffle=True)
     batches.epoch, batches.first = 1, first
-    dataset = Uint8Images(index, settings(), True, None)
-    return [(one.copy(), two) for one, two, _ in ThreadLoader(dataset, batches, workers)]
+    loader = ThreadLoader(dataset_of(index), batches, workers)
+    return [(images.copy(), labels) for images, labels, _ in loader]
+
+
+def assert_same_batches(batches, others):
+    for (images, labels), (other_images, other_labels) in zip(batches, others, strict=True):
+        assert np.array_equal(images, other_images) and np.array_equal(labels, other_labels)
 
 
 @pytest.mark.parametrize("batch", [1, 4, 20])
@@ -169,16 +178,12 @@ def test_threads_change_nothing(train, batch):
     alone = read_all(train, 0, batch=batch)
     assert sum(len(labels) for _, labels in alone) == len(train)
     for workers in (1, 3):
-        for one, other in zip(alone, read_all(train, workers, batch=batch), strict=True):
-            assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
+        assert_same_batches(alone, read_all(train, workers, batch=batch))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_epoch_goes_on_in_the_middle(train, workers):
-    whole, rest = read_all(train, 2), read_all(train, workers, first=2)
-    assert len(rest) == len(whole) - 2
-    for one, other in zip(whole[2:], rest, strict=True):
-        assert np.array_equal(one[0], other[0]) and np.array_equal(one[1], other[1])
+def test_an_epoch_resumes_in_the_middle(train, workers):
+    assert_same_batches(read_all(train, 2)[2:], read_all(train, workers, first=2))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -194,7 +199,7 @@ def test_opencv_is_asked_for_where_it_is_missing(train, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)  # importing it fails
     monkeypatch.setattr(uint8_images, "opencv", uint8_images.opencv.__wrapped__)
     with pytest.raises(UserError, match="need OpenCV: install it by"):
-        Uint8Images(train, settings(), True, None)
+        dataset_of(train)
 
 
 @pytest.fixture(scope="module")
@@ -210,16 +215,9 @@ def streams(small_folder, tmp_path_factory):
         ("torch", "exact"): {"workers": 2},
     }
     return {
-        name: read_stream(name[0], out / "-".join(name), 2, **settings, **given)
-        for name, given in more.items()
+        name: read_stream(name[0], out / "-".join(name), 2, **settings, **others)
+        for name, others in more.items()
     }
-
-
-def to_bytes(images):
-    """Undo the normalization of [N, 3, S, S]; return [N, S, S, 3], uint8."""
-    values = (images.astype(np.float64).transpose(0, 2, 3, 1) * STD + MEAN) * 255
-    assert np.abs(values - np.round(values)).max() < 1e-3
-    return np.round(values).astype(np.uint8)
 
 
 @pytest.mark.parametrize("kind", ["fast", "cache"])
@@ -234,18 +232,17 @@ def test_both_trees_give_the_same_pixels(streams, kind):
 
 
 def test_training_sees_what_the_loader_makes(streams, train):
-    dataset = Uint8Images(train, settings(), True, None)
+    dataset = dataset_of(train)
+    orders = [draws.order(SEED, epoch, len(train)).tolist() for epoch in (0, 1)]
+    keys = [(epoch, number) for epoch, order in enumerate(orders) for number in order]
     images = to_bytes(streams["torch", "fast"]["train_images"])
-    for epoch in (0, 1):
-        for place, number in enumerate(draws.order(SEED, epoch, len(train))):
-            found = images[epoch * len(train) + place]
-            assert np.array_equal(found, load(dataset, epoch, int(number)))
+    for image, key in zip(images, keys, strict=True):
+        assert np.array_equal(image, load(dataset, *key))
 
 
 @pytest.mark.parametrize("kind", ["fast", "cache"])
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_evaluation_has_the_exact_pixels(streams, framework, kind):
-    right, found = streams["torch", "exact"], streams[framework, kind]
-    assert np.array_equal(to_bytes(found["val_images"]), to_bytes(right["val_images"]))
+    right, images = (streams[key]["val_images"] for key in (("torch", "exact"), (framework, kind)))
+    assert np.array_equal(to_bytes(images), to_bytes(right))
     # Another order of the arithmetic: two roundings of numbers up to 4.
-    assert np.abs(found["val_images"] - right["val_images"]).max() < 5e-7
+    assert np.abs(images - right).max() < 2 * ONE_ROUNDING

@@ -20,10 +20,8 @@ INPUTS = 2000  # of each kind
 
 @pytest.mark.parametrize("kind", fuzz.KINDS)
 def test_readers_read_or_refuse(kind):
-    done = run(
-        sys.executable, "-m", "tests.fuzz", kind, "--inputs", INPUTS, "--seed", 0,
-        PYTHONPATH=str(ROOT),
-    )  # fmt: skip
+    command = [sys.executable, "-m", "tests.fuzz", kind, "--inputs", INPUTS, "--seed", 0]
+    done = run(*command, PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr[-3000:]
     read, refused = map(int, re.search(r"(\d+) read, (\d+) refused", done.stdout).groups())
     assert read + refused == INPUTS
@@ -37,11 +35,11 @@ def test_every_hostile_pickle_is_refused(tmp_path):
     for contents in fuzz.hostile_pickles(trace):
         path.write_bytes(contents)
         try:
-            found = pickles.read(path)
+            contents_read = pickles.read(path)
         except UserError as error:
             assert str(error).startswith(str(path)) and "\n" not in str(error)
         else:  # what costs nothing: one list many times over, a place in a table of places
-            assert found is None or contents.count(b"](") == 40
+            assert contents_read is None or contents.count(b"](") == 40
         assert not trace.exists()
 
 

@@ -40,17 +40,25 @@ def all_functions(*folders: str) -> Iterator[tuple[str, Function]]:
             yield f"{file}:{name}", function
 
 
-def length(function: Function) -> int:
-    """Return the lines of a function, its decorators aside."""
-    return function.end_lineno - function.lineno + 1
+def length(node: Function | ast.Call) -> int:
+    """Return the lines of a function, its decorators aside, or of a call."""
+    return node.end_lineno - node.lineno + 1
 
 
 def parameters(function: Function) -> list[str]:
     """Return the names of a function's parameters but for `self`."""
-    given = function.args
-    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-    names += [one.arg for one in (given.vararg, given.kwarg) if one]
-    return [name for name in names if name not in ("self", "cls")]
+    args = function.args
+    every = (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg)
+    return [arg.arg for arg in every if arg and arg.arg not in ("self", "cls")]
+
+
+def longer(named: dict[str, Function], most: int) -> set[str]:
+    """Return the names of the functions that have more lines."""
+    return {name for name, function in named.items() if length(function) > most}
+
+
+def with_many_parameters(named: dict[str, Function]) -> set[str]:
+    return {name for name, function in named.items() if len(parameters(function)) > PARAMETERS}
 
 
 def lines_of(path: Path) -> int:
@@ -65,20 +73,17 @@ def test_a_tree_and_its_train_py_are_short(tree):
 
 @pytest.mark.parametrize("tree", TREES)
 def test_functions_of_a_tree_are_short_and_take_few_parameters(tree):
-    found = dict(all_functions(tree))
-    assert len(found) > 50
-    assert not [name for name, function in found.items() if length(function) > TREE_FUNCTION]
-    assert not [name for name, one in found.items() if len(parameters(one)) > PARAMETERS]
+    in_tree = dict(all_functions(tree))
+    assert len(in_tree) > 50
+    assert not longer(in_tree, TREE_FUNCTION) and not with_many_parameters(in_tree)
 
 
 def test_functions_elsewhere_are_short():
-    found = {name for name, one in all_functions(*ROOMS) if length(one) > FUNCTION}
-    assert found == set()
+    assert longer(dict(all_functions(*ROOMS)), FUNCTION) == set()
 
 
 def test_functions_elsewhere_take_few_parameters():
-    found = {name for name, one in all_functions(*ROOMS) if len(parameters(one)) > PARAMETERS}
-    assert found == STAND_INS
+    assert with_many_parameters(dict(all_functions(*ROOMS))) == STAND_INS
 
 
 def test_what_is_counted():
@@ -88,7 +93,7 @@ class A:
         def g():
             pass
 """
-    found = dict(functions(ast.parse(source)))
-    assert list(found) == ["A.f", "A.f.g"]
-    assert [length(one) for one in found.values()] == [3, 2]
-    assert parameters(found["A.f"]) == ["a", "b", "d", "c", "e"]
+    named = dict(functions(ast.parse(source)))
+    assert list(named) == ["A.f", "A.f.g"]
+    assert [length(function) for function in named.values()] == [3, 2]
+    assert parameters(named["A.f"]) == ["a", "b", "d", "c", "e"]

@@ -1,21 +1,16 @@
 """What several tests need: small image folders, and runs of either tree in a process of its own."""
 
-import json
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from common.data import synthetic
-from common.paths import ROOT
 from tests.support import warm
 
 FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
-START = ROOT / "portproof" / "worker" / "start.py"
 TIMEOUT = 300  # seconds after which a process counts as hanging
 
 
@@ -49,83 +44,9 @@ def run_warm(framework: str, *words: object, **environment: str) -> subprocess.C
     return run(warm.interpreter(framework), *words, **environment)
 
 
-def framework_of(tree: Path) -> str:
-    """Return the framework of a tree or a copy of one, AlexNet-torch or AlexNet-paddle by name."""
-    name = tree.name.rpartition("-")[2]
-    assert name in FRAMEWORKS, tree
-    return name
-
-
 def one_thread() -> dict[str, str]:
     """Return the environment of a process that computes in one thread, so the same each time."""
     return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def run_train(
-    framework: str, *options: object, tree: Path | None = None, **environment: str
-) -> subprocess.CompletedProcess:
-    """Run train.py of one tree, or of a copy of it."""
-    tree = tree or ROOT / f"AlexNet-{framework}"
-    return run_warm(framework, tree / "train.py", *options, **environment)
-
-
-def run_train_changed(
-    framework: str, change: str, *options: object, tree: Path, **environment: str
-) -> subprocess.CompletedProcess:
-    """Run train.py of a tree in a process in which the Python text `change` has run before."""
-    program = f"""
-import sys
-sys.path.insert(0, {str(tree)!r})
-{change}
-import train
-train.errors.run(lambda: train.main({[str(option) for option in options]!r}))
-"""
-    return run_warm(framework, "-c", program, **environment)
-
-
-def run_parts(
-    framework: str, out_dir: Path, *options: object, tree: Path | None = None, **parts: dict
-) -> dict[str, dict]:
-    """Run parts of one tree or a copy (tests/support/tree_parts.py); return the arrays of each."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    request = out_dir / "request.json"
-    request.write_text(json.dumps({"arguments": [str(option) for option in options], **parts}))
-    tree = tree or ROOT / f"AlexNet-{framework}"
-    done = run_warm(framework, "-m", "tests.support.tree_parts", tree, request, out_dir)
-    assert done.returncode == 0, done.stderr
-    recorded = {}
-    for part in parts:
-        with np.load(out_dir / f"{part}.npz") as arrays:
-            recorded[part] = dict(arrays)
-    return recorded
-
-
-def read_stream(
-    framework: str, out_dir: Path, epochs: int, **settings: Any
-) -> dict[str, np.ndarray]:
-    """Return what the loaders of a tree give, by its port: train_images, train_labels, val_sizes...
-
-    Images [N, ...], labels [N] and the sizes of the batches [B], of all epochs in a row.
-    """
-    arrays = {}
-    for split in ("train", "val"):
-        folder = out_dir / split
-        folder.mkdir(parents=True)
-        request = {
-            "port": str(ROOT / f"AlexNet-{framework}" / "port.py"),
-            "settings": settings,
-            "batches": {"split": split, "epochs": epochs, "traced": False},
-        }
-        (folder / "request.json").write_text(json.dumps(request, default=str))
-        done = run_warm(framework, START, framework, folder / "request.json", folder)
-        assert done.returncode == 0, done.stderr
-        report = json.loads((folder / "batches.json").read_text())
-        assert report["again"] == 0  # read again without workers, it is the same
-        images = [np.load(file) for file in sorted(folder.glob("batch-*.npy"))]
-        arrays[f"{split}_images"] = np.concatenate(images)
-        for name in ("labels", "sizes"):
-            arrays[f"{split}_{name}"] = np.concatenate(report[name])
-    return arrays
 
 
 def is_running(number: int) -> bool:
@@ -137,8 +58,10 @@ def is_running(number: int) -> bool:
     return state not in "ZX"
 
 
-def read_metrics(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def assert_success(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    """Hold a run to exit status 0; return it."""
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def assert_user_error(done: subprocess.CompletedProcess, *words: str) -> None:

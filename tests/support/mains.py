@@ -9,35 +9,33 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from portproof.system import errors
-from tests.support.helpers import framework_of, run_warm
+from tests.support.helpers import assert_success, run_warm
+from tests.support.trees import framework_of
 
 Command = tuple[str, Sequence[object]]  # a module of the tree, such as predict, and its arguments
 
 
-def run_mains(tree: Path, folder: Path, *commands: Command) -> list[subprocess.CompletedProcess]:
+def run_mains(
+    tree: Path, folder: Path, *commands: Command, by: str = "tests.support.mains"
+) -> list[subprocess.CompletedProcess]:
     """Run each command; return its exit status and output. `folder` is for notes."""
     request, answer = folder / "request.json", folder / "answer.json"
-    request.write_text(
-        json.dumps([[name, [str(word) for word in words]] for name, words in commands])
-    )
-    done = run_warm(framework_of(tree), "-m", "tests.support.mains", tree, request, answer)
-    assert done.returncode == 0, done.stderr
-    return [
-        subprocess.CompletedProcess([name, *words], *found)
-        for (name, words), found in zip(commands, json.loads(answer.read_text()), strict=True)
-    ]
+    request.write_text(json.dumps(commands, default=str))
+    assert_success(run_warm(framework_of(tree), "-m", by, tree, request, answer))
+    return [subprocess.CompletedProcess(by, *run) for run in json.loads(answer.read_text())]
 
 
-def run_one(name: str, words: list[str], **options: object) -> tuple[int, str, str]:
+def run_one(name: str, words: list, **options: object) -> tuple[int, str, str]:
     """Call main() of a module as a program; return exit status, standard output and error.
 
     `options` are arguments of main.
     """
+    words = [str(word) for word in words]
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     module = importlib.import_module(name)
     status = 0
@@ -59,8 +57,13 @@ def call_main(name: str, *words: object) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess([name, *texts], *run_one(name, texts))
 
 
-if __name__ == "__main__":
+def serve(run: Callable[[str, list], tuple[int, str, str]]) -> None:
+    """Run the commands of a request, in the process of a tree."""
     tree, request, answer = sys.argv[1:]
     sys.path.insert(0, tree)
     commands = json.loads(Path(request).read_text())
-    Path(answer).write_text(json.dumps([run_one(name, words) for name, words in commands]))
+    Path(answer).write_text(json.dumps([run(name, words) for name, words in commands]))
+
+
+if __name__ == "__main__":
+    serve(run_one)

@@ -85,51 +85,31 @@ class Net(nn.Module):
         return self.head(self.slope(self.group(images)).mean(dim=(1, 2)))
 """
 
-PADDLE_KINDS = """
-import paddle
-from paddle import nn
+# What another framework calls what these networks have.
+NAMES = {
+    "torch": "paddle",
+    "nn.Module": "nn.Layer",
+    "nn.Parameter(paddle.randn(6, 6))": "self.create_parameter([6, 6])",
+    ", batch_first=True": "",
+    "bidirectional=True": 'direction="bidirect"',
+    "ConvTranspose2d": "Conv2DTranspose",
+    "2d(": "2D(",
+    "bias=False": "bias_attr=False",
+    "MultiheadAttention": "MultiHeadAttention",
+    "reshape(-1, 4, 4, 6)": "reshape([-1, 4, 4, 6])",
+    "mean(dim=(1, 2))": "mean(axis=[1, 2])",
+}
 
 
-class Scale(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.matrix = self.create_parameter([6, 6])
-
-    def forward(self, x):
-        return x @ self.matrix
+def in_paddle(text: str, **others: str) -> str:
+    """Return a text for torch as one for Paddle, with other names of its own too."""
+    for old, new in (NAMES | others).items():
+        text = text.replace(old, new)
+    return text
 
 
-class Block(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.norm = nn.LayerNorm(6)
-        self.scale = Scale()
-        self.square = nn.Linear(6, 6)
-
-    def forward(self, x):
-        return self.square(self.scale(self.norm(x)))
-
-
-class Net(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.words = nn.Embedding(6, 6)
-        self.block = Block()
-        self.lstm = nn.LSTM(6, 6, num_layers=2)
-        self.gru = nn.GRU(6, 3, direction="bidirect")
-        self.up = nn.Conv2DTranspose(4, 4, 2, groups=2)
-        self.grouped = nn.Conv2D(4, 4, 2, groups=2, bias_attr=False)
-        self.batch = nn.BatchNorm2D(4)
-        self.group = nn.GroupNorm(2, 4)
-        self.slope = nn.PReLU(4)
-        self.head = paddle.compat.nn.Linear(6, 6)  # keeps its weight as torch does
-
-    def forward(self, words):
-        x = self.gru(self.lstm(self.block(self.words(words)))[0])[0]
-        images = x.reshape([-1, 4, 4, 6])
-        images = self.batch(self.grouped(self.up(images)))
-        return self.head(self.slope(self.group(images)).mean(axis=[1, 2]))
-"""
+# Paddle's head keeps its weight as torch does.
+PADDLE_KINDS = in_paddle(TORCH_KINDS).replace("head = nn.", "head = paddle.compat.nn.")
 
 # Layers that are one another, where `tie`; Paddle's head is never tied to the words.
 TORCH_TIED = """
@@ -147,18 +127,7 @@ class Net(nn.Module):
             self.head.weight = self.words.weight
 """
 
-PADDLE_TIED = """
-from paddle import nn
-
-
-class Net(nn.Layer):
-    def __init__(self, tie):
-        super().__init__()
-        self.words = nn.Embedding(5, 6)
-        self.first = nn.Linear(6, 6)
-        self.second = self.first if tie else nn.Linear(6, 6)
-        self.head = nn.Linear(6, 5, bias_attr=False)
-"""
+PADDLE_TIED = in_paddle(TORCH_TIED).partition("        if tie:")[0]
 
 # Two layers that never run, are alike and have other names.
 TORCH_IDLE = """
@@ -176,20 +145,7 @@ class Net(nn.Module):
         return self.body(x)
 """
 
-PADDLE_IDLE = """
-from paddle import nn
-
-
-class Net(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.trunk = nn.Linear(3, 3)
-        self.one = nn.Linear(3, 3)
-        self.two = nn.Linear(3, 3)
-
-    def forward(self, x):
-        return self.trunk(x)
-"""
+PADDLE_IDLE = in_paddle(TORCH_IDLE, body="trunk", left="one", right="two")
 
 TORCH_ATTENTION = """
 from torch import nn
@@ -204,18 +160,7 @@ class Net(nn.Module):
         return self.attention(x, x, x)[0]
 """
 
-PADDLE_ATTENTION = """
-from paddle import nn
-
-
-class Net(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiHeadAttention(4, 2)
-
-    def forward(self, x):
-        return self.attention(x, x, x)
-"""
+PADDLE_ATTENTION = in_paddle(TORCH_ATTENTION).replace("[0]", "")
 
 # A fully connected layer of the framework's beside one of the user's own, square.
 TORCH_OWN = """
@@ -256,11 +201,6 @@ def write(
     """Write the pair; return the options that name it."""
     (folder / "net_torch.py").write_text(torch)
     (folder / "net_paddle.py").write_text(paddle)
-    return [
-        "--torch-model",
-        f"{folder}/net_torch.py:{torch_name}",
-        "--paddle-model",
-        f"{folder}/net_paddle.py:Net",
-        "--input-shape",
-        input_shape,
-    ]
+    models = ["--torch-model", f"{folder}/net_torch.py:{torch_name}"]
+    models += ["--paddle-model", f"{folder}/net_paddle.py:Net"]
+    return [*models, "--input-shape", input_shape]

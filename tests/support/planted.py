@@ -61,154 +61,127 @@ def classifier(upto, code):
     return model(FORWARD, f"c = self.classifier\nx = c[:{upto}](x)\n{code}")
 
 
+def fault(paddle, where, *words, torch=()):
+    """Return a fault: edits of both trees, where it is seen, words of the cause or the fix."""
+    return paddle, list(torch), where, list(words)
+
+
 # name: (edits of the Paddle tree, edits of the torch tree, where, words of the cause or the fix)
 FAULTS = {
-    "linear not transposed": (
+    "linear not transposed": fault(
         [Edit("state.transposed(weights[name])", "weights[name]")],
-        [],
-        "classifier.1",
-        ["transpose"],
+        "classifier.1", "transpose",
     ),
-    "square linear not transposed": (
+    "square linear not transposed": fault(
         [Edit("state.transposed", "(lambda w: w if '4' in name else state.transposed(w))")],
-        [],
-        "classifier.4",
-        ["classifier.4.weight", "transpose"],
+        "classifier.4", "classifier.4.weight", "transpose",
     ),
-    "key not loaded": (
+    "key not loaded": fault(
         [Edit(SET, "with state.loading(path):\n    weights.pop('features.3.bias')\nmodel.set_state_dict(weights)", "put_weights")],
-        [],
-        "features.3",
-        ["features.3.bias", "not loaded"],
+        "features.3", "features.3.bias", "not loaded",
     ),
-    "average pooling counts no padding": (
+    "average pooling counts no padding": fault(
         model(POOL1, f"nn.AvgPool2D(3, 2, padding=1, exclusive=True),\n{CONV2}"),
-        model(on_torch(POOL1), f"nn.AvgPool2d(3, 2, padding=1),\n{on_torch(CONV2)}"),
-        "features.2",
-        ["count_include_pad", "exclusive=False"],
+        "features.2", "count_include_pad", "exclusive=False",
+        torch=model(on_torch(POOL1), f"nn.AvgPool2d(3, 2, padding=1),\n{on_torch(CONV2)}"),
     ),
-    "bias lost": (
+    "bias lost": fault(
         model("nn.Conv2D(192, 384, kernel_size=3, padding=1)", "nn.Conv2D(192, 384, kernel_size=3, padding=1, bias_attr=False)"),
-        [],
-        "features.6",
-        ["bias", "lost", "bias_attr"],
+        "features.6", "bias", "lost", "bias_attr",
     ),
-    "bias gained": (
+    "bias gained": fault(
         [],
-        model(LAST, "nn.Linear(4096, num_classes, bias=False)"),
-        "classifier.6",
-        ["bias", "gained", "bias_attr=False"],
+        "classifier.6", "bias", "gained", "bias_attr=False",
+        torch=model(LAST, "nn.Linear(4096, num_classes, bias=False)"),
     ),
-    "stride": (model("stride=4, padding=2", "stride=2, padding=2"), [], "features.0", ["stride", "[4, 4]", "[2, 2]", "alexnet.py"]),
-    "padding": (model("stride=4, padding=2", "stride=4, padding=1"), [], "features.0", ["padding"]),
-    "kernel": (model(CONV2, "nn.Conv2D(64, 192, kernel_size=3, padding=1)"), [], "features.3", ["kernel"]),
-    "pooling kernel": (model(POOL1, f"nn.MaxPool2D(kernel_size=2, stride=2),\n{CONV2}"), [], "features.2", ["kernel_size"]),
-    "pooling kind": (model(POOL1, f"nn.AvgPool2D(kernel_size=3, stride=2),\n{CONV2}"), [], "features.2", ["MaxPool2d", "AvgPool2D"]),
-    "pooling ceil_mode": (model(POOL1, f"nn.MaxPool2D(kernel_size=3, stride=2, ceil_mode=True),\n{CONV2}"), [], "features.2", ["ceil_mode"]),
-    "left in train mode": (
+    "stride": fault(model("stride=4, padding=2", "stride=2, padding=2"), "features.0", "stride", "[4, 4]", "[2, 2]", "alexnet.py"),
+    "padding": fault(model("stride=4, padding=2", "stride=4, padding=1"), "features.0", "padding"),
+    "kernel": fault(model(CONV2, "nn.Conv2D(64, 192, kernel_size=3, padding=1)"), "features.3", "kernel"),
+    "pooling kernel": fault(model(POOL1, f"nn.MaxPool2D(kernel_size=2, stride=2),\n{CONV2}"), "features.2", "kernel_size"),
+    "pooling kind": fault(model(POOL1, f"nn.AvgPool2D(kernel_size=3, stride=2),\n{CONV2}"), "features.2", "MaxPool2d", "AvgPool2D"),
+    "pooling ceil_mode": fault(model(POOL1, f"nn.MaxPool2D(kernel_size=3, stride=2, ceil_mode=True),\n{CONV2}"), "features.2", "ceil_mode"),
+    "left in train mode": fault(
         [Edit("", "def eval(self):\n    return self", "AlexNet.forward")],
-        [],
-        "classifier.0",
-        ["train mode"],
+        "classifier.0", "train mode",
     ),
-    "dropout as a function, always on": (
+    "dropout as a function, always on": fault(
         model(FORWARD, FORWARD.replace("self.classifier(x)", "paddle.nn.functional.dropout(self.classifier(x), 0.2)")),
-        [],
-        "the output",
-        ["dropout", "train mode"],
+        "the output", "dropout", "train mode",
     ),
-    "dropout scales in evaluation": (
+    "dropout scales in evaluation": fault(
         model(DROPOUT2, DROPOUT2.replace("nn.Dropout(dropout)", "nn.Dropout(dropout, mode='downscale_in_infer')")),
-        [],
-        "classifier.3",
-        ["downscale_in_infer", "upscale_in_train"],
+        "classifier.3", "downscale_in_infer", "upscale_in_train",
     ),
-    "dropout scales in evaluation, as a function": (
+    "dropout scales in evaluation, as a function": fault(
         model(FLATTEN, "x = paddle.nn.functional.dropout(paddle.flatten(x, 1), 0.3, training=self.training, mode='downscale_in_infer')"),
-        [],
-        "classifier.0",
-        ["downscale_in_infer", "upscale_in_train"],
+        "classifier.0", "downscale_in_infer", "upscale_in_train",
     ),
-    "dropout missing": (model(DROPOUT2, "nn.Identity(),\nnn.Linear(4096, 4096)"), [], "classifier.3", ["dropout", "p=0.5 in PyTorch"]),
-    "dropout in another place": (
+    "dropout missing": fault(model(DROPOUT2, "nn.Identity(),\nnn.Linear(4096, 4096)"), "classifier.3", "dropout", "p=0.5 in PyTorch"),
+    "dropout in another place": fault(
         model(DROPOUT2 + ", nn.ReLU()", "nn.Linear(4096, 4096),\nnn.ReLU(),\nnn.Dropout(dropout)"),
-        [],
-        "classifier.3",
-        ["dropout", "p=0.5 in PyTorch, none in PaddlePaddle"],
+        "classifier.3", "dropout", "p=0.5 in PyTorch, none in PaddlePaddle",
     ),
-    "another dropout rate": (model(DROPOUT2, DROPOUT2.replace("(dropout)", "(0.1)")), [], "classifier.3", ["p", "0.5", "0.1"]),
-    "running statistics not loaded": (
+    "another dropout rate": fault(model(DROPOUT2, DROPOUT2.replace("(dropout)", "(0.1)")), "classifier.3", "p", "0.5", "0.1"),
+    "running statistics not loaded": fault(
         NORM["paddle"] + [Edit(SET, "weights = {n: v for n, v in weights.items() if not n.endswith(('._mean', '._variance'))}\n" + SET, every=True)],
-        NORM["torch"],
-        "features.1",
-        ["_mean", "not loaded"],
+        "features.1", "_mean", "not loaded",
+        torch=NORM["torch"],
     ),
-    "epsilon": (
+    "epsilon": fault(
         model(CONV1, CONV1 + ", nn.BatchNorm2D(64, epsilon=1.1e-5)"),
-        NORM["torch"],
-        "features.1",
-        ["eps", "1e-05", "1.1e-05"],
+        "features.1", "eps", "1e-05", "1.1e-05",
+        torch=NORM["torch"],
     ),
-    "pooling that agrees at 224 pixels only": (model("nn.AdaptiveAvgPool2D((6, 6))", "nn.AvgPool2D(1)"), [], "avgpool", ["AdaptiveAvgPool2d", "AvgPool2D"]),
-    "pooling left out": (model(AVGPOOL, ""), [], "avgpool", ["avgpool"]),
-    "ReLU missing": (model(RELU1, "nn.Identity(),\nnn.Dropout(dropout)"), [], "classifier.2", ["ReLU"]),
-    "another activation": (model(RELU1, "nn.LeakyReLU(),\nnn.Dropout(dropout)"), [], "classifier.2", ["ReLU", "LeakyReLU"]),
-    "channels reversed": (model(FEATURES, "x = self.features(x[:, [2, 1, 0]])"), [], "features.0", ["RGB", "BGR"]),
-    "flatten in another order": (model(FLATTEN, "x = paddle.flatten(x.transpose([0, 2, 3, 1]), 1)"), [], "classifier.0", ["order"]),
-    "softmax in the network": (model(FORWARD, FORWARD.replace("self.classifier(x)", "paddle.nn.functional.softmax(self.classifier(x))")), [], "the output", ["softmax"]),
-    "convolution by a function, other padding": (
+    "pooling that agrees at 224 pixels only": fault(model("nn.AdaptiveAvgPool2D((6, 6))", "nn.AvgPool2D(1)"), "avgpool", "AdaptiveAvgPool2d", "AvgPool2D"),
+    "pooling left out": fault(model(AVGPOOL, ""), "avgpool", "avgpool"),
+    "ReLU missing": fault(model(RELU1, "nn.Identity(),\nnn.Dropout(dropout)"), "classifier.2", "ReLU"),
+    "another activation": fault(model(RELU1, "nn.LeakyReLU(),\nnn.Dropout(dropout)"), "classifier.2", "ReLU", "LeakyReLU"),
+    "channels reversed": fault(model(FEATURES, "x = self.features(x[:, [2, 1, 0]])"), "features.0", "RGB", "BGR"),
+    "flatten in another order": fault(model(FLATTEN, "x = paddle.flatten(x.transpose([0, 2, 3, 1]), 1)"), "classifier.0", "order"),
+    "softmax in the network": fault(model(FORWARD, FORWARD.replace("self.classifier(x)", "paddle.nn.functional.softmax(self.classifier(x))")), "the output", "softmax"),
+    "convolution by a function, other padding": fault(
         features("paddle", 0, "x = f[1:](F.conv2d(x, f[0].weight, f[0].bias, stride=4, padding=3))"),
-        features("torch", 1, "x = f[1:](x)"),
-        "features.0",
-        ["padding [2, 2]", "F.conv2d", "set padding=2"],
+        "features.0", "padding [2, 2]", "F.conv2d", "set padding=2",
+        torch=features("torch", 1, "x = f[1:](x)"),
     ),
-    "average pooling by a function": (
+    "average pooling by a function": fault(
         features("paddle", 2, "x = f[3:](F.avg_pool2d(x, 3, 2, padding=1))"),
-        features("torch", 2, "x = f[3:](F.avg_pool2d(x, 3, 2, padding=1))"),
-        "features.3",
-        ["F.avg_pool2d", "count_include_pad", "exclusive=False"],
+        "features.3", "F.avg_pool2d", "count_include_pad", "exclusive=False",
+        torch=features("torch", 2, "x = f[3:](F.avg_pool2d(x, 3, 2, padding=1))"),
     ),
     "epsilon of a function": (*norm_function("self.training, epsilon=1e-4"), "features.1", ["F.batch_norm", "epsilon=1e-05"]),
     "batch statistics by a function": (*norm_function("True"), "features.1", ["training False in PyTorch, True in PaddlePaddle", "training=self.training"]),
-    "linear by a function, transposed": (classifier(4, "return c[5:](F.linear(x, c[4].weight.T, c[4].bias))"), [], "classifier.4", ["weight transposed"]),
-    "linear by a function, no bias": (classifier(6, "return F.linear(x, c[6].weight)"), [], "classifier.6", ["bias given", "None in PaddlePaddle"]),
-    "a subclass that transposes": (
+    "linear by a function, transposed": fault(classifier(4, "return c[5:](F.linear(x, c[4].weight.T, c[4].bias))"), "classifier.4", "weight transposed"),
+    "linear by a function, no bias": fault(classifier(6, "return F.linear(x, c[6].weight)"), "classifier.6", "bias given", "None in PaddlePaddle"),
+    "a subclass that transposes": fault(
         [Edit("", "class Other(nn.Linear):\n    def forward(self, x):\n        return x @ self.weight.T + self.bias", "AlexNet"), *model("nn.Linear(4096, 4096)", "Other(4096, 4096)")],
-        [],
-        "classifier.4",
-        ["weight transposed", "Other(32, 32)"],
+        "classifier.4", "weight transposed", "Other(32, 32)",
     ),
-    "response normalization": (
+    "response normalization": fault(
         model(CONV1, CONV1 + ", nn.LocalResponseNorm(5, alpha=1e-3)"),
-        model(on_torch(CONV1), on_torch(CONV1) + ", nn.LocalResponseNorm(5)"),
-        "features.1",
-        ["alpha 0.0001 in PyTorch", "set alpha=0.0001"],
+        "features.1", "alpha 0.0001 in PyTorch", "set alpha=0.0001",
+        torch=model(on_torch(CONV1), on_torch(CONV1) + ", nn.LocalResponseNorm(5)"),
     ),
-    "batch statistics always": (model(CONV1, CONV1 + ", nn.BatchNorm2D(64, use_global_stats=False)"), NORM["torch"], "features.1", ["use_global_stats"]),
-    "normalization after the ReLU": (model(CONV1 + ", nn.ReLU()", CONV1 + ",\nnn.ReLU(), nn.BatchNorm2D(64)"), NORM["torch"], "features.1", ["another order"]),
-    "maximum for mean": (model("nn.AdaptiveAvgPool2D((6, 6))", "nn.AdaptiveMaxPool2D((6, 6))"), [], "avgpool", ["AdaptiveAvgPool2d", "AdaptiveMaxPool2D"]),
-    "a layer twice": (classifier(5, "return c[5:](c[4](x))"), [], "classifier.4", ["classifier.4 (Linear) again", "c[4](x)"]),
-    "a residual gained": (classifier(4, "return c[5:](x + c[4](x))"), [], "classifier.5", ["plus the output of classifier.2"]),
-    "weights shared": (
+    "batch statistics always": fault(model(CONV1, CONV1 + ", nn.BatchNorm2D(64, use_global_stats=False)"), "features.1", "use_global_stats", torch=NORM["torch"]),
+    "normalization after the ReLU": fault(model(CONV1 + ", nn.ReLU()", CONV1 + ",\nnn.ReLU(), nn.BatchNorm2D(64)"), "features.1", "another order", torch=NORM["torch"]),
+    "maximum for mean": fault(model("nn.AdaptiveAvgPool2D((6, 6))", "nn.AdaptiveMaxPool2D((6, 6))"), "avgpool", "AdaptiveAvgPool2d", "AdaptiveMaxPool2D"),
+    "a layer twice": fault(classifier(5, "return c[5:](c[4](x))"), "classifier.4", "classifier.4 (Linear) again", "c[4](x)"),
+    "a residual gained": fault(classifier(4, "return c[5:](x + c[4](x))"), "classifier.5", "plus the output of classifier.2"),
+    "weights shared": fault(
         model(DROPOUT2, TWO) + before(INIT, "self.classifier[6].weight = self.classifier[4].weight"),
-        model(DROPOUT2, TWO),
-        "classifier.6",
-        ["one tensor in PaddlePaddle"],
+        "classifier.6", "one tensor in PaddlePaddle",
+        torch=model(DROPOUT2, TWO),
     ),
-    "a layer in a plain list": (
+    "a layer in a plain list": fault(
         model(LAST, "") + before(INIT, "self.last = [nn.Linear(4096, num_classes)]") + classifier(6, "return self.last[0](x)"),
-        [],
-        "classifier.6",
-        ["without counterpart", "plain list"],
+        "classifier.6", "without counterpart", "plain list",
     ),
-    "two biases exchanged": (
+    "two biases exchanged": fault(
         [Edit(OWN, "one, two = 'features.8.bias', 'features.10.bias'\nweights[one], weights[two] = weights[two], weights[one]\n" + OWN)],
-        [],
-        "features.8",
-        ["features.10.bias", "each other's place"],
+        "features.8", "features.10.bias", "each other's place",
     ),
-    "loaded as float16": ([Edit(OWN, "weights = {k: v.astype('float16').astype('float32') for k, v in weights.items()}\n" + OWN)], [], "features.0", ["rounded to float16"]),
-    "a coarser format within": (model(AVGPOOL, "x = self.avgpool(x).astype('float16').astype(x.dtype)"), [], "classifier.0", ["avgpool"]),
+    "loaded as float16": fault([Edit(OWN, "weights = {k: v.astype('float16').astype('float32') for k, v in weights.items()}\n" + OWN)], "features.0", "rounded to float16"),
+    "a coarser format within": fault(model(AVGPOOL, "x = self.avgpool(x).astype('float16').astype(x.dtype)"), "classifier.0", "avgpool"),
 }  # fmt: skip
 
 # Of the paper's network. name: (edits of the Paddle tree, where, words of the cause or the fix)

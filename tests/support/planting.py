@@ -107,20 +107,20 @@ def readings(code: str) -> list[list[ast.AST]]:
     Raises ValueError where it is neither.
     """
     code = textwrap.dedent(code).strip()
-    found = []
+    rows = []
     with suppress(SyntaxError):
-        found.append(ast.parse(code).body)
+        rows.append(ast.parse(code).body)
     with suppress(SyntaxError):
-        found.append(arguments(ast.parse(f"f({code}\n)", mode="eval").body))
-    if not any(found):
+        rows.append(arguments(ast.parse(f"f({code}\n)", mode="eval").body))
+    if not any(rows):
         raise ValueError(f"this is no Python: {code!r}")
-    return found
+    return rows
 
 
 def arguments(call: ast.Call) -> list[ast.AST]:
     """Return what a call is given, in the order in which it is written."""
-    given = [*call.args, *call.keywords]
-    return sorted(given, key=lambda node: (node.lineno, node.col_offset))
+    nodes = [*call.args, *call.keywords]
+    return sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
 
 
 def occurrences(scope: ast.AST, code: str) -> Iterator[list[ast.AST]]:
@@ -139,33 +139,30 @@ def rows(scope: ast.AST) -> list[list]:
 
     Not what stands in f-strings: before Python 3.12 their parts have wrong positions.
     """
-    found, waiting = [], [scope]
+    every_row, waiting = [], [scope]
     while waiting:
         node = waiting.pop()
-        fields = [value for _, value in ast.iter_fields(node)]
+        fields = [field for _, field in ast.iter_fields(node)]
         if isinstance(node, ast.Call):
             fields = [node.func, arguments(node)]
-        for value in fields:
-            row = value if isinstance(value, list) else [value]
-            found.append(row)
-            waiting += [
-                item
-                for item in row
-                if isinstance(item, ast.AST) and not isinstance(item, ast.JoinedStr)
-            ]
-    return found
+        for field in fields:
+            row = field if isinstance(field, list) else [field]
+            every_row.append(row)
+            inner = [child for child in row if isinstance(child, ast.AST)]
+            waiting += [child for child in inner if not isinstance(child, ast.JoinedStr)]
+    return every_row
 
 
-def is_same(one: object, other: object) -> bool:
+def is_same(left: object, right: object) -> bool:
     """Say whether two nodes, or what stands in them, are the same, be they read or assigned to."""
-    if type(one) is not type(other):
+    if type(left) is not type(right):
         return False
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(is_same, one, other))
-    if not isinstance(one, ast.AST):
-        return one == other
-    names = [name for name in one._fields if name != "ctx"]
-    return all(is_same(getattr(one, name), getattr(other, name)) for name in names)
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(is_same, left, right))
+    if not isinstance(left, ast.AST):
+        return left == right
+    names = [name for name in left._fields if name != "ctx"]
+    return all(is_same(getattr(left, name), getattr(right, name)) for name in names)
 
 
 def span(text: bytes, nodes: list[ast.AST]) -> tuple[int, int]:
@@ -183,22 +180,22 @@ def offset(text: bytes, line: int, column: int) -> int:
 def replace(path: Path, places: list[Place], edit: Edit) -> None:
     """Put an edit's new code in these places of one file. Raises ValueError as `plant`."""
     text = path.read_bytes()
-    result, done, changed = b"", 0, []
+    code, done, changed = b"", 0, []
     for place in places:
         start, end = (place.start, place.end) if edit.new else with_rest(text, place)
-        result += text[done:start]
-        begin = len(result)
-        result += indented(text, place, edit)
-        changed.append((begin, len(result)))
+        code += text[done:start]
+        begin = len(code)
+        code += indented(text, place, edit)
+        changed.append((begin, len(code)))
         done = end
-    result += text[done:]
-    after = ast.parse(result)
+    code += text[done:]
+    after = ast.parse(code)
     if edit.new:
-        spans = {span(result, nodes) for nodes in occurrences(after, edit.new)}
+        spans = {span(code, nodes) for nodes in occurrences(after, edit.new)}
         for begin, end in changed:
             if not any(begin <= first and last <= end for first, last in spans):
                 raise ValueError(f"{path}: {edit.new!r} is read otherwise there: parenthesize it")
-    path.write_bytes(result)
+    path.write_bytes(code)
 
 
 def indented(text: bytes, place: Place, edit: Edit) -> bytes:

@@ -1,39 +1,29 @@
 """Run train.py of a tree several times in one process, and note what happens at each step.
 
-    python -m tests.support.steps TREE REQUEST.json FOLDER
-
-REQUEST holds a list of command lines. Of run N, FOLDER/N.npz holds at each step: `loss`, `logits`,
-`labels`, `dtype` of the logits, `moved` (the norm of the change of all weights), `weight` (that of
-the last layer after the step) and `channels_last` (whether the images and the weights of the
-first layer lie that way); and once `start`, the last layer's weight before the first step.
-FOLDER/N.json holds exit status, standard output and error.
+Of each step: `loss`, `lr`, `logits`, `labels`, `dtype` of the logits, `moved` (the norm of the
+change of all weights), `weight` (that of the last layer after the step) and `channels_last`
+(whether the images and the weights of the first layer lie that way); and once `start`, the last
+layer's weight before the first step.
 """
 
-import json
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from common.training import Observer
-from tests.support.helpers import framework_of, run_warm
-from tests.support.mains import run_one
-
-NOTED = ("loss", "logits", "labels", "moved", "weight", "dtype", "channels_last")
+from tests.support.helpers import assert_success
+from tests.support.mains import run_mains, run_one, serve
 
 
-def run_steps(tree: Path, folder: Path, *commands: list) -> list[dict]:
-    """Return for each command what was noted, and `status`, `out` and `err`."""
+def run_steps(tree: Path, folder: Path, *commands: list) -> list[dict[str, np.ndarray]]:
+    """Return what is noted of each command, the words after train.py; all must end well."""
     folder.mkdir(parents=True, exist_ok=True)
-    request = folder / "request.json"
-    request.write_text(json.dumps([[str(word) for word in words] for words in commands]))
-    done = run_warm(framework_of(tree), "-m", "tests.support.steps", tree, request, folder)
-    assert done.returncode == 0, done.stderr
-    found = []
-    for number in range(len(commands)):
-        with np.load(folder / f"{number}.npz", allow_pickle=False) as arrays:
-            found.append(dict(arrays) | json.loads((folder / f"{number}.json").read_text()))
-    return found
+    runs = run_mains(tree, folder, *(("train", words) for words in commands), by=__name__)
+    for done in runs:
+        assert_success(done)
+    return [dict(np.load(folder / f"{number}.npz")) for number in range(len(commands))]
 
 
 def to_numpy(tensor) -> np.ndarray:
@@ -55,10 +45,10 @@ class Noting(Observer):
     """Notes what goes in and comes out of each step of a run."""
 
     def __init__(self):
-        self.noted = {name: [] for name in (*NOTED, "start")}
+        self.noted = defaultdict(list)
 
     def start(self, trainer):
-        self.model = trainer.model
+        self.model, self.optimizer = trainer.model, trainer.optimizer
         # Paddle's name for it is another.
         hook = getattr(self.model, "register_forward_hook", None)
         (hook or self.model.register_forward_post_hook)(self.after_forward)
@@ -69,13 +59,15 @@ class Noting(Observer):
 
     def begin_batch(self, batch, images, labels):
         self.before, self.labels = weights(self.model), labels
+        self.lr = sys.modules["optim"].current_lr(self.optimizer)
 
     def end_batch(self, loss):
         before, after = self.before, weights(self.model)
         moved = np.sqrt(sum(((after[n] - before[n]).astype(float) ** 2).sum() for n in after))
         first = next(iter(self.model.parameters()))
-        values = {
+        step = {
             "loss": to_numpy(loss),
+            "lr": self.lr,
             "logits": to_numpy(self.logits),
             "labels": to_numpy(self.labels),
             "moved": moved,
@@ -83,26 +75,23 @@ class Noting(Observer):
             "dtype": str(self.logits.dtype),
             "channels_last": lies_channels_last(self.images) and lies_channels_last(first),
         }
-        for name, value in values.items():
-            self.noted[name].append(value)
+        for name in step:
+            self.noted[name].append(step[name])
         return False
 
 
-def main() -> None:
-    tree, request, folder = sys.argv[1:]
-    sys.path.insert(0, tree)
-    for number, words in enumerate(json.loads(Path(request).read_text())):
-        observer = Noting()
-        status, out, err = run_one("train", words, observer=observer)
-        arrays = {
-            name: np.array(values)
-            for name, values in observer.noted.items()
-            if len({np.shape(value) for value in values}) <= 1
-        }
-        np.savez(Path(folder) / f"{number}.npz", **arrays)
-        told = {"status": status, "out": out, "err": err}
-        (Path(folder) / f"{number}.json").write_text(json.dumps(told))
+def run_noted(name: str, words: list) -> tuple[int, str, str]:
+    """Run a command, and note its steps in a file beside the request's, of the next number."""
+    observer, folder = Noting(), Path(sys.argv[2]).parent
+    outcome = run_one(name, words, observer=observer)
+    arrays = {
+        name: np.array(steps)
+        for name, steps in observer.noted.items()
+        if len(set(map(np.shape, steps))) <= 1
+    }
+    np.savez(folder / f"{len(list(folder.glob('*.npz')))}.npz", **arrays)
+    return outcome
 
 
 if __name__ == "__main__":
-    main()
+    serve(run_noted)

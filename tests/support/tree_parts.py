@@ -1,4 +1,4 @@
-"""Parts of a tree on their own, for tests: weights, batches, rates, counts and steps.
+"""Parts of a tree on their own, for tests: weights, batches, rates and counts.
 
     python -m tests.support.tree_parts TREE REQUEST.json OUT_DIR
 
@@ -7,6 +7,7 @@ becomes OUT_DIR/<part>.npz.
 """
 
 import importlib
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -14,33 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from common.data import draws
-from common.training import Observer
 from common.training.args import parse
-from tests.support.helpers import framework_of
-
-
-class Enough(Exception):
-    """The steps that were asked for are over."""
-
-
-class Steps(Observer):
-    """Notes the loss and the learning rate of the first steps."""
-
-    def __init__(self, steps, current_lr):
-        self.steps, self.current_lr = steps, current_lr
-        self.losses, self.rates = [], []
-
-    def start(self, trainer):
-        self.optimizer = trainer.optimizer
-
-    def begin_batch(self, batch, images, labels):
-        self.rates.append(self.current_lr(self.optimizer))
-
-    def end_batch(self, loss):
-        self.losses.append(float(loss))
-        if len(self.losses) == self.steps:
-            raise Enough
-        return False
+from tests.support.trees import framework_of
 
 
 class Tree:
@@ -49,7 +25,6 @@ class Tree:
     def __init__(self, tree, options):
         self.framework = framework_of(tree)
         self.backend = importlib.import_module(f"portproof.backends.{self.framework}")
-        self.options = options
         self.args = parse(self.framework, options)
 
     def weights(self, num_classes=1000):
@@ -61,19 +36,15 @@ class Tree:
             checkpoint.load_weights(self.args.weights, model)
         return checkpoint.neutral_weights(model)
 
-    def stream(self, epochs, splits):
-        """Batches as the loaders give them: images, labels, sizes."""
-        folder, arrays = importlib.import_module("datasets.folder"), {}
-        loaders = dict(zip(("train", "val"), folder.load_data(self.args)[:2], strict=True))
-        for split in splits:
-            batches = [
-                (images.numpy(), labels.numpy())
-                for epoch in range(epochs)
-                for images, labels in folder.read_batches(loaders[split], epoch)
-            ]
-            arrays[f"{split}_images"] = np.concatenate([images for images, _ in batches])
-            arrays[f"{split}_labels"] = np.concatenate([labels for _, labels in batches])
-            arrays[f"{split}_sizes"] = np.array([len(labels) for _, labels in batches])
+    def stream(self, epochs, settings):
+        """What the port reads of both splits: images, labels and sizes of batches, in a row."""
+        port, arrays = importlib.import_module("port"), {}
+        for split in ("train", "val"):
+            read = (port.batches(split, epoch, settings) for epoch in range(epochs))
+            batches = list(itertools.chain.from_iterable(read))
+            for name in ("images", "labels"):
+                arrays[f"{split}_{name}"] = np.concatenate([batch[name] for batch in batches])
+            arrays[f"{split}_sizes"] = np.array([len(batch["labels"]) for batch in batches])
         return arrays
 
     def schedule(self, steps_per_epoch):
@@ -94,23 +65,14 @@ class Tree:
         labels = self.backend.to_tensor(np.array(labels))
         return {f"top{k}": metric.count_correct(logits, labels, k).numpy() for k in (1, 5)}
 
-    def steps(self, steps):
-        """Loss and learning rate of the first steps of the training."""
-        train, optim = map(importlib.import_module, ("train", "optim"))
-        observer = Steps(steps, optim.current_lr)
-        try:
-            train.main(self.options, observer)
-        except Enough:
-            return {"loss": np.array(observer.losses), "lr": np.array(observer.rates)}
-
 
 def main():
     tree, request, folder = map(Path, sys.argv[1:])
     sys.path.insert(0, str(tree))
     parts = json.loads(request.read_text())
-    own = Tree(tree, parts.pop("arguments"))
+    tree_parts = Tree(tree, parts.pop("arguments"))
     for part, settings in parts.items():
-        np.savez(folder / f"{part}.npz", **getattr(own, part)(**settings))
+        np.savez(folder / f"{part}.npz", **getattr(tree_parts, part)(**settings))
 
 
 if __name__ == "__main__":

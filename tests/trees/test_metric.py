@@ -1,9 +1,8 @@
 """Top-k counts: ties, NaN, few classes."""
 
 import numpy as np
-import pytest
 
-from tests.support.helpers import FRAMEWORKS, run_parts
+from tests.support.trees import run_parts
 
 
 def count(framework, tmp_path, logits, labels):
@@ -12,18 +11,16 @@ def count(framework, tmp_path, logits, labels):
     return int(recorded["top1"]), int(recorded["top5"])
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_counts_are_those_of_a_stable_sort(framework, tmp_path):
     rng = np.random.default_rng(0)
     logits = rng.integers(0, 6, (500, 12)).astype(float)  # whole numbers: many ties
     labels = rng.integers(0, 12, 500)
     ranked = np.argsort(-logits, axis=1, kind="stable")
-    found = ranked == labels[:, None]
-    expected = int(found[:, :1].sum()), int(found[:, :5].sum())
+    is_label = ranked == labels[:, None]
+    expected = int(is_label[:, :1].sum()), int(is_label[:, :5].sum())
     assert count(framework, tmp_path, logits.tolist(), labels.tolist()) == expected
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_fewer_than_five_classes_and_nan(framework, tmp_path):
     nan = float("nan")
     logits = [[0.0, 1.0, 2.0], [2.0, 1.0, 0.0], [nan, 1.0, 0.0], [nan, nan, nan]]

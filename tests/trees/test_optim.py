@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.support.helpers import FRAMEWORKS, run_parts
+from tests.support.trees import run_parts
 
 STEPS = 10  # per epoch
 STEP_OPTIONS = ["--schedule", "step", "--lr-step-size", 2, "--lr-gamma", 0.1]
@@ -25,7 +25,6 @@ def expected(schedule, lr, warmup, epochs):
     return np.array(rates)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize(
     ("options", "schedule", "warmup"),
     [
@@ -36,9 +35,9 @@ def expected(schedule, lr, warmup, epochs):
     ],
 )
 def test_schedule(framework, options, schedule, warmup, tmp_path):
-    given = ["--lr", 0.08, "--gpus", 8, "--epochs", 5, "--warmup-epochs", 0, *options]
-    recorded = run_parts(framework, tmp_path, *given, schedule={"steps_per_epoch": STEPS})
-    rates = recorded["schedule"]["lr"]
+    words = ["--lr", 0.08, "--gpus", 8, "--epochs", 5, "--warmup-epochs", 0, *options]
+    parts = run_parts(framework, tmp_path, *words, schedule={"steps_per_epoch": STEPS})
+    rates = parts["schedule"]["lr"]
     # One process where the recipe's rate is for eight GPUs: an eighth.
     np.testing.assert_allclose(rates, expected(schedule, 0.01, warmup, 5), rtol=1e-9, atol=1e-15)
 
@@ -47,7 +46,6 @@ ERRORS = [90, 80, 80, 85, 79, 79, 79, 79, 79, 60, 61, 62]  # per cent, at the en
 RATES = [1, 1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1]  # of the first rate, after it; patience 2
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_plateau_is_a_stair_and_its_state_can_be_put_back(framework, run_in_tree):
     run_in_tree(
         framework,

@@ -6,55 +6,42 @@ import numpy as np
 import pytest
 
 from common.training.args import parse
+from common.training.run_folder import read_metrics
 from portproof.files import pickles
-from tests.support.helpers import (
-    FRAMEWORKS,
-    SUFFIX,
-    assert_user_error,
-    read_metrics,
-    run_parts,
-    run_train,
-)
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
 from tests.support.steps import run_steps
-from tests.support.trees import SMALL, copy_tree
+from tests.support.trees import TINY, run_parts, run_train, run_train_changed
 
 LR = 0.01
 PLAIN = [
-    "--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0,
-    "--schedule", "step", "--lr", LR, "--momentum", 0, "--weight-decay", 0, "--dropout", 0,
+    *TINY, "--schedule", "step", "--lr", LR, "--momentum", 0, "--weight-decay", 0, "--dropout", 0,
     "--device", "cpu",
 ]  # fmt: skip
 RUNS = {
-    "plain": ["--batch-size", 6],
-    "smooth": ["--batch-size", 6, "--label-smoothing", 0.3],
-    "clipped": ["--batch-size", 6, "--clip-grad", 0.01],
-    "clipped never": ["--batch-size", 6, "--clip-grad", 1e6],
+    "plain": [],
+    "smooth": ["--label-smoothing", 0.3],
+    "clipped": ["--clip-grad", 0.01],
+    "clipped never": ["--clip-grad", 1e6],
     "accumulated": ["--batch-size", 4, "--accumulate", 2],  # 18 images: the last step is of 2
     "whole": ["--batch-size", 8],
-    "average": ["--batch-size", 6, "--ema", 0.7, "--lr", 0.5],
-    "deterministic": ["--batch-size", 6, "--deterministic"],
+    "average": ["--ema", 0.7, "--lr", 0.5],
+    "deterministic": ["--deterministic"],
 }
-TORCH_RUNS = {
-    "bf16": ["--batch-size", 6, "--amp", "bf16"],
-    "channels last": ["--batch-size", 6, "--channels-last"],
-}
+TORCH_RUNS = {"bf16": ["--amp", "bf16"], "channels last": ["--channels-last"]}
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def runs(request, small_folder, tmp_path_factory):
-    """All runs of a tree: (framework, folder, what was noted by name)."""
+def runs(request, small_folder, small_trees, tmp_path_factory):
+    """All runs of a tree: (framework, folder, what was noted of each by name)."""
     framework = request.param
-    place = tmp_path_factory.mktemp("options")
-    tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
-    wanted = RUNS | (TORCH_RUNS if framework == "torch" else {})
+    folder = tmp_path_factory.mktemp("options")
+    options_of = RUNS | (TORCH_RUNS if framework == "torch" else {})
     commands = [
-        [*PLAIN, *options, "--data-path", small_folder, "--output-dir", place / name]
-        for name, options in wanted.items()
+        [*PLAIN, *options, "--data-path", small_folder, "--output-dir", folder / name]
+        for name, options in options_of.items()
     ]
-    found = dict(zip(wanted, run_steps(tree, place / "noted", *commands), strict=True))
-    for name, one in found.items():
-        assert one["status"] == 0, (name, one["err"])
-    return framework, place, found
+    steps = run_steps(small_trees[framework], folder / "noted", *commands)
+    return framework, folder, dict(zip(options_of, steps, strict=True))
 
 
 def log_softmax(logits):
@@ -63,71 +50,68 @@ def log_softmax(logits):
 
 
 def test_label_smoothing_mixes_in_the_mean_over_all_classes(runs):
-    _, _, found = runs
+    *_, noted = runs
     for name, smoothing in (("plain", 0.0), ("smooth", 0.3)):
-        one = found[name]
-        logs = log_softmax(one["logits"])  # [steps, N, C]
-        own = np.take_along_axis(logs, one["labels"][..., None], -1)[..., 0]
-        expected = -((1 - smoothing) * own + smoothing * logs.mean(-1)).mean(-1)
-        np.testing.assert_allclose(one["loss"], expected, rtol=1e-5)
+        run = noted[name]
+        logs = log_softmax(run["logits"])  # [steps, N, C]
+        of_label = np.take_along_axis(logs, run["labels"][..., None], -1)[..., 0]
+        expected = -((1 - smoothing) * of_label + smoothing * logs.mean(-1)).mean(-1)
+        np.testing.assert_allclose(run["loss"], expected, rtol=1e-5)
 
 
 def test_gradients_are_clipped_to_their_norm(runs):
-    _, _, found = runs
-    plain, clipped = found["plain"]["moved"] / LR, found["clipped"]["moved"] / LR
+    *_, noted = runs
+    plain, clipped = noted["plain"]["moved"] / LR, noted["clipped"]["moved"] / LR
     assert (plain > 0.02).all()  # else there is nothing to clip
     np.testing.assert_allclose(clipped, 0.01, rtol=1e-3)
-    np.testing.assert_array_equal(found["clipped never"]["weight"], found["plain"]["weight"])
+    np.testing.assert_array_equal(noted["clipped never"]["weight"], noted["plain"]["weight"])
 
 
 def test_batches_that_are_accumulated_are_one_batch(runs):
-    _, place, found = runs
-    assert len(found["accumulated"]["weight"]) == 5 and len(found["whole"]["weight"]) == 3
-    moved = found["accumulated"]["moved"] > 0
+    _, folder, noted = runs
+    accumulated, whole = noted["accumulated"], noted["whole"]
+    assert len(accumulated["weight"]) == 5 and len(whole["weight"]) == 3
+    moved = accumulated["moved"] > 0
     assert moved.tolist() == [False, True, False, True, True]
-    own = found["accumulated"]["weight"][moved]
-    np.testing.assert_allclose(own, found["whole"]["weight"], rtol=0, atol=1e-6)
-    losses = [read_metrics(place / name)[0]["train_loss"] for name in ("accumulated", "whole")]
+    np.testing.assert_allclose(accumulated["weight"][moved], whole["weight"], rtol=0, atol=1e-6)
+    losses = [read_metrics(folder / name)[0]["train_loss"] for name in ("accumulated", "whole")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_the_average_is_that_of_the_weights_after_each_step(runs, small_folder):
-    framework, place, found = runs
-    assert {path.name for path in (place / "average").iterdir()} >= {f"best{SUFFIX[framework]}"}
-    start = found["average"]["start"]
-    average = start
-    for weight in found["average"]["weight"]:
+def test_the_average_is_that_of_the_weights_after_each_step(runs, small_folder, small_trees):
+    framework, folder, noted = runs
+    tree, weights = small_trees[framework], noted["average"]["weight"]
+    average = noted["average"]["start"]
+    for weight in weights:
         average = 0.7 * average + 0.3 * weight
-    best = place / "average" / f"best{SUFFIX[framework]}"
-    loaded = run_parts(
-        framework, place / "loaded", "--weights", best, tree=place / f"AlexNet-{framework}",
-        weights={"num_classes": 3},
-    )["weights"]["classifier.6.weight"]  # fmt: skip
-    own = loaded if framework == "torch" else loaded.T
-    np.testing.assert_allclose(own, average, rtol=0, atol=1e-6)
-    assert np.abs(own - found["average"]["weight"][-1]).max() > 1e-4  # it is not the last weight
-    options = ["--weights", best, "--data-path", small_folder, "--image-size", 63]
-    done = run_train(framework, "--eval-only", *options, tree=place / f"AlexNet-{framework}")
-    row = read_metrics(place / "average")[0]
+    best = ["--weights", folder / "average" / f"best{SUFFIX[framework]}"]
+    request = {"weights": {"num_classes": 3}}
+    parts = run_parts(framework, folder / "loaded", *best, tree=tree, **request)
+    loaded = parts["weights"]["classifier.6.weight"]
+    loaded = loaded if framework == "torch" else loaded.T
+    np.testing.assert_allclose(loaded, average, rtol=0, atol=1e-6)
+    assert np.abs(loaded - weights[-1]).max() > 1e-4  # it is not the last weight
+    options = [*best, "--data-path", small_folder, "--image-size", 63]
+    done = run_train(framework, "--eval-only", *options, tree=tree)
+    row = read_metrics(folder / "average")[0]
     assert f"val_loss {row['val_loss']:.6g}" in done.stdout, done.stderr
 
 
 def test_deterministic_trains_as_ever_on_a_processor(runs):
-    _, _, found = runs
-    np.testing.assert_array_equal(found["deterministic"]["weight"], found["plain"]["weight"])
+    *_, noted = runs
+    np.testing.assert_array_equal(noted["deterministic"]["weight"], noted["plain"]["weight"])
 
 
 def test_bf16_and_channels_last_train_in_torch(runs):
-    framework, _, found = runs
+    framework, _, noted = runs
     if framework != "torch":
         pytest.skip("torch alone has them on a processor")
-    assert set(found["plain"]["dtype"]) == {"torch.float32"}
-    assert set(found["bf16"]["dtype"]) == {"torch.bfloat16"}
-    np.testing.assert_allclose(found["bf16"]["loss"], found["plain"]["loss"], rtol=0.02)
-    assert found["channels last"]["channels_last"].all()
-    assert not found["plain"]["channels_last"].any()
-    own, other = (found[name]["weight"] for name in ("channels last", "plain"))
-    np.testing.assert_allclose(own, other, rtol=0, atol=1e-6)
+    plain, bf16, last = (noted[name] for name in ("plain", "bf16", "channels last"))
+    assert set(plain["dtype"]) == {"torch.float32"}
+    assert set(bf16["dtype"]) == {"torch.bfloat16"}
+    np.testing.assert_allclose(bf16["loss"], plain["loss"], rtol=0.02)
+    assert last["channels_last"].all() and not plain["channels_last"].any()
+    np.testing.assert_allclose(last["weight"], plain["weight"], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +127,9 @@ def test_bf16_and_channels_last_train_in_torch(runs):
 def test_what_a_framework_cannot_do_is_told(framework, options, words, capsys):
     with pytest.raises(SystemExit) as caught:
         parse(framework, options)
-    told = capsys.readouterr().err
-    assert caught.value.code == 2 and told.count("\n") == 1
-    assert all(word in told for word in words)
+    message = capsys.readouterr().err
+    assert caught.value.code == 2 and message.count("\n") == 1
+    assert all(word in message for word in words)
 
 
 @pytest.mark.parametrize(("framework", "amp"), [("torch", "fp16"), ("paddle", "bf16")])
@@ -163,29 +147,31 @@ def test_what_a_processor_cannot_do_is_told(framework, amp, small_folder, tmp_pa
 def test_compile_trains_as_without(framework, small_folder, small_trees, tmp_path):
     if framework == "torch" and not shutil.which("g++"):
         pytest.skip("torch.compile needs a C++ compiler")
-    tree = small_trees[framework]
-    options = [*PLAIN, "--data-path", small_folder, "--batch-size", 6]
+    options = [*PLAIN, "--data-path", small_folder]
     losses = []
     for more in ([], ["--compile"]):
         run = tmp_path / f"run{len(more)}"
-        done = run_train(framework, *options, *more, "--output-dir", run, tree=tree)
-        assert done.returncode == 0, done.stderr
+        words = [*options, *more, "--output-dir", run]
+        assert_success(run_train(framework, *words, tree=small_trees[framework]))
         losses.append(read_metrics(run)[0]["train_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_compile_without_a_compiler_is_a_line(small_folder, small_trees, tmp_path):
-    done = run_train(
-        "torch", *PLAIN, "--data-path", small_folder, "--compile", "--output-dir", tmp_path / "run",
-        tree=small_trees["torch"], CXX="/no/compiler",
-        TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "cache"),
-    )  # fmt: skip
+    change = f"""
+import os
+from torch._inductor import config
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = {str(tmp_path / "cache")!r}
+config.cpp.cxx = (None, "/no/compiler")  # as CXX says
+"""
+    options = [*PLAIN, "--data-path", small_folder, "--compile", "--output-dir", tmp_path / "run"]
+    done = run_train_changed("torch", change, *options, tree=small_trees["torch"])
     assert_user_error(done, "--compile", "C++ compiler", "leave --compile out")
 
 
 def test_pickled_averages_are_arrays(runs):
-    framework, place, _ = runs
+    framework, folder, _ = runs
     if framework != "paddle":
         pytest.skip("a .pdparams alone is read without its framework")
-    contents = pickles.read(place / "average" / "last.pdparams")
+    contents = pickles.read(folder / "average" / "last.pdparams")
     assert contents["ema"].keys() == contents["model"].keys()

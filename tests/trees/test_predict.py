@@ -11,16 +11,18 @@ from safetensors.numpy import save_file
 
 from common.inference import input_paths, metadata
 from common.inference.metadata import ModelMetadata
+from common.training.run_folder import read_metrics
 from portproof.system.errors import UserError
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, read_metrics
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error
 from tests.support.mains import run_mains
-from tests.support.trees import SMALL, copy_tree
+from tests.support.trees import run_parts
 
 ODD_NAMES = ["two words.jpg", "-dash.jpg", "new\nline.jpg", "照片 $x^2$.jpg", "[1].jpg"]
 
 
-def json_of(path):
-    return json.loads(path.read_bytes())
+def images_in(path):
+    """Return what a file of predict.py --json says of each image."""
+    return json.loads(path.read_bytes())["pictures"]
 
 
 @pytest.fixture(scope="module")
@@ -73,16 +75,16 @@ def predicted(small_run, small_folder, tmp_path_factory):
 def test_the_answers_are_those_of_the_training(predicted, small_run, small_folder):
     """As many are right as train.py counted; three classes have three answers, likeliest first."""
     done, out = predicted
-    assert done["all"].returncode == 0, done["all"].stderr
-    found = json_of(out / "all.json")
-    assert found["image_size"] == 64
-    paths = [image["path"] for image in found["pictures"]]
+    assert_success(done["all"])
+    assert json.loads((out / "all.json").read_bytes())["image_size"] == 64
+    images = images_in(out / "all.json")
+    paths = [image["path"] for image in images]
     assert paths == sorted(map(str, (small_folder / "val").glob("*/*.jpg")))
     right = 0
-    for image in found["pictures"]:
+    for image in images:
         top = image["top"]
-        assert {one["class"] for one in top} == {"bars", "checks", "cross"}
-        numbers = [one["probability"] for one in top]
+        assert {answer["class"] for answer in top} == {"bars", "checks", "cross"}
+        numbers = [answer["probability"] for answer in top]
         assert numbers == sorted(numbers, reverse=True) and abs(sum(numbers) - 1) < 1e-5
         right += image["path"].split("/")[-2] == top[0]["class"]
     (row,) = read_metrics(small_run[2])
@@ -93,35 +95,34 @@ def test_the_screen_says_the_same(predicted):
     done, out = predicted
     lines = done["all"].stdout.splitlines()
     expected = []
-    for image in json_of(out / "all.json")["pictures"]:
-        rows = [f"{100 * one['probability']:7.2f} %  {one['class']}" for one in image["top"]]
-        expected += [image["path"], *rows]
+    for image in images_in(out / "all.json"):
+        expected.append(image["path"])
+        for answer in image["top"]:
+            expected.append(f"{100 * answer['probability']:7.2f} %  {answer['class']}")
     assert lines == expected
 
 
 def test_the_batch_changes_nothing(predicted):
     _, out = predicted
-    together, single = (json_of(out / name)["pictures"] for name in ("all.json", "single.json"))
-    for one, other in zip(together, single, strict=True):
-        assert one["path"] == other["path"]
-        for left, right in zip(one["top"], other["top"], strict=True):
+    together, single = (images_in(out / name) for name in ("all.json", "single.json"))
+    for batched, alone in zip(together, single, strict=True):
+        assert batched["path"] == alone["path"]
+        for left, right in zip(batched["top"], alone["top"], strict=True):
             assert left["probability"] == pytest.approx(right["probability"], abs=1e-5)
 
 
 def test_json_on_standard_output_is_alone(predicted):
     done, _ = predicted
-    found = json.loads(done["pattern"].stdout)
-    names = [image["path"][-11:] for image in found["pictures"]]
-    assert [name.split("/")[-1] for name in names] == ["1.jpg", "2.jpg"] * 3
+    images = json.loads(done["pattern"].stdout)["pictures"]
+    assert [image["path"].split("/")[-1] for image in images] == ["1.jpg", "2.jpg"] * 3
 
 
 def test_any_file_name_will_do(predicted):
     done, out = predicted
-    assert done["odd names"].returncode == 0, done["odd names"].stderr
-    found = {image["path"] for image in json_of(out / "odd.json")["pictures"]}
+    assert "new\\nline.jpg\n" in assert_success(done["odd names"]).stdout
+    paths = {image["path"] for image in images_in(out / "odd.json")}
     raw = os.fsdecode(os.fsencode(out / "odd") + b"/no-utf8-\xff.jpg")
-    assert found == {str(out / "odd" / name) for name in ODD_NAMES} | {raw}
-    assert "new\\nline.jpg\n" in done["odd names"].stdout
+    assert paths == {str(out / "odd" / name) for name in ODD_NAMES} | {raw}
 
 
 def test_the_plot_is_an_image_with_the_photograph_in_it(predicted):
@@ -143,8 +144,7 @@ def test_names_come_from_a_file_or_are_numbers(predicted):
 
 def test_a_size_that_nothing_tells_is_said(predicted):
     done, _ = predicted
-    assert done["alone, no size"].returncode == 0
-    assert "224 pixels are taken" in done["alone, no size"].stderr
+    assert "224 pixels are taken" in assert_success(done["alone, no size"]).stderr
     assert "pixels are taken" not in done["alone"].stderr + done["all"].stderr
 
 
@@ -170,55 +170,42 @@ def test_a_mistake_is_one_line(predicted, command, words):
     assert_user_error(predicted[0][command], *words)
 
 
-def test_weights_without_names_give_numbers_in_both_trees(small_folder, tmp_path):
-    """One .safetensors, drawn here: six classes, five answers, the same in either framework."""
-    random = np.random.default_rng(5)
-    shapes = {
-        "features.0": (64, 3, 11, 11), "features.3": (192, 64, 5, 5),
-        "features.6": (384, 192, 3, 3), "features.8": (256, 384, 3, 3),
-        "features.10": (256, 256, 3, 3), "classifier.1": (32, 9216),
-        "classifier.4": (32, 32), "classifier.6": (6, 32),
-    }  # fmt: skip
-    weights = {}
-    for name, shape in shapes.items():
-        bound = 1.5 / np.sqrt(np.prod(shape[1:]))
-        weights[f"{name}.weight"] = random.normal(0, bound, shape).astype(np.float32)
-        weights[f"{name}.bias"] = random.normal(0, bound, shape[:1]).astype(np.float32)
+def test_weights_without_names_give_numbers_in_both_trees(small_folder, small_trees, tmp_path):
+    """One .safetensors of six classes: five answers, the same in either framework."""
+    request = {"weights": {"num_classes": 6}}
+    parts = run_parts("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
+    weights = {name: 2.5 * np.ascontiguousarray(a) for name, a in parts["weights"].items()}
     save_file(weights, tmp_path / "six.safetensors")
     weights["classifier.6.bias"][2] = np.nan
     save_file(weights, tmp_path / "nan.safetensors")
 
     words = [small_folder / "val", "--image-size", 64, "--weights"]
     answers = {}
-    for framework in FRAMEWORKS:
-        tree = copy_tree(framework, tmp_path / f"AlexNet-{framework}", SMALL)
-        found = tmp_path / f"{framework}.json"
+    for framework, tree in small_trees.items():
+        file = tmp_path / f"{framework}.json"
         done, spoilt = run_mains(
             tree,
             tmp_path,
-            ("predict", [*words, tmp_path / "six.safetensors", "--json", found]),
+            ("predict", [*words, tmp_path / "six.safetensors", "--json", file]),
             ("predict", [*words, tmp_path / "nan.safetensors"]),
         )
-        assert done.returncode == 0, done.stderr
+        assert_success(done)
         assert_user_error(spoilt, "no numbers", "NaN")
-        answers[framework] = [image["top"] for image in json_of(found)["pictures"]]
+        answers[framework] = [image["top"] for image in images_in(file)]
 
     for torch_top, paddle_top in zip(*answers.values(), strict=True):
-        assert len({one["index"] for one in torch_top}) == 5
-        assert [one["class"] for one in torch_top] == [f"class {o['index']}" for o in paddle_top]
-        np.testing.assert_allclose(
-            [one["probability"] for one in paddle_top],
-            [one["probability"] for one in torch_top],
-            rtol=1e-4,
-        )
+        assert len({answer["index"] for answer in torch_top}) == 5
+        for torch, paddle in zip(torch_top, paddle_top, strict=True):
+            assert torch["class"] == paddle["class"] == f"class {paddle['index']}"
+            assert paddle["probability"] == pytest.approx(torch["probability"], rel=1e-4)
 
 
 def test_images_are_found_once_and_in_order(tmp_path):
     for name in ("b/2.jpg", "b/10.PNG", "a/1.jpg", "b/.hidden.jpg", "b/notes.txt", "*.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    found = input_paths.find([str(tmp_path / "b"), str(tmp_path), str(tmp_path / "?" / "2.jpg")])
-    names = [path.removeprefix(f"{tmp_path}/") for path in found]
+    paths = input_paths.find([str(tmp_path / "b"), str(tmp_path), str(tmp_path / "?" / "2.jpg")])
+    names = [path.removeprefix(f"{tmp_path}/") for path in paths]
     assert names == ["b/10.PNG", "b/2.jpg", "*.jpg", "a/1.jpg"]
     assert input_paths.find([str(tmp_path / "*.jpg")]) == [str(tmp_path / "*.jpg")]
     (tmp_path / "none").mkdir()
@@ -229,11 +216,11 @@ def test_images_are_found_once_and_in_order(tmp_path):
 def test_what_an_export_says_of_itself_is_checked(tmp_path):
     good = ModelMetadata(64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), ["一", "b"])
     assert metadata.from_json(good.to_json(), tmp_path) == good
-    told = json.loads(good.to_json())
-    assert told["resize_size"] == 73
+    entries = json.loads(good.to_json())
+    assert entries["resize_size"] == 73
     for change in ({"classes": 3}, {"classes": [1]}, {"image_size": "x"}, {"image_size": 5}):
         with pytest.raises(UserError, match="damaged"):
-            metadata.from_json(json.dumps(told | change), tmp_path)
+            metadata.from_json(json.dumps(entries | change), tmp_path)
     with pytest.raises(UserError, match="damaged"):
         metadata.from_json("{", tmp_path)
 

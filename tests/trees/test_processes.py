@@ -15,13 +15,18 @@ from common.data.batches import EpochBatches, PartBatches, Process
 from common.paths import ROOT
 from common.training import checkpoint_files
 from tests.crash import arrays, metrics
-from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread, run_train
-from tests.support.trees import SMALL, copy_tree
+from tests.support.helpers import (
+    FRAMEWORKS,
+    SUFFIX,
+    TIMEOUT,
+    assert_success,
+    assert_user_error,
+    make_folder,
+    one_thread,
+)
+from tests.support.trees import RUN_FILES, SMALL, TINY, copy_tree, run_train
 
-OPTIONS = [
-    "--recipe", "sample", "--image-size", 63, "--epochs", 3, "--warmup-epochs", 0,
-    "--workers", 0, "--save-every", 1,
-]  # fmt: skip
+OPTIONS = [*TINY, "--batch-size", 3, "--epochs", 3, "--save-every", 1]
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +48,22 @@ def job(request, images, tmp_path_factory):
 class Job:
     """scripts/train.sh beside a tree with small layers; what is set up is this test's Python."""
 
-    def __init__(self, framework, images, place):
+    def __init__(self, framework, images, folder):
         self.framework = framework
-        self.place = place
+        self.suffix = SUFFIX[framework]
+        self.folder = folder
         self.images = images
-        self.tree = copy_tree(framework, place / f"AlexNet-{framework}", SMALL)
-        self.output = place / "output"
-        (place / "scripts").mkdir()
+        self.tree = copy_tree(framework, folder / f"AlexNet-{framework}", SMALL)
+        self.output = folder / "output"
+        (folder / "scripts").mkdir()
         for name in ("train.sh", "help.sh"):
-            shutil.copy(ROOT / "scripts" / name, place / "scripts")
-        (place / "scripts" / "setup.sh").write_text("")
-        (place / ".venv").symlink_to(sys.prefix)
-        (place / "elsewhere").mkdir()
+            shutil.copy(ROOT / "scripts" / name, folder / "scripts")
+        (folder / "scripts" / "setup.sh").write_text("")
+        (folder / ".venv").symlink_to(sys.prefix)
+        (folder / "elsewhere").mkdir()
 
     def start(self, processes, *options):
-        command = ["bash", self.place / "scripts" / "train.sh", "--framework", self.framework]
+        command = ["bash", self.folder / "scripts" / "train.sh", "--framework", self.framework]
         command += ["--processes", processes, "--data-path", self.images, *OPTIONS, *options]
         with open(self.output, "w") as output:
             return subprocess.Popen(
@@ -65,69 +71,66 @@ class Job:
                 stdout=output,
                 stderr=output,
                 env=one_thread() | {"PYTHONPATH": str(ROOT)},
-                cwd=self.place / "elsewhere",
+                cwd=self.folder / "elsewhere",
                 start_new_session=True,
             )
 
     def run(self, processes, *options):
-        process = self.start(processes, *options)
-        process.wait(TIMEOUT)
+        status = self.start(processes, *options).wait(TIMEOUT)
         text = self.output.read_text()
-        assert process.returncode == 0 and "Traceback" not in text, text
+        assert status == 0 and "Traceback" not in text, text
         return text
 
     def run_alone(self, *options):
-        given = ["--data-path", self.images, *OPTIONS, *options]
-        done = run_train(self.framework, *given, tree=self.tree)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        words = ["--data-path", self.images, *OPTIONS, *options]
+        return assert_success(run_train(self.framework, *words, tree=self.tree)).stdout
+
+    def lines_with(self, word):
+        """Return the lines of the output that hold a word."""
+        return [line for line in self.output.read_text().splitlines() if word in line]
+
+    def start_to_a_checkpoint(self, run, *options):
+        """Start two processes, and wait until they have written a checkpoint."""
+        process = self.start(2, "--output-dir", run, *options)
+        limit = time.monotonic() + TIMEOUT
+        while not any(run.glob("checkpoint-*")):
+            assert time.monotonic() < limit, "no checkpoint is written"
+            time.sleep(0.01)
+        return process
 
 
 def trainers(job):
     """Return the numbers of the processes that train, by their command lines."""
-    found = {}
+    numbers = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/cmdline") as file:
                 words = file.read().split("\0")
             with open(f"/proc/{name}/environ") as file:
-                variables = dict(one.partition("=")[::2] for one in file.read().split("\0"))
+                variables = dict(word.partition("=")[::2] for word in file.read().split("\0"))
         except OSError:
             continue
         rank = variables.get("RANK" if job.framework == "torch" else "PADDLE_TRAINER_ID")
         if str(job.tree / "train.py") in words and rank is not None:
-            found[int(rank)] = int(name)
-    return found
+            numbers[int(rank)] = int(name)
+    return numbers
 
 
-def wait_for(seen, what):
-    limit = time.monotonic() + TIMEOUT
-    while not seen():
-        assert time.monotonic() < limit, what
-        time.sleep(0.01)
+def test_a_rank_that_is_killed_ends_the_job_which_resumes_the_same(job):
+    whole, broken, suffix = job.folder / "whole", job.folder / "broken", job.suffix
+    job.run(2, "--output-dir", whole, "--resume", "auto")
+    left = {path.name.partition("-")[0] for path in whole.iterdir()}
+    assert left == RUN_FILES | {"checkpoint", f"last{suffix}", f"best{suffix}"}
 
-
-def test_a_rank_that_is_killed_ends_the_job_which_goes_on_the_same(job):
-    whole, broken = job.place / "whole", job.place / "broken"
-    suffix = SUFFIX[job.framework]
-    options = ["--batch-size", 3, "--resume", "auto", "--output-dir"]
-    job.run(2, *options, whole)
-    assert {path.name.partition("-")[0] for path in whole.iterdir()} == {
-        "args.json", "metrics.jsonl", "curves.png", "misclassified.html", "model_card.md",
-        f"last{suffix}", f"best{suffix}", "checkpoint",
-    }  # fmt: skip
-
-    process = job.start(2, *options, broken)
-    wait_for(lambda: any(broken.glob("checkpoint-*")), "no checkpoint is written")
+    process = job.start_to_a_checkpoint(broken, "--resume", "auto")
     os.kill(trainers(job)[1], signal.SIGKILL)
-    status = process.wait(TIMEOUT)
-    assert status not in (0, None)
-    told = [line for line in job.output.read_text().splitlines() if "error: " in line]
-    assert "of this job has ended" in told[-1] and "--resume auto" in told[-1]
+    assert process.wait(TIMEOUT) != 0
+    message = job.lines_with("error: ")[-1]
+    assert "of this job has ended" in message and "--resume auto" in message
     assert not trainers(job)
     assert checkpoint_files.newest(broken, suffix)
 
-    text = job.run(2, *options, broken)
+    text = job.run(2, "--output-dir", broken, "--resume", "auto")
     assert text.count("epoch 3/3:") == 1 and text.count("run folder:") == 1
     for name in (f"last{suffix}", f"best{suffix}"):
         assert arrays(broken / name) == arrays(whole / name)
@@ -137,24 +140,23 @@ def test_a_rank_that_is_killed_ends_the_job_which_goes_on_the_same(job):
 def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
     """The launchers pass it on to the processes of the loaders too, Paddle's as SIGTERM."""
     number = {"torch": signal.SIGTERM, "paddle": signal.SIGINT}[job.framework]
-    run = job.place / "stopped"
-    process = job.start(2, "--batch-size", 3, "--output-dir", run, "--workers", 1)
-    wait_for(lambda: any(run.glob("checkpoint-*")), "no checkpoint is written")
+    run = job.folder / "stopped"
+    process = job.start_to_a_checkpoint(run, "--workers", 1)
     process.send_signal(number)
     assert process.wait(TIMEOUT) == 128 + number, job.output.read_text()
-    told = [line for line in job.output.read_text().splitlines() if "stopped by SIG" in line]
-    newest = checkpoint_files.newest(run, SUFFIX[job.framework])
-    assert told and set(told) == {told[0]} and told[0].endswith(f"resume by --resume {newest}")
-    assert not trainers(job) and "Traceback" not in job.output.read_text()
-    assert not list((job.place / "elsewhere").iterdir())
+    (message,) = set(job.lines_with("stopped by SIG"))
+    newest = checkpoint_files.newest(run, job.suffix)
+    assert message.endswith(f"resume by --resume {newest}")
+    assert not trainers(job) and not job.lines_with("Traceback")
+    assert not list((job.folder / "elsewhere").iterdir())
 
 
-def test_a_mistake_of_any_process_is_told(job, tmp_path):
+def test_a_mistake_of_any_process_is_shown(job, tmp_path):
     """The image that cannot be read is the second process's."""
-    data = shutil.copytree(job.images, tmp_path / "data")
-    (data / "val" / "bars" / "1.jpg").write_text("no image")
-    weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
-    process = job.start(2, "--eval-only", "--weights", weights, "--data-path", data)
+    images = shutil.copytree(job.images, tmp_path / "images")
+    (images / "val" / "bars" / "1.jpg").write_text("no image")
+    weights = job.folder / "whole" / f"last{job.suffix}"
+    process = job.start(2, "--eval-only", "--weights", weights, "--data-path", images)
     assert process.wait(TIMEOUT) != 0
     text = job.output.read_text()
     assert "1.jpg: cannot be read as an image" in text and "Traceback" not in text.split("1.jpg")[0]
@@ -162,15 +164,11 @@ def test_a_mistake_of_any_process_is_told(job, tmp_path):
 
 def test_each_image_is_counted_once(job):
     """The same weights measure the same, however many processes share the 13 images."""
-    weights = job.place / "whole" / f"last{SUFFIX[job.framework]}"
-    row = metrics(job.place / "whole")[-1]  # of two processes
+    weights = job.folder / "whole" / f"last{job.suffix}"
+    loss, top1, top5 = metrics(job.folder / "whole")[-1][4:]  # of two processes
     options = ["--eval-only", "--weights", weights, "--batch-size", 2]
-    found = []
     for text in (job.run_alone(*options), job.run(3, *options)):
-        line = next(line for line in text.splitlines() if "val_loss" in line)
-        found.append(line[line.index("val_loss") :])
-    assert found[0] == found[1]
-    assert f"val_loss {row[4]:.6g}  val_top1 {row[5]:.6g}" in found[0]
+        assert f"val_loss {loss:.6g}  val_top1 {top1:.6g}  val_top5 {top5:.6g}" in text
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 5, 16])
@@ -190,14 +188,13 @@ def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumula
         for rank in range(world_size)
     ]
     keys = [list(rank) for rank in ranks]
-    assert len({len(one) for one in keys}) == 1  # as many batches everywhere: none waits for ever
+    assert len(set(map(len, keys))) == 1  # as many batches everywhere: none waits for ever
     seen, step, weights = [], [], []
     for number in range(len(ranks[0])):
         for rank, batches in zip(ranks, keys, strict=True):
             count, weight, is_last = rank.share(number)
-            own = [index for _, index in batches[number]][:count]
-            assert own == rank.samples(number)
-            seen += own
+            assert [index for _, index in batches[number]][:count] == rank.samples(number)
+            seen += rank.samples(number)
             step.append(count)
             weights.append(weight / world_size)
         if is_last:
@@ -210,19 +207,19 @@ def test_a_batch_that_is_split_is_that_of_one_process(job):
     """The same images, learning rate and weights as one process has, but for rounding."""
     options = ["--batch-size", 4, "--dropout", 0, "--split-batch", "--output-dir"]
     for processes, run in ((1, job.run_alone), (2, partial(job.run, 2))):
-        text = run(*options, job.place / f"split-{processes}")
+        text = run(*options, job.folder / f"split-{processes}")
         assert "lr: 0.007 for 1 GPUs in the recipe, 0.007 here" in text
-    one, two = (metrics(job.place / f"split-{processes}") for processes in (1, 2))
-    np.testing.assert_allclose(one, two, rtol=1e-4)
+    alone, shared = (metrics(job.folder / f"split-{processes}") for processes in (1, 2))
+    np.testing.assert_allclose(alone, shared, rtol=1e-4)
 
 
-def test_a_batch_that_cannot_be_split_is_told(job):
+def test_a_batch_that_cannot_be_split_is_refused(job):
     process = job.start(2, "--batch-size", 5, "--split-batch")
     assert process.wait(TIMEOUT) != 0
     assert "a batch of 5 cannot be shared out evenly to 2 processes" in job.output.read_text()
 
 
-def test_another_number_of_processes_cannot_go_on(job):
-    last = job.place / "whole" / f"last{SUFFIX[job.framework]}"
+def test_another_number_of_processes_cannot_resume(job):
+    last = job.folder / "whole" / f"last{job.suffix}"
     done = run_train(job.framework, "--resume", last, tree=job.tree)
-    assert done.returncode == 2 and "made by 2 processes, and this run has 1" in done.stderr
+    assert_user_error(done, "made by 2 processes, and this run has 1")

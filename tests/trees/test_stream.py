@@ -1,65 +1,37 @@
 """Both trees give the same images in the same order, whatever the number of workers."""
 
-import shutil
-
 import numpy as np
 import pytest
 
 from common.data import draws
 from common.data.image_files import read_rgb
-from tests.support.helpers import FRAMEWORKS, make_folder, read_stream, run_warm
-from tests.support.odd_images import write_odd_images
+from tests.support.helpers import FRAMEWORKS, assert_success, run_warm
+from tests.support.streams import ONE_ROUNDING, read_stream, to_bytes
 
 SIZE, SEED, BATCH = 64, 5, 4
-MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
-STD = np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1)
-# The largest value is (1 - 0.406) / 0.225 = 2.64, and float32 numbers up to 4 lie 2.4e-7 apart.
-ONE_ROUNDING = 2.5e-7
-
-
-@pytest.fixture(scope="module")
-def odd_folder(tmp_path_factory):
-    folder = make_folder(tmp_path_factory.mktemp("data") / "odd", classes=2, train=3, val=2)
-    write_odd_images(folder / "train" / "odd")
-    shutil.copytree(folder / "train" / "odd", folder / "val" / "odd")
-    return folder
 
 
 @pytest.fixture(scope="module")
 def streams(odd_folder, tmp_path_factory):
     """Two epochs of train and val by (framework, workers)."""
     settings = {"data_path": odd_folder, "image_size": SIZE, "seed": SEED, "batch_size": BATCH}
-    return {
-        (framework, workers): read_stream(
-            framework,
-            tmp_path_factory.mktemp(f"{framework}-{workers}"),
-            epochs=2,
-            workers=workers,
-            **settings,
-        )
-        for framework in FRAMEWORKS
-        for workers in (0, 1, 2)
-    }
+    out = tmp_path_factory.mktemp("streams")
+
+    def read(framework, workers):
+        folder = out / f"{framework}-{workers}"
+        return read_stream(framework, folder, 2, workers=workers, **settings)
+
+    return {(name, workers): read(name, workers) for name in FRAMEWORKS for workers in (0, 1, 2)}
 
 
 @pytest.fixture(scope="module")
 def reference(odd_folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("reference") / "reference.npz"
-    done = run_warm(
-        "torch", "-m", "tests.support.torchvision_reference", odd_folder, SIZE, SEED, out
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["-m", "tests.support.torchvision_reference", odd_folder, SIZE, SEED, out]
+    assert_success(run_warm("torch", *words))
     return dict(np.load(out))
 
 
-def pixels(images):
-    """Undo the normalization: the bytes that the preset started from."""
-    values = (images.astype(np.float64) * STD + MEAN) * 255
-    assert np.abs(values - np.round(values)).max() < 1e-3
-    return np.round(values)
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(streams, framework, workers):
     alone, parallel = streams[framework, 0], streams[framework, workers]
@@ -75,11 +47,10 @@ def test_both_trees_give_the_same_samples(streams):
     for name in ("train_images", "val_images"):
         assert torch[name].shape == paddle[name].shape
         assert torch[name].dtype == paddle[name].dtype == np.float32
-        assert np.array_equal(pixels(torch[name]), pixels(paddle[name])), name
+        assert np.array_equal(to_bytes(torch[name]), to_bytes(paddle[name])), name
         assert np.abs(torch[name] - paddle[name]).max() <= ONE_ROUNDING, name
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_both_trees_equal_torchvisions_reference(streams, reference, framework):
     stream = streams[framework, 2]
     count = len(reference["val_labels"])
@@ -88,7 +59,7 @@ def test_both_trees_equal_torchvisions_reference(streams, reference, framework):
         ("train_images", stream["train_images"]),
         ("val_images", stream["val_images"][:count]),
     ):
-        assert np.array_equal(pixels(images), pixels(reference[name])), name
+        assert np.array_equal(to_bytes(images), to_bytes(reference[name])), name
         assert np.abs(images - reference[name]).max() <= ONE_ROUNDING, name
 
 

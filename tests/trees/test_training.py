@@ -8,74 +8,49 @@ import struct
 import subprocess
 import sys
 import termios
+from functools import partial
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from common.paths import ROOT
-from tests.support.helpers import (
-    FRAMEWORKS,
-    SUFFIX,
-    assert_user_error,
-    read_metrics,
-    run,
-    run_parts,
-    run_train,
-)
+from common.training.run_folder import read_metrics
+from tests.crash import arrays
+from tests.support import warm
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, run
 from tests.support.mains import run_mains
+from tests.support.steps import run_steps
+from tests.support.trees import RUN_FILES, TINY, run_parts, run_train
 
-# Small images, one step of 8 and one of 10 an epoch; the network is the whole AlexNet.
+# One step of 8 images and one of 10 an epoch.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
 
 
-def load_model(path):
-    """Return the parameters of a checkpoint without either framework where that can be done."""
-    if path.suffix == ".pdparams":
-        from portproof.files import pickles
-
-        return pickles.read(path)["model"]
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:  # the raw bytes of each tensor
-        names = sorted(name for name in archive.namelist() if "/data/" in name)
-        return {name: archive.read(name) for name in names}
-
-
-def assert_same_model(one, two):
-    one, two = load_model(one), load_model(two)
-    assert one.keys() == two.keys()
-    for name in one:
-        assert np.array_equal(one[name], two[name]), name
-
-
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def straight(request, small_folder, tmp_path_factory):
+def straight(request, small_folder, small_trees, tmp_path_factory):
     """A run of two epochs: (framework, run folder, its options)."""
     framework = request.param
     out = tmp_path_factory.mktemp("runs") / framework
     options = ["--data-path", small_folder, *SMALL, "--epochs", 2, "--seed", 4]
-    script = ROOT / f"AlexNet-{framework}" / "train.py"
-    done = run(sys.executable, script, *options, "--output-dir", out)  # all as a user has it
-    assert done.returncode == 0, done.stderr
+    command = [sys.executable, small_trees[framework] / "train.py", *options]  # as a user does
+    done = assert_success(run(*command, "--output-dir", out))
     (out / "stdout").write_text(done.stdout)
     assert "Warning" not in done.stderr  # of the framework, about the tree's own code
     return framework, out, options
 
 
+@pytest.fixture
+def train(straight, small_trees):
+    """A function that runs train.py of the same tree."""
+    framework = straight[0]
+    return partial(run_train, framework, tree=small_trees[framework])
+
+
 def test_a_run_leaves_all_that_it_should(straight):
     framework, out, _ = straight
+    suffix = SUFFIX[framework]
     left = {path.name.partition("-")[0] for path in out.iterdir()} - {"stdout"}
-    assert left == {
-        "checkpoint",
-        "args.json",
-        "metrics.jsonl",
-        "curves.png",
-        "misclassified.html",
-        "model_card.md",
-        f"last{SUFFIX[framework]}",
-        f"best{SUFFIX[framework]}",
-    }
+    assert left == RUN_FILES | {"checkpoint", f"last{suffix}", f"best{suffix}"}
     described = json.loads((out / "args.json").read_text())
     assert described["arguments"]["seed"] == 4
     assert described["versions"]["numpy"] == np.__version__
@@ -121,104 +96,90 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_pat
         ("train", [*long, "--output-dir", whole]),
     )
     for done in runs:
-        assert done.returncode == 0, done.stderr
-    assert_same_model(checkpoint, whole / checkpoint.name)
+        assert_success(done)
+    assert arrays(checkpoint) == arrays(whole / checkpoint.name)
     keep = ("epoch", "lr", "train_loss", "val_loss")
     assert [[row[k] for k in keep] for row in read_metrics(first)] == [
         [row[k] for k in keep] for row in read_metrics(whole)
     ]
 
 
-def test_evaluation_alone_gives_the_same_numbers(straight, small_folder):
+def test_evaluation_alone_gives_the_same_numbers(straight, train, small_folder):
     framework, out, _ = straight
     weights = out / f"last{SUFFIX[framework]}"
-    done = run_train(
-        framework, "--eval-only", "--weights", weights, "--data-path", small_folder,
-        "--image-size", 63, "--batch-size", 5, "--workers", 0,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    options = ["--data-path", small_folder, *TINY, "--batch-size", 5]
+    done = assert_success(train("--eval-only", "--weights", weights, *options))
     last = read_metrics(out)[-1]
     for name in ("val_loss", "val_top1"):
         assert f"{name} {last[name]:.6g}" in done.stdout
 
 
-def test_weights_of_another_number_of_classes_name_the_layer(straight, small_folder, tmp_path):
+def test_weights_of_another_number_of_classes_name_the_layer(straight, train, images, tmp_path):
     framework, out, _ = straight
-    two_classes = tmp_path / "two"
-    shutil.copytree(small_folder, two_classes)
     for split in ("train", "val"):
-        shutil.rmtree(two_classes / split / "bars")
-    weights = out / f"last{SUFFIX[framework]}"
-    done = run_train(
-        framework, "--weights", weights, "--data-path", two_classes, "--epochs", 1,
-        "--output-dir", tmp_path / "run",
-    )  # fmt: skip
+        shutil.rmtree(images / split / "bars")
+    options = ["--data-path", images, "--epochs", 1, "--output-dir", tmp_path / "run"]
+    done = train("--weights", out / f"last{SUFFIX[framework]}", *options)
     assert_user_error(done, "classifier.6.weight", "number of classes")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_of_another_run_is_not_written_over(straight, small_folder):
-    framework, out, options = straight
+def test_a_folder_of_another_run_is_not_written_over(straight, train):
+    _, out, options = straight
     before = (out / "metrics.jsonl").read_text()
-    done = run_train(framework, *options, "--output-dir", out)
+    done = train(*options, "--output-dir", out)
     assert_user_error(done, "holds another run")
     assert (out / "metrics.jsonl").read_text() == before
 
 
-def test_files_that_are_no_weights_are_refused(straight, small_folder, tmp_path):
+def test_files_that_are_no_weights_are_refused(straight, small_folder, small_trees, tmp_path):
     framework, out, _ = straight
     suffix = SUFFIX[framework]
     other = SUFFIX[{"torch": "paddle", "paddle": "torch"}[framework]]
     whole = (out / f"last{suffix}").read_bytes()
-    cases = {
+    contents = {
         f"half{suffix}": whole[: len(whole) // 2],
         f"text{suffix}": b"these are no weights",
         f"empty{suffix}": b"",
         f"foreign{other}": b"whatever",
         "broken.safetensors": b"\xff" * 64,
     }
-    for name, content in cases.items():
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     options = ["--eval-only", "--data-path", small_folder, "--weights"]
-    commands = [("train", [*options, tmp_path / name]) for name in cases]
-    runs = run_mains(ROOT / f"AlexNet-{framework}", tmp_path, *commands)
-    for name, done in zip(cases, runs, strict=True):
+    commands = [("train", [*options, tmp_path / name]) for name in contents]
+    runs = run_mains(small_trees[framework], tmp_path, *commands)
+    for name, done in zip(contents, runs, strict=True):
         assert_user_error(done, str(tmp_path / name))
 
 
 def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     """From the same weights, on the same files, with dropout 0."""
-    options = ["--data-path", small_folder, *SMALL, "--epochs", 20, "--lr", 0.02, "--dropout", 0]
-    options += ["--workers", 0]
-    request = {"weights": {"num_classes": 3}}
-    made = run_parts("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
+    options = ["--data-path", small_folder, *SMALL, "--epochs", 10, "--lr", 0.02, "--dropout", 0]
     weights = tmp_path / "weights.safetensors"
-    arrays = made["weights"]
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, weights)
-    options += ["--weights", weights]
-    steps = {
-        name: run_parts(name, tmp_path / name, *options, tree=tree, steps={"steps": 20})
+    request = {"weights": {"num_classes": 3}}
+    parts = run_parts("torch", tmp_path / "weights", tree=small_trees["torch"], **request)
+    tensors = parts["weights"].items()
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors}, weights)
+    options += ["--workers", 0, "--weights", weights, "--output-dir"]
+    torch, paddle = (
+        run_steps(tree, tmp_path / name, [*options, tmp_path / f"run-{name}"])[0]
         for name, tree in small_trees.items()
-    }
-    torch, paddle = steps["torch"]["steps"], steps["paddle"]["steps"]
+    )
     assert torch["loss"].shape == paddle["loss"].shape == (20,)
     np.testing.assert_allclose(paddle["lr"], torch["lr"], rtol=1e-9)
     assert len(set(torch["loss"].tolist())) == 20  # each step saw other images
     assert np.abs(torch["loss"] - paddle["loss"]).max() < 1e-5
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_terminal_shows_a_bar(small_folder, small_trees, tmp_path, framework):
     leader, follower = os.openpty()
     rows_columns = struct.pack("HHHH", 40, 160, 0, 0)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, rows_columns)
-    command = [sys.executable, small_trees[framework] / "train.py", "--data-path"]
-    command += [small_folder, *SMALL, "--epochs", "1", "--output-dir", tmp_path / "run"]
-    with subprocess.Popen(
-        [str(word) for word in command],
-        stdout=subprocess.DEVNULL,
-        stderr=follower,
-    ) as process:
+    command = [warm.interpreter(framework), small_trees[framework] / "train.py", "--data-path"]
+    command += [small_folder, *SMALL, "--epochs", 1, "--output-dir", tmp_path / "run"]
+    words = [str(word) for word in command]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=follower) as process:
         os.close(follower)
         shown = b""
         try:

@@ -1,9 +1,6 @@
 """What a run says of itself while it runs, and how it ends when it cannot continue."""
 
 import importlib.util
-import resource
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,57 +11,49 @@ from common.training.nonfinite import NonFiniteGuard
 from common.training.timing import LoaderTimer
 from portproof.system import errors
 from tests.crash import arrays
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, one_thread, run_train
-from tests.support.trees import SMALL, copy_tree
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error
+from tests.support.trees import TINY, run_train_changed
 
-OPTIONS = [
-    "--recipe", "sample", "--image-size", 63, "--epochs", 1, "--warmup-epochs", 0, "--workers", 0,
-    "--batch-size", 3, "--device", "cpu",
-]  # fmt: skip
 BOARDS = {"torch": ("--tensorboard", "tensorboard"), "paddle": ("--visualdl", "visualdl")}
-NO_BOARD = "import sys\nsys.modules['tensorboard'] = sys.modules['visualdl'] = None\n"
+NO_BOARD = "sys.modules['tensorboard'] = sys.modules['visualdl'] = None"
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
-def tree(request, tmp_path_factory):
-    place = tmp_path_factory.mktemp("watching")
-    return request.param, copy_tree(request.param, place / f"AlexNet-{request.param}", SMALL)
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "run"
 
 
-def test_a_board_has_the_curves(tree, small_folder, tmp_path):
-    framework, copy = tree
+@pytest.fixture
+def train(framework, small_trees, small_folder, run):
+    """A function that runs train.py after a change of Python text."""
+    options = [*TINY, "--batch-size", 3, "--device", "cpu", "--data-path", small_folder]
+
+    def call(*more, change=""):
+        words = [*options, "--output-dir", run, *more]
+        return run_train_changed(framework, change, *words, tree=small_trees[framework])
+
+    return call
+
+
+def test_a_board_has_the_curves(framework, train, run):
     option, package = BOARDS[framework]
     if not importlib.util.find_spec(package):
         pytest.skip(f"{package} is not installed: pip install --editable '.[boards]'")
-    run = tmp_path / "run"
-    given = [*OPTIONS, "--data-path", small_folder, "--output-dir", run, option]
-    done = run_train(framework, *given, tree=copy)
-    assert done.returncode == 0, done.stderr
+    assert_success(train(option))
     (file,) = (run / "board").iterdir()
     contents = file.read_bytes()
     for name in (b"val_top1", b"train_loss", b"lr", b"data_seconds"):
         assert name in contents
 
 
-def test_a_board_that_is_not_installed_is_told(tree, small_folder, tmp_path):
-    framework, copy = tree
-    file = copy / "boards.py"
-    text = file.read_text()
-    file.write_text(NO_BOARD + text)
-    try:
-        given = [*OPTIONS, "--data-path", small_folder, "--output-dir", tmp_path / "run"]
-        done = run_train(framework, *given, BOARDS[framework][0], tree=copy)
-    finally:
-        file.write_text(text)
-    assert_user_error(done, BOARDS[framework][0], "pip install", "[boards]")
+def test_a_board_that_is_not_installed_is_told(framework, train):
+    option, _ = BOARDS[framework]
+    assert_user_error(train(option, change=NO_BOARD), option, "pip install", "[boards]")
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(tree, small_folder, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run(framework, train, run):
     """With step, files and last checkpoint, exit status 1; what was saved before is finite."""
-    framework, copy = tree
-    run = tmp_path / "run"
-    given = [*OPTIONS, "--data-path", small_folder, "--output-dir", run]
-    done = run_train(framework, *given, "--lr", 1000, "--save-every", 1, "--keep", 99, tree=copy)
+    done = train("--lr", 1000, "--save-every", 1, "--keep", 99)
     assert done.returncode == 1, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "error:" in line]
     assert "not" in line and "Traceback" not in done.stderr
@@ -78,37 +67,28 @@ def test_a_loss_that_is_not_finite_ends_the_run(tree, small_folder, tmp_path):
             assert np.isfinite(np.frombuffer(values, np.float32)).all()
 
 
-def test_a_full_disk_leaves_the_checkpoint_before(tree, small_folder, tmp_path):
+def test_a_full_disk_leaves_the_checkpoint_before(framework, train, run, small_trees):
     """No file may grow past a limit that the second checkpoint would pass."""
-    framework, copy = tree
-    run = tmp_path / "run"
-    given = [*OPTIONS, "--data-path", small_folder, "--output-dir", run, "--save-every", 1]
-    command = [str(word) for word in [sys.executable, copy / "train.py", *given]]
-    limit = 1 << 20  # bytes: below a checkpoint's
-
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=limited, env=one_thread()
-    )
+    done = train("--save-every", 1, change=no_file_beyond(1 << 20))  # a checkpoint is larger
     assert_user_error(done, "the checkpoint of step 1 cannot be written", "--resume auto")
     assert "there is none before it" in done.stderr
     assert {path.name for path in run.iterdir()} == {"args.json"}
 
-    done = run_train(framework, *given, "--resume", "auto", tree=copy)
-    assert done.returncode == 0, done.stderr
+    assert_success(train("--save-every", 1, "--resume", "auto"))
     before = checkpoint_files.newest(run, SUFFIX[framework])
-    limit = before.stat().st_size // 2
     # Resume from the checkpoint before the last, so that one more must be written.
     older = [path for _, path in checkpoint_files.listed(run, SUFFIX[framework])][1]
-    command = [str(word) for word in [sys.executable, copy / "train.py", "--resume", older]]
-    done = subprocess.run(
-        command, capture_output=True, text=True, preexec_fn=limited, env=one_thread()
-    )
+    change = no_file_beyond(before.stat().st_size // 2)
+    tree = small_trees[framework]
+    done = run_train_changed(framework, change, "--resume", older, tree=tree)
     assert_user_error(done, f"{older.name} is intact", "--resume auto")
     assert checkpoint_files.newest(run, SUFFIX[framework]) == older
     assert not list(run.glob(".*.partial*"))
+
+
+def no_file_beyond(size):
+    """Return a change after which no file of the process may grow beyond so many bytes."""
+    return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
 
 
 # The rest needs no framework.
@@ -132,18 +112,18 @@ class Number(float):
 def test_the_first_loss_that_is_not_finite_is_named(tmp_path):
     run = SimpleNamespace(path=tmp_path, writes=True)
     checkpoints = SimpleNamespace(run=run, last=lambda: "checkpoint-7")
-    recent = NonFiniteGuard(fake_loader([f"{n}.jpg" for n in range(9)]), 2, checkpoints)
+    guard = NonFiniteGuard(fake_loader([f"{n}.jpg" for n in range(9)]), 2, checkpoints)
     for number, loss in ((3, 1.0), (4, float("inf")), (5, float("nan"))):
-        recent.note(number, loss)
+        guard.note(number, loss)
     with pytest.raises(
         errors.RunError, match=r"loss is inf at epoch 3, batch 5, of 4\.jpg, 5\.jpg"
     ):
-        recent.check()
-    recent.note(6, 1.0)
-    recent.check([Number(1.0)])
+        guard.check()
+    guard.note(6, 1.0)
+    guard.check([Number(1.0)])
     run.writes = False
     with pytest.raises(errors.RunError, match="weights are not after the step at epoch 3, batch 7"):
-        recent.check([Number(1.0), Number("nan")])
+        guard.check([Number(1.0), Number("nan")])
 
 
 def test_a_slow_loader_is_told_once_it_matters(capsys):
@@ -155,8 +135,8 @@ def test_a_slow_loader_is_told_once_it_matters(capsys):
     assert capsys.readouterr().err == ""
     waiting.for_data, waiting.for_compute = 60.0, 40.0
     waiting.warn(workers=0)
-    told = capsys.readouterr().err
-    assert "60 % of the epoch waited for images" in told and "more --workers" in told
+    message = capsys.readouterr().err
+    assert "60 % of the epoch waited for images" in message and "more --workers" in message
     waiting.warn(workers=1000)
     assert "smaller images" in capsys.readouterr().err
 
@@ -195,8 +175,8 @@ def test_how_a_run_ends_is_one_line(error, status, words, capsys):
 
     with pytest.raises(SystemExit) as caught:
         errors.run(main)
-    told = capsys.readouterr().err
-    assert caught.value.code == status and told.count("\n") == 1 and words in told
+    message = capsys.readouterr().err
+    assert caught.value.code == status and message.count("\n") == 1 and words in message
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), OSError(2, "No such file")])
