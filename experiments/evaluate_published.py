@@ -23,11 +23,10 @@ from common.data import fetching, folder
 from common.paths import DATA_DIR, ROOT
 from common.training.checkpoint_files import SUFFIX
 from experiments.options import add_names
-from experiments.runner import leave_at_sigterm
 from portproof.cli.project import add_ports
 from portproof.cli.project import sides as port_sides
 from portproof.core.weight_files import FRAMEWORK
-from portproof.system import checksums, errors
+from portproof.system import checksums
 from portproof.system.command_line import Parser, whole
 from portproof.system.errors import BAD_INPUT, UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
@@ -61,7 +60,6 @@ class Accuracy:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    leave_at_sigterm()
     val = folder.index_split(args.data_path, "val")
     if len(val.classes) != CLASSES:
         raise UserError(
@@ -200,7 +198,3 @@ def report(accuracies: list[Accuracy], expected: Accuracy, images: int) -> int:
         "tools/align.py says which step of the port differs."
     )
     return 1
-
-
-if __name__ == "__main__":
-    errors.run(main)
