@@ -2,10 +2,13 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import IO, Any, TypeVar
 
+SAVING = 30  # seconds that a training has to end by itself
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
@@ -42,14 +45,16 @@ class Runner:
     def stop(self, by_terminal: bool = False) -> None:
         """Have what runs save and end, and wait for it; nothing is begun afterwards.
 
-        Ctrl-C reaches every process of a terminal. They are not told twice: a launcher that is
-        gives its trainings no time to save.
+        Ctrl-C reaches every process of a terminal. They are not told twice, unless they run on for
+        seconds: a launcher that is gives its trainings no time to save.
         """
         self.stopped = True
         running = [process for process in self.processes if process.poll() is None]
+        end = time.monotonic() + (SAVING if by_terminal else 0)
         for process in running:
-            if not by_terminal:
-                process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(end - time.monotonic(), 0))
+            process.terminate()  # does nothing where it has ended
         for process in running:
             process.wait()
 
