@@ -62,16 +62,16 @@ Places = dict[str, list[str]]  # call -> FILE:LINE
 
 def calls(framework: str) -> Places:
     """Return every call of its framework that a tree, or an example beside it, makes."""
-    found = defaultdict(list)
+    places = defaultdict(list)
     tree = ROOT / f"AlexNet-{framework}"
     examples = ROOT / "examples"
     files = [(tree, path) for path in sorted(tree.rglob("*.py"))]
     files += [(ROOT, path) for path in sorted(examples.glob(f"*_{framework}.py"))]
     for folder, path in files:
         reader = Reader(framework, ast.parse(path.read_text()))
-        for name, line in reader.found:
-            found[name].append(f"{path.relative_to(folder)}:{line}")
-    return dict(sorted(found.items()))
+        for name, line in reader.calls:
+            places[name].append(f"{path.relative_to(folder)}:{line}")
+    return dict(sorted(places.items()))
 
 
 class Reader(ast.NodeVisitor):
@@ -81,10 +81,10 @@ class Reader(ast.NodeVisitor):
         self.framework = framework
         self.imported: dict[str, str] = {}
         self.types: list[dict[str, str]] = [{}]
-        self.found: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, int]] = []
         for node in ast.walk(module):
             self.note_imports(node)
-        self.own = {
+        self.defined = {
             node.name
             for node in ast.walk(module)
             if isinstance(node, (ast.FunctionDef, ast.ClassDef))
@@ -92,14 +92,10 @@ class Reader(ast.NodeVisitor):
         self.visit(module)
 
     def note_imports(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                self.imported[alias.asname or alias.name.split(".")[0]] = (
-                    alias.name if alias.asname else alias.name.split(".")[0]
-                )
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                self.imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
+            name = alias.name if alias.asname else alias.name.partition(".")[0]
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            self.imported[alias.asname or name] = module + name
 
     def is_framework(self, name: str | None) -> bool:
         return bool(name) and name.split(".")[0] in FRAMEWORKS[self.framework]
@@ -116,12 +112,12 @@ class Reader(ast.NodeVisitor):
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for base in node.bases:
             if self.is_framework(self.full_name(base)):
-                self.found.append((self.full_name(base), base.lineno))
+                self.calls.append((self.full_name(base), base.lineno))
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        known = {one.arg: self.type_of_annotation(one.annotation) for one in arguments}
+        known = {arg.arg: self.type_of_annotation(arg.annotation) for arg in arguments}
         self.types.append({name: kind for name, kind in known.items() if kind})
         self.generic_visit(node)
         self.types.pop()
@@ -133,8 +129,8 @@ class Reader(ast.NodeVisitor):
         name = self.full_name(annotation)
         if not self.is_framework(name):
             return "other"
-        own = CLASSES[self.framework]
-        return next((kind for kind, full in own.items() if full == name), None)
+        classes = CLASSES[self.framework]
+        return next((kind for kind, full in classes.items() if full == name), None)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
@@ -147,18 +143,18 @@ class Reader(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         name = self.full_name(node.func)
         if self.is_framework(name):
-            self.found.append((name, node.lineno))
+            self.calls.append((name, node.lineno))
         elif name is None and isinstance(node.func, ast.Attribute):
             kind = self.type_of_method(node.func)
             if kind:
-                self.found.append((f"{kind}.{node.func.attr}", node.lineno))
+                self.calls.append((f"{kind}.{node.func.attr}", node.lineno))
         self.generic_visit(node)
 
     def type_of_method(self, method: ast.Attribute) -> str | None:
         """Return the framework's class of which this is a method; None where it is none's."""
         methods = methods_of(self.framework)
         receiver, name = method.value, method.attr
-        if isinstance(receiver, ast.Name) and receiver.id in self.own:
+        if isinstance(receiver, ast.Name) and receiver.id in self.defined:
             return None  # a class or function of the file
         kind = self.kind_of(receiver)
         if kind and kind != "other" and name in methods[kind]:
@@ -171,7 +167,7 @@ class Reader(ast.NodeVisitor):
         root = self.full_name(begin) if isinstance(begin, ast.Name) else None
         if isinstance(begin, ast.Constant) or (root and not self.is_framework(root)):
             return None
-        if name in self.own or any(hasattr(cls, name) for cls in PLAIN):
+        if name in self.defined or any(hasattr(cls, name) for cls in PLAIN):
             return None
         return next((kind for kind in methods if name in methods[kind]), None)
 
@@ -182,7 +178,7 @@ class Reader(ast.NodeVisitor):
         elif isinstance(receiver, ast.Name):
             if receiver.id == "np":
                 return "other"
-            known = (one[receiver.id] for one in reversed(self.types) if receiver.id in one)
+            known = (types[receiver.id] for types in reversed(self.types) if receiver.id in types)
             kind = next(known, "") or NAMED.get(receiver.id, "")
         else:
             return ""

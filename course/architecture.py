@@ -89,7 +89,7 @@ def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
     Raises UserError where an image is too small for a layer.
     """
     shape: tuple[int, ...] = (3, pixels, pixels)
-    found = []
+    counted = []
     for layer in layers:
         if layer.kind == "linear":
             inputs = math.prod(shape)
@@ -104,8 +104,8 @@ def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
         has_weights = layer.kind != "pool"
         parameters = layer.outputs * (each + 1) if has_weights else 0
         operations = math.prod(shape) * each if has_weights else 0
-        found.append(Counted(layer, shape, parameters, operations))
-    return found
+        counted.append(Counted(layer, shape, parameters, operations))
+    return counted
 
 
 def table(counted: list[Counted], pixels: int) -> str:
@@ -115,15 +115,15 @@ def table(counted: list[Counted], pixels: int) -> str:
         "|---|---|---|--:|--:|--:|",
         f"| input | | 3 x {pixels} x {pixels} | | | |",
     ]
-    for one in counted:
-        layer = one.layer
+    for row in counted:
+        layer = row.layer
         halves = ", in 2 halves" if layer.groups == 2 else ""
         window = f"{layer.size} x {layer.size}, {layer.stride}, {layer.padding}{halves}"
         lines.append(
-            f"| {layer.name} | {window if layer.size else ''} | {' x '.join(map(str, one.shape))} "
-            f"| {one.neurons or '':{',' if one.neurons else ''}} "
-            f"| {one.parameters or '':{',' if one.parameters else ''}} "
-            f"| {one.operations or '':{',' if one.operations else ''}} |"
+            f"| {layer.name} | {window if layer.size else ''} | {' x '.join(map(str, row.shape))} "
+            f"| {row.neurons or '':{',' if row.neurons else ''}} "
+            f"| {row.parameters or '':{',' if row.parameters else ''}} "
+            f"| {row.operations or '':{',' if row.operations else ''}} |"
         )
     lines.append(f"| **sum** | | | {neurons(counted):,} | {parameters(counted):,} "
                  f"| {operations(counted):,} |")  # fmt: skip
@@ -131,15 +131,15 @@ def table(counted: list[Counted], pixels: int) -> str:
 
 
 def neurons(counted: list[Counted]) -> int:
-    return sum(one.neurons for one in counted)
+    return sum(row.neurons for row in counted)
 
 
 def parameters(counted: list[Counted]) -> int:
-    return sum(one.parameters for one in counted)
+    return sum(row.parameters for row in counted)
 
 
 def operations(counted: list[Counted]) -> int:
-    return sum(one.operations for one in counted)
+    return sum(row.operations for row in counted)
 
 
 def claims() -> str:
@@ -159,7 +159,7 @@ def claims() -> str:
         (
             f"neurons, layer by layer: {', '.join(f'{number:,}' for number in caption)}",
             "caption of figure 2",
-            ", ".join(f"{one.neurons:,}" for one in paper if one.neurons),
+            ", ".join(f"{row.neurons:,}" for row in paper if row.neurons),
             "the first is wrong: 55 x 55 x 96 is 290,400, and 253,440 is 55 x 48 x 96",
         ),
         (
@@ -207,15 +207,15 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
     from matplotlib.patches import Polygon
 
     shapes = [("input", "input", (3, pixels, pixels), "")]
-    for one in counted:
-        layer = one.layer
+    for row in counted:
+        layer = row.layer
         window = f"{layer.size} x {layer.size}" + (f" / {layer.stride}" if layer.stride > 1 else "")
-        shapes.append((layer.name, layer.kind, one.shape, window if layer.size else ""))
-    for place, (name, kind, shape, window) in enumerate(shapes):
+        shapes.append((layer.name, layer.kind, row.shape, window if layer.size else ""))
+    for position, (name, kind, shape, window) in enumerate(shapes):
         wide = len(shape) == 3
         height = math.sqrt(shape[1] / pixels) * 3 if wide else shape[0] / 4096 * 2.4 + 0.3
         depth = 0.12 + shape[0] / 4096 * 4 if wide else 0.12
-        x, lean = place - depth / 2, height * 0.16 if wide else 0.06
+        x, lean = position - depth / 2, height * 0.16 if wide else 0.06
         low, high = -height / 2, height / 2
         color = COLORS[kind]
         right = x + depth
@@ -227,7 +227,7 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
         for face, alpha in zip(faces, (0.95, 0.75, 0.55), strict=True):
             axes.add_patch(Polygon(face, facecolor=color, edgecolor="white", alpha=alpha, lw=0.8))
         label = f"{name}\n{' x '.join(map(str, shape))}\n{window}"
-        axes.text(place, -2.1, label, ha="center", va="top", fontsize=8)
+        axes.text(position, -2.1, label, ha="center", va="top", fontsize=8)
     axes.set_xlim(-0.6, len(shapes) - 0.2)
     axes.set_ylim(-3.2, 2.2)
     axes.set_axis_off()
@@ -235,18 +235,18 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
 
 def draw_shares(axes, counted: list[Counted]) -> None:
     """Draw each layer's share of all parameters and of all multiply-adds, in per cent."""
-    own = [one for one in counted if one.parameters]
-    for side, (label, color, sum_of, value) in enumerate(
-        (
-            ("parameters", "#264653", parameters(counted), lambda one: one.parameters),
-            ("multiply-adds", "#f4a261", operations(counted), lambda one: one.operations),
-        )
-    ):
-        shares = [100 * value(one) / sum_of for one in own]
-        places = [place + 0.4 * side for place in range(len(own))]
-        bars = axes.bar(places, shares, width=0.38, color=color, label=f"share of all {label} (%)")
+    rows = [row for row in counted if row.parameters]
+    parts = {
+        "parameters": ("#264653", [row.parameters for row in rows]),
+        "multiply-adds": ("#f4a261", [row.operations for row in rows]),
+    }
+    for side, (label, (color, numbers)) in enumerate(parts.items()):
+        shares = [100 * number / sum(numbers) for number in numbers]
+        positions = [i + 0.4 * side for i in range(len(rows))]
+        label = f"share of all {label} (%)"
+        bars = axes.bar(positions, shares, width=0.38, color=color, label=label)
         axes.bar_label(bars, [f"{share:.1f}" for share in shares], fontsize=8)
-    axes.set_xticks([place + 0.2 for place in range(len(own))], [one.layer.name for one in own])
+    axes.set_xticks([i + 0.2 for i in range(len(rows))], [row.layer.name for row in rows])
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")
 

@@ -36,8 +36,8 @@ def compare(tool: str, *options: object) -> dict:
         plant.plant("right", desk / "trees")
         trees = ["--torch-tree", desk / "trees/AlexNet-torch"]
         trees += ["--paddle-tree", desk / "trees/AlexNet-paddle"]
-        run(ROOT / "tools" / tool, *trees, *options, "--json", desk / "found.json")
-        return json.loads((desk / "found.json").read_text())
+        run(ROOT / "tools" / tool, *trees, *options, "--json", desk / "report.json")
+        return json.loads((desk / "report.json").read_text())
 
 
 def run(words: list, path: str = str(ROOT)) -> str:
@@ -55,8 +55,8 @@ def run(words: list, path: str = str(ROOT)) -> str:
 
 def draw_forward(axes) -> None:
     """Draw the difference of each layer's output, in both kinds of numbers."""
-    found = compare("compare_forward.py", "--image-size", 96, "--second-image-size", 0)
-    layers = found["inputs"][0]["layers"]
+    report = compare("compare_forward.py", "--image-size", 96, "--second-image-size", 0)
+    layers = report["inputs"][0]["layers"]
     for name in ("float64", "float32"):
         values = [max(layer[name]["relative"], LEAST) for layer in layers]
         axes.semilogy(range(len(layers)), values, "o-", color=COLORS[name], label=name)
@@ -95,17 +95,17 @@ def draw_rates(axes) -> None:
         "sample": ["--recipe", "sample", "--epochs", SAMPLE_EPOCHS],
     }
     right = axes.twiny()
-    for own, (name, options) in zip((axes, right), recipes.items(), strict=True):
+    for panel, (name, options) in zip((axes, right), recipes.items(), strict=True):
         for framework, style, width in (("torch", "-", 4), ("paddle", "--", 1.6)):
             rates = read_rates(framework, options)
             epochs = np.arange(len(rates)) / STEPS
             label = f"{name}, {framework}"
             color = COLORS[framework]
-            own.plot(epochs, rates, style, color=color, linewidth=width, alpha=0.7, label=label)
-        own.set_xlabel(f"epoch of recipe {name}")
+            panel.plot(epochs, rates, style, color=color, linewidth=width, alpha=0.7, label=label)
+        panel.set_xlabel(f"epoch of recipe {name}")
     axes.set_ylabel("learning rate of one process")
     axes.set_yscale("log")
-    handles = [line for one in (axes, right) for line in one.get_lines()]
+    handles = [line for panel in (axes, right) for line in panel.get_lines()]
     axes.legend(handles=handles)
 
 
@@ -141,7 +141,7 @@ def draw_converters(axes) -> None:
         rows = list(csv.DictReader(file))[::-1]  # the first one on top
     names = [row["way"].replace("`", "") for row in rows]
     left = np.zeros(len(rows))
-    for column, label, color, place in (
+    for column, label, color, position in (
         ("lines_by_converter", "by the converter", COLORS["float64"], "center"),
         ("lines_by_rules", "by the rules after it", COLORS["float32"], "center"),
         ("lines_by_hand", "by hand", "#b3261e", "edge"),
@@ -149,8 +149,8 @@ def draw_converters(axes) -> None:
         lines = np.array([int(row[column]) for row in rows])
         bars = axes.barh(names, lines, left=left, color=color, label=label)
         texts = [str(n) if n else "" for n in lines]
-        ink = "white" if place == "center" else "black"
-        axes.bar_label(bars, texts, label_type=place, color=ink, padding=3)
+        ink = "white" if position == "center" else "black"
+        axes.bar_label(bars, texts, label_type=position, color=ink, padding=3)
         left += lines
     axes.set_xlim(0, 1.25 * left.max())  # room for the legend
     axes.set_xlabel("lines changed")
@@ -161,10 +161,10 @@ def draw_block(axes) -> None:
     """Draw a block of the homework's network: two convolutions beside a shortcut."""
     steps = ("x", "conv1\n3 x 3", "bn1", "ReLU", "conv2\n3 x 3", "bn2", "+", "ReLU", "y")
     box = {"boxstyle": "round,pad=0.5", "facecolor": "#dcebe6", "edgecolor": COLORS["float64"]}
-    for place, text in enumerate(steps):
-        axes.text(place, 0, text, ha="center", va="center", bbox=box)
-        if place:
-            arrow(axes, (place - 0.72, 0), (place - 0.28, 0))
+    for x, text in enumerate(steps):
+        axes.text(x, 0, text, ha="center", va="center", bbox=box)
+        if x:
+            arrow(axes, (x - 0.72, 0), (x - 0.28, 0))
     arrow(axes, (0, 0.25), (steps.index("+"), 0.25), bend="arc,angleA=90,angleB=90,armA=42,armB=42")
     shortcut = "shortcut: x as it is; a convolution of 1 x 1 and bn where size or channels change"
     axes.text(steps.index("+") / 2, 1, shortcut, ha="center")

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from course.sources import TREES
 from portproof.system import errors
 from portproof.system.command_line import Parser
 from tests.support import planted, planted_data, planted_training
@@ -55,7 +56,7 @@ def plant(name: str, folder: Path) -> None:
 
     Raises UserError where the folder holds anything else.
     """
-    if name == "right" and all((folder / f"AlexNet-{one}").is_dir() for one in ("torch", "paddle")):
+    if name == "right" and all((folder / tree).is_dir() for tree in TREES):
         return
     if folder.exists() and any(folder.iterdir()):
         raise errors.UserError(f"{folder}: is not empty; name a new folder, or delete this one")
@@ -70,14 +71,14 @@ def solution(name: str, folder: Path) -> str:
     Raises UserError where `folder` holds no exercise.
     """
     lines = []
-    with tempfile.TemporaryDirectory() as place:
-        right = right_tree(name, Path(place) / "AlexNet-paddle")
+    with tempfile.TemporaryDirectory() as desk:
+        right = right_tree(name, Path(desk) / "AlexNet-paddle")
         for path in sorted(right.rglob("*.py")):
             file = path.relative_to(right)
             yours = folder / "AlexNet-paddle" / file
             if not yours.is_file():
                 raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
-            old, new = (one.read_text().splitlines() for one in (yours, path))
+            old, new = (text.read_text().splitlines() for text in (yours, path))
             names = "yours", f"right: {file}"
             difference = difflib.unified_diff(old, new, *names, lineterm="", n=1)
             # Where a part begins stands in the text around it, not in numbers.

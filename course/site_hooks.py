@@ -94,12 +94,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def outside(page: Path) -> list[str]:
     """Return the files of the repository, but of docs/, that a page links to."""
-    found = []
+    paths = []
     for match in OUTSIDE.finditer(page.read_text()):
         path = posixpath.normpath(posixpath.join(f"docs/{page.parent.name}", linked(match)))
         if (ROOT / path).is_file() and not path.startswith("docs/"):
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def linked(match: re.Match) -> str:
@@ -133,7 +133,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if source.startswith("source/"):
         return markdown
     markdown = BROKEN_LINE.sub("", markdown)
-    markdown = sources.CODE_LINE.sub(side_by_side, markdown)
+    for line in (sources.CODE_LINE, sources.FILE_LINE):
+        markdown = line.sub(side_by_side, markdown)
 
     def to_page(match: re.Match) -> str:
         path = posixpath.normpath(
@@ -147,13 +148,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def side_by_side(match: re.Match) -> str:
-    """Return the functions that a code line names as HTML, the trees beside each other."""
+    """Return the functions that a code line names as HTML, the frameworks beside each other."""
     blocks = []
-    for name in sources.names_in(match):
-        torch, paddle = sources.find_pair(match["torch"], name)
+    for torch, paddle in sources.pairs_of(match):
         cells = [
-            f'<div class="m-head">{html.escape(one.file)}:{one.line}</div>'
-            for one in (torch, paddle)
+            f'<div class="m-head">{html.escape(source.file)}:{source.line}</div>'
+            for source in (torch, paddle)
         ]
         lines = {"torch": highlighted(torch.lines), "paddle": highlighted(paddle.lines)}
         for block in sources.align(torch.lines, paddle.lines):
@@ -175,14 +175,14 @@ def highlighted(lines: list[str]) -> list[str]:
 
 def on_page_context(context: dict, page: Page, config: MkDocsConfig, nav: Navigation) -> dict:
     """Let the language button lead to the same page in the other language."""
-    own = config.theme["language"]
+    language = config.theme["language"]
     here = page.url if not page.file.src_uri.startswith("source/") else "index.html"
     config.extra["alternate"] = []
     for code, name in LANGUAGES.items():
         there = here
         if page.file.src_uri.startswith("results/"):
             there = f"results/{in_language(ROOT / 'docs' / page.file.src_uri, code).stem}.html"
-        link = there if code == own else f"../{code}/{there}"
+        link = there if code == language else f"../{code}/{there}"
         config.extra["alternate"].append({"name": name, "lang": code, "link": link})
     return context
 

@@ -4,6 +4,10 @@ A chapter names code by a line of its own, which a reader of the plain file can 
 
     [torch](../../AlexNet-torch/optim.py) | [Paddle](../../AlexNet-paddle/optim.py): `build`
 
+or, where both functions stand in one file:
+
+    [by hand](../../course/compare_by_hand.py): `forward_torch` | `forward_paddle`
+
 course/site_hooks.py puts the two functions in its place as the site is built.
 """
 
@@ -21,6 +25,9 @@ CODE_LINE = re.compile(
     r"^\[torch\]\(\.\./\.\./AlexNet-torch/(?P<torch>\S+)\) \| "
     r"\[Paddle\]\(\.\./\.\./AlexNet-paddle/(?P<paddle>\S+)\): (?P<names>`.+`)$",
     re.MULTILINE,
+)
+FILE_LINE = re.compile(
+    r"^\[[^\]]+\]\(\.\./\.\./(?P<file>\S+)\): (?P<names>`[^`]+` \| `[^`]+`)$", re.MULTILINE
 )
 
 
@@ -54,11 +61,11 @@ def find(file: str, name: str) -> Source:
     text = path.read_text()
     body = ast.parse(text).body
     for part in name.split("."):
-        node = next((one for one in body if name_of(one) == part), None)
+        node = next((statement for statement in body if name_of(statement) == part), None)
         if node is None:
             raise UserError(f"{file}: has no {name}; correct the chapter that names it")
         body = getattr(node, "body", [])
-    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])
+    first = min([node.lineno, *(line.lineno for line in getattr(node, "decorator_list", []))])
     return Source(file, first, text.splitlines()[first - 1 : node.end_lineno])
 
 
@@ -75,6 +82,25 @@ def find_pair(file: str, name: str) -> tuple[Source, Source]:
     """Return what `name` is in torch's and in Paddle's tree."""
     torch, paddle = (find(f"{tree}/{file}", name) for tree in TREES)
     return torch, paddle
+
+
+def pairs_of(match: re.Match) -> list[tuple[Source, Source]]:
+    """Return the functions that a line of either kind names, as (torch's, Paddle's).
+
+    Raises UserError where the two sides name different files of the trees.
+    """
+    if "file" in match.groupdict():
+        torch, paddle = (find(match["file"], name) for name in names_in(match))
+        return [(torch, paddle)]
+    if match["torch"] != match["paddle"]:
+        raise UserError(f"{match[0]}: two different files; name the same one in both trees")
+    return [find_pair(match["torch"], name) for name in names_in(match)]
+
+
+def named_code(text: str) -> list[tuple[Source, Source]]:
+    """Return all functions that a page names, as (torch's, Paddle's)."""
+    lines = [*CODE_LINE.finditer(text), *FILE_LINE.finditer(text)]
+    return [pair for line in lines for pair in pairs_of(line)]
 
 
 def align(torch: list[str], paddle: list[str]) -> list[Block]:

@@ -12,7 +12,7 @@ SIDES = {"torch": 0, "paddle": 1}
 
 
 @pytest.fixture(scope="module", params=SIDES)
-def found(request):
+def calls_made(request):
     return request.param, set(api_calls.calls(request.param))
 
 
@@ -23,8 +23,8 @@ def in_rows(text, side):
 
 
 @pytest.mark.parametrize("language", PAGES)
-def test_each_call_has_a_row_and_each_row_a_call(found, language):
-    framework, calls = found
+def test_each_call_has_a_row_and_each_row_a_call(calls_made, language):
+    framework, calls = calls_made
     rows = in_rows(PAGES[language].read_text(), SIDES[framework])
     assert not calls - rows, f"{PAGES[language]} has no row for {sorted(calls - rows)}"
     assert not rows - calls, f"{PAGES[language]} has rows that no tree needs: {rows - calls}"
@@ -53,7 +53,7 @@ class Net(nn.Module):
 Descent([], lr=1)
 """
     reader = api_calls.Reader("torch", api_calls.ast.parse(text))
-    assert {name for name, _ in reader.found} == {
+    assert {name for name, _ in reader.calls} == {
         "torch.nn.Module",
         "torch.nn.functional.relu",
         "torch.optim.SGD",

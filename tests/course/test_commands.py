@@ -80,7 +80,7 @@ def test_the_twin_has_the_same_commands_and_outputs(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_twin_names_the_same_code_and_images(name):
     text, twin = PAGES[name].read_text(), (ROOT / "docs" / "zh" / name).read_text()
-    assert course_pages.named_code(text) == course_pages.named_code(twin)
+    assert sources.named_code(text) == sources.named_code(twin)
     images = r"!\[[^\]]+\]\(([^)]+)\)"
     assert re.findall(images, text) == re.findall(images, twin)
 
@@ -97,7 +97,7 @@ def test_what_a_page_shows_stands_below_its_command(language):
 def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
     for page in sources.pages(language):
         if page.name[0].isdigit():
-            assert course_pages.named_code(page.read_text()), page
+            assert sources.named_code(page.read_text()), page
             assert re.search(r"!\[[^\]]+\]\(", page.read_text()), page
             assert course_pages.commands(page), page
 
@@ -105,8 +105,7 @@ def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_code_that_a_page_names_exists_in_both_trees(language):
     for page in sources.pages(language):
-        for file, name in course_pages.named_code(page.read_text()):
-            torch, paddle = sources.find_pair(file, name)
+        for torch, paddle in sources.named_code(page.read_text()):
             assert torch.lines and paddle.lines
 
 
@@ -116,7 +115,7 @@ def test_a_name_that_is_gone_is_an_error():
     with pytest.raises(sources.UserError, match="no such file"):
         sources.find("AlexNet-torch/tea.py", "main")
     with pytest.raises(sources.UserError, match="two different files"):
-        course_pages.named_code(
+        sources.named_code(
             "[torch](../../AlexNet-torch/a.py) | [Paddle](../../AlexNet-paddle/b.py): `f`"
         )
 

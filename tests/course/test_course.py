@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from common.paths import ROOT
-from course import architecture, figures, notebooks, plant, sources
+from course import architecture, compare_by_hand, figures, notebooks, plant, sources
 from portproof.worker.client import Side
-from tests.support.course_pages import named_code
 from tests.support.helpers import assert_user_error, run
 from tools.project import PORTS
 
@@ -149,6 +149,13 @@ def test_a_cell_that_raises_is_named(tmp_path):
     assert done.returncode != 0 and 'File "cell 1"' in done.stderr
 
 
+@pytest.mark.parametrize(("apart", "is_ok"), [(1e-7, True), (1e-4, False), (np.nan, False)])
+def test_by_hand_logits_are_ok_or_not(apart, is_ok, capsys):
+    logits = np.zeros((2, 10))
+    assert compare_by_hand.compare(logits, logits + apart) is is_ok
+    assert ("OK" if is_ok else "DIFFERENT") in capsys.readouterr().out
+
+
 def test_equal_lines_stand_beside_each_other():
     blocks = sources.align(["a", "b", "c"], ["a", "x", "y", "c"])
     assert [(block.same, block.torch, block.paddle) for block in blocks] == [
@@ -173,8 +180,7 @@ def test_the_site_is_built_and_needs_no_network(tmp_path):
             assert not re.findall(r"<(?:script|img|iframe)[^>]+src=\"?https?://", text), page
             assert not re.findall(r"<link[^>]+(?:stylesheet|icon)[^>]+https?://", text), page
             assert f"../{'zh' if language == 'en' else 'en'}/" in text
-            for file, name in named_code(page.read_text()):
-                torch, paddle = sources.find_pair(file, name)
+            for torch, paddle in sources.named_code(page.read_text()):
                 assert f"{torch.file}:{torch.line}<" in text
                 assert f"{paddle.file}:{paddle.line}<" in text
         assert (site / "search" / "search_index.js").is_file()

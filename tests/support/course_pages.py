@@ -1,4 +1,4 @@
-"""What the pages of the course name: their commands, as they stand there, and the trees' code.
+"""What the pages of the course show: their commands, as they stand there, and what comes out.
 
 A block of ```bash is run as a whole. Before it may stand `<!-- long: why -->`: then the tests run
 it with --all-faults only; in its last line `# exits with N`, where N is not 0. A block of ```text
@@ -8,9 +8,6 @@ that follows shows what comes out: each of its lines, but "...", is printed so, 
 import re
 from pathlib import Path
 from typing import NamedTuple
-
-from course.sources import CODE_LINE, names_in
-from portproof.system.errors import UserError
 
 BLOCK = re.compile(
     r"(?P<long><!-- long: [^>]+ -->\n)?^```bash\n(?P<code>.*?)^```$"
@@ -62,16 +59,3 @@ def missing(command: Command, printed: str) -> list[str]:
     """Return the lines that a page shows and the command did not print."""
     lines = {without_numbers(line) for line in printed.splitlines()}
     return [line for line in command.shown if without_numbers(line) not in lines]
-
-
-def named_code(text: str) -> list[tuple[str, str]]:
-    """Return (file within the trees, name) of all code that a chapter names.
-
-    Raises UserError where the two sides name different files.
-    """
-    found = []
-    for match in CODE_LINE.finditer(text):
-        if match["torch"] != match["paddle"]:
-            raise UserError(f"{match[0]}: two different files; name the same one in both trees")
-        found += [(match["torch"], name) for name in names_in(match)]
-    return found
