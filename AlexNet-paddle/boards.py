@@ -26,6 +26,6 @@ def add(board, row: dict[str, float]) -> None:
     """Add the metrics of an epoch, if there is a board."""
     if board is None:
         return
-    for name, value in row.items():
+    for name, number in row.items():
         if name != "epoch":
-            board.add_scalar(name, value=value, step=row["epoch"])
+            board.add_scalar(name, value=number, step=row["epoch"])

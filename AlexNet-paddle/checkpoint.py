@@ -68,17 +68,17 @@ def put_weights(
         for name in linear_weights(model) & weights.keys():
             # torch's [out, in] -> Paddle's [in, out]
             weights[name] = state.transposed(weights[name])
-    own = model.state_dict()
+    expected = model.state_dict()
     if finetune:
-        weights = model_files.with_own_head(path, weights, own)
-    model_files.check(path, _shapes(weights), _shapes(own))
+        weights = model_files.with_new_head(path, weights, expected)
+    model_files.check(path, weights, expected)
     with state.loading(path):
         model.set_state_dict(weights)
 
 
 def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
     """Return the model's state dict as arrays in torch's layout."""
-    weights = {name: value.numpy() for name, value in model.state_dict().items()}
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     for name in linear_weights(model):
         weights[name] = weights[name].T  # Paddle's [in, out] -> torch's [out, in]
     return weights
@@ -88,7 +88,7 @@ def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
     model_files.check_keys(path, contents, model_files.CHECKPOINT)
     weights = contents["model"]
-    model_files.check(path, _shapes(weights), _shapes(trainer.model.state_dict()))
+    model_files.check(path, weights, trainer.model.state_dict())
     with state.loading(path):
         trainer.model.set_state_dict(weights)
     own_names = {structured: own for own, structured in automatic_names(trainer.model).items()}
@@ -110,9 +110,9 @@ def automatic_names(model: nn.Layer) -> dict[str, str]:
 def rename(optimizer_state: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Return the optimizer's state with the parameter's name at the start of each key exchanged."""
     renamed = {}
-    for key, value in optimizer_state.items():
+    for key, entry in optimizer_state.items():
         old = max((name for name in names if key.startswith(name)), key=len, default="")
-        renamed[names.get(old, "") + key[len(old) :]] = value
+        renamed[names.get(old, "") + key[len(old) :]] = entry
     return renamed
 
 
@@ -120,7 +120,3 @@ def linear_weights(model: nn.Layer) -> set[str]:
     """Return the names of the weights that Paddle keeps as [in, out] and torch as [out, in]."""
     layers = model.named_sublayers()
     return {f"{name}.weight" for name, layer in layers if isinstance(layer, nn.Linear)}
-
-
-def _shapes(weights: dict[str, Any]) -> state.Shapes:
-    return {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}

@@ -114,9 +114,9 @@ def job(main: Callable) -> Callable:
     def run(*arguments, **options):
         errors.speak_once(global_rank())
         with lost_peers():
-            result = main(*arguments, **options)
+            evaluation = main(*arguments, **options)
             end()
-        return result
+        return evaluation
 
     return run
 

@@ -46,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         with exports.whole_export(args.output) as partial:
             export(model, partial, args.format, known)
             exported = open_exported(partial).run
-            checks = exports.check(lambda given: run_live(model, given), exported, images)
+            checks = exports.check(lambda batch: run_live(model, batch), exported, images)
     except exports.Difference as difference:
         print(f"export.py: {args.output}: {difference}", file=sys.stderr)
         return 1
-    for found in checks:
-        print(exports.describe(found))
+    for check in checks:
+        print(exports.describe(check))
     print(f"exported: {args.output} ({exports.size_mb(args.output):.0f} MB)")
     return 0
 
@@ -97,8 +97,8 @@ def write_onnx(model: nn.Layer, path: Path, known: ModelMetadata) -> None:
     onnx = exports.require("onnx")
     traced = paddle.jit.to_static(model.forward, input_spec=example(known), full_graph=True)
     program = traced.concrete_program
-    operations = [as_operation(one) for one in program.main_program.global_block().ops]
-    weights = {value.name: value.numpy() for value in model.state_dict().values()}
+    operations = [as_operation(operation) for operation in program.main_program.global_block().ops]
+    weights = {tensor.name: tensor.numpy() for tensor in model.state_dict().values()}
     output = name_of(program.outputs[0])
     built = onnx_graph.build(operations, weights, output, known.to_json())
     with atomic.writing(path):

@@ -26,7 +26,7 @@ def add(board, row: dict[str, float]) -> None:
     """Add the metrics of an epoch, if there is a board."""
     if board is None:
         return
-    for name, value in row.items():
+    for name, number in row.items():
         if name != "epoch":
-            board.add_scalar(name, value, row["epoch"])
+            board.add_scalar(name, number, row["epoch"])
     board.flush()

@@ -37,14 +37,9 @@ def load(path: Path) -> Any:
     Raises UserError where the file is damaged, of another kind, or carries code.
     """
     state.check_suffix(path, SUFFIX)
-    return load_tensors(path, mapped=False)
-
-
-def load_tensors(path: Path, mapped: bool) -> Any:
-    """Return the contents of a .pth; where `mapped`, tensors stay in the file until looked at."""
     try:
         state.check_torch_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can raise nearly anything
         raise UserError(
             f"{path}: cannot be loaded ({first_line(error)}); it is damaged, of another "
@@ -79,24 +74,24 @@ def put_weights(
     """Put what `read_weights` found in `path` into `model`. Raises UserError as `load_weights`."""
     if path.suffix == ".safetensors":
         weights = {name: torch.from_numpy(array) for name, array in weights.items()}
-    own = model.state_dict()
+    expected = model.state_dict()
     if finetune:
-        weights = model_files.with_own_head(path, weights, own)
-    model_files.check(path, _shapes(weights), _shapes(own))
+        weights = model_files.with_new_head(path, weights, expected)
+    model_files.check(path, weights, expected)
     with state.loading(path):
         model.load_state_dict(weights)
 
 
 def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
     """Return the model's state dict as arrays in torch's layout."""
-    return {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+    return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
 def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
     model_files.check_keys(path, contents, model_files.CHECKPOINT)
     weights = contents["model"]
-    model_files.check(path, _shapes(weights), _shapes(trainer.model.state_dict()))
+    model_files.check(path, weights, trainer.model.state_dict())
     with state.loading(path):
         trainer.model.load_state_dict(weights)
     with model_files.user_error(path):
@@ -104,7 +99,3 @@ def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
         trainer.scheduler.load_state_dict(contents["scheduler"])
         trainer.scaler.load_state_dict(contents["scaler"])
         trainer.ema.load(contents["ema"])
-
-
-def _shapes(weights: dict[str, torch.Tensor]) -> state.Shapes:
-    return {name: tuple(getattr(value, "shape", ())) for name, value in weights.items()}

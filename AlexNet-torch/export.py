@@ -41,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         with exports.whole_export(args.output) as partial:
             export(model, partial, args.format, known)
             exported = open_exported(partial).run
-            checks = exports.check(lambda given: run_live(model, given), exported, images)
+            checks = exports.check(lambda batch: run_live(model, batch), exported, images)
     except exports.Difference as difference:
         print(f"export.py: {args.output}: {difference}", file=sys.stderr)
         return 1
-    for found in checks:
-        print(exports.describe(found))
+    for check in checks:
+        print(exports.describe(check))
     print(f"exported: {args.output} ({exports.size_mb(args.output):.0f} MB)")
     return 0
 
@@ -147,16 +147,16 @@ def open_native(path: Path) -> Exported:
     """Open a torch.export file. Load only files that you trust: torch runs code in them."""
     if not state.is_plain_zip(path):  # of which torch would print a traceback
         raise errors.UserError(f"{path}: cannot be loaded (it is no whole .pt2); export anew")
-    told = {exports.METADATA_FILE: ""}
+    texts = {exports.METADATA_FILE: ""}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the loader, about itself
-            model = torch.export.load(path, extra_files=told).module()
+            model = torch.export.load(path, extra_files=texts).module()
     except Exception as error:  # a damaged file can raise nearly anything
         raise errors.UserError(
             f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
         ) from error
-    known = metadata.from_json(told[exports.METADATA_FILE], path)
+    known = metadata.from_json(texts[exports.METADATA_FILE], path)
 
     def run(images: np.ndarray) -> np.ndarray:
         return run_live(model, images)

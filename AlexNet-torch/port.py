@@ -61,24 +61,19 @@ def batches(split: str, epoch: int, settings: dict[str, Any]) -> Iterator[dict[s
     """Yield the batches of one epoch as the training reads them."""
     from datasets.folder import read_batches
 
-    for images, labels in read_batches(loader_of(split, settings), epoch):
+    for images, labels in read_batches(loaders(*as_options("torch", settings))[split], epoch):
         yield {"images": images.numpy(), "labels": labels.numpy()}
 
 
 def samples(split: str, settings: dict[str, Any]) -> dict[str, list[str]]:
     """Return the classes, and the file of each sample by its place in the folder."""
-    index = loader_of(split, settings).dataset.index
+    index = loaders(*as_options("torch", settings))[split].dataset.index
     return {"classes": list(index.classes), "paths": [str(path) for path in index.paths]}
 
 
 def listen_to_draws(listener: draws.Listener | None) -> None:
     """Tell of the draws of orders, crops and flips."""
     draws.listen(listener)
-
-
-def loader_of(split: str, settings: dict[str, Any]) -> Any:
-    """Return the training's loader of "train" or "val"."""
-    return loaders(*as_options("torch", settings))[split]
 
 
 @lru_cache(maxsize=1)  # as in training, the loader of an epoch is that of the next one

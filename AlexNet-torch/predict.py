@@ -34,16 +34,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = known.loader_settings(args.batch_size, args.workers)
     index = FolderIndex([], paths, [0] * len(paths))  # with no label that is looked at
     loader = make_loader(index, settings, train=False)
-    found = predict(run, loader, known, args)
-    predictions.write(found, known, args)
+    answers = predict(run, loader, known, args)
+    predictions.write(answers, known, args)
 
 
 def open_model(args: argparse.Namespace) -> tuple[Run, ModelMetadata]:
     """Return what runs --weights, a live model or an exported one, and what is known of it."""
     if is_exported(args.weights):
         exported = open_exported(args.weights)
-        told, size = exported.facts, exported.input_size
-        known = metadata.of_export(args.weights, told, size, args, MEAN, STD)
+        facts, size = exported.facts, exported.input_size
+        known = metadata.of_export(args.weights, facts, size, args, MEAN, STD)
         return lambda images: torch.from_numpy(exported.run(images.numpy())), known
     device = choose_device(args.device)
     model, known = load_model(args.weights, args)
@@ -59,7 +59,7 @@ def predict(
 
     Raises UserError at an unreadable image, or where the weights give no numbers.
     """
-    found = []
+    answers = []
     bar = progress_bar(loader, "predicting")
     for images, _ in read_batches(loader, epoch=0):  # [N, 3, S, S]
         logits = run(images)  # [N, C]
@@ -67,10 +67,11 @@ def predict(
         probabilities = logits.softmax(dim=1)
         k = min(predictions.TOP, logits.shape[1])
         top, classes = probabilities.topk(k, dim=1)  # [N, k], likeliest first
-        found += predictions.pair(classes.tolist(), top.tolist(), loader.dataset.index, len(found))
+        index, first = loader.dataset.index, len(answers)
+        answers += predictions.pair(classes.tolist(), top.tolist(), index, first)
         bar.update(len(images))
     bar.close()
-    return found
+    return answers
 
 
 if __name__ == "__main__":

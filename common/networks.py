@@ -22,5 +22,5 @@ _OWN_KEY = {"alexnet": "features.3.weight", "alexnet-paper": "features.4.weight"
 
 def of_weights(keys: Iterable[str]) -> str | None:
     """Return the name of the network whose weights have these keys; None where it is none."""
-    found = set(keys)
-    return next((name for name, key in _OWN_KEY.items() if key in found), None)
+    known = set(keys)
+    return next((name for name, key in _OWN_KEY.items() if key in known), None)

@@ -26,8 +26,8 @@ from portproof.worker.client import Side, kept_running, scratch
 LARGEST_SEED = 1_000_000
 
 
-def main(argv: Sequence[str] | None = None, given: dict[int | None, Side] | None = None) -> int:
-    """Grade; `given` holds torch sides that have been made before, by width."""
+def main(argv: Sequence[str] | None = None, made: dict[int | None, Side] | None = None) -> int:
+    """Grade; `made` holds torch sides that have been made before, by width."""
     args = parse(argv)
     port = plan.read(args.port)
     chosen = args.only or list(POINTS)
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None, given: dict[int | None, Side] | None
     print(f"{args.port} against homework/ResNet-torch, --seed {drawn.seed}", flush=True)
     grades = []
     with scratch() as folder, kept_running():
-        for grade in Grader(port, drawn, folder, given).grade(chosen, tell):
+        for grade in Grader(port, drawn, folder, made).grade(chosen, tell):
             grades.append(grade)
             print(as_text(grade), flush=True)
     points, of = sum(grade.points for grade in grades), sum(grade.of for grade in grades)
@@ -70,13 +70,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def names(text: str) -> list[str]:
     """Return the checkpoints of a list with commas, in the order of grading."""
-    found = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in found if name not in POINTS]
-    if unknown or not found:
+    chosen = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in POINTS]
+    if unknown or not chosen:
         raise argparse.ArgumentTypeError(
             f"{', '.join(unknown) or 'nothing'}: no checkpoint; they are {', '.join(POINTS)}"
         )
-    return [name for name in POINTS if name in found]
+    return [name for name in POINTS if name in chosen]
 
 
 def tell(text: str) -> None:

@@ -28,16 +28,16 @@ def check_forward(pair: TrainingPair, drawn: Drawn) -> Verdict:
     folder = pair.folder / "forward"
     folder.mkdir()
     inputs = Inputs(None, "float32", 2, drawn.sizes, None, drawn.seed)
-    found = forward.compare(sides, folder, inputs)
-    rows = [row.float64.relative for rows in found.rows.values() for row in rows if row.float64]
+    compared = forward.compare(sides, folder, inputs)
+    rows = [row.float64.relative for rows in compared.rows.values() for row in rows if row.float64]
     verdict.float64 = max(rows, default=None)
-    if not found.aligned:
-        cause = found.causes[0]
+    if not compared.aligned:
+        cause = compared.causes[0]
         verdict.diverge(cause.where, cause.cause, f"{cause.line or ''} {cause.fix}")
     elif counts["torch"] != counts["paddle"]:
-        told = f"ResNet18() has {counts['paddle']:,} parameters, made without arguments, in "
-        told += f"PaddlePaddle and {counts['torch']:,} in PyTorch"
-        verdict.diverge("ResNet18()", told, "")
+        cause = f"ResNet18() has {counts['paddle']:,} parameters, made without arguments, in "
+        cause += f"PaddlePaddle and {counts['torch']:,} in PyTorch"
+        verdict.diverge("ResNet18()", cause, "")
     return verdict
 
 

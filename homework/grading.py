@@ -27,23 +27,23 @@ SMALL = "graded on a small network that stands for yours, which is not yet that 
 
 
 class Grader:
-    """Grades one port; `given` holds the torch sides that have been made, by width."""
+    """Grades one port; `made` holds the torch sides that have been made, by width."""
 
     def __init__(
-        self, port: Port, drawn: Drawn, folder: Path, given: dict[int | None, Side] | None = None
+        self, port: Port, drawn: Drawn, folder: Path, made: dict[int | None, Side] | None = None
     ) -> None:
         self.port, self.drawn, self.folder = port, drawn, folder
-        self.given = {} if given is None else given
-        self.made: dict[tuple, TrainingPair] = {}  # by files and width
+        self.torch_sides = {} if made is None else made
+        self.pairs: dict[tuple, TrainingPair] = {}  # by files and width
         self.lacks_partners = False  # the student's network has other parameters than the torch one
 
     def grade(self, chosen: list[str], tell: Callable[[str], None] = lambda text: None):
         """Yield the grade of each of the chosen checkpoints."""
-        found: dict[str, Grade] = {}
+        grades: dict[str, Grade] = {}
         for name in chosen:
             tell(name)
             start = time.perf_counter()
-            found[name] = grade = self.grade_one(name, found)
+            grades[name] = grade = self.grade_one(name, grades)
             grade.seconds = round(time.perf_counter() - start, 1)
             yield grade
 
@@ -56,17 +56,17 @@ class Grader:
         while not any(file in self.port.broken for file in USES[name]):
             files, width = self.choose(name)
             try:
-                if (files, width) not in self.made:
-                    self.made[files, width] = self.assemble(files, width)
+                if (files, width) not in self.pairs:
+                    self.pairs[files, width] = self.assemble(files, width)
             except UserError as error:
                 file, cause = self.blame(error, width)
                 if file is None or file in self.port.broken:
                     raise
                 self.port.broken[file] = cause
                 continue
-            found = self.made[files, width]
-            if name not in ALONE or width is None or all_paired(found):
-                return found
+            pair = self.pairs[files, width]
+            if name not in ALONE or width is None or all_paired(pair):
+                return pair
             self.lacks_partners = True
         return None
 
@@ -79,23 +79,21 @@ class Grader:
 
     def assemble(self, files: tuple[str, ...], width: int | None) -> TrainingPair:
         """Put the trees together and prepare what all checkpoints begin with."""
-        place = self.folder / str(len(list(self.folder.iterdir())))
-        if width not in self.given:
-            own = {name: trees.GIVEN / name for name in trees.FILES}
-            target = self.folder / f"given-{width}"
-            self.given[width] = trees.assemble("torch", target, own, width)
-        own = {name: self.port.folder / name for name in files}
+        desk = self.folder / str(len(list(self.folder.iterdir())))
+        if width not in self.torch_sides:
+            originals = {name: trees.TORCH / name for name in trees.FILES}
+            target = self.folder / f"torch-{width}"
+            self.torch_sides[width] = trees.assemble("torch", target, originals, width)
+        written = {name: self.port.folder / name for name in files}
         sides = {
-            "torch": self.given[width],
-            "paddle": trees.assemble("paddle", place / "port", own, width),
+            "torch": self.torch_sides[width],
+            "paddle": trees.assemble("paddle", desk / "port", written, width),
         }
-        (place / "pair").mkdir()
+        (desk / "pair").mkdir()
         size, records = self.drawn.training_size, Records(PROJECT.records)
-        found = TrainingPair(
-            sides, place / "pair", self.drawn.seed, image_size=size, records=records
-        )
-        found.prepare()
-        return found
+        pair = TrainingPair(sides, desk / "pair", self.drawn.seed, image_size=size, records=records)
+        pair.prepare()
+        return pair
 
     def blame(self, error: UserError, width: int | None) -> tuple[str | None, tuple[str, int]]:
         """Return the student's file that an error is about, and what it says and where."""
@@ -147,32 +145,32 @@ class Grader:
         """Say what is wrong, where, and what to think about; never what to write."""
         if verdict.verdict == ERROR:
             grade.cause = said(verdict.why)
-            place, grade.hint = self.find_place(verdict.why), hint_for_error(grade.cause)
+            line, grade.hint = self.find_place(verdict.why), hint_for_error(grade.cause)
         else:
             grade.place, grade.cause = verdict.where, without_paths(verdict.cause)
-            told = (self.find_place(text) for text in (verdict.fix, verdict.cause))
-            place = next(filter(None, told), None) or self.find_layer(verdict.where)
+            named = (self.find_place(text) for text in (verdict.fix, verdict.cause))
+            line = next(filter(None, named), None) or self.find_layer(verdict.where)
             if grade.name == "init":  # a layer's start is drawn there, whatever the layer
-                place = self.find_line(r"def init_weights\b") or place
+                line = self.find_line(r"def init_weights\b") or line
             where = verdict.where.partition(" (")[0]  # not under which settings of the optimizer
             grade.hint = hints.hint(grade.name, f"{where}: {verdict.cause}")
-        grade.where = self.shown(place or USES[grade.name][0])
+        grade.where = self.shown(line or USES[grade.name][0])
 
     def find_layer(self, path: str) -> str | None:
         """Return FILE:LINE where the student gives a value to the attribute that holds a layer."""
         names = re.findall(r"[A-Za-z_]\w*", path.partition(",")[0])
-        found = (self.find_line(rf"\s*self\.{name}\s*=") for name in reversed(names))
-        return next((place for place in found if place), None)
+        lines = (self.find_line(rf"\s*self\.{name}\s*=") for name in reversed(names))
+        return next(filter(None, lines), None)
 
     def find_line(self, pattern: str) -> str | None:
         """Return FILE:LINE of the first line of the student's network that a pattern begins."""
         lines = (self.port.folder / MODEL).read_text(errors="replace").splitlines()
-        found = (number for number, line in enumerate(lines, 1) if re.match(pattern, line))
-        return next((f"{MODEL}:{number}" for number in found), None)
+        numbers = (number for number, line in enumerate(lines, 1) if re.match(pattern, line))
+        return next((f"{MODEL}:{number}" for number in numbers), None)
 
-    def shown(self, place: str) -> str:
+    def shown(self, line: str) -> str:
         """Return FILE:LINE in the student's folder."""
-        return str(self.port.folder / place)
+        return str(self.port.folder / line)
 
     def run(self, name: str) -> Verdict | None:
         """Run one checkpoint; an error of the student's code is a verdict too.
@@ -180,9 +178,9 @@ class Grader:
         One in a file that the checkpoint is not about costs nothing: it is run without that file.
         None where a file that it is about cannot be run.
         """
-        while (given := self.pair_for(name)) is not None:
+        while (pair := self.pair_for(name)) is not None:
             try:
-                return self.check(name, given)
+                return self.check(name, pair)
             except UserError as error:
                 if NAMES["torch"] in str(error).partition(":")[0]:
                     raise
@@ -192,12 +190,12 @@ class Grader:
                 self.port.spared.add(file)
         return None
 
-    def check(self, name: str, given: TrainingPair) -> Verdict:
+    def check(self, name: str, pair: TrainingPair) -> Verdict:
         """Run the tool of a checkpoint."""
         if name == "forward":
-            return extra_checks.check_forward(given, self.drawn)
+            return extra_checks.check_forward(pair, self.drawn)
         if name == "training":
-            return training.check_training(given, STEPS)[0]
+            return training.check_training(pair, STEPS)[0]
         checks: dict[str, Callable[[TrainingPair], Verdict]] = {
             "init": init.check_init,
             "metric": metric.check_metric,
@@ -206,12 +204,12 @@ class Grader:
             "lr": lr.check_lr,
             "optimizer": optimizer.check_optimizer,
         }
-        return checks[name](given)
+        return checks[name](pair)
 
 
 def waits_for(name: str, earlier: dict[str, Grade]) -> str | None:
     """Return the first checkpoint that has to be passed before this one says anything new."""
-    lost = [one for one in NEEDS.get(name, ()) if one in earlier and not earlier[one].points]
+    lost = [need for need in NEEDS.get(name, ()) if need in earlier and not earlier[need].points]
     backward = earlier.get("backward")
     if name in ALONE and backward is not None and backward.place is not None:
         lost.append("backward")  # a step that spoils its gradients spoils what is made of them

@@ -30,23 +30,23 @@ def breach(path: Path) -> Breach | None:
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     names = {
-        one.asname or "paddle"
+        alias.asname or "paddle"
         for node in ast.walk(tree)
         if isinstance(node, ast.Import)
-        for one in node.names
-        if one.name == "paddle" or (one.name.startswith("paddle.") and not one.asname)
+        for alias in node.names
+        if alias.name == "paddle" or (alias.name.startswith("paddle.") and not alias.asname)
     }
-    found = [one for node in ast.walk(tree) if (one := _look(node, names)) is not None]
-    return min(found, key=lambda one: one.line, default=None)
+    breaches = filter(None, (_look(node, names) for node in ast.walk(tree)))
+    return min(breaches, key=lambda breach: breach.line, default=None)
 
 
 def _look(node: ast.AST, paddles: set[str]) -> Breach | None:
     """Return the rule that a node breaks; `paddles` are the names under which Paddle is known."""
     named = ""
     if isinstance(node, ast.Import):
-        named = next((one.name for one in node.names if not _may_import(one.name)), "")
+        named = next((alias.name for alias in node.names if not _may_import(alias.name)), "")
     elif isinstance(node, ast.ImportFrom):
-        names = [f"{node.module or ''}.{one.name}" for one in node.names]
+        names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
         named = next((name for name in names if node.level or not _may_import(name)), "")
     if named:
         return Breach(f"it imports {named}, which this homework may not use", node.lineno)
@@ -56,8 +56,8 @@ def _look(node: ast.AST, paddles: set[str]) -> Breach | None:
         hidden = node.attr.startswith("__") and node.attr not in DUNDERS
         shut = isinstance(node.value, ast.Name) and node.value.id in paddles
         if hidden or (shut and node.attr in WITHIN_PADDLE):
-            told = ast.unparse(node)
-            return Breach(f"it uses {told}, which this homework may not", node.lineno)
+            text = ast.unparse(node)
+            return Breach(f"it uses {text}, which this homework may not", node.lineno)
     return None
 
 

@@ -7,7 +7,7 @@ from common.paths import ROOT
 from portproof.worker.client import Side
 
 HOMEWORK = ROOT / "homework"
-GIVEN, STARTER = HOMEWORK / "ResNet-torch", HOMEWORK / "starter"
+TORCH, STARTER = HOMEWORK / "ResNet-torch", HOMEWORK / "starter"
 MODEL = "models/resnet.py"
 FILES = (MODEL, "metric.py", "loop.py", "optim.py")  # in the order in which they are written
 NO_METRIC = '''"""Stands for a metric that is left out of what is graded."""
@@ -29,8 +29,8 @@ def assemble(framework: str, target: Path, files: dict[str, Path], width: int | 
     (target / "metric.py").write_text(NO_METRIC)
     shutil.copyfile(HOMEWORK / "ports" / f"{framework}.py", target / "port.py")
     shutil.copyfile(HOMEWORK / "stand_in" / f"{framework}.py", target / MODEL)
-    own = {name: file for name, file in files.items() if width is not None or name != MODEL}
-    for name, file in own.items():
+    copied = {name: file for name, file in files.items() if width is not None or name != MODEL}
+    for name, file in copied.items():
         shutil.copyfile(file, target / name)
     settings = {} if width is None else {"width": width}
-    return Side(framework, target / "port.py", settings=settings, own_files=tuple(own))
+    return Side(framework, target / "port.py", settings=settings, own_files=tuple(copied))

@@ -96,7 +96,7 @@ class Trainings:
             found.append("a file is left half-written")
         if names(run) != names(self.whole):
             found.append(f"files: {sorted(names(run) ^ names(self.whole))}")
-        for _, path in checkpoint_files.found(run, suffix):
+        for _, path in checkpoint_files.listed(run, suffix):
             if not checkpoint_files.is_intact(path):
                 found.append(f"{path.name} is damaged")
         for name in ("last", "best"):

@@ -81,8 +81,8 @@ class EpochBatches:
         for number in range(self.first, len(self)):
             start, end = self._bounds(number)
             first = number * self.batch_size * self.world_size
-            own = order[start:end] if end > start else order[first : first + 1]
-            yield [(self.epoch, index) for index in own.tolist()]
+            part = order[start:end] if end > start else order[first : first + 1]
+            yield [(self.epoch, index) for index in part.tolist()]
 
     def first_sample(self, number: int) -> int:
         """Return how many samples of a whole batch are those of the processes before this one."""
@@ -129,18 +129,18 @@ class PartBatches:
     """The samples of an evaluation, each once: process r has those of r, r + world_size, ..."""
 
     def __init__(self, length: int, batch_size: int, process: Process = ALONE) -> None:
-        self.own = range(process.rank, length, process.world_size)
+        self.part = range(process.rank, length, process.world_size)
         self.world_size = process.world_size
         self.batch_size = batch_size
         self.epoch = 0
         self.first = 0
 
     def __len__(self) -> int:
-        return -(-len(self.own) // self.batch_size)
+        return -(-len(self.part) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        for start in range(self.first * self.batch_size, len(self.own), self.batch_size):
-            yield [(self.epoch, index) for index in self.own[start : start + self.batch_size]]
+        for start in range(self.first * self.batch_size, len(self.part), self.batch_size):
+            yield [(self.epoch, index) for index in self.part[start : start + self.batch_size]]
 
 
 class Failure(NamedTuple):

@@ -72,12 +72,12 @@ def announced(name: str) -> Callable[[Callable], Callable]:
 
         @functools.wraps(draw)
         def draw_and_tell(*args: Any, **kwargs: Any) -> Any:
-            result = draw(*args, **kwargs)
+            drawn = draw(*args, **kwargs)
             if _listener is not None:
                 bound = signature.bind(*args, **kwargs)
                 bound.apply_defaults()
-                _listener(name, bound.arguments, result)
-            return result
+                _listener(name, bound.arguments, drawn)
+            return drawn
 
         return draw_and_tell
 

@@ -51,11 +51,11 @@ class Paths(Sequence[str]):
         return len(self._ends) - 1
 
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        place = range(len(self))[index]  # counts back from the end; IndexError beyond it
-        if isinstance(place, range):
-            return [self[i] for i in place]
-        name = self._names[self._ends[place] : self._ends[place + 1]]
-        return self._folders[bisect(self._firsts, place) - 1] + os.fsdecode(bytes(name))
+        number = range(len(self))[index]  # counts back from the end; IndexError beyond it
+        if isinstance(number, range):
+            return [self[i] for i in number]
+        name = self._names[self._ends[number] : self._ends[number + 1]]
+        return self._folders[bisect(self._firsts, number) - 1] + os.fsdecode(bytes(name))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -86,9 +86,9 @@ class FolderIndex:
         return Path(path).parent.parent
 
 
-def file_key(told: str, name: str) -> int:
-    """Return a 64-bit number that is another where the file's name or what is `told` of it is."""
-    digest = hashlib.blake2b(told.encode() + os.fsencode(name), digest_size=8).digest()
+def file_key(state: str, name: str) -> int:
+    """Return a 64-bit number that is another where the file's name or its `state` is another."""
+    digest = hashlib.blake2b(state.encode() + os.fsencode(name), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
@@ -124,9 +124,8 @@ def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex
         raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
     paths, labels = Paths(), array("i")
     for label, name in enumerate(classes):
-        place = folder / name
-        names = _class_images(place, strict)
-        paths.extend([f"{place}/{file}" for file in names])
+        names = _class_images(folder / name, strict)
+        paths.extend([f"{folder}/{name}/{file}" for file in names])
         labels.extend([label] * len(names))
     return FolderIndex(classes, paths, labels)
 

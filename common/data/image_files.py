@@ -69,12 +69,12 @@ def _decode(path: str | Path) -> Image.Image:
 
 def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
     with open(path, "rb") as file:
-        data = file.read()
-    frame, crop = _find_frame(data), None
+        jpeg = file.read()
+    frame, crop = _find_frame(jpeg), None
     if frame:
         crop = draw(frame.width, frame.height)
-        data = _without_rows_below(data, frame, crop.top + crop.height)
-    with Image.open(io.BytesIO(data), formats=KINDS) as image:
+        jpeg = _without_rows_below(jpeg, frame, crop.top + crop.height)
+    with Image.open(io.BytesIO(jpeg), formats=KINDS) as image:
         crop = crop or draw(*image.size)
         fits = min(crop.height, crop.width) // smallest if image.format == "JPEG" else 1
         factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
@@ -88,38 +88,38 @@ def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: i
 class Frame(NamedTuple):
     """What the header of a JPEG file says, and where in the file."""
 
-    place: int  # of the two bytes with the height
+    offset: int  # of the two bytes with the height
     height: int
     width: int
     unit: int  # rows that are coded together
 
 
-def _find_frame(data: bytes) -> Frame | None:
+def _find_frame(jpeg: bytes) -> Frame | None:
     """Return the header of a JPEG file; None where it is progressive, an odd one, or no JPEG."""
-    place = 2 if data.startswith(b"\xff\xd8\xff") else len(data)
-    while place + 10 < len(data) and data[place] == 0xFF:
-        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+    start = 2 if jpeg.startswith(b"\xff\xd8\xff") else len(jpeg)
+    while start + 10 < len(jpeg) and jpeg[start] == 0xFF:
+        marker, length = jpeg[start + 1], int.from_bytes(jpeg[start + 2 : start + 4], "big")
         if marker in SEQUENTIAL:
-            height, width, count = struct.unpack_from(">HHB", data, place + 5)
-            factors = data[place + 11 : place + 11 + 3 * count : 3]
+            height, width, count = struct.unpack_from(">HHB", jpeg, start + 5)
+            factors = jpeg[start + 11 : start + 11 + 3 * count : 3]
             unit = 8 * max((factor & 15 for factor in factors), default=0)
             whole = height and width and unit
-            return Frame(place + 5, height, width, unit) if whole else None
+            return Frame(start + 5, height, width, unit) if whole else None
         if marker == SCAN:
             break
-        place += 2 + length
+        start += 2 + length
     return None
 
 
-def _without_rows_below(data: bytes, frame: Frame, rows: int) -> bytes:
+def _without_rows_below(jpeg: bytes, frame: Frame, rows: int) -> bytes:
     """Return a JPEG file whose header promises `rows` rows and few more: a decoder then stops.
 
     Colours at half the size are interpolated, so two rows more have a part in the last one.
     """
     kept = -(-(rows + 2) // frame.unit) * frame.unit
     if kept >= frame.height:
-        return data
-    return data[: frame.place] + kept.to_bytes(2, "big") + data[frame.place + 2 :]
+        return jpeg
+    return jpeg[: frame.offset] + kept.to_bytes(2, "big") + jpeg[frame.offset + 2 :]
 
 
 def _reason(error: Exception) -> str:

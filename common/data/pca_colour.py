@@ -68,17 +68,17 @@ def find(index: FolderIndex) -> Components:
     files = hashlib.sha256(find_keys(index).tobytes()).hexdigest()
     try:
         with atomic_folders.locked(file):  # of several processes one computes
-            found = _read(file, files)
-            if found is None:
-                found = compute(index)
+            components = _read(file, files)
+            if components is None:
+                components = compute(index)
                 with replace_atomically(file) as partial:
-                    partial.write_text(_as_json(found, index, files))
+                    partial.write_text(_as_json(components, index, files))
     except OSError as error:
         raise UserError(
             f"{file.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
             "out --colour-noise"
         ) from error
-    return found
+    return components
 
 
 def cache_file(index: FolderIndex) -> Path:
@@ -110,20 +110,25 @@ def compute(index: FolderIndex) -> Components:
     return Components(values[::-1], vectors * np.sign(vectors[range(3), largest])[:, None])
 
 
-def _as_json(found: Components, index: FolderIndex, files: str) -> str:
-    arrays = {"eigenvalues": found.values.tolist(), "eigenvectors": found.vectors.tolist()}
-    told = {"folder": str(index.folder()), "pictures": len(index), "files": files}
-    return json.dumps(told | arrays, indent=2) + "\n"
+def _as_json(components: Components, index: FolderIndex, files: str) -> str:
+    contents = {
+        "folder": str(index.folder()),
+        "pictures": len(index),
+        "files": files,
+        "eigenvalues": components.values.tolist(),
+        "eigenvectors": components.vectors.tolist(),
+    }
+    return json.dumps(contents, indent=2) + "\n"
 
 
 def _read(file: Path, files: str) -> Components | None:
     """Return what is stored of these files; None where nothing is, or it is damaged."""
     try:
         stored = json.loads(file.read_text())
-        found = Components(np.array(stored["eigenvalues"]), np.array(stored["eigenvectors"]))
-        shapes = found.values.shape, found.vectors.shape
-        whole = shapes == ((3,), (3, 3)) and np.isfinite([*found.vectors, found.values]).all()
-        return found if whole and stored["files"] == files else None
+        values, vectors = np.array(stored["eigenvalues"]), np.array(stored["eigenvectors"])
+        shapes = values.shape, vectors.shape
+        whole = shapes == ((3,), (3, 3)) and np.isfinite([*vectors, values]).all()
+        return Components(values, vectors) if whole and stored["files"] == files else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -140,10 +145,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     index, _ = index_data((args.data_path or synthetic.ensure()).resolve())
-    found = find(index)
+    components = find(index)
     print(f"{len(index)} images, R G B from 0 to 1; stored in {cache_file(index)}")
-    for value, vector in zip(found.values, found.vectors, strict=True):
-        print(f"eigenvalue {value:.6f}  eigenvector {' '.join(f'{x:+.4f}' for x in vector)}")
+    for variance, vector in zip(components.values, components.vectors, strict=True):
+        print(f"eigenvalue {variance:.6f}  eigenvector {' '.join(f'{x:+.4f}' for x in vector)}")
 
 
 if __name__ == "__main__":

@@ -69,16 +69,16 @@ class PreparedCopy:
         return int(record["full_width"]), int(record["full_height"])
 
 
-def open_split(index: FolderIndex, place: Path, size: int) -> PreparedCopy:
+def open_split(index: FolderIndex, cache: Path, size: int) -> PreparedCopy:
     """Return the prepared images of an index; they are made first where they are not there.
 
-    `place` is the folder of all splits, or auto. The shorter sides have `size` pixels; a copy in a
+    `cache` is the folder of all splits, or auto. The shorter sides have `size` pixels; a copy in a
     folder that is named may be larger. Only images that are new or changed are decoded again.
 
     Raises UserError where the copy is damaged, is too small, or cannot be written.
     """
     source = index.folder()
-    folder = place_of(source, place, size) / source.name
+    folder = folder_of(source, cache, size) / source.name
     keys = find_keys(index)
     try:
         stored = _stored_size(folder)
@@ -101,10 +101,10 @@ def open_split(index: FolderIndex, place: Path, size: int) -> PreparedCopy:
     return prepared
 
 
-def place_of(source: Path, place: Path, size: int) -> Path:
+def folder_of(source: Path, cache: Path, size: int) -> Path:
     """Return the folder of the copies of all splits; `source` is one split of the images."""
-    if str(place) != AUTO:
-        return place
+    if str(cache) != AUTO:
+        return cache
     name = hashlib.sha256(os.fsencode(source.parent)).hexdigest()[:32]
     return CACHE_DIR / "prepared" / f"{name}-{size}"
 
@@ -117,12 +117,12 @@ def find_keys(index: FolderIndex) -> np.ndarray:
     keys = np.empty(len(index), np.uint64)
     for number, path in enumerate(index.paths):
         try:
-            found = os.stat(path)
-            told = f"{found.st_size}\0{found.st_mtime_ns}\0"
+            status = os.stat(path)
+            state = f"{status.st_size}\0{status.st_mtime_ns}\0"
         except OSError:
-            told = ""
+            state = ""
         name = "/".join(path.rsplit("/", 2)[-2:])  # class and file: the folder may move
-        keys[number] = file_key(told, name)
+        keys[number] = file_key(state, name)
     return keys
 
 
@@ -208,13 +208,13 @@ class Older:
         except (OSError, ValueError, UserError):  # damaged: nothing of it is used
             return
         if self.prepared:
-            self.places = {key: place for place, key in enumerate(same.tolist())}
+            self.places = {key: i for i, key in enumerate(same.tolist())}
 
     def find(self, key: int) -> tuple[np.ndarray, tuple[int, int]] | None:
         """Return the pixels of an image and the width and height in its file."""
-        place = self.places.get(key)
-        pixels = None if place is None else self.prepared.pixels(place)
-        return None if pixels is None else (pixels, self.prepared.full_size(place))
+        i = self.places.get(key)
+        pixels = None if i is None else self.prepared.pixels(i)
+        return None if pixels is None else (pixels, self.prepared.full_size(i))
 
 
 def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: Older) -> None:
@@ -222,8 +222,8 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
     records = np.zeros(len(index), RECORD)
 
     def look(number: int) -> None:
-        found = older.find(int(keys[number]))
-        width, height = found[1] if found else _full_size(index.paths[number])
+        copied = older.find(int(keys[number]))
+        width, height = copied[1] if copied else _full_size(index.paths[number])
         if width:
             small_width, small_height = scaled_size(width, height, size)
             records[number] = (0, small_height, small_width, height, width, 0, False)
@@ -239,8 +239,8 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
     pixels = np.memmap(folder / PIXELS, np.uint8, "r+") if total else np.zeros(0, np.uint8)
 
     def copy(number: int) -> None:
-        found = older.find(int(keys[number]))
-        small = found[0] if found else _small(index.paths[number], size)
+        copied = older.find(int(keys[number]))
+        small = copied[0] if copied else _small(index.paths[number], size)
         if small is not None:
             start, length = int(records["offset"][number]), int(lengths[number])
             pixels[start : start + length] = small.reshape(-1)

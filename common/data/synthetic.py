@@ -98,8 +98,8 @@ def _stretch(grid: np.ndarray, down: np.ndarray, right: np.ndarray) -> np.ndarra
 
 def draw_image(seed: int, split: str, name: str, number: int) -> np.ndarray:
     """Draw image `number` of class `name`: [height, width, 3], uint8, RGB."""
-    place = ((split == "val") * len(CLASSES) + CLASSES.index(name)) * 1_000_000 + number
-    u = draws.uniform(seed, draws.Purpose.SAMPLE, 0, place, 128)
+    serial = ((split == "val") * len(CLASSES) + CLASSES.index(name)) * 1_000_000 + number
+    u = draws.uniform(seed, draws.Purpose.SAMPLE, 0, serial, 128)
     long_side, short_side = SIZES[int(u[0] * len(SIZES))]
     width, height = (long_side, short_side) if u[1] < 0.7 else (short_side, long_side)
 
@@ -117,7 +117,7 @@ def draw_image(seed: int, split: str, name: str, number: int) -> np.ndarray:
     cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
 
     # Noise is a sum of four random bytes, near enough to a bell: [height, width], -510 to 510.
-    words = draws.words(seed, draws.Purpose.SAMPLE, 1, place, height * width // 2)
+    words = draws.words(seed, draws.Purpose.SAMPLE, 1, serial, height * width // 2)
     noise = (
         words.astype("<u8").view(np.uint8).reshape(4, height, width).sum(0, dtype=np.int16) - 510
     )

@@ -32,9 +32,9 @@ def leave_out_bad(
     together, or where a class has none left.
     """
     indices = [check_split(index) for index in (train, val) if index is not None]
-    bad = [one for index in indices for one in index.bad]
-    for one in bad:
-        print(f"bad image: {show(one.path)}: {one.reason}")
+    bad = [image for index in indices for image in index.bad]
+    for image in bad:
+        print(f"bad image: {show(image.path)}: {image.reason}")
     counted = f"{len(bad)} bad image{'' if len(bad) == 1 else 's'}"
     if len(bad) > most:
         allowed = f" are more than --skip-bad {most}" if most else ""
@@ -116,15 +116,14 @@ def _check_all(paths: Sequence[str], known: np.ndarray) -> tuple[np.ndarray, dic
 def _look_at(path: str) -> tuple[int, str | None]:
     """Return a number that is another when file or Pillow change, and a fault that is plain."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         return 0, error.strerror
-    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         return 0, "not a file"
-    if found.st_size == 0:
+    if status.st_size == 0:
         return 0, "the file is empty (0 bytes)"
-    told = f"{PIL.__version__}\0{found.st_size}\0{found.st_mtime_ns}\0"
-    return file_key(told, path), None
+    return file_key(f"{PIL.__version__}\0{status.st_size}\0{status.st_mtime_ns}\0", path), None
 
 
 def _check_classes(index: FolderIndex) -> None:

@@ -41,8 +41,8 @@ def end_with_parent(worker: int) -> None:
 
     def watch() -> None:
         while os.getppid() == parent:
-            told = signal.sigtimedwait(ENDING, EVERY)
-            if told and told.si_pid == parent:
+            ending = signal.sigtimedwait(ENDING, EVERY)
+            if ending and ending.si_pid == parent:
                 break
         for batch in Path("/dev/shm").glob(f"paddle_{os.getpid()}_*"):
             batch.unlink(missing_ok=True)

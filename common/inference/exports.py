@@ -68,14 +68,14 @@ def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
     """
     checks = []
     for batch in BATCHES:
-        given = images[np.arange(batch) % len(images)]
-        difference = relative_difference(live(given), exported(given))
+        chosen = images[np.arange(batch) % len(images)]
+        difference = relative_difference(live(chosen), exported(chosen))
         if not difference <= TOLERANCE:  # a NaN too
             raise Difference(
                 f"the exported model differs from the live one by {difference:.2g} of the largest "
                 f"logit at batch {batch}, where rounding is below {TOLERANCE:g}; nothing is kept"
             )
-        checks.append(Check(batch, difference, *_time(live, exported, given)))
+        checks.append(Check(batch, difference, *_time(live, exported, chosen)))
     return checks
 
 
@@ -90,11 +90,11 @@ def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
-def describe(found: Check) -> str:
+def describe(check: Check) -> str:
     """Return a check as a line for people."""
     return (
-        f"batch {found.batch}: largest relative difference {found.difference:.2g}; "
-        f"live {1000 * found.live:.2f} ms an image, exported {1000 * found.exported:.2f} ms"
+        f"batch {check.batch}: largest relative difference {check.difference:.2g}; "
+        f"live {1000 * check.live:.2f} ms an image, exported {1000 * check.exported:.2f} ms"
     )
 
 
@@ -151,12 +151,12 @@ def read_file(path: Path, most: int = -1) -> bytes:
     """Return the first `most` bytes of a file in an export. Raises UserError without any."""
     try:
         with open(path, "rb") as file:
-            found = file.read(most)
+            contents = file.read(most)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); export anew") from error
-    if not found:
+    if not contents:
         raise UserError(f"{path}: the file is empty; export anew")
-    return found
+    return contents
 
 
 def size_mb(path: Path) -> float:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 
 from common.data.folder import IMAGES, SYSTEM_FILES
-from portproof.system.errors import UserError
+from portproof.system.errors import UserError, show
 
 
 def find(words: Iterable[str]) -> list[str]:
@@ -15,10 +15,10 @@ def find(words: Iterable[str]) -> list[str]:
     with * ? [] or **. A file that is there is meant even where its name reads as a pattern. Raises
     UserError, which names the word, where it means nothing.
     """
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for word in words:
-        found |= dict.fromkeys(_expand(word))
-    return list(found)
+        paths |= dict.fromkeys(_expand(word))
+    return list(paths)
 
 
 def _expand(word: str) -> list[str]:
@@ -29,7 +29,7 @@ def _expand(word: str) -> list[str]:
     matches = sorted(glob.glob(word, recursive=True))
     if not matches:
         nothing = "nothing fits this pattern" if glob.has_magic(word) else "there is no such file"
-        raise UserError(f"{shown(word)}: {nothing}; name images, folders or patterns")
+        raise UserError(f"{show(word)}: {nothing}; name images, folders or patterns")
     return [
         path
         for match in matches
@@ -40,12 +40,12 @@ def _expand(word: str) -> list[str]:
 def _images_below(folder: str) -> list[str]:
     """Return the images in a folder and the folders in it, by their names' endings."""
     paths = []
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [os.path.join(place, name) for name in sorted(files) if _is_image(name)]
+        paths += [os.path.join(parent, name) for name in sorted(files) if _is_image(name)]
     if not paths:
         raise UserError(
-            f"{shown(folder)}: no images in this folder (they end with {' '.join(IMAGES)})"
+            f"{show(folder)}: no images in this folder (they end with {' '.join(IMAGES)})"
         )
     return paths
 
@@ -53,11 +53,3 @@ def _images_below(folder: str) -> list[str]:
 def _is_image(name: str) -> bool:
     low = name.lower()
     return low.endswith(IMAGES) and not name.startswith(".") and low not in SYSTEM_FILES
-
-
-def shown(name: str) -> str:
-    """Return a file's name as one line that any terminal can show: a newline becomes \\n."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in name
-    )

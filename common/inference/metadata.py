@@ -53,11 +53,9 @@ class ModelMetadata:
 def from_json(text: str | bytes, where: Path) -> ModelMetadata:
     """Return what `to_json` wrote. Raises UserError, which names `where`, on anything else."""
     try:
-        found = json.loads(text)
-        classes = found["classes"]
-        facts = ModelMetadata(
-            int(found["image_size"]), tuple(found["mean"]), tuple(found["std"]), classes
-        )
+        stored = json.loads(text)
+        classes, mean, std = stored["classes"], tuple(stored["mean"]), tuple(stored["std"])
+        facts = ModelMetadata(int(stored["image_size"]), mean, std, classes)
         if classes is not None and not all(isinstance(name, str) for name in classes):
             raise ValueError("a class without a name")
         if not SMALLEST_IMAGE <= facts.image_size <= LARGEST_IMAGE:
@@ -113,30 +111,30 @@ def of_weights(
 
 def of_export(
     path: Path,
-    told: ModelMetadata | None,
+    facts: ModelMetadata | None,
     input_size: int | None,
     args: argparse.Namespace,
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> ModelMetadata:
-    """Return the facts of an exported model: those `told` in it, else as `of_weights`.
+    """Return the facts of an exported model: its own, if it has any, else as `of_weights`.
 
     `input_size` is the size of its input in pixels, None where it takes any. Raises UserError where
     --image-size is another, or where it was made for another normalization.
     """
-    classes = told.classes if told else None
+    classes = facts.classes if facts else None
     if args.classes:
         classes = read_classes(args.classes)
-    size = input_size or (told.image_size if told else None) or args.image_size or USUAL_SIZE
+    size = input_size or (facts.image_size if facts else None) or args.image_size or USUAL_SIZE
     if args.image_size not in (None, size):
         raise UserError(
             f"--image-size {args.image_size}: {path} takes images of {size} pixels; leave "
             "--image-size out, or export the weights anew with it"
         )
-    if told and (told.mean, told.std) != (mean, std):
+    if facts and (facts.mean, facts.std) != (mean, std):
         raise UserError(
-            f"{path}: made for images with mean {list(told.mean)} and deviation "
-            f"{list(told.std)}, where presets.py has {list(mean)} and {list(std)}; export anew"
+            f"{path}: made for images with mean {list(facts.mean)} and deviation "
+            f"{list(facts.std)}, where presets.py has {list(mean)} and {list(std)}; export anew"
         )
     return ModelMetadata(size, mean, std, classes)
 

@@ -20,7 +20,7 @@ class Operation(NamedTuple):
     """One operation of a program; inputs and outputs are names, an input left out is None."""
 
     kind: str  # such as pd_op.conv2d
-    place: str  # the layer it belongs to, such as /Sequential/Conv2D_1/
+    layer: str  # to which it belongs, such as /Sequential/Conv2D_1/
     attributes: dict[str, Any]
     inputs: list[str | None]
     outputs: list[str]
@@ -42,15 +42,15 @@ class Graph:
     def add(self, operation: Operation, kind: str, inputs: list[str], **attributes: Any) -> None:
         """Append a node of this kind, whose output is that of `operation`."""
         output = operation.outputs[0]
-        name = f"{operation.place}{kind}_{len(self.nodes)}"
-        inputs = [self.names.get(one, one) for one in inputs]
+        name = f"{operation.layer}{kind}_{len(self.nodes)}"
+        inputs = [self.names.get(name, name) for name in inputs]
         node = self.onnx.helper.make_node(kind, inputs, [output], name=name, **attributes)
         self.nodes.append(node)
 
-    def constant(self, value: np.ndarray) -> str:
+    def constant(self, array: np.ndarray) -> str:
         """Keep a constant; return its name."""
         name = f"constant_{len(self.constants)}"
-        self.constants[name] = value
+        self.constants[name] = array
         return name
 
     def add_inner(self, operation: Operation, kind: str, inputs: list[str]) -> str:
@@ -78,13 +78,13 @@ def build(
     graph.nodes.append(helper.make_node("Identity", [graph.names.get(output, output)], [OUTPUT]))
     shape = [BATCH, *graph.shapes[output][1:]]
     used = {name for node in graph.nodes for name in node.input}
-    kept = {name: value for name, value in graph.constants.items() if name in used}
+    constants = {name: array for name, array in graph.constants.items() if name in used}
     built = helper.make_graph(
         graph.nodes,
         "AlexNet",
         [graph.input],
         [helper.make_tensor_value_info(OUTPUT, graph.onnx.TensorProto.FLOAT, shape)],
-        [graph.onnx.numpy_helper.from_array(value, name) for name, value in kept.items()],
+        [graph.onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(
         built,
@@ -99,7 +99,7 @@ def build(
 
 def unknown(operation: Operation, detail: str) -> UserError:
     """Return the error for an operation that has no counterpart here."""
-    layer = f" (layer {operation.place})" if operation.place else ""
+    layer = f" (layer {operation.layer})" if operation.layer else ""
     return UserError(
         f"the export to ONNX does not know {operation.kind}{detail}{layer}; "
         "add it to common/inference/onnx_graph.py, or export for Paddle's inference"
@@ -108,10 +108,10 @@ def unknown(operation: Operation, detail: str) -> UserError:
 
 def _demand(operation: Operation, **expected: Any) -> None:
     """Raise the error for unknown operations where an attribute is not as expected."""
-    for name, value in expected.items():
-        found = operation.attributes.get(name)
-        if found != value:
-            raise unknown(operation, f" with {name}={found}")
+    for name, wanted in expected.items():
+        attribute = operation.attributes.get(name)
+        if attribute != wanted:
+            raise unknown(operation, f" with {name}={attribute}")
 
 
 def _parameter(graph: Graph, operation: Operation) -> None:
@@ -130,17 +130,15 @@ def _input(graph: Graph, operation: Operation) -> None:
     graph.names[operation.outputs[0]] = INPUT
 
 
-def _numbers(graph: Graph, operation: Operation) -> None:
-    """Sizes of windows and shapes: kept to be looked up by the operation that takes them."""
-    value = np.array(operation.attributes["value"], np.int64)
-    graph.names[operation.outputs[0]] = graph.constant(value)
+def _constant(dtype: type, **expected: Any) -> Callable[[Graph, Operation], None]:
+    """Return the function for numbers: kept to be looked up by the operation that takes them."""
 
+    def keep(graph: Graph, operation: Operation) -> None:
+        _demand(operation, **expected)
+        array = np.array(operation.attributes["value"], dtype)
+        graph.names[operation.outputs[0]] = graph.constant(array)
 
-def _number(graph: Graph, operation: Operation) -> None:
-    """A factor, kept for the operation that takes it."""
-    _demand(operation, shape=[1])
-    value = np.array(operation.attributes["value"], np.float32)
-    graph.names[operation.outputs[0]] = graph.constant(value)
+    return keep
 
 
 def _value(graph: Graph, name: str) -> list[int]:
@@ -157,22 +155,22 @@ def _pads(paddings: list[int]) -> list[int]:
 
 def _convolution(graph: Graph, operation: Operation) -> None:
     _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW")
-    given = operation.attributes
+    attributes = operation.attributes
     graph.add(
         operation,
         "Conv",
         operation.inputs,
-        strides=given["strides"],
-        pads=_pads(given["paddings"]),
-        dilations=given["dilations"],
-        group=given["groups"],
+        strides=attributes["strides"],
+        pads=_pads(attributes["paddings"]),
+        dilations=attributes["dilations"],
+        group=attributes["groups"],
     )
 
 
 def _pooling(graph: Graph, operation: Operation) -> None:
-    given = operation.attributes
+    attributes = operation.attributes
     _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW", global_pooling=False)
-    if given["adaptive"]:
+    if attributes["adaptive"]:
         return _adaptive_pooling(graph, operation)
     _demand(operation, pooling_type="max")
     return graph.add(
@@ -180,9 +178,9 @@ def _pooling(graph: Graph, operation: Operation) -> None:
         "MaxPool",
         operation.inputs[:1],
         kernel_shape=_value(graph, operation.inputs[1]),
-        strides=given["strides"],
-        pads=_pads(given["paddings"]),
-        ceil_mode=int(given["ceil_mode"]),
+        strides=attributes["strides"],
+        pads=_pads(attributes["paddings"]),
+        ceil_mode=int(attributes["ceil_mode"]),
     )
 
 
@@ -215,16 +213,6 @@ def _flatten(graph: Graph, operation: Operation) -> None:
     rank = len(graph.shapes[operation.inputs[0]])
     _demand(operation, start_axis=1, stop_axis=rank - 1)
     graph.add(operation, "Flatten", operation.inputs, axis=1)
-
-
-def _dropout(graph: Graph, operation: Operation) -> None:
-    _demand(operation, is_test=True, mode="upscale_in_train")
-    graph.add(operation, "Identity", operation.inputs[:1])
-
-
-def _product(graph: Graph, operation: Operation) -> None:
-    _demand(operation, transpose_x=False, transpose_y=False)
-    graph.add(operation, "MatMul", operation.inputs)
 
 
 def _batch_norm(graph: Graph, operation: Operation) -> None:
@@ -260,33 +248,43 @@ def _padding(graph: Graph, operation: Operation) -> None:
 
 def _pooling_3d(graph: Graph, operation: Operation) -> None:
     """Means over windows of [N, C, D, H, W], as local response normalization takes them."""
-    given = operation.attributes
+    attributes = operation.attributes
     _demand(operation, padding_algorithm="EXPLICIT", data_format="NCDHW", pooling_type="avg")
     _demand(operation, global_pooling=False, adaptive=False, paddings=[0, 0, 0])
-    window = {"kernel_shape": given["kernel_size"], "strides": given["strides"]}
+    window = {"kernel_shape": attributes["kernel_size"], "strides": attributes["strides"]}
     graph.add(
-        operation, "AveragePool", operation.inputs, ceil_mode=int(given["ceil_mode"]), **window
+        operation, "AveragePool", operation.inputs, ceil_mode=int(attributes["ceil_mode"]), **window
     )
 
 
-def _same(kind: str) -> Callable[[Graph, Operation], None]:
-    """Return the function for an operation that ONNX has with the same inputs, no attributes."""
-    return lambda graph, operation: graph.add(operation, kind, operation.inputs)
+def _same(
+    kind: str, count: int | None = None, **expected: Any
+) -> Callable[[Graph, Operation], None]:
+    """Return the function for an operation that ONNX has, of the first `count` inputs.
+
+    Its attributes must be as expected: ONNX has none of them.
+    """
+
+    def add(graph: Graph, operation: Operation) -> None:
+        _demand(operation, **expected)
+        graph.add(operation, kind, operation.inputs[:count])
+
+    return add
 
 
 KINDS: dict[str, Callable[[Graph, Operation], None]] = {
     "builtin.parameter": _parameter,
     "pd_op.data": _input,
-    "pd_op.full_int_array": _numbers,
-    "pd_op.full": _number,
+    "pd_op.full_int_array": _constant(np.int64),
+    "pd_op.full": _constant(np.float32, shape=[1]),
     "pd_op.conv2d": _convolution,
     "pd_op.pool2d": _pooling,
     "pd_op.pool3d": _pooling_3d,
     "pd_op.pad3d": _padding,
     "pd_op.batch_norm_": _batch_norm,
     "pd_op.flatten": _flatten,
-    "pd_op.dropout": _dropout,
-    "pd_op.matmul": _product,
+    "pd_op.dropout": _same("Identity", 1, is_test=True, mode="upscale_in_train"),
+    "pd_op.matmul": _same("MatMul", transpose_x=False, transpose_y=False),
     "pd_op.scale": _scale,
     "pd_op.pow": _power,
     "pd_op.relu": _same("Relu"),

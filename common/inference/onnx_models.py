@@ -41,10 +41,10 @@ def open_onnx(path: Path) -> Exported:
         except Exception as error:
             raise UserError(f"{path}: cannot be run ({first_line(error)})") from error
 
-    told = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    facts = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     size = inputs[0].shape[-1]
     return Exported(
         run,
-        metadata.from_json(told, path) if told else None,
+        metadata.from_json(facts, path) if facts else None,
         size if isinstance(size, int) else None,
     )

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from common.data.folder import FolderIndex
 from common.data.image_files import read_rgb
-from common.inference.input_paths import shown
 from common.inference.metadata import ModelMetadata
 from common.training.plots import new_figure, save
 from portproof.system.atomic import json_text, write_result, writing
-from portproof.system.errors import UserError
+from portproof.system.errors import UserError, show
 
 TOP = 5
 MOST_DRAWN = 24  # images on the plot
@@ -37,25 +36,25 @@ def pair(
 
     Raises UserError where a probability is no number.
     """
-    found = []
-    for place, (names, numbers) in enumerate(zip(classes, probabilities, strict=True), first):
-        path = index.paths[place]
+    answers = []
+    for position, (names, numbers) in enumerate(zip(classes, probabilities, strict=True), first):
+        path = index.paths[position]
         if not all(math.isfinite(number) for number in numbers):
             raise UserError(
-                f"{shown(path)}: the model gives no numbers; its weights hold NaN or infinity"
+                f"{show(path)}: the model gives no numbers; its weights hold NaN or infinity"
             )
-        found.append(Answer(path, list(zip(names, numbers, strict=True))))
-    return found
+        answers.append(Answer(path, list(zip(names, numbers, strict=True))))
+    return answers
 
 
-def write(found: list[Answer], facts: ModelMetadata, args: argparse.Namespace) -> None:
+def write(answers: list[Answer], facts: ModelMetadata, args: argparse.Namespace) -> None:
     """Print the answers, and write what --plot and --json ask for.
 
     Raises UserError where a file cannot be written.
     """
     if args.plot:
-        draw(args.plot, found, facts)
-    contents = as_json(found, facts, args.weights) if args.json else {}
+        draw(args.plot, answers, facts)
+    contents = as_json(answers, facts, args.weights) if args.json else {}
     if args.json == "-":
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
         print(json_text(contents), end="")
@@ -63,17 +62,17 @@ def write(found: list[Answer], facts: ModelMetadata, args: argparse.Namespace) -
     if args.json:
         write_result(Path(args.json), contents)
     sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter
-    for answer in found:
+    for answer in answers:
         print(describe(answer, facts))
 
 
 def describe(answer: Answer, facts: ModelMetadata) -> str:
     """Return an answer as lines for people."""
     rows = [f"{100 * number:7.2f} %  {facts.name(index)}" for index, number in answer.top]
-    return "\n".join([shown(answer.path), *rows])
+    return "\n".join([show(answer.path), *rows])
 
 
-def as_json(found: list[Answer], facts: ModelMetadata, weights: Path) -> dict[str, Any]:
+def as_json(answers: list[Answer], facts: ModelMetadata, weights: Path) -> dict[str, Any]:
     """Return the answers, ready for JSON."""
     return {
         "weights": str(weights),
@@ -86,24 +85,24 @@ def as_json(found: list[Answer], facts: ModelMetadata, weights: Path) -> dict[st
                     for index, number in answer.top
                 ],
             }
-            for answer in found
+            for answer in answers
         ],
     }
 
 
-def draw(path: Path, found: list[Answer], facts: ModelMetadata) -> None:
+def draw(path: Path, answers: list[Answer], facts: ModelMetadata) -> None:
     """Write a PNG with each image (the first MOST_DRAWN) and beside it bars of its answers."""
-    drawn = found[:MOST_DRAWN]
+    drawn = answers[:MOST_DRAWN]
     columns = 1 if len(drawn) < 3 else 2
     rows = -(-len(drawn) // columns)
-    figure = new_figure(6.4 * columns, 2.3 * rows + (0.4 if len(found) > MOST_DRAWN else 0))
-    if len(found) > MOST_DRAWN:
-        figure.suptitle(f"the first {MOST_DRAWN} of {len(found)} images")
+    figure = new_figure(6.4 * columns, 2.3 * rows + (0.4 if len(answers) > MOST_DRAWN else 0))
+    if len(answers) > MOST_DRAWN:
+        figure.suptitle(f"the first {MOST_DRAWN} of {len(answers)} images")
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.25] * columns)
     for axes in grid.flat:
         axes.set_axis_off()
-    for place, answer in enumerate(drawn):
-        row, column = divmod(place, columns)
+    for number, answer in enumerate(drawn):
+        row, column = divmod(number, columns)
         _draw_image(grid[row, 2 * column], answer)
         _draw_bars(grid[row, 2 * column + 1], answer, facts)
     with warnings.catch_warnings(record=True) as warned, writing(path):
@@ -121,26 +120,26 @@ def _draw_image(axes: Any, answer: Answer) -> None:
     image = read_rgb(answer.path)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     axes.imshow(image)
-    name = _short(shown("/".join(Path(answer.path).parts[-2:])))  # names alone are often numbers
+    name = _short(show("/".join(Path(answer.path).parts[-2:])))  # names alone are often numbers
     axes.set_title(name, fontsize=9, color="#555", parse_math=False, fontfamily=_fonts())
 
 
 def _draw_bars(axes: Any, answer: Answer, facts: ModelMetadata) -> None:
     """Draw the likeliest class on top and strong, the others pale."""
-    places = range(len(answer.top))
+    heights = range(len(answer.top))
     colours = ["#1f6fb2"] + ["#b9c6d3"] * (len(answer.top) - 1)
     axes.set_axis_on()
-    axes.barh(places, [number for _, number in answer.top], height=0.72, color=colours)
+    axes.barh(heights, [number for _, number in answer.top], height=0.72, color=colours)
     axes.set_xlim(0, 1.22)  # leaves room for the number behind a full bar
     axes.set_ylim(TOP - 0.5, -0.5)  # fewer classes: bars of the same height
-    names = [_short(shown(facts.name(index))) for index, _ in answer.top]
-    axes.set_yticks(places, names, parse_math=False, fontfamily=_fonts())
+    names = [_short(show(facts.name(index))) for index, _ in answer.top]
+    axes.set_yticks(heights, names, parse_math=False, fontfamily=_fonts())
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    for place, (_, number) in zip(places, answer.top, strict=True):
-        weight = "bold" if place == 0 else "normal"
-        axes.text(number + 0.02, place, f"{100 * number:.1f} %", va="center", fontweight=weight)
+    for height, (_, number) in zip(heights, answer.top, strict=True):
+        weight = "bold" if height == 0 else "normal"
+        axes.text(number + 0.02, height, f"{100 * number:.1f} %", va="center", fontweight=weight)
 
 
 def _short(name: str) -> str:

@@ -5,7 +5,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
+from common.training.args import add_options
 from portproof.system.command_line import Parser, device, whole
+
+# Rows as in common/training/args.py: name, kind, metavar, default, help.
+MODEL = (
+    ("--classes", Path, "FILE", None,
+     "the names of the classes, one a line (those that the weights come with)"),
+    ("--image-size", whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS", None,
+     "width and height of the network's input (that of the weights' run, else 224)"),
+)  # fmt: skip
+OUTPUT = (
+    ("--json", str, "FILE", None, "write the answers as JSON; -: to standard output, alone"),
+    ("--plot", Path, "FILE.png", None, "draw each image with its answers"),
+)  # fmt: skip
+RUN = (
+    ("--batch-size", whole(1), "N", 32, "images at once (32)"),
+    ("--workers", whole(0, 1024), "N", 0,
+     "processes that read images; 0: the predicting process itself (0)"),
+    ("--device", device, "NAME", "auto",
+     "auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one); an exported model runs on "
+     "the processor"),
+)  # fmt: skip
 
 
 def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -22,39 +43,16 @@ def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse
         "begins with a dash, -- before the first",
     )
     _add_model(parser, "a checkpoint, other weights, or an exported model")
-    out = parser.add_argument_group("output")
-    out.add_argument(
-        "--json", metavar="FILE", help="write the answers as JSON; -: to standard output, alone"
-    )
-    out.add_argument(
-        "--plot", type=Path, metavar="FILE.png", help="draw each image with its answers"
-    )
-    run = parser.add_argument_group("run")
-    run.add_argument(
-        "--batch-size", type=whole(1), default=32, metavar="N", help="images at once (32)"
-    )
-    run.add_argument(
-        "--workers",
-        type=whole(0, 1024),
-        default=0,
-        metavar="N",
-        help="processes that read images; 0: the predicting process itself (0)",
-    )
-    run.add_argument(
-        "--device",
-        type=device,
-        default="auto",
-        metavar="NAME",
-        help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one); an exported model "
-        "runs on the processor",
-    )
+    add_options(parser.add_argument_group("output"), OUTPUT)
+    add_options(parser.add_argument_group("run"), RUN)
     args = parser.parse_args(argv)
     _check_model(parser, args)
     if args.plot and args.plot.suffix.lower() != ".png":
         parser.error(f"--plot {args.plot}: name a file that ends with .png")
-    for option, path in (("json", args.json), ("plot", args.plot)):
-        if path and path != "-" and not Path(path).absolute().parent.is_dir():
-            parser.error(f"--{option} {path}: its folder is not there; make it first")
+    if args.json and args.json != "-":
+        _check_folder(parser, "json", Path(args.json))
+    if args.plot:
+        _check_folder(parser, "plot", args.plot)
     return args
 
 
@@ -89,8 +87,7 @@ def parse_export(
     args.output = args.output or args.weights.with_name(args.weights.stem + ending)
     if not args.output.name.endswith(ending):
         parser.error(f"--output {args.output}: the format {args.format} needs the ending {ending}")
-    if not args.output.absolute().parent.is_dir():
-        parser.error(f"--output {args.output}: its folder is not there; make it first")
+    _check_folder(parser, "output", args.output)
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")
     return args
@@ -99,18 +96,7 @@ def parse_export(
 def _add_model(parser: Parser, what: str) -> None:
     model = parser.add_argument_group("model")
     model.add_argument("--weights", type=Path, required=True, metavar="FILE", help=what)
-    model.add_argument(
-        "--classes",
-        type=Path,
-        metavar="FILE",
-        help="the names of the classes, one a line (those that the weights come with)",
-    )
-    model.add_argument(
-        "--image-size",
-        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
-        metavar="PIXELS",
-        help="width and height of the network's input (that of the weights' run, else 224)",
-    )
+    add_options(model, MODEL)
 
 
 def _check_model(parser: Parser, args: argparse.Namespace) -> None:
@@ -118,3 +104,8 @@ def _check_model(parser: Parser, args: argparse.Namespace) -> None:
         parser.error(f"--weights {args.weights}: there is no such file")
     if args.classes is not None and not args.classes.is_file():
         parser.error(f"--classes {args.classes}: there is no such file")
+
+
+def _check_folder(parser: Parser, option: str, path: Path) -> None:
+    if not path.absolute().parent.is_dir():
+        parser.error(f"--{option} {path}: its folder is not there; make it first")

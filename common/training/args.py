@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from common import networks
@@ -33,6 +33,113 @@ def _save_every(text: str) -> str:
     return text
 
 
+# Rows of tables of options: name, kind, metavar, default (None: the recipe's), help. The kind is an
+# argparse type, a list of choices, or bool for a switch.
+DATA = (
+    ("--data-path", Path, "DIR", None,
+     "a folder with train/<class>/* and val/<class>/*; none: the embedded sample"),
+    ("--dataset", sorted(SIZES), None, None,
+     "a public data set, fetched into data/ when it is first asked for"),
+    ("--image-size", whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS", None,
+     "width and height of the network's input; alexnet takes "
+     f"{networks.SMALLEST['alexnet']} or more (recipe)"),
+    ("--workers", whole(0, 1024), "N", 2,
+     "processes that read images; 0: the training process itself (2)"),
+    ("--verify-data", bool, None, False,
+     "decode every image once before training, and stop with the list of bad ones (off)"),
+    ("--skip-bad", whole(0), "N", 0,
+     "leave out up to N bad images; --verify-data finds them first (0)"),
+    ("--train-crop", ["resized", "shifted", "centre"], None, None,
+     "training crops: of any size from 8 %% of the area on, as torchvision's; of one size at a "
+     "drawn place, as the paper's; or the centre, never mirrored, as evaluation has it (recipe)"),
+    ("--eval-crops", [1, 10], None, 1,
+     "evaluation looks at the centre alone; or at the corners too and at all five mirrored, and "
+     "averages the probabilities, as the paper does (1)"),
+    ("--colour-noise", real(0, 10), "STD", None,
+     "of the multiples of the training set's principal colours that are added to an image; the "
+     "paper: 0.1 (recipe)"),
+)  # fmt: skip
+RECIPE = (
+    ("--recipe", sorted(RECIPES), None, None,
+     "the set of defaults (cifar10 for --dataset cifar10, imagenet for other images, sample for "
+     "none)"),
+    ("--epochs", whole(1), "N", None, "passes over train (recipe)"),
+    ("--batch-size", whole(1), "N", None, "images a step on each GPU (recipe)"),
+    ("--lr", real(0, 1e3), "RATE", None,
+     "learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)"),
+    ("--gpus", whole(1), "N", None, "GPUs that --lr is meant for (recipe)"),
+    ("--momentum", real(0, 1), "M", None, "of SGD (recipe)"),
+    ("--nesterov", bool, None, False, "Nesterov's momentum (off)"),
+    ("--weight-decay", real(0, 1e3), "W", None, "L2 penalty (recipe)"),
+    ("--schedule", ["step", "cosine", "plateau"], None, None, "of the learning rate (recipe)"),
+    ("--lr-step-size", whole(1), "EPOCHS", None, "step: epochs a stair (recipe)"),
+    ("--lr-gamma", real(0, 1), "G", None, "factor of each stair (recipe)"),
+    ("--lr-patience", whole(0), "EPOCHS", None,
+     "plateau: a stair after more epochs than these without a smaller val error (recipe)"),
+    ("--warmup-epochs", real(0, 1e6), "EPOCHS", None,
+     "epochs, or a fraction, in which the rate climbs from a hundredth (recipe)"),
+    ("--accumulate", whole(1), "N", 1, "batches that make up one step (1)"),
+    ("--clip-grad", real(0, 1e9), "NORM", 0.0,
+     "scale the gradients of a step down to this norm where theirs is larger; 0: no (0)"),
+    ("--label-smoothing", real(0, 1), "S", 0.0, "of the cross entropy (0)"),
+    ("--ema", real(0, 1), "DECAY", 0.0,
+     "evaluate a moving average of the weights, of this decay a step; 0: no (0)"),
+    ("--dropout", real(0, 0.99), "P", None, "rate (recipe)"),
+)  # fmt: skip
+MODEL = (
+    ("--model", sorted(networks.SMALLEST), None, None,
+     "alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012; others: small "
+     "networks of experiments/claims.py (recipe)"),
+    ("--weights", Path, "FILE", None, "start from these weights, not random ones"),
+    ("--finetune", bool, None, False,
+     "all layers but the last from --weights, the last drawn for your classes (off)"),
+    ("--resume", Path, "FILE", None,
+     "resume from a checkpoint, in its run folder; auto: the newest intact one of --output-dir or "
+     "of the newest run, and a new run where there is none"),
+    ("--eval-only", bool, None, False, "only measure --weights or --resume on val"),
+)  # fmt: skip
+SPEED = (
+    ("--amp", ["off", "auto", "bf16", "fp16"], None, "off",
+     "mixed precision: most of the arithmetic in 16 bits; fp16 on a GPU alone; auto: bf16 where "
+     "the device is quicker in it (off)"),
+    ("--fast", bool, None, False,
+     "all that makes training faster and keeps accuracy: --amp auto, --channels-last, and a "
+     "loader whose pixels are close to exact (off)"),
+    ("--split-batch", bool, None, False,
+     "several processes share --batch-size and the learning rate of one, in place of having as "
+     "much each (off)"),
+    ("--compile", bool, None, False, "have the framework compile the network (off)"),
+    ("--channels-last", bool, None, False, "lay images out as [N, H, W, C]; torch alone (off)"),
+    ("--deterministic", bool, None, False,
+     "the same numbers at every run on a GPU too, at some speed (off)"),
+)  # fmt: skip
+CHECKPOINTS = (
+    ("--save-every", _save_every, "N", "15m",
+     "steps (500) or minutes (15m) from checkpoint to checkpoint within an epoch (15m)"),
+    ("--keep", whole(1), "N", 2, "checkpoints that are kept, beside the best (2)"),
+)  # fmt: skip
+RUN = (
+    ("--tensorboard", bool, None, False, "log for TensorBoard; torch (off)"),
+    ("--visualdl", bool, None, False, "log for VisualDL; Paddle (off)"),
+    ("--output-dir", Path, "DIR", None,
+     "the run folder, a new one (runs/<framework>-<recipe>-<time>)"),
+    ("--seed", whole(0, LARGEST_SEED), "N", 0, "of all draws (0)"),
+    ("--device", device, "NAME", "auto",
+     "auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)"),
+)  # fmt: skip
+
+
+def add_options(group: argparse._ArgumentGroup, rows: Iterable[tuple]) -> None:
+    """Add a table of options (see DATA) to a group of a parser."""
+    for name, kind, metavar, default, text in rows:
+        if kind is bool:
+            group.add_argument(name, action="store_true", help=text)
+        elif isinstance(kind, list):
+            group.add_argument(name, choices=kind, type=type(kind[0]), default=default, help=text)
+        else:
+            group.add_argument(name, type=kind, metavar=metavar, default=default, help=text)
+
+
 def get_args_parser(framework: str) -> Parser:
     """Return the parser of train.py. Options that have the recipe's value are None by default."""
     parser = Parser(
@@ -40,50 +147,8 @@ def get_args_parser(framework: str) -> Parser:
         description=f"Train AlexNet on an image folder with {framework}.",
         epilog="Options that say 'recipe' have the recipe's value unless you give another.",
     )
-    for add in (_add_data, _add_recipe, _add_model, _add_speed, _add_saving, _add_run):
-        add(parser)
-    return parser
-
-
-def _add_data(parser: Parser) -> None:
     data = parser.add_argument_group("data")
-    data.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="DIR",
-        help="a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
-    )
-    data.add_argument(
-        "--dataset",
-        choices=sorted(SIZES),
-        help="a public data set, fetched into data/ when it is first asked for",
-    )
-    data.add_argument(
-        "--image-size",
-        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
-        metavar="PIXELS",
-        help="width and height of the network's input; alexnet takes "
-        f"{networks.SMALLEST['alexnet']} or more (recipe)",
-    )
-    data.add_argument(
-        "--workers",
-        type=whole(0, 1024),
-        metavar="N",
-        default=2,
-        help="processes that read images; 0: the training process itself (2)",
-    )
-    data.add_argument(
-        "--verify-data",
-        action="store_true",
-        help="decode every image once before training, and stop with the list of bad ones (off)",
-    )
-    data.add_argument(
-        "--skip-bad",
-        type=whole(0),
-        metavar="N",
-        default=0,
-        help="leave out up to N bad images; --verify-data finds them first (0)",
-    )
+    add_options(data, DATA)
     data.add_argument(
         "--cache",
         nargs="?",
@@ -93,195 +158,15 @@ def _add_data(parser: Parser) -> None:
         help="read images from a copy that is decoded and small, in DIR (none named: in "
         ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
     )
-    data.add_argument(
-        "--train-crop",
-        choices=["resized", "shifted", "centre"],
-        help="training crops: of any size from 8 %% of the area on, as torchvision's; of one "
-        "size at a drawn place, as the paper's; or the centre, never mirrored, as evaluation has "
-        "it (recipe)",
-    )
-    data.add_argument(
-        "--eval-crops",
-        type=int,
-        choices=[1, 10],
-        default=1,
-        help="evaluation looks at the centre alone; or at the corners too and at all five "
-        "mirrored, and averages the probabilities, as the paper does (1)",
-    )
-    data.add_argument(
-        "--colour-noise",
-        type=real(0, 10),
-        metavar="STD",
-        help="of the multiples of the training set's principal colours that are added to a "
-        "image; the paper: 0.1 (recipe)",
-    )
-
-
-def _add_recipe(parser: Parser) -> None:
-    recipe = parser.add_argument_group("recipe")
-    recipe.add_argument(
-        "--recipe",
-        choices=sorted(RECIPES),
-        help="the set of defaults (cifar10 for --dataset cifar10, imagenet for other images, "
-        "sample for none)",
-    )
-    recipe.add_argument("--epochs", type=whole(1), metavar="N", help="passes over train (recipe)")
-    recipe.add_argument(
-        "--batch-size", type=whole(1), metavar="N", help="images a step on each GPU (recipe)"
-    )
-    recipe.add_argument(
-        "--lr",
-        type=real(0, 1e3),
-        metavar="RATE",
-        help="learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)",
-    )
-    recipe.add_argument(
-        "--gpus", type=whole(1), metavar="N", help="GPUs that --lr is meant for (recipe)"
-    )
-    recipe.add_argument("--momentum", type=real(0, 1), metavar="M", help="of SGD (recipe)")
-    recipe.add_argument("--nesterov", action="store_true", help="Nesterov's momentum (off)")
-    recipe.add_argument(
-        "--weight-decay", type=real(0, 1e3), metavar="W", help="L2 penalty (recipe)"
-    )
-    recipe.add_argument(
-        "--schedule", choices=["step", "cosine", "plateau"], help="of the learning rate (recipe)"
-    )
-    recipe.add_argument(
-        "--lr-step-size", type=whole(1), metavar="EPOCHS", help="step: epochs a stair (recipe)"
-    )
-    recipe.add_argument(
-        "--lr-gamma", type=real(0, 1), metavar="G", help="factor of each stair (recipe)"
-    )
-    recipe.add_argument(
-        "--lr-patience",
-        type=whole(0),
-        metavar="EPOCHS",
-        help="plateau: a stair after more epochs than these without a smaller val error (recipe)",
-    )
-    recipe.add_argument(
-        "--warmup-epochs",
-        type=real(0, 1e6),
-        metavar="EPOCHS",
-        help="epochs, or a fraction, in which the rate climbs from a hundredth (recipe)",
-    )
-    recipe.add_argument(
-        "--accumulate",
-        type=whole(1),
-        metavar="N",
-        default=1,
-        help="batches that make up one step (1)",
-    )
-    recipe.add_argument(
-        "--clip-grad",
-        type=real(0, 1e9),
-        metavar="NORM",
-        default=0.0,
-        help="scale the gradients of a step down to this norm where theirs is larger; 0: no (0)",
-    )
-    recipe.add_argument(
-        "--label-smoothing",
-        type=real(0, 1),
-        metavar="S",
-        default=0.0,
-        help="of the cross entropy (0)",
-    )
-    recipe.add_argument(
-        "--ema",
-        type=real(0, 1),
-        metavar="DECAY",
-        default=0.0,
-        help="evaluate a moving average of the weights, of this decay a step; 0: no (0)",
-    )
-    recipe.add_argument("--dropout", type=real(0, 0.99), metavar="P", help="rate (recipe)")
-
-
-def _add_model(parser: Parser) -> None:
-    model = parser.add_argument_group("model")
-    model.add_argument(
-        "--model",
-        choices=sorted(networks.SMALLEST),
-        help="alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012; others: "
-        "small networks of experiments/claims.py (recipe)",
-    )
-    model.add_argument(
-        "--weights", type=Path, metavar="FILE", help="start from these weights, not random ones"
-    )
-    model.add_argument(
-        "--finetune",
-        action="store_true",
-        help="all layers but the last from --weights, the last drawn for your classes (off)",
-    )
-    model.add_argument(
-        "--resume",
-        type=Path,
-        metavar="FILE",
-        help="resume from a checkpoint, in its run folder; auto: the newest intact one of "
-        "--output-dir or of the newest run, and a new run where there is none",
-    )
-    model.add_argument(
-        "--eval-only", action="store_true", help="only measure --weights or --resume on val"
-    )
-
-
-def _add_speed(parser: Parser) -> None:
-    speed = parser.add_argument_group("speed and precision")
-    speed.add_argument(
-        "--amp",
-        choices=["off", "auto", "bf16", "fp16"],
-        default="off",
-        help="mixed precision: most of the arithmetic in 16 bits; fp16 on a GPU alone; auto: bf16 "
-        "where the device is quicker in it (off)",
-    )
-    for name, words in {
-        "fast": "all that makes training faster and keeps accuracy: --amp auto, --channels-last, "
-        "and a loader whose pixels are close to exact (off)",
-        "split-batch": "several processes share --batch-size and the learning rate of one, in "
-        "place of having as much each (off)",
-        "compile": "have the framework compile the network (off)",
-        "channels-last": "lay images out as [N, H, W, C]; torch alone (off)",
-        "deterministic": "the same numbers at every run on a GPU too, at some speed (off)",
+    for title, rows in {
+        "recipe": RECIPE,
+        "model": MODEL,
+        "speed and precision": SPEED,
+        "checkpoints": CHECKPOINTS,
+        "run": RUN,
     }.items():
-        speed.add_argument(f"--{name}", action="store_true", help=words)
-
-
-def _add_saving(parser: Parser) -> None:
-    saving = parser.add_argument_group("checkpoints")
-    saving.add_argument(
-        "--save-every",
-        type=_save_every,
-        metavar="N",
-        default="15m",
-        help="steps (500) or minutes (15m) from checkpoint to checkpoint within an epoch (15m)",
-    )
-    saving.add_argument(
-        "--keep",
-        type=whole(1),
-        metavar="N",
-        default=2,
-        help="checkpoints that are kept, beside the best (2)",
-    )
-
-
-def _add_run(parser: Parser) -> None:
-    run = parser.add_argument_group("run")
-    run.add_argument("--tensorboard", action="store_true", help="log for TensorBoard; torch (off)")
-    run.add_argument("--visualdl", action="store_true", help="log for VisualDL; Paddle (off)")
-    run.add_argument(
-        "--output-dir",
-        type=Path,
-        metavar="DIR",
-        help="the run folder, a new one (runs/<framework>-<recipe>-<time>)",
-    )
-    run.add_argument(
-        "--seed", type=whole(0, LARGEST_SEED), metavar="N", default=0, help="of all draws (0)"
-    )
-    run.add_argument(
-        "--device",
-        type=device,
-        metavar="NAME",
-        default="auto",
-        help="auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
-    )
+        add_options(parser.add_argument_group(title), rows)
+    return parser
 
 
 def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -326,8 +211,8 @@ def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
     if run is None:
         every = RUNS_DIR.glob(f"{framework}-*")
         runs = sorted(every, key=lambda folder: folder.stat().st_mtime, reverse=True)
-    found = (checkpoint_files.newest(folder, suffix) for folder in runs if folder.is_dir())
-    path = next((path for path in found if path), None)
+    paths = (checkpoint_files.newest(folder, suffix) for folder in runs if folder.is_dir())
+    path = next(filter(None, paths), None)
     print(f"resume: {path or 'there is no checkpoint to resume from; a new run'}", flush=True)
     return path
 
@@ -422,22 +307,18 @@ def _as_given(action: argparse.Action, value: object) -> object:
     return value
 
 
-def refuse_too_small(parser: Parser, image_size: int, model: str) -> None:
-    """Tell the user where the network cannot take images of this size."""
-    smallest = networks.SMALLEST[model]
-    if image_size < smallest:
-        parser.error(
-            f"--image-size {image_size}: {model} takes images of {smallest} pixels or more"
-        )
-
-
 def _check_together(parser: Parser, args: argparse.Namespace) -> None:
     if args.data_path is None and not args.dataset and args.recipe != "sample":
         parser.error(
             f"the recipe {args.recipe} needs images: name their folder by --data-path, or a "
             "public data set by --dataset"
         )
-    refuse_too_small(parser, args.image_size, args.model)
+    smallest = networks.SMALLEST[args.model]
+    if args.image_size < smallest:
+        parser.error(
+            f"--image-size {args.image_size}: {args.model} takes images of {smallest} pixels or "
+            "more"
+        )
     if args.warmup_epochs >= args.epochs:
         parser.error(
             f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def write(
         text, number = reason(error)
         if shutil.disk_usage(folder).free < LITTLE:  # torch's writer does not say why it failed
             text, number = os.strerror(errno.ENOSPC), errno.ENOSPC
-        before = next((path for _, path in found(folder, suffix)), None)
+        before = next((path for _, path in listed(folder, suffix)), None)
         kept = f"{before.name} is intact" if before else "there is none before it"
         what = "free some space" if number in FULL else "look at the disk and its rights"
         raise UserError(
@@ -55,7 +55,7 @@ def write(
     finally:
         with suppress(OSError):  # a disk that has become read-only
             partial.unlink(missing_ok=True)
-    others = [(other, old) for other, old in found(folder, suffix) if old != path]
+    others = [(other, old) for other, old in listed(folder, suffix) if old != path]
     # The end of an epoch takes the place of its last step, of which it is the same state.
     replaced = [old for other, old in others if other == step]
     for old in replaced + [old for other, old in others if other != step][keep - 1 :]:
@@ -86,11 +86,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(number)
 
 
-def found(folder: Path, suffix: str) -> Iterator[tuple[int, Path]]:
-    """Yield the checkpoints of a run folder, the newest first, each with its step."""
+def listed(folder: Path, suffix: str) -> list[tuple[int, Path]]:
+    """Return the checkpoints of a run folder, the newest first, each with its step."""
     names = [(NAME.fullmatch(path.name), path) for path in folder.glob(f"checkpoint-*{suffix}")]
     steps = [(int(match[1]), path) for match, path in names if match]
-    yield from sorted(steps, key=lambda one: (one[0], one[1].stat().st_mtime_ns), reverse=True)
+    return sorted(steps, key=lambda pair: (pair[0], pair[1].stat().st_mtime_ns), reverse=True)
 
 
 def is_intact(path: Path) -> bool:
@@ -105,7 +105,7 @@ def is_intact(path: Path) -> bool:
 
 def newest(folder: Path, suffix: str) -> Path | None:
     """Return the newest intact checkpoint of a run folder; say on standard error which are not."""
-    for _, path in found(folder, suffix):
+    for _, path in listed(folder, suffix):
         if is_intact(path):
             return path
         print(f"warning: {path} is damaged; looking for the one before it", file=sys.stderr)
@@ -119,6 +119,6 @@ def begin(folder: Path, suffix: str, step: int) -> None:
     """
     for partial in folder.glob(".*.partial*"):
         partial.unlink()
-    for other, later in list(found(folder, suffix)):
+    for other, later in listed(folder, suffix):
         if other > step:
             later.unlink()

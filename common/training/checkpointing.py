@@ -8,7 +8,7 @@ from common.training import checkpoint_files
 from common.training.checkpoint_files import SUFFIX
 from common.training.progress import Progress
 from common.training.run_folder import RunFolder
-from common.training.signals import NoSignals, Stop
+from common.training.signals import NoSignals
 
 LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: each waits for all
 
@@ -19,7 +19,7 @@ class CheckpointManager:
     def __init__(
         self,
         run: RunFolder,
-        stop: Stop | NoSignals,
+        stop: NoSignals,
         steps_per_epoch: int,
         write: Callable[[Path, Progress], None],
         agree: Callable[[list[int]], list[int]] | None = None,
@@ -30,6 +30,7 @@ class CheckpointManager:
         step, and save it; None where there is one process.
         """
         self.args = run.args
+        self.suffix = SUFFIX[run.args.framework]
         self.run = run
         self.stop = stop
         self.steps_per_epoch = steps_per_epoch
@@ -45,9 +46,7 @@ class CheckpointManager:
     def begin(self, progress: Progress) -> None:
         """Remove the checkpoints that a run which begins at `progress` will write anew."""
         if self.run.writes:
-            checkpoint_files.begin(
-                self.run.path, SUFFIX[self.args.framework], self._number(progress)
-            )
+            checkpoint_files.begin(self.run.path, self.suffix, self._number(progress))
 
     def is_due(self) -> bool:
         """Say, after each step, whether a checkpoint is to be written now."""
@@ -87,7 +86,7 @@ class CheckpointManager:
             path = checkpoint_files.write(
                 self.run.path,
                 step,
-                SUFFIX[self.args.framework],
+                self.suffix,
                 lambda partial: self.write(partial, progress),
                 self.args.keep,
                 is_best,
@@ -96,8 +95,8 @@ class CheckpointManager:
         if not self.stopped_by:  # one may have come since, as in a long evaluation
             (self.stopped_by,) = self.agree([self.stop.signal])
         if self.stopped_by:
-            told = f"step {step} is over and saved; resume by --resume {path}" if path else ""
-            self.stop.leave(self.stopped_by, told)
+            message = f"step {step} is over and saved; resume by --resume {path}" if path else ""
+            self.stop.leave(self.stopped_by, message)
 
     def _number(self, progress: Progress) -> int:
         """Return how many steps of the run are over."""
@@ -105,7 +104,5 @@ class CheckpointManager:
 
     def last(self) -> str:
         """Return the newest checkpoint in words."""
-        paths = [
-            path for _, path in checkpoint_files.found(self.run.path, SUFFIX[self.args.framework])
-        ]
-        return str(paths[0]) if paths else "none yet"
+        paths = checkpoint_files.listed(self.run.path, self.suffix)
+        return str(paths[0][1]) if paths else "none yet"

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import safe_open
 
 from common import networks
-from portproof.files.state import Shapes, read_neutral
+from portproof.files.state import read_neutral
 from portproof.system.errors import UserError, first_line
 
 COUNTS = ("epoch", "step", "correct", "seen", "world_size")
@@ -32,25 +32,29 @@ def which_network(path: Path) -> tuple[str | None, int | None]:
 
 def count_outputs(path: Path, weights: dict) -> int:
     """Return how many classes the AlexNet in `weights` tells apart. Raises UserError on others."""
-    shape = tuple(getattr(weights.get(LAST_BIAS), "shape", ()))
+    shape = _shape(weights.get(LAST_BIAS))
     if len(shape) != 1:
         raise UserError(f"{path}: has no {LAST_BIAS}; it holds another network's weights")
     return shape[0]
 
 
-def check(path: Path, found: Shapes, expected: Shapes) -> None:
-    """Raise UserError, naming the first layer, where a file's keys or shapes misfit the model."""
-    missing = [name for name in expected if name not in found]
-    unknown = [name for name in found if name not in expected]
+def check(path: Path, weights: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Raise UserError, naming the first layer, where a file's keys or shapes misfit the model.
+
+    `weights` and `expected`, the model's, are tensors by name; a file may hold anything.
+    """
+    missing = [name for name in expected if name not in weights]
+    unknown = [name for name in weights if name not in expected]
     for names, trouble in ((missing, "lacks"), (unknown, "has, unknown to the model,")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            model = networks.of_weights(found)
+            model = networks.of_weights(weights)
             another = model not in (None, networks.of_weights(expected))
             whose = f"those of --model {model}" if another else "another network's weights"
             raise UserError(f"{path}: the file {trouble} {names[0]}{more}; it holds {whose}")
-    for name, shape in expected.items():
-        if found[name] != shape:
+    for name, tensor in expected.items():
+        shape, wanted = _shape(weights[name]), _shape(tensor)
+        if shape != wanted:
             why = "was it trained with another network?"
             if name.startswith(f"{HEAD}."):
                 why = (
@@ -58,18 +62,22 @@ def check(path: Path, found: Shapes, expected: Shapes) -> None:
                     "layers from it and draws this one anew"
                 )
             raise UserError(
-                f"{path}: {name} is {list(found[name])} in the file and {list(shape)} in the "
+                f"{path}: {name} is {list(shape)} in the file and {list(wanted)} in the "
                 f"model; {why}"
             )
 
 
-def with_own_head(path: Path, weights: dict, own: dict) -> dict:
-    """Return the weights of a file with the model's `own` last layer in place of theirs."""
-    kept = {name: value for name, value in own.items() if name.startswith(f"{HEAD}.")}
-    others = {name: value for name, value in weights.items() if name not in kept}
-    classes = len(own[LAST_BIAS])
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(getattr(tensor, "shape", ()))
+
+
+def with_new_head(path: Path, weights: dict, drawn: dict) -> dict:
+    """Return the weights of a file with the last layer of `drawn`, a new model's, for theirs."""
+    head = {name: tensor for name, tensor in drawn.items() if name.startswith(f"{HEAD}.")}
+    others = {name: tensor for name, tensor in weights.items() if name not in head}
+    classes = len(drawn[LAST_BIAS])
     print(f"finetune: {HEAD} is drawn anew for {classes} classes; all else comes from {path}")
-    return others | kept
+    return others | head
 
 
 def class_names(contents: Any) -> list[str] | None:

@@ -32,10 +32,9 @@ class NonFiniteGuard:
         """
         losses, self.losses = self.losses, []
         for number, loss in losses:
-            value = float(loss)
-            if not math.isfinite(value):
-                self._fail(number, f"the loss is {value}")
-        if not all(math.isfinite(float(one.detach().sum())) for one in weights):
+            if not math.isfinite(float(loss)):
+                self._fail(number, f"the loss is {float(loss)}")
+        if not all(math.isfinite(float(weight.detach().sum())) for weight in weights):
             self._fail(self.last, "the loss is finite, but the weights are not after the step")
 
     def _fail(self, number: int, what: str) -> None:
@@ -44,9 +43,9 @@ class NonFiniteGuard:
         more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
         run = self.checkpoints.run
         if run.writes:  # the others of several processes know no folder
-            told = run.path / "not_finite.txt"
-            told.write_text("".join(f"{file}\n" for file in files), errors="backslashreplace")
-            more += f", all in {told}; last checkpoint: {self.checkpoints.last()}"
+            listing = run.path / "not_finite.txt"
+            listing.write_text("".join(f"{file}\n" for file in files), errors="backslashreplace")
+            more += f", all in {listing}; last checkpoint: {self.checkpoints.last()}"
         raise RunError(
             f"{what} at epoch {self.epoch + 1}, batch {number + 1}, of "
             f"{', '.join(files[:SHOWN])}{more}; start anew with a lower --lr, a longer "

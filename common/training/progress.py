@@ -47,10 +47,10 @@ class Progress:
                 f"{path}: made by {contents['world_size']} processes, and this run has "
                 f"{world_size}; resume with as many, or start from its weights by --weights"
             )
-        found = cls(**{one.name: contents[one.name] for one in fields(cls)})
+        progress = cls(**{field.name: contents[field.name] for field in fields(cls)})
         if rank:
-            found.note(found.step, 0.0, 0, 0)
-        return found
+            progress.note(progress.step, 0.0, 0, 0)
+        return progress
 
     def as_dict(self) -> dict[str, Any]:
         """Return what goes into a checkpoint."""

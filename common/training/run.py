@@ -137,4 +137,4 @@ class Run:
 
 def describe(row: dict[str, float], digits: int = 4) -> str:
     """Return the metrics of one epoch as a line for people."""
-    return "  ".join(f"{name} {value:.{digits}g}" for name, value in row.items() if name != "epoch")
+    return "  ".join(f"{name} {x:.{digits}g}" for name, x in row.items() if name != "epoch")

@@ -87,7 +87,7 @@ class RunFolder:
         file = self.path / "bad_pictures.jsonl"
         if bad or file.exists():  # a resumed run may find other ones
             with replace_atomically(file) as partial:
-                write_text(partial, "".join(json_text(one._asdict(), None) for one in bad))
+                write_text(partial, "".join(json_text(image._asdict(), None) for image in bad))
 
     def log(self, row: dict) -> None:
         """Append the metrics of one epoch as one line of JSON."""
@@ -131,8 +131,8 @@ def describe_run(args: argparse.Namespace, gpu: str | None = None) -> dict:
     _, model, _ = processor.describe()
     return {
         "arguments": {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in vars(args).items()
+            name: str(argument) if isinstance(argument, Path) else argument
+            for name, argument in vars(args).items()
         },
         "command": sys.argv,
         "versions": {"python": platform.python_version(), **package_versions()},

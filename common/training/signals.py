@@ -5,7 +5,18 @@ import signal
 import sys
 
 
-class Stop:
+class NoSignals:
+    """Notes no signal: the process is somebody else's. Who stops the run sets `signal`."""
+
+    def __init__(self) -> None:
+        self.signal = 0  # 0: none has come
+
+    def leave(self, number: int, message: str) -> None:
+        """End the process as shells expect it of a signal: exit status 130 or 143."""
+        raise SystemExit(128 + number)
+
+
+class Stop(NoSignals):
     """Notes the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
 
     A second SIGTERM does not: Paddle's launcher sends three, a fifth of a second apart. Worker
@@ -14,7 +25,7 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self.signal = 0  # 0: none has come
+        super().__init__()
         self.process = os.getpid()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
@@ -25,20 +36,9 @@ class Stop:
             os.kill(self.process, number)
         self.signal = number
 
-    def leave(self, number: int, told: str) -> None:
-        """End the process as shells expect it of a signal: exit status 130 or 143."""
-        if told:
+    def leave(self, number: int, message: str) -> None:
+        """Print why, unless `message` is empty, and end the process."""
+        if message:
             name = signal.Signals(number).name
-            print(f"stopped by {name}: {told}", file=sys.stderr, flush=True)
-        raise SystemExit(128 + number)
-
-
-class NoSignals:
-    """Stands for Stop where the process belongs to somebody else: no handler is set."""
-
-    def __init__(self) -> None:
-        self.signal = 0  # set by who asks the run to stop
-
-    def leave(self, number: int, told: str) -> None:
-        """End as after a signal."""
-        raise SystemExit(128 + number)
+            print(f"stopped by {name}: {message}", file=sys.stderr, flush=True)
+        super().leave(number, message)

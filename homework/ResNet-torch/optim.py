@@ -31,8 +31,8 @@ def build(
     parameters = list(model.parameters())
     optimizer = SGD(
         [
-            {"params": [one for one in parameters if one.ndim > 1]},
-            {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ],
         lr=scale_lr(args, world_size),
         momentum=args.momentum,

@@ -13,8 +13,6 @@ import numpy as np
 from portproof.files import pickles
 from portproof.system.errors import UserError, first_line
 
-Shapes = dict[str, tuple[int, ...]]
-
 ENTRIES = ("model", "state_dict", "model_state_dict")  # under which checkpoints keep their weights
 
 # A magic number, a version, the machine, the contents, the names of the storages.

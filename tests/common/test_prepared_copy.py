@@ -213,7 +213,7 @@ def test_any_failure_leaves_nothing_half_written(data, place, monkeypatch):
 def test_a_call_that_is_killed_leaves_no_copy_and_the_next_one_makes_it(data, place):
     shutil.rmtree(data / "train" / "odd")
     program = (
-        "import time; from common import cache; "
+        "import time; from common.data import prepared_copy as cache; "
         "cache.shorter_side = lambda *_: time.sleep(60); cache.main()"
     )
     command = [sys.executable, "-c", program, data, "--output", place, "--size", str(SIZE)]

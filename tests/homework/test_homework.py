@@ -20,10 +20,9 @@ SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory, kept_probes):
-    """The torch sides."""
-    folder = tmp_path_factory.mktemp("given")
-    files = {name: trees.GIVEN / name for name in trees.FILES}
+def torch_sides(tmp_path_factory, kept_probes):
+    folder = tmp_path_factory.mktemp("torch")
+    files = {name: trees.TORCH / name for name in trees.FILES}
     return {
         width: trees.assemble("torch", folder / str(width), files, width)
         for width in (Drawn.of(SEED).width, None)
@@ -31,13 +30,13 @@ def given(tmp_path_factory, kept_probes):
 
 
 @pytest.fixture
-def grade(given, tmp_path, capsys):
+def grade(torch_sides, tmp_path, capsys):
     """Grade a folder; return exit status, the checkpoints of the JSON by name, and the text."""
 
     def call(folder, *options):
         file = tmp_path / "grade.json"
         argv = [folder, "--seed", SEED, "--json", file, *options]
-        status = check.main([str(word) for word in argv], given)
+        status = check.main([str(word) for word in argv], torch_sides)
         found = json.loads(file.read_text())
         assert found["passed"] == (status == 0)
         assert found["points"] == sum(one["points"] for one in found["checkpoints"])
@@ -69,7 +68,7 @@ LOOKED_AT = ["metric.py", "loop.py", "models/resnet.py"]
 def assert_no_answer(text: str) -> None:
     """Hold a grading's words to saying nothing of the code of a right port."""
     for name in trees.FILES:
-        known = (trees.STARTER / name).read_text() + (trees.GIVEN / name).read_text()
+        known = (trees.STARTER / name).read_text() + (trees.TORCH / name).read_text()
         for line in map(str.strip, port(name).splitlines()):
             assert len(line) < 12 or line in known or line not in text, line
 
@@ -274,7 +273,7 @@ assert torch.equal(own.eval()(images), other.eval()(images))
 
 @pytest.mark.seldom
 def test_the_given_network_is_torchvisions():
-    done = run(sys.executable, "-c", GIVEN_IS_TORCHVISIONS, trees.GIVEN)
+    done = run(sys.executable, "-c", GIVEN_IS_TORCHVISIONS, trees.TORCH)
     assert done.returncode == 0, done.stderr
 
 

@@ -19,8 +19,6 @@ PARAMETERS = 6  # at most, `self` aside; *args and **kwargs are one each
 STAND_INS = {"portproof/backends/paddle.py:shared_dropout.dropout"}
 # One option after the other: cut in two they would read no better.
 TABLES_OF_OPTIONS = {
-    "common/training/args.py:_add_data",
-    "common/training/args.py:_add_recipe",
     "experiments/claims.py:parse",
     "experiments/curves.py:parse",
 }

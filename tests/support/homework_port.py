@@ -8,7 +8,7 @@ import ast
 import re
 from pathlib import Path
 
-from homework.trees import FILES, GIVEN
+from homework.trees import FILES, TORCH
 from tests.support.planting import Edit, occurrences, plant
 
 NAMES = [
@@ -54,8 +54,8 @@ EXCHANGED = {
          "    optimizer = Momentum(\n"
          "        scheduler,\n"
          "        parameters=[\n"
-         '            {"params": [one for one in parameters if one.ndim > 1]},\n'
-         '            {"params": [one for one in parameters if one.ndim <= 1],'
+         '            {"params": [p for p in parameters if p.ndim > 1]},\n'
+         '            {"params": [p for p in parameters if p.ndim <= 1],'
          ' "weight_decay": 0.0},\n'
          "        ],\n"
          "        momentum=args.momentum,\n"
@@ -70,7 +70,7 @@ EXCHANGED = {
 
 def port(name: str) -> str:
     """Return the text of one file of a right port."""
-    text = (GIVEN / name).read_text()
+    text = (TORCH / name).read_text()
     for old, new in [*NAMES, *EXCHANGED[name]]:
         text = re.sub(old, new, text, flags=re.DOTALL if "?" in old else 0)
     return text

@@ -13,7 +13,7 @@ FLATTEN = "x = paddle.flatten(x, 1)"
 FORWARD = "return self.classifier(x)"
 LAST = "nn.Linear(4096, num_classes)"
 INIT = "self.apply(init_weights)"
-OWN = "own = model.state_dict()"
+OWN = "expected = model.state_dict()"
 SET = "with state.loading(path):\n    model.set_state_dict(weights)"
 
 

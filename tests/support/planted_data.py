@@ -155,7 +155,9 @@ DATA_FAULTS = {
         edits(
             (
                 "batches = " + PARTS,
-                "batches = " + PARTS + "\nbatches.own = draws.order(args.seed, 0, length).tolist()",
+                "batches = "
+                + PARTS
+                + "\nbatches.part = draws.order(args.seed, 0, length).tolist()",
             )
         ),
         "sample 0",

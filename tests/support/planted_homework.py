@@ -15,8 +15,8 @@ LOSS = "nn.CrossEntropyLoss(label_smoothing=smoothing)"
 LOSS_SUM = "criterion(logits, labels).item() * len(labels)"
 SEEN = "seen += len(labels)"
 SUMS = "loss_sum, correct1, correct5, seen"
-BIASES = '{"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0}'
-GROUPS = f'parameters=[\n    {{"params": [one for one in parameters if one.ndim > 1]}},\n    {BIASES},\n]'
+BIASES = '{"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}'
+GROUPS = f'parameters=[\n    {{"params": [p for p in parameters if p.ndim > 1]}},\n    {BIASES},\n]'
 RESULTS = 'return {"val_loss": loss_sum / seen, "val_top1": 100 * correct1 / seen, "val_top5": 100 * correct5 / seen}'
 
 

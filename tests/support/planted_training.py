@@ -92,7 +92,7 @@ FAULTS = {
     "gradients not averaged": (edit("return paddle.DataParallel(model)", "return model"), "distributed", ["not averaged"]),
     "gradients averaged twice": (edit("batch.weight", "batch.weight / loader.batch_sampler.world_size", "train_one_epoch"), "distributed", ["averaged twice"]),
     "evaluation counts padded images twice": (
-        edit(PARTS, PARTS + "\nrounds = -(-length // world_size)\nbatches.own = [(rank + n * world_size) % length for n in range(rounds)]")
+        edit(PARTS, PARTS + "\nrounds = -(-length // world_size)\nbatches.part = [(rank + n * world_size) % length for n in range(rounds)]")
         + edit("whole[rank::world_size()] = part", "whole[rank::world_size()] = part[: len(whole[rank::world_size()])]"),
         "distributed", ["more than once"]),
     "rate not scaled to the processes": (edit("args.lr * world_size / args.gpus", "args.lr / args.gpus"), "distributed", ["learning rate", "scale"]),

@@ -80,7 +80,7 @@ def test_a_damaged_checkpoint_is_passed_over(trainings):
     """The newest one is cut, the one before it is whole; what comes after it is written anew."""
     run = shutil.copytree(trainings.whole, trainings.place / "damaged")
     suffix = SUFFIX[trainings.framework]
-    (_, newest), (_, before) = checkpoint_files.found(run, suffix)
+    (_, newest), (_, before) = checkpoint_files.listed(run, suffix)
     with open(newest, "r+b") as file:
         file.truncate(newest.stat().st_size // 2)
     text = end(trainings, run)
@@ -120,10 +120,10 @@ def test_the_newest_few_are_kept_and_a_step_is_kept_once(tmp_path):
         checkpoint_files.write(
             tmp_path, step, ".pth", write_text(f"{step}"), keep=2, best=step == 2
         )
-    assert [step for step, _ in checkpoint_files.found(tmp_path, ".pth")] == [3, 2]
+    assert [step for step, _ in checkpoint_files.listed(tmp_path, ".pth")] == [3, 2]
     assert (tmp_path / "last.pth").read_text() == "3" and (tmp_path / "best.pth").read_text() == "2"
     checkpoint_files.write(tmp_path, 3, ".pth", write_text("3 again"), keep=2, best=False)
-    assert [path.read_text() for _, path in checkpoint_files.found(tmp_path, ".pth")] == [
+    assert [path.read_text() for _, path in checkpoint_files.listed(tmp_path, ".pth")] == [
         "3 again",
         "2",
     ]
@@ -229,7 +229,7 @@ def test_saved_every_so_many_steps(tmp_path):
     for step in range(1, 10):
         if made.is_due():
             made.save(Progress(step=step))
-    assert [step for step, _ in checkpoint_files.found(tmp_path, ".pth")] == [9, 6, 3] and not left
+    assert [step for step, _ in checkpoint_files.listed(tmp_path, ".pth")] == [9, 6, 3] and not left
 
 
 def test_saved_every_so_many_minutes(tmp_path, monkeypatch):
@@ -287,7 +287,7 @@ def test_a_run_from_an_older_checkpoint_drops_the_later_ones(tmp_path):
         checkpoint_files.write(tmp_path, step, ".pth", write_text("x"), keep=9, best=False)
     (tmp_path / ".checkpoint.partial.pth").write_text("half")
     checkpoint_files.begin(tmp_path, ".pth", 20)
-    assert [step for step, _ in checkpoint_files.found(tmp_path, ".pth")] == [20, 10]
+    assert [step for step, _ in checkpoint_files.listed(tmp_path, ".pth")] == [20, 10]
     assert not list(tmp_path.glob(".*"))
 
 

@@ -71,7 +71,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tree, small_folder, tmp_path):
     for word in ("epoch 1, batch ", "train/", ".jpg", "last checkpoint: ", "--lr", "--weights"):
         assert word in line
     assert (run / "not_finite.txt").read_text().count(".jpg") == 3
-    saved = [path for _, path in checkpoint_files.found(run, SUFFIX[framework])]
+    saved = [path for _, path in checkpoint_files.listed(run, SUFFIX[framework])]
     assert all(str(path) in line for path in saved[:1])
     for path in saved:
         for values in arrays(path).values():
@@ -101,7 +101,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tree, small_folder, tmp_path):
     before = checkpoint_files.newest(run, SUFFIX[framework])
     limit = before.stat().st_size // 2
     # Resume from the checkpoint before the last, so that one more must be written.
-    older = [path for _, path in checkpoint_files.found(run, SUFFIX[framework])][1]
+    older = [path for _, path in checkpoint_files.listed(run, SUFFIX[framework])][1]
     command = [str(word) for word in [sys.executable, copy / "train.py", "--resume", older]]
     done = subprocess.run(
         command, capture_output=True, text=True, preexec_fn=limited, env=one_thread()
