@@ -80,8 +80,8 @@ class Reader(ast.NodeVisitor):
     def __init__(self, framework: str, module: ast.Module) -> None:
         self.framework = framework
         self.imported: dict[str, str] = {}
-        self.types: list[dict[str, str]] = [{}]
         self.calls: list[tuple[str, int]] = []
+        self.others: set[str] = set()  # variables that hold what another library has returned
         for node in ast.walk(module):
             self.note_imports(node)
         self.defined = {
@@ -115,30 +115,13 @@ class Reader(ast.NodeVisitor):
                 self.calls.append((self.full_name(base), base.lineno))
         self.generic_visit(node)
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-        known = {arg.arg: self.type_of_annotation(arg.annotation) for arg in arguments}
-        self.types.append({name: kind for name, kind in known.items() if kind})
-        self.generic_visit(node)
-        self.types.pop()
-
-    def type_of_annotation(self, annotation: ast.expr | None) -> str | None:
-        """Return the class that an annotation names; "other" for one that is no framework's."""
-        if annotation is None:
-            return None
-        name = self.full_name(annotation)
-        if not self.is_framework(name):
-            return "other"
-        classes = CLASSES[self.framework]
-        return next((kind for kind, full in classes.items() if full == name), None)
-
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
         target = node.targets[0]
         if isinstance(target, ast.Name) and isinstance(node.value, ast.Call):
             name = self.full_name(node.value.func)
-            if name and not self.is_framework(name):
-                self.types[-1][target.id] = "other"
+            if name and not self.is_framework(name) and target.id not in NAMED:
+                self.others.add(target.id)
 
     def visit_Call(self, node: ast.Call) -> None:
         name = self.full_name(node.func)
@@ -154,13 +137,14 @@ class Reader(ast.NodeVisitor):
         """Return the framework's class of which this is a method; None where it is none's."""
         methods = methods_of(self.framework)
         receiver, name = method.value, method.attr
-        if isinstance(receiver, ast.Name) and receiver.id in self.defined:
-            return None  # a class or function of the file
-        kind = self.kind_of(receiver)
-        if kind and kind != "other" and name in methods[kind]:
+        if isinstance(receiver, ast.Name) and receiver.id in self.defined | self.others:
+            return None  # a class or function of the file, or none of the framework's
+        variable = getattr(receiver, "attr", getattr(receiver, "id", ""))  # of trainer.model: model
+        kind = NAMED.get(variable, "")
+        if kind == "Module" and self.framework == "paddle":
+            kind = "Layer"
+        if kind and name in methods[kind]:
             return kind
-        if kind == "other":
-            return None
         begin = receiver
         while isinstance(begin, (ast.Attribute, ast.Call, ast.Subscript)):
             begin = begin.func if isinstance(begin, ast.Call) else begin.value
@@ -171,26 +155,13 @@ class Reader(ast.NodeVisitor):
             return None
         return next((kind for kind in methods if name in methods[kind]), None)
 
-    def kind_of(self, receiver: ast.expr) -> str:
-        """Return the class of a variable or a field; "other" for none of ours, "" if unknown."""
-        if isinstance(receiver, ast.Attribute):  # trainer.optimizer
-            kind = NAMED.get(receiver.attr, "")
-        elif isinstance(receiver, ast.Name):
-            if receiver.id == "np":
-                return "other"
-            known = (types[receiver.id] for types in reversed(self.types) if receiver.id in types)
-            kind = next(known, "") or NAMED.get(receiver.id, "")
-        else:
-            return ""
-        return "Layer" if (kind, self.framework) == ("Module", "paddle") else kind
-
 
 @cache
 def methods_of(framework: str) -> dict[str, set[str]]:
     """Return the names that the framework's classes have, asked of it in its own process."""
     classes = CLASSES[framework]
     program = f"import json, {framework}\n" + (
-        f"print(json.dumps([dir(one) for one in ({', '.join(classes.values())})]))"
+        f"print(json.dumps([dir(kind) for kind in ({', '.join(classes.values())})]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
