@@ -3,6 +3,7 @@
 import hashlib
 import operator
 import os
+import stat
 from array import array
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
@@ -148,55 +149,42 @@ def _is_folder(entry: os.DirEntry) -> bool:
     try:
         return entry.is_dir()
     except OSError as error:  # links in a circle, for one
-        raise _unreadable(entry, error) from error
+        raise _unreadable(entry.path, error) from error
 
 
-def _unreadable(entry: os.DirEntry, error: OSError) -> UserError:
-    return UserError(f"{show(entry.path)}: cannot be read ({error.strerror}); mend or delete it")
+def _unreadable(path: str, error: OSError) -> UserError:
+    return UserError(f"{show(path)}: cannot be read ({error.strerror}); mend or delete it")
 
 
 def _class_images(folder: Path, strict: bool) -> list[str]:
     """Return a class's files by name, sorted. Raises UserError at the first that is no image."""
-    names = []
-    first: tuple[str, UserError] | None = None  # by name, of those that are no images
-    for entry in _entries(folder):  # an entry is let go at once: it is ten times its name
-        names.append(entry.name)
-        try:
-            _check_image(entry, folder, strict)
-        except UserError as error:
-            if first is None or entry.name < first[0]:
-                first = entry.name, error
-    if first:
-        raise first[1]
+    names = sorted(entry.name for entry in _entries(folder))
     if not names:
         raise UserError(f"{show(folder)}: a class with no images; add some or delete the folder")
-    return sorted(names)
+    for name in names:
+        _check_image(f"{folder}/{name}", folder, strict)
+    return names
 
 
-def _check_image(entry: os.DirEntry, folder: Path, strict: bool) -> None:
-    if not entry.name.lower().endswith(IMAGES):
-        if _is_folder(entry):
-            raise _folder_within(entry, folder)
+def _check_image(path: str, folder: Path, strict: bool) -> None:
+    is_image = path.lower().endswith(IMAGES)
+    if is_image and not strict:
+        return
+    if not is_image and not os.path.isdir(path):
         raise UserError(
-            f"{show(entry.path)}: not an image by its name; move it out of the class folder "
+            f"{show(path)}: not an image by its name; move it out of the class folder "
             f"(images end with {' '.join(IMAGES)})"
         )
-    if not strict:
-        return
     try:
-        size = entry.stat().st_size
+        status = os.stat(path)
     except OSError as error:
-        raise _unreadable(entry, error) from error
-    if entry.is_dir():
-        raise _folder_within(entry, folder)
-    if size == 0:
-        raise UserError(f"{show(entry.path)}: the file is empty (0 bytes); replace or delete it")
-
-
-def _folder_within(entry: os.DirEntry, folder: Path) -> UserError:
-    return UserError(
-        f"{show(entry.path)}: a folder within a class; move its images up into {show(folder)}"
-    )
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(
+            f"{show(path)}: a folder within a class; move its images up into {show(folder)}"
+        )
+    if status.st_size == 0:
+        raise UserError(f"{show(path)}: the file is empty (0 bytes); replace or delete it")
 
 
 def _class_difference(data_path: Path, train: set[str], val: set[str]) -> str:

@@ -15,6 +15,8 @@ from common.data.batches import NO_FAILURE, EpochBatches, Failure, Key, PartBatc
 from common.data.uint8_images import Uint8Images
 
 CHUNK = 8  # images that one thread loads at a time
+Batch = tuple[np.ndarray, np.ndarray, Failure]  # images, labels
+Begun = tuple[np.ndarray, np.ndarray, list[Future]]  # a batch that threads are writing
 
 
 class ThreadLoader:
@@ -31,7 +33,7 @@ class ThreadLoader:
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray, Failure]]:
+    def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in order. Raises UserError at an unreadable image."""
         if not self.workers:
             for keys in self.batch_sampler:
@@ -45,12 +47,10 @@ class ThreadLoader:
         finally:  # also where nobody asks for the rest
             pool.shutdown(cancel_futures=True)
 
-    def _read_ahead(
-        self, pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, Failure]]:
+    def _read_ahead(self, pool: ThreadPoolExecutor) -> Iterator[Batch]:
         # Two batches, or as many small ones as keep every thread busy.
         ahead = max(2, -(-2 * self.workers * CHUNK // self.batch_sampler.batch_size))
-        begun: deque[tuple[np.ndarray, np.ndarray, list[Future]]] = deque()
+        begun: deque[Begun] = deque()
         for keys in self.batch_sampler:
             begun.append(self._begin(pool, keys))
             if len(begun) > ahead:
@@ -58,9 +58,7 @@ class ThreadLoader:
         while begun:
             yield _finish(*begun.popleft())
 
-    def _begin(
-        self, pool: ThreadPoolExecutor, keys: list[Key]
-    ) -> tuple[np.ndarray, np.ndarray, list[Future]]:
+    def _begin(self, pool: ThreadPoolExecutor, keys: list[Key]) -> Begun:
         images, labels = self._allocate(keys)
         parts = [slice(start, start + CHUNK) for start in range(0, len(keys), CHUNK)]
         tasks = [pool.submit(self._load, keys[p], images[p], labels[p]) for p in parts]
@@ -75,9 +73,7 @@ class ThreadLoader:
             labels[number] = self.dataset.load(key, images[number])
 
 
-def _finish(
-    images: np.ndarray, labels: np.ndarray, tasks: list[Future]
-) -> tuple[np.ndarray, np.ndarray, Failure]:
+def _finish(images: np.ndarray, labels: np.ndarray, tasks: list[Future]) -> Batch:
     for task in tasks:
         task.result()  # raises what the thread raised
     return images, labels, NO_FAILURE
