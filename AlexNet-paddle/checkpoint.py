@@ -91,7 +91,7 @@ def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     model_files.check(path, weights, trainer.model.state_dict())
     with state.loading(path):
         trainer.model.set_state_dict(weights)
-    own_names = {structured: own for own, structured in automatic_names(trainer.model).items()}
+    own_names = {name: automatic for automatic, name in automatic_names(trainer.model).items()}
     with model_files.user_error(path):
         trainer.optimizer.set_state_dict(rename(contents["optimizer"], own_names))
         trainer.scheduler.set_state_dict(contents["scheduler"])

@@ -58,7 +58,7 @@ def load_model(path: Path, args: argparse.Namespace) -> tuple[nn.Module, ModelMe
     """
     weights, classes = checkpoint.read_weights(path)
     outputs = model_files.count_outputs(path, weights)
-    name = networks.of_weights(weights) or "alexnet"  # what is missing is told next
+    name = networks.of_weights(weights) or "alexnet"  # put_weights says what is missing
     model = MODELS[name](num_classes=outputs)
     checkpoint.put_weights(path, weights, model)
     model.eval()

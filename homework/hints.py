@@ -7,7 +7,7 @@ RULE = "docs/en/11-homework.md lists what may be imported; the four files are yo
 CRASH = "that is Python's own message: read it, and the line that it names"
 WAITS = "mend {first} first; this follows from it, or cannot be told before"
 
-# By checkpoint: words of the cause, and the hint; the first that fits is told.
+# By checkpoint: words of the cause, and the hint; the first that fits is given.
 HINTS = {
     "forward": {
         r"parameters, .* without arguments": "look at the defaults of num_classes and width",

@@ -65,7 +65,7 @@ def listen(listener: Listener | None) -> None:
 
 
 def announced(name: str) -> Callable[[Callable], Callable]:
-    """Return a decorator of a draw: who listens is told its arguments by name, and its result."""
+    """Return a decorator of a draw: the listener gets its arguments by name, and what is drawn."""
 
     def decorate(draw: Callable) -> Callable:
         signature = inspect.signature(draw)

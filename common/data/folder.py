@@ -88,7 +88,7 @@ class FolderIndex:
 
 
 def file_key(state: str, name: str) -> int:
-    """Return a 64-bit number that is another where the file's name or its `state` is another."""
+    """Return a 64-bit key of a file, which changes with its name or its `state`."""
     digest = hashlib.blake2b(state.encode() + os.fsencode(name), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 

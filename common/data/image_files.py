@@ -2,7 +2,8 @@
 
 import io
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +26,17 @@ def read_rgb(path: str | Path) -> Image.Image:
     Both are what torchvision's ImageFolder does, and with it every published ImageNet number.
     Raises UserError, which names the file, where it is damaged, gone, or no image.
     """
+    with _readable(path), open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+        return image.convert("RGB")
+
+
+def find_fault(path: str | Path) -> str | None:
+    """Return why `read_rgb` would refuse an image, None where it would not."""
     try:
-        return _decode(path)
-    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        raise _unreadable(path, error) from error
+        read_rgb(path)
+    except UserError as error:
+        return _reason(error.__cause__)
+    return None
 
 
 def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
@@ -40,49 +48,33 @@ def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int)
 
     Raises UserError as `read_rgb` does, but not for damage below the part.
     """
+    with _readable(path):
+        jpeg = Path(path).read_bytes()
+        frame, crop = _find_frame(jpeg), None
+        if frame:
+            crop = draw(frame.width, frame.height)
+            jpeg = _without_rows_below(jpeg, frame, crop.top + crop.height)
+        with Image.open(io.BytesIO(jpeg), formats=KINDS) as image:
+            crop = crop or draw(*image.size)
+            fits = min(crop.height, crop.width) // smallest if image.format == "JPEG" else 1
+            factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
+            if factor > 1:
+                image.draft("RGB", (image.width // factor, image.height // factor))
+            top, left, height, width = crop.scaled(1 / factor, 1 / factor)
+            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            return np.asarray(rgb.crop((left, top, left + width, top + height)))
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    """Turn what is raised while an image is read into a UserError."""
     try:
-        return _decode_crop(path, draw, smallest)
-    except Exception as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str | Path, error: Exception) -> UserError:
-    return UserError(
-        f"{show(path)}: cannot be read as an image ({_reason(error)}); replace the file or "
-        "delete it"
-    )
-
-
-def find_fault(path: str | Path) -> str | None:
-    """Return why `read_rgb` would refuse an image, None where it would not."""
-    try:
-        _decode(path)
-    except Exception as error:
-        return _reason(error)
-    return None
-
-
-def _decode(path: str | Path) -> Image.Image:
-    with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
-        return image.convert("RGB")
-
-
-def _decode_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
-    with open(path, "rb") as file:
-        jpeg = file.read()
-    frame, crop = _find_frame(jpeg), None
-    if frame:
-        crop = draw(frame.width, frame.height)
-        jpeg = _without_rows_below(jpeg, frame, crop.top + crop.height)
-    with Image.open(io.BytesIO(jpeg), formats=KINDS) as image:
-        crop = crop or draw(*image.size)
-        fits = min(crop.height, crop.width) // smallest if image.format == "JPEG" else 1
-        factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))
-        if factor > 1:
-            image.draft("RGB", (image.width // factor, image.height // factor))
-        top, left, height, width = crop.scaled(1 / factor, 1 / factor)
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
-        return np.asarray(rgb.crop((left, top, left + width, top + height)))
+        yield
+    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
+        raise UserError(
+            f"{show(path)}: cannot be read as an image ({_reason(error)}); replace the file or "
+            "delete it"
+        ) from error
 
 
 class Frame(NamedTuple):

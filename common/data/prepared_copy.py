@@ -110,7 +110,7 @@ def folder_of(source: Path, cache: Path, size: int) -> Path:
 
 
 def find_keys(index: FolderIndex) -> np.ndarray:
-    """Return a number for each image, [N], uint64: another where name, size or time is another.
+    """Return a key for each image, [N], uint64, which changes with its name, size or time.
 
     What cannot be looked at counts as empty: reading it will say why.
     """

@@ -156,7 +156,7 @@ def is_complete(folder: Path, seed: int = 0) -> bool:
 
 
 def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
-    """Draw the sample into `folder`, complete or not at all; nothing is done where it stands.
+    """Draw the sample into `folder`, atomically; nothing is done where it is there already.
 
     Raises UserError when the folder holds something else or cannot be written.
     """

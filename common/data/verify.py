@@ -114,7 +114,7 @@ def _check_all(paths: Sequence[str], known: np.ndarray) -> tuple[np.ndarray, dic
 
 
 def _look_at(path: str) -> tuple[int, str | None]:
-    """Return a number that is another when file or Pillow change, and a fault that is plain."""
+    """Return a key, which changes with the file or Pillow, and the fault if it is a plain one."""
     try:
         status = os.stat(path)
     except OSError as error:

@@ -2,13 +2,12 @@
 
 import importlib
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from portproof.system.errors import UserError
 
 METADATA_FILE = "facts.json"  # in an export that has files of its own
 BATCHES = (1, 8)  # the model was traced with neither: the batch must be free
-REPEATS = 7  # timings of each, of which the median is told
+REPEATS = 7  # timings of each, of which the median counts
 
 Run = Callable[[np.ndarray], np.ndarray]  # images [N, 3, S, S], float32 -> logits [N, C], float32
 
@@ -117,24 +116,18 @@ def whole_export(target: Path) -> Iterator[Path]:
     """
     if target.is_dir() and not (target / METADATA_FILE).is_file():
         raise UserError(f"{target}: a folder that is no export; name another --output")
-    with writing_folder(target) as folder:
-        partial = folder / target.name
+    parent = target.absolute().parent  # on the same disk
+    with writing(target):
+        folder = TemporaryDirectory(
+            prefix=f".{target.name}.", dir=parent, ignore_cleanup_errors=True
+        )
+    with folder:
+        partial = Path(folder.name) / target.name
         try:
             yield partial
         except UserError as error:  # the user knows the target's name only
             raise UserError(str(error).replace(str(partial), str(target))) from error
-        _put_in_place(partial, target, folder)
-
-
-@contextmanager
-def writing_folder(target: Path) -> Iterator[Path]:
-    """Give a new folder beside `target`, on the same disk; it is removed at the end."""
-    with writing(target):
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.absolute().parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _put_in_place(partial, target, Path(folder.name))
 
 
 def _put_in_place(partial: Path, target: Path, folder: Path) -> None:

@@ -93,7 +93,7 @@ def of_weights(
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 
     `classes` are those that the file itself names; the image size is in the run's args.json beside
-    it. A size that nothing tells is that of the `model`'s published training, and the user is told.
+    it. Where neither says it, it is that of the `model`'s published training; a note says so.
     Raises UserError where the size is too small for it.
     """
     size = args.image_size or run_image_size(weights)

@@ -147,9 +147,9 @@ def get_args_parser(framework: str) -> Parser:
         description=f"Train AlexNet on an image folder with {framework}.",
         epilog="Options that say 'recipe' have the recipe's value unless you give another.",
     )
-    data = parser.add_argument_group("data")
-    add_options(data, DATA)
-    data.add_argument(
+    images = parser.add_argument_group("data")
+    add_options(images, DATA)
+    images.add_argument(
         "--cache",
         nargs="?",
         const=Path(AUTO),

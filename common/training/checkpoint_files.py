@@ -1,7 +1,7 @@
 """The files of a run's checkpoints: written atomically, the newest few, each with its checksum.
 
 A checkpoint is called checkpoint-STEP-CRC with the framework's ending: STEP counts the run's steps,
-CRC is the CRC-32 of its bytes, so that a file can be told to be intact before it is read. `last` is
+CRC is the CRC-32 of its bytes, so that a file is known to be intact before it is read. `last` is
 the newest of them and `best` that of the best epoch, under names that stay.
 """
 

@@ -14,7 +14,7 @@ LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: 
 
 
 class CheckpointManager:
-    """Saves a run every so many steps or minutes, after each epoch, and when it is told to stop."""
+    """Saves a run every so many steps or minutes, after each epoch, and before a signal ends it."""
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     count: int  # samples that count; 0: it stands in for a batch that this process lacks
     weight: float  # share of its mean loss in that of the step
     ends_step: bool  # the parameters are updated after it
-    first_sample: int  # samples of the step's whole batch that are other processes'
+    first_sample: int  # where this process's samples begin in the whole batch
 
 
 class Epoch:

@@ -1,7 +1,7 @@
-"""Who watches a training: main(argv, observer) tells it what happens, and reads what it is given.
+"""Observers of a training: train.py's main(argv, observer) calls one at each step.
 
-The trees call these methods and know nothing else of their observer; portproof's derives from none
-of this. Whatever a method raises ends the run there.
+The trees know these methods alone; portproof's observer has them too, and derives from none of
+this. Whatever a method raises ends the run there.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,7 @@ class Observer:
     A run that is given one does not catch signals.
     """
 
-    wants_files = (
-        True  # False: checkpoints of epochs, curves and pages, which take long, are left out
-    )
+    wants_files = True  # False: no checkpoints of epochs, curves and pages, which take long
 
     def start(self, trainer: Any) -> None:
         """Called once, before the first step: weights are loaded, a checkpoint is restored."""

@@ -21,10 +21,10 @@ def pairs():
     """Return each page, for its quick commands and for all; the commands of a page build on
     each other, so they run one after another."""
     for name, page in PAGES.items():
-        found = course_pages.commands(page)
-        if any(not one.is_long for one in found):
+        are_long = [command.is_long for command in course_pages.commands(page)]
+        if not all(are_long):
             yield pytest.param(name, False, id=f"{name}-quick")
-        if any(one.is_long for one in found):
+        if any(are_long):
             yield pytest.param(name, True, id=f"{name}-long", marks=pytest.mark.seldom)
 
 
@@ -71,10 +71,10 @@ def test_the_commands_of_a_page(name, with_long, desk):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_twin_has_the_same_commands_and_outputs(name):
     twin = ROOT / "docs" / "zh" / name
-    one, two = course_pages.commands(PAGES[name]), course_pages.commands(twin)
-    assert [command.code for command in one] == [command.code for command in two]
-    assert [command.shown for command in one] == [command.shown for command in two]
-    assert [command.is_long for command in one] == [command.is_long for command in two]
+    commands, twins = course_pages.commands(PAGES[name]), course_pages.commands(twin)
+    assert [command.code for command in commands] == [command.code for command in twins]
+    assert [command.shown for command in commands] == [command.shown for command in twins]
+    assert [command.is_long for command in commands] == [command.is_long for command in twins]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -90,7 +90,8 @@ def test_what_a_page_shows_stands_below_its_command(language):
     """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
     for page in sources.pages(language):
         shown = re.findall(r"^```text$", page.read_text(), re.MULTILINE)
-        assert len(shown) == sum(bool(one.shown) for one in course_pages.commands(page)), page
+        compared = [command for command in course_pages.commands(page) if command.shown]
+        assert len(shown) == len(compared), page
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -39,7 +39,7 @@ def test_the_tables_of_chapter_1_are_what_is_counted(name):
     table = architecture.table(architecture.count(layers, pixels), pixels)
     chapter = "01-read-the-paper.md"
     assert table + "\n" in tables(ROOT / "docs/en" / chapter)
-    assert numbers(table) in [numbers(one) for one in tables(ROOT / "docs/zh" / chapter)]
+    assert numbers(table) in [numbers(other) for other in tables(ROOT / "docs/zh" / chapter)]
 
 
 def test_the_claims_of_chapter_1_are_checked():
@@ -50,7 +50,7 @@ def test_the_papers_network_is_counted():
     counted = architecture.count(architecture.PAPER, 227)
     assert architecture.parameters(counted) == 60_965_224
     assert architecture.neurons(counted) == 659_272
-    assert [one.shape for one in counted][-4:] == [(256, 6, 6), (4096,), (4096,), (1000,)]
+    assert [row.shape for row in counted][-4:] == [(256, 6, 6), (4096,), (4096,), (1000,)]
     with pytest.raises(architecture.errors.UserError, match="too few for pool5"):
         architecture.count(architecture.PAPER, 50)
 
@@ -60,9 +60,9 @@ def test_the_trees_network_is_counted(framework, tmp_path):
     side = Side(framework, PORTS[framework])
     keys = side.ask(tmp_path / "asked", describe={})["describe"]["keys"]
     counted = architecture.count(architecture.TREES, 224)
-    for one in counted:
-        own = sum(math.prod(key["shape"]) for key in keys if key["layer"] == one.layer.name)
-        assert own == one.parameters, one.layer.name
+    for row in counted:
+        size = sum(math.prod(key["shape"]) for key in keys if key["layer"] == row.layer.name)
+        assert size == row.parameters, row.layer.name
     assert architecture.parameters(counted) == sum(math.prod(key["shape"]) for key in keys)
     assert architecture.parameters(counted) == 61_100_840
 
@@ -88,13 +88,13 @@ def test_both_trees_draw_the_same_rates():
 @pytest.mark.parametrize("name", plant.EXERCISES)
 def test_an_exercise_is_planted_and_solved(name, tmp_path):
     plant.plant(name, tmp_path / "here")
-    told = plant.solution(name, tmp_path / "here")
+    diff = plant.solution(name, tmp_path / "here")
     paddle = tmp_path / "here" / "AlexNet-paddle"
     if name == "right":
-        assert told == "your tree is right"
+        assert diff == "your tree is right"
         plant.plant(name, tmp_path / "here")  # it may be there already
         return
-    assert "\n+" in told or "\n-" in told
+    assert "\n+" in diff or "\n-" in diff
     shutil.rmtree(paddle)
     plant.right_tree(name, paddle)
     assert plant.solution(name, tmp_path / "here") == "your tree is right"

@@ -37,27 +37,32 @@ def grade(torch_sides, tmp_path, capsys):
         file = tmp_path / "grade.json"
         argv = [folder, "--seed", SEED, "--json", file, *options]
         status = check.main([str(word) for word in argv], torch_sides)
-        found = json.loads(file.read_text())
-        assert found["passed"] == (status == 0)
-        assert found["points"] == sum(one["points"] for one in found["checkpoints"])
-        return status, {one["name"]: one for one in found["checkpoints"]}, capsys.readouterr().out
+        report = json.loads(file.read_text())
+        checkpoints = {grade["name"]: grade for grade in report["checkpoints"]}
+        assert report["passed"] == (status == 0)
+        assert report["points"] == sum(grade["points"] for grade in checkpoints.values())
+        return status, checkpoints, capsys.readouterr().out
 
     return call
 
 
-def hold(found: dict, text: str, faults: list[str]) -> None:
+def names_of(grades: dict, verdict: str) -> set[str]:
+    return {name for name, graded in grades.items() if graded["verdict"] == verdict}
+
+
+def hold(grades: dict, text: str, faults: list[str]) -> None:
     """Hold a grading to what is expected of a port with these mistakes."""
     expected = dict.fromkeys(POINTS, "passed")
     for _, checkpoint, _, waiting in (WRONG[name] for name in faults):
         expected |= dict.fromkeys(waiting, "waits") | {checkpoint: "not yet"}
-    assert {name: one["verdict"] for name, one in found.items()} == expected, text
-    for name, one in found.items():
-        assert one["points"] == (POINTS[name] if expected[name] == "passed" else 0)
+    assert {name: grade["verdict"] for name, grade in grades.items()} == expected, text
+    for name, grade in grades.items():
+        assert grade["points"] == (POINTS[name] if expected[name] == "passed" else 0)
     for edits, checkpoint, words, _ in (WRONG[name] for name in faults):
-        one = found[checkpoint]
-        told = f"{one['place']} {one['cause']} {one['where']}"
-        assert all(word in told for word in words), f"{words}: {told}"
-        assert one["hint"] and any(file in one["where"] for file in files_of(edits) + LOOKED_AT)
+        grade = grades[checkpoint]
+        said = f"{grade['place']} {grade['cause']} {grade['where']}"
+        assert all(word in said for word in words), f"{words}: {said}"
+        assert grade["hint"] and any(file in grade["where"] for file in files_of(edits) + LOOKED_AT)
     assert_no_answer(text)
 
 
@@ -74,9 +79,9 @@ def assert_no_answer(text: str) -> None:
 
 
 def test_a_right_port_has_all_points(grade, tmp_path):
-    status, found, text = grade(write_port(tmp_path / "port"))
+    status, grades, text = grade(write_port(tmp_path / "port"))
     assert status == 0, text
-    assert sum(one["points"] for one in found.values()) == sum(POINTS.values()) == 100
+    assert sum(graded["points"] for graded in grades.values()) == sum(POINTS.values()) == 100
     assert "points: 100 of 100" in text
 
 
@@ -94,18 +99,19 @@ def test_a_right_port_has_all_points_whatever_is_drawn(tmp_path, seed):
 
 
 def test_the_starter_has_no_points_as_the_chapter_says(grade, tmp_path, capsys):
-    start_command, wrote, check_command, graded = blocks("en")
+    start_command, wrote, check_command, shown = blocks("en")
     name = start_command.split()[-1]
     assert f"homework.check {name} --only" in check_command
     folder = tmp_path / name
     start.main([str(folder)])
     assert wrote in capsys.readouterr().out.replace(f"{tmp_path}/", "")
-    status, found, text = grade(folder)
+    status, grades, text = grade(folder)
     assert status == 1 and "points: 0 of 100" in text
-    for checkpoint, one in found.items():
-        assert one["verdict"] == "not yet" and "NotImplementedError" in one["cause"], checkpoint
-        assert "still empty" in one["hint"] and one["where"].startswith(f"{folder}/")
-    for line in without_numbers(graded).splitlines():
+    for checkpoint, graded in grades.items():
+        assert graded["verdict"] == "not yet", checkpoint
+        assert "NotImplementedError" in graded["cause"], checkpoint
+        assert "still empty" in graded["hint"] and graded["where"].startswith(f"{folder}/")
+    for line in without_numbers(shown).splitlines():
         assert line in without_numbers(text.replace(f"{tmp_path}/", ""))
     assert_no_answer(text)
 
@@ -116,33 +122,33 @@ def without_numbers(text: str) -> str:
 
 @pytest.mark.parametrize(
     "faults",
-    [*TOGETHER, *(pytest.param(one, marks=pytest.mark.seldom) for one in SELDOM_TOGETHER)],
+    [*TOGETHER, *(pytest.param(faults, marks=pytest.mark.seldom) for faults in SELDOM_TOGETHER)],
     ids=" + ".join,
 )
 def test_mistakes_cost_the_points_of_their_checkpoints(grade, tmp_path, faults):
     edits = [edit for name in faults for edit in WRONG[name][0]]
-    status, found, text = grade(write_port(tmp_path / "port", edits))
+    status, grades, text = grade(write_port(tmp_path / "port", edits))
     assert status == 1
-    hold(found, text, list(faults))
+    hold(grades, text, list(faults))
 
 
 @pytest.mark.seldom
 @pytest.mark.parametrize("name", WRONG)
 def test_a_mistake_costs_the_points_of_its_checkpoint_alone(grade, tmp_path, name):
-    status, found, text = grade(write_port(tmp_path / "port", WRONG[name][0]))
+    status, grades, text = grade(write_port(tmp_path / "port", WRONG[name][0]))
     assert status == 1
-    hold(found, text, [name])
+    hold(grades, text, [name])
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)
 def test_what_is_no_work_of_the_students_has_no_points(grade, tmp_path, name):
     edits, words = FORBIDDEN[name]
     folder = write_port(tmp_path / "port", edits)
-    status, found, text = grade(folder, "--only", "forward,init,backward,training")
+    status, grades, text = grade(folder, "--only", "forward,init,backward,training")
     assert status == 1 and "points: 0 of 60" in text
-    for one in found.values():
-        told = f"{one['where']} {one['cause']}"
-        assert all(word in told for word in words), told
+    for graded in grades.values():
+        said = f"{graded['where']} {graded['cause']}"
+        assert all(word in said for word in words), said
 
 
 @pytest.mark.seldom
@@ -160,9 +166,9 @@ def test_what_is_not_written_yet_costs_nothing_elsewhere(grade, tmp_path, writte
     folder = write_port(tmp_path / "port")
     for name in set(trees.FILES) - written:
         shutil.copyfile(trees.STARTER / name, folder / name)
-    status, found, text = grade(folder)
+    status, grades, text = grade(folder)
     assert status == 1
-    assert {name for name, one in found.items() if one["verdict"] == "passed"} == passed, text
+    assert names_of(grades, "passed") == passed, text
 
 
 @pytest.mark.seldom
@@ -179,12 +185,12 @@ def test_a_file_that_cannot_be_read_costs_nothing_elsewhere(grade, tmp_path, fil
     folder = write_port(tmp_path / "port")
     with open(folder / file, "a") as stream:
         stream.write(f"\n\n{line}\n")
-    status, found, text = grade(folder)
+    status, grades, text = grade(folder)
     assert status == 1
-    assert {name for name, one in found.items() if one["verdict"] != "passed"} == lost, text
+    assert names_of(grades, "passed") == set(POINTS) - lost, text
     for name in lost:
-        assert "unknown_name" in found[name]["cause"] or "no Python" in found[name]["cause"]
-        assert f"{file}:" in found[name]["where"]
+        assert "unknown_name" in grades[name]["cause"] or "no Python" in grades[name]["cause"]
+        assert f"{file}:" in grades[name]["where"]
 
 
 @pytest.mark.parametrize(
@@ -203,9 +209,9 @@ def test_a_mistake_of_usage_is_one_line_and_exit_status_2(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as left:
         errors.run(lambda: main(options))
-    told = capsys.readouterr().err
-    assert left.value.code == 2 and told.count("\n") == 1
-    assert all(word in told for word in words), told
+    message = capsys.readouterr().err
+    assert left.value.code == 2 and message.count("\n") == 1
+    assert all(word in message for word in words), message
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -286,7 +292,7 @@ def test_the_given_network_is_torchvisions():
     ],
 )
 def test_no_framework_where_it_does_not_belong(files, forbidden):
-    found = list((ROOT / "homework").glob(files))
-    assert len(found) >= len(trees.FILES)
-    for path in found:
+    paths = list((ROOT / "homework").glob(files))
+    assert len(paths) >= len(trees.FILES)
+    for path in paths:
         assert not set(imported(path)) & forbidden, path
