@@ -8,24 +8,24 @@ from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.training.args import add_options
 from portproof.system.command_line import Parser, device, whole
 
-# Rows as in common/training/args.py: name, kind, metavar, default, help.
+# Tables of options, as in common/training/args.py.
 MODEL = (
-    ("--classes", Path, "FILE", None,
-     "the names of the classes, one a line (those that the weights come with)"),
-    ("--image-size", whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS", None,
-     "width and height of the network's input (that of the weights' run, else 224)"),
+    ("--classes", "the names of the classes, one a line (those that the weights come with)",
+     Path, "FILE"),
+    ("--image-size", "width and height of the network's input (that of the weights' run, else 224)",
+     whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS"),
 )  # fmt: skip
 OUTPUT = (
-    ("--json", str, "FILE", None, "write the answers as JSON; -: to standard output, alone"),
-    ("--plot", Path, "FILE.png", None, "draw each image with its answers"),
+    ("--json", "write the answers as JSON; -: to standard output, alone", str, "FILE"),
+    ("--plot", "draw each image with its answers", Path, "FILE.png"),
 )  # fmt: skip
 RUN = (
-    ("--batch-size", whole(1), "N", 32, "images at once (32)"),
-    ("--workers", whole(0, 1024), "N", 0,
-     "processes that read images; 0: the predicting process itself (0)"),
-    ("--device", device, "NAME", "auto",
+    ("--batch-size", "images at once (32)", whole(1), "N", 32),
+    ("--workers", "processes that read images; 0: the predicting process itself (0)",
+     whole(0, 1024), "N", 0),
+    ("--device",
      "auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one); an exported model runs on "
-     "the processor"),
+     "the processor", device, "NAME", "auto"),
 )  # fmt: skip
 
 

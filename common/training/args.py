@@ -23,6 +23,7 @@ CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
 CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
 # Of these, what stays as it was unless given anew.
 KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
+Group = argparse._ArgumentGroup
 
 
 def _save_every(text: str) -> str:
@@ -33,111 +34,118 @@ def _save_every(text: str) -> str:
     return text
 
 
-# Rows of tables of options: name, kind, metavar, default (None: the recipe's), help. The kind is an
-# argparse type, a list of choices, or bool for a switch.
+# Tables of options. A row is what `add_option` takes: name and help; if it is no switch, the type or
+# the choices, and what --help calls its value; the default, unless that is the recipe's.
 DATA = (
-    ("--data-path", Path, "DIR", None,
-     "a folder with train/<class>/* and val/<class>/*; none: the embedded sample"),
-    ("--dataset", sorted(SIZES), None, None,
-     "a public data set, fetched into data/ when it is first asked for"),
-    ("--image-size", whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS", None,
+    ("--data-path", "a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
+     Path, "DIR"),
+    ("--dataset", "a public data set, fetched into data/ when it is first asked for",
+     sorted(SIZES)),
+    ("--image-size",
      "width and height of the network's input; alexnet takes "
-     f"{networks.SMALLEST['alexnet']} or more (recipe)"),
-    ("--workers", whole(0, 1024), "N", 2,
-     "processes that read images; 0: the training process itself (2)"),
-    ("--verify-data", bool, None, False,
+     f"{networks.SMALLEST['alexnet']} or more (recipe)",
+     whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS"),
+    ("--workers", "processes that read images; 0: the training process itself (2)",
+     whole(0, 1024), "N", 2),
+    ("--verify-data",
      "decode every image once before training, and stop with the list of bad ones (off)"),
-    ("--skip-bad", whole(0), "N", 0,
-     "leave out up to N bad images; --verify-data finds them first (0)"),
-    ("--train-crop", ["resized", "shifted", "centre"], None, None,
+    ("--skip-bad", "leave out up to N bad images; --verify-data finds them first (0)",
+     whole(0), "N", 0),
+    ("--train-crop",
      "training crops: of any size from 8 %% of the area on, as torchvision's; of one size at a "
-     "drawn place, as the paper's; or the centre, never mirrored, as evaluation has it (recipe)"),
-    ("--eval-crops", [1, 10], None, 1,
+     "drawn place, as the paper's; or the centre, never mirrored, as evaluation has it (recipe)",
+     ["resized", "shifted", "centre"]),
+    ("--eval-crops",
      "evaluation looks at the centre alone; or at the corners too and at all five mirrored, and "
-     "averages the probabilities, as the paper does (1)"),
-    ("--colour-noise", real(0, 10), "STD", None,
+     "averages the probabilities, as the paper does (1)", [1, 10], None, 1),
+    ("--colour-noise",
      "of the multiples of the training set's principal colours that are added to an image; the "
-     "paper: 0.1 (recipe)"),
+     "paper: 0.1 (recipe)", real(0, 10), "STD"),
 )  # fmt: skip
 RECIPE = (
-    ("--recipe", sorted(RECIPES), None, None,
+    ("--recipe",
      "the set of defaults (cifar10 for --dataset cifar10, imagenet for other images, sample for "
-     "none)"),
-    ("--epochs", whole(1), "N", None, "passes over train (recipe)"),
-    ("--batch-size", whole(1), "N", None, "images a step on each GPU (recipe)"),
-    ("--lr", real(0, 1e3), "RATE", None,
-     "learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)"),
-    ("--gpus", whole(1), "N", None, "GPUs that --lr is meant for (recipe)"),
-    ("--momentum", real(0, 1), "M", None, "of SGD (recipe)"),
-    ("--nesterov", bool, None, False, "Nesterov's momentum (off)"),
-    ("--weight-decay", real(0, 1e3), "W", None, "L2 penalty (recipe)"),
-    ("--schedule", ["step", "cosine", "plateau"], None, None, "of the learning rate (recipe)"),
-    ("--lr-step-size", whole(1), "EPOCHS", None, "step: epochs a stair (recipe)"),
-    ("--lr-gamma", real(0, 1), "G", None, "factor of each stair (recipe)"),
-    ("--lr-patience", whole(0), "EPOCHS", None,
-     "plateau: a stair after more epochs than these without a smaller val error (recipe)"),
-    ("--warmup-epochs", real(0, 1e6), "EPOCHS", None,
-     "epochs, or a fraction, in which the rate climbs from a hundredth (recipe)"),
-    ("--accumulate", whole(1), "N", 1, "batches that make up one step (1)"),
-    ("--clip-grad", real(0, 1e9), "NORM", 0.0,
-     "scale the gradients of a step down to this norm where theirs is larger; 0: no (0)"),
-    ("--label-smoothing", real(0, 1), "S", 0.0, "of the cross entropy (0)"),
-    ("--ema", real(0, 1), "DECAY", 0.0,
-     "evaluate a moving average of the weights, of this decay a step; 0: no (0)"),
-    ("--dropout", real(0, 0.99), "P", None, "rate (recipe)"),
+     "none)", sorted(RECIPES)),
+    ("--epochs", "passes over train (recipe)", whole(1), "N"),
+    ("--batch-size", "images a step on each GPU (recipe)", whole(1), "N"),
+    ("--lr", "learning rate for --gpus GPUs; the run uses RATE x its processes / GPUs (recipe)",
+     real(0, 1e3), "RATE"),
+    ("--gpus", "GPUs that --lr is meant for (recipe)", whole(1), "N"),
+    ("--momentum", "of SGD (recipe)", real(0, 1), "M"),
+    ("--nesterov", "Nesterov's momentum (off)"),
+    ("--weight-decay", "L2 penalty (recipe)", real(0, 1e3), "W"),
+    ("--schedule", "of the learning rate (recipe)", ["step", "cosine", "plateau"]),
+    ("--lr-step-size", "step: epochs a stair (recipe)", whole(1), "EPOCHS"),
+    ("--lr-gamma", "factor of each stair (recipe)", real(0, 1), "G"),
+    ("--lr-patience",
+     "plateau: a stair after more epochs than these without a smaller val error (recipe)",
+     whole(0), "EPOCHS"),
+    ("--warmup-epochs", "epochs, or a fraction, in which the rate climbs from a hundredth (recipe)",
+     real(0, 1e6), "EPOCHS"),
+    ("--accumulate", "batches that make up one step (1)", whole(1), "N", 1),
+    ("--clip-grad",
+     "scale the gradients of a step down to this norm where theirs is larger; 0: no (0)",
+     real(0, 1e9), "NORM", 0.0),
+    ("--label-smoothing", "of the cross entropy (0)", real(0, 1), "S", 0.0),
+    ("--ema", "evaluate a moving average of the weights, of this decay a step; 0: no (0)",
+     real(0, 1), "DECAY", 0.0),
+    ("--dropout", "rate (recipe)", real(0, 0.99), "P"),
 )  # fmt: skip
 MODEL = (
-    ("--model", sorted(networks.SMALLEST), None, None,
+    ("--model",
      "alexnet: the one column of 2014; alexnet-paper: that of the paper of 2012; others: small "
-     "networks of experiments/claims.py (recipe)"),
-    ("--weights", Path, "FILE", None, "start from these weights, not random ones"),
-    ("--finetune", bool, None, False,
-     "all layers but the last from --weights, the last drawn for your classes (off)"),
-    ("--resume", Path, "FILE", None,
+     "networks of experiments/claims.py (recipe)", sorted(networks.SMALLEST)),
+    ("--weights", "start from these weights, not random ones", Path, "FILE"),
+    ("--finetune", "all layers but the last from --weights, the last drawn for your classes (off)"),
+    ("--resume",
      "resume from a checkpoint, in its run folder; auto: the newest intact one of --output-dir or "
-     "of the newest run, and a new run where there is none"),
-    ("--eval-only", bool, None, False, "only measure --weights or --resume on val"),
+     "of the newest run, and a new run where there is none", Path, "FILE"),
+    ("--eval-only", "only measure --weights or --resume on val"),
 )  # fmt: skip
 SPEED = (
-    ("--amp", ["off", "auto", "bf16", "fp16"], None, "off",
+    ("--amp",
      "mixed precision: most of the arithmetic in 16 bits; fp16 on a GPU alone; auto: bf16 where "
-     "the device is quicker in it (off)"),
-    ("--fast", bool, None, False,
+     "the device is quicker in it (off)", ["off", "auto", "bf16", "fp16"], None, "off"),
+    ("--fast",
      "all that makes training faster and keeps accuracy: --amp auto, --channels-last, and a "
      "loader whose pixels are close to exact (off)"),
-    ("--split-batch", bool, None, False,
+    ("--split-batch",
      "several processes share --batch-size and the learning rate of one, in place of having as "
      "much each (off)"),
-    ("--compile", bool, None, False, "have the framework compile the network (off)"),
-    ("--channels-last", bool, None, False, "lay images out as [N, H, W, C]; torch alone (off)"),
-    ("--deterministic", bool, None, False,
-     "the same numbers at every run on a GPU too, at some speed (off)"),
+    ("--compile", "have the framework compile the network (off)"),
+    ("--channels-last", "lay images out as [N, H, W, C]; torch alone (off)"),
+    ("--deterministic", "the same numbers at every run on a GPU too, at some speed (off)"),
 )  # fmt: skip
 CHECKPOINTS = (
-    ("--save-every", _save_every, "N", "15m",
-     "steps (500) or minutes (15m) from checkpoint to checkpoint within an epoch (15m)"),
-    ("--keep", whole(1), "N", 2, "checkpoints that are kept, beside the best (2)"),
+    ("--save-every",
+     "steps (500) or minutes (15m) from checkpoint to checkpoint within an epoch (15m)",
+     _save_every, "N", "15m"),
+    ("--keep", "checkpoints that are kept, beside the best (2)", whole(1), "N", 2),
 )  # fmt: skip
 RUN = (
-    ("--tensorboard", bool, None, False, "log for TensorBoard; torch (off)"),
-    ("--visualdl", bool, None, False, "log for VisualDL; Paddle (off)"),
-    ("--output-dir", Path, "DIR", None,
-     "the run folder, a new one (runs/<framework>-<recipe>-<time>)"),
-    ("--seed", whole(0, LARGEST_SEED), "N", 0, "of all draws (0)"),
-    ("--device", device, "NAME", "auto",
-     "auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)"),
+    ("--tensorboard", "log for TensorBoard; torch (off)"),
+    ("--visualdl", "log for VisualDL; Paddle (off)"),
+    ("--output-dir", "the run folder, a new one (runs/<framework>-<recipe>-<time>)", Path, "DIR"),
+    ("--seed", "of all draws (0)", whole(0, LARGEST_SEED), "N", 0),
+    ("--device", "auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
+     device, "NAME", "auto"),
 )  # fmt: skip
 
 
-def add_options(group: argparse._ArgumentGroup, rows: Iterable[tuple]) -> None:
+def add_options(group: Group, rows: Iterable[tuple]) -> None:
     """Add a table of options (see DATA) to a group of a parser."""
-    for name, kind, metavar, default, text in rows:
-        if kind is bool:
-            group.add_argument(name, action="store_true", help=text)
-        elif isinstance(kind, list):
-            group.add_argument(name, choices=kind, type=type(kind[0]), default=default, help=text)
-        else:
-            group.add_argument(name, type=kind, metavar=metavar, default=default, help=text)
+    for row in rows:
+        add_option(group, *row)
+
+
+def add_option(group: Group, name: str, text: str, kind=bool, metavar=None, default=None) -> None:
+    """Add an option; `kind` is an argparse type, a list of choices, or bool for a switch."""
+    if kind is bool:
+        group.add_argument(name, action="store_true", help=text)
+    elif isinstance(kind, list):
+        group.add_argument(name, choices=kind, type=type(kind[0]), default=default, help=text)
+    else:
+        group.add_argument(name, type=kind, metavar=metavar, default=default, help=text)
 
 
 def get_args_parser(framework: str) -> Parser:
