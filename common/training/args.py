@@ -34,7 +34,7 @@ def _save_every(text: str) -> str:
     return text
 
 
-# Tables of options. A row is what `add_option` takes: name and help; if it is no switch, the type or
+# Tables of options. A row is what `add_option` takes: name and help; if no switch, the type or
 # the choices, and what --help calls its value; the default, unless that is the recipe's.
 DATA = (
     ("--data-path", "a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
