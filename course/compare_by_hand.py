@@ -16,9 +16,8 @@ import numpy as np
 from portproof.system import errors
 from portproof.system.command_line import Parser
 
-FILE = "by_hand.npz"
 FULLY_CONNECTED = ("classifier.1.weight", "classifier.4.weight", "classifier.6.weight")
-ROUNDING = 1e-5  # a guess; two sums of float32 numbers in another order differ by less
+ROUNDING = 1e-5  # a guess; sums of the same float32 numbers in another order differ by less
 
 
 def forward_torch() -> dict[str, np.ndarray]:
@@ -68,19 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("framework", choices=["torch", "paddle"], help="torch first")
     parser.add_argument("folder", type=Path, metavar="DIR", help="where the trees are")
     args = parser.parse_args(argv)
-    tree, file = args.folder / f"AlexNet-{args.framework}", args.folder / FILE
-    if not tree.is_dir():
-        parser.error(f"{tree}: there is no such folder; python -m course.plant right DIR makes it")
+    tree, file = args.folder / f"AlexNet-{args.framework}", args.folder / "by_hand.npz"
+    needed = tree if args.framework == "torch" else file
+    if not needed.exists():
+        parser.error(f"{needed}: not there; first plant the trees, then call this with torch")
     sys.path.insert(0, str(tree))
     if args.framework == "torch":
         np.savez(file, **forward_torch())
         print(f"wrote {file}")
         return 0
-    if not file.is_file():
-        parser.error(f"{file} is not there: call this with torch first")
     with np.load(file) as arrays:
-        paddle = forward_paddle(arrays)
-        return 0 if compare(arrays["logits"], paddle) else 1
+        return 0 if compare(arrays["logits"], forward_paddle(arrays)) else 1
 
 
 if __name__ == "__main__":

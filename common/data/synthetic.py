@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -155,17 +156,14 @@ def is_complete(folder: Path, seed: int = 0) -> bool:
     return atomic_folders.is_complete(folder, "sample", _description(seed))
 
 
-def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
+def write(folder: Path, seed: int = 0) -> None:
     """Draw the sample into `folder`, atomically; nothing is done where it is there already.
 
     Raises UserError when the folder holds something else or cannot be written.
     """
-
-    def fill(partial: Path) -> None:
-        _draw_all(partial, seed, processes)
-
     try:
-        atomic_folders.make(folder, "sample", _description(seed), fill)
+        draw = partial(_draw_all, seed=seed)
+        atomic_folders.make(folder, "sample", _description(seed), draw)
     except OSError as error:
         raise errors.UserError(
             f"the sample cannot be written to {folder} ({error}); free some disk space "
@@ -173,7 +171,7 @@ def write(folder: Path, seed: int = 0, processes: int | None = None) -> None:
         ) from error
 
 
-def _draw_all(folder: Path, seed: int, processes: int | None) -> None:
+def _draw_all(folder: Path, seed: int) -> None:
     counts = {"train": TRAIN_PER_CLASS, "val": VAL_PER_CLASS}
     tasks = [
         (seed, split, name, number, str(folder))
@@ -184,7 +182,7 @@ def _draw_all(folder: Path, seed: int, processes: int | None) -> None:
     for split in counts:
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
-    with ProcessPoolExecutor(processes or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(_write_image, tasks, chunksize=20)
         quiet = not sys.stderr.isatty()
         for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="image"):
@@ -215,8 +213,8 @@ def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 12
             image = Image.fromarray(draw_image(seed, "train", name, row))
             image = ImageOps.pad(image, (cell - 6, cell - 6), color="white")
             sheet.paste(image, (column * cell + 3, row * cell + 27))
-    with replace_atomically(path) as partial:
-        sheet.save(partial, "PNG")
+    with replace_atomically(path) as file:
+        sheet.save(file, "PNG")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
