@@ -24,7 +24,7 @@ def forward_torch() -> dict[str, np.ndarray]:
     """Return weights by name, images [2, 3, 224, 224] and logits [2, 1000] of a new network."""
     import torch
 
-    from models import AlexNet
+    from models import AlexNet  # of AlexNet-torch: main() puts it on the path
 
     torch.manual_seed(0)
     model = AlexNet().eval()
@@ -39,7 +39,7 @@ def forward_paddle(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """Return the logits [2, 1000] of Paddle's network with torch's weights, of the same images."""
     import paddle
 
-    from models import AlexNet
+    from models import AlexNet  # of AlexNet-paddle
 
     model = AlexNet()
     model.eval()
@@ -52,11 +52,11 @@ def forward_paddle(arrays: dict[str, np.ndarray]) -> np.ndarray:
         return model(paddle.to_tensor(arrays["images"])).numpy()
 
 
-def compare(torch: np.ndarray, paddle: np.ndarray) -> bool:
+def compare(torch_logits: np.ndarray, paddle_logits: np.ndarray) -> bool:
     """Print the first five logits of either side and their largest difference; say whether OK."""
-    print("torch ", *(f"{logit:9.5f}" for logit in torch[0, :5]))
-    print("paddle", *(f"{logit:9.5f}" for logit in paddle[0, :5]))
-    difference = np.abs(torch - paddle).max()
+    print("torch ", *(f"{logit:9.5f}" for logit in torch_logits[0, :5]))
+    print("paddle", *(f"{logit:9.5f}" for logit in paddle_logits[0, :5]))
+    difference = np.abs(torch_logits - paddle_logits).max()
     is_ok = bool(difference < ROUNDING)
     print(f"largest difference {difference:.1e}: {'OK' if is_ok else 'DIFFERENT'}")
     return is_ok
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     tree, file = args.folder / f"AlexNet-{args.framework}", args.folder / "by_hand.npz"
     needed = tree if args.framework == "torch" else file
     if not needed.exists():
-        parser.error(f"{needed}: not there; first plant the trees, then call this with torch")
+        parser.error(f"{needed}: not there; DIR must hold both trees, and torch comes first")
     sys.path.insert(0, str(tree))
     if args.framework == "torch":
         np.savez(file, **forward_torch())
