@@ -1,4 +1,4 @@
-"""portproof/runs/equivalence.py: its intervals, error rates and counts, against SciPy and simulation."""
+"""portproof/runs/equivalence.py: intervals, error rates and counts against SciPy and simulation."""
 
 import numpy as np
 import pytest
