@@ -1,4 +1,5 @@
 import os
+import signal
 import shutil
 
 import pytest
@@ -24,6 +25,9 @@ def pytest_configure(config):
     # Two files at a time, or a file whose tests run both frameworks at a time, share the cores.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(available_cores() // 2, 1)))
     warm.environment |= os.environ
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and all they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "seldom: takes long, or is one fault of many; runs with --all-faults only"
     )

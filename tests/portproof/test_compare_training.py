@@ -52,12 +52,12 @@ def compare(on_small_trees):
 
 
 def test_on_images_both_stay_together_over_epochs(compare, images, tmp_path):
-    options = "--data-path", images, "--steps", 5, "--report", tmp_path / "page"
+    options = "--data-path", images, "--steps", 8, "--report", tmp_path / "page"
     status, report, text = compare(*options)
     assert status == 0 and report["aligned"], text
     training = report["checkpoints"][0]
     assert training["float64"] < 1e-12 < training["float32"] < 1e-4
-    assert len(report["losses"]["float64"]["torch"]) == 5
+    assert len(report["losses"]["float64"]["torch"]) == 8
     assert (tmp_path / "page" / "align.html").read_text().count("data:image/png") == 1
 
 

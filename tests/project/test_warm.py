@@ -37,6 +37,7 @@ def test_it_gives_a_process_what_python_gives(form, tmp_path, monkeypatch):
 
 def test_the_framework_is_there_unless_a_setting_differs():
     assert run_warm("paddle", "-c", HAS_PADDLE).stdout == "True\n"
+    assert run_warm("paddle", "-W", "ignore", "-c", HAS_PADDLE).stdout == "True\n"
     assert run_warm("paddle", "-c", HAS_PADDLE, OMP_NUM_THREADS="7").stdout == "False\n"
 
 

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -151,6 +152,9 @@ def attend(link: socket.socket, own: dict[str, str]) -> list[str]:
 def become(words: list[str]) -> None:
     """Run as Python would with these words: -c PROGRAM, -m MODULE or a file, and arguments."""
     first, *rest = words
+    if first == "-W":
+        warnings.simplefilter(rest[0])
+        first, *rest = words = rest[1:]
     if first == "-c":
         module = types.ModuleType("__main__")
         sys.modules["__main__"], sys.argv, sys.path[0] = module, ["-c", *rest[1:]], ""
