@@ -60,7 +60,8 @@ network = AlexNetPaper(num_classes=2)
 framework = "torch" if "torch" in sys.modules else "paddle"
 backend = importlib.import_module(f"portproof.backends.{framework}")
 layers = [*network.features, *network.classifier]
-print(json.dumps([[shared.kind(backend, layer).lower(), forward.settings(layer)] for layer in layers]))
+kinds = [shared.kind(backend, layer).lower() for layer in layers]
+print(json.dumps([*zip(kinds, map(forward.settings, layers))]))
 """
 SETTINGS = {  # of which kind of layer what is looked at
     "conv2d": ("stride", "padding", "groups"),
