@@ -1,14 +1,4 @@
-"""Commands called in this process, and what they say."""
-
-import subprocess
-
-from tests.support.mains import run_one
-
-
-def call(module: str, *options: object) -> subprocess.CompletedProcess:
-    """Call main() of a module, as `tools.align`; return what a process of its own would have."""
-    words = [str(option) for option in options]
-    return subprocess.CompletedProcess([module, *words], *run_one(module, words))
+"""What the commands write, in the words that tests look for."""
 
 
 def verdicts(report: dict) -> dict[str, dict]:

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tests.portproof.commands import call
 from tests.portproof.test_reports import IMAGE, assert_text
 from tests.support import logs
 from tests.support.helpers import assert_user_error
+from tests.support.mains import call_main
 from tools import compare_runs
 
 
@@ -176,7 +176,7 @@ def test_sides_of_one_name_are_told_apart(tmp_path, compare):
 
 def mistake(*options):
     """Return what is said of a mistake: one line on standard error, nothing on standard output."""
-    done = call("tools.compare_runs", *options)
+    done = call_main("tools.compare_runs", *options)
     assert_user_error(done)
     assert not done.stdout and done.stderr.count("\n") == 1
     return done.stderr

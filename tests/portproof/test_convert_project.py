@@ -21,8 +21,8 @@ from portproof.cli.project import Project
 from portproof.cli.verify import Verification
 from portproof.convert import environments, running
 from portproof.convert.environments import Environment
-from tests.portproof.commands import call
 from tests.support.helpers import TIMEOUT, assert_user_error, run, run_warm
+from tests.support.mains import call_main
 from tests.support.trees import SMALL, copy_tree
 from tools.project import PROJECT
 
@@ -115,7 +115,7 @@ def converted_once(tmp_path_factory):
 
 
 def convert(*arguments):
-    return call("tools.convert_project", *arguments)
+    return call_main("tools.convert_project", *arguments)
 
 
 def outputs(framework, folder, program, *arguments):

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from common.paths import ROOT
-from tests.portproof.commands import call
 from tests.support.helpers import assert_user_error, run
+from tests.support.mains import call_main
 
 TREES = "--torch-tree torch --paddle-tree paddle"
 # A tool, its options, words of the line. The files are those of the fixture `folder`.
@@ -88,7 +88,7 @@ def folder(tmp_path_factory, small_trees):
 def test_a_mistake_is_one_line_and_exit_status_2(folder, monkeypatch, tool, options, words):
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
-    done = call(f"tools.{tool}", *options.split())
+    done = call_main(f"tools.{tool}", *options.split())
     assert_user_error(done, *words)
     assert not done.stdout and len(done.stderr.splitlines()) == 1
     assert sorted(folder.rglob("*")) == before

@@ -25,10 +25,10 @@ from portproof.files import pickles
 from portproof.system.errors import UserError
 from portproof.weights import tensors
 from portproof.weights.tensors import Tensor
-from tests.portproof.commands import call
 from tests.portproof.hostile import FORMS, hostile, pickled
 from tests.support import pairs
 from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run, run_warm
+from tests.support.mains import call_main
 
 TOOL = ROOT / "tools" / "transfer_weights.py"
 SHAPES = {
@@ -53,7 +53,7 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
 def transfer(*options):
-    return call("tools.transfer_weights", *options)
+    return call_main("tools.transfer_weights", *options)
 
 
 def carried(source, target, *options):
