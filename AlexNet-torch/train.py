@@ -44,7 +44,7 @@ class Trainer(NamedTuple):
     device: torch.device
 
 
-@distributed.job
+@distributed.job  # one voice for all processes, and one line where one of them is lost
 def main(argv: Sequence[str] | None = None, observer: Observer | None = None) -> Evaluation:
     """Train as the options `argv` say; `observer` watches each step (common/training)."""
     # 1. Options, device, processes
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     trainer = Trainer(model, network, criterion, optimizer, scheduler, scaler, ema, device)
 
     # 5. Run: folder, checkpoints, log; where it stands
-    modules = Modules(boards, checkpoint, distributed, optim)  # of this folder; the run calls them
+    modules = Modules(boards, checkpoint, distributed, optim)  # the run calls this tree's own
     run = Run(args, trainer, (train_loader, val_loader), modules, observer)
     if args.resume:
         run.resume(args.resume)
@@ -103,8 +103,9 @@ def train_one_epoch(
     """Train over every image once; return lr, mean loss, top-1 in per cent, speed."""
     trainer.model.train()
     batches = read_batches(loader, epoch.number, epoch.first_batch, trainer.device)
-    for batch, images, labels in epoch.iterate(batches):  # [N, 3, S, S], [N]
+    for batch, images, labels in epoch.iterate(batches):  # position, [N, 3, S, S], [N]
         images, labels = runtime.move_batch(images, labels, trainer.device)
+        # Seeded for each batch, so that a resumed run drops what an unbroken one does.
         torch.manual_seed(draws.dropout_seed(args.seed, epoch.number, batch.global_number))
         loss, logits = train_step(trainer, images, labels, args, batch.weight, batch.ends_step)
         epoch.update(loss, metric.count_correct(logits, labels, k=1))  # saves the run if due
