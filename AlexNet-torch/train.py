@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
     # 5. Run: folder, checkpoints, log; where it stands
     modules = Modules(boards, checkpoint, distributed, optim)  # the run calls this tree's own
     run = Run(args, trainer, (train_loader, val_loader), modules, observer)
-    if args.resume:
+    if args.resume:  # a checkpoint; what auto means has been looked up by parse()
         run.resume(args.resume)
     run.begin(runtime.gpu_name(device))  # makes the folder, and says what is trained
 
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer | None = None) ->
             evaluation = evaluate(model, criterion, val_loader, device)
         row |= evaluation.results
         optim.end_epoch(scheduler, error=100 - row["val_top1"])  # for --schedule plateau
-        run.end_epoch(row)  # metrics.jsonl, a checkpoint; leaves here if a signal has come
+        run.end_epoch(row)  # metrics.jsonl, a checkpoint; ends here if a signal has come
     with ema.swapped_in():  # a run that is resumed after its last epoch has no evaluation yet
         evaluation = evaluation or evaluate(model, criterion, val_loader, device)
     run.finish(evaluation)  # curves.png, misclassified.html
