@@ -67,7 +67,7 @@ class Step:
 
 def steps(keys: Pairs, reports: Reports) -> Iterator[Step]:
     """Yield the steps that both sides have; `keys` are the tensors of both that are partners."""
-    pairs, buffers = parameter_pairs(keys, reports), pairs_of("buffers", keys, reports)
+    pairs, buffers = (parameter_pairs(keys, reports, entry) for entry in ("shapes", "buffers"))
     for number in range(min(len(report["rows"]) for report in reports.values())):
         yield Step(number, reports, pairs, buffers)
 
@@ -84,8 +84,7 @@ def first_difference(keys: Pairs, reports: Reports) -> Difference | None:
             drift = max(step.relative("before").values(), default=0.0)
             step = replace(step, slack=max(EXACT, DRIFT * drift))
         for what, look in LOOKS.items():
-            difference = look(step)
-            if difference is not None:
+            if difference := look(step):
                 return replace(difference, step=step.number, what=what)
     counts = [len(reports[side]["rows"]) for side in FRAMEWORKS]
     if counts[0] != counts[1]:
@@ -106,9 +105,8 @@ def _data(step: Step) -> Difference | None:
 
 def _mode(step: Step) -> Difference | None:
     torch, paddle = step.both("mode")
-    if torch == paddle:
-        return None
-    return Difference(problem=f"{torch} mode in PyTorch, {paddle} mode in PaddlePaddle")
+    problem = f"{torch} mode in PyTorch, {paddle} mode in PaddlePaddle"
+    return None if torch == paddle else Difference(problem=problem)
 
 
 def _weights(step: Step) -> Difference | None:
@@ -116,12 +114,11 @@ def _weights(step: Step) -> Difference | None:
         before = _tensors(step, "before")
         before = before and replace(before, problem="before the optimizer's step")
         return _tensors(step, "start") or before
+    earlier = replace(step, number=step.number - 1)
     for names in step.pairs:
-        moved = []
-        for side, name in zip(FRAMEWORKS, names, strict=True):
-            earlier, now = step.reports[side]["tensors"][step.number - 1 : step.number + 1]
-            after, before = earlier["after"][name], now["before"][name]
-            moved.append(fingerprints.relative(after, before, step.count(names[0])))
+        both = zip(names, earlier.tensors("after"), step.tensors("before"), strict=True)
+        count = step.count(names[0])
+        moved = [fingerprints.relative(old[name], new[name], count) for name, old, new in both]
         if (moved[0] > EXACT) != (moved[1] > EXACT):
             side = "PyTorch" if moved[0] > EXACT else "PaddlePaddle"
             problem = f"in {side} it changes between the steps, outside the optimizer"
@@ -139,11 +136,10 @@ def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
     }
     floor = max(RESTING * max(sizes.values(), default=0.0), 1e-300)
     for left, right in step.pairs:
-        if left in relative:
-            apart = relative[left]
-            if apart * min(1.0, sizes[left] / floor) > max(step.slack, slack):
-                return Difference(relative=apart, name=left)
-        elif (torch.get(left) is None) != (paddle.get(right) is None):
+        apart = relative.get(left, 0.0)
+        if apart and apart * min(1.0, sizes[left] / floor) > max(step.slack, slack):
+            return Difference(relative=apart, name=left)
+        if (torch.get(left) is None) != (paddle.get(right) is None):
             side = "PyTorch" if torch.get(left) is None else "PaddlePaddle"
             return Difference(problem=f"{left} has none in {side}", name=left)
     return None
@@ -152,31 +148,22 @@ def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
 def _forward(step: Step) -> Difference | None:
     file = f"logits-{step.number}.npy"
     difference = tensor_compare.compare(*(load(step.reports[side], file) for side in FRAMEWORKS))
-    if difference.relative > max(CONSTANT, step.slack):
-        return replace(difference, name="logits")
-    return None
+    differs = difference.relative > max(CONSTANT, step.slack)
+    return replace(difference, name="logits") if differs else None
 
 
-def _loss(step: Step) -> Difference | None:
-    left, right = step.both("loss")
+def _number(step: Step, what: str, limit: float, name: str = "") -> Difference | None:
+    left, right = step.both(what)
     apart = 0.0 if left == right else abs(left - right) / max(abs(left), 1e-12)
-    if apart <= max(CONSTANT, step.slack):
+    if apart <= limit:
         return None
-    problem = f"{left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
+    problem = f"{name}{left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
     return Difference(relative=apart, problem=problem)
 
 
 def _gradient(step: Step) -> Difference | None:
     # Backwards: the first gradient that is wrong is that of the last layer.
     return _tensors(replace(step, pairs=step.pairs[::-1]), "gradient", CONSTANT)
-
-
-def _rate(step: Step) -> Difference | None:
-    left, right = step.both("lr")
-    if abs(left - right) <= EXACT * max(abs(left), abs(right)):
-        return None
-    problem = f"learning rate {left:.9g} in PyTorch, {right:.9g} in PaddlePaddle"
-    return Difference(relative=abs(left - right) / max(abs(left), 1e-30), problem=problem)
 
 
 def _update(step: Step) -> Difference | None:
@@ -191,10 +178,9 @@ def _update(step: Step) -> Difference | None:
         apart = float(np.abs(torch - paddle).max() / size) if size else float("inf")
         if apart > max(UPDATE, step.slack) + 1e-14 * norm / max(size, 1e-300):
             differ[left] = apart
-    if not differ:
-        return None
-    first = next(iter(differ))
-    return Difference(relative=differ[first], name=first, others=tuple(differ))
+    for first, apart in differ.items():
+        return Difference(relative=apart, name=first, others=tuple(differ))
+    return None
 
 
 def _running(step: Step) -> Difference | None:
@@ -225,8 +211,8 @@ def _state(step: Step) -> Difference | None:
         roles = {key.partition(" ")[2] for key in torch if key.startswith(left + " ")}
         others = {key.partition(" ")[2] for key in paddle if key.startswith(right + " ")}
         for role in sorted(roles & others):  # without momentum, torch keeps no velocity of 0
-            values = torch[f"{left} {role}"], paddle[f"{right} {role}"]
-            apart = fingerprints.relative(*values, step.count(left))
+            ours, theirs = torch[f"{left} {role}"], paddle[f"{right} {role}"]
+            apart = fingerprints.relative(ours, theirs, step.count(left))
             if apart > max(UPDATE, step.slack):
                 return Difference(relative=apart, problem=f"the optimizer's {role}", name=left)
     return None
@@ -237,9 +223,9 @@ LOOKS: dict[str, Callable[[Step], Difference | None]] = {  # in the order of a s
     "mode": _mode,
     "weights": _weights,
     "forward": _forward,
-    "loss": _loss,
+    "loss": lambda step: _number(step, "loss", max(CONSTANT, step.slack)),
     "gradient": _gradient,
-    "lr": _rate,
+    "lr": lambda step: _number(step, "lr", EXACT, "learning rate "),
     "update": _update,
     "state": _state,
     "running": _running,
@@ -268,14 +254,12 @@ def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
         return np.abs(torch - paddle) / np.maximum(np.abs(torch), 1e-12)
 
 
-def parameter_pairs(keys: Pairs, reports: Reports) -> list[tuple[str, str]]:
-    """Return partners among the parameters of two reports, in the order of the network."""
-    return pairs_of("shapes", keys, reports)
+def parameter_pairs(keys: Pairs, reports: Reports, entry: str = "shapes") -> list[tuple[str, str]]:
+    """Return the partners that both reports have an `entry` of, in the order of the network.
 
-
-def pairs_of(what: str, keys: Pairs, reports: Reports) -> list[tuple[str, str]]:
-    """Return the partners that both reports have an entry `what` of."""
-    torch, paddle = (reports[side][what] for side in FRAMEWORKS)
+    Without another entry these are the parameters.
+    """
+    torch, paddle = (reports[side][entry] for side in FRAMEWORKS)
     return [(left, right) for left, right in keys if left in torch and right in paddle]
 
 

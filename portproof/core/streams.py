@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +110,12 @@ class Stream:
         self.again: int | None = report["again"]  # samples that a second reading gave otherwise
         self.sizes: list[list[int]] = report["sizes"]
         self.label_type = (report["label_dtype"], tuple(report["label_shape"] or ()))
-        counts = [sum(sizes) for sizes in self.sizes]
-        self.epochs = np.repeat(np.arange(len(counts)), counts)
-        labels = [label for epoch in report["labels"] for label in epoch]
-        array = np.array(labels) if labels else np.zeros(len(self), np.int64)
+        self.epochs = np.repeat(np.arange(len(self.sizes)), [sum(sizes) for sizes in self.sizes])
+        labels = np.array([*chain(*report["labels"])] or np.zeros(len(self), np.int64))
         # [N], or [N, ...] of labels that are arrays
-        self.labels = array.reshape(-1) if array.size == len(self) else array
+        self.labels = labels.reshape(-1) if labels.size == len(self) else labels
         self.facts: list[dict] = report["facts"]
-        if len(self.facts) != len(self.epochs):  # what belongs to which sample is not known
+        if len(self.facts) != len(self):  # what belongs to which sample is not known
             self.facts = [{} for _ in self.epochs]
         self.orders: list[dict | None] = report["orders"]
         self.tells_draws: bool = report["tells_draws"]
@@ -134,16 +133,14 @@ class Stream:
 
         They are those in which the port lists the files, else by name.
         """
-        paths = set(self.paths)
-        files = self.files if paths <= set(self.files) else sorted(paths)
+        files = self.files if set(self.paths) <= set(self.files) else sorted(set(self.paths))
         position = {path: number for number, path in enumerate(files)}
         return [position[self.paths[n]] for n in np.flatnonzero(self.epochs == epoch)]
 
     @cached_property
     def starts(self) -> np.ndarray:
         """The number of the first sample of each batch."""
-        sizes = [size for epoch in self.sizes for size in epoch]
-        return np.concatenate([[0], np.cumsum(sizes)]).astype(int)
+        return np.cumsum([0, *chain(*self.sizes)])
 
     def image(self, sample: int) -> np.ndarray:
         """Return the numbers of one sample, [3, S, S], float32 where all is well."""
@@ -153,10 +150,9 @@ class Stream:
 
     def sample(self, number: int) -> Sample:
         """Return one sample with its names."""
-        label = self.labels[number].tolist()
+        image, label = np.array(self.image(number)), self.labels[number].tolist()
         known = self.classes and isinstance(label, int) and 0 <= label < len(self.classes)
         class_name = self.classes[label] if known else None
-        image = np.array(self.image(number))
         return Sample(str(self), image, self.paths[number], label, class_name)
 
     @property
@@ -192,10 +188,9 @@ class Stream:
 
     def describe(self, sample: int) -> str:
         """Return how to name a sample to a person."""
-        path = self.paths[sample]
-        epoch = int(self.epochs[sample])
-        number = sample - int(np.searchsorted(self.epochs, epoch))
-        words = f"sample {number}" if len(self.sizes) == 1 else f"epoch {epoch}, sample {number}"
+        path, epoch = self.paths[sample], int(self.epochs[sample])
+        words = f"sample {sample - int(np.searchsorted(self.epochs, epoch))}"
+        words = words if len(self.sizes) == 1 else f"epoch {epoch}, {words}"
         return f"{words} ({path})" if path else words
 
 

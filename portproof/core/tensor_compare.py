@@ -51,21 +51,16 @@ class Row:
 
 def compare(torch: np.ndarray, paddle: np.ndarray) -> Difference:
     """Compare two arrays strictly: same shape, same dtype, NaN and infinity in the same places."""
+    words = "{} in PyTorch, {} in PaddlePaddle"
     if torch.shape != paddle.shape:
-        shapes = f"{list(torch.shape)} in PyTorch, {list(paddle.shape)} in PaddlePaddle"
+        shapes = words.format(list(torch.shape), list(paddle.shape))
         return Difference(problem=f"shape {shapes}")
     if torch.dtype != paddle.dtype:
-        dtypes = f"{torch.dtype} in PyTorch, {paddle.dtype} in PaddlePaddle"
-        return Difference(problem=f"dtype {dtypes}")
-    if torch.size == 0:
-        return Difference(0.0, 0.0, 0.0)
+        return Difference(problem=f"dtype {words.format(torch.dtype, paddle.dtype)}")
     left, right = torch.astype(np.float64), paddle.astype(np.float64)
-    usable = np.isfinite(left)
-    odd = ~usable & ~np.isfinite(right)
-    alike = np.array_equal(usable, np.isfinite(right))
-    if not alike or not np.array_equal(left[odd], right[odd], equal_nan=True):
-        counts = f"{np.count_nonzero(~usable)} numbers in PyTorch, "
-        counts += f"{np.count_nonzero(~np.isfinite(right))} in PaddlePaddle"
+    usable, odd = np.isfinite(left), ~np.isfinite(right)
+    if (usable == odd).any() or not np.array_equal(left[odd], right[odd], equal_nan=True):
+        counts = words.format(f"{np.count_nonzero(~usable)} numbers", np.count_nonzero(odd))
         return Difference(problem=f"NaN or infinity in unlike places: {counts}")
     gaps = np.abs(left[usable] - right[usable])
     if gaps.size == 0:
@@ -83,38 +78,38 @@ def compare_runs(
     `runs[side][dtype]` is what a worker recorded, its files in `folders[side]`; `pairs` is what
     `pair_calls` made of the calls in float64.
     """
-    calls = {side: runs[side]["float64"]["calls"] for side in runs}
+    every = {(side, dtype): run for side in runs for dtype, run in runs[side].items()}
     rows = []
     floor = CONSTANT
-    for i, j in pairs:
-        if i is None or j is None:
-            side, number = ("paddle", j) if i is None else ("torch", i)
-            call = calls[side][number]
-            row = Row(None, None, layer_types.canonical_kind(side, call["kind"]))
-            setattr(row, side, call["layer"])
-            rows.append(row)
-            continue
-        torch, paddle = calls["torch"][i], calls["paddle"][j]
-        kind = layer_types.canonical_kind("torch", torch["kind"])
-        files = {
-            (side, dtype): run["calls"][number]["outputs"] if number < len(run["calls"]) else []
-            for side, number in (("torch", i), ("paddle", j))
-            for dtype, run in runs[side].items()
-        }
-        floor = max(floor, COARSE.get(kind, 0.0))
-        row = Row(torch["layer"], paddle["layer"], kind)
-        rows.append(_judge(row, folders, files, floor))
-    every = {(side, dtype): run for side in runs for dtype, run in runs[side].items()}
+    for pair in pairs:
+        numbers = {side: n for side, n in zip(FRAMEWORKS, pair, strict=True) if n is not None}
+        calls = {side: runs[side]["float64"]["calls"][n] for side, n in numbers.items()}
+        side, call = next(iter(calls.items()))
+        layers = (calls[side]["layer"] if side in calls else None for side in FRAMEWORKS)
+        row = Row(*layers, layer_types.canonical_kind(side, call["kind"]))
+        rows.append(row)
+        if len(calls) == 2:
+            files = {
+                (side, dtype): _outputs(run["calls"], numbers[side])
+                for (side, dtype), run in every.items()
+            }
+            floor = max(floor, COARSE.get(row.kind, 0.0))
+            _judge(row, folders, files, floor)
     if all(run["error"] is None for run in every.values()):
-        whole = Row("output", "output", "the network's output")
+        rows.append(Row("output", "output", "the network's output"))
         files = {key: run["outputs"] for key, run in every.items()}
-        rows.append(_judge(whole, folders, files, floor))
+        _judge(rows[-1], folders, files, floor)
     return _unpair_spurious(rows)
+
+
+def _outputs(calls: list[dict], number: int) -> list[str]:
+    """Return the files of a call; none where the run stopped before it."""
+    return calls[number]["outputs"] if number < len(calls) else []
 
 
 def _judge(
     row: Row, folders: dict[str, Path], files: dict[tuple[str, str], list[str]], floor: float
-) -> Row:
+) -> None:
     """Compare all tensors that a call gave, by side and dtype; the worst of them decides."""
     counts = {key: len(names) for key, names in files.items()}
     torch, paddle = ([counts[side, dtype] for dtype in DTYPES] for side in FRAMEWORKS)
@@ -122,7 +117,7 @@ def _judge(
         problem = f"{torch[0]} tensors in PyTorch, {paddle[0]} in PaddlePaddle"
         row.float64 = row.float32 = Difference(problem=problem)
         row.verdict = "differs"
-        return row
+        return
     row.float64 = row.float32 = Difference(0.0, 0.0, 0.0)
     row.verdict = "same"
     for number in range(torch[0]):
@@ -144,7 +139,6 @@ def _judge(
     row.tolerance = max(row.expected, floor)
     if not row.float64.relative <= row.tolerance or is_coarse(row) or row.float32.problem:
         row.verdict = "differs"
-    return row
 
 
 def is_coarse(row: Row) -> bool:
@@ -180,11 +174,6 @@ def as_dict(row: Row) -> dict[str, Any]:
         finite = {key: size if np.isfinite(size) else None for key, size in sizes.items()}
         return {**finite, "problem": difference.problem}
 
-    names = ("name", "torch", "paddle", "kind", "shape")
-    return {
-        **{name: getattr(row, name) for name in names},
-        "float64": numbers(row.float64),
-        "float32": numbers(row.float32),
-        "tolerance": row.tolerance,
-        "verdict": row.verdict,
-    }
+    names = ("name", "torch", "paddle", "kind", "shape", "tolerance", "verdict")
+    figures = {dtype: numbers(getattr(row, dtype)) for dtype in DTYPES}
+    return {name: getattr(row, name) for name in names} | figures

@@ -14,6 +14,7 @@ from portproof.core.comparison import describe
 from portproof.core.findings import Cause, Difference
 from portproof.core.needs import ask_about
 from portproof.core.step_compare import Reports, batches_differ, parameter_pairs
+from portproof.core.tensor_compare import DTYPES
 from portproof.networks import matching
 from portproof.networks.matching import Match, Network
 from portproof.system.frameworks import FRAMEWORKS
@@ -83,7 +84,7 @@ class TrainingPair:
         self.about = ask_about(self.sides, self.folder / "ports")
 
     def prepare(self) -> None:
-        """Describe the networks too, pair their layers, write the weights, if that is not done yet.
+        """Describe the networks too, pair their layers and write the weights, once.
 
         Raises UserError where a port cannot be run, or its network not be described.
         """
@@ -103,7 +104,7 @@ class TrainingPair:
         held = initial.give_weights(files, self.networks, self.match, self.seed, GAIN).held
         torch, paddle = held["torch"], held["paddle"]
         same = torch.keys() == paddle.keys() and all(torch[key] is paddle[key] for key in torch)
-        for dtype in ("float64", "float32"):  # the network is made in the dtype of its weights
+        for dtype in DTYPES:  # the network is made in the dtype of its weights
             self.files["torch", dtype] = self._write_weights("torch", torch, dtype)
             self.files["paddle", dtype] = self.files["torch", dtype]  # both in torch's layout
             if not same:
@@ -138,40 +139,40 @@ class TrainingPair:
         return replace(side, settings=side.settings | common | settings)
 
     def ask(self, request: Request) -> Reports:
-        """Have both sides record at the same time; return the reports.
+        """Have both sides record at the same time, if they have changed; return the reports.
 
-        A side that has not changed is not run again. Raises UserError with the words of the side
-        that fails.
+        Raises UserError with the words of the side that fails.
         """
         self.requests += 1
-        folder = self.folder / f"{self.requests}-{request.part}"
-        sides, parts, keys, reports = {}, {}, {}, {}
+        part, folder = request.part, self.folder / f"{self.requests}-{request.part}"
+        sides, requests, keys, folders = [], [], {}, {}
         for name in FRAMEWORKS:
             side = self.side(name, request.settings, request.weights)
             recording = dict(request.recording)
             if request.full:
                 recording["plan"] = recording["plan"] | {"full": request.full[name]}
-            if request.part == "optimizer":
+            if part == "optimizer":
                 numbers = {pair[name == "paddle"]: n for n, pair in enumerate(self.pairs())}
                 recording["numbers"] = numbers
             if not request.full:
-                keys[name] = self.records.key(side, request.part, recording)
-                kept = self.records.find(keys[name])
-                if kept is not None:
-                    report = json.loads((kept / f"{request.part}.json").read_text())
-                    reports[name] = report | {"folder": str(kept)}
-                    continue
-            sides[name], parts[name] = side, {request.part: recording}
+                keys[name] = self.records.key(side, part, recording)
+            kept = self.records.find(keys[name]) if name in keys else None
+            folders[name] = kept or folder / name
+            if kept is None:
+                sides.append(side)
+                requests.append({part: recording})
 
         def keep(side: Side, folder: Path) -> None:
             if side.framework in keys:
                 self.records.keep(keys[side.framework], folder)
 
         if sides:
-            answers = ask_both(list(sides.values()), folder, list(parts.values()), keep)
-            for name, answer in zip(sides, answers, strict=True):
-                reports[name] = {**answer[request.part], "folder": str(folder / name)}
-        return {name: reports[name] for name in FRAMEWORKS}
+            ask_both(sides, folder, requests, keep)
+        reports = {}
+        for name, folder in folders.items():
+            report = json.loads((folder / f"{part}.json").read_text())
+            reports[name] = report | {"folder": str(folder)}
+        return reports
 
     def shared_batches(self, steps: int, settings: dict[str, Any]) -> dict[str, str] | None:
         """Return the first batches that PyTorch's side reads, for both to train on.
@@ -197,12 +198,10 @@ class TrainingPair:
         """
         generator = np.random.Generator(np.random.Philox(self.seed))
         shape = [steps, self.batch_size, 3, self.image_size, self.image_size]
-        images = generator.standard_normal(shape, dtype=np.float32)
-        labels = generator.integers(0, CLASSES, shape[:2])
-        files = {}
-        for name, array in (("images", images), ("labels", labels)):
-            files[name] = str((self.folder / f"{name}-{steps}.npy").resolve())
-            np.save(files[name], array)
+        folder = self.folder.resolve()
+        files = {name: str(folder / f"{name}-{steps}.npy") for name in ("images", "labels")}
+        np.save(files["images"], generator.standard_normal(shape, dtype=np.float32))
+        np.save(files["labels"], generator.integers(0, CLASSES, shape[:2]))
         return files
 
     def pairs(self) -> list[tuple[str, str]]:

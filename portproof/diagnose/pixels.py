@@ -7,7 +7,7 @@ one such explanation leaves nothing over, it is the fault; a and b give the mean
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import permutations, product
 
 import numpy as np
@@ -36,6 +36,7 @@ TURNS: dict[str, Turn] = {
     "turned by 90 degrees clockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1],
     "mirrored along the other diagonal": lambda x: x[..., ::-1, ::-1].swapaxes(-1, -2),
 }
+READ = r"\bread|open\(|decode"  # code that reads an image
 IDENTITY, REVERSED = (0, 1, 2), (2, 1, 0)
 ORDERS = dict.fromkeys((IDENTITY, REVERSED, *permutations(range(3))))
 
@@ -49,17 +50,16 @@ class Constants:
 
     def to_bytes(self, images: np.ndarray) -> np.ndarray:
         """Undo the normalization of [N, 3, S, S]; the result is of 0 to 255, float64."""
-        mean, std = (np.reshape(numbers, (3, 1, 1)) for numbers in (self.mean, self.std))
+        mean, std = np.reshape(astuple(self), (2, 3, 1, 1))
         return (images * std + mean) * 255
 
     def reordered(self, order: tuple[int, ...]) -> "Constants":
         """Return the same with the channels in another order."""
-        return Constants(*(tuple(values[n] for n in order) for values in (self.mean, self.std)))
+        return Constants(*(tuple(values[n] for n in order) for values in astuple(self)))
 
     def close_to(self, other: "Constants") -> bool:
         """Say whether both are the same, but for what a fit leaves over."""
-        both = (self.mean, self.std), (other.mean, other.std)
-        return np.allclose(*both, rtol=0, atol=SAME)
+        return np.allclose(astuple(self), astuple(other), rtol=0, atol=SAME)
 
 
 @dataclass(frozen=True)
@@ -141,60 +141,51 @@ def explain(streams: Streams, pairs: Pairs, constants: Constants) -> list[Cause]
     where = streams.right.describe(pairs[0][0])
     if len(pairs) < len(streams.pairs):
         where += f", and in all {len(pairs)} of {len(streams.pairs)} images that differ"
-    causes = [_turned(streams, where, turn)] if turn else []
+    causes = []
+    if turn:
+        cause = f"every image is {turn} in {streams.other}, and not in {streams.right}"
+        line_of_code = r"flip|::-1|transpose|rotate|rot90|swapaxes|permute"
+        causes.append(streams.cause(where, cause, "leave the image as it is", line_of_code))
     same = line.constants.close_to(constants)
     if order != IDENTITY:
         after = not same and line.constants.close_to(constants.reordered(order))
-        causes.append(_reordered(streams, where, order, after))
         same = same or after
+        names = "".join(CHANNELS[n] for n in order)
+        cause = f"{streams.other} reads the channels in the order {names}, not RGB, "
+        cause += f"{'after' if after else 'before'} normalization"
+        lines = (r"::-1\]|BGR|2, 1, 0|split\(\)|\bflip\((?!args)|\.flip\(\[?[-\d]", READ)
+        fix = "keep the channels in the order RGB"
+        causes.append(streams.cause(where, cause, fix, *lines))
     if not same:
         causes.append(_normalization(streams, where, constants, line))
     return causes
 
 
-def _turned(streams: Streams, where: str, turn: str) -> Cause:
-    cause = f"every image is {turn} in {streams.other}, and not in {streams.right}"
-    line = r"flip|::-1|transpose|rotate|rot90|swapaxes|permute"
-    return streams.cause(where, cause, "leave the image as it is", line)
-
-
-def _reordered(streams: Streams, where: str, order: tuple[int, ...], after: bool) -> Cause:
-    names = "".join(CHANNELS[n] for n in order)
-    cause = f"{streams.other} reads the channels in the order {names}, not RGB, "
-    cause += f"{'after' if after else 'before'} normalization"
-    line = r"::-1\]|BGR|2, 1, 0|split\(\)|\bflip\((?!args)|\.flip\(\[?[-\d]"
-    fix = "keep the channels in the order RGB"
-    return streams.cause(where, cause, fix, line, r"\bread|open\(|decode")
-
-
 def _normalization(streams: Streams, where: str, ours: Constants, line: Line) -> Cause:
     """Return the cause where the numbers are another line of the same bytes."""
-    mean, std = np.array(ours.mean), np.array(ours.std)
+    mean, std = np.array(astuple(ours))
     early = "are normalized before scaling: "
     applied = "the mean and deviation of values of 0 to 1 are applied to values of 0 to 255"
+    divided = "what came out was divided by 255 afterwards"
     known = {
         "are the bytes, 0 to 255, neither scaled nor normalized": (1.0, 0.0),
         "are of 0 to 1, scaled and not normalized": (1 / 255, 0.0),
         f"{early}{applied}": (1 / std, -mean / std),
-        f"{early}what came out was divided by 255 afterwards": (
-            1 / (255 * std),
-            -mean / (255 * std),
-        ),
+        f"{early}{divided}": (1 / (255 * std), -mean / (255 * std)),
         "are divided by 255 twice": (1 / (255**2 * std), -mean / std),
     }
     for words, (slope, shift) in known.items():
         if np.allclose(line.slope, slope, 1e-4) and np.allclose(line.shift, shift, 1e-4, 1e-5):
             cause = f"the numbers {words}, in {streams.other}"
             fix = "divide the bytes by 255 first, then subtract the mean and divide by the "
-            fix += "deviation"
             lines = (r"\* ?255|/ ?255|255\.", "to_tensor|ToTensor|astype", "normalize")
-            return streams.cause(where, cause, fix, *lines)
+            return streams.cause(where, cause, f"{fix}deviation", *lines)
     return _other_constants(streams, where, ours, line.constants)
 
 
 def _other_constants(streams: Streams, where: str, ours: Constants, theirs: Constants) -> Cause:
     other, right = streams.other, streams.right
-    mean, std = (", ".join(f"{n:.4g}" for n in numbers) for numbers in (ours.mean, ours.std))
+    mean, std = (", ".join(f"{n:.4g}" for n in numbers) for numbers in astuple(ours))
     mistakes = {
         "mean and std exchanged": Constants(ours.std, ours.mean),
         "mean and std of B, G, R": ours.reordered(REVERSED),
@@ -203,16 +194,17 @@ def _other_constants(streams: Streams, where: str, ours: Constants, theirs: Cons
         if theirs.close_to(constants):
             cause, fix = f"{other} normalizes with {words}", f"mean {mean}, std {std}"
             return streams.cause(where, cause, fix, "STD, MEAN|::-1", "[Nn]ormalize")
-    stretch = np.array(theirs.std) / ours.std
-    if np.allclose([*stretch, *(np.array(theirs.mean) / ours.mean)], stretch[0], 0, 1e-5):
-        cause = f"{other} divides the bytes by {255 * stretch[0]:.4g}, not by 255"
+    stretch = np.divide(astuple(theirs), astuple(ours))  # [2, 3]
+    if np.allclose(stretch, stretch[1, 0], 0, 1e-5):
+        cause = f"{other} divides the bytes by {255 * stretch[1, 0]:.4g}, not by 255"
         return streams.cause(where, cause, "divide by 255", r"/ ?\d|\* ?\d")
     causes, lines = [], {}
     for name in ("mean", "std"):
         for channel, a, b in zip(CHANNELS, getattr(ours, name), getattr(theirs, name), strict=True):
             if abs(a - b) > SAME:
-                what = f"{name} of channel {channel}"
-                causes.append(f"{what} is {b:.6g} in {other}, {a:.6g} in {right}")
+                causes.append(
+                    f"{name} of channel {channel} is {b:.6g} in {other}, {a:.6g} in {right}"
+                )
                 lines[rf"\b{name.upper()}\s*="] = None
     cause = "; ".join(causes) or f"the numbers are another line of the bytes in {other}"
     fix = f"normalize with mean {mean} and std {std}"
@@ -229,13 +221,11 @@ def explain_flips(streams: Streams, pairs: Pairs, constants: Constants) -> list[
     turns: list[str] = []
     for pair in pairs:
         right, other = arrays(streams, [pair], constants)
-        for turn, change in TURNS.items():
-            line = fit(change(right), other)
-            if line.complete:
-                turns.append(turn)
-                break
-        else:
+        lines = ((turn, fit(change(right), other)) for turn, change in TURNS.items())
+        turn, line = next(((turn, line) for turn, line in lines if line.complete), (None, None))
+        if line is None:
             return []
+        turns.append(turn)
     if not any(turns):
         return []
     causes = [_other_turns(streams, pairs, turns)]
@@ -247,7 +237,7 @@ def explain_flips(streams: Streams, pairs: Pairs, constants: Constants) -> list[
 def _other_turns(streams: Streams, pairs: Pairs, turns: list[str]) -> Cause:
     other, right = streams.other, streams.right
     kinds = Counter(filter(None, turns))
-    flipped = np.array([_was_flipped(streams, i) for i, _ in pairs])
+    flipped = np.array([was_flipped(streams, i) for i, _ in pairs])
     turned = np.array(turns) != ""
     first, sample = pairs[int(turned.argmax())]
     if set(kinds) == {"mirrored left to right"}:
@@ -268,8 +258,7 @@ def _mirrored(streams: Streams, pairs: Pairs, ours: np.ndarray, theirs: np.ndarr
     first = pairs[int((ours != theirs).argmax())][0]
     counts = f"{theirs.sum()} of {len(pairs)} are mirrored, {ours.sum()} in {right}"
     lines = (r"\bif .*flip|hflip\(", "flip")
-    draw = other.draw(pairs[0][1], "flip")
-    line = draw["line"] if draw else None
+    line = (other.draw(pairs[0][1], "flip") or {}).get("line")
     fix = f"draw it {as_drawn(right, right.draw(pairs[0][0], 'flip'))}"
     if not theirs.any():
         cause, fix = f"the flip is missing: {other} never mirrors an image", "mirror where drawn"
@@ -283,11 +272,7 @@ def _mirrored(streams: Streams, pairs: Pairs, ours: np.ndarray, theirs: np.ndarr
     elif (theirs != ours).all():
         cause = f"{other} flips exactly where {right} does not: the test is negated"
         fix, line = "negate it", None
-    elif (
-        abs(theirs.mean() - ours.mean()) > 0.2
-        or not (theirs & ~ours).any()
-        or not (~theirs & ours).any()
-    ):
+    elif abs(theirs.mean() - ours.mean()) > 0.2 or (theirs >= ours).all() or (theirs <= ours).all():
         cause = f"{other} flips with another probability, {theirs.mean():.2f}: {counts}"
         lines = (r"flip.*<|random\(\) <|draws\.flip", "flip")
     else:
@@ -311,7 +296,7 @@ def how_drawn(streams: Streams, pairs: Pairs, name: str) -> str:
     return f"; {words}" if words else ""
 
 
-def _was_flipped(streams: Streams, sample: int) -> bool:
+def was_flipped(streams: Streams, sample: int) -> bool:
     draw = streams.right.draw(sample, "flip")
     if draw is not None:
         return bool(draw["result"])

@@ -76,8 +76,9 @@ def _clipping(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
         yield "what stands before a ReLU: the ReLU is missing"
     low, high = right.min(initial=np.inf), right.max(initial=-np.inf)
     if same(np.clip(left, low, high), right):
-        bounds = [new for new, old in ((low, left.min()), (high, left.max())) if new != old]
-        yield f"clipped at {' and '.join(f'{bound:.6g}' for bound in bounds)}"
+        bounds = {low: left.min(), high: left.max()}
+        moved = " and ".join(f"{new:.6g}" for new, old in bounds.items() if new != old)
+        yield f"clipped at {moved}"
     negative = left < 0
     if negative.any() and same(left[~negative], right[~negative]):
         slope = np.median(right[negative] / left[negative])
@@ -133,14 +134,15 @@ def explain_linear(
 ) -> str | None:
     """Return how a fully connected layer with torch's [out, in] `weight` comes to give `right`."""
     bias = np.zeros(len(weight)) if bias is None else bias
-    ways = {"without its bias": (weight.T, 0), "with its bias added twice": (weight.T, 2)}
-    if weight.shape[0] == weight.shape[1]:
-        ways |= {
-            "with its weight transposed": (weight, 1),
-            "with its weight transposed and without its bias": (weight, 0),
-        }
+    ways = {
+        "without its bias": (weight.T, 0),
+        "with its bias added twice": (weight.T, 2),
+        "with its weight transposed": (weight, 1),
+        "with its weight transposed and without its bias": (weight, 0),
+    }
     for words, (matrix, times) in ways.items():
-        if inputs.shape[-1] == len(matrix) and same(inputs @ matrix + times * bias, right):
+        fits = inputs.shape[-1] == len(matrix) and matrix.shape[1] == len(bias)
+        if fits and same(inputs @ matrix + times * bias, right):
             return f"what the layer gives {words}"
     return None
 
@@ -177,16 +179,15 @@ def _channels(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
     """Look for a factor or an offset of each channel (axis 1)."""
     if left.ndim < 2 or left.shape[1] < 2 or left.size // left.shape[1] < 3:
         return
-    flat = [np.moveaxis(a, 1, 0).reshape(a.shape[1], -1) for a in (left, right)]  # [C, rest]
-    offsets = np.median(flat[1] - flat[0], axis=1, keepdims=True)
-    if same(flat[0] + offsets, flat[1]):
+    left, right = (np.moveaxis(a, 1, 0).reshape(a.shape[1], -1) for a in (left, right))  # [C, rest]
+    offsets = np.median(right - left, axis=1, keepdims=True)
+    if same(left + offsets, right):
         yield "off by a constant in each channel (a bias or a mean)"
-    means = [a.mean(axis=1, keepdims=True) for a in flat]
-    spread = (flat[0] - means[0]).std(axis=1, keepdims=True)
-    usable = spread[:, 0] > 0
-    if usable.all():
-        factors = (flat[1] - means[1]).std(axis=1, keepdims=True) / spread
-        if same((flat[0] - means[0]) * factors + means[1], flat[1]):
+    left, offset = left - left.mean(axis=1, keepdims=True), right.mean(axis=1, keepdims=True)
+    spread = left.std(axis=1, keepdims=True)
+    if (spread > 0).all():
+        factors = right.std(axis=1, keepdims=True) / spread
+        if same(left * factors + offset, right):
             span = f"{factors.min():.6g} to {factors.max():.6g}"
             words = f"off by a factor and an offset in each channel (factors {span})"
             yield f"{words}: normalized otherwise"

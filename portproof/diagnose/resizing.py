@@ -4,6 +4,7 @@ First by what each side asked of Pillow, as far as it asked Pillow at all. Else 
 the other side may have done, from the file, until the very numbers come out.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps
 
 from portproof.core.findings import Cause
 from portproof.core.streams import Stream
-from portproof.diagnose.pixels import Constants, Pairs, fit, how_drawn, other_draw
+from portproof.diagnose.pixels import Constants, Pairs, fit, how_drawn, other_draw, was_flipped
 from portproof.diagnose.stream import Streams, as_drawn
 from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
@@ -91,10 +92,9 @@ def requested(streams: Streams, pairs: Pairs) -> Cause | None:
             continue
         (size, kind), (their_size, their_kind) = ours[-1], theirs[-1]
         if kind != their_kind:
-            cause = f"the resize's interpolation is {their_kind.lower()} in {other}, "
-            cause += f"{kind.lower()} in {right}"
+            words = f"{their_kind.lower()} in {other}, {kind.lower()} in {right}"
+            cause, line = f"the resize's interpolation is {words}", other.step_line(j, "resize")
             fix = f"resize with interpolation {kind.lower()}"
-            line = other.step_line(j, "resize")
             return streams.cause(i, cause, fix, "interpolation|resample", "resize", line=line)
         if size != their_size:
             return _other_size(streams, (i, j), size, their_size)
@@ -232,22 +232,18 @@ def _other_boxes(streams: Streams, pairs: Pairs, theirs: Boxes, ours: Boxes) -> 
 
 def _alike_in_all_epochs(streams: Streams) -> bool:
     """Return whether the other side has one box for each file, where the right one has several."""
-    boxes: dict[str, tuple[set, set]] = {}
-    for i, j in streams.pairs:
-        both = boxes.setdefault(streams.right.paths[i], (set(), set()))
-        both[0].add(_box(streams.right, i))
-        both[1].add(_box(streams.other, j))
-    several = any(len(ours) > 1 for ours, _ in boxes.values())
-    return several and all(len(theirs) == 1 for _, theirs in boxes.values())
+    paths = streams.right.paths
+    ours = {(paths[i], _box(streams.right, i)) for i, _ in streams.pairs}
+    theirs = {(paths[i], _box(streams.other, j)) for i, j in streams.pairs}
+    return len(theirs) == len({paths[i] for i, _ in streams.pairs}) < len(ours)
 
 
 def _other_ranges(theirs: Boxes, ours: Boxes) -> list[str]:
     """Return of what the boxes of two draws are unlikely to have the same range."""
-    areas, logarithms = (theirs.area, ours.area), (np.log(theirs.aspect), np.log(ours.aspect))
     names = []
-    for name, (a, b) in (("area", areas), ("aspect", logarithms)):
-        limit = 0.15 * max(np.ptp(b), 1e-6)
-        if abs(a.min() - b.min()) > limit or abs(a.max() - b.max()) > limit:
+    aspects = np.log(theirs.aspect), np.log(ours.aspect)
+    for name, (a, b) in (("area", (theirs.area, ours.area)), ("aspect", aspects)):
+        if max(abs(a.min() - b.min()), abs(a.max() - b.max())) > 0.15 * max(np.ptp(b), 1e-6):
             names.append(name)
     return names
 
@@ -258,13 +254,13 @@ def made_again(streams: Streams, pairs: Pairs, constants: Constants) -> Cause | 
     """
     right, other = streams.right, streams.other
     chosen = [(i, j) for i, j in pairs if right.paths[i]][:MOST]
-    distances: dict[str, list[float]] = {}
+    distances = defaultdict(list)
     for i, j in chosen:
         target = other.images([j])
         for words, pixels in _ways(streams, i):
-            for order, image in (("", pixels), (", channels in the order BGR", pixels[..., ::-1])):
-                distance = _distance(image, target, constants)
-                distances.setdefault(words + order, []).append(distance)
+            distances[words].append(_distance(pixels, target, constants))
+            reversed_words = f"{words}, channels in the order BGR"
+            distances[reversed_words].append(_distance(pixels[..., ::-1], target, constants))
     furthest = {words: max(far) for words, far in distances.items() if len(far) == len(chosen)}
     if not furthest:
         return None
@@ -294,10 +290,9 @@ def _ways(streams: Streams, sample: int) -> Iterator[tuple[str, np.ndarray]]:
     box = _box(streams.right, sample)
     if streams.split == "train" and box is not None:
         left, top, width, height = box
-        flipped = "FLIP_LEFT_RIGHT" in streams.right.steps(sample, "transpose")
         image = image.crop((left, top, left + width, top + height))
         for words, made in _resized(image, (size, size)):
-            yield words, made[:, ::-1] if flipped else made
+            yield words, made[:, ::-1] if was_flipped(streams, sample) else made
         return
     for goal in dict.fromkeys((shorter, size, 256, shorter - 1, shorter + 1, round(size / 0.875))):
         if goal < size:

@@ -30,24 +30,21 @@ def explain(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> Cause
     count = min(map(len, rates.values()))
     torch, paddle = (np.array(rates[side][:count]) for side in FRAMEWORKS)
     reported = np.array([row["reported"] for row in rows["paddle"][:count]])
-    cause, fix, patterns = _explain_constant(torch, paddle, reported) or _explain(torch, paddle)
+    rests = np.ptp(paddle) <= 1e-9 * abs(paddle[0]) and np.ptp(torch) > 0
+    cause, fix, patterns = _explain_constant(reported) if rests else _explain(torch, paddle)
     event = "backward" if patterns == STEPPED else "schedule"
     return Cause("", cause, fix, patterns=patterns, event=event)
 
 
-def _explain_constant(torch: np.ndarray, paddle: np.ndarray, reported: np.ndarray) -> Words | None:
-    if not (np.ptp(paddle) <= 1e-9 * abs(paddle[0]) and np.ptp(torch) > 0):
-        return None
+def _explain_constant(reported: np.ndarray) -> Words:
     if np.ptp(reported) > 0:
         cause = "PaddlePaddle's scheduler moves and its optimizer does not follow: the schedule is "
         cause += "not attached (the optimizer was given a number)"
         fix = "give the scheduler itself to the optimizer: Momentum(scheduler, ...)"
         return cause, fix, (OPTIMIZER,)
     cause = "PaddlePaddle's rate never changes: the schedule is not stepped, or not attached to "
-    cause += "the optimizer"
     fix = "call scheduler.step() after every optimizer.step(), and give the scheduler itself to "
-    fix += "the optimizer"
-    return cause, fix, STEPPED
+    return f"{cause}the optimizer", f"{fix}the optimizer", STEPPED
 
 
 def _explain(torch: np.ndarray, paddle: np.ndarray) -> Words:
@@ -57,11 +54,9 @@ def _explain(torch: np.ndarray, paddle: np.ndarray) -> Words:
         cause += "the number of GPUs), or another rate"
         fix = "scale the recipe's rate: lr * world_size / gpus"
         return cause, fix, (r"return .*lr", r"lr\s*=", OPTIMIZER)
-    for word, moved, against in (
-        ("early", torch[1:], paddle[:-1]),
-        ("late", torch[:-1], paddle[1:]),
-    ):
-        if np.allclose(moved, against, rtol=1e-6):
+    shifted = {"early": (torch[1:], paddle[:-1]), "late": (torch[:-1], paddle[1:])}
+    for word, rates in shifted.items():
+        if np.allclose(*rates, rtol=1e-6):
             cause = f"the schedule is one step {word}"
             return cause, "step it once, after the optimizer's step", STEPPED
     left, right = (
@@ -76,8 +71,8 @@ def _explain(torch: np.ndarray, paddle: np.ndarray) -> Words:
         lines = (r"WARMUP|LinearWarmup", *SCHEDULE) if at < WARM else SCHEDULE
         return cause, "use the same schedule", lines
     if len(left) and len(right):
-        steps = [changes[:4].tolist() for changes in (left, right)]
-        cause = f"it changes at steps {steps[0]} in PyTorch, {steps[1]} in PaddlePaddle: the step "
+        ours, theirs = left[:4].tolist(), right[:4].tolist()
+        cause = f"it changes at steps {ours} in PyTorch, {theirs} in PaddlePaddle: the step "
         cause += "size of the schedule, counted in epochs or in steps, or when it is stepped"
         return cause, "use the same step size", SCHEDULE
     return "another schedule", "use the same schedule with the same arguments", SCHEDULE

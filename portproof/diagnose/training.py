@@ -17,8 +17,8 @@ CUT = r"stop_gradient|detach\(|no_grad|requires_grad"
 def explain(evidence: Evidence, note: str = "") -> Cause:
     """Return the cause of the first difference; `note` says under which settings it was seen."""
     difference = evidence.difference
-    where = ", ".join(p for p in (difference.name, f"step {difference.step + 1}") if p)
-    where += f" {note}" if note else ""
+    where = f"step {difference.step + 1} {note}".strip()
+    where = f"{difference.name}, {where}" if difference.name else where
     if difference.what == "data":
         fix = "portproof data names the sample and the cause"
         return Cause(f"batch, {where}", f"data: {difference.problem}", fix)
@@ -27,7 +27,8 @@ def explain(evidence: Evidence, note: str = "") -> Cause:
     if difference.what in ("update", "state"):
         cause = replace(explain_update(evidence), where=f"{where}, update")
     elif difference.what == "gradient":
-        cause = replace(explain_gradient(evidence), where=f"{where}, backward")
+        cause = without_gradient(evidence) or explain_gradient(evidence)
+        cause = replace(cause, where=f"{where}, backward")
     else:
         cause = explain_other(difference, where)
     return located(evidence, cause)
@@ -44,10 +45,10 @@ def explain_forward(evidence: Evidence) -> Cause:
     difference = evidence.difference
     cause = evidence.name_layer(evidence.pair)
     if cause is None:
-        same = "the networks by themselves are the same"
+        words = "the networks by themselves are the same"
         fix = "compare what the training makes of the network's input and output"
-        lines = (r"model\(|network\(",)
-        cause = located(evidence, Cause("logits", same, fix, patterns=lines, event="forward"))
+        cause = Cause("logits", words, fix, patterns=(r"model\(|network\(",), event="forward")
+        cause = located(evidence, cause)
     seen = f"the logits differ by {difference.relative:.3g} of the largest, from the same weights"
     seen += f" ({difference.problem})" if difference.problem else ""
     where = f"{cause.where}, step {difference.step + 1}, forward"
@@ -70,10 +71,8 @@ def explain_other(difference: Difference, where: str) -> Cause:
         lines, event = r"scheduler\s*=|StepDecay|StepLR|Cosine", "schedule"
     elif difference.what == "running":
         layer, _, buffer = difference.name.rpartition(".")
-        where, cause = (
-            f"{layer}, step {difference.step + 1}",
-            f"{buffer} of {layer}: {cause} (momentum)",
-        )
+        where = f"{layer}, step {difference.step + 1}"
+        cause = f"{buffer} of {layer}: {cause} (momentum)"
         fix = "Paddle's momentum is 1 minus PyTorch's: 0.9 where PyTorch has 0.1"
         lines, event = r"BatchNorm.*momentum", "network"
     elif difference.step:
@@ -93,9 +92,6 @@ def explain_other(difference: Difference, where: str) -> Cause:
 
 def explain_gradient(evidence: Evidence) -> Cause:
     """Return what a gradient that differs says, and what to change."""
-    lost = without_gradient(evidence)
-    if lost is not None:
-        return lost
     difference, name = evidence.difference, evidence.difference.name
     partner = dict(evidence.pairs)[name]
     torch, paddle = (
@@ -147,17 +143,16 @@ def in_full(evidence: Evidence, partner: str) -> str:
         load(again[side], f"{step}-gradient-{name}.npy").astype(np.float64)
         for side, name in names.items()
     )
-    relation = relations.explain(left, right)
-    if relation is not None or left.shape != right.shape:
-        return f" (it is {relation})" if relation else ""
+    if relation := relations.explain(left, right):
+        return f" (it is {relation})"
+    if left.shape != right.shape:
+        return ""
     apart = np.abs(left - right)
     count = np.count_nonzero(apart > 1e-9 * np.abs(left).max(initial=0))
     worst = np.unravel_index(apart.argmax(), apart.shape)
-    index = ", ".join(str(int(axis)) for axis in worst)
-    return (
-        f" ({count} of {left.size} elements; most at [{index}]: {left[worst]:.6g} in PyTorch, "
-        f"{right[worst]:.6g} in PaddlePaddle)"
-    )
+    index = ", ".join(map(str, worst))
+    sizes = f"{left[worst]:.6g} in PyTorch, {right[worst]:.6g} in PaddlePaddle"
+    return f" ({count} of {left.size} elements; most at [{index}]: {sizes})"
 
 
 # ---- updates ----
@@ -182,15 +177,13 @@ def describe_group(names: tuple[str, ...], all_names: list[str]) -> str:
     """Return in words which of all parameters these are; empty where it is one alone."""
     if len(names) <= 1:
         return ""
-    chosen = set(names)
+    chosen, prefix = set(names), names[0].partition(".")[0]
+    few = ", ".join(names[1:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     if chosen == set(all_names):
         return "and so of every parameter"
+    if chosen == {name for name in all_names if name.startswith(f"{prefix}.")}:
+        few = f"all of {prefix} and of nothing else"
     for ending in ("bias", "weight"):
         if chosen == {name for name in all_names if name.endswith(f".{ending}")}:
-            return f"and so of every {ending} and of nothing else: a group of its own"
-    for prefix in dict.fromkeys(name.partition(".")[0] for name in names):
-        if chosen == {name for name in all_names if name.startswith(f"{prefix}.")}:
-            return f"and so of all of {prefix} and of nothing else: a group of its own"
-    few = ", ".join(names[1:4])
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return f"and so of {few}{more}: a group of its own"
+            few = f"every {ending} and of nothing else"
+    return f"and so of {few}: a group of its own"

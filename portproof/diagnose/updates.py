@@ -63,10 +63,10 @@ class Adaptive:
     epsilon: float
     inside: bool
     decay: float
-    residual: float
 
 
 OPTIMIZER = r"\b(Momentum|SGD|Adam\w*|RMSProp|RMSprop|Adagrad|Lars\w*)\("  # is made
+UNDER = "under the root: g / sqrt(square + epsilon)"  # where epsilon stands
 EPSILON = r"\bepsilon\b|\beps\b"
 SQUARES = {"mean_square": "RMSProp", "moment2": "Adam"}
 
@@ -110,22 +110,18 @@ def fit(report: dict, step: int, name: str) -> Rule:
     """Fit the update of one parameter at one step, of which the tensors were written in full."""
     read = partial(_read, report)
     before, after = read(step, "before", name), read(step, "after", name)
-    tensors = report["tensors"]
+    tensors, velocity = report["tensors"], f"{name} velocity"
     gradient, old = np.zeros_like(before), np.zeros_like(before)
     if tensors[step]["gradient"].get(name) is not None:
         gradient = read(step, "gradient", name)
-    velocity = f"{name} velocity"
     has_velocity = velocity in tensors[step]["state"]
     if has_velocity and step and velocity in tensors[step - 1]["state"]:
         old = read(step - 1, "state", velocity)
-    (rate, momentum, decay), residual = _solve(before - after, gradient, old, before)
+    (rate, *others), residual = _solve(before - after, gradient, old, before)
+    momentum, decay = (share / rate if rate else 0.0 for share in others)
     kept = None
     if has_velocity:
         kept = tuple(_solve(read(step, "state", velocity), old, gradient, before)[0])
-    if rate == 0.0:
-        momentum = decay = 0.0
-    else:
-        momentum, decay = momentum / rate, decay / rate
     return Rule(rate, momentum, decay, residual, kept, report["rows"][step]["lr"])
 
 
@@ -154,23 +150,20 @@ def fit_adaptive(report: dict, name: str) -> Adaptive | None:
             bias = share if role == "moment2" else 1.0  # Adam divides its mean square by that
             rate = (slope * bias ** (power / 2)) ** (-1 / power)
             fits.append((residual, inside, rate, constant * rate**power))
-    if not fits:
-        return None
-    residual, inside, rate, epsilon = min(fits)
-    return Adaptive(SQUARES[role], 1 - share, rate, epsilon, inside, decay, residual)
+    for _, inside, rate, epsilon in sorted(fits)[:1]:
+        return Adaptive(SQUARES[role], 1 - share, rate, epsilon, inside, decay)
+    return None
 
 
 def _solve(effect: np.ndarray, *causes: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the share of each cause in the effect, and the share of the effect that is left."""
     matrix = np.stack(causes, axis=1)  # [n, causes]
-    scale = np.sqrt((matrix**2).mean(axis=0))
-    usable = scale > 0
-    shares = np.zeros(len(causes))
-    size = np.sqrt((effect**2).mean())
-    if size == 0.0 or not usable.any():
-        return shares, 0.0 if size == 0.0 else 1.0
+    scale, size = np.sqrt((matrix**2).mean(axis=0)), np.sqrt((effect**2).mean())
+    usable, shares = scale > 0, np.zeros(len(causes))
+    if size == 0.0:
+        return shares, 0.0
     matrix = matrix[:, usable] / scale[usable]
-    solved = np.linalg.lstsq(matrix, effect, rcond=None)[0]
+    solved = np.linalg.lstsq(matrix, effect, rcond=None)[0]  # of no cause: nothing
     shares[usable] = solved / scale[usable]
     left = effect - matrix @ solved
     shares[np.abs(shares * scale) < 1e-7 * size] = 0.0
@@ -187,10 +180,7 @@ def _explain_adaptive(torch: Adaptive, paddle: Adaptive, name: str) -> Cause:
     if _differ(torch.decay, paddle.decay):
         return option("weight decay", torch.decay, paddle.decay, "weight_decay")
     if torch.inside != paddle.inside:
-        forms = {
-            True: "under the root: g / sqrt(square + epsilon)",
-            False: "beside the root: g / (sqrt(square) + epsilon)",
-        }
+        forms = ("beside the root: g / (sqrt(square) + epsilon)", UNDER)
         cause = f"place of epsilon in the update of {name}: {forms[torch.inside]} in PyTorch, "
         cause += f"{forms[paddle.inside]} in PaddlePaddle ({torch.kind}; "
         cause += f"epsilon {torch.epsilon:.3g} and {paddle.epsilon:.3g})"
@@ -218,9 +208,8 @@ def _explain_rules(torch: Rule, paddle: Rule, name: str) -> Cause:
         if rule.residual > FITS >= other.residual:
             cause = f"{side}'s update of {name} is not that of momentum SGD: {rule.residual:.0%} "
             cause += "of it comes from neither gradient, velocity nor decay (Adam, RMSProp or "
-            cause += "another optimizer)"
             fix = "use the same optimizer: SGD with momentum is paddle.optimizer.Momentum"
-            return Cause(name, cause, fix)
+            return Cause(name, f"{cause}another optimizer)", fix)
     if _differ(torch.momentum, paddle.momentum) or _kept_differs(torch, paddle, 0):
         if torch.nesterov != paddle.nesterov:
             return option("Nesterov's momentum", torch.nesterov, paddle.nesterov, "nesterov")

@@ -1,7 +1,8 @@
 """What is wrong with weights: in a file, between two networks, or in how a port loads them."""
 
 import itertools
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from portproof.diagnose import relations, source_lines
 from portproof.files.state import digest, digests
 from portproof.networks import layer_types
 from portproof.networks.matching import Key, Match, Network
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.frameworks import FRAMEWORKS, NAMES, OTHER
 from portproof.weights.initial import native
 from portproof.weights.tensors import WeightsFile
 
@@ -35,22 +36,17 @@ def grouped(keys: Iterable[str], by: Callable[[str], object]) -> list[list[str]]
 
 def unmatched(match: Match, networks: dict[str, Network]) -> list[Cause]:
     """Name every tensor of either network that has no partner, or one of another shape."""
-    paired = {"torch": set(match.keys), "paddle": set(match.keys.values())}
-    causes = [
-        Cause("the networks", text, "see --map") for text in match.troubles if "mbiguous" in text
-    ]
+    ambiguous = [text for text in match.troubles if "mbiguous" in text]
+    causes = [Cause("the networks", text, "see --map") for text in ambiguous]
     for side in FRAMEWORKS:
-        other = "paddle" if side == "torch" else "torch"
-        partners = match.layers if side == "torch" else {p: t for t, p in match.layers.items()}
+        partners, paired = match.layers_from(side), match.keys_from(side)
         for path, keys in networks[side].weighted().items():
-            alone = [k for k in keys if k.key not in paired[side] and not _is_free(k)]
-            if not alone:
-                continue
+            alone = [key for key in keys if key.key not in paired and not _is_free(key)]
             partner = partners.get(path)
-            if side == "paddle" and partner in {cause.where for cause in causes}:
-                continue  # a cause already, from torch's side
-            theirs = networks[other].weighted().get(partner, [])
-            causes.append(_alone(side, other, alone, theirs))
+            # From torch's side it may be a cause already.
+            if alone and (side == "torch" or partner not in {cause.where for cause in causes}):
+                theirs = networks[OTHER[side]].weighted().get(partner, [])
+                causes.append(_alone(side, alone, theirs))
     return causes + _shared(match, networks)
 
 
@@ -64,44 +60,37 @@ def _of_keys(keys: list[str], network: Network, text: str, fix: str) -> Cause:
     return Cause(layers[0], text, fix, also=layers[1:])
 
 
-def _alone(side: str, other: str, keys: list[Key], theirs: list[Key]) -> Cause:
+def _alone(side: str, keys: list[Key], theirs: list[Key]) -> Cause:
     """Tell of the tensors of one layer that have no partner, or one that does not fit, as one."""
-    where, kind = keys[0].layer or "the network", keys[0].kind
+    where, kind, other = keys[0].layer or "the network", keys[0].kind, NAMES[OTHER[side]]
     twins = {key.role: key for key in theirs}
     both = [(key, twins[key.role]) for key in keys if key.role in twins]
-    if theirs and kind != theirs[0].kind:
-        for key, twin in both:
-            if key.linear != twin.linear:
-                odd = twin if key.linear else key
-                cause = f"{odd.layer} is a {odd.kind} on one side, a Linear on the other: the "
-                cause += "frameworks keep the weight of a Linear transposed; whether this one does "
-                cause += "is not known"
-                fix = f"derive {odd.kind} from the framework's Linear, or use that"
-                return Cause(where, cause, fix)
-        kinds = {side: kind, other: theirs[0].kind}
+    odd = [twin if key.linear else key for key, twin in both if key.linear != twin.linear]
+    if theirs and kind != theirs[0].kind and odd:
+        cause = f"{odd[0].layer} is a {odd[0].kind} on one side, a Linear on the other: the "
+        cause += "frameworks keep the weight of a Linear transposed; whether this one does is not "
+        cause += "known"
+        fix = f"derive {odd[0].kind} from the framework's Linear, or use that"
+    elif theirs and kind != theirs[0].kind:
+        kinds = {side: kind, OTHER[side]: theirs[0].kind}
         cause = f"{kinds['torch']} in PyTorch, {kinds['paddle']} in PaddlePaddle: not the same "
         cause += "tensors"
         fix = f"make {where} of PaddlePaddle what corresponds to {kinds['torch']}"
     elif both:
-        cause = "; ".join(
-            f"{key.key} is {list(key.shape)} in PyTorch, {twin.key} is {list(twin.shape)} in "
-            "PaddlePaddle"
-            for key, twin in both
-        )
+        sizes = ((key.key, list(key.shape), twin.key, list(twin.shape)) for key, twin in both)
+        words = "{} is {} in PyTorch, {} is {} in PaddlePaddle"
+        cause = "; ".join(words.format(*size) for size in sizes)
         cause += " (both in torch's layout): another kernel, width or number of groups"
         fix = f"give {both[0][1].layer} of PaddlePaddle the sizes of PyTorch's {where}"
     elif theirs and [key.role for key in keys] == ["bias"]:
         lost, verb = ("lost", "remove") if side == "torch" else ("gained", "add")
-        cause = f"the bias is {lost}: {keys[0].key} of {NAMES[side]} has no counterpart in "
-        cause += NAMES[other]
-        fix = f"PaddlePaddle's {where}: {verb} bias_attr=False "
-        fix += f"(PyTorch has bias={side == 'torch'})"
+        cause = f"the bias is {lost}: {keys[0].key} of {NAMES[side]} has no counterpart in {other}"
+        fix = f"PaddlePaddle's {where}: {verb} bias_attr=False (PyTorch has bias={side == 'torch'})"
     else:
         tensors = ", ".join(f"{key.key} {list(key.shape)}" for key in keys)
         what = ", ".join(key.role for key in keys) if theirs else f"a {kind}"
-        cause = f"{where} ({kind}) of {NAMES[side]}: {tensors} without counterpart in "
-        cause += NAMES[other]
-        fix = f"add {what} to {NAMES[other]}, take it out of {NAMES[side]}, or pair it by --map "
+        cause = f"{where} ({kind}) of {NAMES[side]}: {tensors} without counterpart in {other}"
+        fix = f"add {what} to {other}, take it out of {NAMES[side]}, or pair it by --map "
         fix += "(what is kept in a plain list is no part of a network)"
     return Cause(where, cause, fix)
 
@@ -109,23 +98,22 @@ def _alone(side: str, other: str, keys: list[Key], theirs: list[Key]) -> Cause:
 def _shared(match: Match, networks: dict[str, Network]) -> list[Cause]:
     """Name the tensors that Paddle's network shares by itself: two of PyTorch's go into one."""
     causes = {}
-    keys = networks["torch"].keys
-    partners = {paddle: torch for torch, paddle in match.keys.items()}
+    keys, partners = networks["torch"].keys, match.keys_from("paddle")
     for key in networks["paddle"].keys.values():
         second, first = (keys.get(partners.get(name)) for name in (key.key, key.tied))
         if key.layer not in causes and second and first and second.tensor != first.tensor:
-            cause = f"{key.key} and {key.tied} are one tensor in PaddlePaddle, shared, and two in "
+            tensors = f"{key.key} and {key.tied}"
+            cause = f"{tensors} are one tensor in PaddlePaddle, shared, and two in PyTorch"
             fix = f"give PaddlePaddle's {key.layer} weights of its own"
-            causes[key.layer] = Cause(second.layer, f"{cause}PyTorch", fix, also=[first.layer])
+            causes[key.layer] = Cause(second.layer, cause, fix, also=[first.layer])
     return list(causes.values())
 
 
 def of_files(comparison: Comparison, files: dict[str, WeightsFile]) -> list[Cause]:
     """Name what is wrong in two files, each against its own network, and one against the other."""
-    causes = []
-    for side, file in files.items():
-        causes += file_misfits(file, comparison.networks[side])
-    return causes + unequal(comparison)
+    networks = comparison.networks
+    misfits = (file_misfits(file, networks[side]) for side, file in files.items())
+    return [*itertools.chain(*misfits), *unequal(comparison)]
 
 
 def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
@@ -133,8 +121,7 @@ def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
     side, path = NAMES[network.framework], file.path
     missing = [k for k in network.keys if k not in file.tensors and not _is_free(network.keys[k])]
     unknown = [k for k in file.tensors if k not in network.keys]
-    start = _other_start(missing, unknown)
-    if start:
+    if start := _other_start(missing, unknown):
         right, other = start
         cause = f"every key of {path.name} starts with {other!r}, which {side}'s network has not"
         fix = f"take {other!r} away from the keys"
@@ -152,21 +139,19 @@ def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
         cause = f"{listed(keys)} not in {path.name}{because}, so {side}'s layer keeps its start"
         fix += f", and {len(keys) - 1} more like it" if keys[1:] else ""
         causes.append(_of_keys(keys, network, cause, f"{fix}; check what loading returns"))
-    left = [key for key in unknown if key not in twins.values()]
-    if left:
+    if left := [key for key in unknown if key not in twins.values()]:
         cause = f"{listed(left)} in {path.name}, unknown to {side}'s network"
         causes.append(Cause(left[0], cause, "rename it, or take it out of the file"))
     for name, tensor in file.tensors.items():
-        if name in network.keys:
-            causes += _other_shape(path, network.keys[name], tensor.shape)
+        key = network.keys.get(name)
+        expected = key and (key.shape[::-1] if key.transposed else key.shape)
+        if key and tensor.shape != expected:
+            causes.append(_other_shape(path, key, tensor.shape, expected))
     return causes
 
 
-def _other_shape(path: Path, key: Key, shape: tuple[int, ...]) -> list[Cause]:
-    """Return the cause if a tensor of a file has another shape than the network's."""
-    expected = key.shape[::-1] if key.transposed else key.shape
-    if shape == expected:
-        return []
+def _other_shape(path: Path, key: Key, shape: tuple, expected: tuple) -> Cause:
+    """Return the cause where a tensor of a file has another shape than the network's."""
     cause = f"{key.key} is {list(shape)} in {path.name} and {list(expected)} in the network"
     fix = "mend it"
     if shape == expected[::-1] and len(shape) == 2:
@@ -175,18 +160,16 @@ def _other_shape(path: Path, key: Key, shape: tuple[int, ...]) -> list[Cause]:
     elif sorted(shape) == sorted(expected):
         cause += ": its axes are in another order"
     cause += "; a framework that skips a misfit leaves the layer at its start"
-    return [Cause(key.layer, cause, fix)]
+    return Cause(key.layer, cause, fix)
 
 
 def _other_start(missing: list[str], unknown: list[str]) -> tuple[str, str] | None:
     """Return how the missing keys start, and how they do in the file, if that is all they lack."""
     for key in unknown if missing else []:
-        backwards = zip(reversed(missing[0]), reversed(key), strict=False)
-        same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], backwards)))
-        right, other = missing[0][: len(missing[0]) - same], key[: len(key) - same]
-        alike = all(
-            name.startswith(right) and other + name[len(right) :] in unknown for name in missing
-        )
+        same = os.path.commonprefix([missing[0][::-1], key[::-1]])[::-1]
+        right, other = missing[0].removesuffix(same), key.removesuffix(same)
+        renamed = [other + name.removeprefix(right) for name in missing if name.startswith(right)]
+        alike = len(renamed) == len(missing) and set(renamed) <= set(unknown)
         if same and alike and (len(missing) > 1 or not right):
             return right, other
     return None
@@ -213,18 +196,18 @@ def _renamed(key: Key, unknown: list[str]) -> str | None:
 def unequal(comparison: Comparison) -> list[Cause]:
     """Name the tensors of two files that should be the same and are not."""
     differ = {}
-    match, held, network = comparison.match, comparison.held, comparison.networks["torch"]
-    for torch_key, paddle_key in match.keys.items():
-        left, right = held["torch"].get(torch_key), held["paddle"].get(paddle_key)
-        if left is None or right is None or left.shape != right.shape:
-            continue  # a cause already, as missing or misfitting
-        if not np.array_equal(left, right, equal_nan=True):
-            differ[torch_key] = left, right
+    partners, held, network = comparison.match.keys, comparison.held, comparison.networks["torch"]
+    for key, partner in partners.items():
+        left, right = held["torch"].get(key), held["paddle"].get(partner)
+        # Else it is a cause already, as missing or misfitting.
+        fits = left is not None and right is not None and left.shape == right.shape
+        if fits and not np.array_equal(left, right, equal_nan=True):
+            differ[key] = left, right
     mistakes = {key: _difference(key, differ, network) for key in differ}
     causes = []
     for keys in grouped(differ, mistakes.get):
-        partners = [(key, match.keys[key]) for key in keys]
-        names = [t if t == p else f"{p} (PyTorch's {t})" for t, p in partners]
+        pairs = [(key, partners[key]) for key in keys]
+        names = [t if t == p else f"{p} (PyTorch's {t})" for t, p in pairs]
         largest = max(float(np.nanmax(np.abs(np.subtract(*differ[key])))) for key in keys)
         text, fix = mistakes[keys[0]]
         cause = f"{listed(names)} {text} in PaddlePaddle's file"
@@ -296,7 +279,9 @@ def _mistakes(
         elif owner:
             mistakes[key] = f"loaded with what belongs to {owner}", "load its own"
         else:
-            mistakes[key] = _mistake(held[key], loaded.get(key))
+            ways = _mistaken(held[key])
+            known = (mistake for made, mistake in ways if digest(made) == loaded.get(key))
+            mistakes[key] = next(known, _LOST)
     return mistakes
 
 
@@ -308,20 +293,18 @@ _LOST = (
 )
 
 
-def _mistake(array: np.ndarray, loaded: str | None) -> tuple[str, str]:
-    """Return what a loaded tensor is in place of `array`, by its digest, and what to change."""
-    if array.ndim == 2 and digest(array.T) == loaded:
-        return "loaded as in the file, not transposed", "transpose it: `.T`"
+def _mistaken(array: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[str, str]]]:
+    """Yield what loading may make of a tensor, with the mistake and what to change."""
+    if array.ndim == 2:
+        yield array.T, ("loaded as in the file, not transposed", "transpose it: `.T`")
     for name, rounded in relations.roundings(np.ascontiguousarray(array)).items():
-        if digest(rounded.astype(array.dtype)) == loaded:
-            return f"loaded rounded to {name}", "keep float32"
+        yield rounded.astype(array.dtype), (f"loaded rounded to {name}", "keep float32")
+    as_it_is = "load it as it is"
     for axis in range(array.ndim):
-        if digest(np.flip(array, axis)) == loaded:
-            return f"loaded with axis {axis} reversed", "load it as it is"
+        yield np.flip(array, axis), (f"loaded with axis {axis} reversed", as_it_is)
     for axes in itertools.permutations(range(array.ndim)):
-        if digest(array.transpose(axes)) == loaded:
-            return f"loaded with its axes in the order {list(axes)}", "load it as it is"
-    return _LOST
+        words = f"loaded with its axes in the order {list(axes)}"
+        yield array.transpose(axes), (words, as_it_is)
 
 
 def _load_error(error: str, where: str, network: Network) -> Cause:

@@ -102,6 +102,10 @@ class Match:
     troubles: list[str] = field(default_factory=list)
     how: str = "by name"
 
+    def layers_from(self, framework: str) -> dict[str, str]:
+        """Return the other side's layer of each layer of this framework."""
+        return self.layers if framework == "torch" else {p: t for t, p in self.layers.items()}
+
     def keys_from(self, framework: str) -> dict[str, str]:
         """Return the other side's key of each key of this framework."""
         return self.keys if framework == "torch" else {p: t for t, p in self.keys.items()}
