@@ -21,7 +21,7 @@ from portproof.diagnose import pixels, resizing, stream
 from portproof.diagnose.pixels import Constants, Pairs
 from portproof.diagnose.stream import Streams
 from portproof.system.errors import UserError
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Side, to_mend
 
 # Two roundings of the largest numbers that normalization gives: for values up to 4 float32 numbers
@@ -79,11 +79,12 @@ def compare(name: str, both: dict[str, Stream], split: str, images: Images) -> V
     verdict = Verdict(name)
     verdict.float32 = numbers.relative if math.isfinite(numbers.relative) else None
     verdict.float64 = numbers.exact if streams.pairs else None
+    rows = [["where", "cause", "fix"]]
     for cause in causes:
         verdict.blame(cause)
+        rows.append([cause.where, cause.cause, cause.fix])
     if causes[1:]:
-        rows = [["where", "cause", "fix"], *[[c.where, c.cause, c.fix] for c in causes[1:]]]
-        verdict.details.append({"title": ALSO_FOUND, "table": rows})
+        verdict.details.append({"title": ALSO_FOUND, "table": [rows[0], *rows[2:]]})
     if causes:
         verdict.details += _first_difference(streams, numbers)
     verdict.details.append({"title": COMPARED, "table": _counts(streams, numbers)})
@@ -96,35 +97,34 @@ def compare_numbers(streams: Streams) -> Numbers:
     constants = None
     for i, j in streams.pairs:
         right, other = streams.right.image(i), streams.other.image(j)
-        problem = problem_of(right, other, streams)
-        if problem:
+        if problem := problem_of(right, other, streams):
             numbers.problems.append((i, j, problem))
             continue
-        difference = float(np.abs(right - other).max())
-        largest = float(np.abs(right).max())
+        difference, largest = float(np.abs(right - other).max()), float(np.abs(right).max())
         numbers.largest = max(numbers.largest, difference)
         numbers.relative = max(numbers.relative, difference / (largest or 1.0))
         if difference > ROUNDING:
             numbers.differ.append((i, j))
         constants = constants or right_constants(streams, i)
-        if constants is None:
+        exact = constants and _exact(right, other, constants)
+        if exact is None or numbers.exact is None:
             numbers.exact = None
-        if numbers.exact is not None:
-            numbers.exact = _exact(numbers.exact, right, other, constants, largest)
+        else:
+            numbers.exact = max(numbers.exact, exact / (largest or 1.0))
     return numbers
 
 
 def problem_of(right: np.ndarray, other: np.ndarray, streams: Streams) -> str | None:
     """Return what makes two samples incomparable, or None."""
     if right.shape != other.shape:
-        theirs, ours = f"shape {list(other.shape)}", f"{list(right.shape)}"
-    elif right.dtype != other.dtype:
-        theirs, ours = other.dtype, right.dtype
-    else:
-        both = (other, streams.other), (right, streams.right)
-        odd = (stream for array, stream in both if not np.isfinite(array).all())
-        return next((f"NaN or infinity in {stream}" for stream in odd), None)
-    return f"{theirs} in {streams.other}, {ours} in {streams.right}"
+        theirs, ours = f"shape {list(other.shape)}", list(right.shape)
+        return f"{theirs} in {streams.other}, {ours} in {streams.right}"
+    if right.dtype != other.dtype:
+        return f"{other.dtype} in {streams.other}, {right.dtype} in {streams.right}"
+    for array, side in ((other, streams.other), (right, streams.right)):
+        if not np.isfinite(array).all():
+            return f"NaN or infinity in {side}"
+    return None
 
 
 def right_constants(streams: Streams, sample: int) -> Constants | None:
@@ -132,25 +132,23 @@ def right_constants(streams: Streams, sample: int) -> Constants | None:
     return pixels.find_constants(streams.right.images([sample]))
 
 
-def _exact(
-    worst: float, right: np.ndarray, other: np.ndarray, constants: Constants, largest: float
-) -> float | None:
-    """Return the largest relative difference in exact arithmetic, where both are of bytes."""
-    both = [constants.to_bytes(array[None].astype(np.float64)) for array in (right, other)]
-    if any(np.abs(values - np.round(values)).max() > pixels.LEFT_OVER for values in both):
+def _exact(right: np.ndarray, other: np.ndarray, constants: Constants) -> float | None:
+    """Return the largest difference in exact arithmetic, where both [3, S, S] are of bytes."""
+    both = constants.to_bytes(np.stack([right, other]).astype(np.float64))
+    right, other = np.round(both)
+    if np.abs(both - [right, other]).max() > pixels.LEFT_OVER:
         return None
-    steps = np.abs(np.round(both[0]) - np.round(both[1])).max((0, 2, 3))
-    return max(worst, float((steps / 255 / np.array(constants.std)).max() / (largest or 1.0)))
+    steps = np.abs(right - other).max((1, 2))  # [3]
+    return float((steps / 255 / np.array(constants.std)).max())
 
 
 def find_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
     """Return every cause that explains something, the first place first; none where all agree."""
-    classes, labels = stream.classes(streams), stream.labels(streams)
-    if labels:  # other numbers of the classes show in their list too
-        classes = None
-    causes = [classes, stream.batches(streams), stream.order(streams), labels]
-    causes += image_causes(streams, numbers)
-    causes.append(stream.reading_again(streams))
+    labels = stream.labels(streams)
+    # Other numbers of the classes show in their list too.
+    causes = [None if labels else stream.classes(streams)]
+    causes += [stream.batches(streams), stream.order(streams), labels]
+    causes += [*image_causes(streams, numbers), stream.reading_again(streams)]
     return [cause for cause in causes if cause]
 
 
@@ -167,21 +165,17 @@ def image_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
         if not causes and streams.split == "train":
             start = streams.pairs.index(differ[0])
             causes = pixels.explain_flips(streams, streams.pairs[start:][:MOST], constants)
-        if causes:
+        if causes := causes or list(filter(None, [pixels.nearly(streams, differ, constants)])):
             return causes
-        near = pixels.nearly(streams, differ, constants)
-        if near:
-            return [near]
     causes = [resizing.decoded(streams, differ), resizing.requested(streams, differ)]
     if constants is not None and not any(causes):
         causes = [resizing.made_again(streams, differ, constants)]
-    causes = [cause for cause in causes if cause]
-    if not causes:
+    if not any(causes):
         cause = f"the numbers differ by up to {numbers.largest:.3g} in {len(differ)} of "
         cause += f"{len(streams.pairs)} images, in a way that is none of those known here"
         fix = "look at the image of the difference"
         causes = [streams.cause(differ[0][0], cause, fix, "normalize")]
-    return causes
+    return [cause for cause in causes if cause]
 
 
 def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
@@ -204,25 +198,20 @@ def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]
     pair = first_pair(streams, numbers)
     if pair is None:
         return []
-    i, j = pair
-    title = f"The first difference: {streams.right.describe(i)}"
-    samples = streams.right.sample(i), streams.other.sample(j)
-    return [
-        {"title": title, "samples": samples},
-        {"title": "How this sample was made", "table": _facts(streams, i, j)},
-    ]
+    samples = streams.right.sample(pair[0]), streams.other.sample(pair[1])
+    title = f"The first difference: {streams.right.describe(pair[0])}"
+    table = {"title": "How this sample was made", "table": _facts(streams, *pair)}
+    return [{"title": title, "samples": samples}, table]
 
 
 def first_pair(streams: Streams, numbers: Numbers) -> tuple[int, int] | None:
     """Return the first samples at the same place that are not the same; None where all are."""
     paired = dict(streams.pairs)
     odd = {*numbers.differ, *((i, j) for i, j, _ in numbers.problems)}
-    for n in range(min(len(streams.right), len(streams.other))):
-        moved = paired.get(n) != n
-        labels = streams.right.labels[n], streams.other.labels[n]
-        if moved or (n, n) in odd or not np.array_equal(*labels):
+    for n, labels in enumerate(zip(streams.right.labels, streams.other.labels, strict=False)):
+        if paired.get(n) != n or (n, n) in odd or not np.array_equal(*labels):
             return n, n
-    return next(iter(sorted(odd)), None)
+    return min(odd, default=None)
 
 
 def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:
@@ -243,19 +232,16 @@ def _decoded(fact: dict) -> str:
 
 
 def _steps(steps: list, name: str) -> str:
+    words = [str(step).lower().replace("_", " ") for step in steps]
     if name == "resize":
         words = [f"to {size[0]} x {size[1]}, {kind.lower()}" for size, kind in steps]
     elif name == "crop":
-        boxes = [(b[0], b[1], b[2] - b[0], b[3] - b[1]) for b in steps if b]
-        words = ["left {}, top {}, {} x {}".format(*box) for box in boxes]
-    else:
-        words = [str(step).lower().replace("_", " ") for step in steps]
+        words = [f"left {b[0]}, top {b[1]}, {b[2] - b[0]} x {b[3] - b[1]}" for b in steps if b]
     return "; ".join(words) or "-"
 
 
 def _counts(streams: Streams, numbers: Numbers) -> list[list[str]]:
-    by_name = {str(stream): stream for stream in (streams.right, streams.other)}
-    both = [by_name[NAMES[side]] for side in FRAMEWORKS]
+    both = sorted((streams.right, streams.other), key=lambda s: FRAMEWORKS.index(s.side.framework))
     same = len(streams.pairs) - len(numbers.differ) - len(numbers.problems)
     return [
         ["", *map(str, both)],
@@ -273,6 +259,5 @@ def _each(values: Iterable) -> str:
 
 
 def _batches(sizes: list[int]) -> str:
-    if len(sizes) < 2:
-        return str(sizes[0] if sizes else 0)
-    return f"{len(sizes) - 1} of {sizes[0]}, then {sizes[-1]}"
+    alone = str(sum(sizes))
+    return f"{len(sizes) - 1} of {sizes[0]}, then {sizes[-1]}" if sizes[1:] else alone

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -24,8 +25,6 @@ RUNNING = (
     "compared with the running statistics in use: by those of its batch, each process would "
     "normalize its own part alone, and two would not be one with the whole batch"
 )
-# A rate that two processes scale to what one process has, with and without the rule.
-RATE = {count: {"lr": exact(0.01), "gpus": count} for count in (1, PROCESSES)}
 
 
 def check_distributed(pair: TrainingPair, steps: int = STEPS) -> Verdict:
@@ -42,8 +41,7 @@ def check_distributed(pair: TrainingPair, steps: int = STEPS) -> Verdict:
         processes = [(framework, environment) for environment in environments(framework)]
         parts = ask(pair, processes, plan)
         side = pair.sides[framework]
-        trainings = [report["training"] for report in (whole, *parts)]
-        _check_training(verdict, side, *trainings)
+        _check_training(verdict, side, *(report["training"] for report in (whole, *parts)))
         if verdict.verdict != DIVERGED:
             _check_evaluation(verdict, side, whole["evaluate"], parts[0]["evaluate"])
     return verdict
@@ -51,33 +49,29 @@ def check_distributed(pair: TrainingPair, steps: int = STEPS) -> Verdict:
 
 def environments(framework: str) -> list[dict[str, str]]:
     """Return what the framework's launcher would tell each process, on this machine alone."""
-    ports = free_ports(PROCESSES + 1)
-    threads = {"OMP_NUM_THREADS": str(max(processor.available_cores() // PROCESSES, 1))}
-    if framework == "torch":
-        common = threads | {"WORLD_SIZE": str(PROCESSES), "MASTER_ADDR": "127.0.0.1"}
-        common["MASTER_PORT"] = str(ports[0])
-        return [common | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(PROCESSES)]
+    main, *ports = free_ports(PROCESSES + 1)
     points = [f"127.0.0.1:{port}" for port in ports]
-    common = threads | {"PADDLE_TRAINERS_NUM": str(PROCESSES), "PADDLE_MASTER": points[0]}
-    common["PADDLE_TRAINER_ENDPOINTS"] = ",".join(points[1:])
-    return [
-        common
-        | {"PADDLE_TRAINER_ID": str(rank), "PADDLE_LOCAL_RANK": str(rank)}
-        | {"PADDLE_CURRENT_ENDPOINT": points[1 + rank]}
-        for rank in range(PROCESSES)
-    ]
+    common = {"OMP_NUM_THREADS": str(max(processor.available_cores() // PROCESSES, 1))}
+    processes = []
+    for rank, point in enumerate(points):
+        if framework == "torch":
+            process = {"WORLD_SIZE": PROCESSES, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": main}
+            process |= {"RANK": rank, "LOCAL_RANK": rank}
+        else:
+            process = {"PADDLE_TRAINERS_NUM": PROCESSES, "PADDLE_MASTER": f"127.0.0.1:{main}"}
+            process |= {"PADDLE_TRAINER_ENDPOINTS": ",".join(points), "PADDLE_TRAINER_ID": rank}
+            process |= {"PADDLE_LOCAL_RANK": rank, "PADDLE_CURRENT_ENDPOINT": point}
+        processes.append(common | {name: str(setting) for name, setting in process.items()})
+    return processes
 
 
 def free_ports(count: int) -> list[int]:
     """Return ports of this machine that nobody listens at."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for listener in sockets:
             listener.bind(("127.0.0.1", 0))
         return [listener.getsockname()[1] for listener in sockets]
-    finally:
-        for listener in sockets:
-            listener.close()
 
 
 def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> list[dict]:
@@ -89,8 +83,9 @@ def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> li
     sides, folders, requests = [], [], []
     for number, (framework, environment) in enumerate(processes):
         count = PROCESSES if environment else 1
-        settings = RATE[count] | {"batch_size": BATCH * PROCESSES // count}
-        settings |= {"epochs": 100, "schedule": "step", "warmup_epochs": 0}
+        settings = {"epochs": 100, "schedule": "step", "warmup_epochs": 0}
+        # A rate that two processes scale to what one process has, with and without the rule.
+        settings |= {"lr": exact(0.01), "gpus": count, "batch_size": BATCH * PROCESSES // count}
         side = pair.side(framework, settings, weights="float64")
         sides.append(replace(side, environment=environment))
         folders.append(pair.folder / f"{pair.requests}-distributed-{number}")
@@ -135,18 +130,18 @@ def _gradient(whole: dict, parts: Sequence[dict], step: int) -> Cause | None:
         fix = "average the gradients over the processes once: wrap the network in "
         fix += "DistributedDataParallel / DataParallel"
         factor = theirs[0][2] / gradient[2] if gradient[2] else np.nan
-        scaled = factor * np.array(gradient[2:])
+        cause = f"the gradient of {name} "
         if fingerprints.relative(theirs[0], theirs[1], count) > SAME:
-            cause = f"the gradient of {name} is another in each process: it is not averaged"
-        elif not np.allclose(np.array(theirs[0][2:]), scaled, rtol=1e-6, atol=0):
-            cause = f"the gradient of {name} differs from that of the whole batch: other samples, "
+            cause += "is another in each process: it is not averaged"
+        elif not np.allclose(theirs[0][2:], np.multiply(factor, gradient[2:]), rtol=1e-6, atol=0):
+            cause += "differs from that of the whole batch: other samples, "
             cause += "or samples that count for more in a process that has fewer"
             fix, lines = "weigh each process's mean", ("weight", *lines)
         else:
             known = {PROCESSES: "summed, not averaged", 1 / PROCESSES: "averaged twice"}
             how = next((words for f, words in known.items() if abs(factor - f) < 1e-6), "scaled")
-            cause = f"the gradient of {name} is {factor:.6g} times that of one process with the "
-            cause += f"whole batch: it is {how} over the processes (scaling of gradients)"
+            cause += f"is {factor:.6g} times that of one process with the whole batch: it is {how} "
+            cause += "over the processes (scaling of gradients)"
             lines = (r"backward\(", *lines)
         return Cause(name, cause, fix, patterns=lines)
     return None
@@ -170,15 +165,14 @@ def _check_evaluation(verdict: Verdict, side: Side, whole: dict, part: dict) -> 
     framework = NAMES[side.framework]
     for name, metric in whole["results"].items():
         other = part["results"][name]
-        if abs(metric - other) <= EVALUATION * max(abs(metric), 1e-12):
-            continue
-        cause = f"{name} is {metric:.6g} in one process and {other:.6g} in {PROCESSES}: images "
-        cause += f"are counted {'more than once (padding)' if other > metric else 'in part alone'}"
-        fix = "count each image once, whatever the number of processes"
-        lines = (*makers(part["ran"]), r"Sampler|\[rank|range\(rank", r"all_reduce")
-        fix = with_line(fix, side, lines, part["ran"])
-        verdict.diverge(f"{framework}, {name}", cause, fix)
-        return
+        if not abs(metric - other) <= EVALUATION * max(abs(metric), 1e-12):
+            how = "more than once (padding)" if other > metric else "in part alone"
+            cause = f"{name} is {metric:.6g} in one process and {other:.6g} in {PROCESSES}: images "
+            cause += f"are counted {how}"
+            fix = "count each image once, whatever the number of processes"
+            lines = (*makers(part["ran"]), r"Sampler|\[rank|range\(rank", r"all_reduce")
+            fix = with_line(fix, side, lines, part["ran"])
+            verdict.diverge(f"{framework}, {name}", cause, fix)
     if part["predicted"] != whole["predicted"]:
         cause = "the images' classes come back in another order from several processes"
         verdict.diverge(f"{framework}, predictions", cause, "gather them in their own order")

@@ -60,11 +60,10 @@ def compare(
     an input that neither network takes.
     """
     arrays = inputs.arrays()
-    first = next(iter(arrays))
+    first, array = next(iter(arrays.items()))
     files = read_named(sides, folder / "read", weights, own_weights)
     sides = fit(sides, files)
-    shape = list(arrays[first].shape)
-    networks = describe(sides, folder / "describe", shape, inputs.dtype)
+    networks = describe(sides, folder / "describe", list(array.shape), inputs.dtype)
     match = matching.match(networks["torch"], networks["paddle"], pairs)
     start = give_weights(files, networks, match, inputs.seed)
     by_port = own_weights is None  # a pair of files as they are is loaded by name: what fits
@@ -114,38 +113,33 @@ def find_causes(comparison: Comparison, folder: Path, passes: list[dict], result
         again = next(one_pass for one_pass in passes if one_pass["name"] == wanted)
         forced = run_forced(comparison, folder / f"forced-{number}", again)
         search = layers.Search(forced, again, result.causes)
-        causes = search.causes()
-        if not causes and not result.causes and search.constants and _is_small(differ):
-            largest = max(row.float64.relative for row in differ)
-            note = f"{name}: differences of constants that one framework keeps in float32 "
-            note += f"({', '.join(search.constants[:3])}) add up to {largest:.1e}; on the same "
-            result.notes.append(f"{note}numbers every layer is the same")
-            for row in differ:
-                row.verdict = "same"
-            continue
-        result.first, result.first_input = differ[0], name
-        result.causes += causes or ([] if result.causes else [layers.unexplained(differ[0])])
-        return
+        result.causes += search.causes()
+        if result.causes or not search.constants or not _is_small(differ):
+            result.first, result.first_input = differ[0], name
+            result.causes = result.causes or [layers.unexplained(differ[0])]
+            return
+        largest = max(row.float64.relative for row in differ)
+        note = f"{name}: differences of constants that one framework keeps in float32 "
+        note += f"({', '.join(search.constants[:3])}) add up to {largest:.1e}; on the same "
+        result.notes.append(f"{note}numbers every layer is the same")
+        for row in differ:
+            row.verdict = "same"
 
 
 def _is_small(rows: list[Row]) -> bool:
     """Say whether differences may be small ones that have grown on the way through the layers."""
-    return not any(
-        row.float64.relative >= GROWN or row.float32.problem or tensor_compare.is_coarse(row)
-        for row in rows
-    )
+    odd = any(row.float32.problem or tensor_compare.is_coarse(row) for row in rows)
+    return not odd and max(row.float64.relative for row in rows) < GROWN
 
 
 def coarse_constants(result: Result) -> list[str]:
     """Say where float64 differs by more than its rounding, though by no more than is no fault."""
-    for name, rows in result.rows.items():
-        for row in rows:
-            if row.verdict == "same" and row.expected < row.float64.relative <= row.tolerance:
-                return [
-                    f"from {row.name} on ({name}) float64 differs by more than its rounding, "
-                    f"{row.float64.relative:.1e}: a constant that one framework keeps in float32 "
-                    "explains as much"
-                ]
+    every = [(name, row) for name, rows in result.rows.items() for row in rows]
+    for name, row in every:
+        if row.verdict == "same" and row.expected < row.float64.relative <= row.tolerance:
+            note = f"from {row.name} on ({name}) float64 differs by more than its rounding, "
+            note += f"{row.float64.relative:.1e}: a constant that one framework keeps in float32 "
+            return [f"{note}explains as much"]
     return []
 
 
@@ -162,9 +156,8 @@ def judge_input(comparison: Comparison, name: str, result: Result, must_run: boo
     if all(errors.values()) or (name == TRAINING and any(errors.values())):
         words = "; ".join(f"{NAMES[side]}: {error}" for side, error in errors.items() if error)
         if must_run:
-            raise UserError(
-                f"neither network takes this input ({words}); give --input-shape or --image-size"
-            )
+            advice = "give --input-shape or --image-size"
+            raise UserError(f"neither network takes this input ({words}); {advice}")
         result.notes.append(f"not compared with {name}: {words}")
         return
     pairs = comparison.pairs(pass_name(name, "float64"))
@@ -175,29 +168,24 @@ def judge_input(comparison: Comparison, name: str, result: Result, must_run: boo
 
 def _mark_stop(rows: list[Row], errors: dict[str, str | None]) -> None:
     """Where one side stopped with an error: the layer that it did not come to differs."""
-    for side, error in errors.items():
-        if error is None:
-            continue
+    for side in (side for side, error in errors.items() if error is not None):
         ran = [n for n, row in enumerate(rows, 1) if row.verdict != "no counterpart"]
         after = max(ran, default=0)
         if after == len(rows):
             rows.append(Row("output", "output", "the network's output"))
-        problem = f"{NAMES[side]} stops with an error: {error}"
-        rows[after].float64 = rows[after].float32 = Difference(problem=problem)
+        stop = Difference(problem=f"{NAMES[side]} stops with an error: {errors[side]}")
+        rows[after].float64 = rows[after].float32 = stop
         rows[after].verdict = "differs"
 
 
 def show_logits(comparison: Comparison, name: str, result: Result) -> None:
     """Keep the first five logits and the five likeliest classes of the first sample, in float32."""
     for side in FRAMEWORKS:
-        outputs = comparison.run(side, pass_name(name, "float32"))["outputs"]
-        if not outputs:
-            continue
-        logits = np.load(comparison.folders[side] / outputs[0])
-        if logits.ndim != 2:
-            continue
-        result.logits[side] = [float(value) for value in logits[0, :5]]
-        result.top5[side] = np.argsort(-logits[0], kind="stable")[:5].tolist()
+        for file in comparison.run(side, pass_name(name, "float32"))["outputs"][:1]:
+            logits = np.load(comparison.folders[side] / file)
+            if logits.ndim == 2:
+                result.logits[side] = logits[0, :5].tolist()
+                result.top5[side] = np.argsort(-logits[0], kind="stable")[:5].tolist()
 
 
 def name_layer(pair: TrainingPair) -> Cause | None:
@@ -205,5 +193,4 @@ def name_layer(pair: TrainingPair) -> Cause | None:
     inputs = Inputs(None, "float32", 2, (pair.image_size, 0), None, pair.seed)
     folder = pair.folder / f"forward-{pair.requests}"
     folder.mkdir()
-    causes = compare(pair.sides, folder, inputs, weights=pair.weights).causes
-    return causes[0] if causes else None
+    return next(iter(compare(pair.sides, folder, inputs, weights=pair.weights).causes), None)

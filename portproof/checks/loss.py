@@ -12,10 +12,8 @@ from portproof.diagnose.loss import name_loss
 from portproof.diagnose.source_lines import located
 from portproof.system.frameworks import FRAMEWORKS
 
-FIX = (
-    "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
-    "neither label smoothing nor weights, unless both have them"
-)
+FIX = "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
+FIX += "neither label smoothing nor weights, unless both have them"
 LINES = r"CrossEntropy|cross_entropy|nll_loss|NLLLoss", r"criterion\s*="
 CASES = [(8, 10, 1.0), (7, 5, 10.0), (1, 1000, 1.0), (4, 2, 0.0), (32, 10, 5.0)]
 
@@ -36,13 +34,13 @@ def check_loss(
         cause = Cause(where, cause, fix, patterns=LINES, event="loss backward")
         verdict.blame(located(cause, pair.sides, reports))
 
-    for number, file in enumerate(files):
+    rows = (reports[side]["cases"] for side in FRAMEWORKS)
+    for file, *cases in zip(files, *rows, strict=True):
         with np.load(file) as case:
             logits, labels = case["logits"], case["labels"]
-        cases = [reports[side]["cases"][number] for side in FRAMEWORKS]
         for what in ("loss", "gradient"):
             left, right = (np.array(case[what]) for case in cases)
-            where = f"{what} of logits [{logits.shape[0]}, {logits.shape[1]}]"
+            where = f"{what} of logits {list(logits.shape)}"
             if left.shape != right.shape:
                 shapes = f"{list(left.shape)} in PyTorch, {list(right.shape)} in PaddlePaddle"
                 cause = f"the {what} has the shape {shapes}: not reduced to one number"

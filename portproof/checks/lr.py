@@ -15,6 +15,7 @@ SCHEDULES = {
     "stairs": {"schedule": "step", "lr_step_size": 1, "lr_gamma": 0.5, "warmup_epochs": 0},
     "cosine with warm-up": {"schedule": "cosine", "warmup_epochs": 1},
 }
+Rows = dict[str, list[dict]]  # by side: what it recorded of each step
 EPOCHS = 4
 SMALL = 100_000  # elements of the parameters at which the learning rate is read off
 
@@ -29,22 +30,19 @@ def check_lr(pair: TrainingPair) -> Verdict:
         settings = {"epochs": EPOCHS, "lr": 0.8, "gpus": 8, **options}
         reports = pair.ask(Request("lr", settings, None, {"most": SMALL}))
         rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
-        rates = {side: [_used(row) for row in rows[side]] for side in FRAMEWORKS}
         table = [["step", "PyTorch uses", "PaddlePaddle uses", "reports", "reports"]]
-        steps = zip(*rates.values(), *rows.values(), strict=False)
-        for step, (torch, paddle, *both) in enumerate(steps):
-            used = f"{torch:.8g}", f"{paddle:.8g}"
+        for step, both in enumerate(zip(*rows.values(), strict=False)):
+            used = (f"{_used(row):.8g}" for row in both)
             table.append([str(step), *used, *(str(row["reported"]) for row in both)])
         verdict.details.append({"title": name, "table": table})
-        counts = [len(rates[side]) for side in FRAMEWORKS]
-        if counts[0] != counts[1]:
-            cause = f"{counts[0]} steps in PyTorch, {counts[1]} in PaddlePaddle"
+        torch, paddle = map(len, rows.values())
+        if torch != paddle:
+            cause = f"{torch} steps in PyTorch, {paddle} in PaddlePaddle"
             verdict.diverge(name, cause, "take as many steps an epoch")
         if _is_another_rule(reports):
             continue  # what the optimizer makes of its rate has a checkpoint of its own
         for names in pair.pairs():
-            cause = compare_rates(verdict, rows, rates, names)
-            if cause is not None:
+            if cause := compare_rates(verdict, rows, names):
                 cause = replace(cause, where=f"{name}, {cause.where}")
                 verdict.blame(located(cause, pair.sides, reports))
     return verdict
@@ -62,14 +60,14 @@ def _is_another_rule(reports: dict[str, dict]) -> bool:
     for it. A schedule that is stepped at another time moves by what is reported one step before or
     after.
     """
-    rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
-    reported = [np.array([row["reported"] for row in side]) for side in rows.values()]
+    rows = [reports[side]["rows"] for side in FRAMEWORKS]
+    reported = [np.array([row["reported"] for row in steps]) for steps in rows]
     if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=1e-9, atol=0):
         return False
     if any(set(reports[side]["roles"]) - {"velocity"} for side in FRAMEWORKS):
         return True
-    for side, rates in zip(FRAMEWORKS, reported, strict=True):
-        used = np.array([_used(row) for row in rows[side]])
+    for steps, rates in zip(rows, reported, strict=True):
+        used = np.array([_used(row) for row in steps])
         shares = used / rates
         plain = np.isclose(used[:, None], rates, rtol=1e-6, atol=0).any(axis=1)  # [steps]
         if np.ptp(shares) > 1e-3 * abs(shares).max() and plain.mean() < 0.5:
@@ -77,12 +75,7 @@ def _is_another_rule(reports: dict[str, dict]) -> bool:
     return False
 
 
-def compare_rates(
-    verdict: Verdict,
-    rows: dict[str, list[dict]],
-    rates: dict[str, list[float]],
-    names: tuple[str, str],
-) -> Cause | None:
+def compare_rates(verdict: Verdict, rows: Rows, names: tuple[str, str]) -> Cause | None:
     """Compare the rates at which a parameter moves; `names` are its names on both sides."""
     for step, both in enumerate(zip(*rows.values(), strict=False)):
         left, right = (row["used"].get(name) for row, name in zip(both, names, strict=True))
@@ -92,10 +85,12 @@ def compare_rates(
         verdict.float64 = max(verdict.float64, apart)
         if apart <= 1e-6:
             continue
-        most = [rates[side][step] for side in FRAMEWORKS]
-        cause = schedule.explain(rates, rows)
-        if abs(most[0] - most[1]) <= 1e-6 * abs(most[0]):
-            cause = schedule.explain_group(names[0], most[0])
+        torch, paddle = map(_used, both)
+        if abs(torch - paddle) <= 1e-6 * abs(torch):
+            cause = schedule.explain_group(names[0], torch)
+        else:
+            rates = {side: [_used(row) for row in rows[side]] for side in FRAMEWORKS}
+            cause = schedule.explain(rates, rows)
         words = f"{left:.6g} in PyTorch, {right:.6g} in PaddlePaddle; {cause.cause}"
         return replace(cause, where=f"step {step}", cause=words)
     return None

@@ -28,11 +28,11 @@ def check_metric(pair: TrainingPair) -> Verdict:
     reports = pair.ask(Request("evaluation", {}, None, {"cases": files}))
     for number, file in enumerate(files):
         with np.load(file) as arrays:
-            case = Case(arrays["logits"], arrays["labels"], arrays["sizes"])
-        torch, paddle = (reports[side]["cases"][number] for side in FRAMEWORKS)
-        for name in torch | paddle:
-            values = {"torch": torch.get(name, np.nan), "paddle": paddle.get(name, np.nan)}
-            apart = relative(values["torch"], values["paddle"])
+            case = Case(**arrays)
+        rows = {side: reports[side]["cases"][number] for side in FRAMEWORKS}
+        for name in rows["torch"] | rows["paddle"]:
+            values = {side: row.get(name, np.nan) for side, row in rows.items()}
+            apart = relative(*values.values())
             verdict.float64 = max(verdict.float64, apart if np.isfinite(apart) else 0.0)
             truth = case.truth.get(name, np.nan)  # NaN: it is not known
             wrong = [side for side in FRAMEWORKS if relative(truth, values[side]) > SAME]

@@ -51,12 +51,12 @@ def _check_side(verdict: Verdict, side: Side, report: dict) -> None:
         diverge(name, f"the run cannot be resumed: {report['error']}", RESTORE, *LINES)
         return
     whole, broken = report["unbroken"], report["resumed"]
-    if len(whole["rows"]) - BREAK != len(broken["rows"]):
-        cause = f"after {BREAK} of {len(whole['rows'])} steps the resumed run takes "
-        cause += f"{len(broken['rows'])} more: the epoch is lost, or the step in it"
-        diverge(name, cause, RESTART, *EPOCH)
+    steps, more = len(whole["rows"]), len(broken["rows"])
+    if steps - BREAK != more:
+        cause = f"after {BREAK} of {steps} steps the resumed run takes {more} more: the epoch is "
+        diverge(name, f"{cause}lost, or the step in it", RESTART, *EPOCH)
         return
-    for step in range(len(broken["rows"])):
+    for step in range(more):
         for cause, fix, apart in _differences(whole, broken, step):
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
@@ -68,17 +68,16 @@ def _check_side(verdict: Verdict, side: Side, report: dict) -> None:
 def _differences(whole: dict, broken: dict, step: int) -> Iterator[tuple[str, str, float]]:
     """Yield what could be lost, the fix, and how far the two runs are apart in it."""
     other, row = whole["rows"][BREAK + step], broken["rows"][step]
+    apart = {n: abs(other[n] - row[n]) / max(abs(other[n]), 1e-30) for n in ("lr", "loss")}
     images = fingerprints.relative(other["images"], row["images"], 1)
-    if other["labels"] != row["labels"]:
-        images = float("inf")
+    images = images if other["labels"] == row["labels"] else float("inf")
     yield "another batch: the epoch is lost", RESTART, images
-    rate = abs(other["lr"] - row["lr"]) / max(abs(other["lr"]), 1e-30)
     cause = f"the learning rate is {row['lr']:.6g}, without the break {other['lr']:.6g}"
-    yield f"{cause}: the schedule's state is lost", RESTORE, rate
+    yield f"{cause}: the schedule's state is lost", RESTORE, apart["lr"]
     before = _apart(whole, broken, step, "before")
     yield "the weights are not those of the checkpoint", RESTORE, before
-    apart = abs(other["loss"] - row["loss"]) / max(abs(other["loss"]), 1e-30)
-    yield "the loss differs with the same weights and batch", "look for a lost random state", apart
+    cause = "the loss differs with the same weights and batch"
+    yield cause, "look for a lost random state", apart["loss"]
     cause = "the optimizer's velocity is lost: the momentum buffers are not restored"
     yield cause, RESTORE, _apart(whole, broken, step, "state")
     cause = "the update differs: a part of the optimizer's state is lost"
@@ -90,11 +89,8 @@ def _apart(whole: dict, broken: dict, step: int, kind: str) -> float:
     left, right = whole["tensors"][BREAK + step][kind], broken["tensors"][step][kind]
     if set(left) != set(right):
         return float("inf")
-    counts = {name: int(np.prod(shape)) for name, shape in whole["shapes"].items()}
-    return max(
-        (
-            fingerprints.relative(left[name], right[name], counts[name.partition(" ")[0]])
-            for name in left
-        ),
-        default=0.0,
-    )
+    apart = [0.0]
+    for name in left:
+        count = int(np.prod(whole["shapes"][name.partition(" ")[0]]))
+        apart.append(fingerprints.relative(left[name], right[name], count))
+    return max(apart)

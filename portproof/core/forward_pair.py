@@ -46,21 +46,19 @@ def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> 
     """
     requests = []
     folder.mkdir()
-    for framework, own_passes in passes.items():
+    for framework, passes_of_side in passes.items():
         by_port = comparison.by_port and comparison.sides[framework].model is None
         weights = comparison.held[framework]
         if not by_port:
             weights = native(comparison.networks[framework], weights)
         file = folder / f"{framework}.safetensors"
-        arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
-        tensors.write(file, {name: tensors.from_array(array) for name, array in arrays.items()})
+        tensors.write(file, {name: tensors.from_array(array) for name, array in weights.items()})
         request = {"weights": str(file.resolve()), "by_port": by_port, "seed": comparison.seed}
-        requests.append({"forward": {**request, "passes": own_passes}})
+        requests.append({"forward": request | {"passes": passes_of_side}})
     answers = ask_both([comparison.sides[name] for name in passes], folder, requests)
-    reports, folders = dict(comparison.reports), dict(comparison.folders)
-    for name, answer in zip(passes, answers, strict=True):
-        reports[name], folders[name] = answer["forward"], folder / name
-    return replace(comparison, reports=reports, folders=folders)
+    reports = {name: answer["forward"] for name, answer in zip(passes, answers, strict=True)}
+    folders = comparison.folders | {name: folder / name for name in passes}
+    return replace(comparison, reports=comparison.reports | reports, folders=folders)
 
 
 def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -> Comparison:
@@ -77,7 +75,7 @@ def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -
     forced = {
         str(j): _forced_files(again, torch[i], paddle[j])
         for i, j in comparison.pairs(name)
-        if i is not None and j is not None and i < len(torch)
+        if None not in (i, j) and i < len(torch)
     }
     return run(again, folder / "paddle", {"paddle": [{**with_inputs, "forced": forced}]})
 
@@ -86,10 +84,10 @@ def _forced_files(again: Comparison, torch: dict, paddle: dict) -> list[str]:
     """Return files with PyTorch's outputs, for layers without axes in Paddle's shape."""
     files = [(again.folders["torch"] / file).resolve() for file in torch["outputs"]]
     if layer_types.canonical_kind("torch", torch["kind"]) in layer_types.AXIS_FREE:
-        for file, output in zip(files, paddle["outputs"], strict=False):
+        for n, output in enumerate(paddle["outputs"][: len(files)]):
             shape = np.load(again.folders["paddle"] / output, mmap_mode="r").shape
-            array = np.load(file)
+            array = np.load(files[n])
             if array.shape != shape and array.size == np.prod(shape):
-                np.save(file.with_suffix(".shaped.npy"), array.reshape(shape))
-    shaped = [file.with_suffix(".shaped.npy") for file in files]
-    return [str(s if s.exists() else file) for s, file in zip(shaped, files, strict=True)]
+                files[n] = files[n].with_suffix(".shaped.npy")
+                np.save(files[n], array.reshape(shape))
+    return [str(file) for file in files]

@@ -3,10 +3,12 @@
 import os
 import re
 import shutil
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +61,19 @@ def choose(folder: Path, target: Path, limit: int, batch_size: int) -> Path:
     for split, files in splits.items():
         by_class = {name: files[name] for name in classes}
         for name, paths in share(by_class, limit, batch_size).items():
-            (target / split / name).mkdir(parents=True)
+            links = target / split / name
+            links.mkdir(parents=True)
             for path in paths:
-                (target / split / name / Path(path).name).symlink_to(os.path.abspath(path))
+                (links / Path(path).name).symlink_to(os.path.abspath(path))
     return target
 
 
 def share(by_class: dict[str, list[str]], limit: int, batch_size: int) -> dict[str, list[str]]:
     """Return at most `limit` of the paths, as many of each class as can be."""
-    counts = dict.fromkeys(by_class, 0)
-    while sum(counts.values()) < limit:
-        open_classes = [name for name, paths in by_class.items() if counts[name] < len(paths)]
-        if not open_classes:
-            break
-        for name in open_classes[: limit - sum(counts.values())]:
-            counts[name] += 1
-    fullest = max(counts, key=counts.__getitem__)
+    turns = [(n, name) for name, paths in by_class.items() for n in range(len(paths))]
+    turns.sort(key=itemgetter(0))  # the first of every class, then the second
+    counts = Counter(name for _, name in turns[:limit])
+    fullest = max(by_class, key=counts.__getitem__)
     if batch_size > 1 and sum(counts.values()) % batch_size == 0 and counts[fullest] > 1:
         counts[fullest] -= 1
     return {name: spread(paths, counts[name]) for name, paths in by_class.items()}
@@ -247,8 +246,6 @@ def check_space(folder: Path, images: Images, split: str, epochs: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > 0.9 * free:
-        raise UserError(
-            f"{count} images of {split} at {images.image_size} pixels need "
-            f"{needed / 1e9:.1f} GB in {folder}, and {free / 1e9:.1f} GB are free; give a smaller "
-            "--limit, or name another place by TMPDIR"
-        )
+        words = f"{count} images of {split} at {images.image_size} pixels need {needed / 1e9:.1f} "
+        words += f"GB in {folder}, and {free / 1e9:.1f} GB are free; give a smaller --limit, or "
+        raise UserError(f"{words}name another place by TMPDIR")

@@ -112,11 +112,8 @@ class TrainingPair:
 
     def _write_weights(self, name: str, weights: dict[str, np.ndarray], dtype: str) -> Path:
         file = self.folder / f"{name}-{dtype}.safetensors"
-        arrays = {}
-        for key, array in weights.items():
-            array = array.astype(dtype) if array.dtype.kind == "f" else array
-            arrays[key] = tensors.from_array(np.asarray(array, order="C"))
-        tensors.write(file, arrays)
+        cast = {key: a.astype(dtype) if a.dtype.kind == "f" else a for key, a in weights.items()}
+        tensors.write(file, {key: tensors.from_array(array) for key, array in cast.items()})
         return file.resolve()
 
     def side(self, framework: str, settings: dict[str, Any], weights: str | None) -> Side:

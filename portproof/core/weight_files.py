@@ -10,7 +10,7 @@ from portproof.system.errors import UserError
 from portproof.system.frameworks import NAMES
 from portproof.weights import tensors
 from portproof.weights.carry import check_space, check_written
-from portproof.weights.tensors import Tensor, Tensors, WeightsFile
+from portproof.weights.tensors import Tensors, WeightsFile
 from portproof.worker.client import Side
 
 FRAMEWORK = {".pth": "torch", ".pt": "torch", ".pdparams": "paddle", ".safetensors": "neutral"}
@@ -44,17 +44,16 @@ def read(path: Path, sides: dict[str, Side], folder: Path) -> WeightsFile:
     if kind == "torch":
         sides["torch"].ask(folder, read={"path": str(path.resolve())})
     else:
-        weights = state.only_tensors(path, state.model_entry(path, pickles.read(path)), np.ndarray)
+        arrays = state.only_tensors(path, state.model_entry(path, pickles.read(path)), np.ndarray)
         folder.mkdir(parents=True)
-        tensors.write(staged, {name: _tensor(path, name, weights[name]) for name in weights})
+        weights = {}
+        for name, array in arrays.items():
+            try:
+                weights[name] = tensors.from_array(array)
+            except UserError as error:
+                raise UserError(f"{path}: {name}: {error}") from error
+        tensors.write(staged, weights)
     return WeightsFile(path, staged, tensors.read(staged, path))
-
-
-def _tensor(path: Path, name: str, array: np.ndarray) -> Tensor:
-    try:
-        return tensors.from_array(array)
-    except UserError as error:
-        raise UserError(f"{path}: {name}: {error}") from error
 
 
 def read_named(
@@ -67,9 +66,8 @@ def read_named(
 
     Raises UserError on a bad file, and where one is the other framework's.
     """
-    wanted = own_weights or {}
-    if weights is not None:
-        wanted = {names_of(kind_of(weights)): weights}
+    by_names = {} if weights is None else {names_of(kind_of(weights)): weights}
+    wanted = by_names or own_weights or {}
     files = {}
     for framework, path in wanted.items():
         kind = kind_of(path)

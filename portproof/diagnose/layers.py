@@ -243,21 +243,19 @@ class Search:
         name = self._name(gap.after[0])
         ours = self._within(gap, "torch")
         layer = next((call["layer"] for call in ours if "Dropout" in call["kind"]), name)
-        active = {
-            side: [dropout for dropout in every if dropout["p"] and dropout["training"]]
-            for side, every in dropouts.items()
-        }
+        rates = {}  # of those that drop anything
         for side in FRAMEWORKS:
-            if active[side] and not self.training:
+            active = [dropout for dropout in dropouts[side] if dropout["p"] and dropout["training"]]
+            rates[side] = [dropout["p"] for dropout in active]
+            if active and not self.training:
                 cause = f"dropout in {NAMES[side]} before {name} acts in evaluation (train mode)"
                 fix = "give dropout training=self.training, and call eval() on the network"
-                return Cause(layer, cause, fix, active[side][0]["line"])
+                return Cause(layer, cause, fix, active[0]["line"])
         for dropout in dropouts["paddle"]:
             if dropout["mode"] != "upscale_in_train" and dropout["p"]:
                 cause = f"dropout before {name} has mode={dropout['mode']!r}: it scales by 1 - p "
                 cause += "in evaluation, where PyTorch scales by 1 / (1 - p) in training"
                 return Cause(layer, cause, 'set mode="upscale_in_train"', dropout["line"])
-        rates = {side: [dropout["p"] for dropout in active[side]] for side in FRAMEWORKS}
         if rates["torch"] == rates["paddle"] or not self.training:
             return None
         words = [", ".join(f"p={p:g}" for p in rates[side]) or "none" for side in FRAMEWORKS]

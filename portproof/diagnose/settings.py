@@ -11,20 +11,17 @@ LABELS = {"eps": "epsilon (eps)", "count_include_pad": "count_include_pad (not e
 
 def of_layers(comparison: Comparison, torch: str, paddle: str) -> dict[str, tuple[Any, Any]]:
     """Return the settings in which two layers differ, torch's first."""
-    layers = comparison.networks["torch"].layers, comparison.networks["paddle"].layers
-    if torch not in layers[0] or paddle not in layers[1]:
+    left = comparison.networks["torch"].layers.get(torch)
+    right = comparison.networks["paddle"].layers.get(paddle)
+    if left is None or right is None:
         return {}
-    left, right = layers[0][torch][1], layers[1][paddle][1]
-    return differing(dict.fromkeys(right) | left, dict.fromkeys(left) | right)
+    return differing(dict.fromkeys(right[1]) | left[1], dict.fromkeys(left[1]) | right[1])
 
 
 def differing(left: dict[str, Any], right: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the settings that both have and that differ."""
-    return {
-        name: (left[name], right[name])
-        for name in left
-        if name in right and left[name] != right[name]
-    }
+    pairs = {name: (left[name], right[name]) for name in left if name in right}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def explained(side: str, kind: str, pairs: dict[str, tuple[Any, Any]]) -> tuple[str, str]:
@@ -44,10 +41,8 @@ def silent(comparison: Comparison, causes: list[Cause]) -> list[str]:
     known = {cause.where for cause in causes}
     notes = []
     for torch, paddle in comparison.match.layers.items():
-        if torch in known:
-            continue
-        for name, (left, right) in of_layers(comparison, torch, paddle).items():
-            if name == "momentum":
-                text = f"{torch}: momentum (the share of the new value) {left:g} in PyTorch, "
-                notes.append(text + f"{right:g} in PaddlePaddle; it shows in training alone")
+        momenta = of_layers(comparison, torch, paddle).get("momentum")
+        if momenta and torch not in known:
+            text = f"{torch}: momentum (the share of the new value) {momenta[0]:g} in PyTorch, "
+            notes.append(f"{text}{momenta[1]:g} in PaddlePaddle; it shows in training alone")
     return notes[:MOST]

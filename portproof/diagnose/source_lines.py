@@ -2,9 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,23 +71,13 @@ def find_line(side: Side, patterns: Sequence[str], near: Stack = ()) -> str | No
 
 def search(sources: dict[Path, Source], patterns: Sequence[str], stack: list[Line]) -> str | None:
     """Return FILE:LINE of the first match; `stack` holds lines, from 0, to begin with."""
-    stack = [(file, line) for file, line in stack if file in sources]
-    around = dict.fromkeys(
-        (file, n) for file, line in stack for n in function_around(sources[file], line)
-    )
-    for pattern in patterns:
-        if line := first_match(sources, pattern, stack) or first_match(sources, pattern, around):
-            return line
+    near = [(file, line) for file, line in stack if file in sources]
+    near += [(file, n) for file, line in near for n in function_around(sources[file], line)]
     everywhere = [(file, n) for file, source in sources.items() for n in range(len(source.lines))]
-    matches = (first_match(sources, pattern, everywhere) for pattern in patterns)
-    return next(filter(None, matches), None)
-
-
-def first_match(sources: dict[Path, Source], pattern: str, lines: Iterable[Line]) -> str | None:
-    """Return FILE:LINE of the first of these lines that a pattern matches."""
-    for file, number in lines:
-        if re.search(pattern, sources[file].lines[number]):
-            return f"{file}:{number + 1}"
+    for lines, pattern in product((near, everywhere), patterns):
+        for file, number in lines:
+            if re.search(pattern, sources[file].lines[number]):
+                return f"{file}:{number + 1}"
     return None
 
 
@@ -101,24 +93,23 @@ def read(file: Path, time: int) -> Source:
     So are the heads of functions.
     """
     text = file.read_text(errors="replace")
-    lines = [line.partition("#")[0] for line in text.splitlines()]
-    functions, iterators = [], []
-    try:
+    source = Source([line.partition("#")[0] for line in text.splitlines()], [], [])
+    nodes = []
+    with suppress(SyntaxError):
         nodes = list(ast.walk(ast.parse(text)))
-    except SyntaxError:
-        nodes = []
     for node in nodes:
-        is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
         if isinstance(node, ast.FunctionDef):
-            functions.append(range(node.lineno - 1, node.end_lineno))
+            source.functions.append(range(node.lineno - 1, node.end_lineno))
         for part in node.body if isinstance(node, ast.ClassDef) else ():
             if isinstance(part, ast.FunctionDef) and part.name == "__iter__":
-                iterators.append((node.name, range(part.lineno - 1, part.end_lineno)))
+                iterator = node.name, range(part.lineno - 1, part.end_lineno)
+                source.iterators.append(iterator)
+        is_definition = isinstance(node, (ast.FunctionDef, ast.ClassDef))
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_definition or is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
             last = node.body[0].lineno - 1 if is_definition else node.end_lineno
-            lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
-    return Source(lines, functions, iterators)
+            source.lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
+    return source
 
 
 def makers(stack: Stack) -> tuple[str, ...]:
@@ -126,9 +117,8 @@ def makers(stack: Stack) -> tuple[str, ...]:
 
     Such as the sampler of a split, where a loader has another one for the other split.
     """
-    names = []
+    names = {}
     for file, line in stack:
-        for name, lines in read(Path(file), Path(file).stat().st_mtime_ns).iterators:
-            if line - 1 in lines and name not in names:
-                names.append(name)
+        iterators = read(Path(file), Path(file).stat().st_mtime_ns).iterators
+        names |= {name: None for name, lines in iterators if line - 1 in lines}
     return (rf"\b({'|'.join(names)})\(",) if names else ()

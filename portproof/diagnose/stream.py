@@ -1,7 +1,7 @@
 """Why two streams of samples differ as streams: number, batches, order, classes, labels."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -48,10 +48,9 @@ class Streams:
 
     def names(self, epoch: int) -> tuple[list[str], list[str]]:
         """Return the files that both sides show in an epoch, in their order."""
-        ours = {i: self.right.paths[i] or f"image {i}" for i in range(len(self.right))}
-        if self.by_name:
-            theirs = dict(enumerate(self.other.paths))
-        else:
+        ours = {i: path or f"image {i}" for i, path in enumerate(self.right.paths)}
+        theirs = dict(enumerate(self.other.paths))
+        if not self.by_name:
             theirs = {j: ours[i] for i, j in self.pairs}
         return tuple(
             [names.get(n, "another image") for n in np.flatnonzero(side.epochs == epoch).tolist()]
@@ -59,11 +58,11 @@ class Streams:
         )
 
     def _match(self, ours: list, theirs: list) -> list[tuple[int, int]]:
-        samples: dict[tuple, list[int]] = {}
+        samples = defaultdict(list)
         for n, key in enumerate(zip(self.other.epochs, theirs, strict=True)):
-            samples.setdefault(key, []).append(n)
+            samples[key].append(n)
         keys = enumerate(zip(self.right.epochs, ours, strict=True))
-        return [(n, samples[key].pop(0)) for n, key in keys if samples.get(key)]
+        return [(n, samples[key].pop(0)) for n, key in keys if samples[key]]
 
     def cause(
         self, where: str | int, cause: str, fix: str, *patterns: str, line: str | None = None
@@ -80,11 +79,9 @@ class Streams:
 
 def batches(streams: Streams) -> Cause | None:
     """Return why the batches have other sizes, or None where they have the same."""
-    sizes = zip(streams.right.sizes, streams.other.sizes, strict=True)
-    for epoch, (ours, theirs) in enumerate(sizes):
-        if ours != theirs:
-            return _batches_of(streams, epoch, ours, theirs)
-    return None
+    sizes = enumerate(zip(streams.right.sizes, streams.other.sizes, strict=True))
+    differ = (_batches_of(streams, epoch, *both) for epoch, both in sizes if both[0] != both[1])
+    return next(differ, None)
 
 
 def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]) -> Cause:
@@ -101,8 +98,7 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
         fix = "keep the last batch: drop_last=False"
         return streams.cause(last, cause, fix, *lines, "BatchSampler|Batches")
     if missing == 0:
-        both = enumerate(zip(ours, theirs, strict=False))
-        where += f"batch {next((n for n, pair in both if pair[0] != pair[1]), None)}"
+        where += f"batch {first_other(ours, theirs)}"
         cause, fix = f"the batches are {sizes}", f"make batches of {ours[0]}"
         lines = (*makers(other.ran), r"batch_size\W", "BatchSampler")
         return streams.cause(where, cause, fix, *lines)
@@ -111,8 +107,8 @@ def _batches_of(streams: Streams, epoch: int, ours: list[int], theirs: list[int]
         fix = "let the last batch be smaller"
         return streams.cause(last, cause, fix, "batch_sampler", "Batches|Sampler")
     cause = f"{sum(theirs)} images in {other}, {sum(ours)} in {right}"
-    lost = sorted(set(right.paths) - set(other.paths) - {None})
-    extra = sorted(set(other.paths) - set(right.paths) - {None})
+    shown, other_shown = set(right.paths) - {None}, set(other.paths) - {None}
+    lost, extra = sorted(shown - other_shown), sorted(other_shown - shown)
     if None not in other.paths and lost:
         endings = ", ".join(sorted({name.rpartition(".")[2] for name in lost}))
         cause += f"; {len(lost)} are missing, the first {lost[0]} (of type {endings})"
@@ -133,8 +129,7 @@ def order(streams: Streams) -> Cause | None:
         if len(ours) != len(theirs):  # some are missing on one side
             common = set(ours) & set(theirs)
             ours, theirs = ([n for n in names if n in common] for names in (ours, theirs))
-        pairs = enumerate(zip(ours, theirs, strict=False))
-        first = next((n for n, pair in pairs if pair[0] != pair[1]), None)
+        first = first_other(ours, theirs)
         if first is None:
             continue
         where = right.describe(int(np.searchsorted(right.epochs, epoch)) + first)
@@ -148,6 +143,12 @@ def order(streams: Streams) -> Cause | None:
             return _evaluation_order(streams, where, theirs)
         return _training_order(streams, epoch, where)
     return None
+
+
+def first_other(ours: list, theirs: list) -> int | None:
+    """Return where two lists first differ, as far as both go; None where they do not."""
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((n for n, pair in pairs if pair[0] != pair[1]), None)
 
 
 def _natural(path: str) -> list:
@@ -217,13 +218,11 @@ def other_arguments(ours: dict | None, theirs: dict | None) -> dict[str, tuple[A
 
 def describe_arguments(arguments: dict[str, tuple[Any, Any]]) -> str:
     """Return words for the arguments that other_arguments returns; none for nothing."""
-    if not arguments:
-        return ""
     theirs, ours = (
         ", ".join(f"{name}={pair[n]}" for name, pair in arguments.items() if pair[n] is not None)
         for n in range(2)
     )
-    return f"drawn with {theirs}, not {ours}"
+    return f"drawn with {theirs}, not {ours}" if arguments else ""
 
 
 def labels(streams: Streams) -> Cause | None:
@@ -255,7 +254,7 @@ def labels(streams: Streams) -> Cause | None:
         cause = f"labels stay where they were while {other} moves the images"
         fix = "move both together"
     elif all(len(new) == 1 for new in classes.values()):
-        names = right.classes or [str(number) for number in range(count)]
+        names = right.classes or list(map(str, range(count)))
         return _renumbered(streams, where, {old: new[0] for old, new in classes.items()}, names)
     else:
         cause += ", with no rule from class to class"

@@ -1,7 +1,6 @@
 """What is wrong with weights: in a file, between two networks, or in how a port loads them."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -166,8 +165,9 @@ def _other_shape(path: Path, key: Key, shape: tuple, expected: tuple) -> Cause:
 def _other_start(missing: list[str], unknown: list[str]) -> tuple[str, str] | None:
     """Return how the missing keys start, and how they do in the file, if that is all they lack."""
     for key in unknown if missing else []:
-        same = os.path.commonprefix([missing[0][::-1], key[::-1]])[::-1]
-        right, other = missing[0].removesuffix(same), key.removesuffix(same)
+        backwards = zip(reversed(missing[0]), reversed(key), strict=False)
+        same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], backwards)))
+        right, other = missing[0][: len(missing[0]) - same], key[: len(key) - same]
         renamed = [other + name.removeprefix(right) for name in missing if name.startswith(right)]
         alike = len(renamed) == len(missing) and set(renamed) <= set(unknown)
         if same and alike and (len(missing) > 1 or not right):
