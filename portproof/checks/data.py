@@ -1,8 +1,7 @@
 """The checkpoint data: what evaluation sees; and what it shares with train_data.
 
-Both sides read the same images through their own loaders. Compared are the classes, the number of
-images, the batches, the order, the labels, and every number; the fault is named by
-portproof/diagnose: stream.py, pixels.py (the numbers) and resizing.py (the images).
+Both sides read the same images through their own loaders. portproof/diagnose names the fault, in
+stream.py (order, labels), pixels.py (the numbers) and resizing.py (the images).
 """
 
 import math
@@ -45,9 +44,9 @@ class Numbers:
 
 
 def check_data(sides: dict[str, Side], folder: Path, images: Images) -> Verdict:
-    """Compare what evaluation sees: classes, order, labels, batches and numbers of `val`.
+    """Compare classes, order, labels, batches and numbers of `val`; `folder` is for scratch files.
 
-    `folder` is for temporary files. A side that cannot read the images makes it an error.
+    A side that cannot read the images makes it an error.
     """
     return check_split("data", "val", sides, folder, images)
 
@@ -105,7 +104,7 @@ def compare_numbers(streams: Streams) -> Numbers:
         numbers.relative = max(numbers.relative, difference / (largest or 1.0))
         if difference > ROUNDING:
             numbers.differ.append((i, j))
-        constants = constants or right_constants(streams, i)
+        constants = constants or pixels.find_constants(streams.right.images([i]))
         exact = constants and _exact(right, other, constants)
         if exact is None or numbers.exact is None:
             numbers.exact = None
@@ -125,11 +124,6 @@ def problem_of(right: np.ndarray, other: np.ndarray, streams: Streams) -> str | 
         if not np.isfinite(array).all():
             return f"NaN or infinity in {side}"
     return None
-
-
-def right_constants(streams: Streams, sample: int) -> Constants | None:
-    """Return the mean and deviation that the right side's numbers were made with."""
-    return pixels.find_constants(streams.right.images([sample]))
 
 
 def _exact(right: np.ndarray, other: np.ndarray, constants: Constants) -> float | None:
@@ -159,7 +153,7 @@ def image_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
     if not numbers.differ:
         return []
     differ = numbers.differ
-    constants = right_constants(streams, differ[0][0])
+    constants = pixels.find_constants(streams.right.images([differ[0][0]]))
     if constants is not None:  # the right side's numbers are of bytes that are known
         causes = pixels.explain(streams, differ, constants)
         if not causes and streams.split == "train":
@@ -191,10 +185,7 @@ def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
 
 
 def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]]:
-    """Return the blocks of a verdict's page that show the first difference.
-
-    It is the first place of the stream where the two sides differ, in the order in which they come.
-    """
+    """Return the blocks of a verdict's page that show the first difference in the streams."""
     pair = first_pair(streams, numbers)
     if pair is None:
         return []
@@ -219,16 +210,14 @@ def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:
     both = [(streams.right, i), (streams.other, j)]
     rows = [["", *(str(stream) for stream, _ in both)]]
     rows.append(["file", *(stream.paths[n] or "-" for stream, n in both)])
-    rows.append(["decoded", *(_decoded(stream.facts[n]) for stream, n in both)])
-    names = {step[0] for stream, n in both for step in stream.facts[n].get("steps", [])}
+    facts = [stream.facts[n] for stream, n in both]
+    images = [fact.get("decoded") or fact.get("entered") for fact in facts]
+    sizes = (i and f"{i['mode']}, {' x '.join(map(str, i['size']))}" for i in images)
+    rows.append(["decoded", *(size or "-" for size in sizes)])
+    names = {step[0] for fact in facts for step in fact.get("steps", [])}
     for name in sorted(names):
         rows.append([name, *(_steps(stream.steps(n, name), name) for stream, n in both)])
     return rows
-
-
-def _decoded(fact: dict) -> str:
-    image = fact.get("decoded") or fact.get("entered")
-    return f"{image['mode']}, {' x '.join(map(str, image['size']))}" if image else "-"
 
 
 def _steps(steps: list, name: str) -> str:

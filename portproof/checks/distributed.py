@@ -75,9 +75,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> list[dict]:
-    """Have these processes, framework and environment, train and evaluate at the same time.
+    """Have these processes, (framework, environment), train and evaluate; return their reports.
 
-    Those with an environment are one job. Returns what each reports of training and evaluate.
+    They run at the same time; those with an environment are one job.
     """
     pair.requests += 1
     sides, folders, requests = [], [], []

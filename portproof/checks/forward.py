@@ -56,8 +56,7 @@ def compare(
     """Compare two networks' forward passes; `folder` is for temporary files.
 
     `weights` are for both, `own_weights` of each; `pairs` are layers that are partners whatever
-    their names. Raises UserError where the question itself is wrong: no such file, no such network,
-    an input that neither network takes.
+    their names. Raises UserError for a wrong file or network, or an input that neither takes.
     """
     arrays = inputs.arrays()
     first, array = next(iter(arrays.items()))
@@ -70,7 +69,9 @@ def compare(
     comparison = Comparison(sides, networks, match, start.held, by_port, inputs.seed)
     result = Result(how=match.how, weights=start.source, notes=start.notes)
     if own_weights is not None:
-        result.causes += weight_faults.of_files(comparison, files)
+        for side, file in files.items():
+            result.causes += weight_faults.file_misfits(file, networks[side])
+        result.causes += weight_faults.unequal(comparison)
     result.causes += weight_faults.unmatched(match, networks)
     result.tensors, result.parameters = count_same(start.held, match)
 
@@ -144,10 +145,7 @@ def coarse_constants(result: Result) -> list[str]:
 
 
 def judge_input(comparison: Comparison, name: str, result: Result, must_run: bool) -> None:
-    """Compare the layers of one input.
-
-    Raises UserError where neither network takes an input that it must take.
-    """
+    """Compare the layers of one input; UserError where neither network takes one that it must."""
     runs = {
         side: {dtype: comparison.run(side, pass_name(name, dtype)) for dtype in DTYPES}
         for side in FRAMEWORKS

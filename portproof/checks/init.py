@@ -17,10 +17,7 @@ CHANCE = 1e-6  # a test that so rarely fails by chance, divided by the number of
 
 
 def check_init(pair: TrainingPair) -> Verdict:
-    """Compare the distributions from which both sides draw their weights, over several seeds.
-
-    Kolmogorov and Smirnov's test of two samples, layer by layer.
-    """
+    """Compare the distributions of drawn weights, layer by layer, by a Kolmogorov-Smirnov test."""
     verdict = Verdict("init")
     drawn = {side: {} for side in FRAMEWORKS}
     for seed in range(SEEDS):

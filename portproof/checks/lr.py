@@ -56,9 +56,8 @@ def _used(row: dict) -> float:
 def _is_another_rule(reports: dict[str, dict]) -> bool:
     """Say whether both report the same rates, and one moves by something else.
 
-    That is what Adam, RMSProp and a decay beside the gradient do; the schedule is none the worse
-    for it. A schedule that is stepped at another time moves by what is reported one step before or
-    after.
+    So do Adam, RMSProp and a decay beside the gradient, whatever the schedule. One that is stepped
+    at another time moves by what is reported one step before or after.
     """
     rows = [reports[side]["rows"] for side in FRAMEWORKS]
     reported = [np.array([row["reported"] for row in steps]) for steps in rows]

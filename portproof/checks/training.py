@@ -20,10 +20,7 @@ from portproof.diagnose import training
 def check_training(
     pair: TrainingPair, steps: int, drawn: bool = True
 ) -> tuple[Verdict, dict[str, Reports]]:
-    """Compare `steps` steps of training with the same units dropped, on drawn or real images.
-
-    Returns the verdict, and the records by dtype.
-    """
+    """Compare steps of training, on drawn or real images; return verdict and records by dtype."""
     verdict, records = Verdict("training"), {}
     settings = {"epochs": steps + 1, "schedule": "step", "warmup_epochs": 0}
     batches = pair.batches(steps) if drawn else pair.shared_batches(steps, settings)
@@ -47,10 +44,7 @@ def blame_first(
     kinds: Collection[str] = LOOKS,
     note: str = "",
 ) -> None:
-    """Blame the first difference of two records in float64, where it is of one of these kinds.
-
-    `note` says under which settings it was seen.
-    """
+    """Blame the first difference in float64, if it is of these kinds; `note`: of which settings."""
     if request.weights != "float64":
         return
     difference = first_difference(pair.pairs(), reports)

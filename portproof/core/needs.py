@@ -9,9 +9,9 @@ from portproof.worker.client import Side, ask_both
 
 
 def ask_about(sides: dict[str, Side], folder: Path) -> dict[str, dict[str, Any]]:
-    """Return, by side, the `functions` that a port defines and the `settings` that it takes.
+    """Return, by side, the `functions` and `settings` of a port; `folder` is for scratch files.
 
-    `folder` is for what the workers write. Raises UserError where a port file cannot be run.
+    Raises UserError where a port file cannot be run.
     """
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [{"about": {}}] * 2)
     return {side: report["about"] for side, report in zip(FRAMEWORKS, reports, strict=True)}

@@ -75,9 +75,8 @@ def steps(keys: Pairs, reports: Reports) -> Iterator[Step]:
 def first_difference(keys: Pairs, reports: Reports) -> Difference | None:
     """Return where two records of training first differ, in the order in which a step happens.
 
-    What differs in a step may come from what differed, within bounds, in the ones before it: from
-    the second step on, as much more is let pass as the parameters have drifted apart.
-    `keys` are the tensors of both networks that are partners.
+    From the second step on, as much more is let pass as the parameters have drifted apart. `keys`
+    are the tensors of both networks that are partners.
     """
     for step in steps(keys, reports):
         if step.number:
@@ -255,10 +254,7 @@ def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
 
 
 def parameter_pairs(keys: Pairs, reports: Reports, entry: str = "shapes") -> list[tuple[str, str]]:
-    """Return the partners that both reports have an `entry` of, in the order of the network.
-
-    Without another entry these are the parameters.
-    """
+    """Return the partners, in the network's order, that have this entry in both reports."""
     torch, paddle = (reports[side][entry] for side in FRAMEWORKS)
     return [(left, right) for left, right in keys if left in torch and right in paddle]
 

@@ -49,9 +49,8 @@ class Images:
 def choose(folder: Path, target: Path, limit: int, batch_size: int) -> Path:
     """Return a folder with at most `limit` images of each split, as links in `target`; 0: all.
 
-    They are spread evenly over the classes, and over the files of a class. There are one or two
-    fewer where the last batch would be as large as the others: it is to be compared too.
-    Raises UserError as portproof.files.images.list_splits does.
+    They are spread evenly over the classes and their files. One or two fewer make the last batch
+    smaller, which is to be compared too. Raises UserError as portproof.files.images does.
     """
     splits = list_splits(folder, SPLITS)
     counts = [sum(map(len, files.values())) for files in splits.values()]
@@ -128,10 +127,7 @@ class Stream:
         return len(self.epochs)
 
     def positions(self, epoch: int) -> list[int]:
-        """Return the positions in the data set in the order in which an epoch shows them.
-
-        They are those in which the port lists the files, else by name.
-        """
+        """Return the positions of an epoch's images in the port's list of files, else by name."""
         files = self.files if set(self.paths) <= set(self.files) else sorted(set(self.paths))
         position = {path: number for number, path in enumerate(files)}
         return [position[self.paths[n]] for n in np.flatnonzero(self.epochs == epoch)]
@@ -200,10 +196,7 @@ def _relative(path: str | None, folder: Path) -> str | None:
 def read(
     sides: dict[str, Side], folder: Path, images: Images, split: str, traced: bool = False
 ) -> dict[str, Stream]:
-    """Let both sides read one split; `traced`: note the lines that run, which takes time.
-
-    Raises UserError in the words of the side that fails.
-    """
+    """Let both sides read a split; `traced`: note the lines that run. Raises a side's UserError."""
     epochs = images.epochs if split == "train" else 1
     shutil.rmtree(folder / split, ignore_errors=True)  # of an earlier reading
     check_space(folder, images, split, epochs)

@@ -28,10 +28,7 @@ UNLIKE = 100.0  # times as much float32 rounding on one side: it computes in a c
 
 @dataclass
 class Row:
-    """One layer's call on both sides, or on one side where it has no counterpart.
-
-    A row of the table of all layers, those that are the same among them.
-    """
+    """A row of the table of all layers: a call on both sides, or on one without counterpart."""
 
     torch: str | None  # path in the network
     paddle: str | None
@@ -75,8 +72,7 @@ def compare_runs(
 ) -> list[Row]:
     """Compare the calls of one input, in float64 and float32; the network's outputs come last.
 
-    `runs[side][dtype]` is what a worker recorded, its files in `folders[side]`; `pairs` is what
-    `pair_calls` made of the calls in float64.
+    `runs[side][dtype]` is a worker's record, its files in `folders[side]`; `pairs` are of float64.
     """
     every = {(side, dtype): run for side in runs for dtype, run in runs[side].items()}
     rows = []
@@ -89,10 +85,10 @@ def compare_runs(
         row = Row(*layers, layer_types.canonical_kind(side, call["kind"]))
         rows.append(row)
         if len(calls) == 2:
-            files = {
-                (side, dtype): _outputs(run["calls"], numbers[side])
-                for (side, dtype), run in every.items()
-            }
+            files = {}
+            for (side, dtype), run in every.items():  # one of them may have stopped before
+                call = run["calls"][numbers[side] :][:1]
+                files[side, dtype] = call[0]["outputs"] if call else []
             floor = max(floor, COARSE.get(row.kind, 0.0))
             _judge(row, folders, files, floor)
     if all(run["error"] is None for run in every.values()):
@@ -100,11 +96,6 @@ def compare_runs(
         files = {key: run["outputs"] for key, run in every.items()}
         _judge(rows[-1], folders, files, floor)
     return _unpair_spurious(rows)
-
-
-def _outputs(calls: list[dict], number: int) -> list[str]:
-    """Return the files of a call; none where the run stopped before it."""
-    return calls[number]["outputs"] if number < len(calls) else []
 
 
 def _judge(

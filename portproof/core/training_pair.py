@@ -70,10 +70,7 @@ class TrainingPair:
     requests: int = 0  # so far
 
     def begin(self) -> None:
-        """Draw images if there are none, and ask what the ports define, if that is not done yet.
-
-        Raises UserError where a port cannot be run.
-        """
+        """Draw images if there are none, and ask what the ports define, once. Raises UserError."""
         if self.about:
             return
         if self.data_path is None and self.draw is not None:
@@ -189,10 +186,7 @@ class TrainingPair:
         return {"folder": str(folder.resolve()), "steps": str(len(rows[0]))}
 
     def batches(self, steps: int) -> dict[str, str]:
-        """Write `steps` batches of drawn numbers, images [steps, N, 3, S, S] and labels [steps, N].
-
-        Returns the files' names.
-        """
+        """Write drawn images [steps, N, 3, S, S] and labels [steps, N]; return the files' names."""
         generator = np.random.Generator(np.random.Philox(self.seed))
         shape = [steps, self.batch_size, 3, self.image_size, self.image_size]
         folder = self.folder.resolve()
@@ -229,10 +223,9 @@ class Evidence:
 
 
 def exact(number: float) -> float:
-    """Return a number rounded to float32.
+    """Return a number rounded to float32, which both sides can hold.
 
-    Paddle keeps momentum, decay and rate as float32 numbers even where it trains in float64. Of
-    0.9 that is 3e-8 less, which after a hundred steps moves the loss by 1e-5. A number that both
-    can hold leaves no such difference, and every one that is left is a fault.
+    Paddle keeps momentum, decay and rate as float32 even where it trains in float64: 0.9 is 3e-8
+    less, which moves the loss by 1e-5 after a hundred steps.
     """
     return float(np.float32(number))

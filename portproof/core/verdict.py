@@ -31,12 +31,11 @@ CHECKPOINTS = tuple(ABOUT)
 class Verdict:
     """What one checkpoint found.
 
-    `float64` and `float32` are the largest relative difference seen, or None where there is none to
-    tell. Where it diverged, `where` is the first place (a layer, a parameter, a sample, a step),
-    `cause` what is wrong there, `fix` what to change. `why` is the reason of not run
-    and error, and of what an aligned one left out.
-    `details` is for the page: a list of blocks, each {"title", and "text", "table" (rows of cells,
-    the first one the head), "png" (bytes) or "samples" (two of data_streams, to be drawn)}.
+    `float64` and `float32` are the largest relative differences seen, None: none to tell. Where it
+    diverged, `where` is the first layer, parameter, sample or step, `cause` what is wrong there,
+    `fix` what to change. `why` is the reason of not run, error, and what an aligned one left out.
+    `details` are blocks of the page, each {"title", and "text", "table" (rows of cells, the first
+    one the head), "png" (bytes) or "samples" (two of core.streams, to be drawn)}.
     """
 
     name: str

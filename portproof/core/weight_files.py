@@ -32,10 +32,9 @@ def names_of(kind: str) -> str:
 
 
 def read(path: Path, sides: dict[str, Side], folder: Path) -> WeightsFile:
-    """Return a weights file as it is, its tensors mapped from the disk.
+    """Return a weights file, its tensors mapped from the disk. Raises UserError on a bad file.
 
-    What is no .safetensors is written as one into `folder`, which is made. Raises UserError on a
-    bad file.
+    What is no .safetensors is written as one into `folder`, which is made.
     """
     kind = FRAMEWORK[path.suffix]
     if kind == "neutral":

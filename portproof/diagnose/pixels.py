@@ -36,7 +36,6 @@ TURNS: dict[str, Turn] = {
     "turned by 90 degrees clockwise": lambda x: x.swapaxes(-1, -2)[..., ::-1],
     "mirrored along the other diagonal": lambda x: x[..., ::-1, ::-1].swapaxes(-1, -2),
 }
-READ = r"\bread|open\(|decode"  # code that reads an image
 IDENTITY, REVERSED = (0, 1, 2), (2, 1, 0)
 ORDERS = dict.fromkeys((IDENTITY, REVERSED, *permutations(range(3))))
 
@@ -68,21 +67,16 @@ class Line:
 
     slope: np.ndarray  # [3]
     shift: np.ndarray  # [3]
-    left_over: float  # the largest difference from the line, in bytes
-
-    @property
-    def complete(self) -> bool:
-        return self.left_over <= LEFT_OVER
 
     @property
     def constants(self) -> Constants:
         """The mean and deviation that give this line for values of 0 to 1."""
         return Constants(tuple(-self.shift / (255 * self.slope)), tuple(1 / (255 * self.slope)))
 
-    def holds(self, x: np.ndarray, y: np.ndarray) -> bool:
-        """Say whether y [N, 3, S, S] lies on this line of x."""
+    def left_over(self, x: np.ndarray, y: np.ndarray) -> float:
+        """Return by how many bytes, at most, y [N, 3, S, S] is off this line of x."""
         slope, shift = self.slope.reshape(3, 1, 1), self.shift.reshape(3, 1, 1)
-        return (np.abs(y - slope * x - shift) / np.abs(slope)).max() <= LEFT_OVER
+        return float((np.abs(y - slope * x - shift) / np.abs(slope)).max())
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> Line:
@@ -91,11 +85,8 @@ def fit(x: np.ndarray, y: np.ndarray) -> Line:
     mean_x, mean_y = x.mean(axes, keepdims=True), y.mean(axes, keepdims=True)
     spread = ((x - mean_x) ** 2).mean(axes, keepdims=True)
     slope = ((x - mean_x) * (y - mean_y)).mean(axes, keepdims=True) / np.maximum(spread, 1e-12)
-    steep = np.where(np.abs(slope) < 1e-9, 1e-9, slope)
-    left = np.abs(y - mean_y - slope * (x - mean_x)) / np.abs(steep)
-    shift = mean_y - slope * mean_x
-    worst = float(left.max()) if np.isfinite(left).all() else np.inf
-    return Line(steep.ravel(), shift.ravel(), worst)
+    slope = np.where(np.abs(slope) < 1e-9, 1e-9, slope)
+    return Line(slope.ravel(), (mean_y - slope * mean_x).ravel())
 
 
 IMAGENET = Constants(IMAGENET_MEAN, IMAGENET_STD)
@@ -129,14 +120,15 @@ def explain(streams: Streams, pairs: Pairs, constants: Constants) -> list[Cause]
     right, other = arrays(streams, chosen, constants)
     turns = TURNS if streams.split == "val" else [""]  # train's flips: explain_flips
     for order, turn in product(ORDERS, turns):
-        line = fit(TURNS[turn](right[:, order]), other)
-        if line.complete:
+        changed = TURNS[turn](right[:, order])
+        line = fit(changed, other)
+        if line.left_over(changed, other) <= LEFT_OVER:
             break
     else:
         return []
     for pair in pairs:
         right, other = arrays(streams, [pair], constants)
-        if not line.holds(TURNS[turn](right[:, order]), other):
+        if not line.left_over(TURNS[turn](right[:, order]), other) <= LEFT_OVER:
             return []
     where = streams.right.describe(pairs[0][0])
     if len(pairs) < len(streams.pairs):
@@ -144,8 +136,8 @@ def explain(streams: Streams, pairs: Pairs, constants: Constants) -> list[Cause]
     causes = []
     if turn:
         cause = f"every image is {turn} in {streams.other}, and not in {streams.right}"
-        line_of_code = r"flip|::-1|transpose|rotate|rot90|swapaxes|permute"
-        causes.append(streams.cause(where, cause, "leave the image as it is", line_of_code))
+        mirrors = r"flip|::-1|transpose|rotate|rot90|swapaxes|permute"
+        causes.append(streams.cause(where, cause, "leave the image as it is", mirrors))
     same = line.constants.close_to(constants)
     if order != IDENTITY:
         after = not same and line.constants.close_to(constants.reordered(order))
@@ -153,9 +145,9 @@ def explain(streams: Streams, pairs: Pairs, constants: Constants) -> list[Cause]
         names = "".join(CHANNELS[n] for n in order)
         cause = f"{streams.other} reads the channels in the order {names}, not RGB, "
         cause += f"{'after' if after else 'before'} normalization"
-        lines = (r"::-1\]|BGR|2, 1, 0|split\(\)|\bflip\((?!args)|\.flip\(\[?[-\d]", READ)
+        reverses = r"::-1\]|BGR|2, 1, 0|split\(\)|\bflip\((?!args)|\.flip\(\[?[-\d]"
         fix = "keep the channels in the order RGB"
-        causes.append(streams.cause(where, cause, fix, *lines))
+        causes.append(streams.cause(where, cause, fix, reverses, r"\bread|open\(|decode"))
     if not same:
         causes.append(_normalization(streams, where, constants, line))
     return causes
@@ -221,11 +213,13 @@ def explain_flips(streams: Streams, pairs: Pairs, constants: Constants) -> list[
     turns: list[str] = []
     for pair in pairs:
         right, other = arrays(streams, [pair], constants)
-        lines = ((turn, fit(change(right), other)) for turn, change in TURNS.items())
-        turn, line = next(((turn, line) for turn, line in lines if line.complete), (None, None))
-        if line is None:
+        for turn, change in TURNS.items():
+            line = fit(change(right), other)
+            if line.left_over(change(right), other) <= LEFT_OVER:
+                turns.append(turn)
+                break
+        else:
             return []
-        turns.append(turn)
     if not any(turns):
         return []
     causes = [_other_turns(streams, pairs, turns)]
@@ -247,9 +241,8 @@ def _other_turns(streams: Streams, pairs: Pairs, turns: list[str]) -> Cause:
     else:
         cause = f"{other} turns images otherwise: {turned.sum()} of {len(pairs)} are "
         cause += f"{', '.join(kinds)} against {right}'s (a vertical flip?)"
-    line = other.step_line(sample, "transpose")
-    lines = (r"flip\(|rotate|transpose", "flip")
-    return streams.cause(first, cause, "mirror left to right", *lines, line=line)
+    fix, line = "mirror left to right", other.step_line(sample, "transpose")
+    return streams.cause(first, cause, fix, r"flip\(|rotate|transpose", "flip", line=line)
 
 
 def _mirrored(streams: Streams, pairs: Pairs, ours: np.ndarray, theirs: np.ndarray) -> Cause:
@@ -297,10 +290,10 @@ def how_drawn(streams: Streams, pairs: Pairs, name: str) -> str:
 
 
 def was_flipped(streams: Streams, sample: int) -> bool:
+    """Say whether the right side mirrored the image of a sample."""
     draw = streams.right.draw(sample, "flip")
-    if draw is not None:
-        return bool(draw["result"])
-    return "FLIP_LEFT_RIGHT" in streams.right.steps(sample, "transpose")
+    mirrored = "FLIP_LEFT_RIGHT" in streams.right.steps(sample, "transpose")
+    return mirrored if draw is None else bool(draw["result"])
 
 
 def nearly(streams: Streams, pairs: Pairs, constants: Constants) -> Cause | None:
@@ -330,20 +323,18 @@ def nearly(streams: Streams, pairs: Pairs, constants: Constants) -> Cause | None
         return streams.cause(i, cause, fix, "round|astype|cast|imread|decode", "resize")
     if not _is_recoloured(ours, theirs):
         return None
-    values, counts = np.unique(ours, return_counts=True)
-    common = values[counts.argmax()]
+    common = np.bincount(ours.astype(int).ravel()).argmax()
     becomes = theirs[ours == common].mean()
     cause = f"{side} changes the colours and nothing else (brightness, contrast, gamma): "
-    cause += f"{common:.0f} of 255 becomes {becomes:.0f}"
+    cause += f"{common} of 255 becomes {becomes:.0f}"
     line = "adjust_|[Jj]itter|brightness|contrast|gamma|equalize"
     return streams.cause(i, cause, "leave the colours as they are", line)
 
 
 def _is_recoloured(ours: np.ndarray, theirs: np.ndarray) -> bool:
     """Return whether each byte of a channel becomes one other number, wherever it stands."""
+    off = []
     for x, y in zip(ours.reshape(3, -1).astype(int), theirs.reshape(3, -1), strict=True):
-        count = np.bincount(x - x.min())
-        mean = np.bincount(x - x.min(), y) / np.maximum(count, 1)
-        if np.abs(y - mean[x - x.min()]).max() > 1.01:
-            return False
-    return True
+        mean = np.bincount(x, y) / np.maximum(np.bincount(x), 1)
+        off.append(np.abs(y - mean[x]).max())
+    return max(off) <= 1.01

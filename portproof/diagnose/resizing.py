@@ -166,9 +166,8 @@ class Boxes:
         return bool((np.abs(middle - self.sizes / 2) <= 1).all())
 
     def __str__(self) -> str:
-        area, aspect = self.area, self.aspect
-        words = f"area {area.min():.2f} to {area.max():.2f} of the image, "
-        return words + f"aspect ratio {aspect.min():.2f} to {aspect.max():.2f}"
+        area, aspect = (f"{a.min():.2f} to {a.max():.2f}" for a in (self.area, self.aspect))
+        return f"area {area} of the image, aspect ratio {aspect}"
 
 
 def _box(stream: Stream, sample: int) -> Box | None:
@@ -195,8 +194,7 @@ def crops(streams: Streams, pairs: Pairs) -> Cause | None:
     line = other.step_line(j, "crop")
     if (theirs.boxes == ours.boxes[:, [1, 0, 3, 2]]).all():
         cause = f"rows and columns of the crop are exchanged in {other}"
-        fix = "give top, left, height, width"
-        return streams.cause(i, cause, fix, r"crop\(", line=line)
+        return streams.cause(i, cause, "give top, left, height, width", r"crop\(", line=line)
     cause, what_to_do = _other_boxes(streams, differ, theirs, ours)
     draw = other.draw(j, "crop")
     if what_to_do.startswith(DRAW) and draw:
@@ -280,7 +278,7 @@ def _distance(pixels: np.ndarray, target: np.ndarray, constants: Constants) -> f
     """Return by how many bytes, at most, numbers [1, 3, S, S] are off from these pixels."""
     candidate = pixels.transpose(2, 0, 1)[None].astype(np.float64)
     plain = float(np.abs(constants.to_bytes(target) - candidate).max())
-    return min(plain, fit(candidate, target).left_over)
+    return min(plain, fit(candidate, target).left_over(candidate, target))
 
 
 def _ways(streams: Streams, sample: int) -> Iterator[tuple[str, np.ndarray]]:

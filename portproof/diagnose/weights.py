@@ -108,13 +108,6 @@ def _shared(match: Match, networks: dict[str, Network]) -> list[Cause]:
     return list(causes.values())
 
 
-def of_files(comparison: Comparison, files: dict[str, WeightsFile]) -> list[Cause]:
-    """Name what is wrong in two files, each against its own network, and one against the other."""
-    networks = comparison.networks
-    misfits = (file_misfits(file, networks[side]) for side, file in files.items())
-    return [*itertools.chain(*misfits), *unequal(comparison)]
-
-
 def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
     """Name what a file lacks, has too much, or has in another shape, against its own network."""
     side, path = NAMES[network.framework], file.path
