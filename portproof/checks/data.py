@@ -23,9 +23,8 @@ from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Side, to_mend
 
-# Two roundings of the largest numbers that normalization gives: for values up to 4 float32 numbers
-# lie 2.4e-7 apart. The same arithmetic gives the same bits; other spellings of it
-# were seen to be one rounding off, and a mean that is wrong in its fifth digit 1e-5.
+# Two roundings: for values up to 4 float32 numbers lie 2.4e-7 apart. Other spellings of the same
+# arithmetic were seen to be one off; a mean that is wrong in its fifth digit gives 1e-5.
 ROUNDING = 2 * 2.4e-7
 COMPARED, ALSO_FOUND = "What was compared", "Also found"  # titles of blocks
 SAME = "files with the same numbers"

@@ -21,10 +21,8 @@ BATCH = 9  # images of each process; of the last step of an epoch one alone
 STEPS = 2  # an epoch of the images drawn here
 SAME = 1e-9  # relative, float64; measured: 1e-15
 EVALUATION = 1e-6  # it sums in float32
-RUNNING = (
-    "compared with the running statistics in use: by those of its batch, each process would "
-    "normalize its own part alone, and two would not be one with the whole batch"
-)
+RUNNING = "compared with the running statistics in use: by those of its batch, each process would "
+RUNNING += "normalize its own part alone, and two would not be one with the whole batch"
 
 
 def check_distributed(pair: TrainingPair, steps: int = STEPS) -> Verdict:

@@ -146,11 +146,11 @@ def coarse_constants(result: Result) -> list[str]:
 
 def judge_input(comparison: Comparison, name: str, result: Result, must_run: bool) -> None:
     """Compare the layers of one input; UserError where neither network takes one that it must."""
-    runs = {
-        side: {dtype: comparison.run(side, pass_name(name, dtype)) for dtype in DTYPES}
-        for side in FRAMEWORKS
-    }
-    errors = {side: runs[side]["float64"]["error"] for side in FRAMEWORKS}
+    passes = {dtype: pass_name(name, dtype) for dtype in DTYPES}
+    runs, errors = {}, {}
+    for side in FRAMEWORKS:
+        runs[side] = {dtype: comparison.run(side, passes[dtype]) for dtype in DTYPES}
+        errors[side] = runs[side]["float64"]["error"]
     if all(errors.values()) or (name == TRAINING and any(errors.values())):
         words = "; ".join(f"{NAMES[side]}: {error}" for side, error in errors.items() if error)
         if must_run:
@@ -158,10 +158,9 @@ def judge_input(comparison: Comparison, name: str, result: Result, must_run: boo
             raise UserError(f"neither network takes this input ({words}); {advice}")
         result.notes.append(f"not compared with {name}: {words}")
         return
-    pairs = comparison.pairs(pass_name(name, "float64"))
-    rows = tensor_compare.compare_runs(comparison.folders, runs, pairs)
-    _mark_stop(rows, errors)
-    result.rows[name] = rows
+    pairs = comparison.pairs(passes["float64"])
+    result.rows[name] = tensor_compare.compare_runs(comparison.folders, runs, pairs)
+    _mark_stop(result.rows[name], errors)
 
 
 def _mark_stop(rows: list[Row], errors: dict[str, str | None]) -> None:

@@ -26,14 +26,12 @@ def check_init(pair: TrainingPair) -> Verdict:
             with np.load(Path(reports[side]["folder"]) / "init.npz") as arrays:
                 for name in arrays.files:
                     drawn[side].setdefault(name, []).append(arrays[name])
-    whole = whole_layers(pair)
-    pairs = [
-        (torch, paddle)
-        for torch, paddle in pair.pairs()
-        if torch in drawn["torch"]
-        and paddle in drawn["paddle"]
-        and torch.rpartition(".")[0] in whole
-    ]
+    # A layer of another size shows in the forward pass, and its start follows from it.
+    keys = pair.networks["torch"].keys.values()
+    lone = [key for key in keys if key.key not in pair.match.keys]
+    odd_layers = {key.layer for key in lone if key.role != layer_types.COUNTER}
+    pairs = [names for names in pair.pairs() if names[0].rpartition(".")[0] not in odd_layers]
+    pairs = [(t, p) for t, p in pairs if t in drawn["torch"] and p in drawn["paddle"]]
     rows = [["parameter", "PyTorch", "PaddlePaddle", "chance"]]
     for torch, paddle in pairs:
         left, right = np.concatenate(drawn["torch"][torch]), np.concatenate(drawn["paddle"][paddle])
@@ -53,19 +51,6 @@ def check_init(pair: TrainingPair) -> Verdict:
             verdict.blame(located(cause, pair.sides, reports))
     verdict.details.append({"title": f"{SEEDS} seeds", "table": rows})
     return verdict
-
-
-def whole_layers(pair: TrainingPair) -> set[str]:
-    """Return the layers of which every tensor has a partner of its shape.
-
-    The others differ in size: that shows in the forward pass, and their start follows from it.
-    """
-    layers = pair.networks["torch"].weighted()
-    return {
-        path
-        for path, keys in layers.items()
-        if all(key.key in pair.match.keys or key.role == layer_types.COUNTER for key in keys)
-    }
 
 
 def same_distribution(left: np.ndarray, right: np.ndarray) -> float:

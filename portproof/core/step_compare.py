@@ -7,22 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from portproof.core import tensor_compare
 from portproof.core.findings import Difference
+from portproof.core.tensor_compare import CONSTANT, compare
 from portproof.numeric import fingerprints
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
 
 # Relative differences that are no fault, in float64; measured on two aligned ports: 1e-14.
 EXACT = 1e-9
-# Of outputs and gradients: Paddle keeps constants as float32. That of label smoothing moves
-# them by 4e-8, 1 / (h w) of a mean over a window by 7e-9; the mathematics is the same.
-CONSTANT = 2.0**-24
 UPDATE = 1e-6  # of an update: a constant that one side keeps as float32 moves it by 3e-8
 SAME_IMAGES = 1e-5  # relative: both normalize alike, within one rounding of float32
 RESTING = 1e-4  # of the largest tensor's scale: what is smaller is measured by this
 DRIFT = 1e4  # by which a gradient may differ where the parameters differ by 1: units switch over
-
 
 Reports = dict[str, dict[str, Any]]  # by side: what a worker has recorded
 Pairs = Sequence[tuple[str, str]]  # names of tensors that are partners, torch's first
@@ -38,9 +34,10 @@ class Step:
     buffers: Pairs  # of running statistics
     slack: float = EXACT  # relative difference that may come from the steps before
 
-    def both(self, what: str) -> list[Any]:
-        """Return what both sides noted of the step, PyTorch's first."""
-        return [self.reports[side]["rows"][self.number][what] for side in FRAMEWORKS]
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What both sides noted of the step, PyTorch's first."""
+        return [self.reports[side]["rows"][self.number] for side in FRAMEWORKS]
 
     def tensors(self, kind: str) -> list[dict[str, list[float] | None]]:
         """Return the summaries of one kind of tensor by name, PyTorch's first."""
@@ -58,11 +55,9 @@ class Step:
     def relative(self, kind: str) -> dict[str, float]:
         """Return the relative differences of one kind of tensor, where both sides have one."""
         torch, paddle = self.tensors(kind)
-        return {
-            left: fingerprints.relative(torch[left], paddle[right], self.count(left))
-            for left, right in self.pairs
-            if torch.get(left) is not None and paddle.get(right) is not None
-        }
+        both = {left: (torch.get(left), paddle.get(right)) for left, right in self.pairs}
+        known = {name: pair for name, pair in both.items() if None not in pair}
+        return {name: fingerprints.relative(*known[name], self.count(name)) for name in known}
 
 
 def steps(keys: Pairs, reports: Reports) -> Iterator[Step]:
@@ -93,17 +88,16 @@ def first_difference(keys: Pairs, reports: Reports) -> Difference | None:
 
 
 def _data(step: Step) -> Difference | None:
-    torch, paddle = step.both("labels")
+    torch, paddle = (row["labels"] for row in step.rows)
     if torch != paddle:
         problem = f"labels {torch[:8]} in PyTorch, {paddle[:8]} in PaddlePaddle"
         return Difference(problem=problem, name="labels")
-    if batches_differ(*(step.reports[side]["rows"][step.number] for side in FRAMEWORKS)):
-        return Difference(problem="the images of the batch differ", name="images")
-    return None
+    images = Difference(problem="the images of the batch differ", name="images")
+    return images if batches_differ(*step.rows) else None
 
 
 def _mode(step: Step) -> Difference | None:
-    torch, paddle = step.both("mode")
+    torch, paddle = (row["mode"] for row in step.rows)
     problem = f"{torch} mode in PyTorch, {paddle} mode in PaddlePaddle"
     return None if torch == paddle else Difference(problem=problem)
 
@@ -146,13 +140,13 @@ def _tensors(step: Step, kind: str, slack: float = 0.0) -> Difference | None:
 
 def _forward(step: Step) -> Difference | None:
     file = f"logits-{step.number}.npy"
-    difference = tensor_compare.compare(*(load(step.reports[side], file) for side in FRAMEWORKS))
+    difference = compare(*(load(step.reports[side], file) for side in FRAMEWORKS))
     differs = difference.relative > max(CONSTANT, step.slack)
     return replace(difference, name="logits") if differs else None
 
 
 def _number(step: Step, what: str, limit: float, name: str = "") -> Difference | None:
-    left, right = step.both(what)
+    left, right = (row[what] for row in step.rows)
     apart = 0.0 if left == right else abs(left - right) / max(abs(left), 1e-12)
     if apart <= limit:
         return None

@@ -18,9 +18,8 @@ FINER = 2.0**-29
 SLACK = 1000.0
 LEAST = 2.0**-24  # the rounding of one float32 operation
 MOST = 1e-4  # a layer whose float32 rounding is greater has a trouble of its own
-# Paddle keeps some constants of its layers (epsilon, slopes, bounds) as float32, whatever the dtype
-# of the numbers: measured, 4e-8 for hardtanh, 3e-8 for selu, 1e-8 for batch_norm. A mistake moves a
-# layer by 1e-7 at the very least, mostly by far more.
+# Paddle keeps some constants (epsilon, slopes, bounds, label smoothing) as float32, whatever the
+# dtype: measured, 4e-8 for hardtanh, 3e-8 for selu. A mistake moves a layer by 1e-7 at least.
 CONSTANT = 2.0**-24
 COARSE = {"Hardsigmoid": 2.0**-22}  # Paddle's slope is 0.1666667, not 1/6
 UNLIKE = 100.0  # times as much float32 rounding on one side: it computes in a coarser format

@@ -188,10 +188,9 @@ class Search:
         """Return in words what Paddle's numbers are of PyTorch's, or the reverse."""
         if relation := _relation(gap.ours, gap.theirs) or self._sum(gap):
             return f"what comes there in PaddlePaddle, set against PyTorch's, is {relation}"
+        words = "what comes there in PyTorch, set against PaddlePaddle's, is"
         relation = _relation(gap.theirs, gap.ours, "PaddlePaddle")
-        return (
-            relation and f"what comes there in PyTorch, set against PaddlePaddle's, is {relation}"
-        )
+        return relation and f"{words} {relation}"
 
     def _sum(self, gap: Gap) -> str | None:
         """Look for an earlier output that one side alone adds: a residual, lost or gained."""
@@ -232,19 +231,14 @@ class Search:
 
     def _dropouts(self, gap: Gap) -> Cause | None:
         """Compare the dropouts of a gap: those done by functions, and layers without partner."""
-        dropouts = {
-            side: [
-                dropout
-                for dropout in self.runs[side]["dropouts"]
-                if start < dropout["calls"] < end + (dropout["layer"] is None)
-            ]
-            for side, start, end in zip(FRAMEWORKS, gap.before, gap.after, strict=True)
-        }
         name = self._name(gap.after[0])
         ours = self._within(gap, "torch")
         layer = next((call["layer"] for call in ours if "Dropout" in call["kind"]), name)
-        rates = {}  # of those that drop anything
-        for side in FRAMEWORKS:
+        dropouts, rates = {}, {}  # rates: of those that drop anything
+        for side, start, end in zip(FRAMEWORKS, gap.before, gap.after, strict=True):
+            every = self.runs[side]["dropouts"]
+            # The layer that ends the gap is none of it.
+            dropouts[side] = [d for d in every if start < d["calls"] < end + (d["layer"] is None)]
             active = [dropout for dropout in dropouts[side] if dropout["p"] and dropout["training"]]
             rates[side] = [dropout["p"] for dropout in active]
             if active and not self.training:
@@ -287,7 +281,7 @@ class Search:
             elif cause := self._other_step(*pair):
                 return cause
         calls = self._within(gap, "torch")
-        linear = self._linear(calls[-1], gap.theirs) if calls else None
+        linear = calls and self._linear(calls[-1], gap.theirs)
         relation = linear or self._explain(gap)
         if linear or not alone:  # the same is done, with other tensors
             step = (steps[self.side] or steps["torch"])[-1]

@@ -344,12 +344,10 @@ def sampled(
         position = (np.arange(new) + 0.5) * (old / new) - 0.5
         if corners:
             position = np.arange(new) * ((old - 1) / max(new - 1, 1))
-        total = 0.0
-        for step in (-1, 0, 1, 2):
-            source = np.floor(position).astype(int) + step
-            weight = kernel(position - source).reshape([-1, 1, 1] if axis == 0 else [1, -1, 1])
-            total = total + image.take(np.clip(source, 0, old - 1), axis) * weight
-        image = total
+        source = np.arange(-2, old + 2)
+        weights = kernel(position[:, None] - source)  # [new, old + 4]
+        padded = image.take(np.clip(source, 0, old - 1), axis)
+        image = np.moveaxis(np.tensordot(weights, padded, (1, axis)), 0, axis)
     return np.clip(image, 0, 255)
 
 

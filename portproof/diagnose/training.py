@@ -94,10 +94,8 @@ def explain_gradient(evidence: Evidence) -> Cause:
     """Return what a gradient that differs says, and what to change."""
     difference, name = evidence.difference, evidence.difference.name
     partner = dict(evidence.pairs)[name]
-    torch, paddle = (
-        np.array(evidence.reports[side]["tensors"][difference.step]["gradient"][key])
-        for side, key in (("torch", name), ("paddle", partner))
-    )
+    noted = [evidence.reports[side]["tensors"][difference.step] for side in FRAMEWORKS]
+    torch, paddle = (np.array(noted[n]["gradient"][key]) for n, key in enumerate((name, partner)))
     factor = paddle[2] / torch[2] if torch[2] else np.nan
     if np.allclose(paddle[2:], factor * torch[2:], rtol=1e-6, atol=0):
         cause = f"the gradient of {name} is {factor:.6g} times PyTorch's, and so is what comes "
@@ -136,13 +134,12 @@ def in_full(evidence: Evidence, partner: str) -> str:
     name, step = evidence.difference.name, evidence.difference.step
     if np.prod(evidence.reports["torch"]["shapes"][name]) > LARGEST:
         return ""
-    names = {"torch": name, "paddle": partner}
-    full = {side: {str(step): [f"gradient {name}"]} for side, name in names.items()}
-    again = evidence.again(step + 1, full)
-    left, right = (
-        load(again[side], f"{step}-gradient-{name}.npy").astype(np.float64)
-        for side, name in names.items()
-    )
+    keys, arrays = {"torch": name, "paddle": partner}, []
+    wanted = {side: {str(step): [f"gradient {key}"]} for side, key in keys.items()}
+    again = evidence.again(step + 1, wanted)
+    for side, key in keys.items():
+        arrays.append(load(again[side], f"{step}-gradient-{key}.npy").astype(np.float64))
+    left, right = arrays
     if relation := relations.explain(left, right):
         return f" (it is {relation})"
     if left.shape != right.shape:
