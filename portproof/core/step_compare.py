@@ -225,12 +225,13 @@ LOOKS: dict[str, Callable[[Step], Difference | None]] = {  # in the order of a s
 }
 
 
-def largest(keys: Pairs, reports: Reports, kinds: tuple[str, ...]) -> float:
-    """Return the largest relative difference of any tensor of these kinds, over all steps."""
+def largest(keys: Pairs, reports: Reports, kind: str) -> float:
+    """Return the largest relative difference of the loss, or of a kind of tensor, in all steps."""
+    if kind == "loss":
+        return float(np.nanmax(loss_differences(losses(reports)), initial=0.0))
     differences = [0.0]
     for step in steps(keys, reports):
-        for kind in kinds:
-            differences += step.relative(kind).values()
+        differences += step.relative(kind).values()
     return max(differences)
 
 
