@@ -42,13 +42,13 @@ def check_init(pair: TrainingPair) -> Verdict:
             cause = f"{torch} is {_describe(left)} in PyTorch, {_describe(right)} in PaddlePaddle"
             fix = "draw weights and biases from the same distribution"
             lines = (r"Uniform|Normal|Constant|Kaiming|Xavier|init\.|initializer", r"init\w*\(")
-            cause = Cause(layer, cause, fix, patterns=lines)
-            verdict.blame(located(cause, pair.sides, reports, pair.network_files))
+            cause = Cause(layer, cause, fix, patterns=lines, event="network")
+            verdict.blame(located(cause, pair, reports))
         elif np.ptp(right) > 0 and all(np.array_equal(start[0], other) for other in start[1:]):
             cause = f"{paddle} is the same at every seed in PaddlePaddle"
             fix = "seed the framework by the seed that is asked for"
             cause = Cause(layer, cause, fix, patterns=(r"seed\(",), event="layer")
-            verdict.blame(located(cause, pair.sides, reports))
+            verdict.blame(located(cause, pair, reports))
     verdict.details.append({"title": f"{SEEDS} seeds", "table": rows})
     return verdict
 

@@ -32,7 +32,7 @@ def check_loss(
 
     def blame(where: str, cause: str, fix: str) -> None:
         cause = Cause(where, cause, fix, patterns=LINES, event="loss backward")
-        verdict.blame(located(cause, pair.sides, reports))
+        verdict.blame(located(cause, pair, reports))
 
     rows = (reports[side]["cases"] for side in FRAMEWORKS)
     for file, *cases in zip(files, *rows, strict=True):

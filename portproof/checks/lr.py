@@ -44,7 +44,7 @@ def check_lr(pair: TrainingPair) -> Verdict:
         for names in pair.pairs():
             if cause := compare_rates(verdict, rows, names):
                 cause = replace(cause, where=f"{name}, {cause.where}")
-                verdict.blame(located(cause, pair.sides, reports))
+                verdict.blame(located(cause, pair, reports))
     return verdict
 
 

@@ -48,7 +48,7 @@ def check_metric(pair: TrainingPair) -> Verdict:
         fix = "call model.eval() before the first batch"
         lines = (r"\.eval\(|\.train\(", r"^\s*for ")
         cause = Cause("evaluate", cause, fix, patterns=lines, event="forward")
-        verdict.blame(located(cause, pair.sides, reports))
+        verdict.blame(located(cause, pair, reports))
     return verdict
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from portproof.core.findings import Cause, at
+from portproof.core.step_compare import Reports
+from portproof.core.training_pair import TrainingPair
 from portproof.worker.client import Side, to_mend
 
 Stack = Sequence[list]  # of [FILE, LINE]: a line of each function, the nearest first
@@ -31,19 +33,16 @@ def near(report: dict[str, Any], *events: str) -> Stack:
     return [line for event in events for line in stacks.get(event, [])]
 
 
-def located(
-    cause: Cause,
-    sides: dict[str, Side],
-    reports: dict[str, dict[str, Any]],
-    files: dict[str, Stack] | None = None,
-) -> Cause:
+def located(cause: Cause, pair: TrainingPair, reports: Reports) -> Cause:
     """Return a cause whose fix has FILE:LINE and the code there, in the side that is to be mended.
 
-    The line is looked for near the cause's events; near `files`, by side, where there are any.
+    The line is looked for near the cause's events; of `network`, in the files of its classes.
     """
-    side = to_mend(sides)
-    stack = near(reports[side], *cause.event.split()) if files is None else files.get(side, ())
-    return replace(cause, fix=with_line(cause.fix, sides[side], cause.patterns, stack))
+    side = to_mend(pair.sides)
+    stack = near(reports[side], *cause.event.split())
+    if cause.event == "network":
+        stack = pair.network_files.get(side, ())
+    return replace(cause, fix=with_line(cause.fix, pair.sides[side], cause.patterns, stack))
 
 
 def with_line(fix: str, side: Side, patterns: Sequence[str], stack: Stack = ()) -> str:

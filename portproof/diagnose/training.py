@@ -7,7 +7,8 @@ import numpy as np
 from portproof.core.findings import Cause, Difference
 from portproof.core.step_compare import load
 from portproof.core.training_pair import Evidence
-from portproof.diagnose import relations, source_lines, updates
+from portproof.diagnose import relations, updates
+from portproof.diagnose.source_lines import located
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
 LARGEST = 2_000_000  # elements of a gradient that is looked at in full
@@ -31,13 +32,7 @@ def explain(evidence: Evidence, note: str = "") -> Cause:
         cause = replace(cause, where=f"{where}, backward")
     else:
         cause = explain_other(difference, where)
-    return located(evidence, cause)
-
-
-def located(evidence: Evidence, cause: Cause) -> Cause:
-    """Return a cause whose fix has the line to change, in the side that is to be mended."""
-    files = evidence.pair.network_files if cause.event == "network" else None
-    return source_lines.located(cause, evidence.pair.sides, evidence.reports, files)
+    return located(cause, evidence.pair, evidence.reports)
 
 
 def explain_forward(evidence: Evidence) -> Cause:
@@ -48,7 +43,7 @@ def explain_forward(evidence: Evidence) -> Cause:
         words = "the networks by themselves are the same"
         fix = "compare what the training makes of the network's input and output"
         cause = Cause("logits", words, fix, patterns=(r"model\(|network\(",), event="forward")
-        cause = located(evidence, cause)
+        cause = located(cause, evidence.pair, evidence.reports)
     seen = f"the logits differ by {difference.relative:.3g} of the largest, from the same weights"
     seen += f" ({difference.problem})" if difference.problem else ""
     where = f"{cause.where}, step {difference.step + 1}, forward"

@@ -1,8 +1,10 @@
 """What is wrong with weights: in a file, between two networks, or in how a port loads them."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +27,12 @@ def listed(names: list[str]) -> str:
     return f"{names[0]}{more} are"
 
 
-def grouped(keys: Iterable[str], by: Callable[[str], object]) -> list[list[str]]:
-    """Return the keys in groups: the same mistake in many layers is one cause."""
-    groups: dict[object, list[str]] = {}
-    for key in keys:
-        groups.setdefault(by(key), []).append(key)
-    return list(groups.values())
+def grouped(mistakes: dict[str, Any]) -> dict[Any, list[str]]:
+    """Return the keys by their mistakes: the same mistake in many layers is one cause."""
+    groups = defaultdict(list)
+    for key, mistake in mistakes.items():
+        groups[mistake].append(key)
+    return groups
 
 
 def unmatched(match: Match, networks: dict[str, Network]) -> list[Cause]:
@@ -124,7 +126,8 @@ def file_misfits(file: WeightsFile, network: Network) -> list[Cause]:
         return [_of_keys(missing, network, cause, fix)]
     causes = []
     twins = {key: _renamed(network.keys[key], unknown) for key in missing}
-    for keys in grouped(missing, lambda key: network.keys[key].role if twins[key] else ""):
+    roles = {key: twin and network.keys[key].role for key, twin in twins.items()}
+    for keys in grouped(roles).values():
         twin = twins[keys[0]]
         because = f"; the file has {twin} in its place: not renamed" if twin else ""
         fix = f"rename {twin} to {keys[0]}" if twin else f"put {keys[0]} into the file"
@@ -161,8 +164,8 @@ def _other_start(missing: list[str], unknown: list[str]) -> tuple[str, str] | No
         backwards = zip(reversed(missing[0]), reversed(key), strict=False)
         same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], backwards)))
         right, other = missing[0][: len(missing[0]) - same], key[: len(key) - same]
-        renamed = [other + name.removeprefix(right) for name in missing if name.startswith(right)]
-        alike = len(renamed) == len(missing) and set(renamed) <= set(unknown)
+        tails = [name.removeprefix(right) for name in missing if name.startswith(right)]
+        alike = len(tails) == len(missing) and all(other + tail in unknown for tail in tails)
         if same and alike and (len(missing) > 1 or not right):
             return right, other
     return None
@@ -198,11 +201,10 @@ def unequal(comparison: Comparison) -> list[Cause]:
             differ[key] = left, right
     mistakes = {key: _difference(key, differ, network) for key in differ}
     causes = []
-    for keys in grouped(differ, mistakes.get):
+    for (text, fix), keys in grouped(mistakes).items():
         pairs = [(key, partners[key]) for key in keys]
         names = [t if t == p else f"{p} (PyTorch's {t})" for t, p in pairs]
         largest = max(float(np.nanmax(np.abs(np.subtract(*differ[key])))) for key in keys)
-        text, fix = mistakes[keys[0]]
         cause = f"{listed(names)} {text} in PaddlePaddle's file"
         cause += f": they differ by up to {largest:.3g}" if largest else ""
         causes.append(_of_keys(keys, network, cause, fix))
@@ -246,8 +248,7 @@ def loading(comparison: Comparison) -> list[Cause]:
             causes.append(_load_error(error, where, network))
             continue
         mistakes = _mistakes(native(network, comparison.held[side]), report["loaded"], network)
-        for keys in grouped(mistakes, mistakes.get):
-            text, fix = mistakes[keys[0]]
+        for (text, fix), keys in grouped(mistakes).items():
             if len(keys) == len(comparison.held[side]) and fix == _LOST[1]:
                 text = "not loaded, none of them: no key is the network's (a prefix, or renamed?)"
             causes.append(_of_keys(keys, network, f"{listed(keys)} {text}", f"{where}: {fix}"))
