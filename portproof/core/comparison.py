@@ -37,7 +37,7 @@ class Comparison:
         """Return the calls of Paddle layers that apply an activation too, with its name."""
         layers = self.networks["paddle"].layers
         calls = self.run("paddle", name)["calls"]
-        settings = [layers.get(call["layer"], ("", {}))[1] for call in calls]
+        settings = (layers.get(call["layer"], ("", {}))[1] for call in calls)
         return {n: layer["act"] for n, layer in enumerate(settings) if layer.get("act")}
 
     def lines(self, side: str) -> dict[str, str | None]:
@@ -63,7 +63,5 @@ def describe(
     """
     request = {"describe": {"input_shape": input_shape, "dtype": dtype}}
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [request] * 2)
-    return {
-        side: Network.from_report(side, report["describe"])
-        for side, report in zip(FRAMEWORKS, reports, strict=True)
-    }
+    both = zip(FRAMEWORKS, reports, strict=True)
+    return {side: Network.from_report(side, report["describe"]) for side, report in both}

@@ -49,10 +49,8 @@ class Inputs:
         paths = sorted(files)[: self.batch_size]
         if not paths:
             raise UserError(f"--images {self.images}: holds no image ({' '.join(ENDINGS)})")
-        images = [
-            np.asarray(ImageOps.fit(read_rgb(path), (size, size), Image.Resampling.BILINEAR))
-            for path in paths
-        ]
+        shape, bilinear = (size, size), Image.Resampling.BILINEAR
+        images = [np.asarray(ImageOps.fit(read_rgb(path), shape, bilinear)) for path in paths]
         pixels = np.stack(images).astype(np.float32) / 255  # [N, S, S, 3]
         normalized = (pixels - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
         return normalized.transpose(0, 3, 1, 2).copy()

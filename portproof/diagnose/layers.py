@@ -80,10 +80,8 @@ class Search:
         ours, theirs = (self._load(side, records[side][what]) for side in FRAMEWORKS)
         kind = layer_types.canonical_kind("torch", records["torch"].get("kind", ""))
         if kind in layer_types.AXIS_FREE and len(ours) == len(theirs):
-            theirs = [
-                right.reshape(left.shape) if left.size == right.size else right
-                for left, right in zip(ours, theirs, strict=True)
-            ]
+            for n, (left, right) in enumerate(zip(ours, theirs, strict=True)):
+                theirs[n] = right.reshape(left.shape) if left.size == right.size else right
         return [ours, theirs]
 
     def _name(self, number: int, side: str = "torch") -> str:
@@ -196,11 +194,10 @@ class Search:
         """Look for an earlier output that one side alone adds: a residual, lost or gained."""
         if not len(gap.ours) == len(gap.theirs) == 1:
             return None
-        earlier = {
-            f"the output of {call['layer']}": self._load("torch", call["outputs"][:1])[0]
-            for call in self.calls["torch"][: gap.before[0] + 1]
-            if call["outputs"]
-        }
+        earlier = {}
+        for call in self.calls["torch"][: gap.before[0] + 1]:
+            for output in self._load("torch", call["outputs"][:1]):
+                earlier[f"the output of {call['layer']}"] = output
         return relations.explain_sum(gap.ours[0], gap.theirs[0], earlier)
 
     def _stopped(self, before: Numbers) -> list[Cause]:
@@ -219,13 +216,11 @@ class Search:
         calls = self.calls[other][starts[other] + 1 :]
         twin = next((call for call in calls if call["layer"] == partner), None)
         if twin is not None:
-            shapes, other_shapes = (
-                ", ".join(str(list(array.shape)) for array in self._load(name, call["inputs"]))
-                for name, call in ((side, stopped), (other, twin))
-            )
-            if shapes != other_shapes:
-                text = f"{NAMES[side]}'s {layer} is given {shapes}, {NAMES[other]}'s "
-                text += f"{other_shapes}: a flatten or reshape is missing before it, or goes "
+            ours, theirs = self._load(side, stopped["inputs"]), self._load(other, twin["inputs"])
+            shapes = [", ".join(str(list(a.shape)) for a in arrays) for arrays in (ours, theirs)]
+            if shapes[0] != shapes[1]:
+                text = f"{NAMES[side]}'s {layer} is given {shapes[0]}, {NAMES[other]}'s "
+                text += f"{shapes[1]}: a flatten or reshape is missing before it, or goes "
                 text += f"otherwise ({error})"
         return [Cause(where, text, f"mend the error of {NAMES[side]} first")]
 

@@ -18,14 +18,14 @@ class Rule:
     """An update, fitted as p -= rate * (gradient + momentum * velocity + decay * p).
 
     `kept` says how the new velocity is made: its share of the old one, of the gradient and of p.
-    None where there is no velocity.
+    Empty where there is no velocity.
     """
 
     rate: float
     momentum: float
     decay: float
     residual: float  # share of the update that does not fit
-    kept: tuple[float, float, float] | None
+    kept: tuple[float, ...]
     reported: float  # the rate that the optimizer reports
 
     @property
@@ -35,12 +35,12 @@ class Rule:
     @property
     def velocity_share(self) -> float:
         """The share of the old velocity in the new one: what is usually called momentum."""
-        return self.kept[0] if self.kept is not None else 0.0
+        return self.kept[0] if self.kept else 0.0
 
     @property
     def decoupled(self) -> bool:
         """Whether the decay takes part in the update and not in the velocity."""
-        return self.kept is not None and self.decay != 0.0 and self.kept[2] == 0.0
+        return bool(self.kept) and self.decay != 0.0 and self.kept[2] == 0.0
 
     @property
     def nesterov(self) -> bool:
@@ -119,7 +119,7 @@ def fit(report: dict, step: int, name: str) -> Rule:
         old = read(step - 1, "state", velocity)
     (rate, *others), residual = _solve(before - after, gradient, old, before)
     momentum, decay = (share / rate if rate else 0.0 for share in others)
-    kept = None
+    kept = ()
     if has_velocity:
         kept = tuple(_solve(read(step, "state", velocity), old, gradient, before)[0])
     return Rule(rate, momentum, decay, residual, kept, report["rows"][step]["lr"])
@@ -264,8 +264,7 @@ def _differ(left: float, right: float) -> bool:
 
 def _kept_differs(torch: Rule, paddle: Rule, number: int) -> bool:
     """Say whether one of the shares in the new velocity differs, where both have a velocity."""
-    both_keep = torch.kept is not None and paddle.kept is not None
-    return both_keep and _differ(torch.kept[number], paddle.kept[number])
+    return all((torch.kept, paddle.kept)) and _differ(torch.kept[number], paddle.kept[number])
 
 
 def _option(what: str, left, right, pattern: str, name: str, kind: str = "") -> Cause:
