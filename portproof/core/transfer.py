@@ -40,9 +40,7 @@ def transfer(request: Request, folder: Path) -> Transferred:
     Raises UserError where source and networks do not fit, OSError or UserError at a full disk.
     """
     source, networks = look(request, folder)
-    source_net, target_net = (
-        networks[names_of(FRAMEWORK[path.suffix])] for path in (request.source, request.target)
-    )
+    source_net, target_net = (networks[names_of(p)] for p in (request.source, request.target))
     source = replace(source, tensors=carry.with_twins(source.tensors, source_net))
     rows = carry.plan(source, source_net, target_net, request.pairs)
     carried = carry.carry(rows, source.tensors, target_net)
@@ -59,9 +57,9 @@ def look(request: Request, folder: Path) -> tuple[WeightsFile, dict[str, Network
     One framework after the other, each in one process that does all it has to: together they would
     take too much memory.
     """
-    kinds = [FRAMEWORK[path.suffix] for path in (request.source, request.target)]
-    needed = [name for name in FRAMEWORKS if name in map(names_of, kinds)]
-    by_torch = kinds[0] == "torch"  # its first process reads the source too
+    ends = names_of(request.source), names_of(request.target)
+    needed = [name for name in FRAMEWORKS if name in ends]
+    by_torch = FRAMEWORK[request.source.suffix] == "torch"  # its process reads the source too
     source = None if by_torch else weight_files.read(request.source, request.sides, folder / "read")
     staged = folder / "torch" / "read.safetensors" if by_torch else source.staged
     networks: dict[str, Network] = {}

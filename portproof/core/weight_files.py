@@ -26,9 +26,9 @@ def kind_of(path: Path) -> str:
     return FRAMEWORK[path.suffix]
 
 
-def names_of(kind: str) -> str:
-    """Return the framework whose names and layout a kind of file has."""
-    return "torch" if kind == "neutral" else kind
+def names_of(path: Path) -> str:
+    """Return the framework whose names and layout a file has."""
+    return FRAMEWORK.get(path.suffix, "").replace("neutral", "torch")
 
 
 def read(path: Path, sides: dict[str, Side], folder: Path) -> WeightsFile:
@@ -65,8 +65,7 @@ def read_named(
 
     Raises UserError on a bad file, and where one is the other framework's.
     """
-    by_names = {} if weights is None else {names_of(kind_of(weights)): weights}
-    wanted = by_names or own_weights or {}
+    wanted = {names_of(weights): weights} if weights else own_weights or {}
     files = {}
     for framework, path in wanted.items():
         kind = kind_of(path)

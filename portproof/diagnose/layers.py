@@ -220,8 +220,7 @@ class Search:
             shapes = [", ".join(str(list(a.shape)) for a in arrays) for arrays in (ours, theirs)]
             if shapes[0] != shapes[1]:
                 text = f"{NAMES[side]}'s {layer} is given {shapes[0]}, {NAMES[other]}'s "
-                text += f"{shapes[1]}: a flatten or reshape is missing before it, or goes "
-                text += f"otherwise ({error})"
+                text += f"{shapes[1]}: a flatten or reshape is missing or another ({error})"
         return [Cause(where, text, f"mend the error of {NAMES[side]} first")]
 
     def _dropouts(self, gap: Gap) -> Cause | None:

@@ -235,8 +235,7 @@ def _explain_rules(torch: Rule, paddle: Rule, name: str) -> Cause:
         return option("learning rate", torch.rate, paddle.rate, r"\blr\b")
     cause = f"learning rate of {name}: {torch.rate:.6g} is used in PyTorch, {paddle.rate:.6g} "
     cause += f"in PaddlePaddle, though both report {torch.reported:.6g}"
-    fix = "look at the learning rate of this parameter (its group, or ParamAttr), and at what "
-    fix += "scales its gradient"
+    fix = "look at this parameter's group or ParamAttr, and at what scales its gradient"
     if not _differ(paddle.rate, torch.rate * paddle.reported):
         fix = "a Paddle group's learning_rate multiplies the optimizer's: divide it by that"
     return Cause(name, cause, fix, patterns=("learning_rate", "optimize_attr"))

@@ -68,9 +68,8 @@ def _alone(side: str, keys: list[Key], theirs: list[Key]) -> Cause:
     both = [(key, twins[key.role]) for key in keys if key.role in twins]
     odd = [twin if key.linear else key for key, twin in both if key.linear != twin.linear]
     if theirs and kind != theirs[0].kind and odd:
-        cause = f"{odd[0].layer} is a {odd[0].kind} on one side, a Linear on the other: the "
-        cause += "frameworks keep the weight of a Linear transposed; whether this one does is not "
-        cause += "known"
+        cause = f"{odd[0].layer} is a {odd[0].kind} on one side, a Linear on the other: a Linear's "
+        cause += "weight is kept transposed; of this one that is not known"
         fix = f"derive {odd[0].kind} from the framework's Linear, or use that"
     elif theirs and kind != theirs[0].kind:
         kinds = {side: kind, OTHER[side]: theirs[0].kind}
