@@ -213,7 +213,7 @@ def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:
     images = [fact.get("decoded") or fact.get("entered") for fact in facts]
     sizes = (i and f"{i['mode']}, {' x '.join(map(str, i['size']))}" for i in images)
     rows.append(["decoded", *(size or "-" for size in sizes)])
-    names = {step[0] for fact in facts for step in fact.get("steps", [])}
+    names = {step[0] for stream, n in both for step in stream.made[n]}
     for name in sorted(names):
         rows.append([name, *(_steps(stream.steps(n, name), name) for stream, n in both)])
     return rows

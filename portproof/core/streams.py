@@ -115,6 +115,8 @@ class Stream:
         self.facts: list[dict] = report["facts"]
         if len(self.facts) != len(self):  # what belongs to which sample is not known
             self.facts = [{} for _ in self.epochs]
+        # Of each sample, what Pillow was asked for: resize, crop or transpose; how; FILE:LINE.
+        self.made: list[list] = [fact.get("steps", []) for fact in self.facts]
         self.orders: list[dict | None] = report["orders"]
         self.tells_draws: bool = report["tells_draws"]
         self.paths = [_relative(fact.get("path"), image_folder) for fact in self.facts]
@@ -165,17 +167,15 @@ class Stream:
 
     def steps(self, sample: int, name: str) -> list:
         """Return what Pillow was asked for under this name: resize, crop or transpose."""
-        return [step[1] for step in self.facts[sample].get("steps", []) if step[0] == name]
+        return [step for kind, step, _ in self.made[sample] if kind == name]
 
     def first_step(self, sample: int) -> str | None:
         """Return whether the image was first cut out or first resized."""
-        names = [step[0] for step in self.facts[sample].get("steps", [])]
-        return next((name for name in names if name in ("crop", "resize")), None)
+        return next((kind for kind, *_ in self.made[sample] if kind in ("crop", "resize")), None)
 
     def step_line(self, sample: int, *names: str) -> str | None:
         """Return FILE:LINE of the port's code that asked for the last step of these names."""
-        steps = self.facts[sample].get("steps", [])
-        return next((line for name, _, line in reversed(steps) if name in names), None)
+        return next((line for kind, _, line in self.made[sample][::-1] if kind in names), None)
 
     def draw(self, sample: int, name: str) -> dict | None:
         """Return the draw, crop or flip, that was made for a sample; None where it is not known."""
@@ -202,25 +202,21 @@ def read(
     check_space(folder, images, split, epochs)
     part = {"split": split, "epochs": epochs, "traced": traced}
 
-    def ask(side: Side) -> dict | UserError:
+    def ask(side: Side) -> Stream:
         # to be traced, a port has to make its loaders anew
         side = replace(side, settings=images.settings, is_fresh=traced)
-        try:
-            return side.ask(folder / split / side.framework, batches=part)["batches"]
-        except UserError as error:
-            return error
+        report = side.ask(folder / split / side.framework, batches=part)["batches"]
+        return Stream(side, folder / split / side.framework, report, images.folder)
 
     with ThreadPoolExecutor(len(sides)) as pool:
-        answers = dict(zip(sides, pool.map(ask, sides.values()), strict=True))
-    failed = [name for name in FRAMEWORKS if isinstance(answers[name], UserError)]
-    if failed:
-        message = without_traceback(str(answers[failed[0]]))
-        alone = len(failed) == 1 and NAMES[failed[0]] not in message
-        raise UserError(f"{NAMES[failed[0]]} alone fails: {message}" if alone else message)
-    return {
-        name: Stream(sides[name], folder / split / name, answers[name], images.folder)
-        for name in FRAMEWORKS
-    }
+        waiting = {name: pool.submit(ask, sides[name]) for name in FRAMEWORKS}
+    errors = {NAMES[name]: future.exception() for name, future in waiting.items()}
+    failed = {name: error for name, error in errors.items() if isinstance(error, UserError)}
+    for name, error in failed.items():
+        message = without_traceback(str(error))
+        alone = len(failed) == 1 and name not in message
+        raise UserError(f"{name} alone fails: {message}" if alone else message)
+    return {name: future.result() for name, future in waiting.items()}
 
 
 def without_traceback(message: str) -> str:
