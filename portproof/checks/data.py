@@ -247,5 +247,4 @@ def _each(values: Iterable) -> str:
 
 
 def _batches(sizes: list[int]) -> str:
-    alone = str(sum(sizes))
-    return f"{len(sizes) - 1} of {sizes[0]}, then {sizes[-1]}" if sizes[1:] else alone
+    return f"{len(sizes) - 1} of {sizes[0]}, then {sizes[-1]}" if sizes[1:] else str(sum(sizes))

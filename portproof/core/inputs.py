@@ -32,8 +32,7 @@ class Inputs:
         sizes = dict.fromkeys(size for size in self.sizes if size)
         if self.images:
             return {f"{size} pixels": self._read_images(size) for size in sizes}
-        count = self.batch_size
-        return {f"{size} pixels": self._draw([count, 3, size, size]) for size in sizes}
+        return {f"{size} pixels": self._draw([self.batch_size, 3, size, size]) for size in sizes}
 
     def _draw(self, shape: list[int]) -> np.ndarray:
         generator = np.random.Generator(np.random.Philox(self.seed))

@@ -142,8 +142,7 @@ class Stream:
     def image(self, sample: int) -> np.ndarray:
         """Return the numbers of one sample, [3, S, S], float32 where all is well."""
         batch = int(np.searchsorted(self.starts, sample, side="right")) - 1
-        images = np.load(batch_file(self.folder, batch), mmap_mode="r")
-        return images[sample - self.starts[batch]]
+        return np.load(batch_file(self.folder, batch), mmap_mode="r")[sample - self.starts[batch]]
 
     def sample(self, number: int) -> Sample:
         """Return one sample with its names."""

@@ -121,11 +121,9 @@ def _judge(
             setattr(row, dtype, worst)
         for side in FRAMEWORKS:
             double, single = (arrays[side, dtype].astype(np.float64) for dtype in DTYPES)
-            rounding = compare(double, single).relative
-            row.rounding[side] = max(row.rounding.get(side, 0.0), rounding)
+            row.rounding[side] = max(row.rounding.get(side, 0.0), compare(double, single).relative)
         row.shape = list(arrays["torch", "float64"].shape)
-    measured = min(max(LEAST, *row.rounding.values(), 0.0), MOST)
-    row.expected = SLACK * FINER * measured
+    row.expected = SLACK * FINER * min(max(LEAST, *row.rounding.values(), 0.0), MOST)
     row.tolerance = max(row.expected, floor)
     if not row.float64.relative <= row.tolerance or is_coarse(row) or row.float32.problem:
         row.verdict = "differs"

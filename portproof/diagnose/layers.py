@@ -171,8 +171,7 @@ class Search:
         line = next(filter(None, ends), None)
         if cause := self._dropouts(gap) or self._unpaired(gap):
             line = cause.line or line
-            where = cause.where or right
-            return [replace(cause, where=where, fix=at(line, cause.fix), line=line)]
+            return [replace(cause, where=cause.where or right, fix=at(line, cause.fix), line=line)]
         words = f"between {left} and {right}: {self._explain(gap) or problem}"
         fix = f"compare what the two networks do between {left} and {right}"
         return [Cause(right, words, at(line, fix, "in or just before"), line)]

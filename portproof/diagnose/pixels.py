@@ -312,8 +312,7 @@ def nearly(streams: Streams, pairs: Pairs, constants: Constants) -> Cause | None
         channel, row, column = differ[0][1:]
         cause = f"{len(differ)} of {right.size} numbers differ in {side}, by {apart.max():.2g} at "
         cause += f"most; the first is of channel {CHANNELS[channel]}, row {row}, column {column}"
-        fix = "leave the numbers as normalization gives them"
-        return streams.cause(i, cause, fix, "normalize")
+        return streams.cause(i, cause, "leave the numbers as normalization gives them", "normalize")
     ours, theirs = np.round(constants.to_bytes(right)[0]), constants.to_bytes(other)[0]
     off = float(np.abs(ours - theirs).max())
     if off <= 1.01:

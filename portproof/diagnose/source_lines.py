@@ -29,8 +29,7 @@ class Source(NamedTuple):
 
 def near(report: dict[str, Any], *events: str) -> Stack:
     """Return which lines of the user's code led to events of a recorded training."""
-    stacks = report.get("stacks", {})
-    return [line for event in events for line in stacks.get(event, [])]
+    return [line for event in events for line in report.get("stacks", {}).get(event, [])]
 
 
 def located(cause: Cause, pair: TrainingPair, reports: Reports) -> Cause:

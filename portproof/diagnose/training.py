@@ -102,8 +102,7 @@ def explain_gradient(evidence: Evidence) -> Cause:
     cause += f"{in_full(evidence, partner)}, and none that is computed before it (backwards) does"
     layer = name.rpartition(".")[0]
     fix = f"compare what {layer} and the layers right after it do in the backward pass"
-    lines = (CUT, "register_hook|PyLayer|clip")
-    return Cause(name, cause, fix, patterns=lines, event="network")
+    return Cause(name, cause, fix, patterns=(CUT, "register_hook|PyLayer|clip"), event="network")
 
 
 def without_gradient(evidence: Evidence) -> Cause | None:

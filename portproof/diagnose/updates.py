@@ -96,8 +96,7 @@ def explain(reports: dict[str, dict], names: dict[str, str], step: int) -> Cause
         cause = _explain_adaptive(*adaptive, names["torch"])
     else:
         cause = _explain_rules(*rules, names["torch"])
-    patterns = (*cause.patterns, OPTIMIZER)
-    return replace(cause, patterns=patterns, event=cause.event or "optimizer")
+    return replace(cause, patterns=(*cause.patterns, OPTIMIZER), event=cause.event or "optimizer")
 
 
 def _read(report: dict, step: int, kind: str, key: str) -> np.ndarray:
@@ -223,8 +222,7 @@ def _explain_rules(torch: Rule, paddle: Rule, name: str) -> Cause:
         cause = f"weight decay of {name} goes through the velocity in {coupled} alone: the other "
         cause += "has decoupled decay, as AdamW"
         fix = "let the optimizer add the decay to the gradient (L2), as Momentum does"
-        lines = (r"\* \(1 - |set_value", "decay")
-        return Cause(name, cause, fix, patterns=lines, event="update")
+        return Cause(name, cause, fix, patterns=(r"\* \(1 - |set_value", "decay"), event="update")
     if _differ(torch.decay, paddle.decay):
         lines = r"weight_decay|L[12]Decay|regulariz"
         return option("weight decay", torch.decay, paddle.decay, lines)

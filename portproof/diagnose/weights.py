@@ -296,8 +296,7 @@ def _mistaken(array: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[str, str]]]
     for axis in range(array.ndim):
         yield np.flip(array, axis), (f"loaded with axis {axis} reversed", as_it_is)
     for axes in itertools.permutations(range(array.ndim)):
-        words = f"loaded with its axes in the order {list(axes)}"
-        yield array.transpose(axes), (words, as_it_is)
+        yield array.transpose(axes), (f"loaded with its axes in the order {list(axes)}", as_it_is)
 
 
 def _load_error(error: str, where: str, network: Network) -> Cause:
