@@ -28,6 +28,7 @@ BATCH = 4
 GAIN = 3**-0.5  # of drawn weights: that of PyTorch's own start, from which training is calm
 IMAGE_SIZE = 64  # pixels
 DROPOUT = 0.5
+PASSED_ON = ("seed", "image_size", "batch_size", "model", "classes")  # settings of a port too
 ROUNDED = ("lr", "momentum", "weight_decay")  # settings that are given as `exact` numbers
 
 
@@ -66,7 +67,6 @@ class TrainingPair:
     classes: int = CLASSES  # of the images
     images: int = CLASSES * TRAIN_IMAGES  # of train
     about: dict[str, dict[str, Any]] = field(default_factory=dict)  # by side: functions, settings
-    network_files: dict[str, list] = field(default_factory=dict)  # of the classes, by side
     requests: int = 0  # so far
 
     def begin(self) -> None:
@@ -95,7 +95,6 @@ class TrainingPair:
         }
         shape = [1, 3, self.image_size, self.image_size]
         self.networks = describe(sides, self.folder / "networks", shape, "float32")
-        self.network_files = {name: net.files for name, net in self.networks.items()}
         self.match = matching.match(self.networks["torch"], self.networks["paddle"])
         files = weight_files.read_named(sides, self.folder / "read", self.weights)
         held = initial.give_weights(files, self.networks, self.match, self.seed, GAIN).held
@@ -117,16 +116,9 @@ class TrainingPair:
         """Return a side with all its settings; `weights` is a dtype, or None for random ones."""
         usual = self.about[framework]["settings"]
         common = {name: exact(usual[name]) for name in ROUNDED if name in usual}
-        common |= {
-            "dropout": DROPOUT,
-            "data_path": None if self.data_path is None else str(self.data_path),
-            "seed": self.seed,
-            "image_size": self.image_size,
-            "batch_size": self.batch_size,
-            "model": self.model,
-            "classes": self.classes,
-            "steps_per_epoch": -(-self.images // self.batch_size),
-        }
+        common |= {name: getattr(self, name) for name in PASSED_ON}
+        common |= {"dropout": DROPOUT, "steps_per_epoch": -(-self.images // self.batch_size)}
+        common["data_path"] = self.data_path and str(self.data_path)
         if weights:
             common["weights"] = str(self.files[framework, weights])
         side = self.sides[framework]

@@ -6,7 +6,6 @@ the other side may have done, from the file, until the very numbers come out.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -138,32 +137,17 @@ def _other_size(streams: Streams, pair: tuple[int, int], size: list, theirs: lis
     return streams.cause(i, f"{other} {cause}", fix, *lines, line=line)
 
 
-@dataclass(frozen=True)
 class Boxes:
-    """The boxes that one side cut out of its images: [N, 4] (left, top, width, height)."""
+    """The boxes that one side cut out of the images of some samples; each has one."""
 
-    boxes: np.ndarray
-    sizes: np.ndarray  # [N, 2], width and height of the image
-
-    @classmethod
-    def of(cls, stream: Stream, samples: list[int]) -> "Boxes":
-        """Return the boxes of samples that have one."""
-        boxes = np.array([_box(stream, n) for n in samples])
+    def __init__(self, stream: Stream, samples: list[int]) -> None:
+        # [N, 4], left, top, width, height; [N, 2], width and height of the image
+        self.boxes = np.array([_box(stream, n) for n in samples])
         sizes = np.array([stream.entered_size(n) or [1, 1] for n in samples])
-        return cls(boxes.reshape(-1, 4), sizes.reshape(-1, 2))
-
-    @property
-    def area(self) -> np.ndarray:
-        return self.boxes[:, 2:].prod(1) / self.sizes.prod(1)
-
-    @property
-    def aspect(self) -> np.ndarray:
-        return self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1)
-
-    @property
-    def central(self) -> bool:
+        self.area = self.boxes[:, 2:].prod(1) / sizes.prod(1)
+        self.aspect = self.boxes[:, 2] / np.maximum(self.boxes[:, 3], 1)
         middle = self.boxes[:, :2] + self.boxes[:, 2:] / 2
-        return bool((np.abs(middle - self.sizes / 2) <= 1).all())
+        self.central = bool((np.abs(middle - sizes / 2) <= 1).all())
 
     def __str__(self) -> str:
         area, aspect = (f"{a.min():.2f} to {a.max():.2f}" for a in (self.area, self.aspect))
@@ -190,7 +174,7 @@ def crops(streams: Streams, pairs: Pairs) -> Cause | None:
         cause = f"the random crop is missing: {other} uses the whole image"
         line = other.step_line(j, "resize")
         return streams.cause(i, cause, "cut out `crop` first", "resize", line=line)
-    ours, theirs = Boxes.of(right, [i for i, _ in both]), Boxes.of(other, [j for _, j in both])
+    ours, theirs = Boxes(right, [i for i, _ in both]), Boxes(other, [j for _, j in both])
     line = other.step_line(j, "crop")
     if (theirs.boxes == ours.boxes[:, [1, 0, 3, 2]]).all():
         cause = f"rows and columns of the crop are exchanged in {other}"

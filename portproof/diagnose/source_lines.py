@@ -40,7 +40,7 @@ def located(cause: Cause, pair: TrainingPair, reports: Reports) -> Cause:
     side = to_mend(pair.sides)
     stack = near(reports[side], *cause.event.split())
     if cause.event == "network":
-        stack = pair.network_files.get(side, ())
+        stack = pair.networks[side].files
     return replace(cause, fix=with_line(cause.fix, pair.sides[side], cause.patterns, stack))
 
 
