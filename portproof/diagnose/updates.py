@@ -26,6 +26,7 @@ class Rule:
     decay: float
     residual: float  # share of the update that does not fit
     kept: tuple[float, ...]
+    share: float  # of the old velocity in the new one: what is usually called momentum
     reported: float  # the rate that the optimizer reports
 
     @property
@@ -33,20 +34,9 @@ class Rule:
         return self.rate != 0.0 or self.residual > 0.0
 
     @property
-    def velocity_share(self) -> float:
-        """The share of the old velocity in the new one: what is usually called momentum."""
-        return self.kept[0] if self.kept else 0.0
-
-    @property
-    def decoupled(self) -> bool:
-        """Whether the decay takes part in the update and not in the velocity."""
-        return bool(self.kept) and self.decay != 0.0 and self.kept[2] == 0.0
-
-    @property
     def nesterov(self) -> bool:
         """Whether the step looks ahead: p -= rate * (gradient + momentum * new velocity)."""
-        momentum = self.velocity_share
-        return bool(momentum) and not _differ(self.rate, self.reported * (1 + momentum))
+        return self.share != 0.0 and not _differ(self.rate, self.reported * (1 + self.share))
 
 
 @dataclass(frozen=True)
@@ -118,10 +108,11 @@ def fit(report: dict, step: int, name: str) -> Rule:
         old = read(step - 1, "state", velocity)
     (rate, *others), residual = _solve(before - after, gradient, old, before)
     momentum, decay = (share / rate if rate else 0.0 for share in others)
-    kept = ()
+    kept, share = (), 0.0
     if has_velocity:
         kept = tuple(_solve(read(step, "state", velocity), old, gradient, before)[0])
-    return Rule(rate, momentum, decay, residual, kept, report["rows"][step]["lr"])
+        share = kept[0]
+    return Rule(rate, momentum, decay, residual, kept, share, report["rows"][step]["lr"])
 
 
 def fit_adaptive(report: dict, name: str) -> Adaptive | None:
@@ -212,13 +203,14 @@ def _explain_rules(torch: Rule, paddle: Rule, name: str) -> Cause:
     if _differ(torch.momentum, paddle.momentum) or _kept_differs(torch, paddle, 0):
         if torch.nesterov != paddle.nesterov:
             return option("Nesterov's momentum", torch.nesterov, paddle.nesterov, "nesterov")
-        if _differ(torch.velocity_share, paddle.velocity_share):
-            shares = torch.velocity_share, paddle.velocity_share
-            return option("momentum", *shares, r"\bmomentum\b")
+        if _differ(torch.share, paddle.share):
+            return option("momentum", torch.share, paddle.share, r"\bmomentum\b")
     if _kept_differs(torch, paddle, 1):
         return _explain_share(torch, paddle, name)
-    if torch.decay and paddle.decay and torch.decoupled != paddle.decoupled:
-        coupled = "PaddlePaddle" if torch.decoupled else "PyTorch"
+    # Whether the decay takes part in the update and not in the velocity.
+    decoupled = [bool(rule.kept) and rule.kept[2] == 0.0 for rule in (torch, paddle)]
+    if torch.decay and paddle.decay and decoupled[0] != decoupled[1]:
+        coupled = "PaddlePaddle" if decoupled[0] else "PyTorch"
         cause = f"weight decay of {name} goes through the velocity in {coupled} alone: the other "
         cause += "has decoupled decay, as AdamW"
         fix = "let the optimizer add the decay to the gradient (L2), as Momentum does"
