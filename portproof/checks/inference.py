@@ -11,10 +11,8 @@ from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side
 
 BATCHES = (3, 1, 8)  # the first is the one that is looked at first
-# What an error says that is no fault of the port: a package that is missing, or an operation that
-# a port's export cannot write. The other formats are compared all the same.
+# An error that is no fault of the port: a package is missing, or an operation cannot be exported.
 ABSENT, UNKNOWN = "not installed", "does not know"
-# What to change, and patterns of the line.
 EXPORT = "export|to_static|save"
 EVALUATION = ("call model.eval() before the export", r"\.train\(|\.eval\(", "export")
 FREE_BATCH = ("leave the batch free (dynamic shape)", r"shape|Dim\(|InputSpec|zeros\(")
@@ -59,15 +57,14 @@ def _check_format(verdict: Verdict, side: Side, report: dict, row: dict) -> list
         verdict.diverge(where, cause, with_line(fix, side, patterns, row["called"]))
 
     lacking = next((words for words in (ABSENT, UNKNOWN) if words in error), None)
+    cause = f"the network cannot be exported: {error}"
     if "dropout" in error:  # which tells of train mode
-        cause = f"the network cannot be exported: {error}; dropout is active"
-        diverge(where, f"{cause}: exported in train mode", *EVALUATION)
+        diverge(where, f"{cause}; dropout is active: exported in train mode", *EVALUATION)
     elif lacking:
         verdict.why = f"{where} is not compared: {error}"
         return [lacking] * len(BATCHES)
     elif error:
-        cause, fix = f"the network cannot be exported: {error}", "export the network for any batch"
-        diverge(where, cause, fix, EXPORT)
+        diverge(where, cause, "export the network for any batch", EXPORT)
     if error:
         return ["error"] * len(BATCHES)
     cells = []
@@ -84,9 +81,9 @@ def _check_format(verdict: Verdict, side: Side, report: dict, row: dict) -> list
         apart = relative_difference(live, first)
         verdict.float32 = max(verdict.float32, apart)
         cells.append(f"{apart:.1e}")
-        cause = f"the logits differ by {apart:.2g} of the largest"
         if apart <= TOLERANCE:
             continue
+        cause = f"the logits differ by {apart:.2g} of the largest"
         if live.shape != first.shape:
             cause = f"the logits are {list(first.shape)}, the live network's {list(live.shape)}"
             diverge(where_batch, f"{cause}: the shape is fixed", *FREE_BATCH)

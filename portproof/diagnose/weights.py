@@ -215,8 +215,7 @@ def _difference(key: str, differ: dict, network: Network) -> tuple[str, str]:
     left, right = (array.astype(np.float64) for array in differ[key])
     anew = "carry the weights anew: portproof transfer"
     if left.ndim == 2 and np.array_equal(left, right.T, equal_nan=True):
-        fix = TRANSPOSE.replace("(", f"({network.keys[key].kind}: ")
-        return "PyTorch's, not transposed,", fix
+        return "PyTorch's, not transposed,", TRANSPOSE.replace("(", f"({network.keys[key].kind}: ")
     if not np.isfinite(left).all() or not np.isfinite(right).all():
         return "NaN or infinite in other places", anew
     for other, (theirs, _) in differ.items():
