@@ -244,8 +244,8 @@ def labels(streams: Streams) -> Cause | None:
     count = len(right.classes or []) or int(ours.max()) + 1
     steps = set((theirs - ours).tolist())
     length = min(len(right), len(other))
-    moved = any(i != j for i, j in pairs.tolist())
-    classes = {int(old): sorted(set(theirs[ours == old].tolist())) for old in np.unique(ours)}
+    moved = (pairs[:, 0] != pairs[:, 1]).any()
+    classes = {old: set(theirs[ours == old].tolist()) for old in np.unique(ours).tolist()}
     if len({step % count for step in steps}) == 1:
         around = "" if len(steps) == 1 else f", modulo {count}"
         cause = f"labels are shifted by {theirs[n] - ours[n]:+d} in {other}{around}"
@@ -255,10 +255,10 @@ def labels(streams: Streams) -> Cause | None:
         fix = "move both together"
     elif all(len(new) == 1 for new in classes.values()):
         names = right.classes or list(map(str, range(count)))
-        return _renumbered(streams, where, {old: new[0] for old, new in classes.items()}, names)
+        return _renumbered(streams, where, {old: min(new) for old, new in classes.items()}, names)
     else:
         cause += ", with no rule from class to class"
-        if len(differ) / len(ours) > 0.5:
+        if len(differ) > len(ours) / 2:
             cause += f": in {other} they do not belong to the images"
     return streams.cause(where, cause, fix, *LABELS)
 
@@ -310,13 +310,11 @@ def classes(streams: Streams) -> Cause | None:
         return None
     missing = [name for name in right.classes if name not in other.classes]
     extra = [name for name in other.classes if name not in right.classes]
-    cause = f"{len(other.classes)} classes in {other}, {len(right.classes)} in {right}"
-    if missing:
-        cause += f"; {missing[0]} is missing"
-    if extra:
-        cause += f"; {extra[0]} is too many"
-    if not missing and not extra:
-        cause = f"{other} lists the same classes in another order"
+    cause = f"{other} lists the same classes in another order"
+    if missing or extra:
+        cause = f"{len(other.classes)} classes in {other}, {len(right.classes)} in {right}"
+        cause += f"; {missing[0]} is missing" if missing else ""
+        cause += f"; {extra[0]} is too many" if extra else ""
     fix = "take the classes from the folder, sorted by name"
     return streams.cause("classes", cause, fix, "classes", r"listdir|scandir|iterdir")
 
@@ -330,5 +328,5 @@ def reading_again(streams: Streams) -> Cause | None:
     cause = f"{other}'s loader gives {count} when it is read again without workers: what is "
     cause += "drawn depends on more than seed, epoch and sample"
     lines = (r"\brandom\.", r"np\.random|rand\(|shuffle\(", "random", "epoch")
-    fix = "draw from seed, epoch and sample alone"
-    return streams.cause(f"{streams.split}, read twice", cause, fix, *lines)
+    where, fix = f"{streams.split}, read twice", "draw from seed, epoch and sample alone"
+    return streams.cause(where, cause, fix, *lines)
