@@ -57,10 +57,7 @@ class Comparison:
 def describe(
     sides: dict[str, Side], folder: Path, input_shape: list[int], dtype: str
 ) -> dict[str, Network]:
-    """Return both networks: their keys, layers, and the order in which they run.
-
-    `folder` is for what the workers write. Raises UserError where a network cannot be made.
-    """
+    """Return both networks: keys, layers, order. Raises UserError where one cannot be made."""
     request = {"describe": {"input_shape": input_shape, "dtype": dtype}}
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [request] * 2)
     both = zip(FRAMEWORKS, reports, strict=True)

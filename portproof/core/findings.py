@@ -11,8 +11,7 @@ MOST = 6  # causes that are told one by one
 class Difference:
     """How far the two sides are apart; of two trainings also where: step, kind and tensor.
 
-    `relative` is to the largest number of torch's array, or to the tensor's scale. What cannot be
-    measured is infinite.
+    `relative` is to torch's largest number or scale. What cannot be measured is infinite.
     """
 
     largest: float = float("inf")

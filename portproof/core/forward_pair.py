@@ -40,9 +40,9 @@ def pass_name(name: str, dtype: str) -> str:
 
 
 def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> Comparison:
-    """Run forward passes on the sides that `passes` names, at the same time.
+    """Run forward passes on the sides of `passes`; return the comparison with their reports.
 
-    Returns the comparison with their reports in place of earlier ones. `folder` is made.
+    They run at the same time. `folder` is made.
     """
     requests = []
     folder.mkdir()
@@ -64,8 +64,7 @@ def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> 
 def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -> Comparison:
     """Run one pass again, the Paddle side with each layer's output replaced by PyTorch's.
 
-    So every layer of PaddlePaddle, and all that happens between two layers, works on the numbers
-    that PyTorch has there, and is judged by itself.
+    So each layer, and all between two layers, works on PyTorch's numbers and is judged by itself.
     """
     name = one_pass["name"]
     folder.mkdir()

@@ -138,8 +138,7 @@ def is_coarse(row: Row) -> bool:
 def _unpair_spurious(rows: list[Row]) -> list[Row]:
     """Unpair layers without weights that differ although all that comes after them is the same.
 
-    Where one side applies an activation as a function and the other as a layer, two layers of one
-    kind may have been taken for partners that are none. What follows tells.
+    One side may apply an activation as a function: then two layers that are none were paired.
     """
     follows_same = True
     for row in reversed(rows):

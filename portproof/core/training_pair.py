@@ -163,8 +163,8 @@ class TrainingPair:
     def shared_batches(self, steps: int, settings: dict[str, Any]) -> dict[str, str] | None:
         """Return the first batches that PyTorch's side reads, for both to train on.
 
-        None where PaddlePaddle's reads other ones. Both normalize images alike, but within one
-        rounding of float32, which a hundred steps would make a thousand times as large.
+        None where PaddlePaddle's reads other ones. Both sides' images differ by one rounding of
+        float32, which a hundred steps would make a thousand times as large.
         """
         reports = self.ask(Request("first_batches", settings, None, {"steps": steps}))
         rows = [reports[side]["rows"] for side in FRAMEWORKS]

@@ -54,8 +54,7 @@ def transfer(request: Request, folder: Path) -> Transferred:
 def look(request: Request, folder: Path) -> tuple[WeightsFile, dict[str, Network]]:
     """Return the source, and the networks that the names belong to by framework.
 
-    One framework after the other, each in one process that does all it has to: together they would
-    take too much memory.
+    One framework after the other, each in one process: together they would take too much memory.
     """
     ends = names_of(request.source), names_of(request.target)
     needed = [name for name in FRAMEWORKS if name in ends]

@@ -61,7 +61,7 @@ def read_named(
     weights: Path | None,
     own_weights: dict[str, Path] | None = None,
 ) -> dict[str, WeightsFile]:
-    """Return weights files by the framework whose names they have: one for both, or each its own.
+    """Return weights files, one for both or each its own, by the framework whose names they have.
 
     Raises UserError on a bad file, and where one is the other framework's.
     """
@@ -79,8 +79,8 @@ def read_named(
 def write(target: Path, weights: Tensors, sides: dict[str, Side], folder: Path) -> None:
     """Write the target atomically: it takes its name once every bit was read back.
 
-    `folder`, which is made, lies on the target's disk. Raises UserError where the file does not
-    hold what was given, OSError or UserError where the disk is full.
+    `folder`, which is made, lies on its disk. Raises UserError or OSError where that is full, and
+    UserError where the file does not hold what was given.
     """
     kind = FRAMEWORK[target.suffix]
     # torch is given a file, and gives back what it reads
