@@ -8,7 +8,7 @@ import numpy as np
 from portproof.networks.matching import Match, Network
 from portproof.networks.pairing import Pairs, pair_calls, pair_fused
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker.client import Side, ask_both, to_mend
+from portproof.worker.client import Side, ask_both
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,6 @@ class Comparison:
     def lines(self, side: str) -> dict[str, str | None]:
         """Return by the path of a layer where it is made, as FILE:LINE."""
         return self.reports[side].get("lines", {})
-
-    def line(self, side: str, path: str) -> str | None:
-        """Return where a layer is made, as FILE:LINE."""
-        return self.lines(side).get(path)
-
-    @property
-    def changed(self) -> str:
-        """The side to mend: the one that was named as a changed copy, or Paddle."""
-        return to_mend(self.sides)
 
 
 def describe(

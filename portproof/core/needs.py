@@ -9,7 +9,7 @@ from portproof.worker.client import Side, ask_both
 
 
 def ask_about(sides: dict[str, Side], folder: Path) -> dict[str, dict[str, Any]]:
-    """Return, by side, a port's `functions` and `settings`. Raises UserError where it cannot run."""
+    """Return by side a port's `functions` and `settings`. Raises UserError where it cannot run."""
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [{"about": {}}] * 2)
     return {side: report["about"] for side, report in zip(FRAMEWORKS, reports, strict=True)}
 

@@ -6,7 +6,6 @@ import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -39,11 +38,6 @@ class Images:
         """The settings of a port."""
         names = ("image_size", "batch_size", "seed", "workers")
         return {"data_path": str(self.folder)} | {name: getattr(self, name) for name in names}
-
-    @property
-    def resize_size(self) -> int:
-        """The shorter side before evaluation's centre crop: the paper's 256 for 224."""
-        return round(self.image_size * 256 / 224)
 
 
 def choose(folder: Path, target: Path, limit: int, batch_size: int) -> Path:
@@ -107,6 +101,7 @@ class Stream:
         self.ran: list[list] = report["ran"]  # lines of the user's code, as [FILE, LINE]
         self.again: int | None = report["again"]  # samples that a second reading gave otherwise
         self.sizes: list[list[int]] = report["sizes"]
+        self.starts = np.cumsum([0, *chain(*self.sizes)])  # the first sample of each batch
         self.label_type = (report["label_dtype"], tuple(report["label_shape"] or ()))
         self.epochs = np.repeat(np.arange(len(self.sizes)), [sum(sizes) for sizes in self.sizes])
         labels = np.array([*chain(*report["labels"])] or np.zeros(len(self), np.int64))
@@ -133,11 +128,6 @@ class Stream:
         files = self.files if set(self.paths) <= set(self.files) else sorted(set(self.paths))
         position = {path: number for number, path in enumerate(files)}
         return [position[self.paths[n]] for n in np.flatnonzero(self.epochs == epoch)]
-
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """The number of the first sample of each batch."""
-        return np.cumsum([0, *chain(*self.sizes)])
 
     def image(self, sample: int) -> np.ndarray:
         """Return the numbers of one sample, [3, S, S], float32 where all is well."""

@@ -13,6 +13,7 @@ from portproof.core.tensor_compare import Row
 from portproof.diagnose import relations, settings
 from portproof.networks import functional, layer_types
 from portproof.system.frameworks import FRAMEWORKS, NAMES, OTHER
+from portproof.worker.client import to_mend
 
 ROUNDING = 1e-12  # relative, float64: no layer by itself rounds by more
 Arrays = list[np.ndarray]
@@ -36,7 +37,7 @@ class Search:
     def __init__(self, comparison: Comparison, one_pass: dict, known: list[Cause]) -> None:
         name = one_pass["name"]
         self.comparison = comparison
-        self.side = comparison.changed
+        self.side = to_mend(comparison.sides)
         self.weights = comparison.held["torch"]
         self.training = one_pass["training"]
         self.known = {where for cause in known for where in (cause.where, *cause.also)}
@@ -110,10 +111,10 @@ class Search:
             acts = "Norm" in call["kind"] or "Dropout" in call["kind"]
             if call["training"] and not self.training and acts:
                 cause = f"{NAMES[side]}'s {call['kind']} is left in train mode"
-                line = self.comparison.line(side, call["layer"])
+                line = self.comparison.lines(side).get(call["layer"])
                 fix = "call eval() on the network, and do not override it"
                 return [Cause(where, cause, at(line, fix, "for"), line)]
-        line = self.comparison.line(self.side, calls[self.side]["layer"])
+        line = self.comparison.lines(self.side).get(calls[self.side]["layer"])
         explained = self._other_layer(calls)
         if explained is None:
             cause = f"other numbers on the same input ({problem})"
@@ -253,7 +254,7 @@ class Search:
             fix = f"{verb} nn.Dropout({right[0]:g}) before {name}"
         line = None
         for dropout in dropouts[self.side][:1]:
-            line = self.comparison.line(self.side, dropout["layer"]) or dropout["line"]
+            line = self.comparison.lines(self.side).get(dropout["layer"]) or dropout["line"]
         return Cause(layer, cause, fix, line)
 
     def _unpaired(self, gap: Gap) -> Cause | None:

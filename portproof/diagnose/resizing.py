@@ -268,7 +268,8 @@ def _distance(pixels: np.ndarray, target: np.ndarray, constants: Constants) -> f
 def _ways(streams: Streams, sample: int) -> Iterator[tuple[str, np.ndarray]]:
     """Yield images [S, S, 3] made of the file of a sample in each way that is tried."""
     image = read_rgb(streams.images.folder / streams.right.paths[sample])
-    size, shorter = streams.images.image_size, streams.images.resize_size
+    size = streams.images.image_size
+    shorter = round(size * 256 / 224)  # before evaluation's centre crop, as in the paper
     box = _box(streams.right, sample)
     if streams.split == "train" and box is not None:
         left, top, width, height = box
