@@ -185,23 +185,19 @@ def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
 
 def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]]:
     """Return the blocks of a verdict's page that show the first difference in the streams."""
-    pair = first_pair(streams, numbers)
+    paired = dict(streams.pairs)
+    odd = {*numbers.differ, *((i, j) for i, j, _ in numbers.problems)}
+    pair = min(odd, default=None)
+    for n, labels in enumerate(zip(streams.right.labels, streams.other.labels, strict=False)):
+        if paired.get(n) != n or (n, n) in odd or not np.array_equal(*labels):
+            pair = n, n
+            break
     if pair is None:
         return []
     samples = streams.right.sample(pair[0]), streams.other.sample(pair[1])
     title = f"The first difference: {streams.right.describe(pair[0])}"
     table = {"title": "How this sample was made", "table": _facts(streams, *pair)}
     return [{"title": title, "samples": samples}, table]
-
-
-def first_pair(streams: Streams, numbers: Numbers) -> tuple[int, int] | None:
-    """Return the first samples at the same place that are not the same; None where all are."""
-    paired = dict(streams.pairs)
-    odd = {*numbers.differ, *((i, j) for i, j, _ in numbers.problems)}
-    for n, labels in enumerate(zip(streams.right.labels, streams.other.labels, strict=False)):
-        if paired.get(n) != n or (n, n) in odd or not np.array_equal(*labels):
-            return n, n
-    return min(odd, default=None)
 
 
 def _facts(streams: Streams, i: int, j: int) -> list[list[str]]:

@@ -115,22 +115,17 @@ def find_causes(comparison: Comparison, folder: Path, passes: list[dict], result
         forced = run_forced(comparison, folder / f"forced-{number}", again)
         search = layers.Search(forced, again, result.causes)
         result.causes += search.causes()
-        if result.causes or not search.constants or not _is_small(differ):
+        largest = max(row.float64.relative for row in differ)
+        odd = any(row.float32.problem or tensor_compare.is_coarse(row) for row in differ)
+        if result.causes or not search.constants or odd or largest >= GROWN:
             result.first, result.first_input = differ[0], name
             result.causes = result.causes or [layers.unexplained(differ[0])]
             return
-        largest = max(row.float64.relative for row in differ)
         note = f"{name}: differences of constants that one framework keeps in float32 "
         note += f"({', '.join(search.constants[:3])}) add up to {largest:.1e}; on the same "
         result.notes.append(f"{note}numbers every layer is the same")
         for row in differ:
             row.verdict = "same"
-
-
-def _is_small(rows: list[Row]) -> bool:
-    """Say whether differences may be small ones that have grown on the way through the layers."""
-    odd = any(row.float32.problem or tensor_compare.is_coarse(row) for row in rows)
-    return not odd and max(row.float64.relative for row in rows) < GROWN
 
 
 def coarse_constants(result: Result) -> list[str]:

@@ -70,18 +70,15 @@ def find_line(side: Side, patterns: Sequence[str], near: Stack = ()) -> str | No
 def search(sources: dict[Path, Source], patterns: Sequence[str], stack: list[Line]) -> str | None:
     """Return FILE:LINE of the first match; `stack` holds lines, from 0, to begin with."""
     near = [(file, line) for file, line in stack if file in sources]
-    near += [(file, n) for file, line in near for n in function_around(sources[file], line)]
+    for file, line in list(near):
+        around = [lines for lines in sources[file].functions if line in lines]
+        near += [(file, n) for n in min(around, key=len, default=())]  # of the innermost one
     everywhere = [(file, n) for file, source in sources.items() for n in range(len(source.lines))]
     for lines, pattern in product((near, everywhere), patterns):
         for file, number in lines:
             if re.search(pattern, sources[file].lines[number]):
                 return f"{file}:{number + 1}"
     return None
-
-
-def function_around(source: Source, line: int) -> range:
-    """Return the lines of the innermost function that holds a line; none outside of functions."""
-    return min((lines for lines in source.functions if line in lines), key=len, default=range(0))
 
 
 @lru_cache(maxsize=200)
