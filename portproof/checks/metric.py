@@ -54,10 +54,8 @@ def check_metric(pair: TrainingPair) -> Verdict:
 
 def name_mistake(case: Case, name: str, values: dict[str, float]) -> tuple[str, str, list[str]]:
     """Return where a metric is wrong, its values by side in words, and patterns of the line."""
-    cause = "; ".join(
-        f"{NAMES[side]}: {value:.6g}, {describe(case, name, value)}"
-        for side, value in values.items()
-    )
+    words = [f"{NAMES[s]}: {v:.6g}, {describe(case, name, v)}" for s, v in values.items()]
+    cause = "; ".join(words)
     where = f"{name}, batches of {', '.join(map(str, case.sizes))}, {case.logits.shape[1]} classes"
     lines = [rf'"{name}"', r"correct|sum|mean"]
     if "ties" in cause or "otherwise" in cause:  # how one sample is counted

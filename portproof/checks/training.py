@@ -10,7 +10,7 @@ from portproof.core.verdict import DIVERGED, Verdict
 from portproof.diagnose import training
 
 Records = dict[str, Reports]  # by dtype
-# By checkpoint: the differences that it looks for, and of what it tells the largest.
+# By checkpoint: the differences that it looks for, and what its largest difference is of.
 LOOKED_AT = {
     "backward": ({"forward", "loss", "gradient", "weights", "mode"}, "gradient"),
     # The network does not run; the rate has its own checkpoint.
@@ -35,14 +35,14 @@ def compare_steps(
 
     In one dtype alone where `request.weights` names it. `note` says under which settings.
     """
-    kinds, told = LOOKED_AT[verdict.name]
+    kinds, measured = LOOKED_AT[verdict.name]
     records = {}
     for dtype in [request.weights] if request.weights else DTYPES:
         if verdict.verdict == DIVERGED:
             break  # the rounding of two different trainings says nothing
         of_dtype = replace(request, weights=dtype, recording=request.recording | {"dtype": dtype})
         records[dtype] = pair.ask(of_dtype)
-        apart = largest(pair.pairs(), records[dtype], told)
+        apart = largest(pair.pairs(), records[dtype], measured)
         setattr(verdict, dtype, max(getattr(verdict, dtype) or 0.0, apart))
         difference = first_difference(pair.pairs(), records[dtype])
         if dtype == "float64" and difference and difference.what in kinds:

@@ -71,11 +71,8 @@ def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -
     with_inputs = {**one_pass, "with_inputs": True}
     again = run(comparison, folder / "torch", {"torch": [with_inputs]})
     torch, paddle = again.run("torch", name)["calls"], comparison.run("paddle", name)["calls"]
-    forced = {
-        str(j): _forced_files(again, torch[i], paddle[j])
-        for i, j in comparison.pairs(name)
-        if None not in (i, j) and i < len(torch)
-    }
+    both = [(i, j) for i, j in comparison.pairs(name) if None not in (i, j) and i < len(torch)]
+    forced = {str(j): _forced_files(again, torch[i], paddle[j]) for i, j in both}
     return run(again, folder / "paddle", {"paddle": [{**with_inputs, "forced": forced}]})
 
 

@@ -111,10 +111,8 @@ def _judge(
     row.float64 = row.float32 = Difference(0.0, 0.0, 0.0)
     row.verdict = "same"
     for number in range(torch[0]):
-        arrays = {
-            (side, dtype): np.load(folders[side] / names[number], mmap_mode="r")
-            for (side, dtype), names in files.items()
-        }
+        paths = {key: folders[key[0]] / names[number] for key, names in files.items()}
+        arrays = {key: np.load(path, mmap_mode="r") for key, path in paths.items()}
         for dtype in DTYPES:
             difference = compare(arrays["torch", dtype], arrays["paddle", dtype])
             worst = max(getattr(row, dtype), difference, key=lambda other: other.relative)

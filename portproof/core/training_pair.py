@@ -89,10 +89,9 @@ class TrainingPair:
         if self.files:
             return
         settings = {"model": self.model, "dropout": DROPOUT, "classes": self.classes}
-        sides = {
-            name: replace(side, settings=side.settings | settings)
-            for name, side in self.sides.items()
-        }
+        sides = {}
+        for name, side in self.sides.items():
+            sides[name] = replace(side, settings=side.settings | settings)
         shape = [1, 3, self.image_size, self.image_size]
         self.networks = describe(sides, self.folder / "networks", shape, "float32")
         self.match = matching.match(self.networks["torch"], self.networks["paddle"])
