@@ -8,7 +8,7 @@ import paddle
 from paddle.io import DataLoader, Dataset
 
 import presets
-from common.data import draws, folder, pca_colour, prepared_copy, public_data, verify
+from common.data import draws, folder, pca_colour, public_data, verify
 from common.data.batches import (
     EpochBatches,
     Failure,
@@ -109,10 +109,7 @@ def make_loader(
     else:
         batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)
     if (args.fast or args.cache) and (train or args.eval_crops == 1):
-        prepared = (
-            prepared_copy.open_split(index, args.cache, args.resize_size) if args.cache else None
-        )
-        return ThreadLoader(Uint8Images(index, args, train, prepared), batches, args.workers)
+        return ThreadLoader(Uint8Images(index, args, train), batches, args.workers)
     return DataLoader(
         FolderDataset(index, args, train),
         batch_sampler=batches,

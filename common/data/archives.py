@@ -13,10 +13,7 @@ from portproof.system.errors import UserError, show
 
 @contextmanager
 def opened(archive: Path, inner: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
-    """Open a tar, compressed or not; `inner` is one within `archive`.
-
-    Within, what a damaged or hostile archive raises becomes a UserError that names it.
-    """
+    """Open a tar; `inner` is one within `archive`. Raises UserError, within too, at damage."""
     try:
         with tarfile.open(None if inner else archive, fileobj=inner) as tar:
             yield tar
@@ -27,8 +24,7 @@ def opened(archive: Path, inner: IO[bytes] | None = None) -> Iterator[tarfile.Ta
 def files(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPath, tarfile.TarInfo]]:
     """Yield the path and the entry of each regular file, in the archive's order.
 
-    Raises UserError at a link, a device, or a name that leads out of the folder it is unpacked in:
-    none of the archives that are read here has one.
+    Raises UserError at a link, a device, or a name that leads out of the folder.
     """
     for entry in tar:
         path = PurePosixPath(entry.name)

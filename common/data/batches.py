@@ -3,6 +3,7 @@
 import argparse
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +15,7 @@ Key = tuple[int, int]  # epoch, index in the folder: all that a sample's draws d
 
 
 def own_batch_size(args: argparse.Namespace, world_size: int) -> int:
-    """Return the images of a training batch of one process.
-
-    Raises UserError where --split-batch cannot share a batch out evenly.
-    """
+    """Return the images of a training batch of one process. Raises UserError where none fits."""
     if not args.split_batch:
         return args.batch_size
     if args.batch_size % world_size:
@@ -38,38 +36,45 @@ class Process(NamedTuple):
 ALONE = Process()
 
 
+class Batch(NamedTuple):
+    """One process's part of a batch of all processes.
+
+    The mean loss of the part times `weight`, averaged over the processes and summed over the
+    batches of a step, is the mean over all samples of the step.
+    """
+
+    number: int  # in the epoch, from 0
+    global_number: int  # counted over all processes: what its dropout is drawn from
+    count: int  # samples that count; 0: it stands in for a batch that this process lacks
+    weight: float
+    ends_step: bool  # the parameters are updated after it
+    first_sample: int  # how many samples of the whole batch are those of processes before this one
+
+
+@dataclass
 class EpochBatches:
     """The batches of one epoch, as lists of keys: a batch sampler for either DataLoader.
 
-    A key carries the epoch, so worker processes need no state of their own: whichever of them loads
-    the sample, however long it has lived, draws the same crop. The last batch may be smaller.
-
-    Of several processes each takes its part of every batch of `world_size` times `batch_size`, so
-    that together they see what one process with such batches would see. Where the last one has
-    fewer samples than there are processes, some take a sample that counts for nothing.
+    A key carries the epoch, so any worker process draws the same crop for it. The last batch may
+    be smaller. Of several processes each takes its part of every batch of `world_size` times
+    `batch_size`. Where the last one has too few samples, some take one that counts for nothing.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        process: Process = ALONE,
-        accumulate: int = 1,
-    ) -> None:
-        """`accumulate`: batches that make up one step of the optimizer."""
-        self.length = length
-        self.batch_size = batch_size
-        self.seed = seed
-        self.shuffle = shuffle
-        self.rank, self.world_size = process
-        self.accumulate = accumulate
-        self.epoch = 0
-        self.first = 0  # number of the batch to begin with
+    length: int
+    batch_size: int
+    seed: int
+    shuffle: bool
+    process: Process = ALONE
+    accumulate: int = 1  # batches that make up one step of the optimizer
+    epoch: int = 0
+    first: int = 0  # number of the batch to begin with
+
+    def __post_init__(self) -> None:
+        self.rank, self.world_size = self.process
+        self.whole = self.batch_size * self.world_size  # samples of a batch of all processes
 
     def __len__(self) -> int:
-        return -(-self.length // (self.batch_size * self.world_size))
+        return -(-self.length // self.whole)
 
     @property
     def steps(self) -> int:
@@ -80,13 +85,8 @@ class EpochBatches:
         order = self.order()
         for number in range(self.first, len(self)):
             start, end = self._bounds(number)
-            first = number * self.batch_size * self.world_size
-            part = order[start:end] if end > start else order[first : first + 1]
+            part = order[start:end] if end > start else order[number * self.whole :][:1]
             yield [(self.epoch, index) for index in part.tolist()]
-
-    def first_sample(self, number: int) -> int:
-        """Return how many samples of a whole batch are those of the processes before this one."""
-        return self._bounds(number)[0] - number * self.batch_size * self.world_size
 
     def samples(self, number: int) -> list[int]:
         """Return the samples of a batch, as places in the folder's index."""
@@ -94,35 +94,32 @@ class EpochBatches:
         return self.order()[start:end].tolist()
 
     def order(self) -> np.ndarray:
-        """Return the samples of the epoch in the order of their batches, [length], int64.
-
-        As a list it would be four times as large.
-        """
+        """Return the samples of the epoch in the order of their batches, [length], int64."""
         if self.shuffle:
             return draws.order(self.seed, self.epoch, self.length)
         return np.arange(self.length)
 
     def _bounds(self, number: int) -> tuple[int, int]:
         """Return where this process's part of a batch starts and ends in the order."""
-        first = number * self.batch_size * self.world_size
-        count = min(self.batch_size * self.world_size, self.length - first)
-        return (
-            first + count * self.rank // self.world_size,
-            first + count * (self.rank + 1) // self.world_size,
-        )
+        first = number * self.whole
+        count = min(self.whole, self.length - first)
+        end = first + count * (self.rank + 1) // self.world_size
+        return first + count * self.rank // self.world_size, end
 
-    def share(self, number: int) -> tuple[int, float, bool]:
-        """Return how many samples of a batch count here, their weight, and if it ends a step.
-
-        The mean loss of the batch times its weight, averaged over the processes and summed over the
-        batches of the step, is the mean over all samples of the step.
-        """
+    def batch(self, number: int) -> Batch:
+        """Return what the training must know of a batch."""
         start, end = self._bounds(number)
-        whole = self.batch_size * self.world_size * self.accumulate
-        first = number // self.accumulate * whole
-        total = min(whole, self.length - first)
-        is_last = (number + 1) % self.accumulate == 0 or number + 1 == len(self)
-        return end - start, (end - start) * self.world_size / total, is_last
+        count = end - start
+        in_step = self.whole * self.accumulate
+        total = min(in_step, self.length - number // self.accumulate * in_step)
+        return Batch(
+            number,
+            global_number=number * self.world_size + self.rank,
+            count=count,
+            weight=count * self.world_size / total,
+            ends_step=(number + 1) % self.accumulate == 0 or number + 1 == len(self),
+            first_sample=start - number * self.whole,
+        )
 
 
 class PartBatches:
@@ -132,8 +129,7 @@ class PartBatches:
         self.part = range(process.rank, length, process.world_size)
         self.world_size = process.world_size
         self.batch_size = batch_size
-        self.epoch = 0
-        self.first = 0
+        self.epoch = self.first = 0
 
     def __len__(self) -> int:
         return -(-len(self.part) // self.batch_size)
@@ -156,9 +152,8 @@ NO_FAILURE = Failure("", False)
 def attempt(load: Callable[[Key], Any], key: Key) -> Any:
     """Return `load(key)`, or a Failure where it raises.
 
-    An exception must not leave a dataset: Paddle 3.3.1's DataLoader then hangs for ever without
-    workers and ends with an unrelated error with them. As a value, it passes through both
-    frameworks' loaders at any number of workers.
+    An exception in a dataset has Paddle 3.3.1's DataLoader hang for ever without workers, and end
+    with an unrelated error with them. A value passes through both frameworks' loaders.
     """
     try:
         return load(key)

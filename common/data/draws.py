@@ -1,10 +1,8 @@
 """Random numbers drawn once, outside both frameworks.
 
-Every number is a function of (seed, purpose, epoch, index) and of nothing else: not of how many
-workers load the data, nor of what was drawn before. So both trees see the same images in the same
-order, and a resumed run continues exactly where it stopped.
-
-The generator is portproof's (portproof/numeric/philox.py); here is what a training draws with it.
+Every number is a function of (seed, purpose, epoch, index) alone. So both trees see the same images
+in the same order with any number of workers, and a resumed run continues where it stopped. The
+generator is portproof's (portproof/numeric/philox.py).
 """
 
 import enum
@@ -68,13 +66,11 @@ def announced(name: str) -> Callable[[Callable], Callable]:
     """Return a decorator of a draw: the listener gets its arguments by name, and what is drawn."""
 
     def decorate(draw: Callable) -> Callable:
-        signature = inspect.signature(draw)
-
         @functools.wraps(draw)
         def draw_and_tell(*args: Any, **kwargs: Any) -> Any:
             drawn = draw(*args, **kwargs)
             if _listener is not None:
-                bound = signature.bind(*args, **kwargs)
+                bound = inspect.signature(draw).bind(*args, **kwargs)
                 bound.apply_defaults()
                 _listener(name, bound.arguments, drawn)
             return drawn
@@ -107,7 +103,7 @@ def random_crop(
     logarithm, ten attempts, then the largest central box within the aspect range.
     """
     width, height = size
-    draws = uniform(seed, Purpose.CROP, epoch, index, 4 * CROP_ATTEMPTS).reshape(CROP_ATTEMPTS, 4)
+    draws = uniform(seed, Purpose.CROP, epoch, index, 4 * CROP_ATTEMPTS).reshape(-1, 4)
     log_aspect = math.log(aspect[0]), math.log(aspect[1])
     for u_area, u_aspect, u_top, u_left in draws.tolist():
         target_area = width * height * (area[0] + (area[1] - area[0]) * u_area)
@@ -133,11 +129,7 @@ def _central_crop(width: int, height: int, aspect: Aspect) -> Crop:
 
 @announced("crop")
 def shifted_crop(seed: int, epoch: int, index: int, size: tuple[int, int], share: float) -> Crop:
-    """Draw a square box of `share` of the shorter side, anywhere in the image's central square.
-
-    The paper's (section 4.1) is 224 pixels out of the central 256 of an image that has 256 on its
-    shorter side: cut out first and then resized, it is the same box.
-    """
+    """Draw a square box of `share` of the shorter side, within the central square (section 4.1)."""
     width, height = size
     square = min(width, height)
     side = max(round(share * square), 1)
@@ -160,11 +152,7 @@ def colour(seed: int, epoch: int, index: int) -> np.ndarray:
 
 
 def dropout_seed(seed: int, epoch: int, step: int) -> int:
-    """Return the seed that a framework's own dropout starts one training step from (31 bits).
-
-    With a seed for each step there is no random state to save: a run that resumes at any step drops
-    the units that it would have dropped.
-    """
+    """Return the seed of a framework's dropout in one step (31 bits): it has no state to save."""
     return int(words(seed, Purpose.DROPOUT, epoch, step, 1)[0] >> np.uint64(33))
 
 

@@ -5,28 +5,20 @@ import subprocess
 import sys
 
 from common.paths import ROOT
-from portproof.system.errors import BAD_INPUT, UserError
+from portproof.system.errors import BAD_INPUT, UserError, explained
 
 
 def run(what: str, script: str, *words: object) -> None:
     """Run a script of `scripts/` that fetches `what`, by TORCH_PYTHON where that is set.
 
-    Raises UserError where it fails. Leaves with exit status 2 where it has said in one line what to
-    mend.
+    Raises UserError where it fails, or leaves with exit status 2 where it has said why.
     """
     python = os.environ.get("TORCH_PYTHON") or sys.executable
     search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    try:
-        done = subprocess.run(
-            [python, str(ROOT / "scripts" / script), *map(str, words)],
-            env=os.environ | {"PYTHONPATH": search},
-            check=False,
-        )
-    except OSError as error:
-        raise UserError(
-            f"TORCH_PYTHON={python}: cannot be run ({error.strerror}); name the Python that has "
-            "torchvision"
-        ) from error
+    command = [python, str(ROOT / "scripts" / script), *map(str, words)]
+    advice = "name the Python that has torchvision"
+    with explained(f"TORCH_PYTHON={python}: cannot be run", advice, OSError):
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": search}, check=False)
     if done.returncode == BAD_INPUT:
         sys.exit(BAD_INPUT)
     if done.returncode:

@@ -7,11 +7,12 @@ import stat
 from array import array
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from portproof.system.errors import UserError, show
+from portproof.system.errors import UserError, explained, show
 
 IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # left by file managers, as are names with a dot first
@@ -23,11 +24,10 @@ class BadImage(NamedTuple):
 
 
 class Paths(Sequence[str]):
-    """Paths of files, each put together when it is asked for; else as a list of strings.
+    """Paths of files, as a list of strings, but each is put together when it is asked for.
 
-    A million strings take 130 MB, and every worker process of a loader comes to copy them: Python
-    counts the references to a string within the string, so reading it writes to its memory. Here
-    the names lie one behind another in one buffer, 30 MB, and nothing is counted.
+    A million strings take 130 MB, and every worker process comes to copy them, as reading a string
+    changes the count of references in it. Here the names lie in one buffer of 30 MB.
     """
 
     def __init__(self, paths: Iterable[str] = ()) -> None:
@@ -81,6 +81,12 @@ class FolderIndex:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def only(self, numbers: Sequence[int], bad: Sequence[BadImage] = ()) -> "FolderIndex":
+        """Return the index of the images of these numbers."""
+        paths = Paths(self.paths[i] for i in numbers)
+        labels = array("i", [self.labels[i] for i in numbers])
+        return FolderIndex(self.classes, paths, labels, list(bad))
+
     def folder(self) -> Path:
         """Return the folder of the split, that of the classes' folders."""
         path = self.paths[0] if self.paths else self.bad[0].path
@@ -93,15 +99,19 @@ def file_key(state: str, name: str) -> int:
     return int.from_bytes(digest, "little")
 
 
+def cache_name(folder: Path) -> str:
+    """Return the name under which something is stored of a folder."""
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]
+
+
 def index_data(
     data_path: Path, need_train: bool = True, strict: bool = True
 ) -> tuple[FolderIndex | None, FolderIndex]:
     """Return the indices of `train` (None where it is neither there nor needed) and of `val`.
 
-    Classes are sorted by name, and so are the files of a class; both splits have the same classes.
-    Raises UserError, which names the place, where that does not hold, where a class is empty, where
-    a file is no image by its name and, if `strict`, where a file is empty or missing. Else such a
-    file is in the index, for common.data.verify to find.
+    Classes are sorted by name, and so are the files of a class. Raises UserError where the splits
+    have other classes, where a class is empty, where a file is no image by its name and, if
+    `strict`, where a file is empty or missing: else common.data.verify finds it.
     """
     train = None
     if need_train or (data_path / "train").is_dir():
@@ -133,27 +143,20 @@ def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex
 
 def _entries(folder: Path) -> Iterator[os.DirEntry]:
     """Yield what is in a folder, in no order, without the files of the system."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES:
-                    yield entry
-    except OSError as error:
-        raise UserError(
-            f"{show(folder)}: cannot be listed ({error.strerror}); check the path and your right "
-            "to read"
-        ) from error
+    what, advice = f"{show(folder)}: cannot be listed", "check the path and your right to read"
+    with explained(what, advice, OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES:
+                yield entry
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    try:
+    with _readable(entry.path):  # links in a circle are not
         return entry.is_dir()
-    except OSError as error:  # links in a circle, for one
-        raise _unreadable(entry.path, error) from error
 
 
-def _unreadable(path: str, error: OSError) -> UserError:
-    return UserError(f"{show(path)}: cannot be read ({error.strerror}); mend or delete it")
+def _readable(path: str) -> AbstractContextManager[None]:
+    return explained(f"{show(path)}: cannot be read", "mend or delete it", OSError)
 
 
 def _class_images(folder: Path, strict: bool) -> list[str]:
@@ -175,10 +178,8 @@ def _check_image(path: str, folder: Path, strict: bool) -> None:
             f"{show(path)}: not an image by its name; move it out of the class folder "
             f"(images end with {' '.join(IMAGES)})"
         )
-    try:
+    with _readable(path):
         status = os.stat(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
         raise UserError(
             f"{show(path)}: a folder within a class; move its images up into {show(folder)}"
@@ -189,11 +190,10 @@ def _check_image(path: str, folder: Path, strict: bool) -> None:
 
 def _class_difference(data_path: Path, train: set[str], val: set[str]) -> str:
     parts = []
-    for split, missing in (("val", train - val), ("train", val - train)):
+    for split, missing in (("val", sorted(train - val)), ("train", sorted(val - train))):
         if missing:
-            names = sorted(missing)
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            parts.append(f"{split} lacks {', '.join(map(show, names[:5]))}{more}")
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            parts.append(f"{split} lacks {', '.join(map(show, missing[:5]))}{more}")
     return (
         f"{show(data_path)}: train and val must have the same classes, else labels would not mean "
         f"the same in both: {'; '.join(parts)}"

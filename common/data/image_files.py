@@ -42,11 +42,9 @@ def find_fault(path: str | Path) -> str | None:
 def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int) -> np.ndarray:
     """Return the part of an image that `draw` chooses by its width and height: [H, W, 3], bytes.
 
-    Of a JPEG file no more is decoded than that needs: no rows below it, and where the part has at
-    least twice (4, 8 times) the `smallest` height and width that are of use, at half (a quarter, an
-    eighth) of its size. At its full size, the pixels are those of `read_rgb`.
-
-    Raises UserError as `read_rgb` does, but not for damage below the part.
+    Of a JPEG file no rows below the part are decoded. Where the part has at least twice (4, 8
+    times) the `smallest` useful height and width, it comes at half (a quarter, an eighth) of its
+    size; else the pixels are those of `read_rgb`. Raises UserError as `read_rgb` does.
     """
     with _readable(path):
         jpeg = Path(path).read_bytes()

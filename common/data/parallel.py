@@ -1,6 +1,5 @@
-"""The same work on many images, on all cores, with a bar that shows how far it is."""
+"""The same work on many images, on all cores, with a progress bar."""
 
-import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.pool import ThreadPool
 from typing import TypeVar
@@ -18,7 +17,6 @@ def on_all_cores(do: Callable[[int], Result], count: int, title: str) -> Iterato
     Threads: Pillow decodes without holding Python's lock, and a process that has a framework loaded
     is better not forked.
     """
-    quiet = not sys.stderr.isatty()
     with ThreadPool(processor.available_cores()) as pool:
         done = pool.imap(do, range(count), chunksize=16)
-        yield from tqdm(done, title, count, unit=" images", disable=quiet)
+        yield from tqdm(done, title, count, unit=" images", disable=None)

@@ -5,14 +5,12 @@
 Section 4.1 of the paper: to every pixel of an image [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
 where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance matrix of R, G and B over
 the training set, and each a is drawn anew from N(0, 0.1) whenever the image is used. Pixels are
-on a scale of 0 to 1 here, as in other implementations. The paper names none for this; of its raw
-values of 0 to 255 the l, which are variances, would make noise far larger than any image.
+on a scale of 0 to 1 here: of 0 to 255, variances would make noise far larger than any image.
 """
 
 import argparse
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,15 +18,15 @@ from typing import NamedTuple
 import numpy as np
 
 from common.data import draws, synthetic
-from common.data.folder import FolderIndex, index_data
+from common.data.folder import FolderIndex, cache_name, index_data
 from common.data.image_files import read_rgb
 from common.data.parallel import on_all_cores
 from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
 from portproof.system import atomic_folders, errors
-from portproof.system.atomic import replace_atomically
+from portproof.system.atomic import write_json
 from portproof.system.command_line import Parser
-from portproof.system.errors import UserError
+from portproof.system.errors import explained
 
 
 class Components(NamedTuple):
@@ -38,13 +36,12 @@ class Components(NamedTuple):
     vectors: np.ndarray  # [3, 3], float64, one in each row
 
 
-class Noise:
+class Noise(NamedTuple):
     """What is added to the images of one split, whichever tree asks."""
 
-    def __init__(self, components: Components, seed: int, std: float) -> None:
-        self.components = components
-        self.seed = seed
-        self.std = std
+    components: Components
+    seed: int
+    std: float
 
     def draw(self, epoch: int, index: int) -> np.ndarray:
         """Return what is added to R, G, B of every pixel of an image: [3], float32, of 0 to 1."""
@@ -60,48 +57,42 @@ def of_run(index: FolderIndex, args: argparse.Namespace) -> Noise | None:
 
 
 def find(index: FolderIndex) -> Components:
-    """Return the components of a split's images: those that are stored, else computed and stored.
-
-    Raises UserError at an unreadable image, and where nothing can be stored.
-    """
+    """Return the components of a split, stored or computed. Raises UserError at a bad image."""
     file = cache_file(index)
     files = hashlib.sha256(find_keys(index).tobytes()).hexdigest()
-    try:
-        with atomic_folders.locked(file):  # of several processes one computes
-            components = _read(file, files)
-            if components is None:
-                components = compute(index)
-                with replace_atomically(file) as partial:
-                    partial.write_text(_as_json(components, index, files))
-    except OSError as error:
-        raise UserError(
-            f"{file.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
-            "out --colour-noise"
-        ) from error
+    what, advice = f"{file.parent}: cannot be written", "allow it, or leave out --colour-noise"
+    with explained(what, advice, OSError), atomic_folders.locked(file):
+        components = _read(file, files)  # of several processes one computes
+        if components is None:
+            components = compute(index)
+            contents = {
+                "folder": str(index.folder()),
+                "pictures": len(index),
+                "files": files,
+                "eigenvalues": components.values.tolist(),
+                "eigenvectors": components.vectors.tolist(),
+            }
+            write_json(file, contents)
     return components
 
 
 def cache_file(index: FolderIndex) -> Path:
     """Return where the components of a split are stored."""
-    name = hashlib.sha256(os.fsencode(index.folder().resolve())).hexdigest()[:32]
-    return CACHE_DIR / "colour" / f"{name}.json"
+    return CACHE_DIR / "colour" / f"{cache_name(index.folder().resolve())}.json"
 
 
 def compute(index: FolderIndex) -> Components:
-    """Return the components of all pixels of the images.
-
-    The sums are of whole numbers below 2^53, so they are exact in any order.
-    """
+    """Return the components of all pixels, from exact sums of whole numbers below 2^53."""
 
     def sums(number: int) -> tuple[int, np.ndarray, np.ndarray]:
         pixels = np.asarray(read_rgb(index.paths[number]), np.float64).reshape(-1, 3)
         return len(pixels), pixels.sum(axis=0), pixels.T @ pixels
 
     count, total, products = 0, np.zeros(3, object), np.zeros([3, 3], object)
-    for own_count, own_total, own_products in on_all_cores(sums, len(index), "colours"):
-        count += own_count
-        total += own_total.astype(int)  # Python's whole numbers, of any size
-        products += own_products.astype(int)
+    for pixels, image_total, image_products in on_all_cores(sums, len(index), "colours"):
+        count += pixels
+        total += image_total.astype(int)  # Python's whole numbers, of any size
+        products += image_products.astype(int)
     spread = count * products - np.outer(total, total)
     covariance = (spread / (255 * count) ** 2).astype(np.float64)
     values, columns = np.linalg.eigh(covariance)
@@ -110,21 +101,10 @@ def compute(index: FolderIndex) -> Components:
     return Components(values[::-1], vectors * np.sign(vectors[range(3), largest])[:, None])
 
 
-def _as_json(components: Components, index: FolderIndex, files: str) -> str:
-    contents = {
-        "folder": str(index.folder()),
-        "pictures": len(index),
-        "files": files,
-        "eigenvalues": components.values.tolist(),
-        "eigenvectors": components.vectors.tolist(),
-    }
-    return json.dumps(contents, indent=2) + "\n"
-
-
 def _read(file: Path, files: str) -> Components | None:
     """Return what is stored of these files; None where nothing is, or it is damaged."""
     try:
-        stored = json.loads(file.read_text())
+        stored = json.loads(file.read_bytes())
         values, vectors = np.array(stored["eigenvalues"]), np.array(stored["eigenvectors"])
         shapes = values.shape, vectors.shape
         whole = shapes == ((3,), (3, 3)) and np.isfinite([*vectors, values]).all()

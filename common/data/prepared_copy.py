@@ -2,9 +2,8 @@
 
     python -m common.data.prepared_copy DIR         # DIR/train and DIR/val; all options: --help
 
-Reading it costs no decoding, which is most of what a loader does. A split is a folder with
-`pixels.bin` (the images, [H, W, 3], one after another), `records.npy` (where each is, by the keys
-in `keys.npy`) and `cache.json`. It is written atomically.
+Reading it costs no decoding. A split is a folder, written atomically, with `pixels.bin` (images
+[H, W, 3]), `records.npy` (where each is, by the keys in `keys.npy`) and `cache.json`.
 """
 
 import hashlib
@@ -13,13 +12,15 @@ import os
 import shutil
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL
 from PIL import Image
 
-from common.data.folder import FolderIndex, file_key, index_data
+from common.data.folder import FolderIndex, cache_name, file_key, index_data
 from common.data.image_files import KINDS, read_rgb
 from common.data.parallel import on_all_cores
 from common.data.resizing import scaled_size, shorter_side
@@ -27,7 +28,7 @@ from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.paths import AUTO, CACHE_DIR
 from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser, whole
-from portproof.system.errors import UserError, show
+from portproof.system.errors import UserError, explained, show
 
 VERSION = 1
 WHAT = "cache"  # cache.json marks a complete folder
@@ -46,15 +47,13 @@ RECORD = np.dtype(
 RESERVE = 100 << 20  # bytes of the disk that are left free
 
 
-class PreparedCopy:
+class PreparedCopy(NamedTuple):
     """The copies of the images of an index, in its order."""
 
-    def __init__(self, folder: Path, records: np.ndarray, pixels: np.ndarray, size: int) -> None:
-        """`records`: [N], RECORD; `pixels`: the bytes of the file; `size`: of the shorter sides."""
-        self.folder = folder
-        self.records = records
-        self.bytes = pixels
-        self.size = size
+    folder: Path
+    records: np.ndarray  # [N], RECORD
+    bytes: np.ndarray  # of the file, uint8
+    size: int  # of the shorter sides, pixels
 
     def pixels(self, index: int) -> np.ndarray | None:
         """Return an image, [H, W, 3], uint8, to be read only; None: its file cannot be read."""
@@ -65,61 +64,47 @@ class PreparedCopy:
 
     def full_size(self, index: int) -> tuple[int, int]:
         """Return the width and height of the image in its file."""
-        record = self.records[index]
-        return int(record["full_width"]), int(record["full_height"])
+        return self.records[["full_width", "full_height"]][index].item()
 
 
 def open_split(index: FolderIndex, cache: Path, size: int) -> PreparedCopy:
-    """Return the prepared images of an index; they are made first where they are not there.
+    """Return the prepared images of an index; those that are new or changed are decoded first.
 
     `cache` is the folder of all splits, or auto. The shorter sides have `size` pixels; a copy in a
-    folder that is named may be larger. Only images that are new or changed are decoded again.
-
-    Raises UserError where the copy is damaged, is too small, or cannot be written.
+    folder that is named may be larger. Raises UserError where the copy is damaged, is too small, or
+    cannot be written.
     """
     source = index.folder()
-    folder = folder_of(source, cache, size) / source.name
+    if str(cache) == AUTO:
+        cache = CACHE_DIR / "prepared" / f"{cache_name(source.parent)}-{size}"
+    folder = cache / source.name
     keys = find_keys(index)
-    try:
-        stored = _stored_size(folder)
-        if stored and stored < size:
+    what = f"{folder}: the prepared copy cannot be written or read"
+    advice = "name a folder that you may write to by --cache DIR, or leave --cache out"
+    with explained(what, advice, OSError):
+        stored = _stored_size(folder) or size
+        if stored < size:
             raise UserError(
                 f"{folder}: its images have {stored} pixels, and this run needs {size}; make it "
                 f"anew: bash scripts/prepare_cache.sh {source.parent} --size {size} --output DIR"
             )
-        prepared = _open(folder, keys, stored or size)
+        prepared = _open(folder, keys, stored)
         if prepared is None:
             print(f"preparing a copy of {len(index)} images: {folder}", flush=True)
-            build(index, folder, keys, stored or size)
-            prepared = _open(folder, keys, stored or size)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: the prepared copy cannot be written or read ({error.strerror}); name a "
-            "folder that you may write to by --cache DIR, or leave --cache out"
-        ) from error
+            build(index, folder, keys, stored)
+            prepared = _open(folder, keys, stored)
     assert prepared is not None  # it was just made
     return prepared
 
 
-def folder_of(source: Path, cache: Path, size: int) -> Path:
-    """Return the folder of the copies of all splits; `source` is one split of the images."""
-    if str(cache) != AUTO:
-        return cache
-    name = hashlib.sha256(os.fsencode(source.parent)).hexdigest()[:32]
-    return CACHE_DIR / "prepared" / f"{name}-{size}"
-
-
 def find_keys(index: FolderIndex) -> np.ndarray:
-    """Return a key for each image, [N], uint64, which changes with its name, size or time.
-
-    What cannot be looked at counts as empty: reading it will say why.
-    """
+    """Return a key for each image, [N], uint64, which changes with its name, size or time."""
     keys = np.empty(len(index), np.uint64)
     for number, path in enumerate(index.paths):
         try:
             status = os.stat(path)
             state = f"{status.st_size}\0{status.st_mtime_ns}\0"
-        except OSError:
+        except OSError:  # reading it will say why
             state = ""
         name = "/".join(path.rsplit("/", 2)[-2:])  # class and file: the folder may move
         keys[number] = file_key(state, name)
@@ -137,18 +122,14 @@ def _stored_size(folder: Path) -> int | None:
 
 
 def _open(folder: Path, keys: np.ndarray, size: int) -> PreparedCopy | None:
-    """Return the copies of the images with these keys; None where one of them is not there.
-
-    Raises UserError where the copy is damaged.
-    """
+    """Return the copies of these images; None where one is missing. Raises UserError at damage."""
     if _stored_size(folder) is None:
         return None
     try:
         stored_keys = np.load(folder / KEYS, allow_pickle=False)
         records = np.load(folder / RECORDS, allow_pickle=False)
-        length = (folder / PIXELS).stat().st_size
-        _check(records, stored_keys, length)
-        pixels = np.memmap(folder / PIXELS, np.uint8, "r") if length else np.zeros(0, np.uint8)
+        pixels = _map(folder / PIXELS, "r")
+        _check(records, stored_keys, len(pixels))
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
             f"{folder}: the prepared copy is damaged ({error}); delete the folder, and it will be "
@@ -157,11 +138,15 @@ def _open(folder: Path, keys: np.ndarray, size: int) -> PreparedCopy | None:
     if not len(stored_keys):
         return None
     order = np.argsort(stored_keys, kind="stable")
-    places = np.searchsorted(stored_keys, keys, sorter=order).clip(max=len(order) - 1)
-    places = order[places]
+    places = order[np.searchsorted(stored_keys[order], keys).clip(max=len(order) - 1)]
     if not np.array_equal(stored_keys[places], keys):
         return None
     return PreparedCopy(folder, records[places], np.asarray(pixels), size)
+
+
+def _map(file: Path, mode: str) -> np.ndarray:
+    """Return the bytes of a file, [N], uint8; an empty one cannot be mapped."""
+    return np.memmap(file, np.uint8, mode) if file.stat().st_size else np.zeros(0, np.uint8)
 
 
 def _check(records: np.ndarray, keys: np.ndarray, length: int) -> None:
@@ -176,10 +161,7 @@ def _check(records: np.ndarray, keys: np.ndarray, length: int) -> None:
 
 
 def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None:
-    """Write the copies of all images of an index to `folder`, in the place of older ones.
-
-    Raises UserError where the disk is too small, OSError.
-    """
+    """Write the copies of all images. Raises UserError if the disk is too small, OSError."""
     description = {
         "version": VERSION,
         "size": size,
@@ -199,16 +181,12 @@ class Older:
 
     def __init__(self, folder: Path, keys: np.ndarray, size: int) -> None:
         self.places: dict[int, int] = {}
-        if _stored_size(folder) != size:
-            return
-        try:
-            stored = np.load(folder / KEYS, allow_pickle=False)
-            same = stored[np.isin(stored, keys)]
-            self.prepared = _open(folder, same, size)
-        except (OSError, ValueError, UserError):  # damaged: nothing of it is used
-            return
-        if self.prepared:
-            self.places = {key: i for i, key in enumerate(same.tolist())}
+        with suppress(OSError, ValueError, UserError):  # damaged: nothing of it is used
+            if _stored_size(folder) == size:
+                stored = np.load(folder / KEYS, allow_pickle=False)
+                same = stored[np.isin(stored, keys)]
+                self.prepared = _open(folder, same, size)
+                self.places = {key: i for i, key in enumerate(same.tolist()) if self.prepared}
 
     def find(self, key: int) -> tuple[np.ndarray, tuple[int, int]] | None:
         """Return the pixels of an image and the width and height in its file."""
@@ -233,10 +211,15 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
     lengths = _lengths(records)
     records["offset"] = np.cumsum(lengths) - lengths
     total = int(lengths.sum())
-    _check_disk(folder, total)
+    free = shutil.disk_usage(folder).free
+    if total + RESERVE > free:
+        raise UserError(
+            f"{folder.parent}: the prepared copy needs {total / 1e9:.1f} GB, and {free / 1e9:.1f} "
+            "GB are free; free some space, or name another place by --cache DIR"
+        )
     with open(folder / PIXELS, "wb") as file:
         file.truncate(total)
-    pixels = np.memmap(folder / PIXELS, np.uint8, "r+") if total else np.zeros(0, np.uint8)
+    pixels = _map(folder / PIXELS, "r+")
 
     def copy(number: int) -> None:
         copied = older.find(int(keys[number]))
@@ -278,15 +261,6 @@ def _small(path: str, size: int) -> np.ndarray | None:
         return None
 
 
-def _check_disk(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed + RESERVE > free:
-        raise UserError(
-            f"{folder.parent}: the prepared copy needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} "
-            "GB are free; free some space, or name another place by --cache DIR"
-        )
-
-
 def find_damage(prepared: PreparedCopy) -> int | None:
     """Return the place of the first image whose bytes have changed, None where none has."""
     for number, record in enumerate(prepared.records):
@@ -322,9 +296,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not args.data_path.is_dir():
         parser.error(f"{args.data_path}: there is no such folder")
-    for index in index_data(args.data_path.resolve(), need_train=False, strict=False):
-        if index is None:
-            continue
+    splits = index_data(args.data_path.resolve(), need_train=False, strict=False)
+    for index in filter(None, splits):
         prepared = open_split(index, args.output, args.size)
         damaged = find_damage(prepared) if args.check else None
         if damaged is not None:

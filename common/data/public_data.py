@@ -16,28 +16,17 @@ def description(name: str) -> dict:
     return {"name": name, "layout": LAYOUT}
 
 
-def is_complete(name: str) -> bool:
-    """Say whether data/<name> holds the whole data set."""
-    return atomic_folders.is_complete(DATA_DIR / name, "dataset", description(name))
-
-
 def locate(args: argparse.Namespace) -> Path:
-    """Return the folder that --data-path or --dataset names, else the sample's.
-
-    It is made where it is missing. Raises UserError where it cannot be.
-    """
+    """Return the folder that --data-path or --dataset names, else the sample's; made if missing."""
     if args.data_path:
         return args.data_path
     return ensure(args.dataset) if args.dataset else synthetic.ensure()
 
 
 def ensure(name: str) -> Path:
-    """Return data/<name>; fetched first where it is missing. Raises UserError where that fails.
-
-    Leaves with exit status 2 where the process that fetches has said in one line what to mend.
-    """
+    """Return data/<name>; fetched first where it is missing. Fails as `fetching.run` does."""
     folder = DATA_DIR / name
-    if is_complete(name):
+    if atomic_folders.is_complete(folder, "dataset", description(name)):
         return folder
     print(f"fetching {name} into {folder} (once, {SIZES[name]})", flush=True)
     fetching.run(name, "fetch_dataset.py", name, "--output", folder)

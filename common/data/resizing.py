@@ -1,7 +1,4 @@
-"""Evaluation's geometry in Pillow alone, for what is not in a framework's process.
-
-The pixels are those of both trees' `presets.eval_preset`; a test holds them to it.
-"""
+"""Evaluation's geometry in Pillow alone: the pixels of both trees' `presets.eval_preset`."""
 
 from PIL import Image
 

@@ -4,9 +4,8 @@
     python -m common.data.synthetic --contact-sheet FILE.png
 
 Each image is one shape or one texture, light on a dark and cloudy ground, its colours, place,
-size, rotation and noise drawn anew. The pixels are the same on every machine for the same seed:
-only whole numbers and the operations that IEEE 754 rounds exactly (+ - * / sqrt) are used, no sine
-or exponential, whose last bit differs between machines; and no chroma subsampling in the JPEG.
+size, rotation and noise drawn anew. The pixels are the same on every machine: only whole numbers
+and the operations that IEEE 754 rounds exactly (+ - * / sqrt) are used, no sine or exponential.
 """
 
 import os
@@ -25,6 +24,7 @@ from common.data import draws
 from common.paths import ROOT, SAMPLE_DIR
 from portproof.system import atomic_folders, errors
 from portproof.system.atomic import replace_atomically
+from portproof.system.errors import UserError, explained
 
 VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
 TRAIN_PER_CLASS = 200
@@ -59,16 +59,11 @@ def _dots(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _rays(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     # Six lines through the centre, 30 degrees apart: their signs multiplied change at each line.
-    lines = (
-        y,
-        0.5 * x + 0.8660254037844386 * y,
-        0.8660254037844386 * x + 0.5 * y,
-        x,
-        0.8660254037844386 * x - 0.5 * y,
-        0.5 * x - 0.8660254037844386 * y,
-    )
+    half, root = 0.5, 0.8660254037844386
+    lines = ((0, 1), (half, root), (root, half), (1, 0), (root, -half), (half, -root))
     sign, nearest = np.ones_like(x), np.full_like(x, np.inf)
-    for line in lines:
+    for across, down in lines:
+        line = across * x + down * y
         sign = sign * np.where(line < 0, -1.0, 1.0)
         nearest = np.minimum(nearest, np.abs(line))
     return sign * nearest
@@ -157,49 +152,36 @@ def is_complete(folder: Path, seed: int = 0) -> bool:
 
 
 def write(folder: Path, seed: int = 0) -> None:
-    """Draw the sample into `folder`, atomically; nothing is done where it is there already.
-
-    Raises UserError when the folder holds something else or cannot be written.
-    """
-    try:
+    """Draw the sample into `folder`, atomically, if it is not there. Raises UserError."""
+    advice = (
+        "free some disk space (300 MB) or allow writing there, or name your own images with "
+        "--data-path"
+    )
+    with explained(f"the sample cannot be written to {folder}", advice, OSError):
         draw = partial(_draw_all, seed=seed)
         atomic_folders.make(folder, "sample", _description(seed), draw)
-    except OSError as error:
-        raise errors.UserError(
-            f"the sample cannot be written to {folder} ({error}); free some disk space "
-            "(300 MB) or allow writing there, or name your own images with --data-path"
-        ) from error
 
 
 def _draw_all(folder: Path, seed: int) -> None:
-    counts = {"train": TRAIN_PER_CLASS, "val": VAL_PER_CLASS}
-    tasks = [
-        (seed, split, name, number, str(folder))
-        for split, count in counts.items()
-        for name in CLASSES
-        for number in range(count)
-    ]
-    for split in counts:
+    tasks = []
+    for split, count in (("train", TRAIN_PER_CLASS), ("val", VAL_PER_CLASS)):
         for name in CLASSES:
             (folder / split / name).mkdir(parents=True)
+            tasks += [(seed, split, name, number, str(folder)) for number in range(count)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(_write_image, tasks, chunksize=20)
-        quiet = not sys.stderr.isatty()
-        for _ in tqdm(done, "drawing the sample", len(tasks), disable=quiet, unit="image"):
+        for _ in tqdm(done, "drawing the sample", len(tasks), disable=None, unit="image"):
             pass
 
 
 def ensure() -> Path:
-    """Return the folder of the default sample; drawn first, in a process of its own, if missing.
-
-    A process of its own, because the drawing's worker processes would otherwise be forked from one
-    that has a whole framework loaded.
-    """
+    """Return the folder of the default sample; drawn first if it is missing."""
     if not is_complete(SAMPLE_DIR):
         print(f"drawing the sample images into {SAMPLE_DIR} (once)", flush=True)
+        # Else its worker processes would each be forked from one that has a framework loaded.
         command = [sys.executable, "-m", "common.data.synthetic", "--output", str(SAMPLE_DIR)]
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
-            raise errors.UserError("the sample was not drawn (reason above)")
+            raise UserError("the sample was not drawn (reason above)")
     return SAMPLE_DIR
 
 

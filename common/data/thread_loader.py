@@ -1,8 +1,7 @@
 """A loader whose workers are threads: a batch is written once, to where training reads it.
 
-Pillow and OpenCV let other threads run while they decode and resize. With processes each batch
-would be copied to shared memory and mapped again, which takes as long as reading an image from
-the prepared copy does.
+Pillow and OpenCV let other threads run while they decode and resize. Processes would copy each
+batch to shared memory, which takes as long as reading it from the prepared copy does.
 """
 
 from collections import deque

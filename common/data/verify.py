@@ -1,26 +1,23 @@
 """Decode every image before training, and leave out or name the bad ones.
 
-The bad ones leave the index before anything is drawn, so both trees, with any number of workers,
-train on the same images in the same order.
+They leave the index before anything is drawn, so both trees see the same images in the same order.
 """
 
-import hashlib
 import os
 import stat
-from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import PIL
 
-from common.data.folder import BadImage, FolderIndex, Paths, file_key
+from common.data.folder import BadImage, FolderIndex, cache_name, file_key
 from common.data.image_files import find_fault
 from common.data.parallel import on_all_cores
 from common.paths import CACHE_DIR
 from portproof.system import atomic_folders
 from portproof.system.atomic import replace_atomically
-from portproof.system.errors import UserError, show
+from portproof.system.errors import UserError, explained, show
 
 
 def leave_out_bad(
@@ -28,8 +25,7 @@ def leave_out_bad(
 ) -> tuple[FolderIndex | None, FolderIndex]:
     """Return the indices without the images that cannot be decoded, which are in their `bad`.
 
-    Prints a line for each of them. Raises UserError where there are more than `most` in both splits
-    together, or where a class has none left.
+    Raises UserError where both splits together have more than `most`, or a class has none left.
     """
     indices = [check_split(index) for index in (train, val) if index is not None]
     bad = [image for index in indices for image in index.bad]
@@ -50,39 +46,20 @@ def leave_out_bad(
 
 
 def check_split(index: FolderIndex) -> FolderIndex:
-    """Return the index without its bad images.
-
-    A good one is remembered by path, size and time of change, and not decoded again before one of
-    them is another.
-    """
-    cache = _cache_file(index)
-    try:
-        with atomic_folders.locked(cache):  # a second run waits, and then has nothing to decode
-            known = _read_cache(cache)
-            keys, faults = _check_all(index.paths, known)
-            good = np.unique(np.delete(keys, list(faults)))
-            if not np.array_equal(good, known):
-                with replace_atomically(cache) as partial, open(partial, "wb") as file:
-                    np.save(file, good)
-    except OSError as error:
-        raise UserError(
-            f"{cache.parent}: cannot be written ({error.strerror}); allow writing there, or leave "
-            "out --verify-data"
-        ) from error
+    """Return the index without its bad images; good ones are not decoded again till they change."""
+    cache = CACHE_DIR / "verified" / f"{cache_name(index.folder())}.npy"
+    what, advice = f"{cache.parent}: cannot be written", "allow it, or leave out --verify-data"
+    with explained(what, advice, OSError), atomic_folders.locked(cache):
+        known = _read_cache(cache)  # a second run has waited, and has nothing to decode
+        keys, faults = _check_all(index.paths, known)
+        good = np.unique(np.delete(keys, list(faults)))
+        if not np.array_equal(good, known):
+            with replace_atomically(cache) as partial, open(partial, "wb") as file:
+                np.save(file, good)
     if not faults:
         return index
     kept = [i for i in range(len(index)) if i not in faults]
-    return FolderIndex(
-        index.classes,
-        Paths(index.paths[i] for i in kept),
-        array("i", [index.labels[i] for i in kept]),
-        [BadImage(index.paths[i], fault) for i, fault in faults.items()],
-    )
-
-
-def _cache_file(index: FolderIndex) -> Path:
-    name = hashlib.sha256(os.fsencode(index.folder())).hexdigest()[:32]
-    return CACHE_DIR / "verified" / f"{name}.npy"
+    return index.only(kept, [BadImage(index.paths[i], fault) for i, fault in faults.items()])
 
 
 def _read_cache(file: Path) -> np.ndarray:

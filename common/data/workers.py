@@ -1,8 +1,7 @@
 """What a loader's processes do with signals, and when the one that has started them is gone.
 
-A signal to end reaches a whole group of processes: Ctrl-C, torchrun, Paddle's launcher, a batch
-system. The trainer finishes its step and saves, for which it needs its workers; but both frameworks
-have SIGTERM kill those at once.
+Ctrl-C, launchers and batch systems send a signal to all processes. The trainer finishes its step,
+for which it needs its workers; but both frameworks have SIGTERM kill those at once.
 """
 
 import os
@@ -18,10 +17,7 @@ ENDING = {signal.SIGINT, signal.SIGTERM}
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Within, no signal to end reaches this thread, nor ever a process or thread begun meanwhile.
-
-    One that comes meanwhile reaches this process afterwards.
-    """
+    """Within, no signal to end reaches this thread, nor any process or thread begun meanwhile."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -32,9 +28,8 @@ def signals_held() -> Iterator[None]:
 def end_with_parent(worker: int) -> None:
     """End this process when its parent says so or has ended, be it by kill -9: a worker_init_fn.
 
-    `worker` is its number in the loader; it is not needed. Signals to end that others send are
-    passed over. Of Paddle 3.3.1, workers would else wait for ever for what to load next, and
-    batches that nobody has taken would stay in memory as files.
+    Signals of others are passed over. Workers of Paddle 3.3.1 would else wait for ever for what to
+    load next, and leave batches in memory as files.
     """
     parent = os.getppid()
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # in every thread, for sigtimedwait to see

@@ -18,7 +18,7 @@ from common.inference.metadata import ModelMetadata
 from common.paths import ROOT
 from portproof.numeric.exported import TOLERANCE, relative_difference
 from portproof.system.atomic import writing
-from portproof.system.errors import UserError
+from portproof.system.errors import UserError, explained
 
 METADATA_FILE = "facts.json"  # in an export that has files of its own
 BATCHES = (1, 8)  # the model was traced with neither: the batch must be free
@@ -60,11 +60,7 @@ def require(package: str) -> ModuleType:
 
 
 def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
-    """Compare and time both on images [N, 3, S, S], at each of the BATCHES.
-
-    Where there are fewer images than a batch needs, they come again. Raises Difference where a
-    logit differs by more than float32 rounding.
-    """
+    """Compare and time both on images [N, 3, S, S]. Raises Difference where logits differ."""
     checks = []
     for batch in BATCHES:
         chosen = images[np.arange(batch) % len(images)]
@@ -80,13 +76,13 @@ def check(live: Run, exported: Run, images: np.ndarray) -> list[Check]:
 
 def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:
     """Return the median seconds an image of both, in turn; both have run before."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+    seconds: dict[Run, list[float]] = {live: [], exported: []}
     for _ in range(REPEATS):
-        for run, taken in zip((live, exported), seconds, strict=True):
+        for run, taken in seconds.items():
             start = time.perf_counter()
             run(images)
             taken.append((time.perf_counter() - start) / len(images))
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+    return statistics.median(seconds[live]), statistics.median(seconds[exported])
 
 
 def describe(check: Check) -> str:
@@ -101,18 +97,15 @@ def spread(index: FolderIndex, count: int) -> FolderIndex:
     """Return `count` images of an index (all where it has fewer), evenly spread over it."""
     if len(index) <= count:
         return index
-    chosen = [i * len(index) // count for i in range(count)]
-    return FolderIndex(
-        index.classes, [index.paths[i] for i in chosen], [index.labels[i] for i in chosen]
-    )
+    return index.only([i * len(index) // count for i in range(count)])
 
 
 @contextmanager
 def whole_export(target: Path) -> Iterator[Path]:
     """Give a path of the same name to write a file or folder to; it becomes `target` at the end.
 
-    Where anything is raised, all is removed and `target` stays as it was. Raises UserError where
-    the disk is full or may not be written to, or where `target` is a folder that is no export.
+    Where anything is raised, `target` stays as it was. Raises UserError where the disk cannot be
+    written to, or where `target` is a folder that is no export.
     """
     if target.is_dir() and not (target / METADATA_FILE).is_file():
         raise UserError(f"{target}: a folder that is no export; name another --output")
@@ -142,11 +135,8 @@ def _put_in_place(partial: Path, target: Path, folder: Path) -> None:
 
 def read_file(path: Path, most: int = -1) -> bytes:
     """Return the first `most` bytes of a file in an export. Raises UserError without any."""
-    try:
-        with open(path, "rb") as file:
-            contents = file.read(most)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); export anew") from error
+    with explained(f"{path}: cannot be read", "export anew", OSError), open(path, "rb") as file:
+        contents = file.read(most)
     if not contents:
         raise UserError(f"{path}: the file is empty; export anew")
     return contents

@@ -1,8 +1,9 @@
 """One epoch: what the loop reads of each batch, and what comes of it."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from common.data.batches import Batch
 from common.training.nonfinite import NonFiniteGuard
 from common.training.progress_bar import progress_bar
 from common.training.timing import LoaderTimer
@@ -14,22 +15,8 @@ if TYPE_CHECKING:
 REFRESH = 10  # batches between two looks at the running loss: each look waits for the device
 
 
-class Batch(NamedTuple):
-    """The place of a batch in its epoch."""
-
-    number: int  # in the epoch, from 0
-    global_number: int  # counted over all processes: what its dropout is drawn from
-    count: int  # samples that count; 0: it stands in for a batch that this process lacks
-    weight: float  # share of its mean loss in that of the step
-    ends_step: bool  # the parameters are updated after it
-    first_sample: int  # where this process's samples begin in the whole batch
-
-
 class Epoch:
-    """Passes the batches of one epoch on, and adds up what they give.
-
-    It begins where the run's progress says: in the middle, if the run was broken off there.
-    """
+    """Passes the batches of one epoch on, from where the run stands, and adds up their sums."""
 
     def __init__(self, run: "Run", loader: Any) -> None:
         self.run = run
@@ -54,23 +41,13 @@ class Epoch:
         """Yield (batch, images, labels) for each of the remaining batches (images, labels)."""
         batches = self.run.observer.batches(batches, self)
         for number, (images, labels) in enumerate(self.timer.count(batches), self.first_batch):
-            self.batch, self.size = self._place(number), len(labels)
+            self.batch, self.size = self.sampler.batch(number), len(labels)
             self.run.observer.begin_batch(self.batch, images, labels)
             yield self.batch, images, labels
         self.bar.close()
 
-    def _place(self, number: int) -> Batch:
-        sampler = self.sampler
-        count, weight, ends_step = sampler.share(number)
-        global_number = number * sampler.world_size + sampler.rank
-        first_sample = sampler.first_sample(number)
-        return Batch(number, global_number, count, weight, ends_step, first_sample)
-
     def update(self, loss: Any, correct: Any) -> None:
-        """Add a batch's mean loss [] and count of correct samples []; save the run if it is due.
-
-        Raises RunError where the loss is NaN or infinite.
-        """
+        """Add a batch's mean loss [] and correct samples []; save if due. Raises RunError."""
         batch, run = self.batch, self.run
         if run.observer.end_batch(loss):
             run.ask_to_stop()

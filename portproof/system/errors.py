@@ -70,11 +70,11 @@ def _tell(message: str) -> None:
 
 
 @contextmanager
-def explained(what: str, advice: str) -> Iterator[None]:
-    """Turn whatever is raised within into a UserError: `what` (the reason); `advice`."""
+def explained(what: str, advice: str, kind: type[Exception] = Exception) -> Iterator[None]:
+    """Turn what is raised within, of this kind, into a UserError: `what` (the reason); `advice`."""
     try:
         yield
-    except Exception as error:  # readers and writers in C++ and Rust have error types of their own
+    except kind as error:  # readers and writers in C++ and Rust have error types of their own
         raise UserError(f"{what} ({reason(error)[0]}); {advice}") from error
 
 

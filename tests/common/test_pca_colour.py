@@ -115,10 +115,10 @@ def test_both_trees_add_it_to_the_same_pixels(small_folder, index, tmp_path):
 
 def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
     settings = {"image_size": 64, "resize_size": 73, "seed": 5, "channels_last": True}
-    settings |= {"train_crop": "shifted"}
+    settings |= {"train_crop": "shifted", "cache": None}
     pytest.importorskip("cv2")
     plain, noisy = (
-        Uint8Images(index, argparse.Namespace(**settings, colour_noise=noise), True, None)
+        Uint8Images(index, argparse.Namespace(**settings, colour_noise=noise), True)
         for noise in (0.0, NOISE)
     )
     noise = pca_colour.Noise(pca_colour.find(index), seed=5, std=NOISE)

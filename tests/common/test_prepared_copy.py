@@ -171,7 +171,9 @@ def test_a_disk_that_is_too_small_is_noticed_before(open_train, copies, monkeypa
     assert not decoded and not (copies / "train").exists()
 
 
-def test_an_unreadable_image_is_left_out_and_named_where_it_is_needed(open_train, images, capsys):
+def test_an_unreadable_image_is_left_out_and_named_where_it_is_needed(
+    open_train, images, copies, capsys
+):
     bad = images / "train" / "checks" / "1.jpg"
     bad.write_bytes(bad.read_bytes()[:2000])  # its header is whole
     (images / "train" / "checks" / "2.jpg").write_bytes(b"no image")
@@ -179,18 +181,18 @@ def test_an_unreadable_image_is_left_out_and_named_where_it_is_needed(open_train
     assert capsys.readouterr().out.count("left out of the copy") == 2
     number = index.paths.index(str(bad))
     assert prepared.pixels(number) is None and prepared.pixels(number + 1) is None
-    args = argparse.Namespace(seed=0, **SETTINGS)
+    args = argparse.Namespace(seed=0, cache=copies, **SETTINGS)
     for train in (True, False):
         with pytest.raises(UserError, match=r"1\.jpg: cannot be read as an image"):
-            load(Uint8Images(index, args, train, prepared), 0, number)
+            load(Uint8Images(index, args, train), 0, number)
     assert open_train()[1].pixels(0) is not None  # and that is no reason to start anew
     assert not capsys.readouterr().out
 
 
-def test_training_cuts_the_box_that_is_drawn_for_the_file(open_train):
-    index, prepared = open_train()
-    args = argparse.Namespace(seed=3, **SETTINGS)
-    dataset = Uint8Images(index, args, True, prepared)
+def test_training_cuts_the_box_that_is_drawn_for_the_file(open_train, copies):
+    index, _ = open_train()
+    args = argparse.Namespace(seed=3, cache=copies, **SETTINGS)
+    dataset = Uint8Images(index, args, True)
     for number in range(len(index)):
         image = read_rgb(index.paths[number])
         crop = draws.random_crop(3, 1, number, image.size)

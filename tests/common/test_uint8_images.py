@@ -25,8 +25,8 @@ SIZE, SEED, BATCH = 64, 5, 4
 def dataset_of(index, **others):
     """Return the data set of a split's training, with other settings too."""
     settings = {"image_size": SIZE, "resize_size": 73, "seed": SEED, "channels_last": True}
-    settings |= {"colour_noise": 0.0, "train_crop": "resized"}
-    return Uint8Images(index, argparse.Namespace(**settings | others), True, None)
+    settings |= {"colour_noise": 0.0, "train_crop": "resized", "cache": None}
+    return Uint8Images(index, argparse.Namespace(**settings | others), True)
 
 
 def load(dataset, epoch, index):

@@ -158,8 +158,7 @@ def test_each_folder_of_common_is_in_the_table():
     assert {file.removesuffix(".py").replace("/", ".") for file in ground} == GROUND
 
 
-# The rule by which a recipe's rate is scaled has the one; the contract of a port has the other.
-GENERAL = {"world_size", "first_sample"}
+GENERAL = {"world_size"}  # the rule by which a recipe's rate is scaled has it
 
 
 def defined(files):

@@ -218,7 +218,7 @@ def test_the_difference_is_relative_and_sees_nan():
 
 def test_the_images_are_spread_over_the_classes():
     index = FolderIndex(list("abcd"), [str(i) for i in range(40)], [i // 10 for i in range(40)])
-    assert exports.spread(index, 4).labels == [0, 1, 2, 3]
+    assert list(exports.spread(index, 4).labels) == [0, 1, 2, 3]
     assert exports.spread(index, 50) == index
 
 

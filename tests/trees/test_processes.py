@@ -192,12 +192,12 @@ def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumula
     seen, step, weights = [], [], []
     for number in range(len(ranks[0])):
         for rank, batches in zip(ranks, keys, strict=True):
-            count, weight, is_last = rank.share(number)
-            assert [index for _, index in batches[number]][:count] == rank.samples(number)
+            batch = rank.batch(number)
+            assert [index for _, index in batches[number]][: batch.count] == rank.samples(number)
             seen += rank.samples(number)
-            step.append(count)
-            weights.append(weight / world_size)
-        if is_last:
+            step.append(batch.count)
+            weights.append(batch.weight / world_size)
+        if batch.ends_step:
             np.testing.assert_allclose(weights, np.array(step) / sum(step))
             step, weights = [], []
     assert sorted(seen) == list(range(17)) and not step
