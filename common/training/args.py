@@ -23,7 +23,7 @@ CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
 CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
 # Of these, what stays as it was unless given anew.
 KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
-Group = argparse._ArgumentGroup
+Group = argparse._ActionsContainer  # a parser or a group of one
 
 
 def _save_every(text: str) -> str:
@@ -133,7 +133,7 @@ RUN = (
 
 
 def add_options(group: Group, rows: Iterable[tuple]) -> None:
-    """Add a table of options (see DATA) to a group of a parser."""
+    """Add a table of options (see DATA) to a parser, or to a group of one."""
     for row in rows:
         add_option(group, *row)
 
@@ -181,8 +181,7 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     """Parse `argv` (sys.argv by default), fill in what is not given, check what can be checked.
 
     What is not given comes from the run that --resume names, else from the recipe. Adds `framework`
-    and `resize_size`: the pixels of the shorter side before evaluation's centre crop, 256 for a
-    crop of 224 and in proportion for others. Leaves with exit status 2 on a mistake.
+    and `resize_size`. Leaves with exit status 2 on a mistake.
     """
     parser = get_args_parser(framework)
     usual = vars(parser.parse_args([]))
@@ -196,8 +195,8 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     _check_paths(parser, args)
     if args.resume:
         _fill_in(args, _stored_arguments(parser, args, framework))
-    if args.recipe is None:
-        args.recipe = _default_recipe(args)
+    images = "imagenet" if args.data_path or args.dataset else "sample"
+    _fill_in(args, {"recipe": args.dataset if args.dataset in RECIPES else images})
     recipe = dataclasses.asdict(RECIPES[args.recipe])
     _fill_in(args, {"model": recipe["model"]})
     recipe["image_size"] = max(recipe["image_size"], networks.SMALLEST[args.model])
@@ -214,26 +213,18 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
 
 def _newest_checkpoint(run: Path | None, framework: str) -> Path | None:
     """Return the newest intact checkpoint of `run`, or of the newest run that has one."""
-    suffix = SUFFIX[framework]
-    runs = [run]
-    if run is None:
-        every = RUNS_DIR.glob(f"{framework}-*")
-        runs = sorted(every, key=lambda folder: folder.stat().st_mtime, reverse=True)
-    paths = (checkpoint_files.newest(folder, suffix) for folder in runs if folder.is_dir())
+    every = [run] if run else RUNS_DIR.glob(f"{framework}-*")
+    runs = [folder for folder in every if folder.is_dir()]
+    runs.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    paths = (checkpoint_files.newest(folder, SUFFIX[framework]) for folder in runs)
     path = next(filter(None, paths), None)
     print(f"resume: {path or 'there is no checkpoint to resume from; a new run'}", flush=True)
     return path
 
 
 def resize_size(image_size: int) -> int:
-    """Return the pixels of the shorter side before evaluation's centre crop of `image_size`."""
+    """Return the pixels of the shorter side before evaluation's centre crop: 256 for one of 224."""
     return round(image_size * 256 / 224)
-
-
-def _default_recipe(args: argparse.Namespace) -> str:
-    if args.dataset in RECIPES:
-        return args.dataset
-    return "imagenet" if args.data_path or args.dataset else "sample"
 
 
 def _fill_in(args: argparse.Namespace, values: dict) -> None:
@@ -302,14 +293,12 @@ def _read_stored(parser: Parser, checkpoint: Path) -> dict:
 
 def _as_given(action: argparse.Action, value: object) -> object:
     """Return a stored value as the command line would have given it. Raises ValueError."""
-    if action.nargs == 0:  # on or off
-        right = isinstance(value, bool)
-    else:
-        right = not isinstance(value, bool) and isinstance(value, (str, int, float))
-        try:
-            value = action.type(str(value)) if action.type else value
-        except argparse.ArgumentTypeError:
-            right = False
+    is_switch = action.nargs == 0
+    right = isinstance(value, (bool, str, int, float)) and isinstance(value, bool) == is_switch
+    try:
+        value = action.type(str(value)) if action.type else value
+    except argparse.ArgumentTypeError:
+        right = False
     if not right or (action.choices and value not in action.choices):
         raise ValueError(f"{action.dest} cannot be {value!r}")
     return value

@@ -1,8 +1,7 @@
 """The files of a run's checkpoints: written atomically, the newest few, each with its checksum.
 
 A checkpoint is called checkpoint-STEP-CRC with the framework's ending: STEP counts the run's steps,
-CRC is the CRC-32 of its bytes, so that a file is known to be intact before it is read. `last` is
-the newest of them and `best` that of the best epoch, under names that stay.
+CRC is the CRC-32 of its bytes. `last` is the newest and `best` that of the best epoch.
 """
 
 import errno
@@ -34,7 +33,9 @@ def write(
     partial = folder / f".checkpoint.partial{suffix}"
     try:
         save(partial)
-        crc = _sync(partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+            crc = _crc(file)
         path = folder / f"checkpoint-{step:08d}-{crc:08x}{suffix}"
         # The name that a run resumes from comes last: until then it would write all three anew.
         for name in ("last", "best") if best else ("last",):
@@ -63,13 +64,6 @@ def write(
     return path
 
 
-def _sync(path: Path) -> int:
-    """Return the CRC-32 of a file whose bytes are on the disk."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-        return _crc(file)
-
-
 def _crc(file) -> int:
     crc = 0
     while block := file.read(1 << 22):
@@ -78,7 +72,7 @@ def _crc(file) -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's names on the disk too: a rename is no more than a note in it."""
+    """Have the folder's names on the disk too."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -113,10 +107,7 @@ def newest(folder: Path, suffix: str) -> Path | None:
 
 
 def begin(folder: Path, suffix: str, step: int) -> None:
-    """Remove what a run that begins at `step` will write anew: later checkpoints, and half files.
-
-    Else they would pass for the newest.
-    """
+    """Remove half files, and later checkpoints than `step`: they would pass for the newest."""
     for partial in folder.glob(".*.partial*"):
         partial.unlink()
     for other, later in listed(folder, suffix):

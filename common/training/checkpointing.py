@@ -1,5 +1,6 @@
 """When a run is saved, and when it ends before its time."""
 
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +25,7 @@ class CheckpointManager:
         write: Callable[[Path, Progress], None],
         agree: Callable[[list[int]], list[int]] | None = None,
     ) -> None:
-        """`write` writes a checkpoint to a path.
-
-        `agree` gives the largest of each number over all processes, so that they stop at the same
-        step, and save it; None where there is one process.
-        """
+        """`write` writes a checkpoint; `agree`, of several processes, gives the largest numbers."""
         self.args = run.args
         self.suffix = SUFFIX[run.args.framework]
         self.run = run
@@ -80,17 +77,12 @@ class CheckpointManager:
 
     def save(self, progress: Progress, is_best: bool = False) -> None:
         """Write a checkpoint; then end the process if a signal has asked for it."""
-        step = self._number(progress)
+        step, run = self._number(progress), self.run
         path = None
-        if self.run.writes:
-            path = checkpoint_files.write(
-                self.run.path,
-                step,
-                self.suffix,
-                lambda partial: self.write(partial, progress),
-                self.args.keep,
-                is_best,
-            )
+        if run.writes:
+            save = functools.partial(self.write, progress=progress)
+            keep = self.args.keep
+            path = checkpoint_files.write(run.path, step, self.suffix, save, keep, is_best)
         self.steps, self.saved_at = 0, time.monotonic()
         if not self.stopped_by:  # one may have come since, as in a long evaluation
             (self.stopped_by,) = self.agree([self.stop.signal])

@@ -18,10 +18,7 @@ THUMBNAIL = 200  # pixels of the longer side
 def write_page(
     path: Path, index: FolderIndex, predicted: np.ndarray, probability: np.ndarray
 ) -> None:
-    """Write the misclassified images, surest mistakes first, as one HTML file by itself.
-
-    predicted [N], classes, and probability [N] of them, for the N images of `index`.
-    """
+    """Write an HTML file of mistakes, surest first; predicted [N] and its probability [N]."""
     labels = np.asarray(index.labels)
     wrong = np.flatnonzero(predicted != labels)
     surest = wrong[np.argsort(-probability[wrong], kind="stable")][:MOST]

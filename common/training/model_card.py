@@ -34,10 +34,7 @@ def write(
     train: FolderIndex,
     val: FolderIndex,
 ) -> None:
-    """Write model_card.md beside the checkpoint `best`, atomically.
-
-    `row` has the metrics of its epoch, as in metrics.jsonl.
-    """
+    """Write model_card.md beside the checkpoint `best`; `row` has the metrics of its epoch."""
     versions = {"python": platform.python_version()} | package_versions()
     text = markdown.render(
         Path(__file__).with_suffix(".md.j2"),

@@ -20,10 +20,7 @@ LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
 
 
 def which_network(path: Path) -> tuple[str | None, int | None]:
-    """Return the name of the AlexNet in a .safetensors file, and how many classes it tells apart.
-
-    None is what the file does not say. Raises UserError on a bad file.
-    """
+    """Return the name and the classes of an AlexNet in a .safetensors file, None where unknown."""
     with read_neutral(path, lambda path: safe_open(path, framework="numpy")) as file:
         keys = set(file.keys())
         shape = file.get_slice(LAST_BIAS).get_shape() if LAST_BIAS in keys else ()

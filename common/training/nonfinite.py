@@ -25,10 +25,9 @@ class NonFiniteGuard:
         self.last = number
 
     def check(self, weights: Iterable[Any] = ()) -> None:
-        """Look at the losses. Raises RunError at the first one that is not finite.
+        """Raise RunError at the first loss, or where one of the `weights`, is not finite.
 
-        Also where one of the `weights` is not, before they are saved: a finite loss can have
-        gradients that are not, and would show it in the next step.
+        A finite loss can have gradients that are not: the weights are looked at before each saving.
         """
         losses, self.losses = self.losses, []
         for number, loss in losses:

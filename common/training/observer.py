@@ -1,18 +1,11 @@
-"""Observers of a training: train.py's main(argv, observer) calls one at each step.
-
-The trees know these methods alone; portproof's observer has them too, and derives from none of
-this. Whatever a method raises ends the run there.
-"""
+"""Observers of a training: train.py's main(argv, observer) calls one at each step."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 class Observer:
-    """Watches nothing and changes nothing. The methods stand in the order in which they are called.
-
-    A run that is given one does not catch signals.
-    """
+    """Watches nothing and changes nothing. A run that is given one does not catch signals."""
 
     wants_files = True  # False: no checkpoints of epochs, curves and pages, which take long
 

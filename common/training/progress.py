@@ -12,8 +12,8 @@ from portproof.system.errors import UserError
 class Progress:
     """Epochs that are over, and what the current one has summed up in its steps so far.
 
-    With several processes the sums are those of all, and the first process resumes with them. No
-    random state is among it: every draw is a function of seed, epoch and step (data/draws.py).
+    The sums are those of all processes; the first resumes with them. There is no random state:
+    every draw is a function of seed, epoch and step (data/draws.py).
     """
 
     epoch: int = 0  # epochs that are over
@@ -38,10 +38,7 @@ class Progress:
 
     @classmethod
     def of(cls, contents: dict[str, Any], path: Path, rank: int, world_size: int) -> "Progress":
-        """Return the progress that a checkpoint holds.
-
-        Raises UserError where another number of processes made it: steps were others then.
-        """
+        """Return the progress in a checkpoint. Raises UserError at another number of processes."""
         if contents["world_size"] != world_size:
             raise UserError(
                 f"{path}: made by {contents['world_size']} processes, and this run has "

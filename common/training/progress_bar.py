@@ -1,6 +1,5 @@
 """A bar that counts images."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -9,10 +8,9 @@ from tqdm import tqdm
 
 def progress_bar(loader: Any, title: str, done: int = 0) -> tqdm:
     """Return a bar that counts images, `done` batches of them over; silent without a terminal."""
-    quiet = not sys.stderr.isatty()
     total = len(loader.dataset)
     done = min(done * loader.batch_sampler.batch_size, total)
-    return tqdm(total=total, initial=done, desc=title, unit=" images", leave=False, disable=quiet)
+    return tqdm(total=total, initial=done, desc=title, unit=" images", leave=False, disable=None)
 
 
 def show_progress(batches: Iterable[tuple], loader: Any, title: str) -> Iterator[tuple]:

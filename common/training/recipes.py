@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of one training. `lr` is meant for `gpus` GPUs of `batch_size` images each.
+    """Hyperparameters of one training; what it does not name is as in torchvision's of AlexNet.
 
-    `lr_step_size`, `lr_patience` and `warmup_epochs` count epochs; `image_size` is in pixels.
+    `lr` is meant for `gpus` GPUs of `batch_size` images each. `lr_step_size`, `lr_patience` and
+    `warmup_epochs` count epochs; `image_size` is in pixels.
     """
 
-    image_size: int
-    batch_size: int
-    epochs: int
-    lr: float
-    gpus: int
-    weight_decay: float
-    schedule: str  # step, cosine or plateau
+    image_size: int = 224
+    batch_size: int = 32
+    epochs: int = 90
+    lr: float = 0.01
+    gpus: int = 8
+    weight_decay: float = 1e-4
+    schedule: str = "step"  # or cosine, plateau
     lr_step_size: int = 30
     lr_gamma: float = 0.1
     lr_patience: int = 5
@@ -31,25 +32,15 @@ class Recipe:
 RECIPES = {
     # torchvision's reference training of AlexNet, 56.5 % top-1:
     # https://github.com/pytorch/vision/tree/main/references/classification
-    "imagenet": Recipe(
-        image_size=224,
-        batch_size=32,
-        epochs=90,
-        lr=0.01,
-        gpus=8,
-        weight_decay=1e-4,
-        schedule="step",
-    ),
+    "imagenet": Recipe(),
     # The embedded sample, in minutes on two processor cores: small images, so that an epoch is
     # short, and little dropout, so that the few steps there are suffice. At a rate of 0.01 some
     # seeds fall back to chance just after they begin to learn.
     "sample": Recipe(
         image_size=64,
-        batch_size=32,
         epochs=7,
         lr=0.007,
         gpus=1,
-        weight_decay=1e-4,
         schedule="cosine",
         warmup_epochs=0.25,
         dropout=0.1,
@@ -75,11 +66,8 @@ RECIPES = {
         model="alexnet-paper",
         image_size=227,
         batch_size=128,
-        epochs=90,
-        lr=0.01,
         gpus=1,
         weight_decay=5e-4,
-        schedule="step",
         lr_step_size=23,
         colour_noise=0.1,
         train_crop="shifted",

@@ -12,7 +12,7 @@ from common.training.epoch import Epoch
 from common.training.evaluation import Evaluation
 from common.training.observer import NOBODY, Observer
 from common.training.progress import Progress
-from common.training.run_folder import RunFolder
+from common.training.run_folder import RunFolder, read_metrics
 from common.training.signals import NoSignals, Stop
 
 
@@ -128,7 +128,7 @@ class Run:
             return
         curves, page = folder.path / "curves.png", folder.path / "misclassified.html"
         title = f"{args.framework}, recipe {args.recipe}"
-        plots.write_curves(curves, folder.read_metrics(), title)
+        plots.write_curves(curves, read_metrics(folder.path), title)
         index = self.val_loader.dataset.index
         misclassified.write_page(page, index, evaluation.predicted, evaluation.probability)
         print(f"result: {describe(evaluation.results)}")

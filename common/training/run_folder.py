@@ -28,9 +28,7 @@ class RunFolder:
     ) -> None:
         """Make the folder, or take up that of the checkpoint `args.resume` after `resumed_epochs`.
 
-        `gpu` is the name of what computes, None where the processor does. Of several processes one
-        alone `writes`.
-
+        `gpu`: its name, None where the processor computes. Of several processes one `writes`.
         Raises UserError where the folder holds another run or cannot be made.
         """
         self.args = args
@@ -70,7 +68,7 @@ class RunFolder:
 
     def _keep_epochs(self, count: int) -> None:
         """Drop the lines of epochs that came after the checkpoint: they will be run again."""
-        rows = [row for row in self.read_metrics() if row.get("epoch", count + 1) <= count]
+        rows = [row for row in read_metrics(self.path) if row.get("epoch", count + 1) <= count]
         with replace_atomically(self.metrics_file) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -98,16 +96,9 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def read_metrics(self) -> list[dict]:
-        """Return the metrics of all epochs so far. Raises UserError on a damaged line."""
-        return read_metrics(self.path)
-
 
 def read_metrics(folder: Path) -> list[dict]:
-    """Return the metrics of all epochs of the run in `folder`; none where it has none so far.
-
-    Raises UserError on a damaged line.
-    """
+    """Return the metrics of all epochs so far of a run. Raises UserError on a damaged line."""
     file = folder / METRICS_FILE
     if not file.exists():
         return []

@@ -19,9 +19,8 @@ class NoSignals:
 class Stop(NoSignals):
     """Notes the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
 
-    A second SIGTERM does not: Paddle's launcher sends three, a fifth of a second apart. Worker
-    processes inherit the handlers, so that Ctrl-C, which reaches them too, does not kill them under
-    the step that is to be finished.
+    Paddle's launcher sends three SIGTERM. Worker processes inherit the handlers, so that Ctrl-C
+    does not kill them under the last step.
     """
 
     def __init__(self) -> None:
