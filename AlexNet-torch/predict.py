@@ -42,8 +42,7 @@ def open_model(args: argparse.Namespace) -> tuple[Run, ModelMetadata]:
     """Return what runs --weights, a live model or an exported one, and what is known of it."""
     if is_exported(args.weights):
         exported = open_exported(args.weights)
-        facts, size = exported.facts, exported.input_size
-        known = metadata.of_export(args.weights, facts, size, args, MEAN, STD)
+        known = metadata.of_export(exported, args, MEAN, STD)
         return lambda images: torch.from_numpy(exported.run(images.numpy())), known
     device = choose_device(args.device)
     model, known = load_model(args.weights, args)

@@ -19,10 +19,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
 
 
 def read_csv(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, str]]:
-    """Return the rows, all their values as texts; none where there is no file.
-
-    Raises ValueError where the table has other columns than those named, OSError, csv.Error.
-    """
+    """Return the rows, values as texts. Raises ValueError at other columns, OSError, csv.Error."""
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:

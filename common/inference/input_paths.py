@@ -11,9 +11,8 @@ from portproof.system.errors import UserError, show
 def find(words: Iterable[str]) -> list[str]:
     """Return the files that `words` name, in this order, each once; those of one word are sorted.
 
-    A word is a file, else a folder, of which all images at any depth are meant, else a pattern
-    with * ? [] or **. A file that is there is meant even where its name reads as a pattern. Raises
-    UserError, which names the word, where it means nothing.
+    A word is a file, even where its name reads as a pattern, else a folder, of which all images at
+    any depth are meant, else a pattern with * ? [] or **. Raises UserError where it means nothing.
     """
     paths: dict[str, None] = {}
     for word in words:
@@ -22,19 +21,14 @@ def find(words: Iterable[str]) -> list[str]:
 
 
 def _expand(word: str) -> list[str]:
-    if os.path.isdir(word):
-        return _images_below(word)
-    if os.path.exists(word):
-        return [word]
-    matches = sorted(glob.glob(word, recursive=True))
+    matches = [word] if os.path.exists(word) else sorted(glob.glob(word, recursive=True))
     if not matches:
         nothing = "nothing fits this pattern" if glob.has_magic(word) else "there is no such file"
         raise UserError(f"{show(word)}: {nothing}; name images, folders or patterns")
-    return [
-        path
-        for match in matches
-        for path in (_images_below(match) if os.path.isdir(match) else [match])
-    ]
+    paths = []
+    for match in matches:
+        paths += _images_below(match) if os.path.isdir(match) else [match]
+    return paths
 
 
 def _images_below(folder: str) -> list[str]:

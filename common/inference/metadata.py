@@ -6,11 +6,15 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common import networks
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.training.args import resize_size
 from portproof.system.errors import UserError
+
+if TYPE_CHECKING:
+    from common.inference.exports import Exported
 
 USUAL_SIZE = 224  # pixels, where nothing tells another: that of the published weights
 
@@ -92,9 +96,9 @@ def of_weights(
 ) -> ModelMetadata:
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 
-    `classes` are those that the file itself names; the image size is in the run's args.json beside
-    it. Where neither says it, it is that of the `model`'s published training; a note says so.
-    Raises UserError where the size is too small for it.
+    `classes` are those that the file itself names. Where neither the option nor the run's args.json
+    says the size, it is that of the `model`'s published training, and a note says so. Raises
+    UserError where the size is too small.
     """
     size = args.image_size or run_image_size(weights)
     if size is None:
@@ -110,32 +114,25 @@ def of_weights(
 
 
 def of_export(
-    path: Path,
-    facts: ModelMetadata | None,
-    input_size: int | None,
-    args: argparse.Namespace,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    exported: "Exported", args: argparse.Namespace, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> ModelMetadata:
     """Return the facts of an exported model: its own, if it has any, else as `of_weights`.
 
-    `input_size` is the size of its input in pixels, None where it takes any. Raises UserError where
-    --image-size is another, or where it was made for another normalization.
+    Raises UserError where --image-size is another, or where it was made for another normalization.
     """
-    classes = facts.classes if facts else None
-    if args.classes:
-        classes = read_classes(args.classes)
-    size = input_size or (facts.image_size if facts else None) or args.image_size or USUAL_SIZE
+    facts = exported.facts or ModelMetadata(args.image_size or USUAL_SIZE, mean, std)
+    size = exported.input_size or facts.image_size
     if args.image_size not in (None, size):
         raise UserError(
-            f"--image-size {args.image_size}: {path} takes images of {size} pixels; leave "
+            f"--image-size {args.image_size}: {args.weights} takes images of {size} pixels; leave "
             "--image-size out, or export the weights anew with it"
         )
-    if facts and (facts.mean, facts.std) != (mean, std):
+    if (facts.mean, facts.std) != (mean, std):
         raise UserError(
-            f"{path}: made for images with mean {list(facts.mean)} and deviation "
+            f"{args.weights}: made for images with mean {list(facts.mean)} and deviation "
             f"{list(facts.std)}, where presets.py has {list(mean)} and {list(std)}; export anew"
         )
+    classes = read_classes(args.classes) if args.classes else facts.classes
     return ModelMetadata(size, mean, std, classes)
 
 

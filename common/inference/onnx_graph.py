@@ -1,9 +1,8 @@
 """An ONNX graph from the operations of a traced Paddle program.
 
-Paddle's own converter, paddle2onnx, cannot be had for every Python: version 2.1.0, the last, has no
-wheel for 3.13 and demands an onnx of at most 1.17. The networks here need some twenty kinds of
-operation; each has a function, and any other is an error that names it. What they do in ONNX:
-https://onnx.ai/onnx/operators/
+Paddle's own converter, paddle2onnx 2.1.0, has no wheel for Python 3.13 and demands an onnx of at
+most 1.17. The networks here need some twenty kinds of operation; any other is an error that names
+it. What they do in ONNX: https://onnx.ai/onnx/operators/
 """
 
 from collections.abc import Callable
@@ -28,7 +27,7 @@ class Operation(NamedTuple):
 
 
 class Graph:
-    """What has been built so far. `names` tells by which name a program's value goes in ONNX."""
+    """What has been built so far. `names` has the names of a program's values in ONNX."""
 
     def __init__(self, weights: dict[str, np.ndarray]) -> None:
         self.onnx = require("onnx")
@@ -41,11 +40,16 @@ class Graph:
 
     def add(self, operation: Operation, kind: str, inputs: list[str], **attributes: Any) -> None:
         """Append a node of this kind, whose output is that of `operation`."""
-        output = operation.outputs[0]
         name = f"{operation.layer}{kind}_{len(self.nodes)}"
         inputs = [self.names.get(name, name) for name in inputs]
-        node = self.onnx.helper.make_node(kind, inputs, [output], name=name, **attributes)
+        outputs = operation.outputs[:1]
+        node = self.onnx.helper.make_node(kind, inputs, outputs, name=name, **attributes)
         self.nodes.append(node)
+
+    def description(self, name: str, shape: list[int]) -> Any:
+        """Return what the model says of its input or output: float32, of any batch."""
+        kind, shape = self.onnx.TensorProto.FLOAT, [BATCH, *shape[1:]]
+        return self.onnx.helper.make_tensor_value_info(name, kind, shape)
 
     def constant(self, array: np.ndarray) -> str:
         """Keep a constant; return its name."""
@@ -70,20 +74,24 @@ def build(
     """
     graph = Graph(weights)
     for operation in operations:
-        if operation.kind not in KINDS:
+        add = KINDS.get(operation.kind)
+        if add is None:
             raise unknown(operation, "")
-        KINDS[operation.kind](graph, operation)
+        _demand(operation, **EXPECTED.get(operation.kind, {}))
+        if isinstance(add, str):
+            graph.add(operation, add, operation.inputs)
+        else:
+            add(graph, operation)
         graph.shapes[operation.outputs[0]] = operation.shape
     helper = graph.onnx.helper
     graph.nodes.append(helper.make_node("Identity", [graph.names.get(output, output)], [OUTPUT]))
-    shape = [BATCH, *graph.shapes[output][1:]]
     used = {name for node in graph.nodes for name in node.input}
     constants = {name: array for name, array in graph.constants.items() if name in used}
     built = helper.make_graph(
         graph.nodes,
         "AlexNet",
         [graph.input],
-        [helper.make_tensor_value_info(OUTPUT, graph.onnx.TensorProto.FLOAT, shape)],
+        [graph.description(OUTPUT, graph.shapes[output])],
         [graph.onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
     model = helper.make_model(
@@ -123,22 +131,15 @@ def _parameter(graph: Graph, operation: Operation) -> None:
 def _input(graph: Graph, operation: Operation) -> None:
     if graph.input is not None:
         raise unknown(operation, " as a second input")
-    shape = [BATCH, *operation.shape[1:]]
-    graph.input = graph.onnx.helper.make_tensor_value_info(
-        INPUT, graph.onnx.TensorProto.FLOAT, shape
-    )
+    graph.input = graph.description(INPUT, operation.shape)
     graph.names[operation.outputs[0]] = INPUT
 
 
-def _constant(dtype: type, **expected: Any) -> Callable[[Graph, Operation], None]:
-    """Return the function for numbers: kept to be looked up by the operation that takes them."""
-
-    def keep(graph: Graph, operation: Operation) -> None:
-        _demand(operation, **expected)
-        array = np.array(operation.attributes["value"], dtype)
-        graph.names[operation.outputs[0]] = graph.constant(array)
-
-    return keep
+def _constant(graph: Graph, operation: Operation) -> None:
+    """Keep numbers, to be looked up by the operation that takes them."""
+    dtype = np.int64 if operation.kind == "pd_op.full_int_array" else np.float32
+    array = np.array(operation.attributes["value"], dtype)
+    graph.names[operation.outputs[0]] = graph.constant(array)
 
 
 def _value(graph: Graph, name: str) -> list[int]:
@@ -154,7 +155,6 @@ def _pads(paddings: list[int]) -> list[int]:
 
 
 def _convolution(graph: Graph, operation: Operation) -> None:
-    _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW")
     attributes = operation.attributes
     graph.add(
         operation,
@@ -169,10 +169,9 @@ def _convolution(graph: Graph, operation: Operation) -> None:
 
 def _pooling(graph: Graph, operation: Operation) -> None:
     attributes = operation.attributes
-    _demand(operation, padding_algorithm="EXPLICIT", data_format="NCHW", global_pooling=False)
+    _demand(operation, pooling_type="avg" if attributes["adaptive"] else "max")
     if attributes["adaptive"]:
         return _adaptive_pooling(graph, operation)
-    _demand(operation, pooling_type="max")
     return graph.add(
         operation,
         "MaxPool",
@@ -185,11 +184,7 @@ def _pooling(graph: Graph, operation: Operation) -> None:
 
 
 def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
-    """Average to a given size, from smaller or larger, as rows [h, H] x image x columns [W, w].
-
-    ONNX has no such operation; its sizes are known here, so the means are two fixed matrices.
-    """
-    _demand(operation, pooling_type="avg")
+    """Average to a given size, which ONNX cannot: rows [h, H] x image x columns [W, w]."""
     image = operation.inputs[0]
     rows, columns = (
         _averaging(size, wanted)
@@ -217,16 +212,18 @@ def _flatten(graph: Graph, operation: Operation) -> None:
 
 def _batch_norm(graph: Graph, operation: Operation) -> None:
     """Normalize by the running statistics, which stand before weight and bias in Paddle's order."""
-    _demand(operation, is_test=True, data_format="NCHW")
     image, mean, variance, weight, bias = operation.inputs
     inputs = [image, weight, bias, mean, variance]
     epsilon = operation.attributes["epsilon"]
     graph.add(operation, "BatchNormalization", inputs, epsilon=epsilon)
 
 
+def _dropout(graph: Graph, operation: Operation) -> None:
+    graph.add(operation, "Identity", operation.inputs[:1])
+
+
 def _scale(graph: Graph, operation: Operation) -> None:
     """x s + b."""
-    _demand(operation, bias_after_scale=True)
     bias = graph.constant(np.array(operation.attributes["bias"], np.float32))
     product = graph.add_inner(operation, "Mul", operation.inputs)
     graph.add(operation, "Add", [product, bias])
@@ -239,7 +236,6 @@ def _power(graph: Graph, operation: Operation) -> None:
 
 def _padding(graph: Graph, operation: Operation) -> None:
     """Pad [N, C, D, H, W] with a number; Paddle lists left, right, top, bottom, front, back."""
-    _demand(operation, mode="constant", data_format="NCDHW")
     left, right, top, bottom, front, back = _value(graph, operation.inputs[1])
     pads = np.array([0, 0, front, top, left, 0, 0, back, bottom, right], np.int64)
     filling = graph.constant(np.array(operation.attributes["pad_value"], np.float32))
@@ -249,50 +245,47 @@ def _padding(graph: Graph, operation: Operation) -> None:
 def _pooling_3d(graph: Graph, operation: Operation) -> None:
     """Means over windows of [N, C, D, H, W], as local response normalization takes them."""
     attributes = operation.attributes
-    _demand(operation, padding_algorithm="EXPLICIT", data_format="NCDHW", pooling_type="avg")
-    _demand(operation, global_pooling=False, adaptive=False, paddings=[0, 0, 0])
     window = {"kernel_shape": attributes["kernel_size"], "strides": attributes["strides"]}
-    graph.add(
-        operation, "AveragePool", operation.inputs, ceil_mode=int(attributes["ceil_mode"]), **window
-    )
+    ceil_mode = int(attributes["ceil_mode"])
+    graph.add(operation, "AveragePool", operation.inputs, ceil_mode=ceil_mode, **window)
 
 
-def _same(
-    kind: str, count: int | None = None, **expected: Any
-) -> Callable[[Graph, Operation], None]:
-    """Return the function for an operation that ONNX has, of the first `count` inputs.
-
-    Its attributes must be as expected: ONNX has none of them.
-    """
-
-    def add(graph: Graph, operation: Operation) -> None:
-        _demand(operation, **expected)
-        graph.add(operation, kind, operation.inputs[:count])
-
-    return add
-
-
-KINDS: dict[str, Callable[[Graph, Operation], None]] = {
+# What adds an operation to a graph; or the operation of ONNX that takes the same inputs.
+KINDS: dict[str, str | Callable[[Graph, Operation], None]] = {
     "builtin.parameter": _parameter,
     "pd_op.data": _input,
-    "pd_op.full_int_array": _constant(np.int64),
-    "pd_op.full": _constant(np.float32, shape=[1]),
+    "pd_op.full_int_array": _constant,
+    "pd_op.full": _constant,
     "pd_op.conv2d": _convolution,
     "pd_op.pool2d": _pooling,
     "pd_op.pool3d": _pooling_3d,
     "pd_op.pad3d": _padding,
     "pd_op.batch_norm_": _batch_norm,
     "pd_op.flatten": _flatten,
-    "pd_op.dropout": _same("Identity", 1, is_test=True, mode="upscale_in_train"),
-    "pd_op.matmul": _same("MatMul", transpose_x=False, transpose_y=False),
+    "pd_op.dropout": _dropout,
+    "pd_op.matmul": "MatMul",
     "pd_op.scale": _scale,
     "pd_op.pow": _power,
-    "pd_op.relu": _same("Relu"),
-    "pd_op.tanh": _same("Tanh"),
-    "pd_op.add": _same("Add"),
-    "pd_op.multiply": _same("Mul"),
-    "pd_op.divide": _same("Div"),
-    "pd_op.reshape": _same("Reshape"),
-    "pd_op.squeeze": _same("Squeeze"),
-    "pd_op.unsqueeze": _same("Unsqueeze"),
+    "pd_op.relu": "Relu",
+    "pd_op.tanh": "Tanh",
+    "pd_op.add": "Add",
+    "pd_op.multiply": "Mul",
+    "pd_op.divide": "Div",
+    "pd_op.reshape": "Reshape",
+    "pd_op.squeeze": "Squeeze",
+    "pd_op.unsqueeze": "Unsqueeze",
+}
+IMAGES = {"padding_algorithm": "EXPLICIT", "data_format": "NCHW"}
+MEANS = {"pooling_type": "avg", "global_pooling": False, "adaptive": False, "paddings": [0, 0, 0]}
+# What an operation's attributes must be: ONNX, or the function here, has no others.
+EXPECTED: dict[str, dict[str, Any]] = {
+    "pd_op.full": {"shape": [1]},
+    "pd_op.conv2d": IMAGES,
+    "pd_op.pool2d": IMAGES | {"global_pooling": False},
+    "pd_op.pool3d": IMAGES | MEANS | {"data_format": "NCDHW"},
+    "pd_op.pad3d": {"mode": "constant", "data_format": "NCDHW"},
+    "pd_op.batch_norm_": {"is_test": True, "data_format": "NCHW"},
+    "pd_op.dropout": {"is_test": True, "mode": "upscale_in_train"},
+    "pd_op.matmul": {"transpose_x": False, "transpose_y": False},
+    "pd_op.scale": {"bias_after_scale": True},
 }

@@ -15,10 +15,9 @@ IR_VERSION = 10  # of the file; onnxruntime 1.23, the last for Python 3.10, read
 
 
 def open_onnx(path: Path) -> Exported:
-    """Open a model that maps one tensor of images [N, 3, S, S], float32, to logits [N, C].
+    """Open a model of images [N, 3, S, S], float32, to logits [N, C], to run on the processor.
 
-    It runs on the processor. Raises UserError where the file is damaged or no such model, or where
-    onnxruntime is not installed.
+    Raises UserError where the file is no such model, or where onnxruntime is not installed.
     """
     onnxruntime = require("onnxruntime")
     options = onnxruntime.SessionOptions()

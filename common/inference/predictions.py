@@ -32,10 +32,7 @@ class Answer(NamedTuple):
 def pair(
     classes: list[list[int]], probabilities: list[list[float]], index: FolderIndex, first: int
 ) -> list[Answer]:
-    """Return the answers of one batch, which begins at image `first` of `index`.
-
-    Raises UserError where a probability is no number.
-    """
+    """Return the answers of a batch from image `first` on. Raises UserError at NaN or infinity."""
     answers = []
     for position, (names, numbers) in enumerate(zip(classes, probabilities, strict=True), first):
         path = index.paths[position]
@@ -48,10 +45,7 @@ def pair(
 
 
 def write(answers: list[Answer], facts: ModelMetadata, args: argparse.Namespace) -> None:
-    """Print the answers, and write what --plot and --json ask for.
-
-    Raises UserError where a file cannot be written.
-    """
+    """Print the answers, and write what --plot and --json ask for. Raises UserError."""
     if args.plot:
         draw(args.plot, answers, facts)
     contents = as_json(answers, facts, args.weights) if args.json else {}

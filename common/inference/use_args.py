@@ -15,9 +15,15 @@ MODEL = (
     ("--image-size", "width and height of the network's input (that of the weights' run, else 224)",
      whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS"),
 )  # fmt: skip
-OUTPUT = (
+ANSWERS = (
     ("--json", "write the answers as JSON; -: to standard output, alone", str, "FILE"),
     ("--plot", "draw each image with its answers", Path, "FILE.png"),
+)  # fmt: skip
+EXPORT = (
+    ("--output", "the file, or the folder for inference (beside the weights, with their name)",
+     Path, "PATH"),
+    ("--data-path", "check it on images of DIR/val/<class>/*; none: the embedded sample",
+     Path, "DIR"),
 )  # fmt: skip
 RUN = (
     ("--batch-size", "images at once (32)", whole(1), "N", 32),
@@ -30,7 +36,7 @@ RUN = (
 
 
 def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse `argv` (sys.argv by default). Leaves with exit status 2 on a mistake."""
+    """Parse `argv` for predict.py. Exit status 2 on a mistake."""
     parser = Parser(
         prog="predict.py",
         description=f"Say what images show: the five likeliest classes of each, by {framework}.",
@@ -43,15 +49,15 @@ def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse
         "begins with a dash, -- before the first",
     )
     _add_model(parser, "a checkpoint, other weights, or an exported model")
-    add_options(parser.add_argument_group("output"), OUTPUT)
+    add_options(parser.add_argument_group("output"), ANSWERS)
     add_options(parser.add_argument_group("run"), RUN)
     args = parser.parse_args(argv)
     _check_model(parser, args)
-    if args.plot and args.plot.suffix.lower() != ".png":
-        parser.error(f"--plot {args.plot}: name a file that ends with .png")
     if args.json and args.json != "-":
         _check_folder(parser, "json", Path(args.json))
     if args.plot:
+        if args.plot.suffix.lower() != ".png":
+            parser.error(f"--plot {args.plot}: name a file that ends with .png")
         _check_folder(parser, "plot", args.plot)
     return args
 
@@ -59,28 +65,14 @@ def parse_predict(framework: str, argv: Sequence[str] | None = None) -> argparse
 def parse_export(
     framework: str, formats: Mapping[str, str], argv: Sequence[str] | None = None
 ) -> argparse.Namespace:
-    """Parse `argv` (sys.argv by default) and choose the output where it is not named.
-
-    `formats` maps each format to the ending of its output. Leaves with exit status 2 on a mistake.
-    """
+    """Parse `argv` for export.py; `formats` maps each to its ending. Exit status 2 on a mistake."""
     parser = Parser(
         prog="export.py",
         description=f"Export weights of {framework} as a model that runs without this tree.",
     )
     _add_model(parser, "a checkpoint, or other weights")
     parser.add_argument("--format", choices=list(formats), required=True, help="of the output")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="the file, or the folder for inference (beside the weights, with their name)",
-    )
-    parser.add_argument(
-        "--data-path",
-        type=Path,
-        metavar="DIR",
-        help="check it on images of DIR/val/<class>/*; none: the embedded sample",
-    )
+    add_options(parser, EXPORT)
     args = parser.parse_args(argv)
     _check_model(parser, args)
     ending = formats[args.format]
