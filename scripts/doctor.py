@@ -21,8 +21,6 @@ GPUS = {
     "torch": "import torch; print(torch.cuda.device_count())",
     "paddle": "import paddle; print(paddle.device.cuda.device_count())",
 }
-
-
 AGAIN = "delete .venv, then bash scripts/setup.sh"
 
 
@@ -64,12 +62,10 @@ def check_extra(requirements: list[Requirement], extra: str) -> bool:
 def check_trial(title: str, program: str) -> bool:
     """Tell whether a program runs, and say it."""
     done = run(program)
-    if done.returncode == 0:
-        print(f"ok        {title}")
-    else:
-        lines = done.stderr.strip().splitlines() or ["no word"]
-        print(f"MISSING   {title}: no ({lines[-1]}): {AGAIN}")
-    return done.returncode == 0
+    lines = done.stderr.strip().splitlines() or ["no word"]
+    works = done.returncode == 0
+    print(f"ok        {title}" if works else f"MISSING   {title}: no ({lines[-1]}): {AGAIN}")
+    return works
 
 
 def tell_of_converters() -> None:
@@ -91,14 +87,12 @@ def tell_of_converters() -> None:
 
 def requirements_of(requirements: list[Requirement], extra: str) -> list[Requirement]:
     """Return those of an extra alone; "" stands for what is needed without any."""
-    chosen = []
-    for requirement in requirements:
-        marker = requirement.marker
-        is_plain = marker is None or marker.evaluate({"extra": ""})
-        is_of_extra = marker is not None and marker.evaluate({"extra": extra})
-        if is_plain if extra == "" else (is_of_extra and not is_plain):
-            chosen.append(requirement)
-    return chosen
+
+    def applies(requirement: Requirement, extra: str) -> bool:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+    wanted = [requirement for requirement in requirements if applies(requirement, extra)]
+    return [each for each in wanted if extra == "" or not applies(each, "")]
 
 
 def installed(name: str) -> str | None:

@@ -25,7 +25,7 @@ from common.data import archives, public_data
 from common.paths import DATA_DIR
 from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser
-from portproof.system.errors import UserError
+from portproof.system.errors import explained
 
 
 class ImageFile(NamedTuple):
@@ -80,13 +80,9 @@ def fetch(name: str, folder: Path) -> None:
         lay_out(image_files_of(name, partial / ".unpacked"), partial)
         shutil.rmtree(partial / ".unpacked")
 
-    try:
+    advice = "free some disk space, or allow writing there"
+    with explained(f"{name} cannot be written to {folder}", advice, OSError):
         atomic_folders.make(folder, "dataset", public_data.description(name), fill)
-    except OSError as error:
-        raise UserError(
-            f"{name} cannot be written to {folder} ({error}); free some disk space, or allow "
-            "writing there"
-        ) from error
 
 
 def unpack(name: str, downloads: Path, root: Path) -> None:

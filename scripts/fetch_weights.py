@@ -15,7 +15,7 @@ from torchvision.models import AlexNet_Weights
 
 from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser
-from portproof.system.errors import UserError
+from portproof.system.errors import explained
 
 
 def published() -> File:
@@ -31,14 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the file is kept")
     folder = parser.parse_args(argv).folder.resolve()
     file = published()
-    try:
-        with atomic_folders.locked(folder / file.name):
-            download("the weights", file, folder)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); allow writing there, or name a file "
-            "that you have by --weights"
-        ) from error
+    advice = "allow writing there, or name a file that you have by --weights"
+    readable = explained(f"{folder}: cannot be written", advice, OSError)
+    with readable, atomic_folders.locked(folder / file.name):
+        download("the weights", file, folder)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,14 @@ is_in_range() {
     "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 }
 
+# Say whether help is asked for.
+wants_help() {
+    case " $* " in
+        *" --help "* | *" -h "*) ;;
+        *) return 1 ;;
+    esac
+}
+
 # Print the comment at the head of a script.
 show_head() {
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$1"
@@ -24,10 +32,7 @@ made_of() {
 help_before_setup() {
     local script=$1
     shift
-    case " $* " in
-        *" --help "* | *" -h "*) ;;
-        *) return 0 ;;
-    esac
+    wants_help "$@" || return 0
     [ "$(head -n 3 "$root/.venv/.complete" 2>/dev/null)" != "$(made_of "$root")" ] || return 0
     show_head "$script"
     printf '\nThe same shows every option once the project is set up: bash scripts/setup.sh\n'

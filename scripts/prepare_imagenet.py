@@ -12,7 +12,6 @@ import io
 import os
 import re
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -172,9 +171,7 @@ def _check_count(archive: Path, count: int, expected: int) -> None:
 
 
 def _bar(title: str, total: int, unit: str) -> tqdm:
-    return tqdm(
-        total=total, desc=title, unit=unit, unit_scale=True, disable=not sys.stderr.isatty()
-    )
+    return tqdm(total=total, desc=title, unit=unit, unit_scale=True, disable=None)
 
 
 def read_md5s(file: Path) -> dict[str, str]:

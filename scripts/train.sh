@@ -41,13 +41,9 @@ help_before_setup "${BASH_SOURCE[0]}" ${options[@]+"${options[@]}"}
 case $framework in
     torch | paddle) ;;
     "")
-        case " ${options[*]-} " in
-            *" --help "* | *" -h "*)
-                show_head "${BASH_SOURCE[0]}" # what this script alone knows
-                framework=torch # the options are the same in both
-                ;;
-            *) usage "name the framework" ;;
-        esac
+        wants_help ${options[@]+"${options[@]}"} || usage "name the framework"
+        show_head "${BASH_SOURCE[0]}" # what this script alone knows
+        framework=torch               # the options are the same in both
         ;;
     *) usage "there is no framework '$framework'" ;;
 esac
