@@ -22,8 +22,8 @@ from tqdm import tqdm
 from common.data import archives
 from portproof.system import atomic_folders, errors
 from portproof.system.atomic import replace_atomically
-from portproof.system.command_line import Parser, whole
-from portproof.system.errors import UserError, show
+from portproof.system.command_line import Parser, add_options, whole
+from portproof.system.errors import UserError, explained, show
 
 TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
@@ -34,6 +34,12 @@ MD5 = {
     DEVKIT: "fa75699e90414af021442c21a62c3abf",
 }
 IMAGES = (1_281_167, 50_000)  # of train and of val
+OPTIONS = (
+    ("archives", f"the folder with {', '.join(MD5)}", Path, "ARCHIVES"),
+    ("output", "where train and val are to be", Path, "DIR"),
+    ("--md5", "checksums as md5sum prints them, for archives that are not the official ones",
+     Path, "FILE"),
+)  # fmt: skip
 
 
 class Release(NamedTuple):
@@ -47,8 +53,7 @@ class Release(NamedTuple):
 def prepare(folder: Path, output: Path, release: Release) -> None:
     """Make output/train and output/val from the archives in `folder`; continue where one stopped.
 
-    Raises UserError where an archive is missing or damaged, holds another number of images, or
-    could write outside its folder, and where the output cannot be written.
+    Raises UserError where an archive is missing, damaged or hostile, or cannot be laid out.
     """
     try:
         with atomic_folders.locked(output / "imagenet"):
@@ -139,12 +144,10 @@ def read_val_classes(devkit: Path) -> list[str]:
     meta, truth = wanted.values()
     if not meta or not truth:
         raise UserError(f"{devkit}: lacks {' or '.join(wanted)}; fetch it again")
-    try:
+    with explained(f"{devkit}: its tables cannot be read", "fetch it again"):
         synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
         wnid_of = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
         return [wnid_of[int(number)] for number in truth.split()]
-    except Exception as error:  # SciPy's reader raises nearly anything on a damaged file
-        raise UserError(f"{devkit}: its tables cannot be read ({error}); fetch it again") from error
 
 
 def make_class(parent: Path, wnid: str, source: Path) -> Path:
@@ -188,16 +191,7 @@ def read_md5s(file: Path) -> dict[str, str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="prepare_imagenet.py", description=__doc__)
-    parser.add_argument(
-        "archives", type=Path, metavar="ARCHIVES", help=f"the folder with {', '.join(MD5)}"
-    )
-    parser.add_argument("output", type=Path, metavar="DIR", help="where train and val are to be")
-    parser.add_argument(
-        "--md5",
-        type=Path,
-        metavar="FILE",
-        help="checksums as md5sum prints them, for archives that are not the official ones",
-    )
+    add_options(parser, OPTIONS)
     parser.add_argument(
         "--pictures",
         type=whole(1, 10**9),

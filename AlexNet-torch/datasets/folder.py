@@ -20,10 +20,10 @@ from common.data.batches import (
     raise_failure,
 )
 from common.data.folder import FolderIndex
-from common.data.image_files import read_rgb
 from common.data.thread_loader import ThreadLoader
 from common.data.uint8_images import Uint8Images
 from common.data.workers import end_with_parent, signals_held
+from portproof.files.images import read_rgb
 
 
 class FolderDataset(Dataset):

@@ -8,17 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from portproof.system.errors import UserError, show
+from portproof.system.errors import UserError, explained, show
 
 
 @contextmanager
 def opened(archive: Path, inner: IO[bytes] | None = None) -> Iterator[tarfile.TarFile]:
     """Open a tar; `inner` is one within `archive`. Raises UserError, within too, at damage."""
-    try:
-        with tarfile.open(None if inner else archive, fileobj=inner) as tar:
-            yield tar
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise UserError(f"{archive}: a damaged archive ({error}); fetch it again") from error
+    kinds = (tarfile.TarError, EOFError, zlib.error)
+    readable = explained(f"{archive}: a damaged archive", "fetch it again", kinds)
+    with readable, tarfile.open(None if inner else archive, fileobj=inner) as tar:
+        yield tar
 
 
 def files(tar: tarfile.TarFile, archive: Path) -> Iterator[tuple[PurePosixPath, tarfile.TarInfo]]:

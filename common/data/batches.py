@@ -150,11 +150,7 @@ NO_FAILURE = Failure("", False)
 
 
 def attempt(load: Callable[[Key], Any], key: Key) -> Any:
-    """Return `load(key)`, or a Failure where it raises.
-
-    An exception in a dataset has Paddle 3.3.1's DataLoader hang for ever without workers, and end
-    with an unrelated error with them. A value passes through both frameworks' loaders.
-    """
+    """Return `load(key)`, or a Failure: Paddle 3.3.1's DataLoader hangs if a dataset raises."""
     try:
         return load(key)
     except UserError as error:

@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from portproof.files.images import ENDINGS, SYSTEM_FILES
 from portproof.system.errors import UserError, explained, show
-
-IMAGES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-SYSTEM_FILES = ("thumbs.db", "desktop.ini")  # left by file managers, as are names with a dot first
 
 
 class BadImage(NamedTuple):
@@ -63,15 +61,10 @@ class Paths(Sequence[str]):
             return NotImplemented
         return len(self) == len(other) and all(map(operator.eq, self, other))
 
-    __hash__ = None  # it can grow
-
 
 @dataclass(frozen=True)
 class FolderIndex:
-    """The images of one split: `paths[i]` shows class `classes[labels[i]]`; `bad` is left out.
-
-    Of a folder, `paths` are Paths and `labels` an array of 32-bit numbers, both small.
-    """
+    """The images of one split: `paths[i]` shows class `classes[labels[i]]`; `bad` is left out."""
 
     classes: list[str]
     paths: Sequence[str]
@@ -135,9 +128,14 @@ def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex
         raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
     paths, labels = Paths(), array("i")
     for label, name in enumerate(classes):
-        names = _class_images(folder / name, strict)
-        paths.extend([f"{folder}/{name}/{file}" for file in names])
-        labels.extend([label] * len(names))
+        images = sorted(f"{folder}/{name}/{entry.name}" for entry in _entries(folder / name))
+        if not images:
+            where = show(folder / name)
+            raise UserError(f"{where}: a class with no images; add some or delete the folder")
+        for image in images:
+            _check_image(image, strict)
+        paths.extend(images)
+        labels.extend([label] * len(images))
     return FolderIndex(classes, paths, labels)
 
 
@@ -159,31 +157,21 @@ def _readable(path: str) -> AbstractContextManager[None]:
     return explained(f"{show(path)}: cannot be read", "mend or delete it", OSError)
 
 
-def _class_images(folder: Path, strict: bool) -> list[str]:
-    """Return a class's files by name, sorted. Raises UserError at the first that is no image."""
-    names = sorted(entry.name for entry in _entries(folder))
-    if not names:
-        raise UserError(f"{show(folder)}: a class with no images; add some or delete the folder")
-    for name in names:
-        _check_image(f"{folder}/{name}", folder, strict)
-    return names
-
-
-def _check_image(path: str, folder: Path, strict: bool) -> None:
-    is_image = path.lower().endswith(IMAGES)
+def _check_image(path: str, strict: bool) -> None:
+    """Raise UserError where a file is no image by its name; if `strict`, where it is empty."""
+    is_image = path.lower().endswith(ENDINGS)
     if is_image and not strict:
         return
     if not is_image and not os.path.isdir(path):
         raise UserError(
             f"{show(path)}: not an image by its name; move it out of the class folder "
-            f"(images end with {' '.join(IMAGES)})"
+            f"(images end with {' '.join(ENDINGS)})"
         )
     with _readable(path):
         status = os.stat(path)
     if stat.S_ISDIR(status.st_mode):
-        raise UserError(
-            f"{show(path)}: a folder within a class; move its images up into {show(folder)}"
-        )
+        folder = show(os.path.dirname(path))
+        raise UserError(f"{show(path)}: a folder within a class; move its images up into {folder}")
     if status.st_size == 0:
         raise UserError(f"{show(path)}: the file is empty (0 bytes); replace or delete it")
 

@@ -1,9 +1,8 @@
-"""Decoding an image file."""
+"""Decoding the part of an image file that is of use, and what is wrong with one."""
 
 import io
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,23 +10,11 @@ import numpy as np
 from PIL import Image
 
 from common.data.draws import Crop
-from portproof.system.errors import UserError, show
+from portproof.files.images import KINDS, read_rgb, readable
+from portproof.system.errors import UserError, reason
 
-# What an image may be, whatever its ending says. Pillow knows more kinds; one of them, PostScript,
-# it gives to another program to run.
-KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 SEQUENTIAL = (0xC0, 0xC1)  # markers of a JPEG file: its header, where it is not progressive
 SCAN = 0xDA  # what comes after all headers
-
-
-def read_rgb(path: str | Path) -> Image.Image:
-    """Return the image at `path` as 8-bit RGB, whatever its mode; EXIF rotation is not applied.
-
-    Both are what torchvision's ImageFolder does, and with it every published ImageNet number.
-    Raises UserError, which names the file, where it is damaged, gone, or no image.
-    """
-    with _readable(path), open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
-        return image.convert("RGB")
 
 
 def find_fault(path: str | Path) -> str | None:
@@ -35,7 +22,7 @@ def find_fault(path: str | Path) -> str | None:
     try:
         read_rgb(path)
     except UserError as error:
-        return _reason(error.__cause__)
+        return reason(error.__cause__)[0]
     return None
 
 
@@ -46,7 +33,7 @@ def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int)
     times) the `smallest` useful height and width, it comes at half (a quarter, an eighth) of its
     size; else the pixels are those of `read_rgb`. Raises UserError as `read_rgb` does.
     """
-    with _readable(path):
+    with readable(path):
         jpeg = Path(path).read_bytes()
         frame, crop = _find_frame(jpeg), None
         if frame:
@@ -61,18 +48,6 @@ def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int)
             top, left, height, width = crop.scaled(1 / factor, 1 / factor)
             rgb = image if image.mode == "RGB" else image.convert("RGB")
             return np.asarray(rgb.crop((left, top, left + width, top + height)))
-
-
-@contextmanager
-def _readable(path: str | Path) -> Iterator[None]:
-    """Turn what is raised while an image is read into a UserError."""
-    try:
-        yield
-    except Exception as error:  # Pillow's readers raise nearly anything on a damaged file
-        raise UserError(
-            f"{show(path)}: cannot be read as an image ({_reason(error)}); replace the file or "
-            "delete it"
-        ) from error
 
 
 class Frame(NamedTuple):
@@ -102,18 +77,8 @@ def _find_frame(jpeg: bytes) -> Frame | None:
 
 
 def _without_rows_below(jpeg: bytes, frame: Frame, rows: int) -> bytes:
-    """Return a JPEG file whose header promises `rows` rows and few more: a decoder then stops.
-
-    Colours at half the size are interpolated, so two rows more have a part in the last one.
-    """
+    """Return a JPEG file whose header promises `rows` rows and two more, which colours need."""
     kept = -(-(rows + 2) // frame.unit) * frame.unit
     if kept >= frame.height:
         return jpeg
     return jpeg[: frame.offset] + kept.to_bytes(2, "big") + jpeg[frame.offset + 2 :]
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image, or its header is damaged"
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return reason.splitlines()[0]

@@ -12,11 +12,7 @@ Result = TypeVar("Result")
 
 
 def on_all_cores(do: Callable[[int], Result], count: int, title: str) -> Iterator[Result]:
-    """Yield `do` of each number below `count`, in order. The bar is silent without a terminal.
-
-    Threads: Pillow decodes without holding Python's lock, and a process that has a framework loaded
-    is better not forked.
-    """
+    """Yield `do` of each number below `count`, in order, from threads: Pillow holds no lock."""
     with ThreadPool(processor.available_cores()) as pool:
         done = pool.imap(do, range(count), chunksize=16)
         yield from tqdm(done, title, count, unit=" images", disable=None)

@@ -19,13 +19,13 @@ import numpy as np
 
 from common.data import draws, synthetic
 from common.data.folder import FolderIndex, cache_name, index_data
-from common.data.image_files import read_rgb
 from common.data.parallel import on_all_cores
 from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
+from portproof.files.images import read_rgb
 from portproof.system import atomic_folders, errors
 from portproof.system.atomic import write_json
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import explained
 
 
@@ -118,9 +118,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="common.data.pca_colour",
         description="Compute the principal components of a training set's colours, and store them.",
     )
-    parser.add_argument(
-        "--data-path", type=Path, metavar="DIR", help="the image folder; none: the embedded sample"
-    )
+    add_option(parser, "--data-path", "the image folder; none: the embedded sample", Path, "DIR")
     args = parser.parse_args(argv)
     if args.data_path is not None and not args.data_path.is_dir():
         parser.error(f"--data-path {args.data_path}: there is no such folder")

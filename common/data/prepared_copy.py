@@ -12,7 +12,6 @@ import os
 import shutil
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,13 +20,13 @@ import PIL
 from PIL import Image
 
 from common.data.folder import FolderIndex, cache_name, file_key, index_data
-from common.data.image_files import KINDS, read_rgb
 from common.data.parallel import on_all_cores
 from common.data.resizing import scaled_size, shorter_side
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.paths import AUTO, CACHE_DIR
+from portproof.files.images import KINDS, read_rgb
 from portproof.system import atomic_folders, errors
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser, add_options, whole
 from portproof.system.errors import UserError, explained, show
 
 VERSION = 1
@@ -45,15 +44,24 @@ RECORD = np.dtype(
     ]
 )
 RESERVE = 100 << 20  # bytes of the disk that are left free
+OPTIONS = (
+    ("data_path", "the image folder", Path, "DIR"),
+    ("--size", "of the shorter sides: 256 for --image-size 224, and in proportion (256)",
+     whole(SMALLEST_IMAGE, LARGEST_IMAGE), "PIXELS", 256),
+    ("--output", "where it goes; train.py is then given --cache DIR (.cache/prepared)",
+     Path, "DIR", Path(AUTO)),
+    ("--check", "read the whole copy and look for damage"),
+)  # fmt: skip
 
 
 class PreparedCopy(NamedTuple):
     """The copies of the images of an index, in its order."""
 
     folder: Path
+    size: int  # of the shorter sides, pixels; 0: there is no copy
+    keys: np.ndarray  # [N], uint64
     records: np.ndarray  # [N], RECORD
     bytes: np.ndarray  # of the file, uint8
-    size: int  # of the shorter sides, pixels
 
     def pixels(self, index: int) -> np.ndarray | None:
         """Return an image, [H, W, 3], uint8, to be read only; None: its file cannot be read."""
@@ -65,6 +73,14 @@ class PreparedCopy(NamedTuple):
     def full_size(self, index: int) -> tuple[int, int]:
         """Return the width and height of the image in its file."""
         return self.records[["full_width", "full_height"]][index].item()
+
+    def locate(self, keys: np.ndarray) -> np.ndarray:
+        """Return where the images with these keys are here, [N], int64; -1: nowhere."""
+        if not len(self.keys):
+            return np.full(len(keys), -1)
+        order = np.argsort(self.keys, kind="stable")
+        places = order[np.searchsorted(self.keys[order], keys).clip(max=len(order) - 1)]
+        return np.where(self.keys[places] == keys, places, -1)
 
 
 def open_split(index: FolderIndex, cache: Path, size: int) -> PreparedCopy:
@@ -82,19 +98,17 @@ def open_split(index: FolderIndex, cache: Path, size: int) -> PreparedCopy:
     what = f"{folder}: the prepared copy cannot be written or read"
     advice = "name a folder that you may write to by --cache DIR, or leave --cache out"
     with explained(what, advice, OSError):
-        stored = _stored_size(folder) or size
-        if stored < size:
+        stored = _read(folder)
+        if 0 < stored.size < size:
             raise UserError(
-                f"{folder}: its images have {stored} pixels, and this run needs {size}; make it "
-                f"anew: bash scripts/prepare_cache.sh {source.parent} --size {size} --output DIR"
+                f"{folder}: its images have {stored.size} pixels, and this run needs {size}; make "
+                f"it anew: bash scripts/prepare_cache.sh {source.parent} --size {size} --output DIR"
             )
-        prepared = _open(folder, keys, stored)
-        if prepared is None:
+        if (stored.locate(keys) < 0).any():
             print(f"preparing a copy of {len(index)} images: {folder}", flush=True)
-            build(index, folder, keys, stored)
-            prepared = _open(folder, keys, stored)
-    assert prepared is not None  # it was just made
-    return prepared
+            build(index, keys, stored.size or size, stored)
+            stored = _read(folder)
+    return stored._replace(keys=keys, records=stored.records[stored.locate(keys)])
 
 
 def find_keys(index: FolderIndex) -> np.ndarray:
@@ -111,37 +125,27 @@ def find_keys(index: FolderIndex) -> np.ndarray:
     return keys
 
 
-def _stored_size(folder: Path) -> int | None:
-    """Return the size of the images in a complete copy of this version; None: there is none."""
+def _read(folder: Path) -> PreparedCopy:
+    """Return the whole copy in a folder, an empty one where there is none of this version.
+
+    Raises UserError where it is damaged.
+    """
     try:
         stored = json.loads((folder / f"{WHAT}.json").read_text())
         known = stored["version"] == VERSION and stored["pillow"] == PIL.__version__
-        return int(stored["size"]) if known else None
+        size = int(stored["size"]) if known else 0
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _open(folder: Path, keys: np.ndarray, size: int) -> PreparedCopy | None:
-    """Return the copies of these images; None where one is missing. Raises UserError at damage."""
-    if _stored_size(folder) is None:
-        return None
-    try:
-        stored_keys = np.load(folder / KEYS, allow_pickle=False)
+        size = 0
+    if not size:
+        keys, records, pixels = (np.zeros(0, kind) for kind in (np.uint64, RECORD, np.uint8))
+        return PreparedCopy(folder, 0, keys, records, pixels)
+    advice = "delete the folder, and it will be made again"
+    with explained(f"{folder}: the prepared copy is damaged", advice):
+        keys = np.load(folder / KEYS, allow_pickle=False)
         records = np.load(folder / RECORDS, allow_pickle=False)
         pixels = _map(folder / PIXELS, "r")
-        _check(records, stored_keys, len(pixels))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{folder}: the prepared copy is damaged ({error}); delete the folder, and it will be "
-            "made again"
-        ) from error
-    if not len(stored_keys):
-        return None
-    order = np.argsort(stored_keys, kind="stable")
-    places = order[np.searchsorted(stored_keys[order], keys).clip(max=len(order) - 1)]
-    if not np.array_equal(stored_keys[places], keys):
-        return None
-    return PreparedCopy(folder, records[places], np.asarray(pixels), size)
+        _check(records, keys, len(pixels))
+    return PreparedCopy(folder, size, keys, records, np.asarray(pixels))
 
 
 def _map(file: Path, mode: str) -> np.ndarray:
@@ -160,8 +164,11 @@ def _check(records: np.ndarray, keys: np.ndarray, length: int) -> None:
         raise ValueError(f"{PIXELS} has {length} bytes, and not those that {RECORDS} says")
 
 
-def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None:
-    """Write the copies of all images. Raises UserError if the disk is too small, OSError."""
+def build(index: FolderIndex, keys: np.ndarray, size: int, older: PreparedCopy) -> None:
+    """Write the copies of all images in the place of an `older` copy, and take from that what fits.
+
+    Raises UserError where the disk is too small, OSError.
+    """
     description = {
         "version": VERSION,
         "size": size,
@@ -171,37 +178,22 @@ def build(index: FolderIndex, folder: Path, keys: np.ndarray, size: int) -> None
     }
 
     def fill(partial: Path) -> None:
-        _fill(index, partial, keys, size, Older(folder, keys, size))
+        _fill(index, partial, keys, size, older)
 
-    atomic_folders.make(folder, WHAT, description, fill)
-
-
-class Older:
-    """What an older copy has of the images of an index; nothing where there is none."""
-
-    def __init__(self, folder: Path, keys: np.ndarray, size: int) -> None:
-        self.places: dict[int, int] = {}
-        with suppress(OSError, ValueError, UserError):  # damaged: nothing of it is used
-            if _stored_size(folder) == size:
-                stored = np.load(folder / KEYS, allow_pickle=False)
-                same = stored[np.isin(stored, keys)]
-                self.prepared = _open(folder, same, size)
-                self.places = {key: i for i, key in enumerate(same.tolist()) if self.prepared}
-
-    def find(self, key: int) -> tuple[np.ndarray, tuple[int, int]] | None:
-        """Return the pixels of an image and the width and height in its file."""
-        i = self.places.get(key)
-        pixels = None if i is None else self.prepared.pixels(i)
-        return None if pixels is None else (pixels, self.prepared.full_size(i))
+    atomic_folders.make(older.folder, WHAT, description, fill)
 
 
-def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: Older) -> None:
+def _fill(
+    index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: PreparedCopy
+) -> None:
     """Write the files of one split, in three passes: sizes, place on the disk, images."""
-    records = np.zeros(len(index), RECORD)
+    records, places = np.zeros(len(index), RECORD), older.locate(keys)
+    kept = places >= 0
+    kept[kept] = older.records["readable"][places[kept]]
+    records[kept] = older.records[places[kept]]
 
     def look(number: int) -> None:
-        copied = older.find(int(keys[number]))
-        width, height = copied[1] if copied else _full_size(index.paths[number])
+        width, height = (0, 0) if kept[number] else _full_size(index.paths[number])
         if width:
             small_width, small_height = scaled_size(width, height, size)
             records[number] = (0, small_height, small_width, height, width, 0, False)
@@ -222,8 +214,8 @@ def _fill(index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: 
     pixels = _map(folder / PIXELS, "r+")
 
     def copy(number: int) -> None:
-        copied = older.find(int(keys[number]))
-        small = copied[0] if copied else _small(index.paths[number], size)
+        old = older.pixels(places[number]) if kept[number] else None
+        small = _small(index.paths[number], size) if old is None else old
         if small is not None:
             start, length = int(records["offset"][number]), int(lengths[number])
             pixels[start : start + length] = small.reshape(-1)
@@ -275,24 +267,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="prepare_cache.sh",
         description="Make a prepared copy of the images in DIR/train and DIR/val, for --cache.",
     )
-    parser.add_argument("data_path", type=Path, metavar="DIR", help="the image folder")
-    parser.add_argument(
-        "--size",
-        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
-        default=256,
-        metavar="PIXELS",
-        help="of the shorter sides: 256 for --image-size 224, and in proportion (256)",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path(AUTO),
-        metavar="DIR",
-        help="where it goes; train.py is then given --cache DIR (.cache/prepared)",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="read the whole copy and look for damage"
-    )
+    add_options(parser, OPTIONS)
     args = parser.parse_args(argv)
     if not args.data_path.is_dir():
         parser.error(f"{args.data_path}: there is no such folder")

@@ -114,9 +114,8 @@ def draw_image(seed: int, split: str, name: str, number: int) -> np.ndarray:
 
     # Noise is a sum of four random bytes, near enough to a bell: [height, width], -510 to 510.
     words = draws.words(seed, draws.Purpose.SAMPLE, 1, serial, height * width // 2)
-    noise = (
-        words.astype("<u8").view(np.uint8).reshape(4, height, width).sum(0, dtype=np.int16) - 510
-    )
+    random = words.astype("<u8").view(np.uint8).reshape(4, height, width)
+    noise = random.sum(0, dtype=np.int16) - 510
 
     columns = np.arange(width)
     image = np.empty((height, width, 3), np.uint8)

@@ -7,6 +7,7 @@ batch to shared memory, which takes as long as reading it from the prepared copy
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,19 +19,13 @@ Batch = tuple[np.ndarray, np.ndarray, Failure]  # images, labels
 Begun = tuple[np.ndarray, np.ndarray, list[Future]]  # a batch that threads are writing
 
 
+@dataclass
 class ThreadLoader:
     """Batches of `dataset` as images [N, *dataset.shape], uint8, and labels [N], int64."""
 
-    def __init__(
-        self, dataset: Uint8Images, batch_sampler: EpochBatches | PartBatches, workers: int
-    ) -> None:
-        """`workers`: threads; 0: the one that asks for batches loads them."""
-        self.dataset = dataset
-        self.batch_sampler = batch_sampler
-        self.workers = workers
-
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
+    dataset: Uint8Images
+    batch_sampler: EpochBatches | PartBatches
+    workers: int  # threads; 0: the one that asks for batches loads them
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in order. Raises UserError at an unreadable image."""

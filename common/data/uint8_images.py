@@ -16,9 +16,10 @@ from common.data import draws, pca_colour
 from common.data.batches import Key
 from common.data.draws import Crop
 from common.data.folder import FolderIndex
-from common.data.image_files import read_crop, read_rgb
+from common.data.image_files import read_crop
 from common.data.prepared_copy import open_split
 from common.data.resizing import centre, shorter_side
+from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
 
 

@@ -39,7 +39,13 @@ def leave_out_bad(
             f"or delete those listed above, or leave them out by --skip-bad {len(bad)}"
         )
     for index in indices:
-        _check_classes(index)
+        empty = set(range(len(index.classes))) - set(index.labels)
+        if empty:
+            folder = index.folder() / index.classes[min(empty)]
+            raise UserError(
+                f"{show(folder)}: all images of this class are bad; add good ones, or delete the "
+                "class from train and val"
+            )
     if bad:
         print(f"left out: {counted}")
     return None if train is None else indices[0], indices[-1]
@@ -101,13 +107,3 @@ def _look_at(path: str) -> tuple[int, str | None]:
     if status.st_size == 0:
         return 0, "the file is empty (0 bytes)"
     return file_key(f"{PIL.__version__}\0{status.st_size}\0{status.st_mtime_ns}\0", path), None
-
-
-def _check_classes(index: FolderIndex) -> None:
-    empty = set(range(len(index.classes))) - set(index.labels)
-    if empty:
-        folder = index.folder() / index.classes[min(empty)]
-        raise UserError(
-            f"{show(folder)}: all images of this class are bad; add good ones, or delete the "
-            "class from train and val"
-        )

@@ -4,7 +4,7 @@ import glob
 import os
 from collections.abc import Iterable
 
-from common.data.folder import IMAGES, SYSTEM_FILES
+from portproof.files.images import ENDINGS, SYSTEM_FILES
 from portproof.system.errors import UserError, show
 
 
@@ -39,11 +39,11 @@ def _images_below(folder: str) -> list[str]:
         paths += [os.path.join(parent, name) for name in sorted(files) if _is_image(name)]
     if not paths:
         raise UserError(
-            f"{show(folder)}: no images in this folder (they end with {' '.join(IMAGES)})"
+            f"{show(folder)}: no images in this folder (they end with {' '.join(ENDINGS)})"
         )
     return paths
 
 
 def _is_image(name: str) -> bool:
     low = name.lower()
-    return low.endswith(IMAGES) and not name.startswith(".") and low not in SYSTEM_FILES
+    return low.endswith(ENDINGS) and not name.startswith(".") and low not in SYSTEM_FILES

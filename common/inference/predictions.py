@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from common.data.folder import FolderIndex
-from common.data.image_files import read_rgb
 from common.inference.metadata import ModelMetadata
 from common.training.plots import new_figure, save
+from portproof.files.images import read_rgb
 from portproof.system.atomic import json_text, write_result, writing
 from portproof.system.errors import UserError, show
 
@@ -34,8 +34,8 @@ def pair(
 ) -> list[Answer]:
     """Return the answers of a batch from image `first` on. Raises UserError at NaN or infinity."""
     answers = []
-    for position, (names, numbers) in enumerate(zip(classes, probabilities, strict=True), first):
-        path = index.paths[position]
+    paths = index.paths[first : first + len(classes)]
+    for path, names, numbers in zip(paths, classes, probabilities, strict=True):
         if not all(math.isfinite(number) for number in numbers):
             raise UserError(
                 f"{show(path)}: the model gives no numbers; its weights hold NaN or infinity"

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
-from common.training.args import add_options
-from portproof.system.command_line import Parser, device, whole
+from common.training.args import check_exists
+from portproof.system.command_line import Parser, add_options, device, whole
 
-# Tables of options, as in common/training/args.py.
+# Tables of options, as `add_options` takes them.
 MODEL = (
     ("--classes", "the names of the classes, one a line (those that the weights come with)",
      Path, "FILE"),
@@ -80,8 +80,7 @@ def parse_export(
     if not args.output.name.endswith(ending):
         parser.error(f"--output {args.output}: the format {args.format} needs the ending {ending}")
     _check_folder(parser, "output", args.output)
-    if args.data_path is not None and not args.data_path.is_dir():
-        parser.error(f"--data-path {args.data_path}: there is no such folder")
+    check_exists(parser, "data-path", args.data_path, "folder")
     return args
 
 
@@ -94,8 +93,7 @@ def _add_model(parser: Parser, what: str) -> None:
 def _check_model(parser: Parser, args: argparse.Namespace) -> None:
     if not args.weights.exists():
         parser.error(f"--weights {args.weights}: there is no such file")
-    if args.classes is not None and not args.classes.is_file():
-        parser.error(f"--classes {args.classes}: there is no such file")
+    check_exists(parser, "classes", args.classes)
 
 
 def _check_folder(parser: Parser, option: str, path: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from common import networks
@@ -13,7 +13,8 @@ from common.paths import AUTO, RUNS_DIR
 from common.training import checkpoint_files
 from common.training.checkpoint_files import SUFFIX
 from common.training.recipes import RECIPES
-from portproof.system.command_line import LARGEST_SEED, Parser, device, real, whole
+from portproof.system import command_line
+from portproof.system.command_line import Parser, device, real, whole
 
 # What --fast means beside its loader, unless given otherwise.
 FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto"}}
@@ -23,7 +24,6 @@ CHANGEABLE |= {"save_every", "keep", "tensorboard", "visualdl", "compile"}
 CHANGEABLE |= {"verify_data", "skip_bad", "finetune", "resume_auto", "eval_crops"}
 # Of these, what stays as it was unless given anew.
 KEPT = {"data_path", "verify_data", "skip_bad", "eval_crops"}
-Group = argparse._ActionsContainer  # a parser or a group of one
 
 
 def _save_every(text: str) -> str:
@@ -34,8 +34,7 @@ def _save_every(text: str) -> str:
     return text
 
 
-# Tables of options. A row is what `add_option` takes: name and help; if no switch, the type or
-# the choices, and what --help calls its value; the default, unless that is the recipe's.
+# Tables of options, as `add_options` takes them; the default is the recipe's where none is named.
 DATA = (
     ("--data-path", "a folder with train/<class>/* and val/<class>/*; none: the embedded sample",
      Path, "DIR"),
@@ -61,6 +60,10 @@ DATA = (
     ("--colour-noise",
      "of the multiples of the training set's principal colours that are added to an image; the "
      "paper: 0.1 (recipe)", real(0, 10), "STD"),
+    ("--cache",
+     "read images from a copy that is decoded and small, in DIR (none named: in .cache/prepared); "
+     "it is made where it is not there or no longer that of the files (off)",
+     (Path, AUTO), "DIR"),
 )  # fmt: skip
 RECIPE = (
     ("--recipe",
@@ -126,26 +129,10 @@ RUN = (
     ("--tensorboard", "log for TensorBoard; torch (off)"),
     ("--visualdl", "log for VisualDL; Paddle (off)"),
     ("--output-dir", "the run folder, a new one (runs/<framework>-<recipe>-<time>)", Path, "DIR"),
-    ("--seed", "of all draws (0)", whole(0, LARGEST_SEED), "N", 0),
+    ("--seed", "of all draws (0)", whole(0, command_line.LARGEST_SEED), "N", 0),
     ("--device", "auto, cpu, gpu or gpu:NUMBER (auto: a GPU where there is one)",
      device, "NAME", "auto"),
 )  # fmt: skip
-
-
-def add_options(group: Group, rows: Iterable[tuple]) -> None:
-    """Add a table of options (see DATA) to a parser, or to a group of one."""
-    for row in rows:
-        add_option(group, *row)
-
-
-def add_option(group: Group, name: str, text: str, kind=bool, metavar=None, default=None) -> None:
-    """Add an option; `kind` is an argparse type, a list of choices, or bool for a switch."""
-    if kind is bool:
-        group.add_argument(name, action="store_true", help=text)
-    elif isinstance(kind, list):
-        group.add_argument(name, choices=kind, type=type(kind[0]), default=default, help=text)
-    else:
-        group.add_argument(name, type=kind, metavar=metavar, default=default, help=text)
 
 
 def get_args_parser(framework: str) -> Parser:
@@ -155,33 +142,22 @@ def get_args_parser(framework: str) -> Parser:
         description=f"Train AlexNet on an image folder with {framework}.",
         epilog="Options that say 'recipe' have the recipe's value unless you give another.",
     )
-    images = parser.add_argument_group("data")
-    add_options(images, DATA)
-    images.add_argument(
-        "--cache",
-        nargs="?",
-        const=Path(AUTO),
-        type=Path,
-        metavar="DIR",
-        help="read images from a copy that is decoded and small, in DIR (none named: in "
-        ".cache/prepared); it is made where it is not there or no longer that of the files (off)",
-    )
     for title, rows in {
+        "data": DATA,
         "recipe": RECIPE,
         "model": MODEL,
         "speed and precision": SPEED,
         "checkpoints": CHECKPOINTS,
         "run": RUN,
     }.items():
-        add_options(parser.add_argument_group(title), rows)
+        command_line.add_options(parser.add_argument_group(title), rows)
     return parser
 
 
 def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse `argv` (sys.argv by default), fill in what is not given, check what can be checked.
+    """Parse `argv`, fill in what is not given from the run to resume, else from the recipe.
 
-    What is not given comes from the run that --resume names, else from the recipe. Adds `framework`
-    and `resize_size`. Leaves with exit status 2 on a mistake.
+    Adds `framework` and `resize_size`. Leaves with exit status 2 on a mistake.
     """
     parser = get_args_parser(framework)
     usual = vars(parser.parse_args([]))
@@ -207,7 +183,8 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     args.verify_data = args.verify_data or args.skip_bad > 0
     args.framework = framework
     args.resize_size = resize_size(args.image_size)
-    _check_together(parser, args)
+    for mistake in _mistakes(args):
+        parser.error(mistake)
     return args
 
 
@@ -233,21 +210,24 @@ def _fill_in(args: argparse.Namespace, values: dict) -> None:
             setattr(args, name, value)
 
 
+def check_exists(parser: Parser, option: str, path: Path | None, kind: str = "file") -> None:
+    """Leave with exit status 2 where a path is given and no such file or folder is there."""
+    if path is not None and not (path.is_file() if kind == "file" else path.is_dir()):
+        parser.error(f"--{option} {path}: there is no such {kind}")
+
+
 def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
     if args.data_path is not None and args.dataset:
         parser.error(
             "--data-path names images of your own and --dataset public ones; give one of them"
         )
+    check_exists(parser, "data-path", args.data_path, "folder")
+    check_exists(parser, "weights", args.weights)
+    check_exists(parser, "resume", args.resume)
     if args.data_path is not None:
-        if not args.data_path.is_dir():
-            parser.error(f"--data-path {args.data_path}: there is no such folder")
         args.data_path = args.data_path.resolve()
     if args.cache is not None and str(args.cache) != AUTO:
         args.cache = args.cache.resolve()
-    for option in ("weights", "resume"):
-        path = getattr(args, option)
-        if path is not None and not path.is_file():
-            parser.error(f"--{option} {path}: there is no such file")
     if args.weights and args.resume:
         parser.error("--weights starts a new run and --resume continues one; give one of them")
     if args.eval_only and not (args.weights or args.resume):
@@ -304,35 +284,30 @@ def _as_given(action: argparse.Action, value: object) -> object:
     return value
 
 
-def _check_together(parser: Parser, args: argparse.Namespace) -> None:
+def _mistakes(args: argparse.Namespace) -> Iterator[str]:
+    """Yield what cannot be together in a run."""
     if args.data_path is None and not args.dataset and args.recipe != "sample":
-        parser.error(
+        yield (
             f"the recipe {args.recipe} needs images: name their folder by --data-path, or a "
             "public data set by --dataset"
         )
     smallest = networks.SMALLEST[args.model]
     if args.image_size < smallest:
-        parser.error(
-            f"--image-size {args.image_size}: {args.model} takes images of {smallest} pixels or "
-            "more"
-        )
+        size = args.image_size
+        yield f"--image-size {size}: {args.model} takes images of {smallest} pixels or more"
     if args.warmup_epochs >= args.epochs:
-        parser.error(
-            f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"
-        )
-    if args.schedule == "plateau":
-        if args.warmup_epochs:
-            parser.error("--schedule plateau has no warm-up: give --warmup-epochs 0")
-        if args.lr_gamma == 1:
-            parser.error("--schedule plateau needs a --lr-gamma below 1")
+        yield f"--warmup-epochs {args.warmup_epochs:g} leaves nothing of --epochs {args.epochs}"
+    if args.schedule == "plateau" and args.warmup_epochs:
+        yield "--schedule plateau has no warm-up: give --warmup-epochs 0"
+    if args.schedule == "plateau" and args.lr_gamma == 1:
+        yield "--schedule plateau needs a --lr-gamma below 1"
     if args.amp == "fp16" and args.device == "cpu":
-        parser.error("--amp fp16 is for GPUs: on a processor use bf16 (torch), or none")
-    if args.framework == "paddle":
-        for name in ("channels_last", "tensorboard"):
-            if getattr(args, name):
-                instead = "use --visualdl" if name == "tensorboard" else "leave it out"
-                parser.error(f"--{name.replace('_', '-')}: torch alone has it; {instead}")
-    elif args.visualdl:
-        parser.error("--visualdl is Paddle's board; use --tensorboard")
+        yield "--amp fp16 is for GPUs: on a processor use bf16 (torch), or none"
+    if args.framework == "paddle" and args.channels_last:
+        yield "--channels-last: torch alone has it; leave it out"
+    if args.framework == "paddle" and args.tensorboard:
+        yield "--tensorboard: torch alone has it; use --visualdl"
+    if args.framework == "torch" and args.visualdl:
+        yield "--visualdl is Paddle's board; use --tensorboard"
     if args.nesterov and not args.momentum:
-        parser.error("--nesterov needs a --momentum above 0")
+        yield "--nesterov needs a --momentum above 0"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from common.data.folder import FolderIndex
-from common.data.image_files import read_rgb
+from portproof.files.images import read_rgb
 from portproof.report import html
 from portproof.system.atomic import replace_atomically, write_text
 

@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -16,15 +17,21 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
 
-def read_rgb(path: Path) -> Image.Image:
+def read_rgb(path: str | Path) -> Image.Image:
     """Return an image as 8-bit RGB; it is not turned as its EXIF data say, as in torchvision.
 
     Raises UserError, which names the file, where it is damaged, gone, or no image.
     """
+    with readable(path), open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+        return image.convert("RGB")
+
+
+@contextmanager
+def readable(path: str | Path) -> Iterator[None]:
+    """Turn whatever is raised while an image is read into a UserError."""
     with explained(f"{show(path)}: cannot be read as an image", "replace the file or delete it"):
         try:
-            with open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
-                return image.convert("RGB")
+            yield
         except UnidentifiedImageError:  # its text has the address of the file
             raise ValueError("not an image, or its header is damaged") from None
 

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from portproof.system import errors
@@ -71,3 +72,30 @@ def device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", name):
         raise argparse.ArgumentTypeError(f"{text!r} is none of auto, cpu, gpu, gpu:NUMBER")
     return name
+
+
+def add_options(group: argparse._ActionsContainer, rows: Iterable[tuple]) -> None:
+    """Add a table of options to a parser, or to a group of one.
+
+    A row is name and help; if no switch, the type or the choices, and what --help calls its value;
+    the default.
+    """
+    for row in rows:
+        add_option(group, *row)
+
+
+def add_option(group, name: str, text: str, kind=bool, metavar=None, default=None) -> None:
+    """Add an option; `kind` is an argparse type, a list of choices, or bool for a switch.
+
+    It may also be a type with the text that stands for no value.
+    """
+    if kind is bool:
+        group.add_argument(name, action="store_true", help=text)
+    elif isinstance(kind, tuple):
+        kind, missing = kind
+        const = kind(missing)
+        group.add_argument(name, nargs="?", const=const, type=kind, metavar=metavar, help=text)
+    elif isinstance(kind, list):
+        group.add_argument(name, choices=kind, type=type(kind[0]), default=default, help=text)
+    else:
+        group.add_argument(name, type=kind, metavar=metavar, default=default, help=text)

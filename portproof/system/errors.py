@@ -69,12 +69,15 @@ def _tell(message: str) -> None:
     print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
 
 
+Kinds = type[Exception] | tuple[type[Exception], ...]
+
+
 @contextmanager
-def explained(what: str, advice: str, kind: type[Exception] = Exception) -> Iterator[None]:
-    """Turn what is raised within, of this kind, into a UserError: `what` (the reason); `advice`."""
+def explained(what: str, advice: str, kinds: Kinds = Exception) -> Iterator[None]:
+    """Turn what is raised within, of these kinds, into a UserError: `what` (why); `advice`."""
     try:
         yield
-    except kind as error:  # readers and writers in C++ and Rust have error types of their own
+    except kinds as error:  # readers and writers in C++ and Rust have error types of their own
         raise UserError(f"{what} ({reason(error)[0]}); {advice}") from error
 
 

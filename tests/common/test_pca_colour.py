@@ -11,9 +11,9 @@ import pytest
 
 from common.data import draws, pca_colour
 from common.data.folder import index_split
-from common.data.image_files import read_rgb
 from common.data.uint8_images import Uint8Images
 from experiments.images import fingerprint
+from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS, assert_success, run
 from tests.support.streams import STD, read_stream

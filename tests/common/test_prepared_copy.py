@@ -15,9 +15,9 @@ import pytest
 
 from common.data import draws, prepared_copy
 from common.data.folder import index_split
-from common.data.image_files import read_rgb
 from common.data.resizing import shorter_side
 from common.data.uint8_images import Uint8Images, resize
+from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
 from tests.support.helpers import assert_success, assert_user_error, run
 

@@ -12,9 +12,10 @@ from common.data import draws, image_files, uint8_images
 from common.data.batches import EpochBatches
 from common.data.draws import Crop
 from common.data.folder import index_split
-from common.data.image_files import read_crop, read_rgb
+from common.data.image_files import read_crop
 from common.data.thread_loader import ThreadLoader
 from common.data.uint8_images import Uint8Images
+from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
 from tests.support.helpers import FRAMEWORKS
 from tests.support.streams import ONE_ROUNDING, read_stream, to_bytes

@@ -5,7 +5,7 @@ import pytest
 
 from common.data import draws
 from common.data.folder import index_split
-from common.data.image_files import read_rgb
+from portproof.files.images import read_rgb
 from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success
 from tests.support.streams import MEAN, STD, read_stream
 from tests.support.trees import run_train

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from common.data import draws
-from common.data.image_files import read_rgb
+from portproof.files.images import read_rgb
 from tests.support.helpers import FRAMEWORKS, assert_success, run_warm
 from tests.support.streams import ONE_ROUNDING, read_stream, to_bytes
 
