@@ -86,7 +86,7 @@ def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
 
 def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
-    model_files.check_keys(path, contents, model_files.CHECKPOINT)
+    model_files.check_keys(path, contents)
     weights = contents["model"]
     model_files.check(path, weights, trainer.model.state_dict())
     with state.loading(path):

@@ -10,7 +10,7 @@ from torch import nn
 
 from common.training import model_files
 from portproof.files import state
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import explained
 
 SUFFIX = ".pth"
 
@@ -37,14 +37,13 @@ def load(path: Path) -> Any:
     Raises UserError where the file is damaged, of another kind, or carries code.
     """
     state.check_suffix(path, SUFFIX)
-    try:
+    with explained(
+        f"{path}: cannot be loaded",
+        "it is damaged, of another kind, or holds more than weights, which is refused because it "
+        "could run code",
+    ):
         state.check_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise UserError(
-            f"{path}: cannot be loaded ({first_line(error)}); it is damaged, of another "
-            "kind, or holds more than weights, which is refused because it could run code"
-        ) from error
 
 
 def load_weights(path: Path, model: nn.Module, finetune: bool = False) -> None:
@@ -89,7 +88,7 @@ def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
 
 def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:
     """Put all back as `pack` found it. Raises UserError on a misfit."""
-    model_files.check_keys(path, contents, model_files.CHECKPOINT)
+    model_files.check_keys(path, contents)
     weights = contents["model"]
     model_files.check(path, weights, trainer.model.state_dict())
     with state.loading(path):

@@ -9,7 +9,7 @@ from common.training import checkpoint_files
 from common.training.checkpoint_files import SUFFIX
 from common.training.progress import Progress
 from common.training.run_folder import RunFolder
-from common.training.signals import NoSignals
+from common.training.signals import Stop
 
 LOOK_EVERY = 1.0  # seconds between two looks at what the other processes want: each waits for all
 
@@ -20,16 +20,17 @@ class CheckpointManager:
     def __init__(
         self,
         run: RunFolder,
-        stop: NoSignals,
+        stop: Stop,
         steps_per_epoch: int,
         write: Callable[[Path, Progress], None],
         agree: Callable[[list[int]], list[int]] | None = None,
     ) -> None:
         """`write` writes a checkpoint; `agree`, of several processes, gives the largest numbers."""
-        self.args = run.args
         self.suffix = SUFFIX[run.args.framework]
         self.run = run
         self.stop = stop
+        self.every = int(run.args.save_every.removesuffix("m"))
+        self.in_minutes = run.args.save_every.endswith("m")
         self.steps_per_epoch = steps_per_epoch
         self.write = write
         self.alone = agree is None
@@ -59,10 +60,9 @@ class CheckpointManager:
         return bool(due or self.stopped_by)
 
     def _steps_or_minutes_are_over(self) -> bool:
-        every = self.args.save_every
-        if every.endswith("m"):
-            return time.monotonic() - self.saved_at >= 60 * int(every[:-1])
-        return self.steps >= int(every)
+        if self.in_minutes:
+            return time.monotonic() - self.saved_at >= 60 * self.every
+        return self.steps >= self.every
 
     def _steps_to_look(self) -> int:
         """Return after how many steps to look again: about a second's, where others are asked."""
@@ -70,9 +70,8 @@ class CheckpointManager:
             return 1
         seconds = max(time.monotonic() - self.looked_at, 1e-9)
         steps = min(int(self.gap * LOOK_EVERY / seconds), 2 * self.gap)
-        if not self.args.save_every.endswith("m"):
-            every = int(self.args.save_every)
-            steps = min(steps, every - self.steps % every)
+        if not self.in_minutes:
+            steps = min(steps, self.every - self.steps % self.every)
         return max(steps, 1)
 
     def save(self, progress: Progress, is_best: bool = False) -> None:
@@ -81,7 +80,7 @@ class CheckpointManager:
         path = None
         if run.writes:
             save = functools.partial(self.write, progress=progress)
-            keep = self.args.keep
+            keep = run.args.keep
             path = checkpoint_files.write(run.path, step, self.suffix, save, keep, is_best)
         self.steps, self.saved_at = 0, time.monotonic()
         if not self.stopped_by:  # one may have come since, as in a long evaluation

@@ -1,5 +1,6 @@
 """One epoch: what the loop reads of each batch, and what comes of it."""
 
+import signal
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ class Epoch:
         """Add a batch's mean loss [] and correct samples []; save if due. Raises RunError."""
         batch, run = self.batch, self.run
         if run.observer.end_batch(loss):
-            run.ask_to_stop()
+            run.checkpoints.stop.signal = signal.SIGTERM  # save and leave after this step
         memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         self.loss_sum = self.loss_sum + loss * batch.count
         self.correct = self.correct + correct * (batch.count > 0)

@@ -1,7 +1,6 @@
 """What the trees' files of weights and checkpoints must hold before they are loaded."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from safetensors import safe_open
 
 from common import networks
 from portproof.files.state import read_neutral
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained
 
 COUNTS = ("epoch", "step", "correct", "seen", "world_size")
 MEASURES = ("loss_sum", "best_top1", "lr", "seconds")
@@ -84,9 +83,9 @@ def class_names(contents: Any) -> list[str] | None:
     return names if known else None
 
 
-def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
+def check_keys(path: Path, contents: Any) -> None:
     """Raise UserError where a checkpoint lacks a part that resuming needs."""
-    missing = [key for key in needed if not isinstance(contents, dict) or key not in contents]
+    missing = [key for key in CHECKPOINT if not isinstance(contents, dict) or key not in contents]
     if not missing:
         odd = [name for name in COUNTS if type(contents[name]) is not int or contents[name] < 0]
         odd += [name for name in MEASURES if not isinstance(contents[name], (int, float))]
@@ -98,13 +97,7 @@ def check_keys(path: Path, contents: Any, needed: Iterable[str]) -> None:
         )
 
 
-@contextmanager
-def user_error(path: Path) -> Iterator[None]:
+def user_error(path: Path) -> AbstractContextManager[None]:
     """Turn what a framework raises on a state that misfits into a UserError."""
-    try:
-        yield
-    except Exception as error:  # a damaged state can have it raise nearly anything
-        raise UserError(
-            f"{path}: its optimizer or schedule does not fit this run ({first_line(error)}); "
-            "start a new run from its weights by --weights"
-        ) from error
+    what = f"{path}: its optimizer or schedule does not fit this run"
+    return explained(what, "start a new run from its weights by --weights")

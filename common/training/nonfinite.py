@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from portproof.system.errors import RunError
@@ -9,15 +10,15 @@ from portproof.system.errors import RunError
 SHOWN = 3  # files in the message; all are in a file of the run folder
 
 
+@dataclass
 class NonFiniteGuard:
     """The losses since they were last looked at: each look waits for the device."""
 
-    def __init__(self, loader: Any, epoch: int, checkpoints: Any) -> None:
-        self.loader = loader
-        self.epoch = epoch
-        self.checkpoints = checkpoints
-        self.losses: list[tuple[int, Any]] = []  # number of the batch, scalar tensor
-        self.last = 0  # number of the last batch
+    loader: Any
+    epoch: int
+    checkpoints: Any
+    losses: list[tuple[int, Any]] = field(default_factory=list)  # number of the batch, tensor []
+    last: int = 0  # number of the last batch
 
     def note(self, number: int, loss: Any) -> None:
         """Keep the loss of a batch, unseen."""

@@ -1,19 +1,27 @@
 """One run: its folder, its checkpoints, its log, and where it stands."""
 
 import argparse
-import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from common.training import misclassified, model_card, plots
 from common.training.checkpointing import CheckpointManager
 from common.training.epoch import Epoch
-from common.training.evaluation import Evaluation
 from common.training.observer import NOBODY, Observer
 from common.training.progress import Progress
 from common.training.run_folder import RunFolder, read_metrics
-from common.training.signals import NoSignals, Stop
+from common.training.signals import Stop
+
+
+class Evaluation(NamedTuple):
+    """What a network says of a split; each tree's metric.py sums it up."""
+
+    results: dict[str, float]  # val_loss; val_top1 and val_top5 in per cent
+    predicted: np.ndarray  # [N], int64, classes in the order of the folder
+    probability: np.ndarray  # [N], float32, of the predicted classes
 
 
 class Modules(NamedTuple):
@@ -60,7 +68,7 @@ class Run:
         args, train, val = self.args, self.train_loader.dataset, self.val_loader.dataset
         self.folder = RunFolder(args, self.progress.epoch, gpu, writes=self.rank == 0)
         self.folder.record_bad_images(train, val)
-        stop = Stop() if self.observer is NOBODY else NoSignals()
+        stop = Stop(catches=self.observer is NOBODY)
         agree = self.modules.distributed.all_reduce_max if self.world_size > 1 else None
         steps_per_epoch = self.train_loader.batch_sampler.steps
         self.checkpoints = CheckpointManager(self.folder, stop, steps_per_epoch, self._write, agree)
@@ -95,10 +103,6 @@ class Run:
     def all_reduce_sum(self, values: list[float]) -> list[float]:
         """Return the sums of `values` over all processes."""
         return self.modules.distributed.all_reduce_sum(values)
-
-    def ask_to_stop(self) -> None:
-        """Save and leave after this step, as after a SIGTERM."""
-        self.checkpoints.stop.signal = signal.SIGTERM
 
     def start_epoch(self) -> Epoch:
         """Return the next epoch, or what is left of it."""

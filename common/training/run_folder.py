@@ -1,12 +1,14 @@
 """The folder of one run: arguments, metrics, curves, checkpoints."""
 
 import argparse
+import itertools
 import json
 import os
 import platform
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from common.paths import RUNS_DIR
 from portproof.runs.metrics import METRICS_FILE, parse_metrics
@@ -39,10 +41,12 @@ class RunFolder:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if args.resume and args.resume.parent.resolve() == self.path.resolve():
-                self._keep_epochs(resumed_epochs)
-            elif args.resume_auto and self._is_own():  # it ended before its first checkpoint
-                self._keep_epochs(0)
+            resumes = args.resume and args.resume.parent.resolve() == self.path.resolve()
+            if resumes or (args.resume_auto and self._is_own()):
+                rows = read_metrics(self.path)  # epochs after the checkpoint will be run again
+                kept = [json.dumps(row) + "\n" for row in rows if row["epoch"] <= resumed_epochs]
+                with replace_atomically(self.metrics_file) as partial:
+                    partial.write_text("".join(kept))
             elif self.metrics_file.exists() or (self.path / "args.json").exists():
                 raise UserError(
                     f"--output-dir {self.path} holds another run; name a new folder, or resume "
@@ -66,22 +70,15 @@ class RunFolder:
         except (ValueError, KeyError, TypeError):
             return False
 
-    def _keep_epochs(self, count: int) -> None:
-        """Drop the lines of epochs that came after the checkpoint: they will be run again."""
-        rows = [row for row in read_metrics(self.path) if row.get("epoch", count + 1) <= count]
-        with replace_atomically(self.metrics_file) as partial:
-            partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
     def arguments(self) -> str:
         """Return the arguments of the run as JSON."""
         return json.dumps(describe_run(self.args)["arguments"])
 
-    def record_bad_images(self, *datasets: object) -> None:
+    def record_bad_images(self, *datasets: Any) -> None:
         """Write the images that were left out of the datasets as `bad_pictures.jsonl`, if any."""
         if not self.writes:
             return
-        indices = [getattr(dataset, "index", None) for dataset in datasets]
-        bad = [image for index in indices for image in getattr(index, "bad", ())]
+        bad = [image for dataset in datasets for image in dataset.index.bad]
         file = self.path / "bad_pictures.jsonl"
         if bad or file.exists():  # a resumed run may find other ones
             with replace_atomically(file) as partial:
@@ -109,12 +106,9 @@ def _default_path(args: argparse.Namespace) -> Path:
     if args.resume:
         return args.resume.parent
     stem = f"{args.framework}-{args.recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path = RUNS_DIR / stem
-    number = 2
-    while path.exists():  # two runs within one second
-        path = RUNS_DIR / f"{stem}-{number}"
-        number += 1
-    return path
+    others = (f"{stem}-{number}" for number in itertools.count(2))  # of the same second
+    paths = (RUNS_DIR / name for name in itertools.chain([stem], others))
+    return next(path for path in paths if not path.exists())
 
 
 def describe_run(args: argparse.Namespace, gpu: str | None = None) -> dict:

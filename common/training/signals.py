@@ -5,28 +5,19 @@ import signal
 import sys
 
 
-class NoSignals:
-    """Notes no signal: the process is somebody else's. Who stops the run sets `signal`."""
-
-    def __init__(self) -> None:
-        self.signal = 0  # 0: none has come
-
-    def leave(self, number: int, message: str) -> None:
-        """End the process as shells expect it of a signal: exit status 130 or 143."""
-        raise SystemExit(128 + number)
-
-
-class Stop(NoSignals):
+class Stop:
     """Notes the first SIGINT or SIGTERM; a second SIGINT ends the process at once.
 
     Paddle's launcher sends three SIGTERM. Worker processes inherit the handlers, so that Ctrl-C
     does not kill them under the last step.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, catches: bool) -> None:
+        """`catches`: no signal is noted in a process that is somebody else's."""
+        self.signal = 0  # 0: none has come
+        self.catches = catches
         self.process = os.getpid()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if catches else ():
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame) -> None:
@@ -36,8 +27,8 @@ class Stop(NoSignals):
         self.signal = number
 
     def leave(self, number: int, message: str) -> None:
-        """Print why, unless `message` is empty, and end the process."""
-        if message:
+        """Say why, if there is a message, and end the process with exit status 130 or 143."""
+        if message and self.catches:
             name = signal.Signals(number).name
             print(f"stopped by {name}: {message}", file=sys.stderr, flush=True)
-        super().leave(number, message)
+        raise SystemExit(128 + number)

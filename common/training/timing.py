@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from portproof.system import processor
@@ -11,26 +12,23 @@ MUCH = 0.3  # of the time
 SHORT = 20.0  # seconds; of so short an epoch, starting the loader is a large part
 
 
+@dataclass
 class LoaderTimer:
     """Counts the seconds that a loop waits for its loader, and those that it computes."""
 
-    def __init__(self) -> None:
-        self.for_data = 0.0
-        self.for_compute = 0.0
+    for_data: float = 0.0
+    for_compute: float = 0.0
 
     def count(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass the batches on."""
-        source = iter(batches)
-        while True:
-            start = time.perf_counter()
-            try:
-                batch = next(source)
-            except StopIteration:
-                return
+        start = time.perf_counter()
+        for batch in batches:
             ready = time.perf_counter()
             yield batch
+            end = time.perf_counter()
             self.for_data += ready - start
-            self.for_compute += time.perf_counter() - ready
+            self.for_compute += end - ready
+            start = end
 
     def total(self) -> float:
         """Return the seconds of both, above 0."""

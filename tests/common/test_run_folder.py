@@ -45,7 +45,7 @@ def test_bad_images_of_both_splits_are_listed(tmp_path):
     run.record_bad_images(dataset(BadImage("a\nb.jpg", "torn")), dataset(BadImage("c", "x")))
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert rows == [{"path": "a\nb.jpg", "reason": "torn"}, {"path": "c", "reason": "x"}]
-    run.record_bad_images(dataset(), range(3))  # a resumed run, its images mended
+    run.record_bad_images(dataset(), dataset())  # a resumed run, its images mended
     assert file.read_text() == ""
 
 
