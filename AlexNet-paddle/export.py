@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"export.py: {args.output}: {difference}", file=sys.stderr)
         return 1
     for check in checks:
-        print(exports.describe(check))
+        print(check)
     print(f"exported: {args.output} ({exports.size_mb(args.output):.0f} MB)")
     return 0
 
@@ -158,20 +158,16 @@ def open_native(path: Path) -> Exported:
     known = metadata.from_json(exports.read_file(path / exports.METADATA_FILE), path)
     program, weights = (path / f"{STEM}{ending}" for ending in ENDINGS)
     exports.read_file(weights, most=1)  # Paddle runs on with zeros where there are none
-    try:
+    readable = errors.explained(f"{path}: cannot be loaded", "export anew")
+    with readable:
         config = paddle.inference.Config(str(program), str(weights))
         config.disable_gpu()
         config.disable_glog_info()
         config.set_cpu_math_library_num_threads(processor.available_cores())
         model = paddle.inference.create_predictor(config)
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise errors.UserError(
-            f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
-        ) from error
-    cpu = paddle.CPUPlace()
 
     def run(images: np.ndarray) -> np.ndarray:
-        return model.run([paddle.to_tensor(images, place=cpu)])[0].numpy()
+        return model.run([paddle.to_tensor(images, place=paddle.CPUPlace())])[0].numpy()
 
     return Exported(run, known, known.image_size)
 

@@ -22,7 +22,7 @@ from common.inference import input_paths, metadata, predictions
 from common.inference.metadata import ModelMetadata
 from common.inference.predictions import Answer
 from common.inference.use_args import parse_predict
-from common.training.progress_bar import progress_bar
+from common.training.progress_bar import show_progress
 from datasets.folder import make_loader, read_batches
 from export import is_exported, load_model, open_exported
 from portproof.system import errors
@@ -64,8 +64,8 @@ def predict(
     Raises UserError at an unreadable image, or where the weights give no numbers.
     """
     answers = []
-    bar = progress_bar(loader, "predicting")
-    for images, _ in read_batches(loader, epoch=0):  # [N, 3, S, S]
+    batches = show_progress(read_batches(loader, epoch=0), loader, "predicting")
+    for images, _ in batches:  # [N, 3, S, S]
         logits = run(images)  # [N, C]
         metadata.check_count(known, tuple(logits.shape), args.weights)
         probabilities = nn.functional.softmax(logits, axis=1)
@@ -73,8 +73,6 @@ def predict(
         top, classes = probabilities.topk(k, axis=1)  # [N, k], likeliest first
         index, first = loader.dataset.index, len(answers)
         answers += predictions.pair(classes.tolist(), top.tolist(), index, first)
-        bar.update(len(images))
-    bar.close()
     return answers
 
 

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"export.py: {args.output}: {difference}", file=sys.stderr)
         return 1
     for check in checks:
-        print(exports.describe(check))
+        print(check)
     print(f"exported: {args.output} ({exports.size_mb(args.output):.0f} MB)")
     return 0
 
@@ -148,14 +148,10 @@ def open_native(path: Path) -> Exported:
     if not state.is_plain_zip(path):  # of which torch would print a traceback
         raise errors.UserError(f"{path}: cannot be loaded (it is no whole .pt2); export anew")
     texts = {exports.METADATA_FILE: ""}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the loader, about itself
-            model = torch.export.load(path, extra_files=texts).module()
-    except Exception as error:  # a damaged file can raise nearly anything
-        raise errors.UserError(
-            f"{path}: cannot be loaded ({errors.first_line(error)}); export anew"
-        ) from error
+    readable = errors.explained(f"{path}: cannot be loaded", "export anew")
+    with readable, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the loader, about itself
+        model = torch.export.load(path, extra_files=texts).module()
     known = metadata.from_json(texts[exports.METADATA_FILE], path)
 
     def run(images: np.ndarray) -> np.ndarray:

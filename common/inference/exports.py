@@ -47,6 +47,12 @@ class Check(NamedTuple):
     live: float
     exported: float
 
+    def __str__(self) -> str:
+        return (
+            f"batch {self.batch}: largest relative difference {self.difference:.2g}; "
+            f"live {1000 * self.live:.2f} ms an image, exported {1000 * self.exported:.2f} ms"
+        )
+
 
 def require(package: str) -> ModuleType:
     """Import a package of the extra `export`. Raises UserError, which says how to install it."""
@@ -85,14 +91,6 @@ def _time(live: Run, exported: Run, images: np.ndarray) -> tuple[float, float]:
     return statistics.median(seconds[live]), statistics.median(seconds[exported])
 
 
-def describe(check: Check) -> str:
-    """Return a check as a line for people."""
-    return (
-        f"batch {check.batch}: largest relative difference {check.difference:.2g}; "
-        f"live {1000 * check.live:.2f} ms an image, exported {1000 * check.exported:.2f} ms"
-    )
-
-
 def spread(index: FolderIndex, count: int) -> FolderIndex:
     """Return `count` images of an index (all where it has fewer), evenly spread over it."""
     if len(index) <= count:
@@ -109,28 +107,22 @@ def whole_export(target: Path) -> Iterator[Path]:
     """
     if target.is_dir() and not (target / METADATA_FILE).is_file():
         raise UserError(f"{target}: a folder that is no export; name another --output")
-    parent = target.absolute().parent  # on the same disk
+    hidden, parent = f".{target.name}.", target.absolute().parent  # on the same disk
     with writing(target):
-        folder = TemporaryDirectory(
-            prefix=f".{target.name}.", dir=parent, ignore_cleanup_errors=True
-        )
+        folder = TemporaryDirectory(prefix=hidden, dir=parent, ignore_cleanup_errors=True)
     with folder:
         partial = Path(folder.name) / target.name
         try:
             yield partial
         except UserError as error:  # the user knows the target's name only
             raise UserError(str(error).replace(str(partial), str(target))) from error
-        _put_in_place(partial, target, Path(folder.name))
-
-
-def _put_in_place(partial: Path, target: Path, folder: Path) -> None:
-    with writing(target):
-        for file in partial.rglob("*") if partial.is_dir() else [partial]:
-            with open(file, "rb") as opened:
-                os.fsync(opened.fileno())
-        if target.is_dir():  # a folder takes the place of an empty name only
-            os.replace(target, folder / "old")
-        os.replace(partial, target)
+        with writing(target):
+            for file in partial.rglob("*") if partial.is_dir() else [partial]:
+                with open(file, "rb") as opened:
+                    os.fsync(opened.fileno())
+            if target.is_dir():  # a folder takes the place of an empty name only
+                os.replace(target, Path(folder.name) / "old")
+            os.replace(partial, target)
 
 
 def read_file(path: Path, most: int = -1) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from common import networks
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.training.args import resize_size
-from portproof.system.errors import UserError
+from portproof.system.errors import UserError, explained
 
 if TYPE_CHECKING:
     from common.inference.exports import Exported
@@ -56,7 +56,7 @@ class ModelMetadata:
 
 def from_json(text: str | bytes, where: Path) -> ModelMetadata:
     """Return what `to_json` wrote. Raises UserError, which names `where`, on anything else."""
-    try:
+    with explained(f"{where}: what it says of its classes and images is damaged", "export anew"):
         stored = json.loads(text)
         classes, mean, std = stored["classes"], tuple(stored["mean"]), tuple(stored["std"])
         facts = ModelMetadata(int(stored["image_size"]), mean, std, classes)
@@ -64,23 +64,17 @@ def from_json(text: str | bytes, where: Path) -> ModelMetadata:
             raise ValueError("a class without a name")
         if not SMALLEST_IMAGE <= facts.image_size <= LARGEST_IMAGE:
             raise ValueError(f"images of {facts.image_size} pixels")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{where}: what it says of its classes and images is damaged ({error}); export anew"
-        ) from error
     return facts
 
 
 def read_classes(path: Path) -> list[str]:
     """Return the names in a text file, one a line. Raises UserError where it cannot be read."""
     try:
-        names = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
         raise UserError(f"--classes {path}: cannot be read ({reason})") from error
-    while names and not names[-1].strip():
-        names.pop()
-    names = [name.strip() for name in names]
+    names = [name.strip() for name in text.rstrip().splitlines()]
     if "" in names:
         raise UserError(f"--classes {path}: line {names.index('') + 1} is empty; one name a line")
     return names
@@ -96,9 +90,8 @@ def of_weights(
 ) -> ModelMetadata:
     """Return the facts of a weights file: --classes and --image-size, else what the run says.
 
-    `classes` are those that the file itself names. Where neither the option nor the run's args.json
-    says the size, it is that of the `model`'s published training, and a note says so. Raises
-    UserError where the size is too small.
+    `classes` are those of the file. A size that nothing tells is that of the `model`'s published
+    training, and a note says so. Raises UserError where it is too small.
     """
     size = args.image_size or run_image_size(weights)
     if size is None:

@@ -38,13 +38,19 @@ class Graph:
         self.shapes: dict[str, list[int]] = {}
         self.input: Any = None
 
-    def add(self, operation: Operation, kind: str, inputs: list[str], **attributes: Any) -> None:
-        """Append a node of this kind, whose output is that of `operation`."""
-        name = f"{operation.layer}{kind}_{len(self.nodes)}"
+    def add(
+        self, operation: Operation, kind: str, inputs: list[str], inner: bool = False, **attrs: Any
+    ) -> str:
+        """Append a node of this kind; return the name of its output.
+
+        That is the output of `operation`, unless it is an `inner` one on the way to it.
+        """
+        number = len(self.nodes)
+        output = operation.outputs[0] + (f"_{number}" if inner else "")
         inputs = [self.names.get(name, name) for name in inputs]
-        outputs = operation.outputs[:1]
-        node = self.onnx.helper.make_node(kind, inputs, outputs, name=name, **attributes)
-        self.nodes.append(node)
+        name = f"{operation.layer}{kind}_{number}"
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], name=name, **attrs))
+        return output
 
     def description(self, name: str, shape: list[int]) -> Any:
         """Return what the model says of its input or output: float32, of any batch."""
@@ -57,20 +63,14 @@ class Graph:
         self.constants[name] = array
         return name
 
-    def add_inner(self, operation: Operation, kind: str, inputs: list[str]) -> str:
-        """Append a node on the way to the output of `operation`; return its own output's name."""
-        inner = operation._replace(outputs=[f"{operation.outputs[0]}_{len(self.nodes)}"])
-        self.add(inner, kind, inputs)
-        return inner.outputs[0]
-
 
 def build(
     operations: list[Operation], weights: dict[str, np.ndarray], output: str, facts: str
 ) -> Any:
     """Return the onnx.ModelProto of a program with one input and the value `output` as its logits.
 
-    `weights` are float32, by the program's names; `facts` (JSON) goes into the metadata. Raises
-    UserError, which names the layer, where an operation is not known here.
+    `weights` are float32, by name; `facts` (JSON) goes into the metadata. Raises UserError at an
+    operation that is not known here.
     """
     graph = Graph(weights)
     for operation in operations:
@@ -171,8 +171,9 @@ def _pooling(graph: Graph, operation: Operation) -> None:
     attributes = operation.attributes
     _demand(operation, pooling_type="avg" if attributes["adaptive"] else "max")
     if attributes["adaptive"]:
-        return _adaptive_pooling(graph, operation)
-    return graph.add(
+        _adaptive_pooling(graph, operation)
+        return
+    graph.add(
         operation,
         "MaxPool",
         operation.inputs[:1],
@@ -186,12 +187,10 @@ def _pooling(graph: Graph, operation: Operation) -> None:
 def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
     """Average to a given size, which ONNX cannot: rows [h, H] x image x columns [W, w]."""
     image = operation.inputs[0]
-    rows, columns = (
-        _averaging(size, wanted)
-        for size, wanted in zip(graph.shapes[image][2:], operation.shape[2:], strict=True)
-    )
+    sizes = zip(graph.shapes[image][2:], operation.shape[2:], strict=True)
+    rows, columns = (_averaging(size, wanted) for size, wanted in sizes)
     columns = graph.constant(np.ascontiguousarray(columns.T))
-    middle = graph.add_inner(operation, "MatMul", [image, columns])
+    middle = graph.add(operation, "MatMul", [image, columns], inner=True)
     graph.add(operation, "MatMul", [graph.constant(rows), middle])
 
 
@@ -225,7 +224,7 @@ def _dropout(graph: Graph, operation: Operation) -> None:
 def _scale(graph: Graph, operation: Operation) -> None:
     """x s + b."""
     bias = graph.constant(np.array(operation.attributes["bias"], np.float32))
-    product = graph.add_inner(operation, "Mul", operation.inputs)
+    product = graph.add(operation, "Mul", operation.inputs, inner=True)
     graph.add(operation, "Add", [product, bias])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.inference import metadata
 from common.inference.exports import Exported, require
-from portproof.system.errors import UserError, first_line
+from portproof.system.errors import UserError, explained, first_line
 
 METADATA_KEY = "alexnet"  # of the model's metadata
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"  # names in the exported graph
@@ -22,14 +22,9 @@ def open_onnx(path: Path) -> Exported:
     onnxruntime = require("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, and said once
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # its errors have no common type
-        raise UserError(
-            f"{path}: cannot be loaded as an ONNX model ({first_line(error)}); export anew"
-        ) from error
+    processor = ["CPUExecutionProvider"]
+    with explained(f"{path}: cannot be loaded as an ONNX model", "export anew"):
+        session = onnxruntime.InferenceSession(str(path), options, providers=processor)
     inputs = session.get_inputs()
     if len(inputs) != 1 or len(inputs[0].shape) != 4:
         raise UserError(f"{path}: takes no images [N, 3, S, S]; it is another kind of model")
