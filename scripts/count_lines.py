@@ -10,49 +10,35 @@ import ast
 import io
 import subprocess
 import tokenize
-from collections import defaultdict
-from dataclasses import dataclass, fields
+from collections import Counter, defaultdict
 from pathlib import Path
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 ROOT = Path(__file__).resolve().parents[1]
 SUFFIXES = {".py", ".sh", ".j2", ".css", ".txt"}
 LAYOUT = {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
-@dataclass
-class Count:
-    """What files hold; `prose` is the lines of docstrings and those with a comment."""
-
-    lines: int = 0
-    tokens: int = 0
-    prose: int = 0
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
-
-
-def count_file(path: Path) -> Count:
-    """Count one file; of other than Python, its lines alone."""
+def count_file(path: Path) -> Counter[str]:
+    """Count lines, tokens and `prose`, the lines with a comment or docstring, of Python."""
     text = path.read_text(encoding="utf-8")
     lines = len(text.splitlines())
     if path.suffix != ".py":
-        return Count(lines)
+        return Counter(lines=lines)
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     prose = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
-            node
-        ):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
             prose |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     grammar = [token for token in tokens if token.type not in LAYOUT | {tokenize.COMMENT}]
-    return Count(lines, len(grammar), len(prose))
+    return Counter(lines=lines, tokens=len(grammar), prose=len(prose))
 
 
-def count_folders() -> dict[str, Count]:
+def count_folders() -> dict[str, Counter[str]]:
     """Return what each folder of the project holds, by its name; a file beside them by its own."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    folders: dict[str, Count] = defaultdict(Count)
+    folders: dict[str, Counter[str]] = defaultdict(Counter)
     for name in filter(None, listing.split("\0")):
         path = ROOT / name
         if path.suffix in SUFFIXES and path.is_file() and not name.startswith("docs/"):
@@ -64,10 +50,11 @@ def main() -> None:
     """Print the table."""
     folders = count_folders()
     tests = folders.pop("tests")
-    rows = [*sorted(folders.items()), ("all", sum(folders.values(), Count())), ("tests", tests)]
+    rows = [*sorted(folders.items()), ("all", sum(folders.values(), Counter())), ("tests", tests)]
     print(f"{'':16}{'lines':>8}{'tokens':>9}  comments and docstrings")
     for name, count in rows:
-        print(f"{name:16}{count.lines:8,}{count.tokens:9,}{count.prose / count.lines:8.1%}")
+        share = count["prose"] / count["lines"]
+        print(f"{name:16}{count['lines']:8,}{count['tokens']:9,}{share:8.1%}")
 
 
 if __name__ == "__main__":

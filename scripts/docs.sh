@@ -7,8 +7,7 @@
 # The site needs no network to be read, and may be copied anywhere. Exit 1: a page has a mistake.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 no_options "${BASH_SOURCE[0]}" "$@"
 cd "$root"
 

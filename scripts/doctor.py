@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
 
 from pip._vendor.packaging.requirements import Requirement
@@ -78,9 +79,7 @@ def tell_of_converters() -> None:
         if environment.is_made:
             print(f"ok        {title}: {folder}")
         elif converter == "x2paddle" and sys.version_info[:2] not in environments.X2PADDLE_PYTHONS:
-            print(
-                f"optional  {title}: needs Python 3.10 or 3.11 in .venv, which PaConvert does not"
-            )
+            print(f"optional  {title}: needs Python 3.10 or 3.11 in .venv; PaConvert does not")
         else:
             print(f"optional  {title}: tools/convert_project.py makes {folder} at first use")
 
@@ -98,10 +97,8 @@ def requirements_of(requirements: list[Requirement], extra: str) -> list[Require
 def installed(name: str) -> str | None:
     """Return the version of a package, None where it is not there; a GPU build counts as well."""
     for package in (name, f"{name}-gpu"):
-        try:
+        with suppress(metadata.PackageNotFoundError):
             return metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return None
 
 

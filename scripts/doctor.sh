@@ -6,8 +6,7 @@
 # Exit 0: everything needed is there; 1: something is missing, and named.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 no_options "${BASH_SOURCE[0]}" "$@"
 missing=0
 

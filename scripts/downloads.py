@@ -40,8 +40,7 @@ class File(NamedTuple):
 def download(what: str, file: File, folder: Path, together: Sequence[File] = ()) -> None:
     """Have `file` in `folder`, its checksum right.
 
-    Raises UserError, which says what to put where by hand: what is lacking of `together`, the files
-    that are needed with it.
+    Raises UserError, which says what is lacking of `together`, the files that it is needed with.
     """
     target = folder / file.name
     if target.exists():

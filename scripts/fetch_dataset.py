@@ -15,7 +15,6 @@ that you have from elsewhere may be put by hand. DIR is written atomically.
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from downloads import File, download  # first: it says so where torchvision is missing
 from PIL.Image import Image
@@ -27,12 +26,8 @@ from portproof.system import atomic_folders, errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import explained
 
-
-class ImageFile(NamedTuple):
-    split: str  # train or val
-    class_name: str
-    file_name: str
-    source: Path | Image  # a file to be moved, or pixels to be written
+# Split, class and file name of an image; its file, to be moved, or its pixels, to be written.
+ImageRow = tuple[str, str, str, Path | Image]
 
 
 def files_of(name: str) -> list[File]:
@@ -46,30 +41,29 @@ def files_of(name: str) -> list[File]:
     return [File(flowers._download_url_prefix + file, md5) for file, md5 in named]
 
 
-def image_files_of(name: str, root: Path) -> Iterator[ImageFile]:
+def images_of(name: str, root: Path) -> Iterator[ImageRow]:
     """Yield the images of a data set that is unpacked in `root`, as torchvision reads it."""
     if name == "cifar10":
         for split, train in (("train", True), ("val", False)):
             dataset = datasets.CIFAR10(root, train)
             for number, (image, label) in enumerate(dataset):
-                yield ImageFile(split, dataset.classes[label], f"{number:05d}.png", image)
+                yield split, dataset.classes[label], f"{number:05d}.png", image
     elif name == "imagenette":
         for split in ("train", "val"):
             dataset = datasets.Imagenette(root, split, "320px")
             for path, label in dataset._samples:
-                yield ImageFile(split, dataset.classes[label][0], Path(path).name, Path(path))
+                yield split, dataset.classes[label][0], Path(path).name, Path(path)
     else:
         for official, split in (("train", "train"), ("val", "train"), ("test", "val")):
             dataset = datasets.Flowers102(root, official)
             for path, label in zip(dataset._image_files, dataset._labels, strict=True):
-                yield ImageFile(split, dataset.classes[label], path.name, path)
+                yield split, dataset.classes[label], path.name, path
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Make the image folder of a data set; nothing is done where it is complete.
+    """Make the image folder of a data set, if it is not complete.
 
-    Raises UserError, which says what to put where by hand, where a file cannot be downloaded or is
-    damaged, and where the folder cannot be written.
+    Raises UserError where a file is damaged or cannot be had, or the folder cannot be written.
     """
 
     def fill(partial: Path) -> None:
@@ -77,7 +71,7 @@ def fetch(name: str, folder: Path) -> None:
         for file in files_of(name):
             download(name, file, downloads, files_of(name))
         unpack(name, downloads, partial / ".unpacked")
-        lay_out(image_files_of(name, partial / ".unpacked"), partial)
+        lay_out(images_of(name, partial / ".unpacked"), partial)
         shutil.rmtree(partial / ".unpacked")
 
     advice = "free some disk space, or allow writing there"
@@ -95,15 +89,15 @@ def unpack(name: str, downloads: Path, root: Path) -> None:
         shutil.copy(downloads / file.name, root)
 
 
-def lay_out(images: Iterator[ImageFile], folder: Path) -> None:
+def lay_out(images: Iterator[ImageRow], folder: Path) -> None:
     """Write images to <split>/<class>/<file> within `folder`."""
-    for image in images:
-        target = folder / image.split / image.class_name
-        target.mkdir(parents=True, exist_ok=True)
-        if isinstance(image.source, Path):
-            image.source.rename(target / image.file_name)
+    for split, class_name, file_name, source in images:
+        target = folder / split / class_name / file_name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(source, Path):
+            source.rename(target)
         else:
-            image.source.save(target / image.file_name)
+            source.save(target)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,19 +18,14 @@ from portproof.system.command_line import Parser
 from portproof.system.errors import explained
 
 
-def published() -> File:
-    """Return the file as torchvision states it."""
-    url = AlexNet_Weights.IMAGENET1K_V1.url
-    return File(url, re.search(r"-([0-9a-f]{8,})\.pth$", url)[1], "sha256")
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(
         prog="fetch_weights.py", description="Fetch torchvision's published weights of AlexNet."
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the file is kept")
     folder = parser.parse_args(argv).folder.resolve()
-    file = published()
+    url = AlexNet_Weights.IMAGENET1K_V1.url
+    file = File(url, re.search(r"-([0-9a-f]{8,})\.pth$", url)[1], "sha256")
     advice = "allow writing there, or name a file that you have by --weights"
     readable = explained(f"{folder}: cannot be written", advice, OSError)
     with readable, atomic_folders.locked(folder / file.name):

@@ -8,8 +8,7 @@
 # Two files of tests run at a time; -n 0 runs one after the other, which -s and --pdb need.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 case ${1:-} in
     -h | --help)
         show_head "${BASH_SOURCE[0]}"

@@ -6,8 +6,7 @@
 #   ... --processes N --nodes M --node-rank R --master HOST:PORT    on each of M machines, R from 0
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-source "$root/scripts/help.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 
 usage() {
     echo "train.sh: error: $*; usage: bash scripts/train.sh --framework {torch,paddle}" \
