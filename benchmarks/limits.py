@@ -7,16 +7,20 @@ than its bytes at the machine's memory bandwidth. The rates are measured (benchm
 import math
 from typing import NamedTuple
 
-# name, channels in and out, kernel, stride, padding, and whether a pooling of 3 by 2 follows
+# name, channels in and out; kernel, stride, padding; whether a pooling of 3 by 2 follows
 CONVOLUTIONS = [
-    ("features.0", 3, 64, 11, 4, 2, True),
-    ("features.3", 64, 192, 5, 1, 2, True),
-    ("features.6", 192, 384, 3, 1, 1, False),
-    ("features.8", 384, 256, 3, 1, 1, False),
-    ("features.10", 256, 256, 3, 1, 1, True),
+    ("features.0", 3, 64, (11, 4, 2), True),
+    ("features.3", 64, 192, (5, 1, 2), True),
+    ("features.6", 192, 384, (3, 1, 1), False),
+    ("features.8", 384, 256, (3, 1, 1), False),
+    ("features.10", 256, 256, (3, 1, 1), True),
 ]
-AVERAGED = 6  # height and width of the features after avgpool
-HIDDEN = 4096
+# name, inputs and outputs; avgpool leaves 6 x 6 features a channel
+LINEAR = [
+    ("classifier.1", 256 * 6 * 6, 4096),
+    ("classifier.4", 4096, 4096),
+    ("classifier.6", 4096, None),  # the classes
+]
 
 
 class Layer(NamedTuple):
@@ -51,36 +55,25 @@ def convolution(
 def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
     """Return AlexNet's layers with weights, in their order."""
     layers, size = [], image_size
-    for name, channels, filters, *window, pooled in CONVOLUTIONS:
-        layer, size = convolution(name, channels, filters, tuple(window), size)
+    for name, channels, filters, window, pooled in CONVOLUTIONS:
+        layer, size = convolution(name, channels, filters, window, size)
         layers.append(layer)
         if pooled:
             size = (size - 3) // 2 + 1
-    features = CONVOLUTIONS[-1][2] * AVERAGED * AVERAGED
-    for name, inputs, outputs in (
-        ("classifier.1", features, HIDDEN),
-        ("classifier.4", HIDDEN, HIDDEN),
-        ("classifier.6", HIDDEN, classes),
-    ):
+    for name, inputs, outputs in LINEAR:
+        outputs = outputs or classes
         layers.append(Layer(name, (outputs, inputs), outputs, inputs * outputs, inputs, outputs))
     return layers
 
 
-def products(layers: list[Layer]) -> int:
-    """Return the multiply-adds of a training step for one image.
-
-    Each layer has three products of the same size: forward, gradient of the weights, gradient of
-    its input; the first layer needs no gradient of the image.
-    """
-    return sum(3 * layer.macs for layer in layers) - layers[0].macs
-
-
 def flops(layers: list[Layer]) -> int:
-    """Return the floating-point operations of a training step for one image, two a product.
+    """Return the floating-point operations of a training step for one image.
 
-    What is not a matrix product (pooling, ReLU, dropout, biases) is less than 1 % and not counted.
+    Each layer has three products of the same size, of two operations a multiply-add: forward,
+    gradient of the weights, gradient of its input; the first layer needs no gradient of the image.
+    What else there is (pooling, ReLU, dropout, biases) is less than 1 % and not counted.
     """
-    return 2 * products(layers)
+    return 2 * (3 * sum(layer.macs for layer in layers) - layers[0].macs)
 
 
 def step_seconds(

@@ -9,6 +9,7 @@ transforms of torchvision's reference training; both trees are held to it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from benchmarks import measure, variants
 from portproof.system import errors
@@ -26,17 +27,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = measure.parse(parser, argv)
     warm, steps, batch = (1, 3, 4) if args.quick else (WARM_STEPS, STEPS, BATCH)
     folder = variants.images(args.data_path, batch * (warm + steps + READ_AHEAD))
-    window = ["--read-only", "--warm-steps", warm, "--steps", steps]
-    common = ["--batch-size", batch, "--workers", args.workers]
+    read = ["--read-only"]
+    job = variants.Job(folder, batch, (warm, steps), args.workers, read, ONE_THREAD)
     peer = variants.PEERS["torch"][0]
-    contenders = {peer: variants.peer("torch", [folder, *common, *window], **ONE_THREAD)}
+    contenders = {peer: partial(job.run_peer, "torch")}
     for framework in args.framework:
         for name, options in variants.known(framework, args.variants, in_one_process=True).items():
             if args.variants is None and name in variants.ARITHMETIC_ALONE:
                 continue
-            words = ["--data-path", folder, *common, *options]
-            contender = variants.tree(framework, window, words, **ONE_THREAD)
-            contenders[f"{framework} {name}"] = contender
+            contenders[f"{framework} {name}"] = partial(job.run_tree, framework, options)
     rounds = measure.interleave(contenders, args.repeats)
     lines = measure.summarize(rounds, UNITS, peer)
     measure.write(args.output_dir, "loader", "Reading images, one thread", lines)

@@ -1,8 +1,7 @@
 """What all benchmarks share: contenders measured in turn, and what came out put down.
 
-On a machine that others share, or whose clock drifts, two measurements an hour apart differ by more
-than what is measured. So contenders take turns within one run, A B A B; a ratio is that of the two
-in the same round, and the median over the rounds stands with the least and the most.
+On a machine that others share, two measurements an hour apart differ by more than what is measured.
+So contenders take turns, A B A B; a ratio is that of the two in the same round.
 """
 
 import argparse
@@ -17,6 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from benchmarks.window import children
 from common.paths import CACHE_DIR, ROOT
@@ -78,21 +79,17 @@ def interleave(
 def summarize(
     rounds: dict[str, list[Figures]], units: dict[str, str], peer: str | None = None
 ) -> list[Line]:
-    """Return a line for each contender and figure that it has, with ratios to `peer`.
-
-    `units` has the unit of each figure.
-    """
+    """Return a line for each contender and figure that it has; `units` are those of the figures."""
     lines = []
     for name, kept in rounds.items():
         for figure, unit in units.items():
-            values = [measured.get(figure) for measured in kept]
+            values = [figures.get(figure) for figures in kept]
             if None in values:
                 continue
             ratios = []
             if peer in rounds and name != peer:
-                peers = [measured.get(figure) for measured in rounds[peer]]
-                pairs = zip(values, peers, strict=True)
-                ratios = [value / of_peer for value, of_peer in pairs if of_peer]
+                pairs = zip(kept, rounds[peer], strict=True)
+                ratios = [own[figure] / other[figure] for own, other in pairs if other.get(figure)]
             lines.append(Line(name, figure, unit, *_spread(values), len(values), *_spread(ratios)))
     return lines
 
@@ -106,22 +103,20 @@ def show(lines: Sequence[Line]) -> str:
     """Return the lines as a table in Markdown."""
     rows = [("contender", "figure", "median", "least to most", "ratio to the peer")]
     for line in lines:
-        ratio = ""
+        cells = [line.contender, f"{line.figure} ({line.unit})", f"{line.median:.4g}"]
+        cells += [f"{line.least:.4g} to {line.most:.4g}", ""]
         if line.ratio is not None:
-            ratio = f"{line.ratio:.3g} ({line.ratio_least:.3g} to {line.ratio_most:.3g})"
-        spread = f"{line.least:.4g} to {line.most:.4g}"
-        figure = f"{line.figure} ({line.unit})"
-        rows.append((line.contender, figure, f"{line.median:.4g}", spread, ratio))
+            cells[-1] = f"{line.ratio:.3g} ({line.ratio_least:.3g} to {line.ratio_most:.3g})"
+        rows.append(cells)
     return markdown.table(rows)
 
 
 def machine() -> str:
     """Return what was measured on: processor, cores, memory, system, versions."""
-    _, model, _ = processor.describe()
+    model, cores = processor.describe()[1], processor.available_cores()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = {"python": platform.python_version()} | package_versions()
     packages = " ".join(f"{name}={version}" for name, version in versions.items())
-    cores = processor.available_cores()
     return f"{model}, {cores} cores, {memory:.0f} GiB, {platform.platform()}; {packages}"
 
 
@@ -132,11 +127,12 @@ def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
     print(f"machine: {described}; load {os.getloadavg()[0]:.1f}")
     folder.mkdir(parents=True, exist_ok=True)
     table, image = folder / f"{name}.csv", folder / f"{name}.png"
+    columns = [*Line._fields, "machine"]
     rows = []
     for line in lines:
-        row = line._asdict() | {"machine": described}
-        rows.append({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()})
-    write_csv(table, [*Line._fields, "machine"], rows)
+        cells = [f"{cell:.5g}" if isinstance(cell, float) else cell for cell in line]
+        rows.append(dict(zip(columns, [*cells, described], strict=True)))
+    write_csv(table, columns, rows)
     _plot(image, title, lines)
     print(f"look at: {table} and {image}")
 
@@ -150,11 +146,10 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
     grid = drawing.subplots(len(figures), squeeze=False)[:, 0]
     for axes, figure in zip(grid, figures, strict=True):
         shown = [line for line in lines if line[1:3] == figure][::-1]
-        medians = [line.median for line in shown]
-        below = [line.median - line.least for line in shown]
-        above = [line.most - line.median for line in shown]
-        names = [line.contender for line in shown]
-        bars = axes.barh(names, medians, xerr=[below, above], capsize=3, color="tab:cyan")
+        names, medians = zip(*((line.contender, line.median) for line in shown), strict=True)
+        spreads = [(line.median - line.least, line.most - line.median) for line in shown]
+        whiskers = np.transpose(spreads)
+        bars = axes.barh(names, medians, xerr=whiskers, capsize=3, color="tab:cyan")
         axes.bar_label(bars, [_label(line) for line in shown], padding=4)
         axes.set_xlabel(f"{figure[0]} ({figure[1]})")
         axes.set_xlim(0, 1.3 * max(line.most for line in shown))  # room for the words
@@ -163,10 +158,10 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
 
 
 def _label(line: Line) -> str:
-    compared = line.ratio is not None and line.unit != "%"
-    ratio = f", {line.ratio:.2f} x the peer" if compared else ""
     median = f"{line.median:,.0f}" if line.median >= 1000 else f"{line.median:.3g}"
-    return f"{median}{ratio}"
+    if line.ratio is None or line.unit == "%":
+        return median
+    return f"{median}, {line.ratio:.2f} x the peer"
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -243,13 +238,9 @@ def parser(name: str, description: str | None, repeats: int) -> Parser:
     made = Parser(prog=f"benchmarks.{name}", description=description)
     made.add_argument("--repeats", type=whole(1), metavar="N", help=f"rounds ({repeats})")
     made.add_argument("--quick", action="store_true", help="small and short, to see that it works")
-    made.add_argument(
-        "--output-dir",
-        type=Path,
-        metavar="DIR",
-        help=f"for the CSV and the plot ({RESULTS.relative_to(ROOT)}; with --quick "
-        f"{QUICK_RESULTS.relative_to(ROOT)})",
-    )
+    usual, quick = RESULTS.relative_to(ROOT), QUICK_RESULTS.relative_to(ROOT)
+    text = f"for the CSV and the plot ({usual}; with --quick {quick})"
+    made.add_argument("--output-dir", type=Path, metavar="DIR", help=text)
     made.set_defaults(usual_repeats=repeats)
     return made
 

@@ -3,11 +3,10 @@
     python -m benchmarks.photos DIR --count 2560 --classes 100
 
 Writes DIR/train/<class>/*.jpg and a tenth as many to DIR/val: 488 x 394 pixels and about 100 kB on
-average, as ImageNet's are. Smooth drawings decode faster than photographs and would flatter a
-loader. So each image is cut out of a scene with the statistics of a photograph: things of all
-sizes that hide one another (the "dead leaves" of Lee, Mumford and Huang, 2001), each with a texture
-of spectrum 1/f, in colours that mostly differ in brightness. There are a few scenes and many
-different cuts. The same seed gives the same files (with the same NumPy and Pillow).
+average, as ImageNet's are. Smooth drawings would decode faster. So each image is cut out of a scene
+with the statistics of a photograph: things of all sizes that hide one another (the "dead leaves" of
+Lee, Mumford and Huang, 2001), with a texture of spectrum 1/f, that differ mostly in brightness. The
+same seed gives the same files (with the same NumPy and Pillow).
 """
 
 import io
@@ -45,9 +44,7 @@ def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
     description = {"version": VERSION, "count": count, "classes": classes, "seed": seed}
 
     def fill(partial: Path) -> None:
-        paths = list_paths(partial, count, classes)
-        for name in {path.parent for path in paths}:
-            name.mkdir(parents=True, exist_ok=True)
+        paths = lay_out(partial, count, classes)
         with ProcessPoolExecutor(min(available_cores(), SCENES)) as pool:
             numbers = range(min(SCENES, len(paths)))
             list(pool.map(_write_scene, numbers, [paths] * SCENES, [seed] * SCENES))
@@ -56,14 +53,18 @@ def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
     return folder
 
 
-def list_paths(folder: Path, count: int, classes: int) -> list[Path]:
-    """Return where the images go: `count` of train, then a tenth, or one a class, of val."""
-    counts = {"train": count, "val": max(count // 10, classes)}
-    return [
-        folder / split / f"class-{number % classes:04d}" / f"{number // classes:06d}.jpg"
-        for split, total in counts.items()
-        for number in range(total)
-    ]
+def lay_out(folder: Path, count: int, classes: int) -> list[Path]:
+    """Make the folders of classes; return where the images go.
+
+    They are `count` of train, then a tenth, or one a class, of val.
+    """
+    paths = []
+    for split, total in (("train", count), ("val", max(count // 10, classes))):
+        folders = [folder / split / f"class-{label:04d}" for label in range(classes)]
+        for path in folders:
+            path.mkdir(parents=True)
+        paths += [folders[n % classes] / f"{n // classes:06d}.jpg" for n in range(total)]
+    return paths
 
 
 def _write_scene(scene: int, paths: list[Path], seed: int) -> None:
@@ -81,9 +82,8 @@ def draw_scene(seed: int, scene: int) -> np.ndarray:
     tint = generator.normal(0, 14, (LEAVES + 1, 3))  # colours differ less than brightness does
     colour = (level[:, None] + tint).astype(np.float32)
     roughness = generator.uniform(0.15, 1.0, LEAVES + 1).astype(np.float32)
-    texture = _draw_texture(generator) + 0.25 * np.stack(
-        [_draw_texture(generator)[..., 0] for _ in range(3)], axis=-1
-    )
+    grey, *rgb = (_draw_texture(generator) for _ in range(4))
+    texture = grey + 0.25 * np.concatenate(rgb, axis=-1)
     return colour[leaf] + roughness[leaf][..., None] * texture
 
 
@@ -99,12 +99,9 @@ def _draw_leaves(generator: np.random.Generator) -> np.ndarray:
         corners = 24 if generator.random() < 0.6 else 4
         angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
         along, across = radius * np.cos(angle), radius * flat * np.sin(angle)
-        outline = zip(
-            x + along * np.cos(turn) - across * np.sin(turn),
-            y + along * np.sin(turn) + across * np.cos(turn),
-            strict=True,
-        )
-        pen.polygon(list(outline), fill=number)
+        right = x + along * np.cos(turn) - across * np.sin(turn)
+        down = y + along * np.sin(turn) + across * np.cos(turn)
+        pen.polygon(list(zip(right, down, strict=True)), fill=number)
     return np.asarray(sheet)
 
 
@@ -144,19 +141,12 @@ def encode(image: np.ndarray) -> bytes:
 
 
 def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
-    """Make a folder with `count` tiny files to train on, quickly, for what only lists them.
-
-    Every file is one of its own (no links), since listing looks at each.
-    """
+    """Make a folder with `count` tiny files (no links) to train on, for what only lists them."""
     noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
     contents = encode(noise)
 
     def fill(partial: Path) -> None:
-        made = set()
-        for path in list_paths(partial, count, classes):
-            if path.parent not in made:
-                path.parent.mkdir(parents=True)
-                made.add(path.parent)
+        for path in lay_out(partial, count, classes):
             path.write_bytes(contents)
 
     description = {"version": VERSION, "count": count, "classes": classes, "size": size}

@@ -13,45 +13,36 @@ import numpy as np
 
 from portproof.system import processor
 
-# Rows, columns, length of the sums. The best of them counts.
+# Rows, columns, length of the sums.
 SHAPES = [(1024, 1024, 1024), (2048, 2048, 2048), (2048, 4096, 2048), (4096, 1024, 4096)]
 TIMES = 2  # of each shape in a row
 COPIED = 128 * 2**20  # bytes, many times what a cache holds
 
 
 class Rates:
-    """Measures the machine once after each step of a window."""
+    """Measures the machine after each step of a window, and keeps the best of each rate.
+
+    Other work on the machine slows a rate down, never up, and a limit from a slow one would flatter
+    the step.
+    """
 
     def __init__(self, framework: str, dtype: str) -> None:
-        self.framework = framework
+        self.make = torch_product if framework == "torch" else paddle_product
         self.dtype = dtype
-        self.flops_per_s: list[float] = []
-        self.bytes_per_s: list[float] = []
         self.products: list[tuple[int, Callable[[], object]]] = []
+        self.best = {"product_gflops": 0.0, "copy_gb_per_s": 0.0}
 
     def measure(self) -> None:
-        """Measure both rates, the best of each."""
+        """Measure both rates."""
         if not self.products:
-            make = torch_product if self.framework == "torch" else paddle_product
             for shape in SHAPES:
-                product = make(self.dtype, *shape)
+                product = self.make(self.dtype, *shape)
                 product()  # the first is slower
                 self.products.append((2 * math.prod(shape), product))
             copy_rate()  # the first touches the memory
         rates = [flops / _time(product) for flops, product in self.products * TIMES]
-        self.flops_per_s.append(max(rates))
-        self.bytes_per_s.append(copy_rate())
-
-    def figures(self) -> dict[str, float]:
-        """Return the rates.
-
-        The best of the window counts: other work on the machine slows a rate down, never up, and a
-        limit from a slow one would flatter the step.
-        """
-        return {
-            "product_gflops": max(self.flops_per_s) / 1e9,
-            "copy_gb_per_s": max(self.bytes_per_s) / 1e9,
-        }
+        for name, rate in (("product_gflops", max(rates)), ("copy_gb_per_s", copy_rate())):
+            self.best[name] = max(self.best[name], rate / 1e9)
 
 
 def _time(work: Callable[[], object]) -> float:

@@ -2,8 +2,7 @@
 
     python -m benchmarks.run_tree --framework torch --steps 10 -- --data-path DIR --batch-size 128
 
-What follows the two dashes goes to train.py, which runs as ever; an observer times what hands it
-its batches (benchmarks/window.py).
+What follows the two dashes goes to train.py, which runs as ever, its batches through a window.
 """
 
 import argparse
@@ -29,9 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="benchmarks.run_tree", description="Time a window of train.py's steps.")
     parser.add_argument("--framework", required=True, choices=["torch", "paddle"])
     parser.add_argument("--made-up", action="store_true", help="one batch, again and again")
-    parser.add_argument(
-        "--rates", choices=["float32", "bfloat16"], help="the machine's, between the steps"
-    )
+    rates_of = ["float32", "bfloat16"]
+    parser.add_argument("--rates", choices=rates_of, help="the machine's, between the steps")
     add_arguments(parser)
     args = parser.parse_args(words[:cut])
     train = import_train(ROOT / f"AlexNet-{args.framework}")
@@ -54,12 +52,12 @@ def run(
         for _ in window.watch(train.read_batches(loader, epoch=0)):
             pass
         return window.figures()
-    measured = rates.Rates(args.framework, args.rates) if args.rates else None
-    if measured:
-        window.between = measured.measure
+    machine = rates.Rates(args.framework, args.rates)
+    if args.rates:
+        window.between = machine.measure
     with contextlib.suppress(Done):
         train.main(options, Timed(window, args.made_up))
-    return window.figures() | (measured.figures() if measured else {})
+    return window.figures() | (machine.best if args.rates else {})
 
 
 def import_train(tree: Path) -> ModuleType:

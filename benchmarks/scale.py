@@ -26,7 +26,7 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.measure import Figures, run_json
-from benchmarks.variants import LAUNCH, run_tree
+from benchmarks.variants import LAUNCH, Job
 from common.data import synthetic
 from common.paths import ROOT
 from common.tables import read_csv, write_csv
@@ -51,6 +51,9 @@ WARM, STEPS = 1, 3  # steps that are not measured, and that are
 READ_STEPS = 4
 USUAL = {"batch": BATCH, "processes": 1, "size": SIZE}
 STARTS = 3
+MADE_UP = ["--made-up"]  # one batch, again and again
+SHORT = ["--epochs", 1, "--warmup-epochs", 0, "--device", "cpu"]
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 INDEX = """
 import json, sys, time
 from pathlib import Path
@@ -100,9 +103,11 @@ def measure(axis: str, at: int) -> list[dict]:
         make_images(data, at if axis == "classes" else 10, images)
         index = index_once(data) if axis == "classes" else {}
         rate = "images_per_s" if axis == "processes" else "images_per_core_s"
+        job = Job(data, settings["batch"], (WARM, STEPS), window=MADE_UP, settings=ONE_THREAD)
+        options = [*SHORT, "--image-size", settings["size"]]
         rows = []
         for name in LAUNCH:
-            figures = train(name, data, settings, (WARM, STEPS), OMP_NUM_THREADS="1")
+            figures = job.run_tree(name, options, settings["processes"])
             measured = {
                 "step_seconds": images / figures[rate],
                 "images_per_s": figures[rate],
@@ -119,12 +124,19 @@ def index_once(data: Path) -> Figures:
 
 def start(framework: str, data: Path) -> Figures:
     """Return the seconds of the quickest start, on all cores."""
+    job = Job(data, BATCH, (0, 1), window=MADE_UP)
     seconds = []
     for _ in range(STARTS):
         launched = time.time()
-        figures = train(framework, data, USUAL, (0, 1))
+        figures = job.run_tree(framework, [*SHORT, "--image-size", SIZE])
         seconds.append(figures["ready_at"] + figures["step_seconds"] - launched)
     return {"start_seconds": min(seconds)}
+
+
+def read(framework: str, data: Path) -> Figures:
+    """Return how many images a second one core reads, as a worker process of the loader does."""
+    job = Job(data, BATCH, (WARM, READ_STEPS), window=["--read-only"], settings=ONE_THREAD)
+    return {"images_per_s": job.run_tree(framework)["images_per_core_s"]}
 
 
 def make_images(folder: Path, classes: int, images: int) -> None:
@@ -150,28 +162,6 @@ def make_photographs(folder: Path, count: int) -> None:
             image.resize((500, 375)).save(target / f"{number}.jpg", quality=98)  # 110 kB
 
 
-def train(
-    framework: str, data: Path, settings: dict[str, int], steps: tuple[int, int], **environment: str
-) -> Figures:
-    """Return the figures of a run of train.py whose one batch comes again and again.
-
-    `settings`: batch, processes, and size in pixels; `steps`: not measured, and measured.
-    """
-    batch, processes, size = (settings[name] for name in ("batch", "processes", "size"))
-    window = ["--made-up", "--warm-steps", steps[0], "--steps", steps[1]]
-    options = ["--data-path", data, "--image-size", size, "--batch-size", batch, "--workers", 0]
-    options += ["--epochs", 1, "--warmup-epochs", 0, "--device", "cpu"]
-    return run_tree(framework, window, options, processes, **environment)
-
-
-def read(framework: str, data: Path) -> Figures:
-    """Return how many images a second one core reads, as a worker process of the loader does."""
-    window = ["--read-only", "--warm-steps", WARM, "--steps", READ_STEPS]
-    options = ["--data-path", data, "--batch-size", BATCH, "--workers", 0]
-    figures = run_tree(framework, window, options, 1, OMP_NUM_THREADS="1")
-    return {"images_per_s": figures["images_per_core_s"]}
-
-
 def read_rows(path: Path) -> list[dict]:
     """Return the rows of a scale.csv, numbers as numbers; none where there is no file."""
     texts = ("axis", "framework")
@@ -185,13 +175,13 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     """Write the rows, numbers with four digits."""
     lines = []
     for row in rows:
-        shown = {name: f"{row[name]:.4g}" for name in COLUMNS if name in row}
-        lines.append(row | {"at": f"{row['at']:.0f}"} | shown)
+        digits = {name: f"{row[name]:.4g}" for name in COLUMNS if name in row}
+        lines.append(row | {"at": f"{row['at']:.0f}"} | digits)
     write_csv(path, ["axis", "at", "framework", *COLUMNS], lines)
 
 
 NAMES = {"torch": "PyTorch", "paddle": "Paddle"}
-MEMORY = ("peak_mb", "memory of a run (GB)")
+SPEED, MEMORY = ("images_per_s", "images/s"), ("peak_mb", "memory of a run (GB)")
 # For each axis: title, what is below the panels, and (column, label) of the upper and the lower.
 PANELS = {
     "pictures": (
@@ -201,30 +191,22 @@ PANELS = {
         ("index_mb", "memory of the index (MB)"),
     ),
     "classes": ("more classes: one step", "classes", ("step_seconds", "seconds"), MEMORY),
-    "batch": (
-        "larger batch: training",
-        "images in a batch",
-        ("images_per_s", "images/s"),
-        MEMORY,
-    ),
+    "batch": ("larger batch: training", "images in a batch", SPEED, MEMORY),
     "processes": (
         "more processes, one thread each",
         "processes",
         ("images_per_s", "images/s of all"),
         ("peak_mb", "memory of all (GB)"),
     ),
-    "size": ("larger images: training", "pixels a side", ("images_per_s", "images/s"), MEMORY),
+    "size": ("larger images: training", "pixels a side", SPEED, MEMORY),
 }
 
 
 def draw(path: Path, rows: list[dict]) -> None:
     """Draw the panels: speed above, memory below, a column for each axis."""
     figure = new_figure(17, 6.6)
-    _, model, _ = processor.describe()
-    cores = processor.available_cores()
-    figure.suptitle(
-        f"How the cost of training AlexNet grows with the work ({model}, {cores} cores)"
-    )
+    on = f"{processor.describe()[1]}, {processor.available_cores()} cores"
+    figure.suptitle(f"How the cost of training AlexNet grows with the work ({on})")
     panels = figure.subplots(2, len(PANELS))
     for column, (axis, (title, below, *both)) in enumerate(PANELS.items()):
         panels[0, column].set_title(title)
@@ -248,14 +230,12 @@ def draw_panel(axes, rows: list[dict], name: str, axis: str) -> None:
         lines["index of the folder"] = ("torch", "index_seconds")
     for label, (framework, quantity) in lines.items():
         shown = [row for row in rows if row["framework"] == framework and row.get(quantity)]
-        places = [row["at"] for row in shown]
-        axes.plot(places, [row[quantity] / unit for row in shown], marker="o", label=label)
+        heights = [row[quantity] / unit for row in shown]
+        axes.plot([row["at"] for row in shown], heights, marker="o", label=label)
     is_wide = axis in ("pictures", "classes")
-    if is_wide:
-        axes.set_xscale("log")
-    else:
-        if axis != "processes":
-            axes.set_xscale("log", base=2)
+    if axis != "processes":
+        axes.set_xscale("log", base=10 if is_wide else 2)
+    if not is_wide:
         ticks = sorted({row["at"] for row in rows})
         axes.set_xticks(ticks, [f"{at:.0f}" for at in ticks])
         axes.minorticks_off()

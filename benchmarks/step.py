@@ -2,12 +2,11 @@
 
     python -m benchmarks.step                       # torch in float32 and bfloat16, Paddle
 
-The limit: operations for each image, counted from the layers' shapes, over the best rate of
-matrix products of the same dtype, and bytes over the bandwidth of memory (benchmarks/limits.py).
-Both rates are measured in the training's own process, between its steps: step, rates, step, rates.
-Of the steps all count, of the rates the best that any contender of the dtype reached: a
-framework's products may lack the kernels that its convolutions have.
-The step is that of train.py itself, 224 pixels and 1,000 classes.
+The limit: operations for each image over the best rate of matrix products of the same dtype, and
+bytes over the bandwidth of memory (benchmarks/limits.py). Both rates are measured in the training's
+own process, between its steps. Of the steps all count, of the rates the best that any contender of
+the dtype reached: a framework's products may lack the kernels that its convolutions have. The step
+is that of train.py itself, 224 pixels and 1,000 classes.
 
     images_per_s        images a second of the step alone
     limit_images_per_s  of the limit
@@ -18,6 +17,7 @@ The step is that of train.py itself, 224 pixels and 1,000 classes.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Figures
@@ -59,12 +59,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         folder = photos.write_small(DATA_DIR / f"small-{count}", count, CLASSES)
         dtypes = DTYPES[framework]
         for name, options in variants.known(framework, dtypes, in_one_process=True).items():
-            dtype = dtypes[name]
-            window = ["--made-up", "--rates", dtype, "--warm-steps", warm, "--steps", steps]
-            words = ["--data-path", folder, "--image-size", IMAGE_SIZE, "--batch-size", batch]
-            title = f"{framework} {name} ({dtype})"
-            kinds[title] = (dtype, batch)
-            contenders[title] = variants.tree(framework, window, [*words, "--workers", 0, *options])
+            title = f"{framework} {name} ({dtypes[name]})"
+            window = ["--made-up", "--rates", dtypes[name]]
+            job = variants.Job(folder, batch, (warm, steps), window=window)
+            words = ["--image-size", IMAGE_SIZE, *options]
+            kinds[title] = (dtypes[name], batch)
+            contenders[title] = partial(job.run_tree, framework, words)
     rounds = hold_to_best(measure.interleave(contenders, args.repeats), kinds)
     title = "The training step, and the limit of this machine"
     measure.write(args.output_dir, "step", title, measure.summarize(rounds, UNITS))
@@ -75,13 +75,12 @@ def hold_to_best(
 ) -> dict[str, list[Figures]]:
     """Return the rounds with the limit of the best rates that any contender of a dtype reached.
 
-    A round has `images_per_s` and the rates; the limit, the share of it and the operations it is
-    counted from are added. `kinds` has dtype and batch size of each contender.
+    `kinds` has dtype and batch size of each contender.
     """
     layers = limits.alexnet(IMAGE_SIZE, CLASSES)
     held = {}
     for name, (dtype, batch) in kinds.items():
-        alike = [one for other in kinds if kinds[other][0] == dtype for one in rounds[other]]
+        alike = [run for other in kinds if kinds[other][0] == dtype for run in rounds[other]]
         rates = [1e9 * max(measured[rate] for measured in alike) for rate in RATES]
         limit = batch / limits.step_seconds(layers, batch, *rates, ITEMSIZE[dtype])
         counted = {"limit_images_per_s": limit, "gflop_per_image": limits.flops(layers) / 1e9}
@@ -96,9 +95,9 @@ def describe_layers() -> str:
     """Return what each layer takes for an image, as a table."""
     layers = limits.alexnet(IMAGE_SIZE, CLASSES)
     lines = [f"{'layer':14}{'weights':>12}{'forward, 10^6 multiply-adds':>30}"]
-    lines += [f"{one.name:14}{one.weights:12,}{one.macs / 1e6:30.1f}" for one in layers]
-    total = sum(one.macs for one in layers)
-    lines.append(f"{'all':14}{sum(one.weights for one in layers):12,}{total / 1e6:30.1f}")
+    rows = [(layer.name, layer.weights, layer.macs / 1e6) for layer in layers]
+    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
+    lines += [f"{name:14}{weights:12,}{macs:30.1f}" for name, weights, macs in rows]
     lines.append(f"a training step: {limits.flops(layers) / 1e9:.3f} GFLOP an image")
     return "\n".join(lines)
 

@@ -4,8 +4,7 @@
 
     transfer_weights  a whole command, .pth to .pdparams, AlexNet's 61,100,840 parameters
     start             from the command to the first batch of a training: imports, the index of
-                      100,000 files, the model, the first images; the files' names are in the
-                      system's cache, after a round to warm up
+                      100,000 files (their names in the system's cache), the model, the first images
     align             align.py as it runs without options; once, since it takes a minute or more
 
 `resident_mb` is the most memory that a command and all its processes had at once; what they share
@@ -16,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,71 +49,55 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
     parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
     args = measure.parse(parser, argv)
-    rounds: dict[str, list[Figures]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         often: dict[str, Contender] = {}
         if "transfer_weights" in args.only:
-            often["transfer_weights"] = carry(Path(temporary))
+            source = draw_weights(Path(temporary))
+            often["transfer_weights"] = partial(carry, source, source.with_suffix(".pdparams"))
         if "start" in args.only:
             files = min(args.files, 2000) if args.quick else args.files
             folder = photos.write_small(DATA_DIR / f"small-{files}", files, CLASSES)
             for framework in variants.PEERS:
-                often[f"{framework} start, {files} files"] = start(framework, folder)
-        rounds |= measure.interleave(often, args.repeats, warm_ups=0 if args.quick else 1)
+                often[f"{framework} start, {files} files"] = partial(start, framework, folder)
+        rounds = measure.interleave(often, args.repeats, warm_ups=0 if args.quick else 1)
         if "align" in args.only:
-            options = ALIGN_QUICK if args.quick else []
-            rounds |= measure.interleave({"align": align(options)}, repeats=1)
+            run = partial(align, ALIGN_QUICK if args.quick else [])
+            rounds |= measure.interleave({"align": run}, repeats=1)
     measure.write(args.output_dir, "tools", "Tools and start", measure.summarize(rounds, UNITS))
 
 
-def carry(folder: Path) -> Contender:
-    """Return a contender that carries weights from torch to Paddle, the whole command."""
-    neutral, source = folder / "alexnet.safetensors", folder / "alexnet.pth"
-    tensors.write(neutral, draw_weights())
-    command = [sys.executable, ROOT / "tools" / "transfer_weights.py"]
-    measure.watch([*command, neutral, source])
-
-    def run() -> Figures:
-        target = folder / "alexnet.pdparams"
-        target.unlink(missing_ok=True)
-        return measure.watch([*command, source, target])
-
-    return run
+def carry(source: Path, target: Path) -> Figures:
+    """Carry weights to another kind of file."""
+    target.unlink(missing_ok=True)
+    return measure.watch([sys.executable, ROOT / "tools" / "transfer_weights.py", source, target])
 
 
-def draw_weights() -> tensors.Tensors:
-    """Return float32 weights with AlexNet's keys and shapes."""
+def draw_weights(folder: Path) -> Path:
+    """Write a .pth of float32 weights with AlexNet's keys and shapes."""
     generator = np.random.default_rng(0)
     drawn = {}
     for layer in limits.alexnet():
         for name, shape in (("weight", layer.shape), ("bias", (layer.biases,))):
             array = generator.standard_normal(shape, np.float32)
             drawn[f"{layer.name}.{name}"] = tensors.from_array(array)
-    return drawn
+    neutral, file = folder / "alexnet.safetensors", folder / "alexnet.pth"
+    tensors.write(neutral, drawn)
+    carry(neutral, file)
+    return file
 
 
-def start(framework: str, folder: Path) -> Contender:
-    """Return a contender that starts a training, up to its first batch."""
-    window = ["--warm-steps", 0, "--steps", 1]
-    options = ["--data-path", folder, "--batch-size", 32, "--workers", 2]
-    begin = variants.tree(framework, window, options)
-
-    def run() -> Figures:
-        began = time.time()
-        figures = begin()
-        return figures | {"seconds": figures["ready_at"] - began}
-
-    return run
+def start(framework: str, folder: Path) -> Figures:
+    """Start a training, up to its first batch."""
+    job = variants.Job(folder, batch=32, steps=(0, 1), workers=2)
+    began = time.time()
+    figures = job.run_tree(framework)
+    return figures | {"seconds": figures["ready_at"] - began}
 
 
-def align(options: list[str]) -> Contender:
-    """Return a contender that runs align.py where nothing was kept from an earlier run."""
-
-    def run() -> Figures:
-        with tempfile.TemporaryDirectory() as kept:
-            return measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
-
-    return run
+def align(options: list[str]) -> Figures:
+    """Run align.py where nothing was kept from an earlier run."""
+    with tempfile.TemporaryDirectory() as kept:
+        return measure.watch([sys.executable, "-c", WITHOUT_RECORDS, kept, *options])
 
 
 if __name__ == "__main__":

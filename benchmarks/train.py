@@ -3,28 +3,20 @@
     python -m benchmarks.train                              # torch and Paddle, all variants
     python -m benchmarks.train --framework torch --variants exact --batch-size 128
 
-Project and peer take turns on the same files with the same batch and the same number of loader
-processes. Each trains a few steps to warm up, then the window that is timed; start-up is left out
-(benchmarks.tools measures it). The peer of the torch tree is torchvision's reference training, that
-of the Paddle tree is Paddle as installed (benchmarks/peers). `wait_share` is the share of the
-window in which the training waited for images, `resident_mb` the memory of the training process.
-Without --data-path, photographs are made up once (benchmarks.photos).
-
-A step of the window may use batches that were read before it, and read ones that are used after it:
-as many as the loader keeps ready. There are more steps to warm up than that.
+Project and peer (benchmarks/peers) take turns on the same files with the same batch and the same
+number of loader processes. Each trains a few steps to warm up, more than batches are kept ready,
+then the window that is timed (benchmarks/window.py, also for the figures). Without --data-path,
+photographs are made up once (benchmarks.photos).
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from benchmarks import measure, variants
 from portproof.system import errors
 from portproof.system.command_line import whole
 
-UNITS = {
-    "images_per_s": "images/s",
-    "wait_share": "%",
-    "resident_mb": "MB",
-}
+UNITS = {"images_per_s": "images/s", "wait_share": "%", "resident_mb": "MB"}
 # Paddle as installed takes many seconds for a batch of 128.
 BATCH = {"torch": 128, "paddle": 32}
 WARM_STEPS, STEPS = 5, 8
@@ -43,13 +35,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         batch = args.batch_size or (8 if args.quick else BATCH[framework])
         warm, steps = (1, 2) if args.quick else (WARM_STEPS, args.steps)
         folder = variants.images(args.data_path, batch * (warm + steps + READ_AHEAD))
-        common = ["--batch-size", batch, "--workers", args.workers]
-        window = ["--warm-steps", warm, "--steps", steps]
+        job = variants.Job(folder, batch, (warm, steps), args.workers)
         peer = variants.PEERS[framework][0]
-        contenders = {peer: variants.peer(framework, [folder, *common, *window])}
+        contenders = {peer: partial(job.run_peer, framework)}
         for name, options in variants.known(framework, args.variants).items():
-            words = ["--data-path", folder, *common, *options]
-            contenders[f"{framework} {name}"] = variants.tree(framework, window, words)
+            contenders[f"{framework} {name}"] = partial(job.run_tree, framework, options)
         rounds = measure.interleave(contenders, args.repeats)
         lines += measure.summarize(rounds, UNITS, peer)
     measure.write(args.output_dir, "train", "Training, from files to weights", lines)

@@ -2,12 +2,11 @@
 
 import sys
 import tempfile
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import measure, photos
-from benchmarks.measure import Contender
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
 from portproof.system import processor
 from portproof.system.command_line import Parser, whole
@@ -15,6 +14,7 @@ from portproof.system.errors import UserError
 
 # By framework and name, options of train.py.
 CACHE = ["--cache", str(CACHE_DIR / "benchmark-cache")]
+SHARED = "--split-batch"  # among as many processes as cores, as scripts/train.sh --fast does
 VARIANTS = {
     "torch": {
         "exact": [],
@@ -25,10 +25,9 @@ VARIANTS = {
     },
     "paddle": {
         "exact": [],
-        # As scripts/train.sh --fast runs it on a processor: as many processes as cores.
-        "fast": ["--fast", "--split-batch"],
+        "fast": ["--fast", SHARED],
         "exact, cache": [*CACHE],
-        "fast, cache": ["--fast", "--split-batch", *CACHE],
+        "fast, cache": ["--fast", SHARED, *CACHE],
     },
 }
 LAUNCH = {
@@ -44,6 +43,51 @@ CLASSES = 100
 RUN_TREE = ROOT / "benchmarks" / "run_tree.py"
 
 
+@dataclass(frozen=True)
+class Job:
+    """A window of steps (benchmarks/window.py), of a tree or of its peer."""
+
+    images: Path
+    batch: int
+    steps: tuple[int, int]  # to warm up, and timed
+    workers: int = 0
+    window: Sequence[str] = ()  # further options of the window
+    settings: Mapping[str, str] = field(default_factory=dict)  # of the environment
+
+    @property
+    def _window(self) -> list[object]:
+        return [*self.window, "--warm-steps", self.steps[0], "--steps", self.steps[1]]
+
+    @property
+    def _reading(self) -> list[object]:
+        return ["--batch-size", self.batch, "--workers", self.workers]
+
+    def run_peer(self, framework: str) -> measure.Figures:
+        """Run the peer of a tree; return the figures of its window."""
+        module = PEERS[framework][1]
+        command = [sys.executable, "-m", module, self.images, *self._reading, *self._window]
+        return measure.run_json(command, **self.settings)
+
+    def run_tree(
+        self, framework: str, options: Sequence[object] = (), processes: int = 1
+    ) -> measure.Figures:
+        """Run a tree with options of train.py; return its figures, of all processes together."""
+        if SHARED in options:
+            processes = processor.available_cores()
+        launch, settings = [sys.executable], self.settings
+        with tempfile.TemporaryDirectory() as logs:
+            if processes > 1:
+                launch += ["-m", *LAUNCH[framework], processes]
+                launch += ["--log_dir", logs] if framework == "paddle" else []
+                settings = {"OMP_NUM_THREADS": "1", **settings}
+            command = [*launch, RUN_TREE, "--framework", framework, *self._window]
+            command += ["--", "--data-path", self.images, *self._reading, *options]
+            figures = measure.run_json(command, **settings)
+        for name in ("images_per_s", "resident_mb"):
+            figures[name] *= processes
+        return figures
+
+
 def known(
     framework: str, wanted: Iterable[str] | None = None, in_one_process: bool = False
 ) -> dict[str, list[str]]:
@@ -54,43 +98,12 @@ def known(
     Raises UserError for a name that is no variant.
     """
     table = VARIANTS[framework]
-    unknown = [name for name in wanted or () if name not in table]
+    names = list(table if wanted is None else wanted)
+    unknown = [name for name in names if name not in table]
     if unknown:
         raise UserError(f"{unknown[0]!r}: no variant of {framework}; there are {'; '.join(table)}")
-    shared = ["--split-batch"] if in_one_process else []
-    return {
-        name: [word for word in table[name] if word not in shared]
-        for name in (table if wanted is None else wanted)
-    }
-
-
-def tree(framework: str, window: list[object], options: list[object], **settings: str) -> Contender:
-    """Return a contender that runs a tree: `window` for run_tree, `options` for train.py."""
-    processes = processor.available_cores() if "--split-batch" in options else 1
-    return partial(run_tree, framework, window, options, processes, **settings)
-
-
-def peer(framework: str, options: list[object], **settings: str) -> Contender:
-    """Return a contender that runs the peer of a tree with `options`."""
-    command = [sys.executable, "-m", PEERS[framework][1], *options]
-    return partial(measure.run_json, command, **settings)
-
-
-def run_tree(
-    framework: str, window: list[object], options: list[object], processes: int, **settings: str
-) -> measure.Figures:
-    """Run a tree in so many processes; return the figures of its window, those of all together."""
-    launch = [sys.executable]
-    with tempfile.TemporaryDirectory() as logs:
-        if processes > 1:
-            launch += ["-m", *LAUNCH[framework], processes]
-            launch += ["--log_dir", logs] if framework == "paddle" else []
-            settings = {"OMP_NUM_THREADS": "1", **settings}
-        command = [*launch, RUN_TREE, "--framework", framework, *window, "--", *options]
-        figures = measure.run_json(command, **settings)
-    for name in ("images_per_s", "resident_mb"):
-        figures[name] *= processes
-    return figures
+    left_out = SHARED if in_one_process else None
+    return {name: [word for word in table[name] if word != left_out] for name in names}
 
 
 def images(data_path: Path | None, count: int) -> Path:
@@ -103,9 +116,8 @@ def add_options(parser: Parser, workers: int) -> None:
     add_frameworks(parser)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the trees (all)")
     parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
-    parser.add_argument(
-        "--workers", type=whole(0), default=workers, help=f"loader processes ({workers})"
-    )
+    text = f"loader processes ({workers})"
+    parser.add_argument("--workers", type=whole(0), default=workers, help=text)
 
 
 def add_frameworks(parser: Parser) -> None:

@@ -18,7 +18,8 @@ import os
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,20 +30,20 @@ TICKS = os.sysconf("SC_CLK_TCK")  # a second, of /proc
 SHARED_MEMORY = Path("/dev/shm")
 
 
+@dataclass
 class Window:
     """Passes batches on, and times the steps between them: first those to warm up, then `steps`."""
 
-    def __init__(self, warm_steps: int, steps: int) -> None:
-        self.warm_steps = warm_steps
-        self.steps = steps
-        self.between: Callable[[], None] | None = None  # to be run after each step, untimed
-        self.settle: Callable[[], None] = lambda: None  # waits until the device is done
-        self.waited: list[float] = []  # seconds, of each step
-        self.computed: list[float] = []
-        self.images = 0
-        self.processor_seconds = 0.0
-        self.ready_at = 0.0
-        self.loaders: list[int] = []  # processes that read the images
+    warm_steps: int
+    steps: int
+    between: Callable[[], None] = lambda: None  # to be run after each step, untimed
+    settle: Callable[[], None] = lambda: None  # waits until the device is done
+    waited: list[float] = field(default_factory=list)  # seconds, of each step
+    computed: list[float] = field(default_factory=list)
+    images: int = 0
+    processor_seconds: float = 0.0
+    ready_at: float = 0.0
+    loaders: Sequence[int] = ()  # processes that read the images
 
     def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass on as many batches (images, labels) as the window has. Raises UserError if fewer."""
@@ -52,10 +53,9 @@ class Window:
             try:
                 batch = next(source)
             except StopIteration:
-                raise errors.UserError(
-                    f"the images are used up after {number} batches; name more images, "
-                    "fewer steps or a smaller batch"
-                ) from None
+                message = f"the images are used up after {number} batches"
+                advice = "name more images, fewer steps or a smaller batch"
+                raise errors.UserError(f"{message}; {advice}") from None
             got = time.perf_counter()
             self.ready_at = self.ready_at or time.time()
             yield batch
@@ -66,8 +66,7 @@ class Window:
                 self.computed.append(time.perf_counter() - got)
                 self.processor_seconds += processor_seconds() - used
                 self.images += len(batch[1])
-                if self.between:
-                    self.between()
+                self.between()
 
     def repeat(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Pass on the first batch again and again, so that no reading is measured."""
@@ -105,7 +104,7 @@ def children(process: int | str = "self") -> list[int]:
     return [int(word) for task in tasks for word in (task / "children").read_text().split()]
 
 
-def leave(figures: dict[str, float], loaders: list[int]) -> NoReturn:
+def leave(figures: dict[str, float], loaders: Sequence[int]) -> NoReturn:
     """Print the figures and end this process and those of its loader, at once.
 
     Batches that were read ahead are not used; Paddle would leave them in the shared memory.
