@@ -8,13 +8,11 @@
 
 Each training is one call of scripts/train.sh, one after the other; what follows -- goes to it as it
 is. A training whose row is in the table is not run again, and one that was stopped resumes from its
-checkpoint: the same command does the rest. Calls with other seeds, frameworks or options
-may share a table, where the images are the same. Writes TABLE, a row a training, and beside it
-every epoch (TABLE's name with -epochs) and a page in English (.md) and in Chinese (.zh-CN.md) with
-mean and spread of each set of trainings and what the frameworks differ by.
+checkpoint: the same command does the rest. Calls with other seeds, frameworks or options may share
+a table, where the images are the same. Writes TABLE, a row a training, and beside it every epoch
+(TABLE's name with -epochs) and a page in English (.md) and in Chinese (.zh-CN.md).
 
-The last command extends the project's own table; it has the images that docs/en/accuracy.md
-names.
+The last command extends the project's own table, with the images that docs/en/accuracy.md names.
 """
 
 import argparse
@@ -34,8 +32,9 @@ from common.training.recipes import RECIPES
 from experiments import accuracy_tables, pages
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run
 from experiments.images import fingerprint
-from experiments.options import add_images, add_recipe, add_trainings
+from experiments.options import add_images, add_output, add_recipe, add_trainings
 from experiments.runner import Runner, leave_at_sigterm
+from portproof.cli.options import add_path
 from portproof.system import errors
 from portproof.system.atomic_folders import locked
 from portproof.system.command_line import Parser
@@ -127,16 +126,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_images(parser)
     add_recipe(parser, "cifar10 for --dataset cifar10, else needed")
     add_trainings(parser)
-    parser.add_argument(
-        "--runs",
-        type=Path,
-        default=RUNS_DIR / "accuracy",
-        metavar="DIR",
-        help="where the run folders lie (runs/accuracy)",
-    )
-    parser.add_argument(
-        "--table", type=Path, metavar="FILE", help="(accuracy.csv in the folder of --runs)"
-    )
+    add_output(parser, "--runs", "where the run folders lie (runs/accuracy)", RUNS_DIR / "accuracy")
+    add_path(parser, "--table", "(accuracy.csv in the folder of --runs)")
     parser.add_argument("more", nargs="*", metavar="-- OPTION", help="options of train.sh")
     args = parser.parse_args(argv)
     if args.recipe is None:
@@ -157,10 +148,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def check_images(row: Row, images: str, table: Path) -> None:
     """Raise UserError where the row of the table is of other images than the call is."""
     if row["pictures"] != images:
-        raise UserError(
-            f"--table {table}: has that training of other images ({row['pictures']}; here "
-            f"{images}); name another --table and other --runs"
-        )
+        which = f"that training of other images ({row['pictures']}; here {images})"
+        raise UserError(f"--table {table}: has {which}; name another --table and other --runs")
 
 
 def train(runner: Runner, training: Training) -> int:
@@ -177,22 +166,19 @@ def add(training: Training, images: str) -> None:
     Raises UserError where its folder tells of none.
     """
     table = training.args.table
-    row = read_run(training.folder) | dict(zip(KEY, training.key, strict=True))
-    row |= {"pictures": images, "command": training.command}
-    with locked(table):
-        rows = read_table(table)  # another call may have added to it meanwhile
-        rows[training.key] = row
-        write_csv(table, STORED, [rows[key] for key in sorted(rows)])
-        write_epochs(table, training)
-
-
-def write_epochs(table: Path, training: Training) -> None:
-    """Write the epochs of a training beside the table, in place of those that it had there."""
-    path = table.with_name(f"{table.stem}-epochs.csv")
-    rows = [row for row in read_rows(path, STORED_EPOCHS) if key_of(row) != training.key]
     key = dict(zip(KEY, training.key, strict=True))
-    rows += [key | epoch for epoch in read_epochs(training.folder)]
-    write_csv(path, STORED_EPOCHS, sorted(rows, key=lambda row: (key_of(row), int(row["epoch"]))))
+    row = read_run(training.folder) | key | {"pictures": images, "command": training.command}
+    epochs = [key | epoch for epoch in read_epochs(training.folder)]
+    with locked(table):  # another call may add to it too
+        exchange(table, STORED, [row])
+        exchange(table.with_name(f"{table.stem}-epochs.csv"), STORED_EPOCHS, epochs)
+
+
+def exchange(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    """Write rows of one training into a table, in place of those that it has there."""
+    key = key_of(rows[0])
+    others = [row for row in read_rows(path, columns) if key_of(row) != key]
+    write_csv(path, columns, sorted([*others, *rows], key=key_of))
 
 
 def key_of(row: Row) -> tuple[str, ...]:
@@ -209,9 +195,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         return read_csv(path, columns)
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(
-            f"--table {path}: not a table of this command ({error}); name another file"
-        ) from error
+        what = f"not a table of this command ({error})"
+        raise UserError(f"--table {path}: {what}; name another file") from error
 
 
 if __name__ == "__main__":

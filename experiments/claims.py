@@ -30,12 +30,13 @@ from common.data import public_data, synthetic
 from common.paths import RUNS_DIR
 from experiments import claims_plot, claims_tables, pages
 from experiments.images import choose, described
-from experiments.options import add_images, add_names, add_trainings
+from experiments.options import add_images, add_names, add_output, add_trainings
 from experiments.plan import ARMS, CLAIMS, Run, runs_of, search_runs
 from experiments.runner import leave_at_sigterm
 from experiments.runs import Outcome, Workplace
+from portproof.cli.options import add_number, add_path
 from portproof.system import errors, processor
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 
 # Seconds for an epoch of 10,000 + 5,000 images, and around the epochs, on one core of an AMD EPYC
 # (Zen 5): the first estimate, until trainings of this call are over.
@@ -71,58 +72,24 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     what = parser.add_argument_group("what")
     add_names(what, "--claims", tuple(CLAIMS))
     add_trainings(what)
-    what.add_argument(
-        "--epochs",
-        type=whole(2),
-        metavar="N",
-        help=f"of each training ({ARMS['base'].epochs}, of the four-layer networks "
-        f"{ARMS['relu'].epochs})",
-    )
-    what.add_argument(
-        "--search-rates",
-        action="store_true",
-        help="in place of the claims: the four-layer networks at several learning rates, with a "
-        "seed of their own",
-    )
+    usual = f"{ARMS['base'].epochs}, of the four-layer networks {ARMS['relu'].epochs}"
+    add_number(what, "--epochs", f"of each training ({usual})", limits=(2, 1_000_000))
+    text = "the four-layer networks at several learning rates, with a seed of their own"
+    what.add_argument("--search-rates", action="store_true", help=f"in place of the claims: {text}")
     data = parser.add_argument_group("images (cifar10)")
     add_images(data, SAMPLE)
-    for option, usual, text in (
-        ("--train", 10_000, "training images (10,000)"),
-        ("--val", 5_000, "images to validate with (5,000)"),
-    ):
-        data.add_argument(option, type=whole(1), default=usual, metavar="N", help=text)
+    add_number(data, "--train", "training images", 10_000)
+    add_number(data, "--val", "images to validate with", 5_000)
     run = parser.add_argument_group("run")
-    run.add_argument(
-        "--budget-minutes",
-        type=whole(1),
-        default=90,
-        metavar="N",
-        help="begin nothing that would not end within N minutes from now; the same command does "
-        "the rest (90)",
-    )
-    run.add_argument(
-        "--jobs",
-        type=whole(1, 256),
-        default=processor.available_cores(),
-        metavar="N",
-        help="trainings side by side, of one thread each (one a core)",
-    )
-    run.add_argument(
-        "--work",
-        type=Path,
-        default=RUNS_DIR / "claims",
-        metavar="DIR",
-        help="where trainings and their results lie (runs/claims)",
-    )
-    run.add_argument(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="where the table, the pages and the plots go (the report in --work)",
-    )
-    run.add_argument(
-        "--report-only", action="store_true", help="train nothing; report what is finished"
-    )
+    text = "begin nothing that would not end within N minutes; the same command does the rest"
+    add_number(run, "--budget-minutes", text, 90)
+    text = "trainings side by side, of one thread each; usually one a core"
+    add_number(run, "--jobs", text, processor.available_cores(), (1, 256))
+    text = "where trainings and their results lie (runs/claims)"
+    add_output(run, "--work", text, RUNS_DIR / "claims")
+    add_path(run, "--output", "for the table, the pages and the plots (report in --work)", "DIR")
+    text = "train nothing; report what is finished"
+    run.add_argument("--report-only", action="store_true", help=text)
     args = parser.parse_args(argv)
     args.output = args.output or args.work / "report"
     return args
@@ -140,22 +107,17 @@ def train(workplace: Workplace, runs: list[Run], args: argparse.Namespace) -> No
     deadline = time.monotonic() + 60 * args.budget_minutes
     left = [run for run in runs if workplace.outcome(run) is None]
     clock = Clock(len(runs), left, args)
-    print(
-        f"{len(runs)} trainings, {len(left)} to run, {args.jobs} side by side: about "
-        f"{clock.minutes():.0f} minutes, of a budget of {args.budget_minutes}",
-        flush=True,
-    )
+    jobs = f"{len(runs)} trainings, {len(left)} to run, {args.jobs} side by side"
+    minutes = f"{clock.minutes():.0f} minutes, of a budget of {args.budget_minutes}"
+    print(f"{jobs}: about {minutes}", flush=True)
 
     def fits(run: Run) -> bool:
         return time.monotonic() + clock.seconds(run) <= deadline
 
     out = workplace.runner.perform_all(left, workplace.perform, clock.note, args.jobs, fits)
     if out:
-        print(
-            f"the budget is spent: {len(out)} trainings are left ({out[0].name} and on); the same "
-            "command resumes them",
-            flush=True,
-        )
+        which = f"{len(out)} trainings are left ({out[0].name} and on)"
+        print(f"the budget is spent: {which}; the same command resumes them", flush=True)
 
 
 def report(
@@ -167,9 +129,8 @@ def report(
     claims_tables.write_epochs(folder / "claims-epochs.csv", outcomes)
     claims_plot.draw_effects(folder / "claims.png", effects)
     claims_plot.draw_curves(folder / "claims-curves.png", outcomes)
-    pages.write(
-        folder / "claims", "claims", partial(claims_tables.values, effects, outcomes, images)
-    )
+    values = partial(claims_tables.values, effects, outcomes, images)
+    pages.write(folder / "claims", "claims", values)
     print(claims_tables.table(effects, pages.read_words("claims", "en")))
 
 
@@ -199,14 +160,12 @@ class Clock:
         self.guessed += self.guess(run)
         self.spent += outcome["seconds"] + AROUND
         self.left.remove(run)
-        reached = outcome["epochs_to_goal"]
-        goal = f", 25 % after {reached:.1f} epochs" if reached is not None else ""
-        print(
-            f"[{self.total - len(self.left)}/{self.total}] {run.arm}, {run.framework}, seed "
-            f"{run.seed}: val error {outcome['val_error']:.2f} %{goal}, "
-            f"{outcome['seconds']:.0f} s; about {self.minutes():.0f} minutes left",
-            flush=True,
-        )
+        title = f"[{self.total - len(self.left)}/{self.total}] {run.arm}, {run.framework}"
+        figures = [f"val error {outcome['val_error']:.2f} %", f"{outcome['seconds']:.0f} s"]
+        if outcome["epochs_to_goal"] is not None:
+            figures.insert(1, f"25 % after {outcome['epochs_to_goal']:.1f} epochs")
+        left = f"about {self.minutes():.0f} minutes left"
+        print(f"{title}, seed {run.seed}: {', '.join(figures)}; {left}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,13 +30,15 @@ TITLES = {
     "groups": "groups against half width",
     "crops": "ten crops against one",
 }
+SCALES = {  # below a box of effects, and the claims in it
+    "points of top-1 error on val": ("norm", "pooling", "colour", "groups", "crops"),
+    "points of overfitting (error on val minus error on train)": ("dropout",),
+    "times fewer epochs to 25 % training error": ("relu",),
+}
 # Of the curves: a title, and the arms and splits that are drawn.
 CURVES = [
-    ("Four layers: ReLU against tanh", [("relu", "train"), ("tanh", "train")]),
-    (
-        "Dropout on and off",
-        [(arm, split) for arm in ("base", "no-dropout") for split in ("val", "train")],
-    ),
+    ("Four layers: ReLU against tanh", ("relu", "tanh"), ("train",)),
+    ("Dropout on and off", ("base", "no-dropout"), ("val", "train")),
 ]
 LOOKS = {  # of an arm in the curves
     "relu": ("tab:green", "ReLU"),
@@ -47,21 +50,17 @@ LOOKS = {  # of an arm in the curves
 
 def draw_effects(path: Path, effects: Effects) -> None:
     """Draw each effect with its interval, and the paper's; claims of one scale share a box."""
-    points = [c for c in effects if CLAIMS[c].kind == "points"]
-    boxes = {
-        "points of top-1 error on val": [c for c in points if c != "dropout"],
-        "points of overfitting (error on val minus error on train)": [
-            c for c in points if c == "dropout"
-        ],
-        "times fewer epochs to 25 % training error": [c for c in effects if c not in points],
-    }
-    boxes = {scale: claims for scale, claims in boxes.items() if claims}
-    figure = new_figure(10, 1.3 + sum(0.75 + 0.6 * len(claims) for claims in boxes.values()))
+    boxes = {}
+    for scale, claims in SCALES.items():
+        seen = [claim for claim in claims if claim in effects]
+        if seen:
+            boxes[scale] = seen
+    heights = [len(claims) for claims in boxes.values()]
+    figure = new_figure(10, 1.3 + sum(0.75 + 0.6 * height for height in heights))
     figure.suptitle(
         "What each idea of the paper brings on small images\n"
         "mean over the seeds with its 95 % interval; right of the grey line: as the paper says"
     )
-    heights = [len(claims) for claims in boxes.values()]
     rows = figure.subplots(len(boxes), 1, squeeze=False, height_ratios=heights)[:, 0]
     handles: dict[str, Artist] = {}
     for axes, (scale, claims) in zip(rows, boxes.items(), strict=True):
@@ -89,8 +88,9 @@ def draw_box(axes: "Axes", claims: Sequence[str], effects: Effects) -> None:
     axes.axvline(none, color="grey", linewidth=1.5)
     if none:
         axes.set_xscale("log")
-        axes.set_xlim(min(seen) / 1.2, max(seen) * 1.2)
-        ticks = [tick for tick in TICKS if min(seen) / 1.2 < tick < 1.2 * max(seen)]
+        low, high = min(seen) / 1.2, max(seen) * 1.2
+        axes.set_xlim(low, high)
+        ticks = [tick for tick in TICKS if low < tick < high]
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     else:
@@ -122,28 +122,28 @@ def draw_curves(path: Path, outcomes: Sequence[Outcome]) -> None:
     runs: dict[tuple[str, str], list[Outcome]] = {}
     for run in outcomes:
         runs.setdefault((run["arm"], run["framework"]), []).append(run)
-    arms, names = ({key[part] for key in runs} for part in (0, 1))
-    columns = [(title, lines) for title, lines in CURVES if {arm for arm, _ in lines} <= arms]
-    frameworks = [name for name in FRAMEWORKS if name in names]
-    if not columns:
+    trained = {part for key in runs for part in key}  # arms and frameworks
+    curves = [curve for curve in CURVES if trained.issuperset(curve[1])]
+    frameworks = [name for name in FRAMEWORKS if name in trained]
+    if not curves:
         return
-    figure = new_figure(5.6 * len(columns), 3.9 * len(frameworks))
-    grid = figure.subplots(len(frameworks), len(columns), squeeze=False, sharey="col")
-    for row, framework in zip(grid, frameworks, strict=True):
-        for axes, (title, lines) in zip(row, columns, strict=True):
-            for arm, split in lines:
-                draw_mean(axes, runs.get((arm, framework), []), arm, split)
-            if lines[0][0] == "relu":
-                axes.axhline(GOAL, color="grey", linewidth=1, linestyle=":")
-                axes.text(0.1, GOAL + 1, "25 %", color="grey")
-            axes.set_title(f"{title}, {NAMES[framework]}", fontsize=11)
-            axes.set_xlabel("epoch")
-            axes.set_ylabel("top-1 error (%)")
-            axes.set_ylim(0, 100)
-            axes.set_xlim(left=0)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.grid(alpha=0.3)
-            axes.legend(fontsize=9)
+    figure = new_figure(5.6 * len(curves), 3.9 * len(frameworks))
+    grid = figure.subplots(len(frameworks), len(curves), squeeze=False, sharey="col")
+    for axes, (framework, curve) in zip(grid.flat, product(frameworks, curves), strict=True):
+        title, arms, splits = curve
+        for arm, split in product(arms, splits):
+            draw_mean(axes, runs.get((arm, framework), []), arm, split)
+        if "relu" in arms:
+            axes.axhline(GOAL, color="grey", linewidth=1, linestyle=":")
+            axes.text(0.1, GOAL + 1, "25 %", color="grey")
+        axes.set_title(f"{title}, {NAMES[framework]}", fontsize=11)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("top-1 error (%)")
+        axes.set_ylim(0, 100)
+        axes.set_xlim(left=0)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=9)
     save(figure, path)
 
 

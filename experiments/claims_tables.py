@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from common.paths import DATA_DIR
@@ -28,8 +29,10 @@ Effects = dict[str, dict[str, Effect | None]]  # by claim, then by framework or 
 
 def effects_of(claim: str, outcomes: Sequence[Outcome]) -> dict[str, Effect | None]:
     """Return a claim's effect in each framework that has outcomes, and in both together."""
-    groups = {name: pairs_of(claim, name, outcomes) for name in FRAMEWORKS}
-    groups = {name: pairs for name, pairs in groups.items() if pairs}
+    groups = {}
+    for name in FRAMEWORKS:
+        if pairs := pairs_of(claim, name, outcomes):
+            groups[name] = pairs
     if len(groups) > 1:
         groups["both"] = [pair for pairs in groups.values() for pair in pairs]
     if CLAIMS[claim].kind == "points":
@@ -65,11 +68,10 @@ def write_runs(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def write_epochs(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write a line for each epoch of each training, of which the curves are drawn."""
-    lines = [
-        {name: run[name] for name in ("arm", "framework", "seed")} | row
-        for run in outcomes
-        for row in run["rows"]
-    ]
+    lines = []
+    for run in outcomes:
+        key = {name: run[name] for name in ("arm", "framework", "seed")}
+        lines += [key | row for row in run["rows"]]
     write_csv(path, EPOCH_COLUMNS, lines)
 
 
@@ -122,13 +124,12 @@ def cell(effect: Effect | None, words: Words) -> str:
 def arms_table(outcomes: Sequence[Outcome], words: Words) -> str:
     """Return each arm's means over its seeds, with their standard deviations."""
     rows = [words["arms"]]
-    for arm in ARMS:
-        for framework in FRAMEWORKS:
-            runs = [run for run in outcomes if (run["arm"], run["framework"]) == (arm, framework)]
-            if not runs:
-                continue
-            cells = [words["arm"][arm], NAMES[framework], len(runs)]
-            for measure in ("val_error", "train_error", "epochs_to_goal"):
-                cells.append(spread([run.get(measure) for run in runs]))
-            rows.append(cells if arm in GOAL_ARMS else [*cells[:-1], ""])
+    for arm, framework in product(ARMS, FRAMEWORKS):
+        runs = [run for run in outcomes if (run["arm"], run["framework"]) == (arm, framework)]
+        if not runs:
+            continue
+        cells = [words["arm"][arm], NAMES[framework], len(runs)]
+        for measure in ("val_error", "train_error", "epochs_to_goal"):
+            cells.append(spread([run.get(measure) for run in runs]))
+        rows.append(cells if arm in GOAL_ARMS else [*cells[:-1], ""])
     return markdown.table(rows)

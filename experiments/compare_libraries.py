@@ -10,15 +10,15 @@ float64 and float32, layer by layer, as tools/compare_forward.py does. Exit stat
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.paths import ROOT
-from common.tables import read_csv, write_csv
+from common.tables import read_csv
 from experiments import pages
-from experiments.pages import Words
+from experiments.options import add_output
 from portproof.checks import forward
+from portproof.core.findings import Cause
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
 from portproof.system import errors
@@ -41,8 +41,7 @@ class Pair:
     torch_arguments: dict[str, bool] = field(default_factory=dict)
     paddle_arguments: dict[str, bool] = field(default_factory=dict)
     mended: bool = False  # Paddle's is taken from examples/mended_libraries.py
-    size: int = 224  # pixels
-    second_size: int = 156
+    sizes: tuple[int, int] = (224, 156)  # pixels
 
     @property
     def title(self) -> str:
@@ -55,7 +54,11 @@ def alike(family: str, *names: str) -> list[Pair]:
     return [Pair(family, name) for name in names]
 
 
-INCEPTION = {"size": 299, "second_size": 267}
+def inception(mended: bool, **arguments: bool) -> Pair:
+    name = "inception_v3"
+    return Pair("Inception V3", name, torch_arguments=arguments, mended=mended, sizes=(299, 267))
+
+
 PAIRS = [
     Pair("AlexNet", "alexnet"),
     Pair("AlexNet", "alexnet", mended=True),
@@ -74,14 +77,8 @@ PAIRS = [
     *alike("ShuffleNet V2", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"),
     *alike("ShuffleNet V2", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"),
     Pair("GoogLeNet", "googlenet", torch_arguments={"init_weights": False}),
-    Pair("Inception V3", "inception_v3", torch_arguments={"init_weights": False}, **INCEPTION),
-    Pair(
-        "Inception V3",
-        "inception_v3",
-        torch_arguments={"aux_logits": False},
-        mended=True,
-        **INCEPTION,
-    ),
+    inception(mended=False, init_weights=False),
+    inception(mended=True, aux_logits=False),
 ]
 
 
@@ -91,11 +88,11 @@ class Outcome:
 
     family: str
     network: str
-    parameters: int
-    transferred: str  # yes, or what could not be
-    verdict: str  # same, differs
-    float64: float | None
-    float32: float | None
+    parameters: int = 0
+    transferred: str = "no"  # or yes, or what could not be
+    verdict: str = "differs"  # or same
+    float64: float | None = None
+    float32: float | None = None
     what: str = ""
 
 
@@ -117,43 +114,29 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     names = [pair.torch for pair in PAIRS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these alone")
     parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="images (2)")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=RESULTS,
-        metavar="STEM",
-        help=f"writes STEM.csv and STEM.md ({RESULTS.relative_to(ROOT)})",
-    )
+    text = f"writes STEM.csv and STEM.md ({RESULTS.relative_to(ROOT)})"
+    add_output(parser, "--out", text, RESULTS, "STEM")
     return parser.parse_args(argv)
 
 
 def compare(pair: Pair, batch_size: int) -> Outcome:
     """Compare one pair of networks with weights drawn from seed 0."""
     library = MENDED if pair.mended else "paddle.vision.models"
-    names = {
-        "torch": f"torchvision.models:{pair.torch}",
-        "paddle": f"{library}:{pair.paddle or pair.torch}",
+    made = {
+        "torch": (f"torchvision.models:{pair.torch}", pair.torch_arguments),
+        "paddle": (f"{library}:{pair.paddle or pair.torch}", pair.paddle_arguments),
     }
-    arguments = {"torch": pair.torch_arguments, "paddle": pair.paddle_arguments}
     sides = {
-        framework: Side(framework, None, {"name": name, "arguments": arguments[framework]})
-        for framework, name in names.items()
+        framework: Side(framework, None, {"name": name, "arguments": arguments})
+        for framework, (name, arguments) in made.items()
     }
-    sizes = (pair.size, pair.second_size)
-    inputs = Inputs(None, "float32", batch_size, sizes, None, seed=0)
+    inputs = Inputs(None, "float32", batch_size, pair.sizes, None, seed=0)
     try:
         with scratch() as folder:
             comparison = forward.compare(sides, folder, inputs)
     except UserError as error:
-        return Outcome(pair.family, pair.title, 0, "no", "differs", None, None, str(error))
+        return Outcome(pair.family, pair.title, what=str(error))
     alone = [cause for cause in comparison.causes if "counterpart" in cause.cause]
-    stops = [cause for cause in comparison.causes if alone and "stops after" in cause.cause]
-    causes = [cause for cause in comparison.causes if cause not in alone + stops]
-    remarks = [f"`{cause.where}`: {cause.cause}" for cause in [*alone[:1], *causes][:MOST_CAUSES]]
-    remarks += [f"{len(alone) - 1} more tensors have none"] if alone[1:] else []
-    remarks += (
-        [note for note in comparison.notes if "add up" in note][:1] if comparison.aligned else []
-    )
     return Outcome(
         pair.family,
         pair.title,
@@ -162,8 +145,20 @@ def compare(pair: Pair, batch_size: int) -> Outcome:
         "same" if comparison.aligned else "differs",
         forward_report.worst(comparison, "float64"),
         forward_report.worst(comparison, "float32"),
-        "; ".join(remarks),
+        "; ".join(remarks(comparison, alone)),
     )
+
+
+def remarks(comparison: forward.Result, alone: list[Cause]) -> list[str]:
+    """Return what differs; `alone` are the causes that name a tensor without a counterpart."""
+    if comparison.aligned:
+        return [note for note in comparison.notes if "add up" in note][:1]
+    causes = [cause for cause in comparison.causes if cause not in alone]
+    if alone:
+        causes = [cause for cause in causes if "stops after" not in cause.cause]
+    causes = [*alone[:1], *causes][:MOST_CAUSES]
+    more = [f"{len(alone) - 1} more tensors have none"] if alone[1:] else []
+    return [f"`{cause.where}`: {cause.cause}" for cause in causes] + more
 
 
 def read(stem: Path) -> dict[str, Outcome]:
@@ -176,18 +171,11 @@ def read(stem: Path) -> dict[str, Outcome]:
 
 
 def write(stem: Path, outcomes: list[Outcome]) -> None:
-    """Write the table as CSV and as a page, each atomically."""
-    columns = [column.name for column in fields(Outcome)]
-    write_csv(stem.with_suffix(".csv"), columns, map(asdict, outcomes))
-    pages.write(stem, "libraries", partial(values, outcomes))
-
-
-def values(outcomes: list[Outcome], words: Words) -> dict[str, object]:
-    """Return what the page shows: the table, and the families that are proved equal."""
+    """Write the table as CSV and as a page with the families that are proved equal."""
     proved = [outcome for outcome in outcomes if outcome.verdict == "same"]
-    same = dict.fromkeys(one.family for one in proved if "mended" not in one.network)
-    mended = dict.fromkeys(one.family for one in proved if one.family not in same)
-    return {"outcomes": outcomes, "same": same, "mended": mended}
+    same = dict.fromkeys(outcome.family for outcome in proved if "mended" not in outcome.network)
+    mended = dict.fromkeys(outcome.family for outcome in proved if outcome.family not in same)
+    pages.write_table(stem, "libraries", outcomes, same=same, mended=mended)
 
 
 if __name__ == "__main__":

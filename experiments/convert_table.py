@@ -14,21 +14,20 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.paths import ROOT
-from common.tables import write_csv
 from experiments import pages
-from experiments.pages import Words
+from experiments.options import add_output
+from portproof.cli.options import add_number
 from portproof.cli.verify import Verification
 from portproof.convert.environments import TITLES, Environment
 from portproof.convert.files import changed, plain
 from portproof.convert.source import BY_HAND, python_files, read_text
 from portproof.port import PORT
 from portproof.system import errors, processor
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 from tools.project import PORTS, PROJECT
@@ -69,28 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             rows[converter] = by_converter(converter, trees[converter], args.steps)
         for way, rate in speeds(trees, args.rounds, args.timed).items():
             rows[way].images_per_s = rate
-    columns = [column.name for column in fields(Row)]
-    write_csv(args.output.with_suffix(".csv"), columns, map(asdict, rows.values()))
-    (page,) = pages.write(args.output, "convert", partial(values, list(rows.values()), args))
+    shown = list(rows.values())
+    (page,) = pages.write_table(args.output, "convert", shown, args=args, batch=BATCH)
     print(page.read_text(encoding="utf-8"))
     return 0
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="convert_table.py", description=__doc__)
-    for option, limits, usual, text in (
-        ("--steps", (1, 1000), 20, "compared, in training (20)"),
-        ("--rounds", (1, 100), 3, "in which each way is timed in turn (3)"),
-        ("--timed", (2, 100), 6, "steps of a round (6)"),
-    ):
-        parser.add_argument(option, type=whole(*limits), default=usual, metavar="N", help=text)
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=RESULTS,
-        metavar="STEM",
-        help="writes STEM.csv and STEM.md (docs/results/convert)",
-    )
+    add_number(parser, "--steps", "compared, in training", 20, (1, 1000))
+    add_number(parser, "--rounds", "in which each way is timed in turn", 3, (1, 100))
+    add_number(parser, "--timed", "steps of a round", 6, (2, 100))
+    text = f"writes STEM.csv and STEM.md ({RESULTS.relative_to(ROOT)})"
+    add_output(parser, "--output", text, RESULTS, "STEM")
     return parser.parse_args(argv)
 
 
@@ -99,12 +89,9 @@ def by_hand(steps: int) -> Row:
     files = [path.relative_to(SOURCE) for path in python_files(SOURCE)]
     files = [file for file in files if str(file) != PORT and (HAND_PORT / file).is_file()]
     texts = [(read_text(SOURCE / file), read_text(HAND_PORT / file)) for file in files]
-    row = Row(
-        way="by hand (`AlexNet-paddle`)",
-        files=len(files),
-        lines=sum(len(plain(text)) for text, _ in texts),
-        lines_by_hand=sum(changed(*pair) for pair in texts),
-    )
+    row = Row("by hand (`AlexNet-paddle`)", len(files))
+    row.lines = sum(len(plain(text)) for text, _ in texts)
+    row.lines_by_hand = sum(changed(*pair) for pair in texts)
     check(row, HAND_PORT, Environment("paconvert", ROOT), steps)
     return row
 
@@ -114,13 +101,12 @@ def by_converter(converter: str, target: Path, steps: int) -> Row:
     file = target.with_suffix(".json")
     tool = ROOT / "tools" / "convert_project.py"
     command = [sys.executable, tool, SOURCE, target, "--json", file, "--with", converter]
-    environment = os.environ | Environment("paconvert", ROOT).variables()
-    run(command, environment, TITLES[converter], statuses=(0, 1))
+    run(command, Environment("paconvert", ROOT).variables(), TITLES[converter], worst=1)
     conversion = json.loads(file.read_text())
     counts = conversion["counts"]
     left = [finding for finding in conversion["findings"] if finding["kind"] == BY_HAND]
     unwritten = [finding["file"] for finding in left if finding["rule"] == "not written"]
-    places = {(one["file"], one["line"]) for one in left if one["rule"] != "not written"}
+    places = {(place["file"], place["line"]) for place in left if place["rule"] != "not written"}
     to_write = [HAND_PORT / name for name in unwritten if (HAND_PORT / name).is_file()]
     row = Row(
         way=f"{TITLES[converter]}, finished",
@@ -152,33 +138,23 @@ def speeds(trees: dict[str, Path], rounds: int, steps: int) -> dict[str, float]:
     for _ in range(rounds):
         for way, tree in trees.items():
             converter = "x2paddle" if way == "x2paddle" else "paconvert"
-            environment = os.environ | Environment(converter, ROOT).variables()
-            environment["OMP_NUM_THREADS"] = str(processor.available_cores())
-            python = environment.get("PADDLE_PYTHON") or sys.executable
+            variables = Environment(converter, ROOT).variables()
+            variables["OMP_NUM_THREADS"] = str(processor.available_cores())
+            python = (os.environ | variables).get("PADDLE_PYTHON") or sys.executable
             command = [python, "-W", "ignore", TIMER, tree, BATCH, steps]
-            printed = run(command, environment, way)
+            printed = run(command, variables, way)
             seconds = json.loads(printed.splitlines()[-1])[1:]  # the first one warms up
             rates[way].append(BATCH / statistics.median(seconds))
     return {way: statistics.median(rates_of_way) for way, rates_of_way in rates.items()}
 
 
-def run(
-    command: list[object],
-    environment: dict[str, str],
-    title: str,
-    statuses: tuple[int, ...] = (0,),
-) -> str:
-    """Return what a program prints. Raises UserError where it ends with another status."""
-    words = [str(word) for word in command]
+def run(command: list[object], variables: dict[str, str], title: str, worst: int = 0) -> str:
+    """Return what a program prints. Raises UserError where its exit status is above `worst`."""
+    words, environment = [str(word) for word in command], os.environ | variables
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
-    if done.returncode not in statuses:
+    if not 0 <= done.returncode <= worst:
         raise UserError(f"{title}: {done.stderr.strip().splitlines()[-1]}")
     return done.stdout
-
-
-def values(rows: list[Row], args: argparse.Namespace, words: Words) -> dict[str, object]:
-    """Return what the page shows."""
-    return {"rows": rows, "args": args, "batch": BATCH}
 
 
 if __name__ == "__main__":

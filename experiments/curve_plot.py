@@ -31,14 +31,8 @@ def draw(path: Path, pairs: Sequence[Pair], made_with: str) -> None:
     if parted is not None:
         for axes in (above, below):
             axes.axvline(parted, color="black", linewidth=0.8, linestyle=":")
-        above.annotate(
-            f" parted in float32: step {parted}",
-            (parted, 1),
-            xycoords=("data", "axes fraction"),
-            va="top",
-            xytext=(2, -4),
-            textcoords="offset points",
-        )
+        at_top = above.get_xaxis_transform()
+        above.text(parted, 0.97, f"  parted in float32: step {parted}", transform=at_top, va="top")
     below.set_xlim(0, len(float32.difference) + 1)
     save(figure, path)
 
@@ -54,8 +48,8 @@ def draw_losses(axes: "Axes", pair: Pair) -> None:
 
 
 def draw_differences(axes: "Axes", pairs: Sequence[Pair]) -> None:
-    """Draw each pair's difference, pale, and the largest of it so far, of which the eye can read
-    where a threshold is first passed."""
+    """Draw each pair's difference, pale, and the largest of it so far, which passes a threshold
+    but once."""
     for pair in pairs:
         steps = np.arange(1, len(pair.difference) + 1)
         colour = COLOURS[pair.name]
@@ -69,15 +63,8 @@ def draw_differences(axes: "Axes", pairs: Sequence[Pair]) -> None:
         if parted:
             axes.plot(parted, largest[parted - 1], "o", color=colour)
     axes.axhline(parting.PARTED, color="tab:red", linewidth=1)
-    axes.annotate(
-        "1 %: parted",
-        (0, parting.PARTED),
-        xycoords=("axes fraction", "data"),
-        va="bottom",
-        color="tab:red",
-        xytext=(4, 2),
-        textcoords="offset points",
-    )
+    at_left = axes.get_yaxis_transform()
+    axes.text(0, parting.PARTED, "  1 %: parted", transform=at_left, va="bottom", color="tab:red")
     axes.set_xlabel("step")
     axes.set_ylabel("difference of the losses, relative\n(bold: the largest so far)")
     axes.grid(alpha=0.3)

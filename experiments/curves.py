@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,13 @@ from common.paths import RUNS_DIR
 from common.tables import write_csv
 from common.training.recipes import RECIPES
 from experiments import curve_plot, pages, parting
-from experiments.options import add_images, add_recipe
-from experiments.pages import Words
+from experiments.options import add_images, add_output, add_recipe
 from experiments.parting import Pair
+from portproof.cli.options import add_number, add_seed
 from portproof.cli.project import add_ports, sides
 from portproof.core.training_pair import Request, TrainingPair, exact
 from portproof.system import errors
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.weights import tensors
@@ -56,14 +55,12 @@ STEPS, FLOAT64_STEPS = 400, 150  # float64 takes three times as long
 BATCH = 32
 FLIPPED = "float32, one bit"  # weights of which one differs in its last bit
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # the same sums in the same order
-DTYPE = {"float32": "float32", "float64": "float64", FLIPPED: "float32"}  # of each pair of series
 # What the page's command says of the options.
 SHOWN = ("recipe", "steps", "float64_steps", "control_steps", "batch_size", "image_size", "seed")
 DOUBLES = (
     "in how many steps the difference does, where a line through its logarithm, from above the "
     f"rounding of one loss to the parting, explains {parting.CLEAN:.0%} of it or more."
 )
-
 
 VERDICTS = {  # by whether it is a fault
     True: "In float64 they differ as early as in float32: that is no rounding but a fault; "
@@ -87,9 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_fault = parting.is_fault(differences["float32"], differences["float64"])
     data = f"{len(images):,} images of {len(images.classes)} classes to train on"
     shown = {"table": table(pairs), "verdict": VERDICTS[is_fault], "data": data}
-    pages.write(args.output / "curves", "curves", partial(values, args, shown))
-    print(shown["table"])
-    print(shown["verdict"])
+    pages.write(args.output / "curves", "curves", lambda words: shown | settings_shown(args))
+    print(f"{shown['table']}\n{shown['verdict']}")
     print(f"look at: {args.output / 'curves.png'}, {args.output / 'curves.md'}")
     return int(is_fault)
 
@@ -98,39 +94,24 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.curves", description=__doc__)
     add_images(parser)
     add_recipe(parser, "that of the data, or sample")
-    of_float64 = f"{FLOAT64_STEPS}, or --steps if fewer"
-    for option, usual, text in (
-        ("--steps", STEPS, f"in float32 ({STEPS})"),
-        ("--float64-steps", None, f"in float64, which takes three times as long ({of_float64})"),
-        ("--control-steps", None, "of each framework against itself, in float32 (as --steps)"),
-    ):
-        parser.add_argument(option, type=whole(2, 1000), default=usual, metavar="N", help=text)
-    parser.add_argument(
-        "--batch-size", type=whole(1), default=BATCH, metavar="N", help=f"images ({BATCH})"
-    )
-    parser.add_argument(
-        "--image-size",
-        type=whole(SMALLEST_IMAGE, LARGEST_IMAGE),
-        metavar="PIXELS",
-        help="(recipe)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=whole(0, LARGEST_SEED),
-        default=0,
-        metavar="N",
-        help="of weights, order, crops and dropout (0)",
-    )
+    add_number(parser, "--steps", "in float32", STEPS, (2, 1000))
+    usual = f"{FLOAT64_STEPS}, or --steps if fewer"
+    text = f"in float64, which takes three times as long ({usual})"
+    add_number(parser, "--float64-steps", text, limits=(2, 1000))
+    text = "of each framework against itself, in float32 (as --steps)"
+    add_number(parser, "--control-steps", text, limits=(2, 1000))
+    add_number(parser, "--batch-size", "images", BATCH)
+    sizes = (SMALLEST_IMAGE, LARGEST_IMAGE)
+    add_number(parser, "--image-size", "(recipe)", limits=sizes, metavar="PIXELS")
+    add_seed(parser, "of weights, order, crops and dropout")
     add_ports(parser, PROJECT)
-    parser.add_argument(
-        "--output", type=Path, default=RUNS_DIR / "curves", metavar="DIR", help="(runs/curves)"
-    )
+    add_output(parser, "--output", "(runs/curves)", RUNS_DIR / "curves")
     args = parser.parse_args(argv)
     args.float64_steps = args.float64_steps or min(FLOAT64_STEPS, args.steps)
     args.control_steps = args.control_steps or args.steps
     for name in ("float64_steps", "control_steps"):
         if getattr(args, name) > args.steps:
-            option = f"--{name.replace('_', '-')} {getattr(args, name)}"
+            option = f"{option_of(name)} {getattr(args, name)}"
             parser.error(f"{option} is more than --steps {args.steps}")
     args.recipe = args.recipe or (args.dataset if args.dataset in RECIPES else "sample")
     recipe = RECIPES[args.recipe]
@@ -139,6 +120,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.image_size < smallest:
         parser.error(f"--image-size {args.image_size}: {recipe.model} needs {smallest} or more")
     return args
+
+
+def option_of(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def make_folder(path: Path) -> None:
@@ -158,17 +143,10 @@ def train_all(
     UserError where a tree cannot be run, and where the two read other batches.
     """
     ports = sides(args, PROJECT)
-    pair = TrainingPair(
-        {name: replace(side, environment=ONE_THREAD) for name, side in ports.items()},
-        temporary / "pair",
-        args.seed,
-        None,
-        data_path,
-        args.image_size,
-        args.batch_size,
-        RECIPES[args.recipe].model,
-        records=Records(PROJECT.records),
-    )
+    ports = {name: replace(side, environment=ONE_THREAD) for name, side in ports.items()}
+    pair = TrainingPair(ports, temporary / "pair", args.seed, data_path=data_path)
+    pair.image_size, pair.batch_size = args.image_size, args.batch_size
+    pair.model, pair.records = RECIPES[args.recipe].model, Records(PROJECT.records)
     pair.folder.mkdir()
     settings = settings_of(args)
     print("the same weights for both ...", flush=True)
@@ -180,9 +158,10 @@ def train_all(
         raise UserError("the trees read other batches; tools/compare_data.py tells which and why")
     losses = {}
     all_steps = (args.steps, args.float64_steps, args.control_steps)
-    for (weights, dtype), steps in zip(DTYPE.items(), all_steps, strict=True):
+    for weights, steps in zip(("float32", "float64", FLIPPED), all_steps, strict=True):
         with progress(pair, weights, steps, "logits-*.npy"):
             plan = {"steps": steps, "seed": args.seed, "kinds": []}
+            dtype = "float32" if weights == FLIPPED else weights
             recording = {"dtype": dtype, "batches": batches, "plan": plan}
             reports = pair.ask(Request("training", settings, weights, recording))
         for name, report in reports.items():
@@ -210,7 +189,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def flip_last_bit(pair: TrainingPair) -> None:
-    """Write the float32 weights of each side again, with another last bit in the very first one."""
+    """Write the float32 weights of each side again, the last bit of the very first one changed."""
     for name in FRAMEWORKS:
         source = pair.files[name, "float32"]
         target = source.with_name(f"{source.stem}-flipped.safetensors")
@@ -250,11 +229,10 @@ def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[
 
 def pairs_of(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
     """Return the pairs that say something: both frameworks, and each with its own changed start."""
-    both = " and ".join(NAMES.values())
-    pairs = [
-        Pair(dtype, f"{both}, {dtype}", dtype, losses["torch", dtype], losses["paddle", dtype])
-        for dtype in ("float32", "float64")
-    ]
+    pairs = []
+    for dtype in ("float32", "float64"):
+        title = f"{' and '.join(NAMES.values())}, {dtype}"
+        pairs.append(Pair(dtype, title, dtype, losses["torch", dtype], losses["paddle", dtype]))
     for name in FRAMEWORKS:
         title = f"{NAMES[name]} and itself, one bit of one weight changed, float32"
         original, changed = losses[name, "float32"], losses[name, FLIPPED]
@@ -297,14 +275,14 @@ def table(pairs: list[Pair]) -> str:
     return "\n".join(lines)
 
 
-def values(args: argparse.Namespace, shown: dict[str, str], words: Words) -> dict[str, Any]:
-    """Return what the page shows: what is `shown`, the command and the settings."""
+def settings_shown(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what the page shows of the command and the settings."""
     command = ["python", "-m", "experiments.curves"]
     if args.data_path or args.dataset:  # whose folder it was is nobody's matter
         command += ["--dataset", args.dataset] if args.dataset else ["--data-path", "DIR"]
     for name in SHOWN:
-        command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
-    return shown | {
+        command += [option_of(name), str(getattr(args, name))]
+    return {
         "parted": parting.PARTED,
         "command": " ".join(command),
         "lr": settings_of(args)["lr"],

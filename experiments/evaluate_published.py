@@ -23,11 +23,12 @@ from common.data import fetching, folder
 from common.paths import DATA_DIR, ROOT
 from common.training.checkpoint_files import SUFFIX
 from experiments.options import add_names
+from portproof.cli.options import add_number, add_path
 from portproof.cli.project import add_ports
 from portproof.cli.project import sides as port_sides
 from portproof.core.weight_files import FRAMEWORK
 from portproof.system import checksums
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import BAD_INPUT, UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side, scratch
@@ -85,15 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="evaluate_published.py", description=__doc__)
-    parser.add_argument(
-        "--data-path", type=Path, required=True, metavar="DIR", help="DIR/val/<class>/* of ImageNet"
-    )
-    parser.add_argument(
-        "--weights", type=Path, metavar="FILE", help="a file that you have (else it is fetched)"
-    )
+    text = "DIR/val/<class>/* of ImageNet"
+    parser.add_argument("--data-path", type=Path, required=True, metavar="DIR", help=text)
+    add_path(parser, "--weights", "a file that you have (else it is fetched)")
     add_names(parser, "--frameworks", FRAMEWORKS, "both")
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="images (32)")
-    parser.add_argument("--workers", type=whole(0), metavar="N", help="processes that read (2)")
+    add_number(parser, "--batch-size", "images (32)")
+    add_number(parser, "--workers", "processes that read (2)", limits=(0, 1_000_000))
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, gpu or gpu:NUMBER (auto)")
     add_ports(parser, PROJECT)
     args = parser.parse_args(argv)
@@ -179,13 +177,11 @@ def report(accuracies: list[Accuracy], expected: Accuracy, images: int) -> int:
     print(f"{'':14}{'measure':9}{'result %':>9}  {expected.name + ' %':>13}  difference  pictures")
     off = []
     for accuracy in accuracies:
-        for number, measure in enumerate(("top-1", "top-5")):
-            correct, wanted = accuracy.correct[number], expected.correct[number]
-            percent, wanted_percent = 100 * correct / images, 100 * wanted / images
-            print(
-                f"{accuracy.name:14}{measure:9}{percent:9.3f}  {wanted_percent:13.3f}  "
-                f"{percent - wanted_percent:+10.3f}  {correct - wanted:+8}"
-            )
+        pairs = zip(("top-1", "top-5"), accuracy.correct, expected.correct, strict=True)
+        for measure, correct, wanted in pairs:
+            percent, usual, more = (100 * n / images for n in (correct, wanted, correct - wanted))
+            figures = f"{percent:9.3f}  {usual:13.3f}  {more:+10.3f}  {correct - wanted:+8}"
+            print(f"{accuracy.name:14}{measure:9}{figures}")
             if abs(correct - wanted) > allowed:
                 off.append(f"{accuracy.name}'s {measure}")
     count = "one image" if allowed == 1 else f"{allowed} images"

@@ -1,6 +1,7 @@
 """Options that several experiments have."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from common.data import public_data
@@ -12,14 +13,10 @@ from portproof.system.frameworks import FRAMEWORKS
 def add_images(parser: argparse._ActionsContainer, *more: str) -> None:
     """Add --data-path and --dataset, of which one may be given; `more` are names of data sets."""
     images = parser.add_mutually_exclusive_group()
-    images.add_argument(
-        "--data-path", type=folder, metavar="DIR", help="images, DIR/train and DIR/val"
-    )
-    images.add_argument(
-        "--dataset",
-        choices=[*sorted(public_data.SIZES), *more],
-        help="a public data set, fetched where it is missing",
-    )
+    text = "images, DIR/train and DIR/val"
+    images.add_argument("--data-path", type=folder, metavar="DIR", help=text)
+    text = "a public data set, fetched where it is missing"
+    images.add_argument("--dataset", choices=[*sorted(public_data.SIZES), *more], help=text)
 
 
 def folder(text: str) -> Path:
@@ -47,7 +44,7 @@ def add_trainings(parser: argparse._ActionsContainer) -> None:
 
 
 def add_names(
-    parser: argparse._ActionsContainer, option: str, names: tuple[str, ...], every: str = "all"
+    parser: argparse._ActionsContainer, option: str, names: Sequence[str], every: str = "all"
 ) -> None:
     """Add an option that takes some of these names, or `every` one."""
     parser.add_argument(
@@ -58,3 +55,10 @@ def add_names(
         metavar="NAME",
         help=f"of {', '.join(names)} ({every})",
     )
+
+
+def add_output(
+    parser: argparse._ActionsContainer, option: str, text: str, usual: Path, metavar: str = "DIR"
+) -> None:
+    """Add an option that says where something is written, `usual` without it."""
+    parser.add_argument(option, type=Path, default=usual, metavar=metavar, help=text)

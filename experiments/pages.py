@@ -3,9 +3,11 @@
 import json
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from common.tables import write_csv
 from portproof.report import markdown
 from portproof.system import processor
 from portproof.system.versions import package_versions
@@ -33,6 +35,13 @@ def write(stem: Path, name: str, values: Callable[[Words], dict[str, Any]]) -> l
     return pages
 
 
+def write_table(stem: Path, name: str, rows: Sequence[Any], **values: Any) -> list[Path]:
+    """Write records as STEM.csv and as the page `name`, which shows `rows` and the `values`."""
+    lines = list(map(asdict, rows))
+    write_csv(stem.with_suffix(".csv"), list(lines[0]), lines)
+    return write(stem, name, lambda words: {"rows": rows, **values})
+
+
 def read_words(name: str, language: str) -> Words:
     """Return the words of a page; none where its template has them all."""
     file = TEMPLATES / f"{name}.{language}.json"
@@ -49,6 +58,5 @@ def spread(numbers: Sequence[float | None]) -> str:
 
 def made_on() -> str:
     """Return versions, processor and cores of this machine, as the pages have them."""
-    _, model, _ = processor.describe()
     versions = ", ".join(f"{name} {number}" for name, number in package_versions().items())
-    return f"{versions}; {model}, {processor.available_cores()} cores"
+    return f"{versions}; {processor.describe()[1]}, {processor.available_cores()} cores"

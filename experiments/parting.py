@@ -1,6 +1,7 @@
 """When two series of losses part, and how fast: pure functions of numbers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,10 +21,11 @@ class Pair:
     dtype: str
     left: np.ndarray  # [steps], float64
     right: np.ndarray  # [steps], float64
-    difference: np.ndarray = field(init=False)  # relative, [steps]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "difference", relative(self.left, self.right))
+    @cached_property
+    def difference(self) -> np.ndarray:
+        """The relative difference of each step, [steps]."""
+        return relative(self.left, self.right)
 
 
 def relative(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -32,18 +34,17 @@ def relative(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     Infinite where one of them alone is no finite number; 0 where neither is, and of two zeros.
     """
     left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    finite_left, finite_right = np.isfinite(left), np.isfinite(right)
     with np.errstate(invalid="ignore", divide="ignore"):
         difference = np.abs(left - right) / np.abs(left)
-    difference[left == right] = 0.0
-    finite = np.isfinite(left), np.isfinite(right)
-    difference[finite[0] != finite[1]] = np.inf
-    difference[~finite[0] & ~finite[1]] = 0.0
+    difference[finite_left != finite_right] = np.inf
+    difference[(left == right) | ~(finite_left | finite_right)] = 0.0
     return difference
 
 
 def first_above(difference: np.ndarray, threshold: float) -> int | None:
     """Return the first step, counted from 1, whose difference exceeds `threshold`; None: none."""
-    above = np.asarray(difference) > threshold
+    above = difference > threshold
     return int(above.argmax()) + 1 if above.any() else None
 
 
@@ -53,23 +54,19 @@ def doubling(difference: np.ndarray, dtype: str) -> float | None:
     A straight line is fitted to its logarithm. None where there is no clean growth: too few steps,
     a line that falls, or one that explains less than CLEAN of the variance.
     """
-    difference = np.asarray(difference)
     first = first_above(difference, ABOVE_ROUNDING * np.finfo(dtype).eps)
     if first is None:
         return None
     last = first_above(difference, PARTED) or len(difference)
-    steps = np.arange(first, last + 1)
     seen = difference[first - 1 : last]
-    usable = (seen > 0) & np.isfinite(seen)  # two losses may meet by chance
-    if usable.sum() < FEW:
+    (steps,) = np.nonzero((seen > 0) & np.isfinite(seen))  # two losses may meet by chance
+    if len(steps) < FEW:
         return None
-    steps, logs = steps[usable], np.log2(seen[usable])
+    logs = np.log2(seen[steps])
     slope, start = np.polyfit(steps, logs, 1)
     rest = logs - (slope * steps + start)
     explained = 1 - rest.var() / logs.var() if logs.var() else 0.0
-    if slope <= 0 or explained < CLEAN:
-        return None
-    return float(1 / slope)
+    return float(1 / slope) if slope > 0 and explained >= CLEAN else None
 
 
 def is_fault(float32: np.ndarray, float64: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """What is compared: a claim of the paper is one thing that differs between two trainings."""
 
 from collections.abc import Iterable
+from itertools import product
 from typing import NamedTuple
 
 GOAL = 25.0  # per cent of training error, of the paper's figure 1
@@ -83,34 +84,26 @@ class Run(NamedTuple):
 def runs_of(
     claims: Iterable[str], frameworks: Iterable[str], seeds: Iterable[int], epochs: int | None
 ) -> list[Run]:
-    """Return the trainings that the claims need, each once, a whole seed before the next.
+    """Return the trainings that the claims need, each once; `epochs` replaces the arms' own.
 
-    So what a budget leaves out is a seed of all claims and not a claim. `epochs` replaces the
-    arms' own.
+    A whole seed comes before the next, so what a budget leaves out is a seed and not a claim.
     """
     wanted = {arm for claim in claims for arm in (CLAIMS[claim].with_, CLAIMS[claim].without)}
+    arms = [(name, arm) for name, arm in ARMS.items() if name in wanted]
     return [
         Run(name, framework, seed, COMMON | arm.options, epochs or arm.epochs, arm.then)
-        for seed in seeds
-        for name, arm in ARMS.items()
-        if name in wanted
-        for framework in frameworks
+        for seed, (name, arm), framework in product(seeds, arms, frameworks)
     ]
 
 
 def search_runs(framework: str, epochs: int | None) -> list[Run]:
     """Return the trainings by which the learning rates of the four-layer networks are chosen."""
-    return [
-        Run(
-            f"{name}-{rate:g}",
-            framework,
-            SEARCH_SEED,
-            COMMON | ARMS[name].options | {"--lr": rate},
-            epochs or SEARCH_EPOCHS,
-        )
-        for name in ("relu", "tanh")
-        for rate in RATES
-    ]
+    runs = []
+    for name, rate in product(("relu", "tanh"), RATES):
+        options = COMMON | ARMS[name].options | {"--lr": rate}
+        arm, epochs = f"{name}-{rate:g}", epochs or SEARCH_EPOCHS
+        runs.append(Run(arm, framework, SEARCH_SEED, options, epochs))
+    return runs
 
 
 def claims_of(arm: str) -> list[str]:

@@ -3,11 +3,12 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, pairwise
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT
 from typing import Any
 
 from common.paths import ROOT
@@ -45,10 +46,9 @@ class Workplace:
                 self.runner = Runner(lock)
                 yield
         except TimeoutError as error:
-            raise UserError(
-                f"--work {self.folder}: another experiment is at work there, or a training that "
-                "it left behind; wait for its end, or name another folder"
-            ) from error
+            who = "another experiment is at work there, or a training that it left behind"
+            advice = "wait for its end, or name another folder"
+            raise UserError(f"--work {self.folder}: {who}; {advice}") from error
 
     def outcome(self, run: Run) -> Outcome | None:
         """Return what a finished training gave; None where it is not finished.
@@ -62,10 +62,10 @@ class Workplace:
             return None
         except ValueError as error:
             raise UserError(f"{file}: damaged; delete it, and it is made again") from error
-        if outcome["command"] != shown_command(run) or not set(run.then) <= set(outcome):
-            raise UserError(
-                f"{file}: of another training ({outcome['command']}); name another folder by --work"
-            )
+        command = outcome["command"]
+        if command != shown_command(run) or not set(run.then) <= set(outcome):
+            advice = "name another folder by --work"
+            raise UserError(f"{file}: of another training ({command}); {advice}")
         return outcome
 
     def perform(self, run: Run) -> Outcome:
@@ -77,11 +77,8 @@ class Workplace:
         self.call([*command, "--resume", "auto"], log)
         folder = self.folder / "runs" / run.name
         rows = read_metrics(folder)
-        outcome = {
-            "arm": run.arm,
-            "framework": run.framework,
-            "seed": run.seed,
-            "epochs": run.epochs,
+        outcome = {name: getattr(run, name) for name in ("arm", "framework", "seed", "epochs")}
+        outcome |= {
             "val_error": 100 - rows[-1]["val_top1"],
             "epochs_to_goal": epochs_to(GOAL, [100 - row["train_top1"] for row in rows]),
             "seconds": round(sum(row["seconds"] for row in rows), 1),
@@ -92,10 +89,8 @@ class Workplace:
             outcome["overfitting"] = outcome["val_error"] - outcome["train_error"]
         described = json.loads((folder / "args.json").read_text())
         outcome |= {name: described[name] for name in ("versions", "machine")}
-        outcome["rows"] = [
-            {name: round(row[name], 4) for name in ("epoch", "train_top1", "val_top1")}
-            for row in rows
-        ]
+        shown = ("epoch", "train_top1", "val_top1")
+        outcome["rows"] = [{name: round(row[name], 4) for name in shown} for row in rows]
         write_json(self._file(run), outcome)
         for file in folder.glob("*" + SUFFIX[run.framework]):
             file.unlink()  # the weights are not needed again
@@ -125,34 +120,23 @@ class Workplace:
 
         Raises RunError where it fails.
         """
+        words = [sys.executable, *command]
+        environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(ROOT)}
         with open(log, "a") as file:
             status = self.runner.run(
-                [sys.executable, *command],
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": str(ROOT)},
+                words, cwd=ROOT, env=environment, stdin=DEVNULL, stdout=file, stderr=STDOUT
             )
         if status:
-            last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-            raise RunError(f"{log}: exit status {status}: {last[-1] if last else 'no output'}")
+            lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
+            raise RunError(f"{log}: exit status {status}: {lines[-1]}")
 
 
 def train_command(run: Run, work: Path, images: Path | str) -> list[object]:
     """Return the command of a training whose folder is in `work`."""
-    options = {
-        "--data-path": images,
-        **run.options,
-        "--epochs": run.epochs,
-        "--seed": run.seed,
-        "--device": "cpu",
-        "--workers": 1,
-        "--cache": work / "cache",
-        "--output-dir": work / "runs" / run.name,
-    }
-    script = Path(f"AlexNet-{run.framework}") / "train.py"
-    return [script, *(word for option in options.items() for word in option)]
+    command = [Path(f"AlexNet-{run.framework}") / "train.py", "--data-path", images]
+    command += chain.from_iterable(run.options.items())
+    command += ["--epochs", run.epochs, "--seed", run.seed, "--device", "cpu", "--workers", 1]
+    return [*command, "--cache", work / "cache", "--output-dir", work / "runs" / run.name]
 
 
 def shown_command(run: Run) -> str:
@@ -166,11 +150,10 @@ def epochs_to(goal: float, errors: Sequence[float]) -> float | None:
     `errors` are means over whole epochs, taken as those of their middles, and between two of them
     the error is a straight line.
     """
-    for number, error in enumerate(errors):
+    if errors[0] <= goal:
+        return 0.5
+    for number, (before, error) in enumerate(pairwise(errors), start=1):
         if error <= goal:
-            if number == 0:
-                return 0.5
-            before = errors[number - 1]
             return number - 0.5 + (before - goal) / (before - error)
     return None
 
