@@ -25,37 +25,28 @@ from portproof.system.command_line import Parser
 FRAMEWORKS = {"torch": ("torch", "torchvision"), "paddle": ("paddle",)}
 # Classes whose methods are looked for, the likelier first.
 CLASSES = {
-    "torch": {
-        "Tensor": "torch.Tensor",
-        "Module": "torch.nn.Module",
-        "DistributedDataParallel": "torch.nn.parallel.DistributedDataParallel",
-        "Optimizer": "torch.optim.Optimizer",
-        "LRScheduler": "torch.optim.lr_scheduler.LRScheduler",
-        "GradScaler": "torch.amp.GradScaler",
-    },
-    "paddle": {
-        "Tensor": "paddle.Tensor",
-        "Layer": "paddle.nn.Layer",
-        "DataParallel": "paddle.DataParallel",
-        "Optimizer": "paddle.optimizer.Optimizer",
-        "LRScheduler": "paddle.optimizer.lr.LRScheduler",
-        "GradScaler": "paddle.amp.GradScaler",
-    },
+    "torch": (
+        "torch.Tensor",
+        "torch.nn.Module",
+        "torch.nn.parallel.DistributedDataParallel",
+        "torch.optim.Optimizer",
+        "torch.optim.lr_scheduler.LRScheduler",
+        "torch.amp.GradScaler",
+    ),
+    "paddle": (
+        "paddle.Tensor",
+        "paddle.nn.Layer",
+        "paddle.DataParallel",
+        "paddle.optimizer.Optimizer",
+        "paddle.optimizer.lr.LRScheduler",
+        "paddle.amp.GradScaler",
+    ),
 }
+MODULE = {"torch": "Module", "paddle": "Layer"}
 # What a variable is by the name that it has throughout the trees, where nothing else tells.
-NAMED = {
-    "optimizer": "Optimizer",
-    "scheduler": "LRScheduler",
-    "scaler": "GradScaler",
-    "model": "Module",
-    "network": "Module",
-    "layer": "Module",
-    "self": "Module",
-    "loss": "Tensor",
-    "logits": "Tensor",
-    "images": "Tensor",
-    "labels": "Tensor",
-}
+NAMED = {"optimizer": "Optimizer", "scheduler": "LRScheduler", "scaler": "GradScaler"}
+NAMED |= dict.fromkeys(("model", "network", "layer", "self"), "Module")
+NAMED |= dict.fromkeys(("loss", "logits", "images", "labels"), "Tensor")
 PLAIN = (str, bytes, list, dict, set, tuple, Path, re.Match, type(open(__file__)))  # noqa: SIM115
 Places = dict[str, list[str]]  # call -> FILE:LINE
 
@@ -63,14 +54,13 @@ Places = dict[str, list[str]]  # call -> FILE:LINE
 def calls(framework: str) -> Places:
     """Return every call of its framework that a tree, or an example beside it, makes."""
     places = defaultdict(list)
-    tree = ROOT / f"AlexNet-{framework}"
-    examples = ROOT / "examples"
-    files = [(tree, path) for path in sorted(tree.rglob("*.py"))]
-    files += [(ROOT, path) for path in sorted(examples.glob(f"*_{framework}.py"))]
-    for folder, path in files:
-        reader = Reader(framework, ast.parse(path.read_text()))
-        for name, line in reader.calls:
-            places[name].append(f"{path.relative_to(folder)}:{line}")
+    for folder, pattern in (
+        (ROOT / f"AlexNet-{framework}", "**/*.py"),
+        (ROOT, f"examples/*_{framework}.py"),
+    ):
+        for path in sorted(folder.glob(pattern)):
+            for name, line in Reader(framework, ast.parse(path.read_text())).calls:
+                places[name].append(f"{path.relative_to(folder)}:{line}")
     return dict(sorted(places.items()))
 
 
@@ -82,13 +72,11 @@ class Reader(ast.NodeVisitor):
         self.imported: dict[str, str] = {}
         self.calls: list[tuple[str, int]] = []
         self.others: set[str] = set()  # variables that hold what another library has returned
+        self.defined: set[str] = set()
         for node in ast.walk(module):
             self.note_imports(node)
-        self.defined = {
-            node.name
-            for node in ast.walk(module)
-            if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-        }
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                self.defined.add(node.name)
         self.visit(module)
 
     def note_imports(self, node: ast.AST) -> None:
@@ -141,8 +129,7 @@ class Reader(ast.NodeVisitor):
             return None  # a class or function of the file, or none of the framework's
         variable = getattr(receiver, "attr", getattr(receiver, "id", ""))  # of trainer.model: model
         kind = NAMED.get(variable, "")
-        if kind == "Module" and self.framework == "paddle":
-            kind = "Layer"
+        kind = MODULE[self.framework] if kind == "Module" else kind
         if kind and name in methods[kind]:
             return kind
         begin = receiver
@@ -159,15 +146,12 @@ class Reader(ast.NodeVisitor):
 @cache
 def methods_of(framework: str) -> dict[str, set[str]]:
     """Return the names that the framework's classes have, asked of it in its own process."""
-    classes = CLASSES[framework]
-    program = f"import json, {framework}\n" + (
-        f"print(json.dumps([dir(kind) for kind in ({', '.join(classes.values())})]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    lists = json.loads(done.stdout.splitlines()[-1])
-    return {kind: set(names) for kind, names in zip(classes, lists, strict=True)}
+    program = f"import json, {framework}\n"
+    program += f"print(json.dumps([dir(kind) for kind in ({', '.join(CLASSES[framework])})]))"
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+    lists = json.loads(printed.splitlines()[-1])
+    kinds = [name.rpartition(".")[2] for name in CLASSES[framework]]
+    return {kind: set(names) for kind, names in zip(kinds, lists, strict=True)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,15 +8,15 @@ one that both trees train ("One weird trick", 2014). tests/course/test_course.py
 to the trees' own code.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from common.training import plots
 from portproof.system import errors
-from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser
 
 CLASSES = 1000
@@ -92,18 +92,15 @@ def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
     counted = []
     for layer in layers:
         if layer.kind == "linear":
-            inputs = math.prod(shape)
-            shape, each = (layer.outputs,), inputs
+            shape, each = (layer.outputs,), math.prod(shape)
         else:
             channels, width = shape[0], shape[1]
             width = (width + 2 * layer.padding - layer.size) // layer.stride + 1
             if width < 1:
                 raise errors.UserError(f"{pixels} pixels are too few for {layer.name}; take more")
-            each = channels // layer.groups * layer.size**2
+            each = 0 if layer.kind == "pool" else channels // layer.groups * layer.size**2
             shape = (layer.outputs or channels, width, width)
-        has_weights = layer.kind != "pool"
-        parameters = layer.outputs * (each + 1) if has_weights else 0
-        operations = math.prod(shape) * each if has_weights else 0
+        parameters, operations = layer.outputs * (each + 1), math.prod(shape) * each
         counted.append(Counted(layer, shape, parameters, operations))
     return counted
 
@@ -119,15 +116,12 @@ def table(counted: list[Counted], pixels: int) -> str:
         layer = row.layer
         halves = ", in 2 halves" if layer.groups == 2 else ""
         window = f"{layer.size} x {layer.size}, {layer.stride}, {layer.padding}{halves}"
-        lines.append(
-            f"| {layer.name} | {window if layer.size else ''} | {' x '.join(map(str, row.shape))} "
-            f"| {row.neurons or '':{',' if row.neurons else ''}} "
-            f"| {row.parameters or '':{',' if row.parameters else ''}} "
-            f"| {row.operations or '':{',' if row.operations else ''}} |"
-        )
-    lines.append(f"| **sum** | | | {neurons(counted):,} | {parameters(counted):,} "
-                 f"| {operations(counted):,} |")  # fmt: skip
-    return "\n".join(lines)
+        cells = [layer.name, window if layer.size else "", " x ".join(map(str, row.shape))]
+        numbers = (row.neurons, row.parameters, row.operations)
+        cells += [f"{number:,}" if number else "" for number in numbers]
+        lines.append(f"| {' | '.join(cells)} |")
+    sums = f"{neurons(counted):,} | {parameters(counted):,} | {operations(counted):,}"
+    return "\n".join([*lines, f"| **sum** | | | {sums} |"])
 
 
 def neurons(counted: list[Counted]) -> int:
@@ -185,21 +179,17 @@ def claims() -> str:
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def draw(name: str) -> bytes:
-    """Return a PNG: each layer's output as a slab, its share of parameters and operations below."""
+def draw(name: str, path: Path) -> None:
+    """Draw each layer's output as a slab, its share of parameters and operations below, as PNG."""
     title, layers, pixels = NETWORKS[name]
     counted = count(layers, pixels)
     figure = plots.new_figure(12.5, 6.6)
-    figure.suptitle(
-        f"AlexNet, {title}: {parameters(counted):,} parameters, "
-        f"{operations(counted) / 1e6:,.0f} million multiply-adds"
-    )
+    millions = f"{operations(counted) / 1e6:,.0f} million multiply-adds"
+    figure.suptitle(f"AlexNet, {title}: {parameters(counted):,} parameters, {millions}")
     slabs, bars = figure.subplots(2, 1, height_ratios=(3, 2))
     draw_slabs(slabs, counted, pixels)
     draw_shares(bars, counted)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
+    plots.save(figure, path, {"Software": None})
 
 
 def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
@@ -236,17 +226,16 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
 def draw_shares(axes, counted: list[Counted]) -> None:
     """Draw each layer's share of all parameters and of all multiply-adds, in per cent."""
     rows = [row for row in counted if row.parameters]
-    parts = {
-        "parameters": ("#264653", [row.parameters for row in rows]),
-        "multiply-adds": ("#f4a261", [row.operations for row in rows]),
-    }
-    for side, (label, (color, numbers)) in enumerate(parts.items()):
-        shares = [100 * number / sum(numbers) for number in numbers]
-        positions = [i + 0.4 * side for i in range(len(rows))]
+    places = np.arange(len(rows))
+    for left, color, label, numbers in (
+        (0, "#264653", "parameters", [row.parameters for row in rows]),
+        (0.4, "#f4a261", "multiply-adds", [row.operations for row in rows]),
+    ):
+        shares = 100 * np.array(numbers) / sum(numbers)
         label = f"share of all {label} (%)"
-        bars = axes.bar(positions, shares, width=0.38, color=color, label=label)
+        bars = axes.bar(places + left, shares, width=0.38, color=color, label=label)
         axes.bar_label(bars, [f"{share:.1f}" for share in shares], fontsize=8)
-    axes.set_xticks([i + 0.2 for i in range(len(rows))], [row.layer.name for row in rows])
+    axes.set_xticks(places + 0.2, [row.layer.name for row in rows])
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")
 
@@ -261,8 +250,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{title[0].upper()}{title[1:]}:\n\n{table(count(layers, pixels), pixels)}\n")
         if args.draw:
             args.draw.mkdir(parents=True, exist_ok=True)
-            with replace_atomically(args.draw / f"architecture-{name}.png") as partial:
-                partial.write_bytes(draw(name))
+            draw(name, args.draw / f"architecture-{name}.png")
     if args.only in (None, "claims"):
         print(f"What sources say of the paper's network:\n\n{claims()}")
 

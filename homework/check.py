@@ -17,9 +17,10 @@ from pathlib import Path
 from homework import plan
 from homework.grading import Grader
 from homework.plan import PASSED, POINTS, Drawn, Grade
+from portproof.cli.options import add_json, add_number
 from portproof.system import errors
 from portproof.system.atomic import write_result
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.versions import package_versions
 from portproof.worker.client import Side, kept_running, scratch
 
@@ -38,30 +39,22 @@ def main(argv: Sequence[str] | None = None, made: dict[int | None, Side] | None 
         for grade in Grader(port, drawn, folder, made).grade(chosen, tell):
             grades.append(grade)
             print(as_text(grade), flush=True)
-    points, of = sum(grade.points for grade in grades), sum(grade.of for grade in grades)
-    print(f"points: {points} of {of}")
+    report = as_json(grades, drawn)
+    print(f"points: {report['points']} of {report['of']}")
     if args.json:
-        write_result(args.json, as_json(grades, drawn))
-    return 0 if all(grade.verdict == PASSED for grade in grades) else 1
+        write_result(args.json, report)
+    return 0 if report["passed"] else 1
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = Parser(
-        prog="python -m homework.check",
-        description=__doc__,
-        epilog="The checkpoints and their points: "
-        + ", ".join(f"{name} {points}" for name, points in POINTS.items())
-        + ".",
-    )
+    points = ", ".join(f"{name} {points}" for name, points in POINTS.items())
+    parser = Parser(prog="python -m homework.check", description=__doc__)
+    parser.epilog = f"The checkpoints and their points: {points}."
     parser.add_argument("port", type=Path, metavar="DIR", help="the folder of your port")
     parser.add_argument("--only", type=names, metavar="NAMES", help="these alone, with commas")
-    parser.add_argument(
-        "--seed",
-        type=whole(0, LARGEST_SEED),
-        metavar="N",
-        help="of weights, images and sizes, to repeat a grading (another one each time)",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    text = "of weights, images and sizes, to repeat a grading (another one each time)"
+    add_number(parser, "--seed", text, limits=(0, LARGEST_SEED))
+    add_json(parser)
     args = parser.parse_args(argv)
     if not args.port.is_dir():
         parser.error(f"{args.port}: there is no such folder; python -m homework.start makes it")
@@ -87,19 +80,13 @@ def tell(text: str) -> None:
 
 def as_text(grade: Grade) -> str:
     """Return the lines of one checkpoint."""
-    lines = [f"{grade.name:10} {grade.points:3} of {grade.of:2}  {grade.verdict}"]
+    text = f"{grade.name:10} {grade.points:3} of {grade.of:2}  {grade.verdict}"
     if grade.verdict == PASSED and grade.float64 is not None:
-        lines[0] += f", within {grade.float64:.1e}"
-    cause = ": ".join(part for part in (grade.place, grade.cause) if part)
-    for title, text in (
-        ("", cause),
-        ("look at ", grade.where),
-        ("hint: ", grade.hint),
-        ("", grade.note),
-    ):
-        if text:
-            lines.append(f"           {title}{text}")
-    return "\n".join(lines)
+        text += f", within {grade.float64:.1e}"
+    cause = ": ".join(filter(None, (grade.place, grade.cause)))
+    where, hint = f"look at {grade.where}", f"hint: {grade.hint}"
+    lines = [cause, grade.where and where, grade.hint and hint, grade.note]
+    return "\n           ".join([text, *filter(None, lines)])
 
 
 def as_json(grades: list[Grade], drawn: Drawn) -> dict:

@@ -6,7 +6,7 @@ the torch files of this repository (never a copy that the student holds).
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from homework import extra_checks, hints, trees
@@ -26,6 +26,17 @@ PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")
 SMALL = "graded on a small network that stands for yours, which is not yet that of the torch file"
 
 
+CHECKS: dict[str, Callable[[TrainingPair], Verdict]] = {
+    "init": init.check_init,
+    "metric": metric.check_metric,
+    "loss": extra_checks.check_loss,
+    "backward": backward.check_backward,
+    "lr": lr.check_lr,
+    "optimizer": optimizer.check_optimizer,
+    "training": lambda pair: training.check_training(pair, STEPS)[0],
+}
+
+
 class Grader:
     """Grades one port; `made` holds the torch sides that have been made, by width."""
 
@@ -37,7 +48,7 @@ class Grader:
         self.pairs: dict[tuple, TrainingPair] = {}  # by files and width
         self.lacks_partners = False  # the student's network has other parameters than the torch one
 
-    def grade(self, chosen: list[str], tell: Callable[[str], None] = lambda text: None):
+    def grade(self, chosen: list[str], tell: Callable[[str], None]) -> Iterator[Grade]:
         """Yield the grade of each of the chosen checkpoints."""
         grades: dict[str, Grade] = {}
         for name in chosen:
@@ -47,11 +58,13 @@ class Grader:
             grade.seconds = round(time.perf_counter() - start, 1)
             yield grade
 
-    def pair_for(self, name: str) -> TrainingPair | None:
-        """Return what a checkpoint is graded on; None where a file that it needs cannot be run.
+    def run(self, name: str) -> Verdict | None:
+        """Run one checkpoint; an error of the student's code is a verdict too.
 
-        That is the student's network or, where it cannot serve, a small one. Raises UserError where
-        nothing can be graded, by no fault of the student's.
+        It is run on the student's network or, where that cannot serve, on a small one. An error in
+        a file that the checkpoint is not about costs nothing: it is run without that file. None
+        where a file that it is about cannot be run. Raises UserError where nothing can be graded,
+        by no fault of the student's.
         """
         while not any(file in self.port.broken for file in USES[name]):
             files, width = self.choose(name)
@@ -59,16 +72,28 @@ class Grader:
                 if (files, width) not in self.pairs:
                     self.pairs[files, width] = self.assemble(files, width)
             except UserError as error:
-                file, cause = self.blame(error, width)
-                if file is None or file in self.port.broken:
-                    raise
-                self.port.broken[file] = cause
+                self.blame(error, width)
                 continue
             pair = self.pairs[files, width]
-            if name not in ALONE or width is None or all_paired(pair):
-                return pair
-            self.lacks_partners = True
+            if name in ALONE and width is not None and not all_paired(pair):
+                self.lacks_partners = True
+                continue
+            try:
+                return self.check(name, pair)
+            except UserError as error:
+                if is_of_torch(error):
+                    raise
+                file = (self.find_place(str(error)) or "").partition(":")[0]
+                if not file or file in USES[name] or file in self.port.spared:
+                    return Verdict(name, ERROR, why=str(error))
+                self.port.spared.add(file)
         return None
+
+    def check(self, name: str, pair: TrainingPair) -> Verdict:
+        """Run the tool of a checkpoint."""
+        if name == "forward":
+            return extra_checks.check_forward(pair, self.drawn)
+        return CHECKS[name](pair)
 
     def choose(self, name: str) -> tuple[tuple[str, ...], int | None]:
         """Return the student's files to grade with, and the width; None: with a small network."""
@@ -95,16 +120,13 @@ class Grader:
         pair.prepare()
         return pair
 
-    def blame(self, error: UserError, width: int | None) -> tuple[str | None, tuple[str, int]]:
-        """Return the student's file that an error is about, and what it says and where."""
-        text = str(error)
-        if NAMES["torch"] in text.partition(":")[0]:
-            return None, ("", 0)
-        where = self.find_place(text)
-        if where is None:  # the network is what is made here
-            return (None if width is None else MODEL), (said(text), 1)
-        name, _, line = where.rpartition(":")
-        return name, (said(text), int(line))
+    def blame(self, error: UserError, width: int | None) -> None:
+        """Note which of the student's files cannot be run. Raises the error where it is none."""
+        network = "" if width is None else f"{MODEL}:1"  # the network is what is made here
+        name, _, line = (self.find_place(str(error)) or network).rpartition(":")
+        if is_of_torch(error) or not name or name in self.port.broken:
+            raise error
+        self.port.broken[name] = said(str(error)), int(line)
 
     def find_place(self, text: str) -> str | None:
         """Return FILE:LINE of the last place in a text that is in one of the student's files."""
@@ -126,12 +148,10 @@ class Grader:
         grade.float64 = verdict.float64
         if verdict.verdict == ALIGNED:
             grade.verdict, grade.points = PASSED, grade.of
-            return grade
-        first = waits_for(name, earlier)
-        if first is not None:
+        elif first := waits_for(name, earlier):
             grade.verdict, grade.hint = WAITS, hints.WAITS.format(first=first)
-            return grade
-        self.explain(grade, verdict)
+        else:
+            self.explain(grade, verdict)
         return grade
 
     def tell_broken(self, grade: Grade) -> None:
@@ -172,40 +192,6 @@ class Grader:
         """Return FILE:LINE in the student's folder."""
         return str(self.port.folder / line)
 
-    def run(self, name: str) -> Verdict | None:
-        """Run one checkpoint; an error of the student's code is a verdict too.
-
-        One in a file that the checkpoint is not about costs nothing: it is run without that file.
-        None where a file that it is about cannot be run.
-        """
-        while (pair := self.pair_for(name)) is not None:
-            try:
-                return self.check(name, pair)
-            except UserError as error:
-                if NAMES["torch"] in str(error).partition(":")[0]:
-                    raise
-                file = (self.find_place(str(error)) or "").partition(":")[0]
-                if not file or file in USES[name] or file in self.port.spared:
-                    return Verdict(name, ERROR, why=str(error))
-                self.port.spared.add(file)
-        return None
-
-    def check(self, name: str, pair: TrainingPair) -> Verdict:
-        """Run the tool of a checkpoint."""
-        if name == "forward":
-            return extra_checks.check_forward(pair, self.drawn)
-        if name == "training":
-            return training.check_training(pair, STEPS)[0]
-        checks: dict[str, Callable[[TrainingPair], Verdict]] = {
-            "init": init.check_init,
-            "metric": metric.check_metric,
-            "loss": extra_checks.check_loss,
-            "backward": backward.check_backward,
-            "lr": lr.check_lr,
-            "optimizer": optimizer.check_optimizer,
-        }
-        return checks[name](pair)
-
 
 def waits_for(name: str, earlier: dict[str, Grade]) -> str | None:
     """Return the first checkpoint that has to be passed before this one says anything new."""
@@ -225,6 +211,11 @@ def all_paired(pair: TrainingPair) -> bool:
         for side, network in pair.networks.items()
         for key in network.keys.values()
     )
+
+
+def is_of_torch(error: UserError) -> bool:
+    """Say whether an error is of the torch side, which is not the student's."""
+    return NAMES["torch"] in str(error).partition(":")[0]
 
 
 def without_paths(text: str) -> str:

@@ -49,9 +49,8 @@ class Drawn:
     @classmethod
     def of(cls, seed: int) -> "Drawn":
         generator = np.random.default_rng(seed)
-        width, small, large, even, classes = (
-            int(generator.integers(*limits)) for limits in (WIDTHS, *SIZES, EVEN, CLASSES)
-        )
+        limits = (WIDTHS, *SIZES, EVEN, CLASSES)
+        width, small, large, even, classes = (int(generator.integers(*pair)) for pair in limits)
         return cls(seed, width, (small, large), even, classes)
 
 
@@ -90,11 +89,9 @@ class Port:
 
         What is not about the network mostly does not get as far as the empty places.
         """
-        left_out = {*self.broken, *self.spared} | (
-            self.empty if MODEL in USES[checkpoint] else set()
-        )
-        left_out -= set(USES[checkpoint])
-        return tuple(name for name in trees.FILES if name not in left_out)
+        uses = USES[checkpoint]
+        left_out = {*self.broken, *self.spared, *(self.empty if MODEL in uses else ())}
+        return tuple(name for name in trees.FILES if name in uses or name not in left_out)
 
 
 def read(folder: Path) -> Port:
@@ -102,10 +99,8 @@ def read(folder: Path) -> Port:
     port = Port(folder)
     for name in trees.FILES:
         if not (folder / name).is_file():
-            raise UserError(
-                f"{folder} has no {name}; python -m homework.start DIR writes the files to begin "
-                "with"
-            )
+            start = "python -m homework.start DIR writes the files to begin with"
+            raise UserError(f"{folder} has no {name}; {start}")
         broken = rules.breach(folder / name)
         if broken is not None:
             port.broken[name] = broken.cause, broken.line

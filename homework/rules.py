@@ -29,27 +29,26 @@ def breach(path: Path) -> Breach | None:
         return Breach(f"it is no Python: {error.msg}", error.lineno or 1)
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
-    names = {
-        alias.asname or "paddle"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-        if alias.name == "paddle" or (alias.name.startswith("paddle.") and not alias.asname)
-    }
-    breaches = filter(None, (_look(node, names) for node in ast.walk(tree)))
+    nodes = list(ast.walk(tree))
+    aliases = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    # `import paddle.nn` makes `paddle` known; `import paddle.nn as nn` does not.
+    names = {alias.asname or alias.name.partition(".")[0]: alias.name for alias in aliases}
+    paddles = {name for name, module in names.items() if "paddle" in (name, module)}
+    breaches = filter(None, (_look(node, paddles) for node in nodes))
     return min(breaches, key=lambda breach: breach.line, default=None)
 
 
 def _look(node: ast.AST, paddles: set[str]) -> Breach | None:
     """Return the rule that a node breaks; `paddles` are the names under which Paddle is known."""
-    named = ""
+    imported = []
     if isinstance(node, ast.Import):
-        named = next((alias.name for alias in node.names if not _may_import(alias.name)), "")
+        imported = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
-        named = next((name for name in names if node.level or not _may_import(name)), "")
-    if named:
-        return Breach(f"it imports {named}, which this homework may not use", node.lineno)
+        module = "." * node.level + (node.module or "")
+        imported = [f"{module}.{alias.name}" for alias in node.names]
+    for name in imported:
+        if not _may_import(name):
+            return Breach(f"it imports {name}, which this homework may not use", node.lineno)
     if isinstance(node, ast.Name) and node.id in NAMES:
         return Breach(f"it uses {node.id}, which this homework may not", node.lineno)
     if isinstance(node, ast.Attribute):
