@@ -41,11 +41,8 @@ class Layer(NamedTuple):
 def convolution(
     name: str, channels: int, filters: int, window: tuple[int, int, int], size: int
 ) -> tuple[Layer, int]:
-    """Return the layer for inputs [channels, size, size], and its outputs' height and width.
-
-    `window`: kernel, stride and padding, in pixels.
-    """
-    kernel, stride, padding = window
+    """Return the layer for inputs [channels, size, size], and its outputs' height and width."""
+    kernel, stride, padding = window  # pixels
     out = (size + 2 * padding - kernel) // stride + 1
     shape = (filters, channels, kernel, kernel)
     inputs, outputs = channels * size * size, filters * out * out
@@ -82,9 +79,9 @@ def step_seconds(
     """Return the least seconds of a training step of momentum SGD on `batch` images.
 
     Each product takes as long as its operations or its bytes, whichever is longer: both operands
-    and the result once, in numbers of `itemsize` bytes. The update of the float32 weights comes
-    after: weight, gradient and momentum are read, weight and momentum written. What could be done
-    while something else is in the cache (ReLU, pooling, dropout, casts) counts as nothing.
+    and the result once, in numbers of `itemsize` bytes. Then the float32 weights are updated:
+    weight, gradient and momentum are read, weight and momentum written. All else (ReLU, pooling,
+    dropout, casts) could be done in the cache and counts as nothing.
     """
     seconds = 0.0
     for number, layer in enumerate(layers):

@@ -60,10 +60,7 @@ class Line(NamedTuple):
 def interleave(
     contenders: dict[str, Contender], repeats: int, warm_ups: int = 0
 ) -> dict[str, list[Figures]]:
-    """Run the contenders in turn, A B A B; return by name what each gave at each of `repeats`.
-
-    The first `warm_ups` rounds come on top and are not kept.
-    """
+    """Run the contenders in turn; return by name what each gave, `warm_ups` left out."""
     rounds: dict[str, list[Figures]] = {name: [] for name in contenders}
     for number in range(-warm_ups, repeats):
         title = f"{number + 1}/{repeats}" if number >= 0 else "warm-up"
@@ -151,8 +148,8 @@ def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
         whiskers = np.transpose(spreads)
         bars = axes.barh(names, medians, xerr=whiskers, capsize=3, color="tab:cyan")
         axes.bar_label(bars, [_label(line) for line in shown], padding=4)
-        axes.set_xlabel(f"{figure[0]} ({figure[1]})")
-        axes.set_xlim(0, 1.3 * max(line.most for line in shown))  # room for the words
+        room = 1.3 * max(line.most for line in shown)  # for the words
+        axes.set(xlabel="{} ({})".format(*figure), xlim=(0, room))
         axes.grid(alpha=0.3, axis="x")
     plots.save(drawing, path)
 
@@ -171,10 +168,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 
 def run_json(command: Sequence[object], **settings: str) -> dict:
-    """Run a command and return the JSON object that its last line with one has.
-
-    Raises UserError, with the command's own last words, where it fails or prints none.
-    """
+    """Return the last JSON object that a command prints. Raises UserError, with its last words."""
     words = [str(word) for word in command]
     for _ in range(TRIES):
         done = _run(words, clean_environment(**settings))
@@ -207,11 +201,8 @@ def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedP
 
 
 def watch(command: Sequence[object]) -> Figures:
-    """Run a command; return its `seconds`, and `resident_mb`, the most memory that it and all it
-    started had at once.
-
-    Memory that processes share counts for each. Linux only. Raises UserError where it fails.
-    """
+    """Run a command; return its `seconds`, and `resident_mb`, the most that it and all it started
+    had at once (what they share counts for each). Linux. Raises UserError where it fails."""
     words = [str(word) for word in command]
     started, most = time.monotonic(), 0
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, env=clean_environment()) as process:

@@ -34,10 +34,9 @@ VERSION = 1  # of the drawing; a new one is drawn anew in place of the old
 
 
 def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
-    """Make `folder` with `count` images to train on; nothing is done where it is complete.
+    """Make `folder` with `count` images to train on, unless it is complete; return it.
 
-    Returns the folder. Raises UserError where it holds something else, or where there are too few
-    images for the classes.
+    Raises UserError where it holds something else, or there are too few images for the classes.
     """
     if count < classes:
         raise errors.UserError(f"{count} images are too few for {classes} classes")
@@ -54,10 +53,7 @@ def write(folder: Path, count: int, classes: int, seed: int = 0) -> Path:
 
 
 def lay_out(folder: Path, count: int, classes: int) -> list[Path]:
-    """Make the folders of classes; return where the images go.
-
-    They are `count` of train, then a tenth, or one a class, of val.
-    """
+    """Make the folders; return where `count` images of train go, and a tenth of val or more."""
     paths = []
     for split, total in (("train", count), ("val", max(count // 10, classes))):
         folders = [folder / split / f"class-{label:04d}" for label in range(classes)]

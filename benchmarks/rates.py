@@ -20,11 +20,7 @@ COPIED = 128 * 2**20  # bytes, many times what a cache holds
 
 
 class Rates:
-    """Measures the machine after each step of a window, and keeps the best of each rate.
-
-    Other work on the machine slows a rate down, never up, and a limit from a slow one would flatter
-    the step.
-    """
+    """Measures the machine after each step; a slow rate is other work's, so the best is kept."""
 
     def __init__(self, framework: str, dtype: str) -> None:
         self.make = torch_product if framework == "torch" else paddle_product

@@ -213,8 +213,7 @@ def draw(path: Path, rows: list[dict]) -> None:
         of_axis = [row for row in rows if row["axis"] == axis]
         for axes, (name, label) in zip(panels[:, column], both, strict=True):
             draw_panel(axes, of_axis, name, axis)
-            axes.set_xlabel(below)
-            axes.set_ylabel(label)
+            axes.set(xlabel=below, ylabel=label)
     save(figure, path)
 
 

@@ -91,12 +91,7 @@ class Job:
 def known(
     framework: str, wanted: Iterable[str] | None = None, in_one_process: bool = False
 ) -> dict[str, list[str]]:
-    """Return the options of the variants that are wanted (None: all), by name.
-
-    `in_one_process`: without the sharing of a batch among several.
-
-    Raises UserError for a name that is no variant.
-    """
+    """Return the options of the variants (None: all), by name. Raises UserError for no variant."""
     table = VARIANTS[framework]
     names = list(table if wanted is None else wanted)
     unknown = [name for name in names if name not in table]

@@ -218,8 +218,7 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
             axes.add_patch(Polygon(face, facecolor=color, edgecolor="white", alpha=alpha, lw=0.8))
         label = f"{name}\n{' x '.join(map(str, shape))}\n{window}"
         axes.text(position, -2.1, label, ha="center", va="top", fontsize=8)
-    axes.set_xlim(-0.6, len(shapes) - 0.2)
-    axes.set_ylim(-3.2, 2.2)
+    axes.set(xlim=(-0.6, len(shapes) - 0.2), ylim=(-3.2, 2.2))
     axes.set_axis_off()
 
 

@@ -6,7 +6,6 @@
 The forward pass is compared on small copies of the trees: see course/plant.py.
 """
 
-import csv
 import json
 import os
 import subprocess
@@ -18,36 +17,24 @@ from pathlib import Path
 import numpy as np
 
 from common.paths import ROOT
+from common.tables import read_csv
 from common.training import plots
 from course import plant
 from portproof.system import errors
 from portproof.system.command_line import Parser
+from portproof.system.frameworks import FRAMEWORKS
 
+FAULT = "#b3261e"
 COLORS = {"torch": "#ee4c2c", "paddle": "#2f6bff", "float64": "#14632b", "float32": "#e0a100"}
 EPOCHS, STEPS = 90, 4  # of the drawn schedules: epochs, and steps of an epoch
 SAMPLE_EPOCHS = 7
 LEAST = 1e-17  # what is drawn for no difference at all
 
 
-def compare(tool: str, *options: object) -> dict:
-    """Run a tool on small copies of the trees; return what it writes for programs."""
-    with tempfile.TemporaryDirectory() as name:
-        desk = Path(name)
-        plant.plant("right", desk / "trees")
-        trees = ["--torch-tree", desk / "trees/AlexNet-torch"]
-        trees += ["--paddle-tree", desk / "trees/AlexNet-paddle"]
-        run(ROOT / "tools" / tool, *trees, *options, "--json", desk / "report.json")
-        return json.loads((desk / "report.json").read_text())
-
-
 def run(words: list, path: str = str(ROOT)) -> str:
     """Run Python with these words; return what it prints. Raises UserError where it fails."""
-    done = subprocess.run(
-        [sys.executable, *map(str, words)],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    command, environment = [sys.executable, *map(str, words)], os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise errors.UserError(f"{words[0]}: {done.stderr or done.stdout}; mend that first")
     return done.stdout
@@ -55,37 +42,36 @@ def run(words: list, path: str = str(ROOT)) -> str:
 
 def draw_forward(axes) -> None:
     """Draw the difference of each layer's output, in both kinds of numbers."""
-    report = compare("compare_forward.py", "--image-size", 96, "--second-image-size", 0)
-    layers = report["inputs"][0]["layers"]
+    words = [ROOT / "tools" / "compare_forward.py", "--image-size", 96, "--second-image-size", 0]
+    with tempfile.TemporaryDirectory() as name:
+        desk = Path(name)
+        plant.plant("right", desk)
+        for framework in FRAMEWORKS:
+            words += [f"--{framework}-tree", desk / f"AlexNet-{framework}"]
+        run([*words, "--json", desk / "report.json"])
+        layers = json.loads((desk / "report.json").read_text())["inputs"][0]["layers"]
     for name in ("float64", "float32"):
         values = [max(layer[name]["relative"], LEAST) for layer in layers]
         axes.semilogy(range(len(layers)), values, "o-", color=COLORS[name], label=name)
-    axes.axhspan(1e-7, 1, color="#b3261e", alpha=0.08)
-    axes.text(0, 3e-2, "faults, in float64", color="#b3261e")
+    axes.axhspan(1e-7, 1, color=FAULT, alpha=0.08)
+    axes.text(0, 3e-2, "faults, in float64", color=FAULT)
     names = [layer["name"] for layer in layers]
     axes.set_xticks(range(len(layers)), names, rotation=60, ha="right", fontsize=8)
-    axes.set_ylim(1e-16, 1)
-    axes.set_ylabel("largest relative difference")
+    axes.set(ylim=(1e-16, 1), ylabel="largest relative difference")
     axes.legend()
 
 
 def draw_softmax(axes) -> None:
     """Draw the loss of 10 classes as the right one's logit grows, with one softmax and with two."""
     logit = np.linspace(-6, 14, 200)
-    once = probability(logit)
+    once = np.exp(logit) / (np.exp(logit) + 9)  # the right class; the other logits are 0
     rest = (1 - once) / 9  # of each other class
     twice = np.exp(once) / (np.exp(once) + 9 * np.exp(rest))
     axes.plot(logit, -np.log(once), color=COLORS["float64"], label="cross entropy of logits")
-    axes.plot(logit, -np.log(twice), color="#b3261e", label="softmax twice")
+    axes.plot(logit, -np.log(twice), color=FAULT, label="softmax twice")
     axes.axhline(np.log(10), color="#888888", linestyle=":", label="log(10): it knows nothing")
-    axes.set_xlabel("logit of the right class, the other nine at 0")
-    axes.set_ylabel("loss")
+    axes.set(xlabel="logit of the right class, the other nine at 0", ylabel="loss")
     axes.legend()
-
-
-def probability(logit: np.ndarray) -> np.ndarray:
-    """Return the softmax of the right class of 10, whose other logits are 0."""
-    return np.exp(logit) / (np.exp(logit) + 9)
 
 
 def draw_rates(axes) -> None:
@@ -99,12 +85,10 @@ def draw_rates(axes) -> None:
         for framework, style, width in (("torch", "-", 4), ("paddle", "--", 1.6)):
             rates = read_rates(framework, options)
             epochs = np.arange(len(rates)) / STEPS
-            label = f"{name}, {framework}"
-            color = COLORS[framework]
-            panel.plot(epochs, rates, style, color=color, linewidth=width, alpha=0.7, label=label)
+            (line,) = panel.plot(epochs, rates, style, color=COLORS[framework], alpha=0.7)
+            line.set(linewidth=width, label=f"{name}, {framework}")
         panel.set_xlabel(f"epoch of recipe {name}")
-    axes.set_ylabel("learning rate of one process")
-    axes.set_yscale("log")
+    axes.set(ylabel="learning rate of one process", yscale="log")
     handles = [line for panel in (axes, right) for line in panel.get_lines()]
     axes.legend(handles=handles)
 
@@ -137,23 +121,20 @@ def read_rates(framework: str, options: list) -> np.ndarray:
 
 def draw_converters(axes) -> None:
     """Draw how many lines each way of porting changes, as tools/convert_table.py counted them."""
-    with open(ROOT / "docs/results/convert.csv", newline="") as file:
-        rows = list(csv.DictReader(file))[::-1]  # the first one on top
+    rows = read_csv(ROOT / "docs/results/convert.csv")[::-1]  # the first one on top
     names = [row["way"].replace("`", "") for row in rows]
     left = np.zeros(len(rows))
-    for column, label, color, position in (
-        ("lines_by_converter", "by the converter", COLORS["float64"], "center"),
-        ("lines_by_rules", "by the rules after it", COLORS["float32"], "center"),
-        ("lines_by_hand", "by hand", "#b3261e", "edge"),
+    for column, label, color, position, ink in (
+        ("lines_by_converter", "by the converter", COLORS["float64"], "center", "white"),
+        ("lines_by_rules", "by the rules after it", COLORS["float32"], "center", "white"),
+        ("lines_by_hand", "by hand", FAULT, "edge", "black"),
     ):
         lines = np.array([int(row[column]) for row in rows])
         bars = axes.barh(names, lines, left=left, color=color, label=label)
         texts = [str(n) if n else "" for n in lines]
-        ink = "white" if position == "center" else "black"
         axes.bar_label(bars, texts, label_type=position, color=ink, padding=3)
         left += lines
-    axes.set_xlim(0, 1.25 * left.max())  # room for the legend
-    axes.set_xlabel("lines changed")
+    axes.set(xlabel="lines changed", xlim=(0, 1.25 * left.max()))  # room for the legend
     axes.legend()
 
 
@@ -168,8 +149,7 @@ def draw_block(axes) -> None:
     arrow(axes, (0, 0.25), (steps.index("+"), 0.25), bend="arc,angleA=90,angleB=90,armA=42,armB=42")
     shortcut = "shortcut: x as it is; a convolution of 1 x 1 and bn where size or channels change"
     axes.text(steps.index("+") / 2, 1, shortcut, ha="center")
-    axes.set_xlim(-0.5, len(steps) - 0.5)
-    axes.set_ylim(-0.4, 1.2)
+    axes.set(xlim=(-0.5, len(steps) - 0.5), ylim=(-0.4, 1.2))
     axes.set_axis_off()
 
 

@@ -31,19 +31,14 @@ def run(path: Path) -> subprocess.CompletedProcess:
     """
     if not path.is_file():
         raise errors.UserError(f"{path}: no such notebook; name a file that ends in .ipynb")
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, path.resolve()],
-        cwd=path.parent,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", PROGRAM, path.resolve()]
+    return subprocess.run(command, cwd=path.parent, capture_output=True, text=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m course.notebooks", description=__doc__)
-    parser.add_argument(
-        "notebooks", nargs="+", type=Path, metavar="FILE.ipynb", help="to be run in turn"
-    )
+    name = "FILE.ipynb"
+    parser.add_argument("notebooks", nargs="+", type=Path, metavar=name, help="to be run in turn")
     status = 0
     for path in parser.parse_args(argv).notebooks:
         done = run(path)

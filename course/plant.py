@@ -38,17 +38,12 @@ EXERCISES = {
 }
 
 
-def edits_of(fault: str) -> tuple[Edits, Edits]:
-    """Return the edits that make up a fault: of the Paddle tree and of the torch tree."""
-    if not fault:
-        return [], []
-    if fault in planted.FAULTS:
-        return planted.FAULTS[fault][:2]
-    if fault in planted_data.DATA_FAULTS:
-        return planted_data.DATA_FAULTS[fault][1], []
-    if fault in planted_training.FAULTS:
-        return planted_training.FAULTS[fault][0], []
-    return planted_training.PAIRS[fault][:2]
+# By fault, the edits of the Paddle tree and of the torch tree.
+EDITS: dict[str, tuple[Edits, Edits]] = {"": ([], [])}
+EDITS |= {name: fault[:2] for name, fault in planted.FAULTS.items()}
+EDITS |= {name: (fault[1], []) for name, fault in planted_data.DATA_FAULTS.items()}
+EDITS |= {name: (fault[0], []) for name, fault in planted_training.FAULTS.items()}
+EDITS |= {name: fault[:2] for name, fault in planted_training.PAIRS.items()}
 
 
 def plant(name: str, folder: Path) -> None:
@@ -60,7 +55,7 @@ def plant(name: str, folder: Path) -> None:
         return
     if folder.exists() and any(folder.iterdir()):
         raise errors.UserError(f"{folder}: is not empty; name a new folder, or delete this one")
-    paddle, torch = edits_of(EXERCISES[name])
+    paddle, torch = EDITS[EXERCISES[name]]
     copy_tree("paddle", folder / "AlexNet-paddle", [*paddle, *SMALL])
     copy_tree("torch", folder / "AlexNet-torch", [*torch, *SMALL])
 
@@ -78,9 +73,8 @@ def solution(name: str, folder: Path) -> str:
             yours = folder / "AlexNet-paddle" / file
             if not yours.is_file():
                 raise errors.UserError(f"{folder}: holds no exercise; plant one there first")
-            old, new = (text.read_text().splitlines() for text in (yours, path))
-            names = "yours", f"right: {file}"
-            difference = difflib.unified_diff(old, new, *names, lineterm="", n=1)
+            texts = (text.read_text().splitlines() for text in (yours, path))
+            difference = difflib.unified_diff(*texts, "yours", f"right: {file}", lineterm="", n=1)
             # Where a part begins stands in the text around it, not in numbers.
             lines += ["..." if line.startswith("@@") else line for line in difference]
     return "\n".join(lines) or "your tree is right"
@@ -97,9 +91,8 @@ def right_tree(name: str, target: Path) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="python -m course.plant", description=__doc__)
-    parser.add_argument(
-        "name", nargs="?", choices=EXERCISES, metavar="NAME", help="an exercise (none: list them)"
-    )
+    text = "an exercise (none: list them)"
+    parser.add_argument("name", nargs="?", choices=EXERCISES, metavar="NAME", help=text)
     parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="a new folder")
     parser.add_argument("--solution", action="store_true", help="show what is wrong in DIR")
     args = parser.parse_args(argv)

@@ -24,9 +24,9 @@ from common.paths import CACHE_DIR, ROOT
 from course import sources
 
 LANGUAGES = {"en": "English", "zh": "简体中文"}
-WORDS = {
-    "en": {"home": "Home", "course": "Course", "more": "Look up", "results": "Results"},
-    "zh": {"home": "首页", "course": "课程", "more": "查阅", "results": "结果"},
+WORDS = {  # of the menu
+    "en": ("Home", "Course", "Look up", "Results"),
+    "zh": ("首页", "课程", "查阅", "结果"),
 }
 CHINESE = "[\u3000-\u303f\u4e00-\u9fff\uff00-\uffef]"
 # What the Chinese menu calls the pages of results that stand in English only.
@@ -46,16 +46,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     CACHE_DIR.mkdir(exist_ok=True)
     jieba.dt.tmp_dir = str(CACHE_DIR)  # it keeps its dictionary in the system's folder otherwise
     language = config.theme["language"]
-    words = WORDS[language]
     names = [path.name for path in sources.pages(language) if path.name != "index.md"]
     chapters = [f"{language}/{name}" for name in names if name[0].isdigit()]
-    others = [f"{language}/{name}" for name in names if not name[0].isdigit()]
-    config.nav = [
-        {words["home"]: f"{language}/index.md"},
-        {words["course"]: chapters},
-        {words["more"]: others},
-        {words["results"]: results(language)},
-    ]
+    others = [f"{language}/{name}" for name in names[len(chapters) :]]
+    parts = (f"{language}/index.md", chapters, others, results(language))
+    config.nav = [{title: part} for title, part in zip(WORDS[language], parts, strict=True)]
     return config
 
 
@@ -94,16 +89,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def outside(page: Path) -> list[str]:
     """Return the files of the repository, but of docs/, that a page links to."""
-    paths = []
-    for match in OUTSIDE.finditer(page.read_text()):
-        path = posixpath.normpath(posixpath.join(f"docs/{page.parent.name}", linked(match)))
-        if (ROOT / path).is_file() and not path.startswith("docs/"):
-            paths.append(path)
-    return paths
+    links = OUTSIDE.finditer(page.read_text())
+    paths = [linked(match, f"docs/{page.parent.name}") for match in links]
+    return [path for path in paths if (ROOT / path).is_file() and not path.startswith("docs/")]
 
 
-def linked(match: re.Match) -> str:
-    return match[0][2:-1]
+def linked(match: re.Match, folder: str) -> str:
+    """Return the file that a link of a page in the folder leads to."""
+    return posixpath.normpath(posixpath.join(folder, match[0][2:-1]))
 
 
 def source_page(path: str) -> str:
@@ -117,14 +110,9 @@ def highlighted_file(path: str, code: str) -> str:
     except ClassNotFound:
         lexer = get_lexer_for_filename("file.txt")
     formatter = HtmlFormatter(cssclass="highlight", linenos="inline", wrapcode=True)
-    return (
-        f'<div data-search-exclude markdown="0">{one_line(highlight(code, lexer, formatter))}</div>'
-    )
-
-
-def one_line(text: str) -> str:
-    """Return HTML on one line, so that Markdown takes it as it is."""
-    return text.rstrip("\n").replace("\n", "&#10;")
+    text = highlight(code, lexer, formatter).rstrip("\n")
+    text = text.replace("\n", "&#10;")  # on one line Markdown takes it as it is
+    return f'<div data-search-exclude markdown="0">{text}</div>'
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
@@ -136,13 +124,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     for line in (sources.CODE_LINE, sources.FILE_LINE):
         markdown = line.sub(side_by_side, markdown)
 
+    folder = posixpath.dirname(source)
+
     def to_page(match: re.Match) -> str:
-        path = posixpath.normpath(
-            posixpath.join(f"docs/{posixpath.dirname(source)}", linked(match))
-        )
-        if files.get_file_from_path(source_page(path)) is None:
+        path = source_page(linked(match, f"docs/{folder}"))
+        if files.get_file_from_path(path) is None:
             return match[0]
-        return f"]({posixpath.relpath(source_page(path), posixpath.dirname(source))})"
+        return f"]({posixpath.relpath(path, folder)})"
 
     return OUTSIDE.sub(to_page, markdown)
 
@@ -151,10 +139,8 @@ def side_by_side(match: re.Match) -> str:
     """Return the functions that a code line names as HTML, the frameworks beside each other."""
     blocks = []
     for torch, paddle in sources.pairs_of(match):
-        cells = [
-            f'<div class="m-head">{html.escape(source.file)}:{source.line}</div>'
-            for source in (torch, paddle)
-        ]
+        heads = (f"{html.escape(source.file)}:{source.line}" for source in (torch, paddle))
+        cells = [f'<div class="m-head">{head}</div>' for head in heads]
         lines = {"torch": highlighted(torch.lines), "paddle": highlighted(paddle.lines)}
         for block in sources.align(torch.lines, paddle.lines):
             kind = "m-same" if block.same else "m-other"
@@ -190,13 +176,11 @@ def on_page_context(context: dict, page: Page, config: MkDocsConfig, nav: Naviga
 def on_post_build(config: MkDocsConfig) -> None:
     """Leave a first page that leads to the languages, above both."""
     top = Path(config.site_dir).parent
-    links = "".join(
-        f'<p><a href="{code}/index.html">{name}</a></p>' for code, name in LANGUAGES.items()
-    )
+    links = [f'<p><a href="{code}/index.html">{name}</a></p>' for code, name in LANGUAGES.items()]
     text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>AlexNet, twice</title>'
         '<script>location.replace((navigator.language || "").startsWith("zh") ? "zh/index.html"'
-        f' : "en/index.html")</script></head><body>{links}</body></html>\n'
+        f' : "en/index.html")</script></head><body>{"".join(links)}</body></html>\n'
     )
     (top / "index.html").write_text(text)

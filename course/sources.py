@@ -45,11 +45,6 @@ class Block(NamedTuple):
     same: bool
 
 
-def names_in(match: re.Match) -> list[str]:
-    """Return the names that a code line gives."""
-    return re.findall(r"`([^`]+)`", match["names"])
-
-
 def find(file: str, name: str) -> Source:
     """Return a function, a class or CLASS.METHOD of a file, its decorators included.
 
@@ -78,23 +73,20 @@ def name_of(node: ast.stmt) -> str | None:
     return None
 
 
-def find_pair(file: str, name: str) -> tuple[Source, Source]:
-    """Return what `name` is in torch's and in Paddle's tree."""
-    torch, paddle = (find(f"{tree}/{file}", name) for tree in TREES)
-    return torch, paddle
-
-
 def pairs_of(match: re.Match) -> list[tuple[Source, Source]]:
     """Return the functions that a line of either kind names, as (torch's, Paddle's).
 
     Raises UserError where the two sides name different files of the trees.
     """
+    names = re.findall(r"`([^`]+)`", match["names"])
     if "file" in match.groupdict():
-        torch, paddle = (find(match["file"], name) for name in names_in(match))
+        torch, paddle = (find(match["file"], name) for name in names)
         return [(torch, paddle)]
-    if match["torch"] != match["paddle"]:
+    file = match["torch"]
+    if file != match["paddle"]:
         raise UserError(f"{match[0]}: two different files; name the same one in both trees")
-    return [find_pair(match["torch"], name) for name in names_in(match)]
+    torch, paddle = TREES
+    return [(find(f"{torch}/{file}", name), find(f"{paddle}/{file}", name)) for name in names]
 
 
 def named_code(text: str) -> list[tuple[Source, Source]]:
@@ -106,10 +98,7 @@ def named_code(text: str) -> list[tuple[Source, Source]]:
 def align(torch: list[str], paddle: list[str]) -> list[Block]:
     """Set two texts beside each other, equal lines in one block."""
     matcher = difflib.SequenceMatcher(None, torch, paddle, autojunk=False)
-    return [
-        Block((start, end), (other_start, other_end), tag == "equal")
-        for tag, start, end, other_start, other_end in matcher.get_opcodes()
-    ]
+    return [Block((a, b), (c, d), tag == "equal") for tag, a, b, c, d in matcher.get_opcodes()]
 
 
 def pages(language: str) -> list[Path]:

@@ -161,10 +161,7 @@ def train(runner: Runner, training: Training) -> int:
 
 
 def add(training: Training, images: str) -> None:
-    """Add a finished training to the table, and its epochs to the one beside it.
-
-    Raises UserError where its folder tells of none.
-    """
+    """Add a finished training to the table, its epochs to the one beside it, or raise UserError."""
     table = training.args.table
     key = dict(zip(KEY, training.key, strict=True))
     row = read_run(training.folder) | key | {"pictures": images, "command": training.command}

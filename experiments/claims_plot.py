@@ -30,6 +30,7 @@ TITLES = {
     "groups": "groups against half width",
     "crops": "ten crops against one",
 }
+MARKERS = {"": ("o", ""), "more": (">", "at least"), "less": ("<", "at most")}  # by the bound
 SCALES = {  # below a box of effects, and the claims in it
     "points of top-1 error on val": ("norm", "pooling", "colour", "groups", "crops"),
     "points of overfitting (error on val minus error on train)": ("dropout",),
@@ -77,41 +78,37 @@ def draw_box(axes: "Axes", claims: Sequence[str], effects: Effects) -> None:
     none = 1.0 if CLAIMS[claims[0]].kind == "times" else 0.0
     seen = [none]
     for row, claim in enumerate(claims):
-        for number, name in enumerate(GROUPS):
-            effect = effects[claim].get(name)
-            if effect is not None:
-                seen += draw_effect(axes, effect, row + 0.22 * (number - 1), name)
+        for height, name in zip((row - 0.22, row, row + 0.22), GROUPS, strict=True):
+            if effect := effects[claim].get(name):
+                seen += draw_effect(axes, effect, height, name)
         paper = CLAIMS[claim].paper
         if paper is not None:
             axes.plot(paper, row, "D", color="tab:red", markersize=8, label="the paper", zorder=3)
             seen.append(paper)
     axes.axvline(none, color="grey", linewidth=1.5)
     if none:
-        axes.set_xscale("log")
         low, high = min(seen) / 1.2, max(seen) * 1.2
-        axes.set_xlim(low, high)
         ticks = [tick for tick in TICKS if low < tick < high]
+        axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     else:
         margin = 0.08 * (max(seen) - min(seen) or 1)
-        axes.set_xlim(min(seen) - margin, max(seen) + margin)
+        low, high = min(seen) - margin, max(seen) + margin
     axes.set_yticks(range(len(claims)), [TITLES[claim] for claim in claims])
-    axes.set_ylim(len(claims) - 0.5, -0.5)
+    axes.set(xlim=(low, high), ylim=(len(claims) - 0.5, -0.5))
     axes.grid(axis="x", alpha=0.3)
 
 
 def draw_effect(axes: "Axes", effect: Effect, y: float, name: str) -> list[float]:
     """Draw a mean with its interval at a height, or a bound; return what must be seen of it."""
     colour = COLOURS[name]
+    marker, label = MARKERS[effect.bound]
     axes.plot([], [], "o", color=colour, label=NAMES[name])  # of the legend
+    axes.plot(effect.value, y, marker, color=colour)
     if effect.bound:
-        marker, label = {"more": (">", "at least"), "less": ("<", "at most")}[effect.bound]
-        axes.plot(effect.value, y, marker, color=colour)
         axes.plot([], [], marker, color="grey", label=label)
-        return [effect.value]
-    axes.plot(effect.value, y, "o", color=colour)
-    if not math.isfinite(effect.low):
+    if effect.bound or not math.isfinite(effect.low):
         return [effect.value]
     axes.plot([effect.low, effect.high], [y, y], color=colour, linewidth=1.6)
     return [effect.value, effect.low, effect.high]
@@ -137,10 +134,7 @@ def draw_curves(path: Path, outcomes: Sequence[Outcome]) -> None:
             axes.axhline(GOAL, color="grey", linewidth=1, linestyle=":")
             axes.text(0.1, GOAL + 1, "25 %", color="grey")
         axes.set_title(f"{title}, {NAMES[framework]}", fontsize=11)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("top-1 error (%)")
-        axes.set_ylim(0, 100)
-        axes.set_xlim(left=0)
+        axes.set(xlabel="epoch", ylabel="top-1 error (%)", ylim=(0, 100), xlim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=9)

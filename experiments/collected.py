@@ -24,10 +24,7 @@ def read_epochs(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """Return the line of one run: its last epoch's accuracy, the sum of its epochs' seconds.
-
-    Raises UserError where the folder holds no finished run.
-    """
+    """Return the line of one run. Raises UserError where the folder holds no finished one."""
     try:
         described = json.loads((folder / "args.json").read_text())
         rows = read_metrics(folder)

@@ -65,7 +65,7 @@ def draw_differences(axes: "Axes", pairs: Sequence[Pair]) -> None:
     axes.axhline(parting.PARTED, color="tab:red", linewidth=1)
     at_left = axes.get_yaxis_transform()
     axes.text(0, parting.PARTED, "  1 %: parted", transform=at_left, va="bottom", color="tab:red")
-    axes.set_xlabel("step")
-    axes.set_ylabel("difference of the losses, relative\n(bold: the largest so far)")
+    relative = "difference of the losses, relative\n(bold: the largest so far)"
+    axes.set(xlabel="step", ylabel=relative)
     axes.grid(alpha=0.3)
     axes.legend(loc="center right")

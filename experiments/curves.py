@@ -204,10 +204,7 @@ def flip_last_bit(pair: TrainingPair) -> None:
 
 @contextmanager
 def progress(pair: TrainingPair, what: str, steps: int, files: str) -> Iterator[None]:
-    """Show how far both sides are with a request that is made within: each step leaves such a file.
-
-    One line at the end; a bar while it runs, where a person looks.
-    """
+    """Show by a bar how far both sides are with a request within: each step leaves such a file."""
     start, over = time.perf_counter(), threading.Event()
     requests = f"{pair.requests + 1}-*"
     bar = tqdm(total=steps * len(FRAMEWORKS), desc=what, unit="step", disable=None, leave=False)

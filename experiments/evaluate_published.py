@@ -127,10 +127,7 @@ def why_strange(weights: Path, images: int) -> str:
 
 
 def carry(weights: Path, framework: str, sides: dict[str, Side], temporary: Path) -> Path:
-    """Return the weights as a file of a framework, made in `temporary` if need be.
-
-    Leaves with exit status 2 where the tool that carries them has said what to mend.
-    """
+    """Return the weights as a file of a framework, made in `temporary` if need be."""
     if FRAMEWORK.get(weights.suffix) == framework:
         return weights
     target = temporary / f"weights{SUFFIX[framework]}"
@@ -144,10 +141,7 @@ def carry(weights: Path, framework: str, sides: dict[str, Side], temporary: Path
 
 
 def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -> Accuracy:
-    """Run the evaluation of the side's train.py in a process of its own.
-
-    Leaves with exit status 2 where that has said what to mend.
-    """
+    """Run the evaluation of the side's train.py in a process of its own."""
     print(f"evaluating in {NAMES[side.framework]}: {images:,} images", flush=True)
     words = [side.python, side.folder / "train.py", "--eval-only", "--weights", weights]
     words += ["--data-path", args.data_path, "--recipe", "imagenet"]
@@ -162,7 +156,7 @@ def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -
 
 
 def _run(words: list[object], failure: str) -> str:
-    """Return what a program prints; what it says on standard error is shown as it comes."""
+    """Return what a program prints; leave with exit status 2 where it has said what to mend."""
     done = subprocess.run([str(word) for word in words], stdout=subprocess.PIPE, text=True)
     if done.returncode == BAD_INPUT:
         sys.exit(BAD_INPUT)

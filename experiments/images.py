@@ -36,8 +36,7 @@ def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> Path:
 def fingerprint(data_path: Path) -> str:
     """Return what tells an image folder from others: its counts, and a digest of the files.
 
-    The digest is of the names and sizes alone, not of what is in the files. Raises UserError where
-    `data_path` is no image folder.
+    The digest is of names and sizes. Raises UserError where `data_path` is no image folder.
     """
     train, val = index_data(data_path, strict=False)
     digest = hashlib.sha256()

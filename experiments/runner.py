@@ -26,10 +26,7 @@ class Runner:
         self.stopped = False
 
     def run(self, command: Sequence[object], **options: Any) -> int:
-        """Run a command to its end, with options of Popen; return its exit status.
-
-        Raises Stopped where the program is about to end.
-        """
+        """Return the exit status of a command, run with options of Popen. Raises Stopped."""
         if self.stopped:
             raise Stopped
         words = [str(word) for word in command]
@@ -45,8 +42,8 @@ class Runner:
     def stop(self, by_terminal: bool = False) -> None:
         """Have what runs save and end, and wait for it; nothing is begun afterwards.
 
-        Ctrl-C reaches every process of a terminal. They are not told twice, unless they run on for
-        seconds: a launcher that is gives its trainings no time to save.
+        Ctrl-C reaches every process of a terminal. They are told again only if they run on: a
+        launcher that is told twice gives its trainings no time to save.
         """
         self.stopped = True
         running = [process for process in self.processes if process.poll() is None]

@@ -36,10 +36,9 @@ class Workplace:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder against another experiment.
+        """Hold the folder, or raise UserError where another experiment has it.
 
-        The trainings hold it too: what a killed experiment leaves running must end first. Raises
-        UserError where another one has it.
+        The trainings hold it too: what a killed experiment leaves running must end first.
         """
         try:
             with locked(self.folder / "experiment", PATIENCE) as lock:
@@ -51,10 +50,7 @@ class Workplace:
             raise UserError(f"--work {self.folder}: {who}; {advice}") from error
 
     def outcome(self, run: Run) -> Outcome | None:
-        """Return what a finished training gave; None where it is not finished.
-
-        Raises UserError where it was made in another way than `run` says.
-        """
+        """Return what a training gave if it is finished. Raises UserError where it is another's."""
         file = self._file(run)
         try:
             outcome = json.loads(file.read_text())
@@ -116,10 +112,7 @@ class Workplace:
         return 100 - float(accuracies[-1])
 
     def call(self, command: Sequence[object], log: Path) -> None:
-        """Run a command of a tree to its end, its output appended to `log`.
-
-        Raises RunError where it fails.
-        """
+        """Run a command of a tree, its output appended to `log`. Raises RunError where it fails."""
         words = [sys.executable, *command]
         environment = os.environ | ONE_THREAD | {"PYTHONPATH": str(ROOT)}
         with open(log, "a") as file:

@@ -1,15 +1,15 @@
 """The size of an effect, how sure it is, and what that says of the paper's claim."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from scipy import stats
+import numpy as np
+
+from portproof.runs import equivalence
 
 REPRODUCED, CONTRARY, NOT_HERE = "reproduced", "contrary", "not at this scale"
 TOO_FEW = "too few seeds"
-CONFIDENCE = 0.95
 
 
 class Effect(NamedTuple):
@@ -28,12 +28,9 @@ class Effect(NamedTuple):
 
 def interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean and its 95 % interval by Student's t; of one value it has no end."""
-    mean = statistics.mean(values)
-    if len(values) < 2:
-        return mean, -math.inf, math.inf
-    t = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
-    half = float(t) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, mean - half, mean + half
+    from_zero = equivalence.compare(0.0, np.array(values), margin=0.0)
+    low, high = from_zero.equality or (-math.inf, math.inf)
+    return from_zero.difference, low, high
 
 
 def difference(pairs: Sequence[tuple[float, float]]) -> Effect | None:
@@ -63,10 +60,7 @@ def _exp(number: float) -> float:
 
 
 def verdict(effect: Effect | None) -> str:
-    """Return the verdict: the whole interval lies on one side of no effect, or it does not.
-
-    A bound can only speak for its own side.
-    """
+    """Say on which side of no effect the whole interval lies; a bound speaks for its own alone."""
     if effect is None:
         return NOT_HERE
     if effect.pairs < 2:
