@@ -23,9 +23,10 @@ from benchmarks.window import children
 from common.paths import CACHE_DIR, ROOT
 from common.tables import write_csv
 from common.training import plots
+from portproof.cli.options import add_number, add_path
 from portproof.report import markdown
 from portproof.system import processor
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 from portproof.system.versions import package_versions
 
@@ -171,33 +172,31 @@ def run_json(command: Sequence[object], **settings: str) -> dict:
     """Return the last JSON object that a command prints. Raises UserError, with its last words."""
     words = [str(word) for word in command]
     for _ in range(TRIES):
-        done = _run(words, clean_environment(**settings))
-        if done is not None:
+        try:
+            status, output, complaints = _run(words, clean_environment(**settings))
             break
-        print(f"{' '.join(words)}: hangs; begun anew", file=sys.stderr, flush=True)
+        except subprocess.TimeoutExpired:
+            print(f"{' '.join(words)}: hangs; begun anew", file=sys.stderr, flush=True)
     else:
         raise UserError(f"{' '.join(words)}: hangs, {TRIES} times out of {TRIES}")
-    objects = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    if done.returncode or not objects:
-        said = (done.stderr + done.stdout).split("\n")
-        reason = next(filter(str.strip, reversed(said)), "it says nothing")
-        raise UserError(f"{' '.join(words)}: status {done.returncode}, no figures; {reason}")
+    objects = [line for line in output.splitlines() if line.startswith("{")]
+    if status or not objects:
+        last = ["it says nothing", *filter(str.strip, (complaints + output).split("\n"))][-1]
+        raise UserError(f"{' '.join(words)}: status {status}, no figures; {last}")
     return json.loads(objects[-1])
 
 
-def _run(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess | None:
-    """Run a command to its end; None where it had to be killed, with all that it started."""
+def _run(words: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
+    """Return exit status, output and errors of a command, killed with all that it started if it
+    does not end."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(words, env=environment, start_new_session=True, **pipes) as process:
         try:
             output, errors = process.communicate(timeout=_patience)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            return None
         except BaseException:  # Ctrl-C: it is for the whole group, which is no longer this one
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return subprocess.CompletedProcess(words, process.returncode, output, errors)
+    return process.returncode, output, errors
 
 
 def watch(command: Sequence[object]) -> Figures:
@@ -227,11 +226,11 @@ def resident(process: int) -> int:
 def parser(name: str, description: str | None, repeats: int) -> Parser:
     """Return a parser with what every benchmark takes; `description` is the module's docstring."""
     made = Parser(prog=f"benchmarks.{name}", description=description)
-    made.add_argument("--repeats", type=whole(1), metavar="N", help=f"rounds ({repeats})")
+    add_number(made, "--repeats", f"rounds ({repeats})")
     made.add_argument("--quick", action="store_true", help="small and short, to see that it works")
     usual, quick = RESULTS.relative_to(ROOT), QUICK_RESULTS.relative_to(ROOT)
     text = f"for the CSV and the plot ({usual}; with --quick {quick})"
-    made.add_argument("--output-dir", type=Path, metavar="DIR", help=text)
+    add_path(made, "--output-dir", text, "DIR")
     made.set_defaults(usual_repeats=repeats)
     return made
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from portproof.cli.options import add_number, add_seed
 from portproof.system import atomic_folders, errors
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.processor import available_cores
 
 LONG, SHORT = 505, 377  # pixels; with some that stand upright, 488 x 394 on average
@@ -153,9 +154,9 @@ def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="benchmarks.photos", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="the folder to make")
-    parser.add_argument("--count", type=whole(1), default=2560, help="of train (2560)")
-    parser.add_argument("--classes", type=whole(1), default=100, help="folders (100)")
-    parser.add_argument("--seed", type=whole(0), default=0, help="other images (0)")
+    add_number(parser, "--count", "of train", 2560)
+    add_number(parser, "--classes", "folders", 100)
+    add_seed(parser, "other images")
     args = parser.parse_args(argv)
     write(args.folder, args.count, args.classes, args.seed)
     sizes = [path.stat().st_size for path in args.folder.glob("*/*/*.jpg")]

@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = Parser(prog="benchmarks.run_tree", description="Time a window of train.py's steps.")
     parser.add_argument("--framework", required=True, choices=["torch", "paddle"])
     parser.add_argument("--made-up", action="store_true", help="one batch, again and again")
-    rates_of = ["float32", "bfloat16"]
-    parser.add_argument("--rates", choices=rates_of, help="the machine's, between the steps")
+    dtypes = ["float32", "bfloat16"]
+    parser.add_argument("--rates", choices=dtypes, help="of the machine, between the steps")
     add_arguments(parser)
     args = parser.parse_args(words[:cut])
     train = import_train(ROOT / f"AlexNet-{args.framework}")

@@ -22,8 +22,8 @@ from functools import partial
 from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Figures
 from common.paths import DATA_DIR
+from portproof.cli.options import add_number
 from portproof.system import errors
-from portproof.system.command_line import whole
 
 UNITS = {
     "images_per_s": "images/s",
@@ -48,7 +48,7 @@ WARM_STEPS, STEPS = 2, 5
 def main(argv: Sequence[str] | None = None) -> None:
     parser = measure.parser("step", __doc__, repeats=3)
     variants.add_frameworks(parser)
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help="(torch 128, paddle 64)")
+    add_number(parser, "--batch-size", "(torch 128, paddle 64)")
     args = measure.parse(parser, argv)
     print(describe_layers())
     warm, steps = (1, 1) if args.quick else (WARM_STEPS, STEPS)

@@ -23,8 +23,8 @@ import numpy as np
 from benchmarks import limits, measure, photos, variants
 from benchmarks.measure import Contender, Figures
 from common.paths import DATA_DIR, ROOT
+from portproof.cli.options import add_number
 from portproof.system import errors
-from portproof.system.command_line import whole
 from portproof.weights import tensors
 
 UNITS = {"seconds": "s", "resident_mb": "MB"}
@@ -47,7 +47,7 @@ ALIGN_QUICK = ["--only", "lr,metric"]
 def main(argv: Sequence[str] | None = None) -> None:
     parser = measure.parser("tools", __doc__, repeats=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="(all)")
-    parser.add_argument("--files", type=whole(CLASSES), default=FILES, help=f"({FILES})")
+    add_number(parser, "--files", "of the folder", FILES, (CLASSES, 1_000_000))
     args = measure.parse(parser, argv)
     with tempfile.TemporaryDirectory() as temporary:
         often: dict[str, Contender] = {}

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks import measure, variants
+from portproof.cli.options import add_number
 from portproof.system import errors
-from portproof.system.command_line import whole
 
 UNITS = {"images_per_s": "images/s", "wait_share": "%", "resident_mb": "MB"}
 # Paddle as installed takes many seconds for a batch of 128.
@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = measure.parser("train", __doc__, repeats=5)
     variants.add_options(parser, workers=2)
     usual_batch = ", ".join(f"{number} for {name}" for name, number in BATCH.items())
-    parser.add_argument("--batch-size", type=whole(1), metavar="N", help=usual_batch)
-    parser.add_argument("--steps", type=whole(1), default=STEPS, help=f"timed ({STEPS})")
+    add_number(parser, "--batch-size", usual_batch)
+    add_number(parser, "--steps", "timed", STEPS)
     args = measure.parse(parser, argv)
     lines = []
     for framework in args.framework:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from benchmarks import measure, photos
 from common.paths import CACHE_DIR, DATA_DIR, ROOT
+from portproof.cli.options import add_number, add_path
 from portproof.system import processor
-from portproof.system.command_line import Parser, whole
+from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
 
 # By framework and name, options of train.py.
@@ -110,9 +111,8 @@ def add_options(parser: Parser, workers: int) -> None:
     """Add what benchmarks of reading and training have in common."""
     add_frameworks(parser)
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="of the trees (all)")
-    parser.add_argument("--data-path", type=Path, metavar="DIR", help="images (made-up ones)")
-    text = f"loader processes ({workers})"
-    parser.add_argument("--workers", type=whole(0), default=workers, help=text)
+    add_path(parser, "--data-path", "images (made-up ones)", "DIR")
+    add_number(parser, "--workers", "loader processes", workers, (0, 1000))
 
 
 def add_frameworks(parser: Parser) -> None:

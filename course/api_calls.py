@@ -3,9 +3,8 @@
     python -m course.api_calls            # the calls of both trees, with their places
 
 A call counts by its full name where it begins at the framework (`nn.Conv2d` is torch.nn.Conv2d),
-and by its class where it is a method of a tensor, a layer, an optimizer, a schedule or a scaler
-(`Tensor.detach`), as far as the text tells. docs/en/api-mapping.md has a row for each;
-tests/course/test_api.py holds it to that.
+and by its class where it is a method (`Tensor.detach`), as far as the text tells. The page
+docs/en/api-mapping.md has a row for each.
 """
 
 import ast

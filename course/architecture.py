@@ -4,8 +4,7 @@
     python -m course.architecture --draw docs/images       # and write the figures there
 
 Two networks: that of the paper (2012), whose layers 2, 4 and 5 are halved over two GPUs, and the
-one that both trees train ("One weird trick", 2014). tests/course/test_course.py holds the second
-to the trees' own code.
+one that both trees train ("One weird trick", 2014).
 """
 
 import math
@@ -84,10 +83,7 @@ COLORS = {"input": "#8d99ae", "conv": "#2a9d8f", "pool": "#e9c46a", "linear": "#
 
 
 def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
-    """Follow an image of [3, pixels, pixels] through the layers.
-
-    Raises UserError where an image is too small for a layer.
-    """
+    """Follow an image [3, pixels, pixels] through the layers. Raises UserError: it is too small."""
     shape: tuple[int, ...] = (3, pixels, pixels)
     counted = []
     for layer in layers:

@@ -25,10 +25,7 @@ for number, cell in enumerate(cells):
 
 
 def run(path: Path) -> subprocess.CompletedProcess:
-    """Run a notebook in the folder that it lies in, as Jupyter does.
-
-    Raises UserError where there is none.
-    """
+    """Run a notebook in its folder, as Jupyter does. Raises UserError where there is none."""
     if not path.is_file():
         raise errors.UserError(f"{path}: no such notebook; name a file that ends in .ipynb")
     command = [sys.executable, "-c", PROGRAM, path.resolve()]

@@ -61,10 +61,7 @@ def plant(name: str, folder: Path) -> None:
 
 
 def solution(name: str, folder: Path) -> str:
-    """Return what differs between the faulty tree and a right one, as a diff.
-
-    Raises UserError where `folder` holds no exercise.
-    """
+    """Return the diff from a faulty tree to the right one. Raises UserError where there is none."""
     lines = []
     with tempfile.TemporaryDirectory() as desk:
         right = right_tree(name, Path(desk) / "AlexNet-paddle")

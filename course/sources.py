@@ -46,10 +46,7 @@ class Block(NamedTuple):
 
 
 def find(file: str, name: str) -> Source:
-    """Return a function, a class or CLASS.METHOD of a file, its decorators included.
-
-    Raises UserError where there is no such file or name.
-    """
+    """Return a function, a class or CLASS.METHOD, with its decorators, or raise UserError."""
     path = ROOT / file
     if not path.is_file():
         raise UserError(f"{file}: no such file; correct the chapter that names it")
@@ -74,10 +71,7 @@ def name_of(node: ast.stmt) -> str | None:
 
 
 def pairs_of(match: re.Match) -> list[tuple[Source, Source]]:
-    """Return the functions that a line of either kind names, as (torch's, Paddle's).
-
-    Raises UserError where the two sides name different files of the trees.
-    """
+    """Return the functions that a line of either kind names, as (torch's, Paddle's)."""
     names = re.findall(r"`([^`]+)`", match["names"])
     if "file" in match.groupdict():
         torch, paddle = (find(match["file"], name) for name in names)

@@ -91,7 +91,7 @@ class Training(NamedTuple):
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
-    rows = read_table(args.table)
+    rows = {key_of(row): row for row in read_rows(args.table, STORED)}
     images = fingerprint(public_data.locate(args))
     missing = []
     for seed, framework in product(args.seeds, args.frameworks):
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, SystemExit):
         print("stopped; the same command resumes here")
         return 130
-    values = partial(accuracy_tables.values, list(read_table(args.table).values()))
+    values = partial(accuracy_tables.values, read_rows(args.table, STORED))
     written = pages.write(args.table.with_suffix(""), "accuracy", values)
     print(f"look at: {args.table} and {', '.join(map(str, written))}")
     return 0
@@ -182,13 +182,8 @@ def key_of(row: Row) -> tuple[str, ...]:
     return tuple(row[name] for name in KEY)
 
 
-def read_table(path: Path) -> dict[tuple[str, ...], Row]:
-    """Return the rows of a table by their keys. Raises UserError where it is no such table."""
-    return {key_of(row): row for row in read_rows(path, STORED)}
-
-
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Return the rows of a table with these columns; none where there is no file."""
+    """Return the rows of a table, none without a file. Raises UserError for other columns."""
     try:
         return read_csv(path, columns)
     except (OSError, ValueError, csv.Error) as error:

@@ -18,6 +18,7 @@ from common.tables import read_csv
 from experiments import pages
 from experiments.options import add_output
 from portproof.checks import forward
+from portproof.cli.options import add_number
 from portproof.core.findings import Cause
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
@@ -113,7 +114,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="compare_libraries.py", description=__doc__)
     names = [pair.torch for pair in PAIRS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these alone")
-    parser.add_argument("--batch-size", type=int, default=2, metavar="N", help="images (2)")
+    add_number(parser, "--batch-size", "images", 2)
     text = f"writes STEM.csv and STEM.md ({RESULTS.relative_to(ROOT)})"
     add_output(parser, "--out", text, RESULTS, "STEM")
     return parser.parse_args(argv)

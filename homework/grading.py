@@ -22,7 +22,7 @@ from portproof.worker.client import Side
 from tools.project import PROJECT
 
 STEPS = 4
-PLACE = re.compile(r"([^\s()`]+\.py):(\d+)")
+PLACE = re.compile(rf"/port/((?:{'|'.join(map(re.escape, trees.FILES))}):\d+)")  # the student's
 SMALL = "graded on a small network that stands for yours, which is not yet that of the torch file"
 
 
@@ -59,12 +59,11 @@ class Grader:
             yield grade
 
     def run(self, name: str) -> Verdict | None:
-        """Run one checkpoint; an error of the student's code is a verdict too.
+        """Run one checkpoint; None where a file that it is about cannot be run.
 
-        It is run on the student's network or, where that cannot serve, on a small one. An error in
-        a file that the checkpoint is not about costs nothing: it is run without that file. None
-        where a file that it is about cannot be run. Raises UserError where nothing can be graded,
-        by no fault of the student's.
+        An error of the student's code is a verdict too, but one in a file that the checkpoint is
+        not about costs nothing: it is run without that file, or on a small network. Raises
+        UserError where nothing can be graded, by no fault of the student's.
         """
         while not any(file in self.port.broken for file in USES[name]):
             files, width = self.choose(name)
@@ -83,7 +82,7 @@ class Grader:
             except UserError as error:
                 if is_of_torch(error):
                     raise
-                file = (self.find_place(str(error)) or "").partition(":")[0]
+                file = (find_place(str(error)) or "").partition(":")[0]
                 if not file or file in USES[name] or file in self.port.spared:
                     return Verdict(name, ERROR, why=str(error))
                 self.port.spared.add(file)
@@ -123,18 +122,10 @@ class Grader:
     def blame(self, error: UserError, width: int | None) -> None:
         """Note which of the student's files cannot be run. Raises the error where it is none."""
         network = "" if width is None else f"{MODEL}:1"  # the network is what is made here
-        name, _, line = (self.find_place(str(error)) or network).rpartition(":")
+        name, _, line = (find_place(str(error)) or network).rpartition(":")
         if is_of_torch(error) or not name or name in self.port.broken:
             raise error
         self.port.broken[name] = said(str(error)), int(line)
-
-    def find_place(self, text: str) -> str | None:
-        """Return FILE:LINE of the last place in a text that is in one of the student's files."""
-        for file, line in reversed(PLACE.findall(text)):
-            name = next((name for name in trees.FILES if file.endswith(f"/port/{name}")), None)
-            if name is not None:
-                return f"{name}:{line}"
-        return None
 
     def grade_one(self, name: str, earlier: dict[str, Grade]) -> Grade:
         """Return the grade of one checkpoint."""
@@ -158,23 +149,23 @@ class Grader:
         """Say that a file which a checkpoint needs cannot be run."""
         name = next(file for file in USES[grade.name] if file in self.port.broken)
         grade.cause, line = self.port.broken[name]
-        grade.where = self.shown(f"{name}:{line}")
+        grade.where = f"{self.port.folder / name}:{line}"
         grade.hint = hint_for_error(grade.cause)
 
     def explain(self, grade: Grade, verdict: Verdict) -> None:
         """Say what is wrong, where, and what to think about; never what to write."""
         if verdict.verdict == ERROR:
             grade.cause = said(verdict.why)
-            line, grade.hint = self.find_place(verdict.why), hint_for_error(grade.cause)
+            line, grade.hint = find_place(verdict.why), hint_for_error(grade.cause)
         else:
             grade.place, grade.cause = verdict.where, without_paths(verdict.cause)
-            named = (self.find_place(text) for text in (verdict.fix, verdict.cause))
-            line = next(filter(None, named), None) or self.find_layer(verdict.where)
+            line = find_place(verdict.fix) or find_place(verdict.cause)
+            line = line or self.find_layer(verdict.where)
             if grade.name == "init":  # a layer's start is drawn there, whatever the layer
                 line = self.find_line(r"def init_weights\b") or line
             where = verdict.where.partition(" (")[0]  # not under which settings of the optimizer
             grade.hint = hints.hint(grade.name, f"{where}: {verdict.cause}")
-        grade.where = self.shown(line or USES[grade.name][0])
+        grade.where = str(self.port.folder / (line or USES[grade.name][0]))
 
     def find_layer(self, path: str) -> str | None:
         """Return FILE:LINE where the student gives a value to the attribute that holds a layer."""
@@ -184,22 +175,21 @@ class Grader:
 
     def find_line(self, pattern: str) -> str | None:
         """Return FILE:LINE of the first line of the student's network that a pattern begins."""
-        lines = (self.port.folder / MODEL).read_text(errors="replace").splitlines()
-        numbers = (number for number, line in enumerate(lines, 1) if re.match(pattern, line))
-        return next((f"{MODEL}:{number}" for number in numbers), None)
-
-    def shown(self, line: str) -> str:
-        """Return FILE:LINE in the student's folder."""
-        return str(self.port.folder / line)
+        text = (self.port.folder / MODEL).read_text(errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            if re.match(pattern, line):
+                return f"{MODEL}:{number}"
+        return None
 
 
 def waits_for(name: str, earlier: dict[str, Grade]) -> str | None:
     """Return the first checkpoint that has to be passed before this one says anything new."""
-    lost = [need for need in NEEDS.get(name, ()) if need in earlier and not earlier[need].points]
-    backward = earlier.get("backward")
-    if name in ALONE and backward is not None and backward.place is not None:
-        lost.append("backward")  # a step that spoils its gradients spoils what is made of them
-    return next(iter(lost), None)
+    for need in NEEDS.get(name, ()):
+        if need in earlier and not earlier[need].points:
+            return need
+    if name in ALONE and "backward" in earlier and earlier["backward"].place is not None:
+        return "backward"  # a step that spoils its gradients spoils what is made of them
+    return None
 
 
 def all_paired(pair: TrainingPair) -> bool:
@@ -211,6 +201,11 @@ def all_paired(pair: TrainingPair) -> bool:
         for side, network in pair.networks.items()
         for key in network.keys.values()
     )
+
+
+def find_place(text: str) -> str | None:
+    """Return FILE:LINE of the last place in a text that is in one of the student's files."""
+    return next(reversed(PLACE.findall(text)), None)
 
 
 def is_of_torch(error: UserError) -> bool:

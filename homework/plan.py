@@ -73,23 +73,19 @@ class Grade:
 
 @dataclass
 class Port:
-    """The student's files.
-
-    `broken` are those that cannot be run, with the cause and the line; `empty` those with places
-    that are still empty; `spared` those that stopped a checkpoint that is not about them.
-    """
+    """The student's files, by their names."""
 
     folder: Path
+    # Which cannot be run, with the cause and the line; which have places that are still empty;
+    # which stopped a checkpoint that is not about them.
     broken: dict[str, tuple[str, int]] = field(default_factory=dict)
     empty: set[str] = field(default_factory=set)
     spared: set[str] = field(default_factory=set)
 
     def files(self, checkpoint: str) -> tuple[str, ...]:
-        """Return the files that a checkpoint is graded with; AlexNet's own stand for the others.
-
-        What is not about the network mostly does not get as far as the empty places.
-        """
+        """Return the files that a checkpoint is graded with; others stand for the rest."""
         uses = USES[checkpoint]
+        # What is not about the network mostly does not get as far as the empty places.
         left_out = {*self.broken, *self.spared, *(self.empty if MODEL in uses else ())}
         return tuple(name for name in trees.FILES if name in uses or name not in left_out)
 

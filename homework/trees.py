@@ -21,8 +21,7 @@ def count_correct(logits, labels, k):
 def assemble(framework: str, target: Path, files: dict[str, Path], width: int | None) -> Side:
     """Make a port of these files of a homework in the folder `target`; return it as a side.
 
-    The network is that of MODEL with `width` channels in the first stage, or where `width` is None
-    a small stand-in.
+    Its network has `width` channels in the first stage; None: it is a small stand-in.
     """
     (target / "models").mkdir(parents=True)
     (target / "models" / "__init__.py").touch()

@@ -45,9 +45,6 @@ def train_step(model: nn.Layer, optimizers: tuple, batch: dict[str, Any]) -> Any
 
 
 def evaluate(model: Callable, batches: list[dict[str, paddle.Tensor]]) -> dict[str, float]:
-    """Return loss and accuracies of the homework's evaluation.
-
-    With the framework's own loss: that of the homework is looked at by itself.
-    """
+    """Return loss and accuracies of the homework's evaluation, by the framework's own loss."""
     pairs = ((batch["images"], batch["labels"]) for batch in batches)
     return loop.evaluate(model, nn.CrossEntropyLoss(), pairs)
