@@ -55,18 +55,15 @@ class Job:
     window: Sequence[str] = ()  # further options of the window
     settings: Mapping[str, str] = field(default_factory=dict)  # of the environment
 
-    @property
-    def _window(self) -> list[object]:
-        return [*self.window, "--warm-steps", self.steps[0], "--steps", self.steps[1]]
-
-    @property
-    def _reading(self) -> list[object]:
-        return ["--batch-size", self.batch, "--workers", self.workers]
+    def words(self) -> tuple[list[object], list[object]]:
+        """Return the options of the window, and those of the batches."""
+        window = [*self.window, "--warm-steps", self.steps[0], "--steps", self.steps[1]]
+        return window, ["--batch-size", self.batch, "--workers", self.workers]
 
     def run_peer(self, framework: str) -> measure.Figures:
         """Run the peer of a tree; return the figures of its window."""
-        module = PEERS[framework][1]
-        command = [sys.executable, "-m", module, self.images, *self._reading, *self._window]
+        window, batches = self.words()
+        command = [sys.executable, "-m", PEERS[framework][1], self.images, *batches, *window]
         return measure.run_json(command, **self.settings)
 
     def run_tree(
@@ -81,8 +78,9 @@ class Job:
                 launch += ["-m", *LAUNCH[framework], processes]
                 launch += ["--log_dir", logs] if framework == "paddle" else []
                 settings = {"OMP_NUM_THREADS": "1", **settings}
-            command = [*launch, RUN_TREE, "--framework", framework, *self._window]
-            command += ["--", "--data-path", self.images, *self._reading, *options]
+            window, batches = self.words()
+            command = [*launch, RUN_TREE, "--framework", framework, *window]
+            command += ["--", "--data-path", self.images, *batches, *options]
             figures = measure.run_json(command, **settings)
         for name in ("images_per_s", "resident_mb"):
             figures[name] *= processes

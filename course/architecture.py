@@ -192,19 +192,17 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
     """Draw outputs as boxes: as high as they are wide in pixels, as thick as they have channels."""
     from matplotlib.patches import Polygon
 
-    shapes = [("input", "input", (3, pixels, pixels), "")]
-    for row in counted:
-        layer = row.layer
-        window = f"{layer.size} x {layer.size}" + (f" / {layer.stride}" if layer.stride > 1 else "")
-        shapes.append((layer.name, layer.kind, row.shape, window if layer.size else ""))
-    for position, (name, kind, shape, window) in enumerate(shapes):
+    rows = [Counted(Layer("input", "input"), (3, pixels, pixels), 0, 0), *counted]
+    for position, row in enumerate(rows):
+        layer, shape = row.layer, row.shape
+        stride = f" / {layer.stride}" if layer.stride > 1 else ""
+        window = f"{layer.size} x {layer.size}{stride}" if layer.size else ""
         wide = len(shape) == 3
         height = math.sqrt(shape[1] / pixels) * 3 if wide else shape[0] / 4096 * 2.4 + 0.3
         depth = 0.12 + shape[0] / 4096 * 4 if wide else 0.12
         x, lean = position - depth / 2, height * 0.16 if wide else 0.06
         low, high = -height / 2, height / 2
-        color = COLORS[kind]
-        right = x + depth
+        color, right = COLORS[layer.kind], x + depth
         faces = (
             [(x, low), (right, low), (right, high), (x, high)],
             [(x, high), (right, high), (right + lean, high + lean), (x + lean, high + lean)],
@@ -212,9 +210,9 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
         )
         for face, alpha in zip(faces, (0.95, 0.75, 0.55), strict=True):
             axes.add_patch(Polygon(face, facecolor=color, edgecolor="white", alpha=alpha, lw=0.8))
-        label = f"{name}\n{' x '.join(map(str, shape))}\n{window}"
+        label = f"{layer.name}\n{' x '.join(map(str, shape))}\n{window}"
         axes.text(position, -2.1, label, ha="center", va="top", fontsize=8)
-    axes.set(xlim=(-0.6, len(shapes) - 0.2), ylim=(-3.2, 2.2))
+    axes.set(xlim=(-0.6, len(rows) - 0.2), ylim=(-3.2, 2.2))
     axes.set_axis_off()
 
 

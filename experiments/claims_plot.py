@@ -21,20 +21,11 @@ if TYPE_CHECKING:
 
 COLOURS = {"torch": "tab:orange", "paddle": "tab:blue", "both": "black"}
 TICKS = (0.125, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32)
-TITLES = {
-    "relu": "ReLU against tanh",
-    "norm": "response normalization",
-    "pooling": "overlapping pooling",
-    "dropout": "dropout",
-    "colour": "colour noise",
-    "groups": "groups against half width",
-    "crops": "ten crops against one",
-}
 MARKERS = {"": ("o", ""), "more": (">", "at least"), "less": ("<", "at most")}  # by the bound
-SCALES = {  # below a box of effects, and the claims in it
-    "points of top-1 error on val": ("norm", "pooling", "colour", "groups", "crops"),
-    "points of overfitting (error on val minus error on train)": ("dropout",),
-    "times fewer epochs to 25 % training error": ("relu",),
+SCALES = {  # below a box of effects, by what is measured without the idea
+    "val_error": "points of top-1 error on val",
+    "overfitting": "points of overfitting (error on val minus error on train)",
+    "epochs_to_goal": "times fewer epochs to 25 % training error",
 }
 # Of the curves: a title, and the arms and splits that are drawn.
 CURVES = [
@@ -52,10 +43,9 @@ LOOKS = {  # of an arm in the curves
 def draw_effects(path: Path, effects: Effects) -> None:
     """Draw each effect with its interval, and the paper's; claims of one scale share a box."""
     boxes = {}
-    for scale, claims in SCALES.items():
-        seen = [claim for claim in claims if claim in effects]
-        if seen:
-            boxes[scale] = seen
+    for measure, scale in SCALES.items():
+        if claims := [claim for claim in effects if CLAIMS[claim].measure[1] == measure]:
+            boxes[scale] = claims
     heights = [len(claims) for claims in boxes.values()]
     figure = new_figure(10, 1.3 + sum(0.75 + 0.6 * height for height in heights))
     figure.suptitle(
@@ -75,7 +65,7 @@ def draw_effects(path: Path, effects: Effects) -> None:
 
 def draw_box(axes: "Axes", claims: Sequence[str], effects: Effects) -> None:
     """Draw the effects of claims that share a scale, one below the other."""
-    none = 1.0 if CLAIMS[claims[0]].kind == "times" else 0.0
+    none = 1.0 if CLAIMS[claims[0]].is_ratio else 0.0
     seen = [none]
     for row, claim in enumerate(claims):
         for height, name in zip((row - 0.22, row, row + 0.22), GROUPS, strict=True):
@@ -95,7 +85,7 @@ def draw_box(axes: "Axes", claims: Sequence[str], effects: Effects) -> None:
     else:
         margin = 0.08 * (max(seen) - min(seen) or 1)
         low, high = min(seen) - margin, max(seen) + margin
-    axes.set_yticks(range(len(claims)), [TITLES[claim] for claim in claims])
+    axes.set_yticks(range(len(claims)), [CLAIMS[claim].title for claim in claims])
     axes.set(xlim=(low, high), ylim=(len(claims) - 0.5, -0.5))
     axes.grid(axis="x", alpha=0.3)
 

@@ -35,7 +35,7 @@ def effects_of(claim: str, outcomes: Sequence[Outcome]) -> dict[str, Effect | No
             groups[name] = pairs
     if len(groups) > 1:
         groups["both"] = [pair for pairs in groups.values() for pair in pairs]
-    if CLAIMS[claim].kind == "points":
+    if not CLAIMS[claim].is_ratio:
         return {name: difference(pairs) for name, pairs in groups.items()}
     epochs = min(run["epochs"] for run in outcomes if claim in claims_of(run["arm"]))
     return {name: ratio(pairs, last_seen(epochs)) for name, pairs in groups.items()}
@@ -45,7 +45,7 @@ def pairs_of(
     claim: str, framework: str, outcomes: Sequence[Outcome]
 ) -> list[tuple[float | None, float | None]]:
     """Return (with the idea, without it) for each seed that has both."""
-    with_, without, measure = CLAIMS[claim][:3]
+    _, with_, without, measure, _ = CLAIMS[claim]
     runs = {(run["arm"], run["seed"]): run for run in outcomes if run["framework"] == framework}
     seeds = sorted(seed for arm, seed in runs if arm == with_ and (without, seed) in runs)
     return [(runs[with_, s][measure[0]], runs[without, s][measure[1]]) for s in seeds]

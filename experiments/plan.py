@@ -42,27 +42,32 @@ ARMS = {
 
 
 class Claim(NamedTuple):
-    """A claim: `measure` of the arm `without` the idea, against that of the arm `with_` it.
+    """A claim: a column of the results of the arm `without` the idea, against the arm `with_` it.
 
-    `measure` is a column of the results, or a pair of them where both arms are one training. The
-    effect is without - with, in points, or for "times" without / with; `paper` has the paper's.
+    The effect is without - with, in points, or for epochs without / with; `paper` has the paper's.
     """
 
+    title: str
     with_: str
     without: str
-    measure: tuple[str, str]  # of the arm with the idea, of the one without
-    kind: str  # "points" or "times"
+    measure: tuple[str, str]  # the column of the arm with the idea, of the one without
     paper: float | None  # None: the paper gives no figure
 
+    @property
+    def is_ratio(self) -> bool:
+        return self.measure == EPOCHS
 
+
+EPOCHS, ERROR = ("epochs_to_goal", "epochs_to_goal"), ("val_error", "val_error")
+OVERFITTING, CROPS = ("overfitting", "overfitting"), ("ten_crop_error", "val_error")
 CLAIMS = {
-    "relu": Claim("relu", "tanh", ("epochs_to_goal",) * 2, "times", 6.0),
-    "norm": Claim("base", "no-norm", ("val_error",) * 2, "points", 1.4),
-    "pooling": Claim("base", "plain-pooling", ("val_error",) * 2, "points", 0.4),
-    "dropout": Claim("base", "no-dropout", ("overfitting",) * 2, "points", None),
-    "colour": Claim("base", "no-colour", ("val_error",) * 2, "points", 1.0),
-    "groups": Claim("base", "half-width", ("val_error",) * 2, "points", 1.7),
-    "crops": Claim("base", "base", ("ten_crop_error", "val_error"), "points", 1.5),
+    "relu": Claim("ReLU against tanh", "relu", "tanh", EPOCHS, 6.0),
+    "norm": Claim("response normalization", "base", "no-norm", ERROR, 1.4),
+    "pooling": Claim("overlapping pooling", "base", "plain-pooling", ERROR, 0.4),
+    "dropout": Claim("dropout", "base", "no-dropout", OVERFITTING, None),
+    "colour": Claim("colour noise", "base", "no-colour", ERROR, 1.0),
+    "groups": Claim("groups against half width", "base", "half-width", ERROR, 1.7),
+    "crops": Claim("ten crops against one", "base", "base", CROPS, 1.5),
 }
 
 
