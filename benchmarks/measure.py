@@ -169,7 +169,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 
 def run_json(command: Sequence[object], **settings: str) -> dict:
-    """Return the last JSON object that a command prints. Raises UserError, with its last words."""
+    """Return the last JSON object that a command prints. Raises UserError where it fails."""
     words = [str(word) for word in command]
     for _ in range(TRIES):
         try:

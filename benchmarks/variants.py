@@ -90,7 +90,7 @@ class Job:
 def known(
     framework: str, wanted: Iterable[str] | None = None, in_one_process: bool = False
 ) -> dict[str, list[str]]:
-    """Return the options of the variants (None: all), by name. Raises UserError for no variant."""
+    """Return the options of the variants by name (None: all). Raises UserError for another one."""
     table = VARIANTS[framework]
     names = list(table if wanted is None else wanted)
     unknown = [name for name in names if name not in table]

@@ -83,7 +83,7 @@ COLORS = {"input": "#8d99ae", "conv": "#2a9d8f", "pool": "#e9c46a", "linear": "#
 
 
 def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
-    """Follow an image [3, pixels, pixels] through the layers. Raises UserError: it is too small."""
+    """Follow an image [3, pixels, pixels] through the layers. Raises UserError if too small."""
     shape: tuple[int, ...] = (3, pixels, pixels)
     counted = []
     for layer in layers:

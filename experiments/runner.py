@@ -27,7 +27,7 @@ class Runner:
         self.stopped = False
 
     def run(self, command: Sequence[object], **options: Any) -> int:
-        """Return the exit status of a command, run with options of Popen. Raises Stopped."""
+        """Return a command's exit status, run with options of Popen. Raises Stopped at `stop`."""
         if self.stopped:
             raise Stopped
         words = [str(word) for word in command]

@@ -12,6 +12,7 @@ from portproof.core.training_pair import TrainingPair
 from portproof.core.verdict import ALIGNED, Verdict
 from portproof.networks import layer_types
 from portproof.networks.matching import Network
+from portproof.report.forward import worst
 
 SMOOTHING = 0.1
 SMOOTHED = 1e-6  # relative; Paddle keeps the smoothing as a float32 number
@@ -19,7 +20,6 @@ SMOOTHED = 1e-6  # relative; Paddle keeps the smoothing as a float32 number
 
 def check_forward(pair: TrainingPair, drawn: Drawn) -> Verdict:
     """Compare every layer's output at two sizes, and the network made without arguments."""
-    verdict = Verdict("forward")
     counts = {side: count(network) for side, network in describe_default(pair).items()}
     sides = {
         name: replace(side, settings=side.settings | {"classes": drawn.classes})
@@ -29,8 +29,7 @@ def check_forward(pair: TrainingPair, drawn: Drawn) -> Verdict:
     folder.mkdir()
     inputs = Inputs(None, "float32", 2, drawn.sizes, None, drawn.seed)
     compared = forward.compare(sides, folder, inputs)
-    rows = [row.float64.relative for rows in compared.rows.values() for row in rows if row.float64]
-    verdict.float64 = max(rows, default=None)
+    verdict = Verdict("forward", float64=worst(compared, "float64"))
     if not compared.aligned:
         cause = compared.causes[0]
         verdict.diverge(cause.where, cause.cause, f"{cause.line or ''} {cause.fix}")
