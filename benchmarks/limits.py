@@ -1,35 +1,18 @@
 """How fast AlexNet could train: its operations and bytes, counted from the layers' shapes.
 
 A step cannot be faster than its matrix products at the machine's best rate for such products, or
-than its bytes at the machine's memory bandwidth. The rates are measured (benchmarks/rates.py).
+than its bytes at the bandwidth of its memory (both measured by benchmarks/rates.py).
 """
 
 import math
 from typing import NamedTuple
 
-# name, channels in and out; kernel, stride, padding; whether a pooling of 3 by 2 follows
-CONVOLUTIONS = [
-    ("features.0", 3, 64, (11, 4, 2), True),
-    ("features.3", 64, 192, (5, 1, 2), True),
-    ("features.6", 192, 384, (3, 1, 1), False),
-    ("features.8", 384, 256, (3, 1, 1), False),
-    ("features.10", 256, 256, (3, 1, 1), True),
-]
-# name, inputs and outputs; avgpool leaves 6 x 6 features a channel
-LINEAR = [
-    ("classifier.1", 256 * 6 * 6, 4096),
-    ("classifier.4", 4096, 4096),
-    ("classifier.6", 4096, None),  # the classes
-]
-
 
 class Layer(NamedTuple):
-    """A layer with weights. `macs` multiply-adds of its forward pass; all but weights an image."""
+    """A layer with weights, and how many numbers an image has before it and after it."""
 
     name: str
-    shape: tuple[int, ...]  # of the weights, as torch has them
-    biases: int
-    macs: int
+    shape: tuple[int, ...]  # of the weights, as torch has them: outputs, inputs, kernel
     inputs: int
     outputs: int
 
@@ -37,30 +20,27 @@ class Layer(NamedTuple):
     def weights(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def parameters(self) -> int:
+        return self.weights + self.shape[0]  # and the biases
 
-def convolution(
-    name: str, channels: int, filters: int, window: tuple[int, int, int], size: int
-) -> tuple[Layer, int]:
-    """Return the layer for inputs [channels, size, size], and its outputs' height and width."""
-    kernel, stride, padding = window  # pixels
-    out = (size + 2 * padding - kernel) // stride + 1
-    shape = (filters, channels, kernel, kernel)
-    inputs, outputs = channels * size * size, filters * out * out
-    return Layer(name, shape, filters, math.prod(shape) * out * out, inputs, outputs), out
+    @property
+    def macs(self) -> int:
+        """The multiply-adds of the forward pass of an image."""
+        return self.weights * self.outputs // self.shape[0]
 
 
-def alexnet(image_size: int = 224, classes: int = 1000) -> list[Layer]:
-    """Return AlexNet's layers with weights, in their order."""
-    layers, size = [], image_size
-    for name, channels, filters, window, pooled in CONVOLUTIONS:
-        layer, size = convolution(name, channels, filters, window, size)
-        layers.append(layer)
-        if pooled:
-            size = (size - 3) // 2 + 1
-    for name, inputs, outputs in LINEAR:
-        outputs = outputs or classes
-        layers.append(Layer(name, (outputs, inputs), outputs, inputs * outputs, inputs, outputs))
-    return layers
+IMAGE_SIZE, CLASSES = 224, 1000
+ALEXNET = [  # after the first layer and the second, pooling leaves 27 x 27 and 13 x 13 places
+    Layer("features.0", (64, 3, 11, 11), 3 * IMAGE_SIZE**2, 64 * 55**2),
+    Layer("features.3", (192, 64, 5, 5), 64 * 27**2, 192 * 27**2),
+    Layer("features.6", (384, 192, 3, 3), 192 * 13**2, 384 * 13**2),
+    Layer("features.8", (256, 384, 3, 3), 384 * 13**2, 256 * 13**2),
+    Layer("features.10", (256, 256, 3, 3), 256 * 13**2, 256 * 13**2),
+    Layer("classifier.1", (4096, 9216), 9216, 4096),
+    Layer("classifier.4", (4096, 4096), 4096, 4096),
+    Layer("classifier.6", (CLASSES, 4096), 4096, CLASSES),
+]
 
 
 def flops(layers: list[Layer]) -> int:
@@ -88,5 +68,4 @@ def step_seconds(
         moved = itemsize * (layer.weights + batch * (layer.inputs + layer.outputs))
         once = max(2 * layer.macs * batch / flops_per_s, moved / bytes_per_s)
         seconds += once * (3 if number else 2)
-    parameters = sum(layer.weights + layer.biases for layer in layers)
-    return seconds + 5 * 4 * parameters / bytes_per_s
+    return seconds + 5 * 4 * sum(layer.parameters for layer in layers) / bytes_per_s

@@ -2,10 +2,9 @@
 
     python -m benchmarks.loader
 
-Each reads batches of augmented images of 224 pixels in one thread and trains nothing.
-`images_per_core_s` is images over processor seconds, which other work on the machine disturbs
-less than `images_per_s`, images over seconds. The peer decodes with Pillow and has the
-transforms of torchvision's reference training; both trees are held to it.
+Each reads batches of augmented images of 224 pixels in one thread and trains nothing. Other work on
+the machine disturbs `images_per_core_s`, of processor seconds, less than `images_per_s`. The peer
+decodes with Pillow and has the transforms of torchvision's reference training.
 """
 
 from collections.abc import Sequence

@@ -26,6 +26,7 @@ LONG, SHORT = 505, 377  # pixels; with some that stand upright, 488 x 394 on ave
 PORTRAITS = 0.13  # share of images that stand upright
 SPREAD = 0.15  # of the sizes, either way
 JPEG_QUALITY = 92
+SMALL = 16  # pixels, width and height of an image that is only listed
 SCENES = 16
 SCENE = 1024  # pixels, width and height
 LEAVES = 2500  # things in a scene
@@ -137,16 +138,16 @@ def encode(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def write_small(folder: Path, count: int, classes: int, size: int = 16) -> Path:
+def write_small(folder: Path, count: int, classes: int) -> Path:
     """Make a folder with `count` tiny files (no links) to train on, for what only lists them."""
-    noise = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (SMALL, SMALL, 3), dtype=np.uint8)
     contents = encode(noise)
 
     def fill(partial: Path) -> None:
         for path in lay_out(partial, count, classes):
             path.write_bytes(contents)
 
-    description = {"version": VERSION, "count": count, "classes": classes, "size": size}
+    description = {"version": VERSION, "count": count, "classes": classes, "size": SMALL}
     atomic_folders.make(folder, "small-pictures", description, fill)
     return folder
 

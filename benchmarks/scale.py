@@ -2,18 +2,16 @@
 
     python -m benchmarks.scale [--quick] [--only AXIS...] [--output DIR]
 
-Everything is measured in a process of its own. A step is the tree's own train_step on one batch
-that is given again and again, so that no reading is in it; it computes in one thread, and its time
-is that of the processor, so that other work on the machine hardly shows (of the axis "processes"
-it is that of the clock). The images are made up and small (hard links to one file a class), and
-in the system's cache. Writes scale.csv and scale.png:
+Everything is measured in a process of its own. A step is the tree's own on one batch again and
+again, in one thread, and its time is that of the processor, so that other work on the machine
+hardly shows (of the axis "processes" it is that of the clock). The images are made up and small.
+Writes scale.csv and scale.png:
 
     index_seconds, index_mb       index_split of `train` (common/data/folder.py), and its memory
-    step_seconds, images_per_s    of training; of "reading", of one thread that decodes and augments
-                                  images as large as ImageNet's
+    step_seconds, images_per_s    of training; of "reading", of decoding and augmenting alone
     peak_mb                       most memory that the processes of a run had, together
-    start_seconds                 from the process's first moment to the end of its first step, all
-                                  of train.py in between, on all cores: the least of three
+    start_seconds                 of a whole start to the end of its first step, on all cores: the
+                                  least of three
 """
 
 import os
@@ -140,7 +138,7 @@ def read(framework: str, data: Path) -> Figures:
 
 
 def make_images(folder: Path, classes: int, images: int) -> None:
-    """Make an image folder of so many train images in all, and of one val image a class."""
+    """Make a folder of so many train images, links to one a class, and of one val image a class."""
     image = Image.fromarray(synthetic.draw_image(0, "train", "disc", 0)).resize((64, 64))
     for split, count in (("train", -(-images // classes)), ("val", 1)):
         for label in range(classes):

@@ -40,7 +40,6 @@ DTYPES = {
 }
 RATES = ("product_gflops", "copy_gb_per_s")
 ITEMSIZE = {"float32": 4, "bfloat16": 2}
-IMAGE_SIZE, CLASSES = 224, 1000
 BATCH = {"torch": 128, "paddle": 64}
 WARM_STEPS, STEPS = 2, 5
 
@@ -55,14 +54,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     contenders, kinds = {}, {}
     for framework in args.framework:
         batch = args.batch_size or (4 if args.quick else BATCH[framework])
-        count = max(batch * (warm + steps), CLASSES)
-        folder = photos.write_small(DATA_DIR / f"small-{count}", count, CLASSES)
+        count = max(batch * (warm + steps), limits.CLASSES)
+        folder = photos.write_small(DATA_DIR / f"small-{count}", count, limits.CLASSES)
         dtypes = DTYPES[framework]
         for name, options in variants.known(framework, dtypes, in_one_process=True).items():
             title = f"{framework} {name} ({dtypes[name]})"
             window = ["--made-up", "--rates", dtypes[name]]
             job = variants.Job(folder, batch, (warm, steps), window=window)
-            words = ["--image-size", IMAGE_SIZE, *options]
+            words = ["--image-size", limits.IMAGE_SIZE, *options]
             kinds[title] = (dtypes[name], batch)
             contenders[title] = partial(job.run_tree, framework, words)
     rounds = hold_to_best(measure.interleave(contenders, args.repeats), kinds)
@@ -77,13 +76,12 @@ def hold_to_best(
 
     `kinds` has dtype and batch size of each contender.
     """
-    layers = limits.alexnet(IMAGE_SIZE, CLASSES)
-    held = {}
+    gflop, held = limits.flops(limits.ALEXNET) / 1e9, {}
     for name, (dtype, batch) in kinds.items():
         alike = [run for other in kinds if kinds[other][0] == dtype for run in rounds[other]]
         rates = [1e9 * max(measured[rate] for measured in alike) for rate in RATES]
-        limit = batch / limits.step_seconds(layers, batch, *rates, ITEMSIZE[dtype])
-        counted = {"limit_images_per_s": limit, "gflop_per_image": limits.flops(layers) / 1e9}
+        limit = batch / limits.step_seconds(limits.ALEXNET, batch, *rates, ITEMSIZE[dtype])
+        counted = {"limit_images_per_s": limit, "gflop_per_image": gflop}
         held[name] = [
             measured | counted | {"limit_share": 100 * measured["images_per_s"] / limit}
             for measured in rounds[name]
@@ -93,12 +91,11 @@ def hold_to_best(
 
 def describe_layers() -> str:
     """Return what each layer takes for an image, as a table."""
-    layers = limits.alexnet(IMAGE_SIZE, CLASSES)
     lines = [f"{'layer':14}{'weights':>12}{'forward, 10^6 multiply-adds':>30}"]
-    rows = [(layer.name, layer.weights, layer.macs / 1e6) for layer in layers]
+    rows = [(layer.name, layer.weights, layer.macs / 1e6) for layer in limits.ALEXNET]
     rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     lines += [f"{name:14}{weights:12,}{macs:30.1f}" for name, weights, macs in rows]
-    lines.append(f"a training step: {limits.flops(layers) / 1e9:.3f} GFLOP an image")
+    lines.append(f"a training step: {limits.flops(limits.ALEXNET) / 1e9:.3f} GFLOP an image")
     return "\n".join(lines)
 
 

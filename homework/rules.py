@@ -31,9 +31,9 @@ def breach(path: Path) -> Breach | None:
         raise UserError(f"{path}: cannot be read ({error})") from error
     nodes = list(ast.walk(tree))
     aliases = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    # `import paddle.nn` makes `paddle` known; `import paddle.nn as nn` does not.
-    names = {alias.asname or alias.name.partition(".")[0]: alias.name for alias in aliases}
-    paddles = {name for name, module in names.items() if "paddle" in (name, module)}
+    paddles = {alias.asname or "paddle" for alias in aliases if alias.name == "paddle"}
+    if any(alias.name.startswith("paddle.") and not alias.asname for alias in aliases):
+        paddles.add("paddle")  # `import paddle.nn` makes it known too
     breaches = filter(None, (_look(node, paddles) for node in nodes))
     return min(breaches, key=lambda breach: breach.line, default=None)
 

@@ -72,9 +72,8 @@ def test_small_images_are_files_of_their_own(tmp_path):
 
 
 def test_operations_of_one_convolution():
-    layer, out = limits.convolution("one", 2, 3, window=(3, 2, 1), size=8)
-    assert out == 4
-    assert layer == ("one", (3, 2, 3, 3), 3, 54 * 16, 2 * 64, 3 * 16)  # at 4 x 4 places
+    layer = limits.Layer("one", (3, 2, 3, 3), 2 * 64, 3 * 16)  # at 4 x 4 places
+    assert (layer.weights, layer.parameters, layer.macs) == (54, 57, 54 * 16)
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
     update = 5 * 4 * 57 / bandwidth
     seconds = limits.step_seconds([layer], batch, rate, bandwidth, itemsize=4)
@@ -84,22 +83,21 @@ def test_operations_of_one_convolution():
 
 
 def test_operations_of_alexnet():
-    layers = limits.alexnet()
-    assert sum(layer.macs for layer in layers) == 714_188_480
-    assert sum(layer.weights + layer.biases for layer in layers) == 61_100_840
+    assert sum(layer.macs for layer in limits.ALEXNET) == 714_188_480
+    assert sum(layer.parameters for layer in limits.ALEXNET) == 61_100_840
 
 
 def test_operations_are_those_that_torch_counts():
     program = """
 import torch, torchvision
 from torch.utils.flop_counter import FlopCounterMode
-model = torchvision.models.alexnet(num_classes=10)
+model = torchvision.models.alexnet()
 with FlopCounterMode(display=False) as counter:
-    model(torch.zeros(1, 3, 128, 128)).sum().backward()
+    model(torch.zeros(1, 3, 224, 224)).sum().backward()
 print(counter.get_total_flops())
 """
     done = run_warm("torch", "-c", program)
-    assert int(done.stdout) == limits.flops(limits.alexnet(128, 10)), done.stderr
+    assert int(done.stdout) == limits.flops(limits.ALEXNET), done.stderr
 
 
 def test_contenders_take_turns():
@@ -259,8 +257,7 @@ def test_the_limit_is_that_of_the_best_rates_of_a_dtype():
     }
     kinds = {"slow": ("float32", 128), "quick": ("float32", 128), "other": ("bfloat16", 128)}
     held = step.hold_to_best(rounds, kinds)
-    layers = limits.alexnet(224, 1000)
-    limit = 128 / limits.step_seconds(layers, 128, 500e9, 40e9, 4)
+    limit = 128 / limits.step_seconds(limits.ALEXNET, 128, 500e9, 40e9, 4)
     assert [one["limit_images_per_s"] for one in held["slow"]] == pytest.approx([limit] * 2)
     assert held["quick"][0]["limit_share"] == pytest.approx(100 * 50 / limit)
     assert held["other"][0]["limit_images_per_s"] > limit
