@@ -23,20 +23,18 @@ from portproof.system.command_line import Parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    words = list(sys.argv[1:] if argv is None else argv)
-    cut = words.index("--") if "--" in words else len(words)
     parser = Parser(prog="benchmarks.run_tree", description="Time a window of train.py's steps.")
     parser.add_argument("--framework", required=True, choices=["torch", "paddle"])
     parser.add_argument("--made-up", action="store_true", help="one batch, again and again")
     dtypes = ["float32", "bfloat16"]
     parser.add_argument("--rates", choices=dtypes, help="of the machine, between the steps")
     add_arguments(parser)
-    args = parser.parse_args(words[:cut])
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="options of train.py")
+    args = parser.parse_args(argv)
     train = import_train(ROOT / f"AlexNet-{args.framework}")
     window = Window(args.warm_steps, args.steps)
     with tempfile.TemporaryDirectory() as folder:
-        options = [*words[cut + 1 :], "--output-dir", f"{folder}/run"]
-        figures = run(train, window, args, options)
+        figures = run(train, window, args, [*args.options, "--output-dir", f"{folder}/run"])
     leave(figures, window.loaders)
 
 

@@ -44,8 +44,8 @@ def _look(node: ast.AST, paddles: set[str]) -> Breach | None:
     if isinstance(node, ast.Import):
         imported = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        module = "." * node.level + (node.module or "")
-        imported = [f"{module}.{alias.name}" for alias in node.names]
+        module = "." * node.level + (f"{node.module}." if node.module else "")
+        imported = [f"{module}{alias.name}" for alias in node.names]
     for name in imported:
         if not _may_import(name):
             return Breach(f"it imports {name}, which this homework may not use", node.lineno)
