@@ -158,14 +158,13 @@ def arrow(axes, start: tuple[float, float], end: tuple[float, float], bend: str 
     axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "connectionstyle": bend})
 
 
-IMAGES: dict[str, Callable] = {
-    "forward-layers": draw_forward,
-    "softmax-twice": draw_softmax,
-    "learning-rates": draw_rates,
-    "converters": draw_converters,
-    "residual-block": draw_block,
+IMAGES: dict[str, tuple[Callable, float]] = {  # and the height in inches
+    "forward-layers": (draw_forward, 4),
+    "softmax-twice": (draw_softmax, 4),
+    "learning-rates": (draw_rates, 4),
+    "converters": (draw_converters, 2.6),
+    "residual-block": (draw_block, 2.2),
 }
-HEIGHTS = {"converters": 2.6, "residual-block": 2.2}  # inches; of the others 4
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -174,9 +173,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", choices=IMAGES, help="this one alone")
     args = parser.parse_args(argv)
     args.folder.mkdir(parents=True, exist_ok=True)
-    for name, draw in IMAGES.items():
+    for name, (draw, height) in IMAGES.items():
         if args.only in (None, name):
-            figure = plots.new_figure(9, HEIGHTS.get(name, 4))
+            figure = plots.new_figure(9, height)
             axes = figure.subplots()
             draw(axes)
             axes.grid(alpha=0.3)

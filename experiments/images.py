@@ -13,8 +13,8 @@ from portproof.system import atomic_folders
 WHAT = "pictures"  # pictures.json marks a complete folder
 
 
-def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> Path:
-    """Make `folder` an image folder of links to `counts` images of each split; return it.
+def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> None:
+    """Make `folder` an image folder of links to `counts` images of each split.
 
     Each class has as many, spread evenly over its files by name, or all where it has fewer. The
     folder "train-as-val" beside the splits has the training images as `val`: `--eval-only` there
@@ -30,7 +30,6 @@ def choose(data_path: Path, folder: Path, counts: dict[str, int]) -> Path:
         (partial / "train-as-val" / "val").symlink_to(Path("..") / "train")
 
     atomic_folders.make(folder, WHAT, {"of": str(data_path), **counts}, fill)
-    return folder
 
 
 def fingerprint(data_path: Path) -> str:
