@@ -6,6 +6,7 @@ They lie in a folder that the caller names, or in the user's cache: .venv-conver
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from portproof.worker.cache import user_cache
 
 FOLDERS = {"paconvert": ".venv-convert", "x2paddle": ".venv-convert-x2paddle"}
 TITLES = {"paconvert": "PaConvert", "x2paddle": "X2Paddle"}
+SHIPPED = Path(__file__).parent / "shipped"
 STAMP = ".complete"
 X2PADDLE_PYTHONS = ((3, 10), (3, 11))  # it was written for these and older ones
 # Where an interpreter has a framework, and of which Python it is.
@@ -55,9 +57,8 @@ class Environment:
         """
         if self.converter == "x2paddle" and sys.version_info[:2] not in X2PADDLE_PYTHONS:
             raise UserError(
-                f"--with x2paddle: X2Paddle 1.6.0 runs on Python 3.10 and 3.11, and this is "
-                f"{sys.version_info[0]}.{sys.version_info[1]}; run it by one of these, or use "
-                "--with paconvert"
+                "--with x2paddle: X2Paddle 1.6.0 runs on Python 3.10 and 3.11, and this is "
+                f"{platform.python_version()}; run it by one of these, or use --with paconvert"
             )
         if not self.is_made:
             try:
@@ -81,19 +82,16 @@ class Environment:
 
     def _wanted(self) -> str:
         """Return what it is made of, to be compared with what it was made of."""
-        requirements = self._requirements.read_text()
+        requirements = (SHIPPED / f"{self.converter}.txt").read_text()
         return f"{os.path.realpath(sys.executable)}\n{self.folder.parent}\n{requirements}"
-
-    @property
-    def _requirements(self) -> Path:
-        return Path(__file__).parent / "shipped" / f"{self.converter}.txt"
 
     def _make(self) -> None:
         folder, title = self.folder, TITLES[self.converter]
         print(f"setting up {folder.name} for {title} (once)", file=sys.stderr, flush=True)
         borrowed = _frameworks() if self.converter == "x2paddle" else []
         shutil.rmtree(folder, ignore_errors=True)
-        options = ["--no-cache-dir", "--progress-bar", "off", "--requirement", self._requirements]
+        requirements = SHIPPED / f"{self.converter}.txt"
+        options = ["--no-cache-dir", "--progress-bar", "off", "--requirement", requirements]
         try:
             _run(folder, sys.executable, "-m", "venv", folder)
             _run(folder, folder / "bin" / "python", "-m", "pip", "install", *options)

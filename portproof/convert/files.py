@@ -111,7 +111,7 @@ def _add_helpers(folder: Path) -> None:
 def shell_paths(folder: Path) -> list[Finding]:
     """Exchange the endings of weights files in shell scripts."""
     findings = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in SHELL):
+    for path in shell_scripts(folder):
         file = str(path.relative_to(folder))
         try:
             lines = path.read_text().split("\n")
@@ -119,15 +119,16 @@ def shell_paths(folder: Path) -> list[Finding]:
             what, fix = "no UTF-8", "exchange the endings of weights by hand"
             findings.append(Finding(file, 1, what, fix, LOOK, "shell"))
             continue
-        exchanged = [with_endings(line) for line in lines]
-        path.write_text("\n".join(exchanged))
+        path.write_text("\n".join(map(with_endings, lines)))
         what, fix = "a file of weights", "ends in .pdparams"
-        findings += [
-            Finding(file, number, what, fix, DONE, "shell")
-            for number, (old, new) in enumerate(zip(lines, exchanged, strict=True), 1)
-            if old != new
-        ]
+        for number, line in enumerate(lines, 1):
+            if with_endings(line) != line:
+                findings.append(Finding(file, number, what, fix, DONE, "shell"))
     return findings
+
+
+def shell_scripts(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in SHELL)
 
 
 def with_endings(line: str) -> str:

@@ -5,16 +5,19 @@ What no rule knows is reported: names of PyTorch, and words that say torch.
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from portproof.convert import api_tables, rewrite_names, rewrites, x2paddle
 from portproof.convert.source import (
     BY_HAND,
     DONE,
+    LOOK,
     Finding,
+    Place,
     Source,
-    docstrings,
     fill_blocks,
+    is_docstring,
+    nodes,
     without_marks,
 )
 
@@ -55,6 +58,16 @@ RULES = {
     "imports": rewrite_names.imports,
 }
 NAMES = sorted([*RULES, "lost names", "initialization", "layout"])
+# Rules whose findings are counted under another's name.
+COUNTED_AS = {
+    "emulations": "native",
+    "groups": "optimizer",
+    "trust": "files",
+    "created": "names",
+    "extremes": "pairs",
+    "schedule state": "schedule",
+}
+TO_LOOK_AT = {"trust", "ranks", "libraries"}  # what these find may be right
 
 
 @dataclass
@@ -62,7 +75,7 @@ class Finished:
     """One file as it is when the rules are done with it."""
 
     text: str
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Finding]
 
 
 def finish(
@@ -83,35 +96,33 @@ def finish(
     text, filled = fill_blocks(text)
     what = "an empty block"
     findings = [Finding(file, line, what, "holds pass", DONE, "blocks") for line in filled]
-    finished = Finished(text, findings)
     try:
-        Source(file, text)
+        source = Source(file, text)
     except SyntaxError as error:
         fix = "write the statement anew; the rest of the file is as the converter left it"
         what = f"no Python ({error.msg})"
         findings.append(Finding(file, error.lineno or 1, what, fix, BY_HAND, "syntax"))
-        return finished
+        return Finished(text, findings)
     before = _source(file, original)
     rules = {"lost names": lambda source: rewrite_names.lost_names(source, before, own_modules)}
     rules |= RULES
     if not draws_itself:
         rules["initialization"] = rewrite_names.initialization
-    kept = [rule for name, rule in rules.items() if name not in leave]
-    for rule in kept:
-        _apply(finished, file, rule)
-    source = Source(file, finished.text)
+    rules = {name: rule for name, rule in rules.items() if name not in leave}
+    for name, rule in rules.items():
+        source, done = _apply(source, name, rule)
+        findings += done
     source.import_modules("paddle", api_tables.HELPERS, "visualdl")
-    finished.text = source.edited()
-    source = Source(file, finished.text)
-    for rule in kept:  # what they cannot do, on the lines where it stands now
-        left = rule(Source(file, finished.text))
-        findings += [finding for finding in left if finding.kind != DONE]
-    findings += left_names(source)
-    findings += words_of_torch(source, own_modules)
+    source = Source(file, source.edited())
+    for name, rule in rules.items():  # what they cannot do, on the lines where it stands now
+        kind = LOOK if name in TO_LOOK_AT else BY_HAND
+        findings += source.left(rule(source), COUNTED_AS.get(name, name), kind)
+    findings += source.left(left_names(source), "left names")
+    findings += source.left(words_of_torch(source, own_modules), "words")
     if marked:
         what = f"{len(marked)} lines that the converter has marked"
         findings.append(Finding(file, marked[0], what, "marks removed", DONE, "marks"))
-    return finished
+    return Finished(source.text, findings)
 
 
 def _source(file: str, text: str | None) -> Source | None:
@@ -121,36 +132,34 @@ def _source(file: str, text: str | None) -> Source | None:
         return None
 
 
-def _apply(finished: Finished, file: str, rule: rewrites.Rewrite) -> None:
-    """Apply a rule until it changes nothing, and keep what it says it has done."""
+def _apply(source: Source, name: str, rule: rewrites.Rule) -> tuple[Source, list[Finding]]:
+    """Apply a rule until it changes nothing; return the new source, and what was done."""
+    findings: list[Finding] = []
     for _ in range(ROUNDS):
-        source = Source(file, finished.text)
-        findings = list(rule(source))
-        finished.findings += [finding for finding in findings if finding.kind == DONE]
+        findings += source.rewrite(rule(source), COUNTED_AS.get(name, name))
         if not source.edits:
             break
-        finished.text = source.edited()
+        source = Source(source.file, source.edited())
+    return source, findings
 
 
-def left_names(source: Source) -> Iterator[Finding]:
+def left_names(source: Source) -> Iterator[Place]:
     """Tell of the names of PyTorch that are left."""
     for node, full in source.chains("torch", "torchvision"):
         if "." in full:
-            yield source.finding(node, full, api_tables.advice(full), "left names")
+            yield Place(node, full, api_tables.advice(full))
 
 
-def words_of_torch(source: Source, own_modules: set[str]) -> Iterator[Finding]:
+def words_of_torch(source: Source, own_modules: set[str]) -> Iterator[Place]:
     """Tell of strings that are "torch", and of functions from elsewhere that are torch's."""
-    prose = docstrings(source.tree)
     roots = {full.partition(".")[0] for full in source.imported.values()} - FRAMEWORKS
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Constant) and node.value in ("torch", "pytorch"):
-            if id(node) not in prose:
-                fix = 'write "paddle" where the framework is meant'
-                yield source.finding(node, f'the word "{node.value}"', fix, "words")
-        elif isinstance(node, ast.Call):
+    for node in nodes(source.tree, ast.Constant, ast.Call):
+        if isinstance(node, ast.Call):
             full = source.full(node.func)
             root, _, last = full.partition(".")
             if root in roots - own_modules and "torch" in last.rpartition(".")[2].lower():
                 fix = "see whether it takes files or tensors of PyTorch alone"
-                yield source.finding(node, f"{full}()", fix, "words")
+                yield Place(node, f"{full}()", fix)
+        elif node.value in ("torch", "pytorch") and not is_docstring(node.parent):
+            fix = 'write "paddle" where the framework is meant'
+            yield Place(node, f'the word "{node.value}"', fix)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portproof.convert.source import Finding, Source, python_files, read_text
+from portproof.convert.source import Finding, Place, Source, python_files, read_text
 from portproof.system.errors import UserError
 
 ASK = """
@@ -52,10 +52,9 @@ def check(folder: Path) -> list[Finding]:
     fix = "the installed Paddle does not have it: look for its new name, or write it out"
     findings = []
     for path in python_files(folder):
-        file = str(path.relative_to(folder))
         with contextlib.suppress(SyntaxError, ValueError):  # reported already
-            source = Source(file, read_text(path))
-            for node, full in source.chains("paddle"):
-                findings.append(source.finding(node, full, fix, "not installed"))
+            source = Source(str(path.relative_to(folder)), read_text(path))
+            places = (Place(node, full, fix) for node, full in source.chains("paddle"))
+            findings += source.left(places, "not installed")
     lacking = missing({finding.what for finding in findings}) if findings else set()
     return [finding for finding in findings if finding.what in lacking]

@@ -8,21 +8,19 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from portproof.convert.files import with_endings
+from portproof.convert.files import shell_scripts, with_endings
 from portproof.convert.rewrite_names import is_dataset, methods, notes
-from portproof.convert.running import SHELL
 from portproof.convert.source import (
     Finding,
+    Place,
     Source,
     is_false,
     is_method,
     nodes,
-    parents,
     python_files,
     read_text,
 )
 
-Place = tuple[ast.AST, str, str]  # the node, what is there, and what to do about it
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 LOADS = """
     torch.hub.load torch.hub.load_state_dict_from_url torch.utils.model_zoo.load_url
@@ -44,14 +42,13 @@ def check(folder: Path) -> list[Finding]:
     sources = [Source(str(path.relative_to(folder)), read_text(path)) for path in paths]
     words = (ast.Name, ast.Attribute, ast.alias)
     names = {last_name(node) for source in sources for node in nodes(source.tree, *words)}
-    findings = []
+    on_gpu = any(map(_moves, sources))
+    findings = list(shell(folder))
     for source in sources:
         look = Look(source, to_tensor=not names.isdisjoint(TO_TENSOR))
-        for rule in (boards, bitwise, datasets, downloads, numbers, samples, casts):
-            for node, what, fix in rule(look):
-                findings.append(source.finding(node, what, fix, rule.__name__))
-    findings += workers(sources)
-    findings += shell(folder)
+        rules = [boards, bitwise, datasets, downloads, numbers, samples, casts]
+        for rule in [*rules, workers] if on_gpu else rules:
+            findings += source.left(rule(look), rule.__name__)
     unique = {(finding.file, finding.line, finding.what): finding for finding in findings}
     return sorted(unique.values(), key=lambda finding: (finding.file, finding.line, finding.rule))
 
@@ -74,12 +71,10 @@ class Look:
         self.source = source
         self.to_tensor = to_tensor
         self.tree = source.tree
-        self.up = parents(source.tree)
         self.defined = {node.name for node in nodes(self.tree, ast.FunctionDef, ast.ClassDef)}
         stored = [n for n in nodes(self.tree, ast.Name) if isinstance(n.ctx, ast.Store)]
         self.held = {node.arg for node in nodes(self.tree, ast.arg)} | {node.id for node in stored}
-        self.held -= self.defined | self.source.imported.keys()
-        self.in_notes = {id(node) for note in notes(source.tree) for node in ast.walk(note)}
+        self.held -= self.defined | source.imported.keys()
         self.tensors: dict[ast.AST, set[str]] = {}  # by function (or module), names of tensors
         for _ in range(2):  # methods use what other methods assign to self
             functions = nodes(self.tree, ast.FunctionDef)
@@ -95,19 +90,19 @@ class Look:
             if scope.name == "forward":  # of a network: what comes in is a tensor
                 names |= {arg.arg for arg in scope.args.args[1:2]}
         for _ in range(2):  # a loop uses what it assigns further down
-            for node in ast.walk(scope):
-                if isinstance(node, ast.Assign) and self.is_tensor(node.value, names):
-                    names = names.union(*map(names_in, node.targets))
-                elif isinstance(node, (ast.For, ast.comprehension)):
+            for node in nodes(scope, ast.Assign, ast.For, ast.comprehension):
+                if not isinstance(node, ast.Assign):
                     names |= self._of_batches(node)
+                elif self.is_tensor(node.value, names):
+                    names = names.union(*map(names_in, node.targets))
         return names
 
     def _of_batches(self, loop: ast.For | ast.comprehension) -> set[str]:
         """Return the names that a loop over a loader gives to the tensors of a batch."""
         over, target = loop.iter, loop.target
         while isinstance(over, ast.Call) and over.args and not self._is_loader(over):
-            counts = last_name(over.func) == "enumerate" and isinstance(target, ast.Tuple)
-            target = target.elts[-1] if counts else target
+            if last_name(over.func) == "enumerate" and isinstance(target, ast.Tuple):
+                target = target.elts[-1]
             over = over.args[0]  # enumerate(loader), tqdm(loader)
         return names_in(target) if self._is_loader(over) else set()
 
@@ -119,11 +114,9 @@ class Look:
         name = last_name(node).lower()
         return "loader" in name and not name.endswith("s")
 
-    def _is_network(self, func: ast.AST) -> bool:
-        """Say whether a call is of what a variable or self holds: a network, a loss."""
-        if isinstance(func, ast.Name):
-            return func.id in self.held
-        return bool(written(func)) and func.attr not in self.defined
+    def _is_held(self, func: ast.AST) -> bool:
+        """Say whether a call is of what a variable or self holds."""
+        return func.id in self.held if isinstance(func, ast.Name) else bool(written(func))
 
     def _makes_tensor(self, func: ast.AST) -> bool:
         """Say whether a call is of a transform that gives a tensor."""
@@ -131,8 +124,7 @@ class Look:
         if full.startswith("torchvision.transforms."):
             last = full.rpartition(".")[2]
             return last in TO_TENSOR and isinstance(func, ast.Call) == last[0].isupper()
-        held = func.id in self.held if isinstance(func, ast.Name) else bool(written(func))
-        return self.to_tensor and held and "transform" in last_name(func).lower()
+        return self.to_tensor and self._is_held(func) and "transform" in last_name(func).lower()
 
     def _of_self(self, node: ast.AST) -> set[str]:
         """Return what the methods of the class around a node assign to self: "self.x"."""
@@ -143,31 +135,21 @@ class Look:
     def _around(self, node: ast.AST, kind: type) -> ast.AST:
         """Return the innermost node of a kind around a node, or the module."""
         while node is not self.tree and not isinstance(node, kind):
-            node = self.up[id(node)]
+            node = node.parent
         return node
 
     def is_tensor(self, node: ast.AST, known: set[str] | None = None) -> bool:
         """Say whether an expression is surely a tensor; `known` names are, else its scope's."""
         if known is None:
             known = self.tensors.get(self._around(node, ast.FunctionDef), set())
+        parts = []
         if isinstance(node, ast.Name):
             return node.id in known
         if isinstance(node, ast.Attribute):
             name = written(node)
             return name in known or name in self._of_self(node)
         if isinstance(node, ast.Call):
-            full = self.source.full(node.func)
-            if full.startswith("torch."):
-                last = full.rpartition(".")[2]
-                one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
-                return one_level and last[0].islower() and last not in OF_TORCH.split()
-            if self._makes_tensor(node.func):
-                return True
-            if self._is_network(node.func) and any(self.is_tensor(a, known) for a in node.args):
-                return True
-            method = isinstance(node.func, ast.Attribute) and node.func.attr not in NO_TENSORS
-            return method and self.is_tensor(node.func.value, known)
-        parts = []
+            return self._returns_tensor(node, known)
         if isinstance(node, ast.Subscript):
             parts = [node.value]
         elif isinstance(node, ast.BinOp):
@@ -178,6 +160,20 @@ class Look:
             parts = [node.left, *node.comparators]
         return any(self.is_tensor(part, known) for part in parts)
 
+    def _returns_tensor(self, call: ast.Call, known: set[str]) -> bool:
+        func, full = call.func, self.source.full(call.func)
+        if full.startswith("torch."):
+            last = full.rpartition(".")[2]
+            one_level = full.count(".") == 1 or full.startswith("torch.nn.functional.")
+            return one_level and last[0].islower() and last not in OF_TORCH.split()
+        if self._makes_tensor(func):
+            return True
+        is_network = self._is_held(func) and last_name(func) not in self.defined  # or a loss
+        if is_network and any(self.is_tensor(argument, known) for argument in call.args):
+            return True
+        is_method = isinstance(func, ast.Attribute) and func.attr not in NO_TENSORS
+        return is_method and self.is_tensor(func.value, known)
+
     def is_mask(self, node: ast.AST) -> bool:
         """Say whether an expression is a comparison of tensors."""
         ordered = isinstance(node, ast.Compare) and isinstance(node.ops[0], ORDER)
@@ -186,8 +182,8 @@ class Look:
 
 def written(node: ast.AST) -> str:
     """Return self.x as it is written; of other attributes nothing."""
-    of_name = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    return f"self.{node.attr}" if of_name and node.value.id == "self" else ""
+    is_of_self = isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == "self"
+    return f"self.{node.attr}" if is_of_self else ""
 
 
 def names_in(target: ast.AST) -> set[str]:
@@ -205,34 +201,33 @@ def boards(look: Look) -> Iterator[Place]:
         is_from = isinstance(node, ast.ImportFrom)
         modules = [node.module] if is_from else [alias.name for alias in node.names]
         if any(module and module.startswith(BOARDS) for module in modules):
-            yield node, "TensorBoard", fix
+            yield Place(node, "TensorBoard", fix)
 
 
 def bitwise(look: Look) -> Iterator[Place]:
     words = {ast.BitAnd: "logical_and", ast.BitOr: "logical_or", ast.BitXor: "logical_xor"}
-    for node in ast.walk(look.tree):
-        if id(node) in look.in_notes:
+    in_notes = {node for note in notes(look.tree) for node in ast.walk(note)}
+    for node in nodes(look.tree, ast.BinOp, ast.AugAssign, ast.UnaryOp):
+        if node in in_notes:
             continue
-        word = words.get(type(getattr(node, "op", None)))
-        ends, target = [], ""
-        if isinstance(node, ast.BinOp) and word:
-            ends = [node.left, node.right]
-        elif isinstance(node, ast.AugAssign) and word:
-            ends, target = [node.target, node.value], "a = "
-        if any(look.is_tensor(end) for end in ends):
-            fix = f"write {target}torch.{word}(a, b) where both are masks"
-            yield node, "a bitwise operator on tensors", fix
-        inverts = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert)
-        if inverts and look.is_tensor(node.operand):
-            fix = "write torch.logical_not(a) where it is a mask"
-            yield node, "a bitwise operator on a tensor", fix
+        if isinstance(node, ast.UnaryOp):
+            if isinstance(node.op, ast.Invert) and look.is_tensor(node.operand):
+                fix = "write torch.logical_not(a) where it is a mask"
+                yield Place(node, "a bitwise operator on a tensor", fix)
+            continue
+        is_binary = isinstance(node, ast.BinOp)
+        ends = [node.left, node.right] if is_binary else [node.target, node.value]
+        if type(node.op) in words and any(map(look.is_tensor, ends)):
+            call = f"torch.{words[type(node.op)]}(a, b)"
+            fix = f"write {'' if is_binary else 'a = '}{call} where both are masks"
+            yield Place(node, "a bitwise operator on tensors", fix)
 
 
 def datasets(look: Look) -> Iterator[Place]:
     for node in nodes(look.tree, ast.ClassDef):
         if is_dataset(node) and all(last_name(base) == "object" for base in node.bases):
             fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
-            yield node, "a data set without its base class", fix
+            yield Place(node, "a data set without its base class", fix)
 
 
 def downloads(look: Look) -> Iterator[Place]:
@@ -243,7 +238,7 @@ def downloads(look: Look) -> Iterator[Place]:
         weights += [arg for arg in node.args if getattr(arg, "value", None) is True]
         of_models = full.startswith("torchvision.models.") or full == "timm.create_model"
         if full in LOADS.split() or (of_models and not all(map(is_false, weights))):
-            yield node, f"{full}() fetches weights", fix
+            yield Place(node, f"{full}() fetches weights", fix)
 
 
 def numbers(look: Look) -> Iterator[Place]:
@@ -253,8 +248,8 @@ def numbers(look: Look) -> Iterator[Place]:
         unsigned = [end.operand if isinstance(end, ast.UnaryOp) else end for end in ends]
         constants = [end.value for end in unsigned if isinstance(end, ast.Constant)]
         has_number = any(isinstance(constant, (int, float)) for constant in constants)
-        if has_number and any(look.is_tensor(end) for end in ends):
-            yield node, "a tensor compared with a number", fix
+        if has_number and any(map(look.is_tensor, ends)):
+            yield Place(node, "a tensor compared with a number", fix)
 
 
 def samples(look: Look) -> Iterator[Place]:
@@ -267,13 +262,13 @@ def samples(look: Look) -> Iterator[Place]:
         returns = [
             statement
             for statement in nodes(method, ast.Return)
-            if any(look.is_tensor(part) for part in _parts(statement.value))
+            if any(map(look.is_tensor, _parts(statement.value)))
         ]
         if not returns and method.returns is not None:  # made elsewhere; the annotation says so
-            names = {look.source.full(inner) for inner in ast.walk(method.returns)}
+            names = map(look.source.full, ast.walk(method.returns))
             returns = [method] if "torch.Tensor" in names else []
         for statement in returns:
-            yield statement, "__getitem__ returns a tensor", fix
+            yield Place(statement, "__getitem__ returns a tensor", fix)
 
 
 def _parts(value: ast.AST | None) -> list[ast.AST]:
@@ -287,31 +282,29 @@ def _parts(value: ast.AST | None) -> list[ast.AST]:
 
 def casts(look: Look) -> Iterator[Place]:
     """Arithmetic and means of masks, and masks of bytes: Paddle wants the type said."""
-    for node in ast.walk(look.tree):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Sub, ast.Mult, ast.Div)):
-            if look.is_mask(node.left) or look.is_mask(node.right):
+    for node in nodes(look.tree, ast.BinOp, ast.Call):
+        if isinstance(node, ast.BinOp):
+            is_arithmetic = isinstance(node.op, (ast.Sub, ast.Mult, ast.Div))
+            if is_arithmetic and any(map(look.is_mask, (node.left, node.right))):
                 fix = "write (a == b).float(), or .long(), before the arithmetic"
-                yield node, "arithmetic with a comparison", fix
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "byte" and look.is_tensor(node.func.value):
-                fix = "write .bool(): a mask of bytes is taken for indices"
-                yield node, "a mask of bytes", fix
-            elif node.func.attr == "mean" and look.is_mask(node.func.value):
-                fix = "write (a == b).float().mean(): the mean of a mask is a mask in Paddle"
-                yield node, "the mean of a comparison", fix
+                yield Place(node, "arithmetic with a comparison", fix)
+        elif is_method(node, "byte") and look.is_tensor(node.func.value):
+            fix = "write .bool(): a mask of bytes is taken for indices"
+            yield Place(node, "a mask of bytes", fix)
+        elif is_method(node, "mean") and look.is_mask(node.func.value):
+            fix = "write (a == b).float().mean(): the mean of a mask is a mask in Paddle"
+            yield Place(node, "the mean of a comparison", fix)
 
 
-def workers(sources: list[Source]) -> Iterator[Finding]:
+def workers(look: Look) -> Iterator[Place]:
     """Workers of a loader, where the data set puts its tensors on a GPU."""
     what = "num_workers with tensors on a GPU in the data set"
     fix = "move batches to the GPU in the training loop, or set num_workers=0"
-    on_gpu = any(_moves(source) for source in sources)
-    for source in sources if on_gpu else ():
-        for node in nodes(source.tree, ast.Call):
-            counts = [word.value for word in node.keywords if word.arg == "num_workers"]
-            is_loader = source.full(node.func).endswith("DataLoader")
-            if is_loader and not all(map(is_false, counts)):
-                yield source.finding(node, what, fix, "workers")
+    for node in nodes(look.tree, ast.Call):
+        counts = [word.value for word in node.keywords if word.arg == "num_workers"]
+        is_loader = look.source.full(node.func).endswith("DataLoader")
+        if is_loader and not all(map(is_false, counts)):
+            yield Place(node, what, fix)
 
 
 def _moves(source: Source) -> bool:
@@ -335,9 +328,9 @@ def _moves_by(call: ast.Call, source: Source) -> bool:
 
 
 def shell(folder: Path) -> Iterator[Finding]:
-    fix = "ends in .pdparams after the conversion, which exchanges it"
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in SHELL):
+    what, fix = "a file of weights", "ends in .pdparams after the conversion, which exchanges it"
+    for path in shell_scripts(folder):
         file = str(path.relative_to(folder))
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
             if with_endings(line) != line:
-                yield Finding(file, number, "a file of weights", fix, rule="shell")
+                yield Finding(file, number, what, fix, rule="shell")

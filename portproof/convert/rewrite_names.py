@@ -1,4 +1,4 @@
-"""Rewrites of places in a converted file: its head, what it names, and pairs of calls."""
+"""Rules for places in a converted file: its head, what it names, and pairs of calls."""
 
 import ast
 import os
@@ -9,16 +9,14 @@ from pathlib import PurePosixPath
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
 from portproof.convert.source import (
-    DONE,
-    LOOK,
-    Finding,
+    Place,
     Source,
     bound_names,
-    docstrings,
+    call_of,
+    has_keyword,
     is_docstring,
     is_method,
     nodes,
-    parents,
 )
 
 WEIGHTS = (".pth", ".pt", ".ckpt")
@@ -36,17 +34,15 @@ LAYERS = {f"paddle.nn.Conv{axes}d": f"Conv{axes}d" for axes in "123"}
 LAYERS |= {"paddle.compat.nn.Linear": "Linear"}
 
 
-def docstring(source: Source) -> Iterator[Finding]:
+def docstring(source: Source) -> Iterator[Place]:
     """Imports that stand before the module's docstring come behind it."""
     body = source.tree.body
     number = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
-    if not number or not all(_is_head(node) for node in body[:number]):
-        return
-    text = body[number]
-    head = "\n".join(source.code(node) for node in body[:number])
-    if source.put(source.span(body[0])[0], source.span(text)[1], f"{source.code(text)}\n\n{head}"):
+    if number and all(map(_is_head, body[:number])):
+        lines = [source.code(body[number]), "", *map(source.code, body[:number])]
+        span = source.span(body[0])[0], source.span(body[number])[1]
         what = "imports stand before the docstring"
-        yield source.finding(text, what, "moved behind it", "docstring", DONE)
+        yield Place(body[number], what, "moved behind it", "\n".join(lines), span)
 
 
 def _is_head(node: ast.AST) -> bool:
@@ -54,18 +50,17 @@ def _is_head(node: ast.AST) -> bool:
     return isinstance(node, (ast.Import, ast.ImportFrom)) or is_call
 
 
-def paths(source: Source) -> Iterator[Finding]:
+def paths(source: Source) -> Iterator[Place]:
     """sys.path.append("/where/it/was/converted") holds on one machine alone."""
     for call in source.calls_of("sys.path.append"):
         folder = call.args[0] if len(call.args) == 1 else None
         if isinstance(folder, ast.Constant) and os.path.isabs(str(folder.value)):
             up = len(PurePosixPath(source.file).parts) - 1
             words = f'str(__import__("pathlib").Path(__file__).resolve().parents[{up}])'
-            what, fix = "a folder by name", "is told from the file's own place"
-            yield from source.exchange(folder, words, what, fix, "paths")
+            yield Place(folder, "a folder by name", "is told from the file's own place", words)
 
 
-def lost_names(source: Source, original: Source | None, known: set[str]) -> Iterator[Finding]:
+def lost_names(source: Source, original: Source | None, known: set[str]) -> Iterator[Place]:
     """Names that PyTorch's import gave, and that the converter has left without their import."""
     if original is None:
         return
@@ -74,19 +69,19 @@ def lost_names(source: Source, original: Source | None, known: set[str]) -> Iter
         full = original.imported.get(node.id, "")
         is_torch = full.partition(".")[0] in ("torch", "torchvision")
         if is_torch and node.id not in bound and isinstance(node.ctx, ast.Load):
-            target, what = api_tables.RENAMES.get(full, full), f"{node.id} has lost its import"
-            yield from source.exchange(node, target, what, f"is {target}", "lost names")
+            target = api_tables.RENAMES.get(full, full)
+            yield Place(node, f"{node.id} has lost its import", f"is {target}", target)
 
 
-def ranks(source: Source) -> Iterator[Finding]:
+def ranks(source: Source) -> Iterator[Place]:
     """The rank in the job is no rank on the machine, and a job is known before it is joined."""
+    fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
     for call in source.calls_of("paddle.distributed.get_rank"):
         if not call.args:
-            fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
-            yield source.finding(call, "paddle.distributed.get_rank()", fix, "ranks", LOOK)
+            yield Place(call, "paddle.distributed.get_rank()", fix)
 
 
-def pairs(source: Source) -> Iterator[Finding]:
+def pairs(source: Source) -> Iterator[Place]:
     """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
     for node in nodes(source.tree, ast.Tuple):
         if len(node.elts) != 2 or not all(isinstance(call, ast.Call) for call in node.elts):
@@ -97,111 +92,106 @@ def pairs(source: Source) -> Iterator[Finding]:
             continue
         axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
         if axis and ast.dump(first.func.value) == ast.dump(second.func.value):
-            target, what = f"paddle.compat.{kind}", f"a pair of {kind} and arg{kind}"
+            target = f"paddle.compat.{kind}"
             words = f"{target}({source.code(first.func.value)}, {source.code(axis[0])})"
-            yield from source.exchange(node, words, what, f"is {target}", "pairs")
+            yield Place(node, f"a pair of {kind} and arg{kind}", f"is {target}", words)
 
 
-def extremes(source: Source) -> Iterator[Finding]:
+def extremes(source: Source) -> Iterator[Place]:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
-    up = parents(source.tree)
     for call in source.calls("max", "min"):
         if source.is_of_module(call):
             continue
-        has_dim = any(word.arg == "dim" for word in call.keywords)
-        user = up.get(id(call))
-        is_pair = isinstance(user, ast.Subscript) or (
-            isinstance(user, ast.Attribute) and user.attr in ("values", "indices")
-        )
-        if isinstance(user, ast.Assign) and isinstance(user.targets[0], ast.Tuple):
-            is_pair = len(user.targets[0].elts) == 2
-        if has_dim or (is_pair and call.args and not call.keywords):
+        is_pair = call.args and not call.keywords and _is_used_as_pair(call.parent)
+        if is_pair or has_keyword(call, "dim"):
             words = ", ".join([source.code(call.func.value), *source.arguments_of(call)])
-            target, what = f"paddle.compat.{call.func.attr}", f".{call.func.attr}() along an axis"
+            kind, target = call.func.attr, f"paddle.compat.{call.func.attr}"
             fix = f"is {target}, values and indices"
-            yield from source.exchange(call, f"{target}({words})", what, fix, "pairs")
+            yield Place(call, f".{kind}() along an axis", fix, f"{target}({words})")
 
 
-def kinds(source: Source) -> Iterator[Finding]:
+def _is_used_as_pair(user: ast.AST) -> bool:
+    if isinstance(user, ast.Assign) and isinstance(user.targets[0], ast.Tuple):
+        return len(user.targets[0].elts) == 2
+    is_part = isinstance(user, ast.Attribute) and user.attr in ("values", "indices")
+    return is_part or isinstance(user, ast.Subscript)
+
+
+def kinds(source: Source) -> Iterator[Place]:
     """isinstance(x, paddle.ByteTensor) is false for every tensor."""
     for call in source.calls_of("isinstance"):
-        if len(call.args) != 2:
-            continue
-        head, _, kind = source.full(call.args[1]).rpartition(".")
-        if head in ("paddle", "torch") and kind in TENSOR_KINDS:
-            dtype, what = TENSOR_KINDS[kind], f"isinstance of {kind} is always false"
-            words = f"({source.code(call.args[0])}.dtype == paddle.{dtype})"
-            yield from source.exchange(call, words, what, f"asks for {dtype}", "kinds")
+        if len(call.args) == 2:
+            head, _, kind = source.full(call.args[1]).rpartition(".")
+            if head in ("paddle", "torch") and kind in TENSOR_KINDS:
+                what, dtype = f"isinstance of {kind} is always false", TENSOR_KINDS[kind]
+                words = f"({source.code(call.args[0])}.dtype == paddle.{dtype})"
+                yield Place(call, what, f"asks for {dtype}", words)
 
 
-def endings(source: Source) -> Iterator[Finding]:
+def endings(source: Source) -> Iterator[Place]:
     """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
-    prose = docstrings(source.tree)
     for node in nodes(source.tree, ast.Constant):
         text = node.value
-        if not isinstance(text, str) or id(node) in prose or re.search("://|[ \n]", text):
+        if not isinstance(text, str) or is_docstring(node.parent) or re.search("://|[ \n]", text):
             continue
         for ending in (*WEIGHTS, ".pdiparams"):
             before, is_written, after = source.code(node).rpartition(ending)
             if text.endswith(ending) and is_written:
-                words, what = f"{before}.pdparams{after}", f"a file of weights, {ending}"
-                yield from source.exchange(node, words, what, "is .pdparams", "endings")
+                words = f"{before}.pdparams{after}"
+                yield Place(node, f"a file of weights, {ending}", "is .pdparams", words)
 
 
-def schedule_state(source: Source) -> Iterator[Finding]:
+def schedule_state(source: Source) -> Iterator[Place]:
     """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
     for call in source.calls("load_state_dict"):
         owner = source.code(call.func.value)
         if "sched" in owner.rpartition(".")[2].lower():
-            words, what = f"{owner}.set_state_dict", f"{owner}.load_state_dict"
-            yield from source.exchange(call.func, words, what, "is set_state_dict", "schedule")
+            what, words = f"{owner}.load_state_dict", f"{owner}.set_state_dict"
+            yield Place(call.func, what, "is set_state_dict", words)
 
 
-def base_rates(source: Source) -> Iterator[Finding]:
+def base_rates(source: Source) -> Iterator[Place]:
     """A schedule begins at the optimizer's rate, not at what an earlier one makes of it."""
+    what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
     for call in source.calls():
-        if not source.full(call.func).startswith("paddle.optimizer.lr."):
-            continue
-        for word in call.keywords:
+        is_schedule = source.full(call.func).startswith("paddle.optimizer.lr.")
+        for word in call.keywords if is_schedule else ():
             rate = word.value
             is_call = word.arg == "learning_rate" and isinstance(rate, ast.Call)
             if is_call and is_method(rate, "get_lr"):
                 words = f"{HELPERS}.base_lr({source.code(rate.func.value)})"
-                what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
-                yield from source.exchange(rate, words, what, fix, "schedule")
+                yield Place(rate, what, fix, words)
 
 
-def initialization(source: Source) -> Iterator[Finding]:
+def initialization(source: Source) -> Iterator[Place]:
     """Layers that the project does not draw itself start as PyTorch draws them."""
-    called = {id(call.func) for call in source.calls()}
     for node, full in source.chains("paddle"):
-        if full in LAYERS and id(node) in called:
-            words, fix = f"{HELPERS}.{LAYERS[full]}", "starts from PyTorch's distribution"
-            yield from source.exchange(node, words, full, fix, "initialization")
+        if full in LAYERS and call_of(node):
+            words = f"{HELPERS}.{LAYERS[full]}"
+            yield Place(node, full, "starts from PyTorch's distribution", words)
 
 
-def imports(source: Source) -> Iterator[Finding]:
+def imports(source: Source) -> Iterator[Place]:
     """An import that stands there twice stands there once."""
     seen = set()
     for node in source.tree.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            text = source.code(node)
-            start, end = source.span(node)
-            if text in seen and source.put(start, end + 1, ""):
-                yield source.finding(node, f"{text}, twice", "stands there once", "imports", DONE)
+            text, (start, end) = source.code(node), source.span(node)
+            if text in seen:
+                yield Place(node, f"{text}, twice", "stands there once", "", (start, end + 1))
             seen.add(text)
 
 
-def annotations(source: Source) -> Iterator[Finding]:
+def annotations(source: Source) -> Iterator[Place]:
     """`paddle.device | None` is an error as it is read: paddle.device is no class."""
     modules = {node.module for node in source.tree.body if isinstance(node, ast.ImportFrom)}
     for note in () if "__future__" in modules else notes(source.tree):
         ends = [end for union in nodes(note, ast.BinOp) for end in (union.left, union.right)]
         if any(source.full(end) == "paddle.device" for end in ends):
-            line = source.first_line_for_imports()
-            source.insert_line(line, "from __future__ import annotations")
             what, fix = "paddle.device in a union", "annotations are not evaluated"
-            yield source.finding(note, what, fix, "annotations", DONE)
+            start = source.start_for_imports()
+            line = "from __future__ import annotations\n"
+            yield Place(note, what, fix, line, (start, start))
             return
 
 
@@ -213,30 +203,28 @@ def notes(tree: ast.AST) -> Iterator[ast.expr]:
                 yield getattr(node, name)
 
 
-def unpickled(source: Source) -> Iterator[Finding]:
+def unpickled(source: Source) -> Iterator[Place]:
     """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
     for call in source.calls_of("paddle.load"):
-        fix = "load only files that you trust: it unpickles them"
-        yield source.finding(call, "paddle.load", fix, "files", LOOK)
+        yield Place(call, "paddle.load", "load only files that you trust: it unpickles them")
 
 
-def downloads(source: Source) -> Iterator[Finding]:
+def downloads(source: Source) -> Iterator[Place]:
     """What is fetched is still a file of PyTorch's."""
     fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
     for call in source.calls():
         full = source.full(call.func)
         if full.startswith("paddle.hub.load"):
-            yield source.finding(call, f"{full}() fetches a file of PyTorch's", fix, "downloads")
+            yield Place(call, f"{full}() fetches a file of PyTorch's", fix)
 
 
-def datasets(source: Source) -> Iterator[Finding]:
+def datasets(source: Source) -> Iterator[Place]:
     """Paddle's loader asks for its own base class."""
     for node in nodes(source.tree, ast.ClassDef):
         if not node.bases and not node.keywords and is_dataset(node):
-            start = source.span(node)[0] + len("class ") + len(node.name.encode())
-            if source.put(start, start, "(paddle.io.Dataset)"):
-                what, fix = f"{node.name} has no base class", "derives from paddle.io.Dataset"
-                yield source.finding(node, what, fix, "datasets", DONE)
+            what, fix = f"{node.name} has no base class", "derives from paddle.io.Dataset"
+            start = source.span(node)[0] + len(f"class {node.name}".encode())
+            yield Place(node, what, fix, "(paddle.io.Dataset)", (start, start))
 
 
 def is_dataset(node: ast.ClassDef) -> bool:
@@ -248,31 +236,29 @@ def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
     return {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
 
 
-def derived(source: Source) -> Iterator[Finding]:
+def derived(source: Source) -> Iterator[Place]:
     """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
+    words, helped = f"{HELPERS}.ReduceLROnPlateau", "is a helper, which takes the optimizer"
+    fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
     for node in nodes(source.tree, ast.ClassDef):
         for base in node.bases:
             full = source.full(base)
             if full == "paddle.optimizer.lr.ReduceOnPlateau":
-                source.replace(base, f"{HELPERS}.ReduceLROnPlateau")
-                fix = "is a helper, which takes the optimizer"
-                yield source.finding(node, full, fix, "derived", DONE)
+                yield Place(base, full, helped, words)
             elif full.startswith("paddle.optimizer.lr."):
-                fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
-                yield source.finding(node, full, fix, "derived")
+                yield Place(node, full, fix)
 
 
-def libraries(source: Source) -> Iterator[Finding]:
+def libraries(source: Source) -> Iterator[Place]:
     """paddle.vision's networks have weights and names of layers of their own."""
     fix = "carry torchvision's weights over by `portproof transfer` with both models named"
     for node, full in source.chains("paddle.vision.models"):
-        yield source.finding(node, full, fix, "libraries", LOOK)
+        yield Place(node, full, fix)
 
 
-def set_rates(source: Source) -> Iterator[Finding]:
+def set_rates(source: Source) -> Iterator[Place]:
     """set_lr beside a schedule is an error in Paddle."""
-    if "set_lr_scheduler" not in source.text and f"{HELPERS}.StepLR" not in source.text:
-        return
-    for call in source.calls("set_lr"):
-        fix = "write the rate before the schedule is made, or into the schedule's base_lr"
-        yield source.finding(call, "set_lr beside a schedule", fix, "rates")
+    fix = "write the rate before the schedule is made, or into the schedule's base_lr"
+    if "set_lr_scheduler" in source.text or f"{HELPERS}.StepLR" in source.text:
+        for call in source.calls("set_lr"):
+            yield Place(call, "set_lr beside a schedule", fix)

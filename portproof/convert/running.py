@@ -12,7 +12,7 @@ from pathlib import Path
 
 from portproof.convert import api_tables, rewrites
 from portproof.convert.environments import Environment
-from portproof.convert.source import DONE, Finding, Source, nodes, python_files, read_text
+from portproof.convert.source import Finding, Source, nodes, python_files, read_text
 from portproof.system.errors import UserError
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")
@@ -167,15 +167,14 @@ def make_acceptable(staged: Path, file: str, unknown: set[str]) -> list[Finding]
     """
     path = staged / file
     source = Source(file, read_text(path))
-    findings = list(rewrites.renames(source, unknown))
+    findings = source.rewrite(rewrites.renames(source, unknown), "names")
     if unknown & set(api_tables.SCALERS):
-        findings += rewrites.scaler(source)
-    if not source.edits:
-        return []
-    source = Source(file, source.edited())
-    source.import_modules(api_tables.HELPERS, "paddle")
-    path.write_text(drop_unused(Source(file, source.edited())))
-    return [finding for finding in findings if finding.kind == DONE]
+        findings += source.rewrite(rewrites.scaler(source), "scaler")
+    if findings:
+        source = Source(file, source.edited())
+        source.import_modules(api_tables.HELPERS, "paddle")
+        path.write_text(drop_unused(Source(file, source.edited())))
+    return findings
 
 
 def drop_unused(source: Source) -> str:
@@ -183,13 +182,11 @@ def drop_unused(source: Source) -> str:
     used = source.used() | {"*"}
     for node in nodes(source.tree, ast.Import, ast.ImportFrom):
         roots = [getattr(node, "module", None) or alias.name for alias in node.names]
-        if not all(root.partition(".")[0] in ("torch", "torchvision") for root in roots):
-            continue
-        kept = [
-            alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in used
-        ]
-        if len(kept) < len(node.names):
-            node.names = kept
+        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        is_torch = all(root.partition(".")[0] in ("torch", "torchvision") for root in roots)
+        if is_torch and not used.issuperset(names):
+            kept = zip(node.names, names, strict=True)
+            node.names = [alias for alias, name in kept if name in used]
             empty = "" if node in source.tree.body else "pass"
-            source.replace(node, ast.unparse(node) if kept else empty)
+            source.replace(node, ast.unparse(node) if node.names else empty)
     return source.edited()

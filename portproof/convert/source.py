@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from portproof.convert.api_tables import HELPERS
 
@@ -30,9 +30,25 @@ class Finding:
         return f"{self.file}:{self.line}: {self.what}; {self.fix}"
 
 
+class Place(NamedTuple):
+    """What a rule sees at a node, and what to do; `text`: what it writes there itself.
+
+    `span`: the bytes that the text replaces, where they are not the node's.
+    """
+
+    node: ast.AST
+    what: str
+    fix: str
+    text: str | None = None
+    span: tuple[int, int] | None = None
+
+
 @dataclass
 class Source:
-    """One file. Edits are noted by `replace` and `insert`, and made all at once by `edited`."""
+    """One file; each node of its tree knows its `parent`.
+
+    Edits are noted by `replace`, `rewrite` and `import_modules`, and made all at once by `edited`.
+    """
 
     file: str  # within the project
     text: str
@@ -41,6 +57,9 @@ class Source:
 
     def __post_init__(self) -> None:
         self.tree = ast.parse(self.text)
+        for node in ast.walk(self.tree):
+            for child in ast.iter_child_nodes(node):
+                child.parent = node
         self._bytes = self.text.encode()
         self._starts = [0]
         for line in self._bytes.splitlines(keepends=True):
@@ -72,11 +91,11 @@ class Source:
 
     def chains(self, *heads: str) -> Iterator[tuple[ast.AST, str]]:
         """Yield the longest names that begin with a head, with their nodes, by the heads' order."""
-        inner = {id(node.value) for node in nodes(self.tree, ast.Attribute)}
         for head in heads:
             for node in nodes(self.tree, ast.Attribute, ast.Name):
                 full = self.full(node)
-                if id(node) not in inner and (full == head or full.startswith(head + ".")):
+                is_inner = isinstance(node.parent, ast.Attribute)
+                if not is_inner and (full == head or full.startswith(head + ".")):
                     yield node, full
 
     def calls(self, *methods: str) -> Iterator[ast.Call]:
@@ -88,10 +107,6 @@ class Source:
     def calls_of(self, *names: str) -> Iterator[ast.Call]:
         """Yield the calls of functions by their full names."""
         return (call for call in self.calls() if self.full(call.func) in names)
-
-    def call_of(self, func: ast.AST) -> ast.Call | None:
-        """Return the call of which a node is the function."""
-        return next((call for call in self.calls() if call.func is func), None)
 
     def is_of_module(self, call: ast.Call) -> bool:
         """Say whether what is called belongs to a module, as np.max: no method of a tensor."""
@@ -126,38 +141,36 @@ class Source:
 
     def replace(self, node: ast.AST, text: str) -> bool:
         """Note that `text` takes a node's place. False where a note on the same text stands."""
-        return self.put(*self.span(node), text)
+        return self._put(*self.span(node), text)
 
-    def exchange(
-        self, node: ast.AST, text: str, what: str, fix: str, rule: str
-    ) -> Iterator[Finding]:
-        """Note that `text` takes a node's place, and yield that it is done; nothing where not."""
-        if self.replace(node, text):
-            yield self.finding(node, what, fix, rule, DONE)
+    def rewrite(self, places: Iterable[Place], rule: str) -> list[Finding]:
+        """Note the texts that a rule writes; return what is done by them."""
+        return [
+            self.finding(place, rule, DONE)
+            for place in places
+            if place.text is not None
+            and self._put(*(place.span or self.span(place.node)), place.text)
+        ]
 
-    def finding(
-        self, node: ast.AST, what: str, fix: str, rule: str, kind: str = BY_HAND
-    ) -> Finding:
-        """Return what is to be done at a node, or was done."""
-        return Finding(self.file, node.lineno, what, fix, kind, rule)
+    def left(self, places: Iterable[Place], rule: str, kind: str = BY_HAND) -> list[Finding]:
+        """Return the places for which a rule has no text."""
+        return [self.finding(place, rule, kind) for place in places if place.text is None]
 
-    def put(self, start: int, end: int, text: str) -> bool:
+    def finding(self, place: Place, rule: str, kind: str = BY_HAND) -> Finding:
+        return Finding(self.file, place.node.lineno, place.what, place.fix, kind, rule)
+
+    def _put(self, start: int, end: int, text: str) -> bool:
         if any(start < other_end and other < end for other, other_end, _ in self.edits):
             return False
         self.edits.append((start, end, text.encode()))
         return True
 
-    def insert_line(self, before: int, text: str) -> None:
-        """Note that a line of text comes before line `before` (from 1)."""
-        start = self._starts[before - 1]
-        self.edits.append((start, start, text.encode() + b"\n"))
-
     def import_modules(self, *names: str) -> None:
         """Note an import of each of these modules that the file uses and does not import."""
-        used = self.used()
+        start = self.start_for_imports()
         for name in names:
-            if name in used and name not in self.imported:
-                self.insert_line(self.first_line_for_imports(), f"import {name}")
+            if name in self.used() and name not in self.imported:
+                self._put(start, start, f"import {name}\n")
 
     def edited(self) -> str:
         """Return the text with all edits made."""
@@ -166,15 +179,16 @@ class Source:
             edited = edited[:start] + text + edited[end:]
         return edited.decode()
 
-    def first_line_for_imports(self) -> int:
-        """Return the line before which an import may stand: behind docstring and __future__."""
+    def start_for_imports(self) -> int:
+        """Return the byte at which an import may stand: behind docstring and __future__."""
         line = 1
         for node in self.tree.body:
             is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
             if not (is_docstring(node) or is_future):
-                return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+                line = min(inner.lineno for inner in (node, *getattr(node, "decorator_list", ())))
+                break
             line = node.end_lineno + 1
-        return line
+        return self._starts[line - 1]
 
 
 def nodes(tree: ast.AST, *kinds: type) -> Iterator[Any]:
@@ -199,14 +213,14 @@ def is_false(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and not node.value
 
 
-def docstrings(tree: ast.AST) -> set[int]:
-    """Return the ids of the constants that are docstrings, or stand alone as statements."""
-    return {id(node.value) for node in ast.walk(tree) if is_docstring(node)}
+def call_of(func: ast.AST) -> ast.Call | None:
+    """Return the call of which a node is the function."""
+    call = func.parent
+    return call if isinstance(call, ast.Call) and call.func is func else None
 
 
-def parents(tree: ast.AST) -> dict[int, ast.AST]:
-    """Return each node's parent by the node's id."""
-    return {id(child): node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+def has_keyword(call: ast.Call, name: str) -> bool:
+    return any(word.arg == name for word in call.keywords)
 
 
 def arguments(call: ast.Call, order: Iterable[str]) -> dict[str, ast.expr] | None:

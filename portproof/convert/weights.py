@@ -15,7 +15,7 @@ from pathlib import Path
 from portproof.convert.rewrite_names import WEIGHTS
 from portproof.convert.source import BY_HAND, DONE, Finding, Source, nodes, python_files, read_text
 from portproof.core import weight_files
-from portproof.core.transfer import Request, transfer
+from portproof.core.transfer import Request, Transferred, transfer
 from portproof.port import PORT
 from portproof.system.atomic import link_or_copy
 from portproof.system.errors import UserError
@@ -32,23 +32,22 @@ def convert(args: argparse.Namespace, target: Path) -> list[Finding]:
 
     Raises UserError where the one file that was named cannot be converted.
     """
-    pretrained = args.pretrained.resolve()
+    pretrained, source = args.pretrained.resolve(), args.source.resolve()
+    base, files = pretrained.parent, [pretrained]
     if pretrained.is_dir():
         base = pretrained
         files = sorted(file for file in base.rglob("*") if file.suffix in WEIGHTS)
-    else:
-        base, files = pretrained.parent, [pretrained]
     if not files:
         raise UserError(f"--pretrained {args.pretrained} holds no {', '.join(WEIGHTS)}")
-    if args.source.resolve() in (base, *base.parents):
-        base = args.source.resolve()  # the project's own weights keep their places
+    if source in (base, *base.parents):
+        base = source  # the project's own weights keep their places
     findings: list[Finding] = []
     for file in files:
         name = str(file.relative_to(base).with_suffix(".pdparams"))
         try:
             if any(name == finding.file for finding in findings):
                 raise UserError(f"{name} is what another file of that name has become")
-            turned, tensors = convert_one(args, file, target.resolve(), target / name)
+            done = convert_one(args, file, target.resolve(), target.resolve() / name)
         except UserError as error:
             if args.pretrained.is_file() and not isinstance(error, NotConverted):
                 raise
@@ -56,30 +55,26 @@ def convert(args: argparse.Namespace, target: Path) -> list[Finding]:
             fix = "mend it, or name its network by --model, and convert it alone"
             original = str(file.relative_to(base))
             findings.append(Finding(original, 1, what, fix, BY_HAND, "weights"))
-            continue
-        what = f"{tensors} tensors of {file.name}, {turned} of them turned"
-        findings.append(Finding(name, 1, what, "read back, every bit", DONE, "weights"))
+        else:
+            turned = sum(row.action.startswith("transposed") for row in done.rows)
+            what = f"{len(done.tensors)} tensors of {file.name}, {turned} of them turned"
+            findings.append(Finding(name, 1, what, "read back, every bit", DONE, "weights"))
     return findings
 
 
-def convert_one(
-    args: argparse.Namespace, file: Path, project: Path, target: Path
-) -> tuple[int, int]:
-    """Write one file; return how many tensors were turned, and how many there are."""
+def convert_one(args: argparse.Namespace, file: Path, project: Path, target: Path) -> Transferred:
+    """Write one file; return what was transferred."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target = target.resolve()
     source = args.source.resolve()
     with scratch(near=target.parent) as folder, inside(folder):
         folder = folder.resolve()
         staged = folder / f"{file.stem}.pth"  # by its ending it is torch's
         link_or_copy(file, staged)
         try:
-            sides = sides_of(args, source, project, staged, folder)
-            done = transfer(Request(sides, staged, target), folder)
+            sides = sides_of(args, source, project, staged)
+            return transfer(Request(sides, staged, target), folder)
         except UserError as error:
             raise type(error)(str(error).replace(str(staged), str(file))) from error
-        turned = sum(row.action.startswith("transposed") for row in done.rows)
-        return turned, len(done.tensors)
 
 
 @contextmanager
@@ -94,7 +89,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def sides_of(
-    args: argparse.Namespace, source: Path, project: Path, staged: Path, folder: Path
+    args: argparse.Namespace, source: Path, project: Path, staged: Path
 ) -> dict[str, Side]:
     """Return the original and the converted network, by their port files or by the network's name.
 
@@ -105,7 +100,7 @@ def sides_of(
             raise NotConverted(f"{PORT}, which makes its network, is not there")
         return {"torch": Side("torch", source / PORT), "paddle": Side("paddle", project / PORT)}
     root = source if source.is_dir() else source.parent
-    model = args.model or find_model(source, keys(staged, folder / "keys"))
+    model = args.model or find_model(source, keys(staged))
     file = model.rpartition(":")[0].replace(".", "/")
     files = (f"{file}.py", f"{file}/__init__.py")
     if not file or not any((root / name).is_file() for name in files):
@@ -120,10 +115,10 @@ def sides_of(
     return sides
 
 
-def keys(file: Path, folder: Path) -> Tensors:
-    """Return the tensors of a file of torch's, by name."""
+def keys(file: Path) -> Tensors:
+    """Return the tensors of a file of torch's, by name; beside it is room to work."""
     side = Side("torch", None, {"name": file.name, "arguments": {}})  # none is made of it
-    return weight_files.read(file, {"torch": side}, folder).tensors
+    return weight_files.read(file, {"torch": side}, file.parent / "keys").tensors
 
 
 def find_model(project: Path, tensors: Tensors) -> str:
@@ -133,10 +128,8 @@ def find_model(project: Path, tensors: Tensors) -> str:
     """
     heads = {name.partition(".")[0] for name in tensors}
     classes = []
-    root, files = project, python_files(project)
-    if project.is_file():
-        root, files = project.parent, [project]
-    for path in files:
+    root = project if project.is_dir() else project.parent
+    for path in python_files(project) if project.is_dir() else [project]:
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         for node in nodes(Source(path.name, read_text(path)).tree, ast.ClassDef):
             if node.bases and heads <= assigned(node):
