@@ -12,12 +12,17 @@ SAME_NAMES = """
     distributed.destroy_process_group distributed.is_initialized distributed.get_rank
     distributed.get_world_size distributed.all_reduce distributed.ReduceOp distributed.barrier
 """
-FUNCTIONAL = "relu softmax log_softmax"
 TRANSFORMS = "crop center_crop resize hflip vflip to_tensor normalize pad"  # of one image
 SCHEDULES = """
     StepLR MultiStepLR ExponentialLR LambdaLR CosineAnnealingLR LinearLR SequentialLR
     ReduceLROnPlateau
 """
+HELPED = """
+    autocast amp.autocast is_autocast_enabled use_deterministic_algorithms compiler.is_compiling
+    nn.functional.batch_norm distributed.all_gather_object distributed.get_backend
+    utils.tensorboard.SummaryWriter
+"""
+KAIMING = "nn.init.kaiming_uniform_ nn.init.kaiming_normal_"
 
 
 def renames(names: str, head: str, target: str) -> dict[str, str]:
@@ -25,40 +30,33 @@ def renames(names: str, head: str, target: str) -> dict[str, str]:
     return {f"{head}.{name}": f"{target}.{name}" for name in names.split()}
 
 
+def helped(names: str, head: str) -> dict[str, str]:
+    """Return the name of a helper, which is the last part of PyTorch's, by PyTorch's."""
+    return {f"{head}.{name}": f"{HELPERS}.{name.rpartition('.')[2]}" for name in names.split()}
+
+
 # The same call with the same arguments.
 RENAMES = {
     **renames(SAME_NAMES, "torch", "paddle"),
-    **renames(FUNCTIONAL, "torch", "paddle.nn.functional"),
+    **renames("relu softmax log_softmax", "torch", "paddle.nn.functional"),
     **renames(TRANSFORMS, "torchvision.transforms.functional", "paddle.vision.transforms"),
-    **renames(SCHEDULES, "torch.optim.lr_scheduler", HELPERS),
+    **helped(SCHEDULES, "torch.optim.lr_scheduler"),
+    **helped(HELPED, "torch"),
+    **helped("autocast distributed.get_backend", "paddle"),  # as PaConvert writes it
+    # paddle.nn.init takes fan_in from the wrong side of a weight that lies as in PyTorch.
+    **helped(KAIMING, "torch"),
+    **helped(KAIMING, "paddle"),
+    **renames("DataLoader Dataset", "torch.utils.data", "paddle.io"),
     "torch.optim.Optimizer": "paddle.optimizer.Optimizer",
     "torch.optim.lr_scheduler.LRScheduler": "paddle.optimizer.lr.LRScheduler",
     "torch.optim.lr_scheduler._LRScheduler": "paddle.optimizer.lr.LRScheduler",
-    "torch.utils.data.DataLoader": "paddle.io.DataLoader",
-    "torch.utils.data.Dataset": "paddle.io.Dataset",
-    "torch.autocast": f"{HELPERS}.autocast",
-    "torch.amp.autocast": f"{HELPERS}.autocast",
-    "paddle.autocast": f"{HELPERS}.autocast",  # as PaConvert writes it
     "torch.compile": "paddle.jit.to_static",
     "torch.cuda.synchronize": "paddle.device.synchronize",
     "torch.cuda.get_device_name": "paddle.device.cuda.get_device_name",
     "torch.nn.Linear": "paddle.compat.nn.Linear",
     "torch.nn.ModuleDict": "paddle.nn.LayerDict",
-    # paddle.nn.init takes fan_in from the wrong side of a weight that lies as in PyTorch.
-    "torch.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
-    "torch.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
-    "paddle.nn.init.kaiming_uniform_": f"{HELPERS}.kaiming_uniform_",
-    "paddle.nn.init.kaiming_normal_": f"{HELPERS}.kaiming_normal_",
-    "torch.distributed.all_gather_object": f"{HELPERS}.all_gather_object",
-    "torch.distributed.get_backend": f"{HELPERS}.get_backend",
-    "paddle.distributed.get_backend": f"{HELPERS}.get_backend",  # as PaConvert writes it
-    "torch.nn.functional.batch_norm": f"{HELPERS}.batch_norm",
     "torch.nn.parallel.DistributedDataParallel": "paddle.DataParallel",
     "torch.nn.DataParallel": "paddle.DataParallel",
-    "torch.utils.tensorboard.SummaryWriter": f"{HELPERS}.SummaryWriter",
-    "torch.use_deterministic_algorithms": f"{HELPERS}.use_deterministic_algorithms",
-    "torch.compiler.is_compiling": f"{HELPERS}.is_compiling",
-    "torch.is_autocast_enabled": f"{HELPERS}.is_autocast_enabled",
     "torch.autograd.Function": "paddle.autograd.PyLayer",  # with the rule "gradients"
     # Layouts in memory: Paddle has none to choose, and the converters drop what used them.
     "torch.contiguous_format": "None",

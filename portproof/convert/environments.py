@@ -56,10 +56,9 @@ class Environment:
         Raises UserError where this Python is none of the converter's, or nothing can be installed.
         """
         if self.converter == "x2paddle" and sys.version_info[:2] not in X2PADDLE_PYTHONS:
-            raise UserError(
-                "--with x2paddle: X2Paddle 1.6.0 runs on Python 3.10 and 3.11, and this is "
-                f"{platform.python_version()}; run it by one of these, or use --with paconvert"
-            )
+            what = "--with x2paddle: X2Paddle 1.6.0 runs on Python 3.10 and 3.11, and this is "
+            what += platform.python_version()
+            raise UserError(f"{what}; run it by one of these, or use --with paconvert")
         if not self.is_made:
             try:
                 with locked(self.folder.with_name(self.folder.name[1:])):  # its lock is hidden
@@ -113,14 +112,11 @@ def _frameworks() -> list[str]:
         done = subprocess.run([python, "-c", FIND, framework], capture_output=True, text=True)
         folder, version = json.loads(done.stdout) if done.returncode == 0 else (None, None)
         if folder is None:
-            raise UserError(
-                f"--with x2paddle needs {NAMES[framework]}, which {python} does not have; install "
-                "it there, or use --with paconvert"
-            )
+            what = f"--with x2paddle needs {NAMES[framework]}, which {python} does not have"
+            raise UserError(f"{what}; install it there, or use --with paconvert")
         if tuple(version) != sys.version_info[:2]:
-            raise UserError(
-                f"--with x2paddle needs both frameworks in one Python; {python} is another version"
-            )
+            what = "--with x2paddle needs both frameworks in one Python"
+            raise UserError(f"{what}; {python} is another version")
         folders[folder] = framework
     return list(folders)
 
@@ -129,13 +125,10 @@ def _run(folder: Path, *command: object) -> None:
     scratch = folder / "tmp"
     scratch.mkdir(parents=True, exist_ok=True)
     settings = {"TMPDIR": str(scratch), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env=os.environ | settings
-    )
+    words, variables = list(map(str, command)), os.environ | settings
+    done = subprocess.run(words, capture_output=True, text=True, env=variables)
     shutil.rmtree(scratch, ignore_errors=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise UserError(
-            f"{folder.name} cannot be made ({(errors or ['no reason given'])[0]}); check the "
-            "network (or proxy) and the disk, and try again"
-        )
+        what = f"{folder.name} cannot be made ({(errors or ['no reason given'])[0]})"
+        raise UserError(f"{what}; check the network (or proxy) and the disk, and try again")

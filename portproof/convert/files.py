@@ -8,7 +8,7 @@ from pathlib import Path
 
 from portproof.convert import api_tables, finishing, installed
 from portproof.convert.rewrite_names import WEIGHTS
-from portproof.convert.running import LEFT_OUT, SHELL, Conversion, copy, is_linked
+from portproof.convert.running import SHELL, Conversion, copy, is_linked
 from portproof.convert.source import (
     BY_HAND,
     DONE,
@@ -59,7 +59,10 @@ def finish(
     findings += _copy_others(source, folder)
     if port:
         shutil.copy(port, folder / PORT)
-    _add_helpers(folder)
+    texts = [read_text(path) for path in python_files(folder)]
+    for name in (api_tables.HELPERS, "x2paddle_native"):
+        if any(name in text for text in texts):
+            shutil.copy(TEMPLATES / f"{name}.py.txt", folder / f"{name}.py")
     findings += shell_paths(folder)
     findings += installed.check(folder)
 
@@ -79,33 +82,22 @@ def _copy_others(source: Path, target: Path) -> list[Finding]:
     for path in sorted(target.rglob("*")):
         if path.suffix in WEIGHTS:
             path.unlink()
-    left_out = {}
-    known = shutil.ignore_patterns("*.py", *(f"*{ending}" for ending in WEIGHTS), *LEFT_OUT)
+    reasons = {}
 
-    def unwanted(folder: str, names: list[str]) -> set[str]:
-        ignored = set(known(folder, names))
-        for name in set(names) - ignored:
-            path = Path(folder) / name
-            if is_linked(path) or (path.is_file() and path.stat().st_size > LARGEST):
-                why = "a link to another folder" if is_linked(path) else "over 10 MB"
-                left_out[str(path.relative_to(source))] = why
-                ignored.add(name)
-        return ignored
+    def is_left_out(path: Path) -> bool:
+        if is_linked(path):
+            reasons[str(path.relative_to(source))] = "a link to another folder"
+        elif path.is_file() and path.stat().st_size > LARGEST:
+            reasons[str(path.relative_to(source))] = "over 10 MB"
+        return str(path.relative_to(source)) in reasons
 
     if source.is_dir():
-        copy(source, target, unwanted)
+        copy(source, target, is_left_out, "*.py", *(f"*{ending}" for ending in WEIGHTS))
     fix = "copy it where the converted project needs it"
     return [
         Finding(file, 1, f"not copied: {why}", fix, LOOK, "data")
-        for file, why in sorted(left_out.items())
+        for file, why in sorted(reasons.items())
     ]
-
-
-def _add_helpers(folder: Path) -> None:
-    texts = [read_text(path) for path in python_files(folder)]
-    for name in (api_tables.HELPERS, "x2paddle_native"):
-        if any(name in text for text in texts):
-            shutil.copy(TEMPLATES / f"{name}.py.txt", folder / f"{name}.py")
 
 
 def shell_paths(folder: Path) -> list[Finding]:

@@ -4,6 +4,7 @@ What no rule knows is reported: names of PyTorch, and words that say torch.
 """
 
 import ast
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -103,8 +104,10 @@ def finish(
         what = f"no Python ({error.msg})"
         findings.append(Finding(file, error.lineno or 1, what, fix, BY_HAND, "syntax"))
         return Finished(text, findings)
-    before = _source(file, original)
-    rules = {"lost names": lambda source: rewrite_names.lost_names(source, before, own_modules)}
+    imported = {}
+    with contextlib.suppress(SyntaxError):
+        imported = Source(file, original or "").imported
+    rules = {"lost names": lambda source: rewrite_names.lost_names(source, imported, own_modules)}
     rules |= RULES
     if not draws_itself:
         rules["initialization"] = rewrite_names.initialization
@@ -123,13 +126,6 @@ def finish(
         what = f"{len(marked)} lines that the converter has marked"
         findings.append(Finding(file, marked[0], what, "marks removed", DONE, "marks"))
     return Finished(source.text, findings)
-
-
-def _source(file: str, text: str | None) -> Source | None:
-    try:
-        return None if text is None else Source(file, text)
-    except SyntaxError:
-        return None
 
 
 def _apply(source: Source, name: str, rule: rewrites.Rule) -> tuple[Source, list[Finding]]:

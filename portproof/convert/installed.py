@@ -34,16 +34,11 @@ def python() -> str:
 
 def missing(names: set[str]) -> set[str]:
     """Return those of `names` (paddle.nn.Conv2D, ...) that Paddle lacks. Raises UserError."""
-    done = subprocess.run(
-        [python(), "-W", "ignore", "-c", ASK],
-        input=json.dumps(sorted(names)),
-        capture_output=True,
-        text=True,
-    )
+    command, asked = [python(), "-W", "ignore", "-c", ASK], json.dumps(sorted(names))
+    done = subprocess.run(command, input=asked, capture_output=True, text=True)
     if done.returncode:
-        raise UserError(
-            f"{python()} has no Paddle to look at; name the Python of one by PADDLE_PYTHON"
-        )
+        advice = "name the Python of one by PADDLE_PYTHON"
+        raise UserError(f"{python()} has no Paddle to look at; {advice}")
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 

@@ -22,6 +22,8 @@ from portproof.convert.source import (
 )
 
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
+BITWISE = {ast.BitAnd: "logical_and", ast.BitOr: "logical_or", ast.BitXor: "logical_xor"}
+BITWISE |= {ast.Invert: "logical_not"}
 LOADS = """
     torch.hub.load torch.hub.load_state_dict_from_url torch.utils.model_zoo.load_url
     torch.hub.download_url_to_file urllib.request.urlretrieve wget.download
@@ -142,7 +144,6 @@ class Look:
         """Say whether an expression is surely a tensor; `known` names are, else its scope's."""
         if known is None:
             known = self.tensors.get(self._around(node, ast.FunctionDef), set())
-        parts = []
         if isinstance(node, ast.Name):
             return node.id in known
         if isinstance(node, ast.Attribute):
@@ -151,14 +152,14 @@ class Look:
         if isinstance(node, ast.Call):
             return self._returns_tensor(node, known)
         if isinstance(node, ast.Subscript):
-            parts = [node.value]
-        elif isinstance(node, ast.BinOp):
-            parts = [node.left, node.right]
-        elif isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.Not):
-            parts = [node.operand]
-        elif isinstance(node, ast.Compare):
-            parts = [node.left, *node.comparators]
-        return any(self.is_tensor(part, known) for part in parts)
+            return self.is_tensor(node.value, known)
+        computes = isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare))
+        is_not = isinstance(getattr(node, "op", None), ast.Not)
+        return computes and not is_not and self.has_tensor(node, known)
+
+    def has_tensor(self, node: ast.AST, known: set[str] | None = None) -> bool:
+        """Say whether an operand of an operation or a comparison is surely a tensor."""
+        return any(self.is_tensor(part, known) for part in ast.iter_child_nodes(node))
 
     def _returns_tensor(self, call: ast.Call, known: set[str]) -> bool:
         func, full = call.func, self.source.full(call.func)
@@ -205,22 +206,15 @@ def boards(look: Look) -> Iterator[Place]:
 
 
 def bitwise(look: Look) -> Iterator[Place]:
-    words = {ast.BitAnd: "logical_and", ast.BitOr: "logical_or", ast.BitXor: "logical_xor"}
     in_notes = {node for note in notes(look.tree) for node in ast.walk(note)}
     for node in nodes(look.tree, ast.BinOp, ast.AugAssign, ast.UnaryOp):
-        if node in in_notes:
-            continue
-        if isinstance(node, ast.UnaryOp):
-            if isinstance(node.op, ast.Invert) and look.is_tensor(node.operand):
-                fix = "write torch.logical_not(a) where it is a mask"
-                yield Place(node, "a bitwise operator on a tensor", fix)
-            continue
-        is_binary = isinstance(node, ast.BinOp)
-        ends = [node.left, node.right] if is_binary else [node.target, node.value]
-        if type(node.op) in words and any(map(look.is_tensor, ends)):
-            call = f"torch.{words[type(node.op)]}(a, b)"
-            fix = f"write {'' if is_binary else 'a = '}{call} where both are masks"
-            yield Place(node, "a bitwise operator on tensors", fix)
+        word = BITWISE.get(type(node.op))
+        if word and node not in in_notes and look.has_tensor(node):
+            what, operands, masks = "a bitwise operator on tensors", "a, b", "both are masks"
+            if isinstance(node, ast.UnaryOp):
+                what, operands, masks = "a bitwise operator on a tensor", "a", "it is a mask"
+            assigned = "a = " if isinstance(node, ast.AugAssign) else ""
+            yield Place(node, what, f"write {assigned}torch.{word}({operands}) where {masks}")
 
 
 def datasets(look: Look) -> Iterator[Place]:
@@ -244,11 +238,10 @@ def downloads(look: Look) -> Iterator[Place]:
 def numbers(look: Look) -> Iterator[Place]:
     fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
     for node in nodes(look.tree, ast.Compare):
-        ends = [node.left, *node.comparators]
-        unsigned = [end.operand if isinstance(end, ast.UnaryOp) else end for end in ends]
+        unsigned = [getattr(end, "operand", end) for end in (node.left, *node.comparators)]
         constants = [end.value for end in unsigned if isinstance(end, ast.Constant)]
         has_number = any(isinstance(constant, (int, float)) for constant in constants)
-        if has_number and any(map(look.is_tensor, ends)):
+        if has_number and look.has_tensor(node):
             yield Place(node, "a tensor compared with a number", fix)
 
 
@@ -259,11 +252,7 @@ def samples(look: Look) -> Iterator[Place]:
         method = methods(node).get("__getitem__")
         if method is None:
             continue
-        returns = [
-            statement
-            for statement in nodes(method, ast.Return)
-            if any(map(look.is_tensor, _parts(statement.value)))
-        ]
+        returns = [node for node in nodes(method, ast.Return) if _has_tensor(look, node.value)]
         if not returns and method.returns is not None:  # made elsewhere; the annotation says so
             names = map(look.source.full, ast.walk(method.returns))
             returns = [method] if "torch.Tensor" in names else []
@@ -271,13 +260,12 @@ def samples(look: Look) -> Iterator[Place]:
             yield Place(statement, "__getitem__ returns a tensor", fix)
 
 
-def _parts(value: ast.AST | None) -> list[ast.AST]:
-    """Return what a tuple, a list or a dict is made of, or a value itself."""
-    if isinstance(value, (ast.Tuple, ast.List)):
-        return [part for element in value.elts for part in _parts(element)]
-    if isinstance(value, ast.Dict):
-        return [part for element in value.values for part in _parts(element)]
-    return [] if value is None else [value]
+def _has_tensor(look: Look, value: ast.AST | None) -> bool:
+    """Say whether a value is a tensor, or a tuple, a list or a dict with one."""
+    if isinstance(value, (ast.Tuple, ast.List, ast.Dict)):
+        parts = value.values if isinstance(value, ast.Dict) else value.elts
+        return any(_has_tensor(look, part) for part in parts)
+    return value is not None and look.is_tensor(value)
 
 
 def casts(look: Look) -> Iterator[Place]:

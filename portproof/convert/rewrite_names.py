@@ -60,13 +60,11 @@ def paths(source: Source) -> Iterator[Place]:
             yield Place(folder, "a folder by name", "is told from the file's own place", words)
 
 
-def lost_names(source: Source, original: Source | None, known: set[str]) -> Iterator[Place]:
+def lost_names(source: Source, imported: dict[str, str], known: set[str]) -> Iterator[Place]:
     """Names that PyTorch's import gave, and that the converter has left without their import."""
-    if original is None:
-        return
     bound = bound_names(source.tree) | known | {"torch", "torchvision"}  # those: `left_names`
     for node in nodes(source.tree, ast.Name):
-        full = original.imported.get(node.id, "")
+        full = imported.get(node.id, "")
         is_torch = full.partition(".")[0] in ("torch", "torchvision")
         if is_torch and node.id not in bound and isinstance(node.ctx, ast.Load):
             target = api_tables.RENAMES.get(full, full)

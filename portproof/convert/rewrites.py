@@ -9,15 +9,7 @@ from collections.abc import Callable, Iterator
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import (
-    Place,
-    Source,
-    arguments,
-    call_of,
-    has_keyword,
-    is_false,
-    nodes,
-)
+from portproof.convert.source import Place, Source, arguments, call_of, has_keyword, is_false, nodes
 
 Rule = Callable[[Source], Iterator[Place]]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")

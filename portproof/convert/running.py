@@ -52,7 +52,7 @@ def stage(project: Path, folder: Path) -> Path:
     """
     if project.is_file():
         folder.mkdir(parents=True)
-    copy(project, folder, no_source)
+    copy(project, folder, is_no_source)
     if not python_files(folder):
         raise UserError(f"{project}: holds no Python; name a project's folder, or a .py file")
     for path in python_files(folder):
@@ -62,24 +62,29 @@ def stage(project: Path, folder: Path) -> Path:
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None) or 1
             reason = getattr(error, "msg", "no UTF-8")
-            raise UserError(
-                f"{project if project.is_file() else project / name}:{line}: no Python of version "
-                f"3 ({reason}); mend the file, or take it out of the folder"
-            ) from error
+            where = f"{project if project.is_file() else project / name}:{line}"
+            advice = "mend the file, or take it out of the folder"
+            raise UserError(f"{where}: no Python of version 3 ({reason}); {advice}") from error
     return folder
 
 
-def copy(source: Path, folder: Path, unwanted: Callable[[str, list[str]], set[str]]) -> None:
-    """Copy a file into a folder, or a folder's contents without what is unwanted.
+def copy(source: Path, folder: Path, is_left_out: Callable[[Path], bool], *patterns: str) -> None:
+    """Copy a file into a folder, or a folder's contents but what is left out.
 
-    Raises UserError where something cannot be read.
+    `patterns` are of more names than LEFT_OUT. Raises UserError where something cannot be read.
     """
+    by_name = shutil.ignore_patterns(*LEFT_OUT, *patterns)
+
+    def ignored(inside: str, names: list[str]) -> set[str]:
+        named = by_name(inside, names)
+        return named | {name for name in set(names) - named if is_left_out(Path(inside, name))}
+
     try:
         if source.is_file():
             shutil.copy(source, folder / source.name)
         else:
             shutil.copytree(
-                source, folder, ignore=unwanted, ignore_dangling_symlinks=True, dirs_exist_ok=True
+                source, folder, ignore=ignored, ignore_dangling_symlinks=True, dirs_exist_ok=True
             )
     except (shutil.Error, PermissionError) as error:
         name, reason = error.filename, error.strerror
@@ -93,14 +98,9 @@ def is_linked(path: Path) -> bool:
     return path.is_symlink() and path.is_dir()
 
 
-def no_source(folder: str, names: list[str]) -> set[str]:
-    """Return what of a folder is not looked at: data, weights, environments, linked folders."""
-    unwanted = shutil.ignore_patterns(*LEFT_OUT)(folder, names)
-    for name in names:
-        path = Path(folder) / name
-        if is_linked(path) or (path.is_file() and path.suffix not in (".py", *SHELL)):
-            unwanted.add(name)
-    return unwanted
+def is_no_source(path: Path) -> bool:
+    """Say whether a path is not looked at: data, weights, a linked folder."""
+    return is_linked(path) or (path.is_file() and path.suffix not in (".py", *SHELL))
 
 
 def convert(
@@ -132,13 +132,11 @@ def _run_x2paddle(python: Path, staged: Path, conversion: Conversion, leave: set
     for _ in range(TRIES):
         shutil.rmtree(conversion.folder, ignore_errors=True)
         output = _run("X2Paddle", *command, "--disable_feedback=True")
-        conversion.refused = {
-            str(Path(file).relative_to(staged)): re.findall(r"[\w.]+", names)
-            for file, names in REFUSED.findall(output)
-        }
-        rewritten = []
-        for file, names in conversion.refused.items():
-            rewritten += make_acceptable(staged, file, set(names))
+        conversion.refused, rewritten = {}, []
+        for path, names in REFUSED.findall(output):
+            file, unknown = str(Path(path).relative_to(staged)), re.findall(r"[\w.]+", names)
+            conversion.refused[file] = unknown
+            rewritten += make_acceptable(staged, file, set(unknown))
         conversion.findings += rewritten
         if not rewritten:
             break

@@ -145,12 +145,12 @@ class Source:
 
     def rewrite(self, places: Iterable[Place], rule: str) -> list[Finding]:
         """Note the texts that a rule writes; return what is done by them."""
-        return [
-            self.finding(place, rule, DONE)
-            for place in places
-            if place.text is not None
-            and self._put(*(place.span or self.span(place.node)), place.text)
-        ]
+        findings = []
+        for place in places:
+            span = place.span or self.span(place.node)
+            if place.text is not None and self._put(*span, place.text):
+                findings.append(self.finding(place, rule, DONE))
+        return findings
 
     def left(self, places: Iterable[Place], rule: str, kind: str = BY_HAND) -> list[Finding]:
         """Return the places for which a rule has no text."""
@@ -201,11 +201,9 @@ def is_method(call: ast.Call, *names: str) -> bool:
 
 
 def is_docstring(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    """Say whether a node is a text that stands alone as a statement."""
+    text = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(text, ast.Constant) and isinstance(text.value, str)
 
 
 def is_false(node: ast.AST) -> bool:

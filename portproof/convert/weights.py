@@ -136,10 +136,8 @@ def find_model(project: Path, tensors: Tensors) -> str:
                 classes.append(f"{module}:{node.name}")
     if len(classes) != 1:
         owners = f"several classes have ({', '.join(classes)})" if classes else "no class has"
-        raise UserError(
-            f"{owners} the layers {', '.join(sorted(heads)[:4])}; name the network by "
-            "--model MODULE:CALLABLE"
-        )
+        what = f"{owners} the layers {', '.join(sorted(heads)[:4])}"
+        raise UserError(f"{what}; name the network by --model MODULE:CALLABLE")
     return classes[0]
 
 
