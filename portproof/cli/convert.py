@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from portproof.cli import model_options
+from portproof.cli.model_options import json_object
 from portproof.cli.options import add_json, add_number, add_path
 from portproof.cli.project import NONE, Project
 from portproof.cli.verify import Verification
@@ -28,7 +28,7 @@ from portproof.convert.running import Conversion
 from portproof.convert.source import BY_HAND, DONE, LOOK, Finding
 from portproof.port import PORT
 from portproof.system.atomic import write_result
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 
@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
         conversion = convert(args, environment, project.ports.get("paddle"), folder)
         if args.pretrained:
             conversion.findings += weights.convert(args, conversion.folder)
-        put(conversion.folder, args.target, folder / "replaced")
+        if args.target.exists():  # what has its name goes with the scratch folder
+            os.replace(args.target, folder / "replaced")
+        os.replace(conversion.folder, args.target)
     print_findings(args, conversion)
     left = any(finding.kind == BY_HAND for finding in conversion.findings)
     if args.verify:
@@ -59,8 +61,26 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    add_arguments(parser)
+    parser.add_argument("source", type=Path, metavar="IN", help="a folder, or one .py file")
+    parser.add_argument("target", type=Path, nargs="?", metavar="OUT", help="a new folder")
+    converters = sorted(TITLES)
+    add_option(parser, "--with", "the converter (paconvert)", converters, default="paconvert")
+    add_option(parser, "--check", "only say what to expect; no OUT")
+    weights = "a file .pth .pt .ckpt, or a folder of them, to go to OUT as .pdparams"
+    add_path(parser, "--pretrained", weights, "PATH")
+    network = "the network of the weights, within the project (found by its layers' names)"
+    add_option(parser, "--model", network, str, "MODULE:CALLABLE")
+    add_option(parser, "--model-args", "its arguments, as an object", json_object, "JSON")
+    rules = "leave a rule out, to see what the converter wrote; may be repeated: "
+    rules += ", ".join(finishing.NAMES)
+    add_option(parser, "--leave", rules, finishing.NAMES, "RULE", [])
+    verified = f"hold the conversion to the original, by their {PORT}: forward and training"
+    add_option(parser, "--verify", verified)
+    add_number(parser, "--steps", "of --verify", 20, (1, 1000))
+    add_option(parser, "--force", "replace OUT if it exists")
+    add_json(parser)
     args = parser.parse_args(argv)
+    args.converter = vars(args)["with"]  # a keyword of Python's
     if not args.source.exists():
         parser.error(f"{args.source}: there is no such file or folder")
     if args.source.is_file() and args.source.suffix != ".py":
@@ -69,53 +89,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("name the folder OUT that is to be made, or ask for --check")
     if args.pretrained and not args.pretrained.exists():
         parser.error(f"--pretrained {args.pretrained}: there is no such file or folder")
-    if args.verify and not has_port(args.source):
+    if args.verify and not (args.source / PORT).is_file():
         parser.error(f"--verify needs a port file, {args.source / PORT} (portproof/port.py)")
     return args
-
-
-def add_arguments(parser: Parser) -> None:
-    """Add the options."""
-    parser.add_argument("source", type=Path, metavar="IN", help="a folder, or one .py file")
-    parser.add_argument("target", type=Path, nargs="?", metavar="OUT", help="a new folder")
-    parser.add_argument(
-        "--with",
-        dest="converter",
-        choices=sorted(TITLES),
-        default="paconvert",
-        help="the converter (paconvert)",
-    )
-    parser.add_argument("--check", action="store_true", help="only say what to expect; no OUT")
-    weights = "a file .pth .pt .ckpt, or a folder of them, to go to OUT as .pdparams"
-    add_path(parser, "--pretrained", weights, "PATH")
-    parser.add_argument(
-        "--model",
-        metavar="MODULE:CALLABLE",
-        help="the network of the weights, within the project (found by its layers' names)",
-    )
-    model_options.add_json_object(parser, "--model-args", "its arguments, as an object")
-    parser.add_argument(
-        "--leave",
-        action="append",
-        default=[],
-        choices=finishing.NAMES,
-        metavar="RULE",
-        help="leave a rule out, to see what the converter wrote; may be repeated: "
-        + ", ".join(finishing.NAMES),
-    )
-    parser.add_argument(
-        "--verify",
-        action="store_true",
-        help=f"hold the conversion to the original, by their {PORT}: forward and training",
-    )
-    add_number(parser, "--steps", "of --verify", 20, (1, 1000))
-    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
-    add_json(parser)
-
-
-def has_port(folder: Path) -> bool:
-    """Say whether a folder has a port file, by which the other commands can look at it."""
-    return (folder / PORT).is_file()
 
 
 def check_target(source: Path, target: Path, force: bool) -> None:
@@ -155,20 +131,13 @@ def convert(
     """
     staged = running.stage(args.source, folder / "in")
     before = running.stage(args.source, folder / "before")
-    port = port if has_port(args.source) else None
+    port = port if (args.source / PORT).is_file() else None
     if port:
         (staged / PORT).unlink()
     leave = set(args.leave)
     conversion = running.convert(environment, staged, folder / "out", leave)
     files.finish(args.source, before, conversion, leave, port)
     return conversion
-
-
-def put(folder: Path, target: Path, aside: Path) -> None:
-    """Give the finished project its name; what had it goes to `aside`, and with that folder."""
-    if target.exists():
-        os.replace(target, aside)
-    os.replace(folder, target)
 
 
 def print_findings(args: argparse.Namespace, conversion: Conversion) -> None:
@@ -178,10 +147,9 @@ def print_findings(args: argparse.Namespace, conversion: Conversion) -> None:
         kinds[finding.kind].append(finding)
     by_rule = Counter(finding.rule for finding in kinds[DONE])
     counts = conversion.counts
-    print(
-        f"{TITLES[args.converter]}: {counts.files - counts.not_written} of {counts.files} files in "
-        f"{conversion.seconds:.1f} s, {counts.by_machine} of {counts.lines} lines changed"
-    )
+    written = f"{counts.files - counts.not_written} of {counts.files} files"
+    lines = f"{counts.by_machine} of {counts.lines} lines changed"
+    print(f"{TITLES[args.converter]}: {written} in {conversion.seconds:.1f} s, {lines}")
     rules = ", ".join(f"{name} {number}" for name, number in sorted(by_rule.items()))
     print(f"finished: {len(kinds[DONE])} places, {counts.by_rules} lines ({rules})")
     for title, kind in (("look at", LOOK), ("to do by hand", BY_HAND)):

@@ -17,7 +17,6 @@ from portproof.checks.data import check_data
 from portproof.checks.train_data import check_train_data
 from portproof.cli.options import add_number, add_path, add_results, add_seed, write
 from portproof.cli.project import NONE, Project, add_ports, sides
-from portproof.core import streams
 from portproof.core.needs import ask_about, why_not_run
 from portproof.core.streams import Images
 from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
@@ -33,18 +32,9 @@ LIMIT = 100  # images of each split, unless another number is given
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
     ports = sides(args, project)
-    images = Images(
-        project.images(args.data_path),
-        args.image_size or project.size_of(args.data_path, None),
-        args.batch_size or project.batch_size,
-        args.seed,
-        args.workers,
-        args.epochs,
-    )
     with scratch() as folder, kept_running():
-        chosen = streams.choose(images.folder, folder / "chosen", args.limit, images.batch_size)
-        images = replace(images, folder=chosen)
-        verdicts = run(ports, folder, images)
+        images = project.choose(args, folder / "chosen", args.limit, args.workers)
+        verdicts = run(ports, folder, replace(images, epochs=args.epochs))
     report = data_report.as_json(verdicts)
     print(data_report.as_text(verdicts))
     write(args, report, lambda folder: data_report.write(folder, verdicts, report["versions"]))
@@ -87,8 +77,6 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     page = "write a page, and the first difference of each checkpoint as a PNG"
     add_results(parser.add_argument_group("results"), page)
     args = parser.parse_args(argv)
-    if args.data_path is not None:
-        if not args.data_path.is_dir():
-            parser.error(f"--data-path {args.data_path}: there is no such folder")
-        args.data_path = args.data_path.resolve()
+    project.check(parser, args)
+    args.data_path = args.data_path and args.data_path.resolve()
     return args

@@ -30,23 +30,13 @@ DIVERGED = 1
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
     own_files = {side: getattr(args, f"{side}_weights") for side in FRAMEWORKS}
-    inputs = Inputs(
-        args.input_shape,
-        args.input_dtype,
-        args.batch_size,
-        (args.image_size, args.second_image_size),
-        args.images,
-        args.seed,
-    )
+    own_weights = own_files if all(own_files.values()) else None
+    sizes = args.image_size, args.second_image_size
+    shape, dtype = args.input_shape, args.input_dtype
+    inputs = Inputs(shape, dtype, args.batch_size, sizes, args.images, args.seed)
     with scratch() as folder, kept_running():
-        comparison = forward.compare(
-            model_options.sides(args, project),
-            folder,
-            inputs,
-            weights=args.weights,
-            own_weights=own_files if all(own_files.values()) else None,
-            pairs=dict(args.map or []),
-        )
+        sides, pairs = model_options.sides(args, project), dict(args.map)
+        comparison = forward.compare(sides, folder, inputs, args.weights, own_weights, pairs)
     print(forward_report.as_text(comparison))
     report = forward_report.as_json(comparison)
     write(args, report, lambda folder: forward_report.write_page(folder, comparison))

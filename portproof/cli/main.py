@@ -41,12 +41,9 @@ def overview() -> str:
     """Return what `portproof --help` shows."""
     width = max(map(len, COMMANDS))
     commands = "\n".join(f"  {name:{width}}  {what}" for name, what in COMMANDS.items())
-    return (
-        "usage: portproof COMMAND [options]    (portproof COMMAND --help shows them)\n\n"
-        f"{commands}\n\n"
-        "Exit status: 0 aligned or done, 1 diverged or something is left, 2 wrong usage or bad "
-        "input."
-    )
+    usage = "usage: portproof COMMAND [options]    (portproof COMMAND --help shows them)"
+    statuses = "0 aligned or done, 1 diverged or something is left, 2 wrong usage or bad input"
+    return f"{usage}\n\n{commands}\n\nExit status: {statuses}."
 
 
 def run() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from portproof.cli.project import Project, add_network, add_ports, named_port
 from portproof.cli.project import sides as project_sides
+from portproof.system.command_line import add_option
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Side
@@ -17,43 +18,24 @@ def add_arguments(parser: argparse.ArgumentParser, project: Project) -> None:
     usual = f" (without these: this repository's {project.name})" if project.name else ""
     group = parser.add_argument_group(f"networks{usual}")
     add_network(group, project)
+    network = "a class or function that returns the network; FILE.py:CALLABLE also serves"
     for framework in FRAMEWORKS:
-        group.add_argument(
-            f"--{framework}-model",
-            metavar="MODULE:CALLABLE",
-            help="a class or function that returns the network; FILE.py:CALLABLE also serves",
-        )
-    group.add_argument("--num-classes", type=int, metavar="N", help="passed on as num_classes=N")
-    add_json_object(group, "--model-args", 'more arguments, as {"name": value}')
+        add_option(group, f"--{framework}-model", network, str, "MODULE:CALLABLE")
+    add_option(group, "--num-classes", "passed on as num_classes=N", int, "N")
+    add_option(group, "--model-args", 'more arguments, as {"name": value}', json_object, "JSON")
     for framework in FRAMEWORKS:
-        add_json_object(group, f"--{framework}-args", f"arguments for {framework}'s network alone")
-    group.add_argument(
-        "--input-shape",
-        type=_shape,
-        metavar="N,C,H,W",
-        help="what the network takes, for networks not of images (1,3,224,224)",
-    )
-    group.add_argument(
-        "--input-dtype",
-        choices=("float32", "int64"),
-        default="float32",
-        help="int64 for networks of words (float32)",
-    )
-    group.add_argument(
-        "--map",
-        action="append",
-        type=_pair,
-        metavar="TORCH=PADDLE",
-        help="these two layers are partners, whatever their names; may be repeated",
-    )
+        arguments = f"arguments for {framework}'s network alone"
+        add_option(group, f"--{framework}-args", arguments, json_object, "JSON")
+    shape = "what the network takes, for networks not of images (1,3,224,224)"
+    add_option(group, "--input-shape", shape, _shape, "N,C,H,W")
+    dtypes, dtype = ["float32", "int64"], "int64 for networks of words (float32)"
+    add_option(group, "--input-dtype", dtype, dtypes, default="float32")
+    partners = "these two layers are partners, whatever their names; may be repeated"
+    add_option(group, "--map", partners, _pair, "TORCH=PADDLE", [])
     add_ports(group, project)
 
 
-def add_json_object(parser: argparse._ActionsContainer, option: str, help: str) -> None:
-    parser.add_argument(option, type=_json_object, metavar="JSON", help=help)
-
-
-def _json_object(text: str) -> dict[str, Any]:
+def json_object(text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text)
     except ValueError as error:
@@ -83,14 +65,13 @@ def _pair(text: str) -> tuple[str, str]:
 def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
     """Return the two sides that the options name. Raises UserError where only one is named."""
     models = {framework: getattr(args, f"{framework}_model") for framework in FRAMEWORKS}
-    missing = [framework for framework in FRAMEWORKS if not models[framework]]
-    if len(missing) == 1:
-        other = "paddle" if missing == ["torch"] else "torch"
-        raise UserError(
-            f"--{other}-model needs --{missing[0]}-model beside it: the two make the pair"
-        )
-    if missing:
+    named = [framework for framework in FRAMEWORKS if models[framework]]
+    if not named:
         return _ports(args, project)
+    if len(named) == 1:
+        other = "paddle" if named == ["torch"] else "torch"
+        what = f"--{named[0]}-model needs --{other}-model beside it"
+        raise UserError(f"{what}: the two make the pair")
     networks = {}
     for framework, name in models.items():
         arguments = (args.model_args or {}) | (getattr(args, f"{framework}_args") or {})

@@ -8,40 +8,35 @@ from typing import Any
 from portproof.core.verdict import Verdict
 from portproof.report import align as align_report
 from portproof.system.atomic import write_result
-from portproof.system.command_line import LARGEST_SEED, whole
+from portproof.system.command_line import LARGEST_SEED, add_option, whole
+
+Group = argparse._ActionsContainer
 
 
-def add_path(
-    parser: argparse._ActionsContainer, option: str, help: str, metavar: str = "FILE"
-) -> None:
+def add_path(group: Group, option: str, text: str, metavar: str = "FILE") -> None:
     """Add an option that names a file or a folder."""
-    parser.add_argument(option, type=Path, metavar=metavar, help=help)
+    add_option(group, option, text, Path, metavar)
 
 
 def add_number(
-    parser: argparse._ActionsContainer,
-    option: str,
-    help: str,
-    default: int | None = None,
-    limits: tuple[int, int] = (1, 1_000_000),
-    metavar: str = "N",
+    group: Group, option: str, text: str, default=None, limits=(1, 1_000_000), metavar="N"
 ) -> None:
     """Add an option for a whole number within `limits`; its help ends with the default."""
-    help = help if default is None else f"{help} ({default})"
-    parser.add_argument(option, type=whole(*limits), default=default, metavar=metavar, help=help)
+    text = text if default is None else f"{text} ({default})"
+    add_option(group, option, text, whole(*limits), metavar, default)
 
 
-def add_seed(parser: argparse._ActionsContainer, help: str = "of all draws") -> None:
-    add_number(parser, "--seed", help, 0, (0, LARGEST_SEED))
+def add_seed(group: Group, text: str = "of all draws") -> None:
+    add_number(group, "--seed", text, 0, (0, LARGEST_SEED))
 
 
-def add_json(parser: argparse._ActionsContainer) -> None:
-    add_path(parser, "--json", "write the result as JSON")
+def add_json(group: Group) -> None:
+    add_path(group, "--json", "write the result as JSON")
 
 
-def add_results(parser: argparse._ActionsContainer, page: str = "write a page to look at") -> None:
-    add_json(parser)
-    add_path(parser, "--report", page, "DIR")
+def add_results(group: Group, page: str = "write a page to look at") -> None:
+    add_json(group)
+    add_path(group, "--report", page, "DIR")
 
 
 def write(

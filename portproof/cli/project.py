@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from portproof.cli.options import add_path
-from portproof.system.command_line import Parser
+from portproof.core import streams
+from portproof.core.streams import Images
+from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
-from portproof.worker.client import FRAMEWORKS, Side
+from portproof.system.frameworks import FRAMEWORKS
+from portproof.worker.cache import Records
+from portproof.worker.client import Side
 
 
 @dataclass(frozen=True)
@@ -33,20 +38,45 @@ class Project:
             raise UserError("name a folder of images by --data-path")
         return data_path or self.sample()
 
-    def size_of(self, data_path: Path | None, network: str | None) -> int:
-        """Return the usual size of the images in a folder, the sample's if none is named."""
-        size = self.image_size if data_path else self.sample_size
-        return max(size, self.smallest(network))
+    def choose(self, args: argparse.Namespace, target: Path, limit: int, workers: int) -> Images:
+        """Return some images that are put into `target`, of each split `limit`; 0: all.
+
+        The options say how both loaders are to give them; else it is the usual way.
+        """
+        usual_size = self.image_size if args.data_path else self.sample_size
+        size = args.image_size or max(usual_size, self.smallest(getattr(args, "model", None)))
+        batch_size = args.batch_size or self.batch_size
+        folder = streams.choose(self.images(args.data_path), target, limit, batch_size)
+        return Images(folder, size, batch_size, args.seed, workers)
 
     def smallest(self, network: str | None) -> int:
         """Return the size of the smallest image that a network takes."""
         return self.networks.get(network, 1)
 
-    def check_size(self, parser: Parser, size: int | None, network: str | None) -> None:
-        """Tell the user where a network cannot take images of this size."""
+    def check(self, parser: Parser, args: argparse.Namespace) -> None:
+        """Tell the user of files that are not there, and of images too small for the network."""
+        weights, folder, size = getattr(args, "weights", None), args.data_path, args.image_size
+        if weights is not None and not weights.is_file():
+            parser.error(f"--weights {weights}: there is no such file")
+        if folder is not None and not folder.is_dir():
+            parser.error(f"--data-path {folder}: there is no such folder")
+        network = getattr(args, "model", None)
         least = self.smallest(network)
         if size is not None and size < least:
             parser.error(f"--image-size {size}: {network} takes images of {least} pixels or more")
+
+    def pair(self, args: argparse.Namespace, folder: Path) -> TrainingPair:
+        """Return the two ports that the options name, to be trained; they write into `folder`."""
+        return TrainingPair(
+            sides(args, self),
+            folder,
+            args.seed,
+            args.weights,
+            image_size=args.image_size or max(IMAGE_SIZE, self.smallest(args.model)),
+            model=args.model,
+            draw=self.draw,
+            records=Records(self.records),
+        )
 
 
 NONE = Project()
@@ -55,12 +85,8 @@ NONE = Project()
 def add_network(parser: argparse._ActionsContainer, project: Project) -> None:
     """Add the option that says which of the project's networks it is, if it has several."""
     if project.networks:
-        parser.add_argument(
-            "--model",
-            choices=sorted(project.networks),
-            default=project.network,
-            help=f"this repository's own network ({project.network})",
-        )
+        text = f"this repository's own network ({project.network})"
+        add_option(parser, "--model", text, sorted(project.networks), default=project.network)
     else:
         parser.set_defaults(model=None)
 

@@ -23,9 +23,9 @@ from portproof.cli.options import add_results, write
 from portproof.cli.project import NONE, Project
 from portproof.report import runs as runs_report
 from portproof.runs import equivalence
-from portproof.runs.equivalence import EQUIVALENT, Outcome
+from portproof.runs.equivalence import EQUIVALENT
 from portproof.runs.logs import ACCURACIES, METRICS, RunLog, read_log
-from portproof.system.command_line import Parser, real
+from portproof.system.command_line import Parser, add_option, real
 from portproof.system.errors import UserError, show
 
 MARGIN = 0.15  # points: what the official guide accepts on ImageNet
@@ -55,71 +55,41 @@ class Run:
     log: RunLog | None = None
 
 
-@dataclass(frozen=True)
-class Side:
-    """The runs of one side."""
-
-    name: str
-    runs: list[Run]
-
-    @property
-    def values(self) -> np.ndarray:
-        """Return the values that are compared, an array [runs]."""
-        return np.array([run.value for run in self.runs])
+Sides = dict[str, list[Run]]  # the runs of each side, by its name
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     """Compare runs by their logs alone; `project` is not needed."""
     args = parse(argv)
     sides = name_sides([[read_run(name, args) for name in side] for side in args.runs])
-    for side in sides if args.epoch in (FINAL, BEST) else ():
-        check_alike(side)
-    left = sides[0].values if args.against is None else args.against
-    outcome = equivalence.compare(left, sides[-1].values, args.margin, args.level)
-    report = as_json(args, sides, outcome)
+    for runs in sides.values() if args.epoch in (FINAL, BEST) else ():
+        check_alike(runs)
+    report = as_json(args, sides)
     print("\n".join(runs_report.as_lines(report)))
-    logs = {side.name: [run.log for run in side.runs if run.log] for side in sides}
+    logs = {name: [run.log for run in runs if run.log] for name, runs in sides.items()}
     write(args, report, lambda folder: runs_report.write_page(folder, report, logs))
-    return 0 if outcome.verdict == EQUIVALENT else 1
+    return 0 if report["aligned"] else 1
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(description=__doc__, epilog=EPILOG)
-    group = parser.add_argument_group(
-        "runs: folders, logs or plain numbers (accuracies in per cent)"
-    )
+    kinds = "runs: folders, logs or plain numbers (accuracies in per cent)"
+    group = parser.add_argument_group(kinds)
     group.add_argument("sides", nargs="*", metavar="RUN[,RUN...]", help="the runs of each side")
     for side in ("a", "b"):
-        group.add_argument(
-            f"--{side}", nargs="+", metavar="RUN", help=f"the runs of side {side}, by themselves"
-        )
-    group.add_argument(
-        "--against",
-        type=real(0, 1e6),
-        metavar="VALUE",
-        help="a published value, taken as exact, in place of side b",
-    )
+        text = f"the runs of side {side}, by themselves"
+        group.add_argument(f"--{side}", nargs="+", metavar="RUN", help=text)
+    published = "a published value, taken as exact, in place of side b"
+    add_option(group, "--against", published, real(0, 1e6), "VALUE")
     group = parser.add_argument_group("what is compared")
-    group.add_argument("--metric", choices=METRICS, default="val_top1", help="(val_top1)")
-    group.add_argument(
-        "--epoch", type=_epoch, default=FINAL, help="final, best or a number, from 1 (final)"
-    )
-    group.add_argument(
-        "--ema", action="store_true", help="the moving average of the weights, if logged apart"
-    )
-    group.add_argument(
-        "--margin",
-        type=real(1e-9, 1e6),
-        metavar="POINTS",
-        help=f"how far apart they may be and agree ({MARGIN}, of accuracies; a loss needs its own)",
-    )
-    group.add_argument(
-        "--level",
-        type=real(1e-6, 0.25),
-        default=0.05,
-        metavar="P",
-        help="how often a claim may be false (0.05)",
-    )
+    add_option(group, "--metric", "(val_top1)", list(METRICS), default="val_top1")
+    epochs = "final, best or a number, from 1 (final)"
+    add_option(group, "--epoch", epochs, _epoch, default=FINAL)
+    add_option(group, "--ema", "the moving average of the weights, if logged apart")
+    margin = f"how far apart they may be and agree ({MARGIN}, of accuracies; a loss needs its own)"
+    add_option(group, "--margin", margin, real(1e-9, 1e6), "POINTS")
+    claims = "how often a claim may be false (0.05)"
+    add_option(group, "--level", claims, real(1e-6, 0.25), "P", 0.05)
     add_results(parser)
     args = parser.parse_args(argv)
     args.runs = _sides(parser, args)
@@ -171,13 +141,11 @@ def measure(name: str, log: RunLog, metric: str, when: str | int, ema: bool = Fa
         _check_ended(log, values)
         when = _best(values, metric) if when == BEST else max(values)
     if when not in values:
-        raise UserError(f"{show(log.file)}: does not tell {metric} of epoch {when}")
+        raise log.error(f"does not tell {metric} of epoch {when}")
     value = values[when]
     if not np.isfinite(value):
-        raise UserError(
-            f"{show(log.file)}: {metric} of epoch {when} is {value}; a run that broke down cannot "
-            "be compared"
-        )
+        what = f"{metric} of epoch {when} is {value}"
+        raise log.error(f"{what}; a run that broke down cannot be compared")
     return Run(name, value, when, max(values), log)
 
 
@@ -193,55 +161,50 @@ def _check_ended(log: RunLog, values: dict[int, float]) -> None:
     last = max(values)
     step = min(np.diff([0, *sorted(values)]))  # not each epoch need be evaluated
     if log.planned and last + step <= log.planned:
-        raise UserError(
-            f"{show(log.file)}: stopped at epoch {last} of {log.planned}; let it end, or compare "
-            f"all runs at an epoch that they have, as by --epoch {last}"
-        )
+        advice = f"compare all runs at an epoch that they have, as by --epoch {last}"
+        raise log.error(f"stopped at epoch {last} of {log.planned}; let it end, or {advice}")
 
 
 def _values(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
     """Return the metric by epoch. Raises UserError where the log has none."""
     rows = log.average if ema else log.epochs
+    if not rows and ema:
+        raise log.error("holds no evaluation of a moving average; leave --ema out")
     if not rows:
-        what = "no evaluation of a moving average; leave --ema out"
-        if not ema:
-            what = "evaluations of a moving average alone; give --ema"
-        raise UserError(f"{show(log.file)}: holds {what}")
+        raise log.error("holds evaluations of a moving average alone; give --ema")
     values = {epoch: row[metric] for epoch, row in rows.items() if metric in row}
     if not values:
-        known = [name for name in METRICS if any(name in row for row in rows.values())]
-        raise UserError(
-            f"{show(log.file)}: a log of {log.format} that does not tell {metric}; it tells "
-            f"{', '.join(known) or 'nothing that is compared here'}"
-        )
+        known = ", ".join(name for name in METRICS if any(name in row for row in rows.values()))
+        what = f"a log of {log.format} that does not tell {metric}"
+        raise log.error(f"{what}; it tells {known or 'nothing that is compared here'}")
     return values
 
 
-def name_sides(runs: list[list[Run]]) -> list[Side]:
+def name_sides(sides: list[list[Run]]) -> Sides:
     """Name each side by what made its first run, and tell the two apart."""
-    names = ["a", "b"][: len(runs)]
-    for number, (first, *_) in enumerate(runs):
-        if first.log:
-            names[number] = first.log.framework or first.log.format
+    logs = [runs[0].log for runs in sides]
+    named = zip(logs, "ab", strict=False)
+    names = [log.framework or log.format if log else letter for log, letter in named]
     if len(set(names)) < len(names):
         names = [f"{name} ({letter})" for name, letter in zip(names, "ab", strict=True)]
-    return [Side(name, side) for name, side in zip(names, runs, strict=True)]
+    return dict(zip(names, sides, strict=True))
 
 
-def check_alike(side: Side) -> None:
+def check_alike(runs: list[Run]) -> None:
     """Raise UserError where the runs of a side ended at unlike epochs."""
-    ends = {run.name: run.end for run in side.runs if run.log}
+    ends = {run.name: run.end for run in runs if run.log}
     if len(set(ends.values())) > 1:
         listed = ", ".join(f"{show(name)} at {epoch}" for name, epoch in ends.items())
-        raise UserError(
-            f"the runs of one side end at unlike epochs: {listed}; compare them at an epoch that "
-            f"all have, as by --epoch {min(ends.values())}"
-        )
+        advice = f"compare them at an epoch that all have, as by --epoch {min(ends.values())}"
+        raise UserError(f"the runs of one side end at unlike epochs: {listed}; {advice}")
 
 
-def as_json(args: argparse.Namespace, sides: list[Side], outcome: Outcome) -> dict[str, Any]:
+def as_json(args: argparse.Namespace, sides: Sides) -> dict[str, Any]:
     """Return the result ready for JSON; `runs_needed` is by the power, null where unknown."""
-    deviations = [equivalence.deviation(side.values) for side in sides]
+    values = [np.array([run.value for run in runs]) for runs in sides.values()]  # each [runs]
+    left = values[0] if args.against is None else args.against
+    outcome = equivalence.compare(left, values[-1], args.margin, args.level)
+    deviations = list(map(equivalence.deviation, values))
     needed = dict.fromkeys(map(str, POWERS))
     if None not in deviations:
         for power in POWERS:
@@ -251,12 +214,10 @@ def as_json(args: argparse.Namespace, sides: list[Side], outcome: Outcome) -> di
         "aligned": outcome.verdict == EQUIVALENT,
         **asdict(outcome),
         **{name: getattr(args, name) for name in settings},
-        "means": [float(side.values.mean()) for side in sides],
+        "means": [float(side.mean()) for side in values],
         "deviations": deviations,
         "runs_needed": needed,
-        "sides": [
-            {"name": side.name, "runs": [_describe(run) for run in side.runs]} for side in sides
-        ],
+        "sides": [{"name": name, "runs": list(map(_describe, sides[name]))} for name in sides],
     }
 
 

@@ -15,15 +15,14 @@ import numpy as np
 
 from portproof.checks.training import check_training
 from portproof.cli.options import add_number, add_path, add_results, add_seed, conclude
-from portproof.cli.project import NONE, Project, add_network, add_ports, sides
+from portproof.cli.project import NONE, Project, add_network, add_ports
 from portproof.core.step_compare import losses, parameter_pairs
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
 from portproof.report import align as align_report
 from portproof.report import training as training_report
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
-from portproof.worker.cache import Records
 from portproof.worker.client import kept_running, scratch
 
 STEPS = 10
@@ -32,19 +31,9 @@ STEPS = 10
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
     with scratch() as folder, kept_running():
-        data_path = None if args.drawn else project.images(args.data_path)
-        pair = TrainingPair(
-            sides(args, project),
-            folder / "pair",
-            args.seed,
-            args.weights,
-            data_path,
-            args.image_size or max(IMAGE_SIZE, project.smallest(args.model)),
-            args.batch_size,
-            args.model,
-            draw=project.draw,
-            records=Records(project.records),
-        )
+        pair = project.pair(args, folder / "pair")
+        pair.data_path = None if args.drawn else project.images(args.data_path)
+        pair.batch_size = args.batch_size
         pair.folder.mkdir()
         pair.prepare()
         start = time.perf_counter()
@@ -64,26 +53,17 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     add_number(parser, "--steps", "how many", STEPS, (1, 100_000))
     add_ports(parser, project)
     add_path(parser, "--data-path", "images (the sample)", "DIR")
-    parser.add_argument("--drawn", action="store_true", help="drawn numbers, not images")
+    add_option(parser, "--drawn", "drawn numbers, not images")
     add_path(parser, "--weights", "to start from (drawn)")
     size = f"width and height of an image ({IMAGE_SIZE}, or as small as --model can)"
     add_number(parser, "--image-size", size, limits=(63, 4096), metavar="PIXELS")
     add_number(parser, "--batch-size", "images of a step", 8)
     add_seed(parser)
-    parser.add_argument(
-        "--watch",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="print a parameter and its gradient at each step; may be repeated",
-    )
+    watched = "print a parameter and its gradient at each step; may be repeated"
+    add_option(parser, "--watch", watched, str, "NAME", [])
     add_results(parser)
     args = parser.parse_args(argv)
-    for option in ("weights", "data_path"):
-        path = getattr(args, option)
-        if path is not None and not path.exists():
-            parser.error(f"--{option.replace('_', '-')} {path}: there is no such path")
-    project.check_size(parser, args.image_size, args.model)
+    project.check(parser, args)
     return args
 
 

@@ -23,7 +23,8 @@ from portproof.cli.project import NONE, Project
 from portproof.core.inputs import IMAGE_SHAPE
 from portproof.core.transfer import Request, Transferred, transfer
 from portproof.core.weight_files import FRAMEWORK
-from portproof.system.command_line import Parser
+from portproof.report.text import columns
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 
@@ -32,22 +33,15 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # scratch files go then, too
     args = parse(argv, project)
     check_paths(args.source, args.target, args.force)
-    request = Request(
-        model_options.sides(args, project),
-        args.source,
-        args.target,
-        args.input_shape or IMAGE_SHAPE,
-        args.input_dtype,
-        dict(args.map or []),
-    )
+    sides, pairs = model_options.sides(args, project), dict(args.map)
+    shape, dtype = args.input_shape or IMAGE_SHAPE, args.input_dtype
+    request = Request(sides, args.source, args.target, shape, dtype, pairs)
     try:
         with scratch(near=args.target.parent) as folder:
             done = transfer(request, folder)
     except OSError as error:
-        raise UserError(
-            f"{args.target}: cannot be written ({error.strerror or error}); free some space, or "
-            "name another folder"
-        ) from error
+        what = f"{args.target}: cannot be written ({error.strerror or error})"
+        raise UserError(f"{what}; free some space, or name another folder") from error
     print_table(args, done)
     return 0
 
@@ -56,8 +50,8 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("source", type=Path, metavar="SOURCE", help=".pth .pt .pdparams")
     parser.add_argument("target", type=Path, metavar="TARGET", help="or .safetensors, any to any")
-    parser.add_argument("--force", action="store_true", help="replace TARGET if it exists")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_option(parser, "--force", "replace TARGET if it exists")
+    add_option(parser, "--json", "print the result as JSON")
     model_options.add_arguments(parser, project)
     parser.set_defaults(model=None)  # without --model, the file says which of the networks it is
     return parser.parse_args(argv)
@@ -67,9 +61,8 @@ def check_paths(source: Path, target: Path, force: bool) -> None:
     """Raise UserError where the source cannot be read, or the target cannot be written."""
     for path in (source, target):
         if path.suffix not in FRAMEWORK:
-            raise UserError(
-                f"{path}: the ending says nothing; use {', '.join(FRAMEWORK)} for the framework"
-            )
+            endings = ", ".join(FRAMEWORK)
+            raise UserError(f"{path}: the ending says nothing; use {endings} for the framework")
     if not os.path.isfile(source):
         raise UserError(f"{source}: no such file; give the file that holds the weights")
     if not os.access(source, os.R_OK):
@@ -88,11 +81,11 @@ def check_paths(source: Path, target: Path, force: bool) -> None:
 
 def print_table(args: argparse.Namespace, done: Transferred) -> None:
     """Print the table and the totals, or the same as JSON."""
-    rows, tensors = done.rows, done.tensors.values()
+    rows, arrays = done.rows, [tensor.array for tensor in done.tensors.values()]
     totals = {
-        "tensors": len(tensors),
-        "elements": sum(tensor.array.size for tensor in tensors),
-        "bytes": sum(tensor.array.nbytes for tensor in tensors),
+        "tensors": len(arrays),
+        "elements": sum(array.size for array in arrays),
+        "bytes": sum(array.nbytes for array in arrays),
         "transposed": sum(row.action.startswith("transposed") for row in rows),
         "left_out": sum(row.target is None for row in rows),
     }
@@ -110,16 +103,9 @@ def print_table(args: argparse.Namespace, done: Transferred) -> None:
         print(json.dumps(report, indent=2))
         return
     lines = [("source", "target", "shape", "")]
-    lines += [
-        (row.source or "-", row.target or "-", "x".join(map(str, row.shape)) or "1", row.action)
-        for row in rows
-    ]
-    *widths, _ = (max(map(len, column)) for column in zip(*lines, strict=True))
-    for *cells, action in lines:
-        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        print("  ".join([*padded, action]).rstrip())
-    print(
-        f"done: {totals['tensors']} tensors, {totals['elements']:,} numbers, "
-        f"{totals['transposed']} transposed, {totals['left_out']} left out; "
-        f"{args.target} read back, every bit the same"
-    )
+    for row in rows:
+        shape = "x".join(map(str, row.shape)) or "1"
+        lines.append((row.source or "-", row.target or "-", shape, row.action))
+    print("\n".join(columns(lines)))
+    counts = "{tensors} tensors, {elements:,} numbers, {transposed} transposed, {left_out} left out"
+    print(f"done: {counts.format(**totals)}; {args.target} read back, every bit the same")

@@ -83,10 +83,7 @@ def _overview(verdicts: list[Verdict]) -> html.Block:
 
 def _section(verdict: Verdict, is_alone: bool, is_first: bool) -> Section:
     """Return the part of one checkpoint; the cause of the first divergence stands at the top."""
-    return Section(
-        f"{verdict.name}: {ABOUT[verdict.name]}",
-        verdict.verdict,
-        causes=[] if is_first else _causes(verdict),
-        blocks=sample_image.drawn(verdict.details),
-        folded=not is_alone and verdict.verdict not in (DIVERGED, ERROR),
-    )
+    title, causes = f"{verdict.name}: {ABOUT[verdict.name]}", [] if is_first else _causes(verdict)
+    folded = not is_alone and verdict.verdict not in (DIVERGED, ERROR)
+    blocks = sample_image.drawn(verdict.details)
+    return Section(title, verdict.verdict, causes=causes, blocks=blocks, folded=folded)

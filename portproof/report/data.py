@@ -33,10 +33,8 @@ def _summary(verdict: Verdict) -> str:
         return f"first at {verdict.where}"
     table = next(block["table"] for block in verdict.details if block["title"] == COMPARED)
     counts = {row[0]: row[1] for row in table}
-    return (
-        f"({counts[SAME]} images have the same numbers; largest relative "
-        f"difference {_figure(verdict.float64)} in float64, {_figure(verdict.float32)} in float32)"
-    )
+    largest = f"{_figure(verdict.float64)} in float64, {_figure(verdict.float32)} in float32"
+    return f"({counts[SAME]} images have the same numbers; largest relative difference {largest})"
 
 
 def _figure(difference: float | None) -> str:
@@ -72,11 +70,8 @@ def write(folder: Path, verdicts: list[Verdict], versions: dict[str, str]) -> li
 
 
 def _section(verdict: Verdict, blocks: list[html.Block], of_all: str) -> Section:
-    return Section(
-        f"{TITLES[verdict.name]} ({verdict.name})",
-        verdict.verdict,
-        "" if verdict.verdict == DIVERGED else _summary(verdict).strip("()- "),
-        _causes(verdict),
-        [block for block in blocks if block["title"] != ALSO_FOUND],  # a cause by itself above
-        folded=of_all != ALIGNED and verdict.aligned,
-    )
+    title, causes = f"{TITLES[verdict.name]} ({verdict.name})", _causes(verdict)
+    summary = "" if verdict.verdict == DIVERGED else _summary(verdict).strip("()- ")
+    blocks = [block for block in blocks if block["title"] != ALSO_FOUND]  # causes, above
+    folded = of_all != ALIGNED and verdict.aligned
+    return Section(title, verdict.verdict, summary, causes, blocks, folded)

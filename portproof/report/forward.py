@@ -9,9 +9,10 @@ from portproof.checks.forward import Result
 from portproof.core import tensor_compare
 from portproof.core.findings import Cause, Difference
 from portproof.core.tensor_compare import Row
-from portproof.report import html
+from portproof.report import align, html
 from portproof.report.figures import COLORS, SMALLEST, as_png, new_figure
 from portproof.report.html import Section
+from portproof.report.text import columns
 from portproof.system.errors import show
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
@@ -20,18 +21,14 @@ MOST_PROBLEMS = 3  # shapes and the like that are written out under a table
 
 def as_json(comparison: Result) -> dict[str, Any]:
     """Return the result ready for JSON."""
-    first = None
+    first, cause = None, Cause("", "", "")
     if comparison.first is not None:
         first = {"input": comparison.first_input, **tensor_compare.as_dict(comparison.first)}
-    elif (
-        comparison.causes
-    ):  # in the weights or the networks: nothing was run, or nothing differs yet
-        first = {"input": None, "name": comparison.causes[0].where}
-    cause = (
-        comparison.causes[0]
-        if comparison.causes
-        else Cause(comparison.first.name if first else "", "", "")
-    )
+        cause = Cause(comparison.first.name, "", "")
+    if comparison.causes:
+        cause = comparison.causes[0]
+        # Without a first layer nothing was run, or nothing differs yet.
+        first = first or {"input": None, "name": cause.where}
     return {
         "aligned": comparison.aligned,
         "verdict": "aligned" if comparison.aligned else "diverged",
@@ -67,29 +64,26 @@ def worst(comparison: Result, dtype: str) -> float | None:
 
 def as_text(comparison: Result) -> str:
     """Return the tables of all inputs, the logits, and the verdict with its causes, as text."""
-    parts = [f"weights: {comparison.weights}"]
+    lines = [f"weights: {comparison.weights}"]
     for name, rows in comparison.rows.items():
-        parts += ["", f"{name}:", *_table(rows)]
-    parts += ["", *_logits(comparison)] if comparison.logits else []
-    parts += [f"note: {note}" for note in comparison.notes]
-    return "\n".join([*parts, "", *_verdict(comparison)])
+        lines += ["", f"{name}:", *_table(rows)]
+    lines += ["", *_logits(comparison)] if comparison.logits else []
+    lines += [f"note: {note}" for note in comparison.notes]
+    if comparison.aligned:
+        return "\n".join([*lines, "", f"aligned: {_summary(comparison)}"])
+    lines += ["", f"diverged: {_first(comparison)}"]
+    for number, cause in enumerate(comparison.causes, 1):
+        lines += [f"  {number}. {_where(cause)}: {cause.cause}", f"     fix: {cause.fix}"]
+    return "\n".join(lines)
 
 
 def _table(rows: list[Row]) -> list[str]:
-    lines = [("layer", "kind", "shape", *("max", "rms", "relative") * 2, "")]
+    lines = [["", "", "", "float64", "", "", "float32", "", "", ""]]
+    lines.append(["layer", "kind", "shape", *("max", "rms", "relative") * 2, ""])
     words = {"differs": "DIFFERS"}
-    lines += [(*_names(row), *_numbers(row), words.get(row.verdict, row.verdict)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    span = sum(widths[:3]) + 6
-    table = [" " * span + "float64".ljust(sum(widths[3:6]) + 6) + "float32"]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if 3 <= n < 9 else cell.ljust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        table.append("  ".join(cells).rstrip())
-    odd = [row for row in rows if _has_problem(row)]
-    return table + [f"  {row.name}: {row.float64.problem}" for row in odd[:MOST_PROBLEMS]]
+    lines += [[*_names(row), *_numbers(row), words.get(row.verdict, row.verdict)] for row in rows]
+    odd = [f"  {row.name}: {row.float64.problem}" for row in rows if _has_problem(row)]
+    return columns(lines, flush_right=range(3, 9)) + odd[:MOST_PROBLEMS]
 
 
 def _has_problem(row: Row) -> bool:
@@ -110,11 +104,10 @@ def _names(row: Row) -> tuple[str, str, str]:
 def _numbers(row: Row) -> list[str]:
     cells = []
     for difference in (row.float64, row.float32):
-        if difference is None or row.verdict == "no counterpart" or difference.problem:
-            cells += ["-"] * 3
-        else:
-            numbers = difference.largest, difference.rms, difference.relative
-            cells += [f"{number:.1e}" for number in numbers]
+        numbers = [None] * 3
+        if difference and not difference.problem and row.verdict != "no counterpart":
+            numbers = [difference.largest, difference.rms, difference.relative]
+        cells += map(align.figure, numbers)
     return cells
 
 
@@ -127,18 +120,9 @@ def _logits(comparison: Result) -> list[str]:
     return lines
 
 
-def _verdict(comparison: Result) -> list[str]:
-    if comparison.aligned:
-        return [f"aligned: {_summary(comparison)}"]
-    lines = [f"diverged: {_first(comparison)}"]
-    for number, cause in enumerate(comparison.causes, 1):
-        lines += [f"  {number}. {_where(cause)}: {cause.cause}", f"     fix: {cause.fix}"]
-    return lines
-
-
 def _where(cause: Cause) -> str:
-    others = f", {cause.also[0]} and {len(cause.also) - 1} more" if cause.also[1:] else ""
-    return cause.where + (others or "".join(f", {name}" for name in cause.also))
+    others = f" and {len(cause.also) - 1} more" if cause.also[1:] else ""
+    return ", ".join([cause.where, *cause.also[:1]]) + others
 
 
 def _first(comparison: Result) -> str:
@@ -152,23 +136,19 @@ def _first(comparison: Result) -> str:
 
 def _summary(comparison: Result) -> str:
     compared = sum(row.verdict == "same" for rows in comparison.rows.values() for row in rows)
+    same = f"{comparison.tensors} tensors ({comparison.parameters:,} numbers) the same"
+    layers = f"{compared} outputs of layers compared at {', '.join(comparison.rows)}"
     double, single = worst(comparison, "float64"), worst(comparison, "float32")
-    return (
-        f"{comparison.tensors} tensors ({comparison.parameters:,} numbers) the same, {compared} "
-        f"outputs of layers compared at {', '.join(comparison.rows)}; largest relative difference "
-        f"{double:.1e} in float64, {single:.1e} in float32"
-    )
+    largest = f"{double:.1e} in float64, {single:.1e} in float32"
+    return f"{same}, {layers}; largest relative difference {largest}"
 
 
 def write_page(folder: Path, comparison: Result) -> list[Path]:
     """Write the result as one HTML file by itself; return its path. Raises UserError."""
-    head = Section(
-        "Forward pass",
-        "aligned" if comparison.aligned else "diverged",
-        _summary(comparison) if comparison.aligned else _first(comparison),
-        [(_where(cause), cause.cause, cause.fix) for cause in comparison.causes],
-        blocks(comparison),
-    )
+    word = "aligned" if comparison.aligned else "diverged"
+    summary = _summary(comparison) if comparison.aligned else _first(comparison)
+    causes = [(_where(cause), cause.cause, cause.fix) for cause in comparison.causes]
+    head = Section("Forward pass", word, summary, causes, blocks(comparison))
     notes = [f"Note: {note}" for note in comparison.notes] + [f"Weights: {comparison.weights}."]
     page = html.report(head, notes=notes, versions=comparison.versions)
     return html.write_files(folder, {"forward.html": page})
@@ -181,12 +161,12 @@ def blocks(comparison: Result) -> list[html.Block]:
         made.append({"title": f"Difference per layer, {name}", "png": draw(rows)})
         made.append({"title": name, "table": _layers(rows)})
     if comparison.logits:
-        table = [
-            [NAMES[side], *(f"{logit:.7f}" for logit in logits), str(comparison.top5[side])]
-            for side, logits in comparison.logits.items()
-        ]
-        head = ["", *map(str, range(len(table[0]) - 2)), "top-5"]
-        made.append({"title": "The first five logits, float32", "table": [head, *table]})
+        count = len(next(iter(comparison.logits.values())))
+        table = [["", *map(str, range(count)), "top-5"]]
+        for side, logits in comparison.logits.items():
+            cells = [f"{logit:.7f}" for logit in logits]
+            table.append([NAMES[side], *cells, str(comparison.top5[side])])
+        made.append({"title": "The first five logits, float32", "table": table})
     return made
 
 
@@ -217,9 +197,7 @@ def draw(rows: list[Row]) -> bytes:
     if odd:
         heights = [_height(shown[n].float64) for n in odd]
         axes.plot(odd, heights, "o", color="#b3261e", markersize=7, label="differs", zorder=3)
-    axes.set_yscale("log")
-    axes.set_ylim(SMALLEST / 3, 1e3)
-    axes.set_ylabel("difference / largest number")
+    axes.set(yscale="log", ylim=(SMALLEST / 3, 1e3), ylabel="difference / largest number")
     step = max(1, len(shown) // 40)
     labels = [show(_label(row)) for row in shown[::step]]
     axes.set_xticks(range(0, len(shown), step), labels, parse_math=False)

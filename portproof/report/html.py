@@ -4,18 +4,15 @@ Every value is text in the page, whatever it holds: the templates escape all of 
 """
 
 import base64
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from portproof.report.markdown import new_environment
 from portproof.system.atomic import replace_atomically, write_text
 from portproof.system.errors import UserError
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "-"  # a cell without a value
@@ -50,22 +47,11 @@ def report(
 
 def render(template: str, **values: Any) -> str:
     """Return the page that a template makes of these values."""
-    return _environment().get_template(f"{template}.html.j2").render(values)
+    import jinja2
 
-
-@functools.cache
-def _environment() -> "Environment":
-    import jinja2  # takes longer than the rest of a small command's imports
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"data_uri": data_uri, "figure_columns": figure_columns, "cell": cell}
-    return environment
+    templates = new_environment(autoescape=True, loader=jinja2.FileSystemLoader(TEMPLATES))
+    templates.filters |= {"data_uri": data_uri, "figure_columns": figure_columns, "cell": cell}
+    return templates.get_template(f"{template}.html.j2").render(values)
 
 
 def data_uri(image: bytes) -> str:

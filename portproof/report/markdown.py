@@ -3,9 +3,12 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from portproof.system.atomic import replace_atomically, write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def write(path: Path, text: str) -> None:
@@ -33,13 +36,14 @@ def figure(value: float | None, form: str = "%.1e") -> str:
 
 def render(template: Path, **values: Any) -> str:
     """Return the text that a Jinja template makes of these values. Nothing is escaped."""
+    templates = new_environment(keep_trailing_newline=True)
+    templates.filters |= {"figure": figure, "one_line": one_line, "quote": shlex.quote}
+    return templates.from_string(template.read_text(encoding="utf-8")).render(values)
+
+
+def new_environment(**settings: Any) -> "Environment":
+    """Return what templates are rendered in; a name that has no value is an error."""
     import jinja2  # takes longer than the rest of a small command's imports
 
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"figure": figure, "one_line": one_line, "quote": shlex.quote}
-    return environment.from_string(template.read_text(encoding="utf-8")).render(values)
+    strict = jinja2.StrictUndefined
+    return jinja2.Environment(undefined=strict, trim_blocks=True, lstrip_blocks=True, **settings)

@@ -64,12 +64,11 @@ def _sides(report: dict[str, Any]) -> list[str]:
     lines = []
     if report["against"] is not None:
         lines.append(f"  {'published':{width}}  {report['against']:.3f}")
-    for side, mean, spread in zip(
-        report["sides"], report["means"], report["deviations"], strict=True
-    ):
-        count = len(side["runs"])
-        line = f"  {side['name']:{width}}  {count} run{'s' * (count > 1)}: {mean:.3f}"
-        lines.append(line if spread is None else f"{line} ± {spread:.3f}")
+    for number, side in enumerate(report["sides"]):
+        count, spread = len(side["runs"]), report["deviations"][number]
+        runs = f"{count} run{'s' * (count > 1)}: {report['means'][number]:.3f}"
+        runs += "" if spread is None else f" ± {spread:.3f}"
+        lines.append(f"  {side['name']:{width}}  {runs}")
     return lines
 
 
@@ -146,8 +145,7 @@ def draw(logs: Logs) -> bytes:
                 axes.plot(*zip(*points, strict=True), color=color, alpha=0.3, linewidth=0.8)
             mean = means(side, metric)
             axes.plot(list(mean), list(mean.values()), color=color, label=name)
-        axes.set_title(metric)
-        axes.set_xlabel("epoch")
+        axes.set(title=metric, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color="#eee")
         axes.legend(frameon=False)

@@ -38,8 +38,7 @@ def draw(right: Sample, other: Sample) -> bytes:
     _draw_difference(axes[1, 0], *shown)
     _draw_numbers(axes[1, 1], right, other)
     for shown_image in axes.flat[:3]:
-        shown_image.set_xticks([])
-        shown_image.set_yticks([])
+        shown_image.set(xticks=[], yticks=[])
     return as_png(figure)
 
 
@@ -68,8 +67,7 @@ def _draw_numbers(axes: "Axes", right: Sample, other: Sample) -> None:
     for channel, color, x, y in zip(CHANNELS, COLORS, flat_right, flat_other, strict=True):
         axes.plot(x, y, ".", color=color, markersize=2.5, label=channel)
     axes.axline((0, 0), slope=1, color="#777", linestyle="--", linewidth=1)
-    axes.set_xlabel(right.side)
-    axes.set_ylabel(other.side)
+    axes.set(xlabel=right.side, ylabel=other.side)
     axes.legend(markerscale=4, frameon=False)
 
 

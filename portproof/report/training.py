@@ -27,10 +27,8 @@ def blocks(records: dict[str, dict[str, dict]]) -> list[dict[str, Any]]:
             )
             cells += [f"{torch:.9f}", f"{paddle:.9f}", f"{abs(torch - paddle):.1e}"]
         rows.append(cells)
-    return [
-        {"title": "Loss of both, and their difference", "png": draw(by_dtype)},
-        {"title": "Steps", "table": [head, *rows]},
-    ]
+    plot = {"title": "Loss of both, and their difference", "png": draw(by_dtype)}
+    return [plot, {"title": "Steps", "table": [head, *rows]}]
 
 
 def draw(by_dtype: dict[str, dict[str, list[float]]]) -> bytes:
@@ -45,13 +43,11 @@ def draw(by_dtype: dict[str, dict[str, list[float]]]) -> bytes:
     above.legend(frameon=False)
     for dtype, color in COLORS.items():
         if dtype in by_dtype:
-            heights = np.nan_to_num(loss_differences(by_dtype[dtype]), nan=1e3, posinf=1e3)
+            heights = np.nan_to_num(loss_differences(by_dtype[dtype]), nan=1e3)
             heights = np.clip(heights, SMALLEST, 1e3)
             steps = range(1, len(heights) + 1)
             below.plot(steps, heights, "o-", markersize=3, linewidth=1, color=color, label=dtype)
-    below.set_yscale("log")
-    below.set_ylabel("relative difference")
-    below.set_xlabel("step")
+    below.set(yscale="log", ylabel="relative difference", xlabel="step")
     below.xaxis.get_major_locator().set_params(integer=True)
     below.grid(axis="y", color="#eee")
     below.legend(frameon=False)

@@ -1,22 +1,19 @@
 """The logs of training runs, this project's and others', in one form.
 
-The contents of a log show its format, and the format says whether accuracies are per cent or
-fractions of 1. Each was taken from the code that writes it:
+The contents of a log show its format, and that says whether accuracies are per cent or fractions
+of 1. Each was taken from the code that writes it:
 
 - this project: `metrics.jsonl` (portproof/runs/metrics.py); per cent.
-- timm: `summary.csv` (huggingface/pytorch-image-models, train.py and timm/utils/summary.py); per
-  cent, epochs from 0, the header anew where a run was resumed. With --model-ema its accuracies are
-  those of the average, as with this project's --ema.
-- PaddleClas: `train.log` (PaddlePaddle/PaddleClas, ppcls/engine/engine.py, ppcls/utils/logger.py
-  and ppcls/engine/evaluation/classification.py); fractions. A moving average is evaluated right
-  after the model, in lines that look the same; "best metric: " follows the model's alone.
+- timm: `summary.csv` (huggingface/pytorch-image-models, timm/utils/summary.py); per cent, epochs
+  from 0, the header anew where a run was resumed. With --model-ema they are the average's.
+- PaddleClas: `train.log` (PaddlePaddle/PaddleClas, ppcls/engine); fractions. A moving average is
+  evaluated right after the model, in the same words; "best metric: " follows the model's alone.
 - torchvision's reference: what it prints (pytorch/vision, references/classification/train.py);
   per cent, epochs from 0, "Test: EMA" for the moving average. Older ones print " * Acc@1", and so
   does pytorch/examples, imagenet/main.py. Its loss is of parts of an epoch alone.
-- AlexNet-Prod: what it prints (littletomatodonkey/AlexNet-Prod, pipeline/Step5). Its torch tree
-  prints as torchvision does. Its Paddle tree has epochs as "[Epoch 1, iter: 10] top1: 12.5%", and
-  where that % is missing all its accuracies are fractions (its README shows such a log), of three
-  digits: steps of 0.1 points.
+- AlexNet-Prod: what it prints (littletomatodonkey/AlexNet-Prod, pipeline/Step5): by torch as
+  torchvision does, by Paddle epochs as "[Epoch 1, iter: 10] top1: 12.5%". Where that % is missing
+  its accuracies are fractions, in steps of 0.1 points.
 
 Numbers are written with a fixed count of digits, so one that was cut off is seen as such.
 """
@@ -79,38 +76,37 @@ class RunLog:
             for later in [other for other in rows if other >= epoch]:
                 del rows[later]
 
+    def error(self, message: str) -> UserError:
+        """Return the error that says this of the log."""
+        return UserError(f"{show(self.file)}: {message}")
+
 
 def read_log(path: Path) -> RunLog:
     """Read a log, or the log in a run folder. Raises UserError where it is none, or damaged."""
-    file = _find(path)
+    log = RunLog(_find(path))
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="replace")
+        text = log.file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as error:
-        raise UserError(f"{show(file)}: cannot be read ({error.strerror})") from error
-    log = RunLog(file)
-    _reader(file, text)(log, text)
+        raise log.error(f"cannot be read ({error.strerror})") from error
+    _reader(log, text)(log, text)
     _check(log)
     return log
 
 
 def _find(path: Path) -> Path:
-    if os.path.isdir(path):  # unlike Path's own, False for a name that cannot be
-        for name in IN_FOLDER:
-            if (path / name).is_file():
-                return path / name
-        raise UserError(
-            f"{show(path)}: holds none of {', '.join(IN_FOLDER)}; name a run folder or a log"
-        )
-    if not os.path.isfile(path):
-        raise UserError(f"{show(path)}: there is no such file; name a run folder or a log")
-    return path
+    # os.path's, unlike Path's own, are False for a name that cannot be.
+    files = [path / name for name in IN_FOLDER] if os.path.isdir(path) else [path]
+    for file in filter(os.path.isfile, files):
+        return file
+    what = f"holds none of {', '.join(IN_FOLDER)}" if files[1:] else "there is no such file"
+    raise UserError(f"{show(path)}: {what}; name a run folder or a log")
 
 
-def _reader(file: Path, text: str) -> Callable[[RunLog, str], None]:
+def _reader(log: RunLog, text: str) -> Callable[[RunLog, str], None]:
     """Return the function that reads this kind of log. Raises UserError for an unknown one."""
     start = text.lstrip()[:100]
     if not start:
-        raise UserError(f"{show(file)}: is empty; no epoch is finished yet")
+        raise log.error("is empty; no epoch is finished yet")
     if OWN_START.match(start):
         return read_own
     if start.startswith("epoch,"):
@@ -119,22 +115,20 @@ def _reader(file: Path, text: str) -> Callable[[RunLog, str], None]:
         return read_paddleclas
     if VISION_EPOCH.search(text) or PROD_EPOCH.search(text) or VISION_EVAL.search(text):
         return read_torchvision
-    raise UserError(f"{show(file)}: no log of a known form ({KNOWN})")
+    raise log.error(f"no log of a known form ({KNOWN})")
 
 
 def _check(log: RunLog) -> None:
     """Raise UserError where there is no epoch, or an accuracy that cannot be."""
     rows = [*log.epochs.items(), *log.average.items()]
     if not rows:
-        raise UserError(f"{show(log.file)}: no epoch is finished yet")
+        raise log.error("no epoch is finished yet")
     for epoch, row in rows:
         for name in ACCURACIES:
             accuracy = row.get(name, 0.0)
             if not (0 <= accuracy <= 100 or math.isnan(accuracy)):
-                raise UserError(
-                    f"{show(log.file)}: {name} of epoch {epoch} is {accuracy:g} per cent; the log "
-                    f"is damaged, or not one of {log.format}"
-                )
+                what = f"{name} of epoch {epoch} is {accuracy:g} per cent"
+                raise log.error(f"{what}; the log is damaged, or not one of {log.format}")
 
 
 def read_own(log: RunLog, text: str) -> None:
@@ -143,16 +137,11 @@ def read_own(log: RunLog, text: str) -> None:
     for row in parse_metrics(text, log.file):
         epoch = row["epoch"]
         metrics = {name: row[name] for name in METRICS if name in row}
-        try:
-            if any(type(number) not in (int, float) for number in metrics.values()):
-                raise TypeError
-            metrics = {name: float(number) for name, number in metrics.items()}
-        except (TypeError, OverflowError) as error:
-            raise UserError(
-                f"{show(log.file)}: epoch {epoch} holds what is no number; delete it"
-            ) from error
+        for number in metrics.values():  # an integer that is no float has hundreds of digits
+            if type(number) is not float and not (type(number) is int and abs(number) < 1e300):
+                raise log.error(f"epoch {epoch} holds what is no number; delete it")
         log.begin(epoch)
-        log.epochs[epoch] = metrics
+        log.epochs[epoch] = {name: float(number) for name, number in metrics.items()}
     try:
         arguments = json.loads((log.file.parent / "args.json").read_text())["arguments"]
         log.framework = show(arguments["framework"])
@@ -165,9 +154,7 @@ def read_timm(log: RunLog, text: str) -> None:
     """Read timm's summary.csv. Raises UserError where a line is damaged."""
     log.format = "timm"
     if not text.endswith("\n"):
-        raise UserError(
-            f"{show(log.file)}: its last line was cut off; delete it, or end it with a line break"
-        )
+        raise log.error("its last line was cut off; delete it, or end it with a line break")
     head: list[str] = []
     for number, line in enumerate(text.splitlines(), 1):
         cells = line.split(",")
@@ -248,8 +235,6 @@ def _vision_values(log: RunLog, match: re.Match, scale: int | None) -> dict[str,
     if not match["old"]:
         scale = 1
     elif scale is None:
-        raise UserError(
-            f"{show(log.file)}: has no line of training, which would tell whether its accuracies "
-            "are per cent; give the number itself as a run"
-        )
+        what = "has no line of training, which would tell whether its accuracies are per cent"
+        raise log.error(f"{what}; give the number itself as a run")
     return {f"val_{name}": round(scale * float(match[name]), 6) for name in ("top1", "top5")}

@@ -87,15 +87,18 @@ def add_options(group: argparse._ActionsContainer, rows: Iterable[tuple]) -> Non
 def add_option(group, name: str, text: str, kind=bool, metavar=None, default=None) -> None:
     """Add an option; `kind` is an argparse type, a list of choices, or bool for a switch.
 
-    It may also be a type with the text that stands for no value.
+    It may also be a type with the text that stands for no value. An option whose default is a list
+    may be given several times.
     """
     if kind is bool:
         group.add_argument(name, action="store_true", help=text)
-    elif isinstance(kind, tuple):
+        return
+    more: dict[str, Any] = {"type": kind}
+    if isinstance(kind, tuple):
         kind, missing = kind
-        const = kind(missing)
-        group.add_argument(name, nargs="?", const=const, type=kind, metavar=metavar, help=text)
+        more = {"type": kind, "nargs": "?", "const": kind(missing)}
     elif isinstance(kind, list):
-        group.add_argument(name, choices=kind, type=type(kind[0]), default=default, help=text)
-    else:
-        group.add_argument(name, type=kind, metavar=metavar, default=default, help=text)
+        more = {"type": type(kind[0]), "choices": kind}
+    if isinstance(default, list):
+        more["action"] = "append"
+    group.add_argument(name, metavar=metavar, default=default, help=text, **more)

@@ -33,7 +33,7 @@ MISTAKES = [
     ("compare_forward", f"--weights a.safetensors {TREES}", ["lacks features.3.weight"]),
     ("compare_runs", "80 no", ["name a run folder"]),
     ("compare_training", "--steps 0", ["--steps"]),
-    ("compare_training", "--data-path no", ["no such path"]),
+    ("compare_training", "--data-path no", ["no such folder"]),
     ("compare_training", "--watch", ["--watch"]),
     ("compare_training", "--model alexnet-paper --image-size 66", ["67 pixels or more"]),
     ("convert_project", "no out", ["no such file"]),
