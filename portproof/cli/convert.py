@@ -25,14 +25,12 @@ from portproof.cli.verify import Verification
 from portproof.convert import files, finishing, precheck, running, weights
 from portproof.convert.environments import TITLES, Environment
 from portproof.convert.running import Conversion
-from portproof.convert.source import BY_HAND, DONE, LOOK, Finding
+from portproof.convert.source import BY_HAND, DONE, LOOK
 from portproof.port import PORT
 from portproof.system.atomic import write_result
 from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
-
-LEFT = 1
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
@@ -54,9 +52,8 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     print_findings(args, conversion)
     left = any(finding.kind == BY_HAND for finding in conversion.findings)
     if args.verify:
-        verification = Verification(args.source, args.target, environment, project)
-        return LEFT if not verification.verify(args.steps) or left else 0
-    return LEFT if left else 0
+        left |= not Verification(args.source, args.target, environment, project).verify(args.steps)
+    return int(left)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -119,7 +116,7 @@ def check(args: argparse.Namespace) -> int:
     print(f"{len(findings)} places to look at before the conversion")
     if args.json:
         write_result(args.json, {"findings": [vars(finding) for finding in findings]})
-    return LEFT if findings else 0
+    return 1 if findings else 0
 
 
 def convert(
@@ -142,21 +139,18 @@ def convert(
 
 def print_findings(args: argparse.Namespace, conversion: Conversion) -> None:
     """Print what was done and what is left, and write it as JSON where that was asked for."""
-    kinds: dict[str, list[Finding]] = {DONE: [], LOOK: [], BY_HAND: []}
-    for finding in sorted(conversion.findings, key=lambda finding: (finding.file, finding.line)):
-        kinds[finding.kind].append(finding)
-    by_rule = Counter(finding.rule for finding in kinds[DONE])
+    findings = sorted(conversion.findings, key=lambda finding: (finding.file, finding.line))
+    by_rule = Counter(finding.rule for finding in findings if finding.kind == DONE)
     counts = conversion.counts
     written = f"{counts.files - counts.not_written} of {counts.files} files"
-    lines = f"{counts.by_machine} of {counts.lines} lines changed"
-    print(f"{TITLES[args.converter]}: {written} in {conversion.seconds:.1f} s, {lines}")
+    changed = f"{counts.by_machine} of {counts.lines} lines changed"
+    print(f"{TITLES[args.converter]}: {written} in {conversion.seconds:.1f} s, {changed}")
     rules = ", ".join(f"{name} {number}" for name, number in sorted(by_rule.items()))
-    print(f"finished: {len(kinds[DONE])} places, {counts.by_rules} lines ({rules})")
+    print(f"finished: {by_rule.total()} places, {counts.by_rules} lines ({rules})")
     for title, kind in (("look at", LOOK), ("to do by hand", BY_HAND)):
-        if kinds[kind]:
-            print(f"{title}: {len(kinds[kind])}")
-        for finding in kinds[kind]:
-            print(f"  {finding}")
+        lines = [f"  {finding}" for finding in findings if finding.kind == kind]
+        if lines:
+            print(f"{title}: {len(lines)}", *lines, sep="\n")
     print(f"written: {args.target}", flush=True)
     if args.json:
         report = {

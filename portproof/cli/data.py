@@ -20,6 +20,7 @@ from portproof.cli.project import NONE, Project, add_ports, sides
 from portproof.core.needs import ask_about, why_not_run
 from portproof.core.streams import Images
 from portproof.core.verdict import DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.report import align as align_report
 from portproof.report import data as data_report
 from portproof.system import errors
 from portproof.system.command_line import Parser
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     with scratch() as folder, kept_running():
         images = project.choose(args, folder / "chosen", args.limit, args.workers)
         verdicts = run(ports, folder, replace(images, epochs=args.epochs))
-    report = data_report.as_json(verdicts)
+    report = align_report.as_json(verdicts)
+    report["aligned"] = all(verdict.aligned for verdict in verdicts)
     print(data_report.as_text(verdicts))
     write(args, report, lambda folder: data_report.write(folder, verdicts, report["versions"]))
     words = {verdict.verdict for verdict in verdicts}

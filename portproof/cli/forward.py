@@ -24,8 +24,6 @@ from portproof.system.command_line import Parser
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import kept_running, scratch
 
-DIVERGED = 1
-
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     args = parse(argv, project)
@@ -40,7 +38,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     print(forward_report.as_text(comparison))
     report = forward_report.as_json(comparison)
     write(args, report, lambda folder: forward_report.write_page(folder, comparison))
-    return 0 if comparison.aligned else DIVERGED
+    return 0 if comparison.aligned else 1
 
 
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:

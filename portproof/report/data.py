@@ -1,19 +1,13 @@
-"""What the comparison of data found: as text, as JSON, as a page and PNGs to look at."""
+"""What the comparison of data found: as text, as a page and PNGs to look at."""
 
 from pathlib import Path
-from typing import Any
 
 from portproof.checks.data import ALSO_FOUND, COMPARED, SAME
 from portproof.core.verdict import ALIGNED, DIVERGED, Verdict
-from portproof.report import align, html, sample_image
+from portproof.report import html, sample_image
 from portproof.report.html import Section
 
 TITLES = {"data": "Evaluation data", "train_data": "Training data"}
-
-
-def as_json(verdicts: list[Verdict]) -> dict[str, Any]:
-    """Return the result ready for JSON."""
-    return align.as_json(verdicts) | {"aligned": all(verdict.aligned for verdict in verdicts)}
 
 
 def as_text(verdicts: list[Verdict]) -> str:
