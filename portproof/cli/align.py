@@ -101,11 +101,9 @@ def names(text: str) -> list[str]:
 
 def choose(only: list[str] | None, skip: list[str] | None) -> dict[str, str]:
     """Return the checkpoints that are not to run, with the reason."""
-    reasons = dict.fromkeys(skip or [], "left out by --skip")
-    for name in CHECKPOINTS if only else ():
-        if name not in only:
-            reasons[name] = "not among --only"
-    return reasons
+    others = [name for name in CHECKPOINTS if only and name not in only]
+    skipped = dict.fromkeys(skip or [], "left out by --skip")
+    return skipped | dict.fromkeys(others, "not among --only")
 
 
 def run(

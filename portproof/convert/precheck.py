@@ -159,7 +159,8 @@ class Look:
 
     def has_tensor(self, node: ast.AST, known: set[str] | None = None) -> bool:
         """Say whether an operand of an operation or a comparison is surely a tensor."""
-        return any(self.is_tensor(part, known) for part in ast.iter_child_nodes(node))
+        parts = [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+        return any(self.is_tensor(part, known) for part in parts)
 
     def _returns_tensor(self, call: ast.Call, known: set[str]) -> bool:
         func, full = call.func, self.source.full(call.func)

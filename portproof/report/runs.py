@@ -9,6 +9,7 @@ import numpy as np
 from portproof.report import html
 from portproof.report.figures import as_png, new_figure
 from portproof.report.html import Section
+from portproof.report.markdown import figure
 from portproof.runs.equivalence import DIFFERENT, EQUIVALENT, MOST
 from portproof.runs.logs import ACCURACIES, METRICS, RunLog
 
@@ -130,15 +131,14 @@ def epoch_table(logs: Logs, metric: str) -> list[list[str]]:
     columns = [means(side, metric) for side in logs.values()]
     rows = [["epoch", *logs]]
     for epoch in sorted(set().union(*columns)):
-        cells = [f"{column[epoch]:.4f}" if epoch in column else "" for column in columns]
-        rows.append([str(epoch), *cells])
+        rows.append([str(epoch), *(figure(column.get(epoch), "%.4f") for column in columns)])
     return rows
 
 
 def draw(logs: Logs) -> bytes:
     """Return a plot as PNG: a thin line for each run, a thick one for the mean of a side."""
-    figure = new_figure(10, 6)
-    for axes, metric in zip(figure.subplots(2, 2).flat, METRICS, strict=True):
+    plot = new_figure(10, 6)
+    for axes, metric in zip(plot.subplots(2, 2).flat, METRICS, strict=True):
         for (name, side), color in zip(logs.items(), COLORS, strict=False):
             for log in side:
                 points = sorted(curve(log, metric).items())
@@ -149,4 +149,4 @@ def draw(logs: Logs) -> bytes:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color="#eee")
         axes.legend(frameon=False)
-    return as_png(figure)
+    return as_png(plot)

@@ -18,9 +18,8 @@ def parse_metrics(text: str, file: Path) -> list[dict]:
             whole = isinstance(row["epoch"], int)
         except (ValueError, KeyError, TypeError, RecursionError):
             whole = False
-        if not whole and number == len(lines):
-            break  # a run that was killed may have left half a line
-        if not whole:
+        if whole:
+            rows.append(row)
+        elif number < len(lines):  # a run that was killed may have left half a line at the end
             raise UserError(f"{file}, line {number}: not the metrics of an epoch; delete it")
-        rows.append(row)
     return rows

@@ -83,6 +83,12 @@ def test_what_is_right_is_not_told_of(tmp_path, case):
     assert check(tmp_path, RIGHT[case]) == []
 
 
+def test_every_file_is_looked_at(tmp_path):
+    for name in ("b.py", "c.py"):
+        (tmp_path / name).write_text(HEAD + FOUND["bitwise, not"])
+    assert [finding.file for finding in check(tmp_path, "x = ~2")] == ["b.py", "c.py"]
+
+
 def test_weights_in_shell_scripts(tmp_path):
     (tmp_path / "run.sh").write_text("# see https://a.b/net.pth\npython a.py weights/net.ckpt\n")
     (finding,) = precheck.check(tmp_path)
