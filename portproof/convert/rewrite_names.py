@@ -85,8 +85,8 @@ def pairs(source: Source) -> Iterator[Place]:
         if len(node.elts) != 2 or not all(isinstance(call, ast.Call) for call in node.elts):
             continue
         first, second = node.elts
-        kind = first.func.attr if is_method(first, "max", "min") else None
-        if kind is None or not is_method(second, f"arg{kind}"):
+        kind = first.func.attr if is_method(first, "max", "min") else ""
+        if not kind or not is_method(second, f"arg{kind}"):
             continue
         axis = first.args or [word.value for word in first.keywords if word.arg == "axis"]
         if axis and ast.dump(first.func.value) == ast.dump(second.func.value):

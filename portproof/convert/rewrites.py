@@ -107,9 +107,8 @@ def param_groups(source: Source) -> Iterator[Place]:
 def _rate_of_all(source: Source, loop: ast.For) -> str | None:
     """Return set_lr() for a loop that gives each group a rate, and does nothing else; or None."""
     (statement, *more), group = loop.body, loop.target
-    if more or loop.orelse or not isinstance(group, ast.Name):
-        return None
-    if not isinstance(statement, (ast.Assign, ast.AugAssign)):
+    assigns = isinstance(group, ast.Name) and isinstance(statement, (ast.Assign, ast.AugAssign))
+    if more or loop.orelse or not assigns:
         return None
     rate, optimizer = f"{group.id}['lr']", source.code(loop.iter.value)
     assigned = re.fullmatch(rf"{re.escape(rate)} (\W*)= (.+)", ast.unparse(statement), re.DOTALL)

@@ -69,14 +69,13 @@ class Source:
     def imported(self) -> dict[str, str]:
         """What the names of the file mean, by its imports: Conv2d is torch.nn.Conv2d."""
         imported: dict[str, str] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    head = alias.name.partition(".")[0]
-                    imported[alias.asname or head] = alias.name if alias.asname else head
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    imported[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        for node in nodes(self.tree, ast.alias):
+            statement = node.parent
+            if isinstance(statement, ast.Import):
+                head = node.name.partition(".")[0]
+                imported[node.asname or head] = node.name if node.asname else head
+            elif statement.module and not statement.level:
+                imported[node.asname or node.name] = f"{statement.module}.{node.name}"
         return imported
 
     def full(self, node: ast.AST) -> str:
