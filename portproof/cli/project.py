@@ -127,10 +127,7 @@ def named_port(args: argparse.Namespace, framework: str) -> Path | None:
 
 
 def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
-    """Return the two ports that the options name, or the project's.
-
-    Raises UserError where one is missing.
-    """
+    """Return the ports that the options name, or the project's. Raises UserError without one."""
     settings = {"model": args.model} if getattr(args, "model", None) else {}
     by_framework = {}
     for framework in FRAMEWORKS:

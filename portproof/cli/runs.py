@@ -43,10 +43,7 @@ a run is a lucky one: compare the final ones where you can.
 
 @dataclass(frozen=True)
 class Run:
-    """One run as it was named, and its value, that of `epoch`; `end` is its last epoch.
-
-    Of a plain number the value is all there is.
-    """
+    """One run as it was named, its value at `epoch`, its last epoch; a number has neither."""
 
     name: str
     value: float
