@@ -1,7 +1,4 @@
-"""What a network does by functions: which layer each call stands for, and with which settings.
-
-A port may call conv2d where the other network has a layer; then the settings stand in the call.
-"""
+"""What a network does by functions: which layer each call stands for, and with which settings."""
 
 import re
 from dataclasses import dataclass
@@ -14,11 +11,12 @@ from portproof.networks.matching import Network, opcodes
 _CONV = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 _AVG_POOL = {"kernel_size": None, "stride": None, "padding": 0, "ceil_mode": False}
 _MAX_POOL = {"kernel_size": None, "stride": None, "padding": 0}
-_STATISTICS = {"running_mean": None, "running_var": None, "weight": None, "bias": None}
-_SHAPE = {"normalized_shape": None, "weight": None, "bias": None}
+_WEIGHTS = {"weight": None, "bias": None}
+_STATISTICS = {"running_mean": None, "running_var": None, **_WEIGHTS}
+_SHAPE = {"normalized_shape": None, **_WEIGHTS}
 _BOTH = {
     "conv": _CONV,
-    "linear": {"weight": None, "bias": None},
+    "linear": _WEIGHTS,
     "adaptive_avg_pool": {"output_size": None},
     "adaptive_max_pool": {"output_size": None},
     "local_response_norm": {"size": None, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
@@ -31,7 +29,7 @@ _ARGUMENTS = {
         "batch_norm": _STATISTICS | {"training": False, "momentum": 0.1, "eps": 1e-5},
         "instance_norm": _STATISTICS | {"use_input_stats": True, "momentum": 0.1, "eps": 1e-5},
         "layer_norm": _SHAPE | {"eps": 1e-5},
-        "group_norm": {"num_groups": None, "weight": None, "bias": None, "eps": 1e-5},
+        "group_norm": {"num_groups": None, **_WEIGHTS, "eps": 1e-5},
     },
     "paddle": {
         **_BOTH,
@@ -40,7 +38,7 @@ _ARGUMENTS = {
         "batch_norm": _STATISTICS | {"training": False, "momentum": 0.9, "epsilon": 1e-5},
         "instance_norm": _STATISTICS | {"use_input_stats": True, "momentum": 0.9, "eps": 1e-5},
         "layer_norm": _SHAPE | {"epsilon": 1e-5},
-        "group_norm": {"num_groups": None, "epsilon": 1e-5, "weight": None, "bias": None},
+        "group_norm": {"num_groups": None, "epsilon": 1e-5, **_WEIGHTS},
     },
 }
 
@@ -103,28 +101,25 @@ def within(network: Network, lines: Lines, run: dict, before: int, after: int) -
 
     `run` is the record of a pass, `before` and `after` are positions in its calls.
     """
-    steps = [
-        (call["calls"], 0, of_call(network.framework, call))
-        for call in run["functions"]
-        if before < call["calls"] <= after
-    ]
-    layers = range(before + 1, after)
-    steps += [(number, 1, of_layer(network, lines, run["calls"], number)) for number in layers]
-    return [step for *_, step in sorted(steps, key=lambda step: step[:2])]
+    steps = []
+    for number in range(before + 1, after + 1):
+        functions = [call for call in run["functions"] if call["calls"] == number]
+        steps += [of_call(network.framework, call) for call in functions]
+        if number < after:
+            steps.append(of_layer(network, lines, run["calls"], number))
+    return steps
 
 
 def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step | None]]:
     """Pair the steps of two sides by their kinds; a step without partner is beside None."""
     kinds = [[step.kind for step in steps] for steps in (left, right)]
     paired: list[tuple[Step | None, Step | None]] = []
-    for what, i, i_end, j, j_end in opcodes(*kinds):
-        families = [
-            [layer_types.family(step.kind) for step in steps]
-            for steps in (left[i:i_end], right[j:j_end])
-        ]
-        if what == "equal" or families[0] == families[1]:
-            paired += zip(left[i:i_end], right[j:j_end], strict=True)
+    for _, i, i_end, j, j_end in opcodes(*kinds):
+        ours, theirs = left[i:i_end], right[j:j_end]
+        families = [[layer_types.family(step.kind) for step in steps] for steps in (ours, theirs)]
+        if families[0] == families[1]:
+            paired += zip(ours, theirs, strict=True)
         else:
-            paired += [(step, None) for step in left[i:i_end]]
-            paired += [(None, step) for step in right[j:j_end]]
+            paired += [(step, None) for step in ours]
+            paired += [(None, step) for step in theirs]
     return paired

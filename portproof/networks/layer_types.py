@@ -1,6 +1,6 @@
 """The layers of both frameworks by one name: torch's. What their settings and tensors are called.
 
-Sources: https://pytorch.org/docs/stable/nn.html and
+https://pytorch.org/docs/stable/nn.html
 https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/Overview_en.html
 """
 
@@ -11,9 +11,7 @@ from typing import Any
 _PADDLE_KINDS = {
     "BatchNorm": "BatchNorm2d",  # for any number of axes; its tensors are those of BatchNorm2d
     "SyncBatchNorm": "BatchNorm2d",
-    "Conv1DTranspose": "ConvTranspose1d",
-    "Conv2DTranspose": "ConvTranspose2d",
-    "Conv3DTranspose": "ConvTranspose3d",
+    **{f"Conv{axes}DTranspose": f"ConvTranspose{axes}d" for axes in (1, 2, 3)},
     "Silu": "SiLU",
     "Swish": "SiLU",
 }
@@ -75,10 +73,8 @@ def family(kind: str) -> str:
     """Return what layers without weights serve for, so that one can stand for another."""
     if kind in ACTIVATIONS:
         return "activation"
-    for name in ("Pool", "Norm", "Dropout", "Softmax", "Upsample", "Pad"):
-        if name in kind:
-            return name
-    return kind
+    names = ("Pool", "Norm", "Dropout", "Softmax", "Upsample", "Pad")
+    return next((name for name in names if name in kind), kind)
 
 
 def spell(framework: str, name: str, value: Any) -> str:
@@ -129,7 +125,7 @@ def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> d
     elif settings.get("track_running_stats") is False:
         settings["use_global_stats"] = False
     wanted = next((v for start, v in _SETTINGS.items() if start in kind), ())
-    axes = int(kind[-2]) if kind[-1:] == "d" and kind[-2:-1].isdigit() else 0
+    axes = int(kind[-2]) if re.search(r"\dd$", kind) else 0
     canonical = {}
     for name in wanted:
         setting = settings.get(name, _DEFAULTS.get(name))
@@ -145,6 +141,4 @@ def _flat(setting: Any, axes: int) -> Any:
     """Write 3, [3] and [3, 3] alike."""
     if isinstance(setting, (list, tuple)):
         return list(setting) * axes if len(setting) == 1 and axes else list(setting)
-    if isinstance(setting, (int, float)) and not isinstance(setting, bool) and axes:
-        return [setting] * axes
-    return setting
+    return [setting] * axes if type(setting) in (int, float) and axes else setting

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from portproof.networks import layer_types
-from portproof.system.frameworks import NAMES, OTHER
+from portproof.system.frameworks import FRAMEWORKS, NAMES, OTHER
 
 HINTS = {
     "MultiheadAttention": " (PyTorch keeps query, key and value in one tensor, PaddlePaddle in "
@@ -46,24 +46,7 @@ class Network:
 
     @classmethod
     def from_report(cls, framework: str, report: dict[str, Any]) -> "Network":
-        keys = {}
-        for entry in report["keys"]:
-            kind = layer_types.canonical_kind(framework, entry["kind"])
-            role = layer_types.canonical_role(framework, kind, entry["role"])
-            shape = tuple(entry["shape"])
-            # Shapes never decide: a square weight is transposed too.
-            linear = bool(entry["layout"]) and role in layer_types.LINEAR_ROLES and len(shape) == 2
-            transposed = linear and entry["layout"] == "in, out"
-            keys[entry["key"]] = Key(
-                entry["key"],
-                entry["layer"],
-                role,
-                kind,
-                shape[::-1] if transposed else shape,
-                transposed,
-                entry["tied"],
-                linear,
-            )
+        keys = {entry["key"]: _key(framework, entry) for entry in report["keys"]}
         layers = {}
         for entry in report["layers"]:
             kind = layer_types.canonical_kind(framework, entry["kind"])
@@ -85,10 +68,19 @@ class Network:
             layers.setdefault(key.layer, []).append(key)
         return layers
 
-    def in_order(self, paths: list[str]) -> tuple[list[str], list[str]]:
-        """Split `paths` into those that run, in the order of their first call, and the others."""
-        order = dict.fromkeys(self.order or [])  # a layer may run more than once
-        return [path for path in order if path in paths], [p for p in paths if p not in order]
+    def in_order(self, paths: list[str]) -> list[str]:
+        """Return those of `paths` that run, in the order of their first call."""
+        return [path for path in dict.fromkeys(self.order or []) if path in paths]
+
+
+def _key(framework: str, entry: dict[str, Any]) -> Key:
+    kind = layer_types.canonical_kind(framework, entry["kind"])
+    role = layer_types.canonical_role(framework, kind, entry["role"])
+    shape, layout = tuple(entry["shape"]), entry["layout"]
+    linear = layout is not None and role in layer_types.LINEAR_ROLES and len(shape) == 2
+    turned = linear and layout == "in, out"  # shapes never decide: a square weight is turned too
+    shape = shape[::-1] if turned else shape
+    return Key(entry["key"], entry["layer"], role, kind, shape, turned, entry["tied"], linear)
 
 
 @dataclass
@@ -111,6 +103,9 @@ class Match:
         return self.keys if framework == "torch" else {p: t for t, p in self.keys.items()}
 
 
+Layers = dict[str, list[Key]]  # of one network, as weighted() has them
+
+
 def signature(keys: list[Key]) -> tuple:
     """Return what must be equal in two layers that are to be one another's partner."""
     kind = "BatchNorm" if keys[0].kind.startswith("BatchNorm") else keys[0].kind
@@ -118,7 +113,7 @@ def signature(keys: list[Key]) -> tuple:
     return kind, tuple(tensors)
 
 
-def signatures(layers: dict[str, list[Key]], paths: list[str]) -> list[tuple]:
+def signatures(layers: Layers, paths: list[str]) -> list[tuple]:
     """Return the signature of each of these layers."""
     return [signature(layers[path]) for path in paths]
 
@@ -133,55 +128,58 @@ def match(torch: Network, paddle: Network, named: dict[str, str] | None = None) 
 
     Never guesses: what is left over or could be paired in more than one way becomes a trouble.
     """
-    match = Match()
+    match = Match(layers=dict(named or {}))
     left, right = torch.weighted(), paddle.weighted()
-    for torch_path, paddle_path in (named or {}).items():
-        for side, path, layers in (("torch", torch_path, left), ("paddle", paddle_path, right)):
+    for pair in match.layers.items():
+        for side, path, layers in zip(FRAMEWORKS, pair, (left, right), strict=True):
             if path not in layers:
                 match.troubles.append(f"--map names {path!r}, no layer with weights in {side}")
-        match.layers[torch_path] = paddle_path
     if match.troubles:
         return match
     both = left.keys() & right.keys()
     if not named and _are_twins(left, both) and _are_twins(right, both):
-        _pair_same_names(list(left), list(right), match)
+        _pair_same_names(left, right, match)
+    elif torch.order and paddle.order:
+        _pair_by_order(torch, paddle, match)
     else:
-        _pair_layers(torch, paddle, left, right, match)
+        _pair_same_names(left, right, match)
+        for side in (torch, paddle):
+            if side.error and all(match.unpaired.values()):
+                match.troubles.append(
+                    f"the names of the layers differ, and {NAMES[side.framework]}'s network could "
+                    f"not be run to learn their order ({side.error}); give --input-shape"
+                )
     _pair_keys(left, right, match)
     return match
 
 
-def _are_twins(layers: dict[str, list[Key]], known: Collection[str]) -> bool:
+def _are_twins(layers: Layers, known: Collection[str]) -> bool:
     """Say whether all layers but the known ones hold only tensors that those hold too."""
     held = {key.tensor for path in known for key in layers[path]}
     return all(key.tensor in held for path in layers if path not in known for key in layers[path])
 
 
-def _pair_same_names(rest_left: list[str], rest_right: list[str], match: Match) -> None:
+def _rest(left: Layers, right: Layers, match: Match) -> tuple[list[str], list[str]]:
+    """Return the layers of both sides that are neither paired nor unpaired yet."""
+    known_left = match.layers.keys() | set(match.unpaired["torch"])
+    known_right = {*match.layers.values(), *match.unpaired["paddle"]}
+    rest_left = [path for path in left if path not in known_left]
+    return rest_left, [path for path in right if path not in known_right]
+
+
+def _pair_same_names(left: Layers, right: Layers, match: Match) -> None:
+    rest_left, rest_right = _rest(left, right, match)
     match.layers |= {path: path for path in rest_left if path in rest_right}
-    match.unpaired["torch"] += [path for path in rest_left if path not in rest_right]
-    match.unpaired["paddle"] += [path for path in rest_right if path not in rest_left]
+    match.unpaired["torch"], match.unpaired["paddle"] = _rest(left, right, match)
 
 
-def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, match: Match) -> None:
-    rest_left = [path for path in left if path not in match.layers]
-    rest_right = [path for path in right if path not in match.layers.values()]
-    if not torch.order or not paddle.order:
-        _pair_same_names(rest_left, rest_right, match)
-        for side in (torch, paddle):
-            if side.error and match.unpaired["torch"] and match.unpaired["paddle"]:
-                match.troubles.append(
-                    f"the names of the layers differ, and {NAMES[side.framework]}'s network could "
-                    f"not be run to learn their order ({side.error}); give --input-shape"
-                )
-        return
-    run_left, idle_left = torch.in_order(rest_left)
-    run_right, idle_right = paddle.in_order(rest_right)
-    same = [
-        path for path in left if path in right and signature(left[path]) == signature(right[path])
-    ]
-    signs_left, signs_right = signatures(left, run_left), signatures(right, run_right)
-    if signs_left == signs_right:
+def _pair_by_order(torch: Network, paddle: Network, match: Match) -> None:
+    left, right = torch.weighted(), paddle.weighted()
+    rest_left, rest_right = _rest(left, right, match)
+    run_left, run_right = torch.in_order(rest_left), paddle.in_order(rest_right)
+    both = [path for path in left if path in right]
+    same = [path for path in both if signature(left[path]) == signature(right[path])]
+    if signatures(left, run_left) == signatures(right, run_right):
         match.how = "by order"
         for path, partner in zip(run_left, run_right, strict=True):
             if path in same and path != partner and partner in left:
@@ -191,33 +189,27 @@ def _pair_layers(torch: Network, paddle: Network, left: dict, right: dict, match
                 )
     else:  # some names agree, or a part of the order does: pair what is certain, name the rest
         match.how = "by name and order"
-        match.layers |= {path: path for path in rest_left if path in rest_right and path in same}
-        run_left, idle_left = torch.in_order([p for p in rest_left if p not in match.layers])
-        used = match.layers.values()
-        run_right, idle_right = paddle.in_order([p for p in rest_right if p not in used])
-    _pair_runs(left, right, run_left, run_right, match)
-    _pair_idle(left, right, idle_left, idle_right, match)
-
-
-def _pair_runs(left: dict, right: dict, run_left: list, run_right: list, match: Match) -> None:
-    """Pair two sequences where their signatures agree; a changed layer pairs with its like."""
+        match.layers |= {path: path for path in same if path in rest_left and path in rest_right}
+        rest_left, rest_right = _rest(left, right, match)
+        run_left, run_right = torch.in_order(rest_left), paddle.in_order(rest_right)
     signs = signatures(left, run_left), signatures(right, run_right)
     for what, i, i_end, j, j_end in opcodes(*signs):
-        kinds_left = [left[path][0].kind for path in run_left[i:i_end]]
-        kinds_right = [right[path][0].kind for path in run_right[j:j_end]]
-        if what == "equal" or kinds_left == kinds_right:
-            match.layers |= dict(zip(run_left[i:i_end], run_right[j:j_end], strict=True))
+        ours, theirs = run_left[i:i_end], run_right[j:j_end]
+        kinds = [left[path][0].kind for path in ours], [right[path][0].kind for path in theirs]
+        if what == "equal" or kinds[0] == kinds[1]:  # a changed layer pairs with its like
+            match.layers |= dict(zip(ours, theirs, strict=True))
         else:
-            match.unpaired["torch"] += run_left[i:i_end]
-            match.unpaired["paddle"] += run_right[j:j_end]
+            match.unpaired["torch"] += ours
+            match.unpaired["paddle"] += theirs
+    _pair_idle(left, right, match)
 
 
-def _pair_idle(left: dict, right: dict, idle_left: list, idle_right: list, match: Match) -> None:
+def _pair_idle(left: Layers, right: Layers, match: Match) -> None:
     """Pair layers that the network has and did not run: by name, or where only one fits."""
-    named = [p for p in idle_left if p in idle_right and signature(left[p]) == signature(right[p])]
+    rest = _rest(left, right, match)
+    named = [p for p in rest[0] if p in rest[1] and signature(left[p]) == signature(right[p])]
     match.layers |= {path: path for path in named}
-    rest_left = [path for path in idle_left if path not in named]
-    rest_right = [path for path in idle_right if path not in named]
+    rest_left, rest_right = _rest(left, right, match)
     for path in rest_left:
         sign = signature(left[path])
         candidates = [other for other in rest_right if signature(right[other]) == sign]
@@ -230,29 +222,27 @@ def _pair_idle(left: dict, right: dict, idle_left: list, idle_right: list, match
                 f"ambiguous: torch's {path} does not run here and could be Paddle's "
                 f"{' or '.join(candidates)}; say which by --map {path}={candidates[0]}"
             )
-    paired = match.layers.values()
-    match.unpaired["paddle"] += [path for path in rest_right if path not in paired]
+    match.unpaired["paddle"] += _rest(left, right, match)[1]
 
 
-def _pair_keys(left: dict, right: dict, match: Match) -> None:
+def _pair_keys(left: Layers, right: Layers, match: Match) -> None:
     for torch_path, paddle_path in match.layers.items():
         torch, paddle = _roles(left[torch_path]), _roles(right[paddle_path])
-        shapes = [key.shape for key in torch.values()]
-        if set(torch) != set(paddle) and shapes == [key.shape for key in paddle.values()]:
+        shapes = [[key.shape for key in keys.values()] for keys in (torch, paddle)]
+        if torch.keys() != paddle.keys() and shapes[0] == shapes[1]:
             # A layer of the user's own, its tensors named otherwise: they pair in their order.
             paddle = dict(zip(torch, paddle.values(), strict=True))
         for role in torch | paddle:
             _pair_role(torch.get(role), paddle.get(role), match)
-    paired = {"torch": set(match.keys), "paddle": set(match.keys.values())}
     for side, layers in (("torch", left), ("paddle", right)):
-        twins = {k.tensor: k.key for keys in layers.values() for k in keys if k.key in paired[side]}
+        paired = match.keys_from(side)
+        twins = {k.tensor: k.key for keys in layers.values() for k in keys if k.key in paired}
         for path in match.unpaired[side]:
-            keys = _roles(layers[path]).values()
+            keys, kind = _roles(layers[path]).values(), layers[path][0].kind
             if all(key.tensor in twins for key in keys):
                 tied = [key for key in layers[path] if key.tensor in twins]
                 match.tied |= {key.key: twins[key.tensor] for key in tied}
                 continue
-            kind = layers[path][0].kind
             shapes = "".join(f", {key.role} {list(key.shape)}" for key in keys)
             match.troubles.append(
                 f"{path or 'the network'} ({kind}{shapes}) of {NAMES[side]} has no counterpart in "

@@ -12,8 +12,7 @@ Pairs = list[tuple[int | None, int | None]]
 def pair_calls(torch_calls: list[dict], paddle_calls: list[dict], match: Match) -> Pairs:
     """Pair the calls of two runs: layers with weights by `match`, the others by kind and place."""
     left = _tokens("torch", torch_calls, {torch: torch for torch in match.layers})
-    names = {paddle: torch for torch, paddle in match.layers.items()}
-    right = _tokens("paddle", paddle_calls, names)
+    right = _tokens("paddle", paddle_calls, {p: torch for torch, p in match.layers.items()})
     pairs: Pairs = []
     for what, i, i_end, j, j_end in opcodes(left, right):
         if what == "equal":
@@ -40,18 +39,19 @@ def _pair_rivals(left: list[tuple], rows: range, right: list[tuple], columns: ra
 
     `rows` and `columns` are the positions, in the left and in the right list, that are looked at.
     """
-    ends = [
-        [layer_types.family(tokens[n][1]) if tokens[n][0] == "kind" else tokens[n] for n in numbers]
-        for tokens, numbers in ((left, rows), (right, columns))
-    ]
+    uses = [_use(left[n]) for n in rows], [_use(right[n]) for n in columns]
     pairs: Pairs = []
-    for what, i, i_end, j, j_end in opcodes(*ends):
+    for what, i, i_end, j, j_end in opcodes(*uses):
         if what == "equal":
             pairs += zip(rows[i:i_end], columns[j:j_end], strict=True)
         else:
             pairs += [(n, None) for n in rows[i:i_end]]
             pairs += [(None, n) for n in columns[j:j_end]]
     return pairs
+
+
+def _use(token: tuple) -> tuple | str:
+    return layer_types.family(token[1]) if token[0] == "kind" else token
 
 
 def _pair_moved(pairs: Pairs, left: list[tuple], right: list[tuple]) -> Pairs:
@@ -75,10 +75,9 @@ def pair_fused(pairs: Pairs, torch_calls: list[dict], fused: dict[int, str]) -> 
             joined.append((i, j))
             continue
         k, other = rest[0] if rest else (None, None)
-        is_next = k is not None and other is None
-        if is_next and torch_calls[k]["kind"].lower() == fused[j].lower():
-            joined += [(i, None), (k, j)]
+        if k is None or other is not None or torch_calls[k]["kind"].lower() != fused[j].lower():
+            k = None  # PyTorch applies it as a function
+        else:
             rest.pop(0)
-        else:  # PyTorch applies it as a function
-            joined += [(i, None), (None, j)]
+        joined += [(i, None), (k, j)]
     return joined

@@ -24,16 +24,10 @@ class Row:
 
 
 def with_twins(source: Tensors, network: Network) -> Tensors:
-    """Return `source` in the order of its network, tied tensors under all of their names.
-
-    A file may hold them under one name only.
-    """
-    held = {network.keys[name].tensor: source[name] for name in source if name in network.keys}
-    twins = {
-        name: source.get(name, held[key.tensor])
-        for name, key in network.keys.items()
-        if key.tensor in held
-    }
+    """Return `source` in its network's order, tied tensors under all names: it may hold one."""
+    keys = network.keys
+    held = {keys[name].tensor: source[name] for name in source if name in keys}
+    twins = {name: held[key.tensor] for name, key in keys.items() if key.tensor in held}
     return twins | source
 
 
@@ -49,15 +43,14 @@ def plan(
     partners, tied = _partners(source_net, target_net, pairs)
     rows = []
     for name in source.tensors:
-        target, key = partners.get(name), source_net.keys[name]
-        if target is None:
-            is_counter = key.role == layer_types.COUNTER
-            why = "Paddle has no such counter" if is_counter else f"tied to {tied[name]}"
-            rows.append(Row(name, None, key.shape, f"left out: {why}"))
+        key, target = source_net.keys[name], target_net.keys.get(partners.get(name))
+        if target is not None:
+            action = "copied" if key.transposed == target.transposed else "transposed"
+            rows.append(Row(name, target.key, target.shape, action))
+        elif key.role == layer_types.COUNTER:
+            rows.append(Row(name, None, key.shape, "left out: Paddle has no such counter"))
         else:
-            turned = key.transposed != target_net.keys[target].transposed
-            action = "transposed" if turned else "copied"
-            rows.append(Row(name, target, target_net.keys[target].shape, action))
+            rows.append(Row(name, None, key.shape, f"left out: tied to {tied[name]}"))
     return rows + _made_anew(rows, target_net)
 
 
@@ -70,11 +63,9 @@ def _partners(
     networks = {network.framework: network for network in (source_net, target_net)}
     match = matching.match(networks["torch"], networks["paddle"], pairs)
     if match.troubles:
-        more = len(match.troubles) - 1
-        raise UserError(
-            f"the two networks do not fit: {match.troubles[0]}"
-            + (f"; and {more} more of this kind" if more else "")
-        )
+        first, *others = match.troubles
+        more = f"; and {len(others)} more of this kind" if others else ""
+        raise UserError(f"the two networks do not fit: {first}{more}")
     return match.keys_from(source_net.framework), match.tied
 
 
@@ -83,31 +74,28 @@ def _made_anew(rows: list[Row], target_net: Network) -> list[Row]:
     made = {target_net.keys[row.target].tensor: row for row in rows if row.target}
     targets = {row.target for row in rows}
     more = []
-    for name, key in target_net.keys.items():
-        if name in targets:
-            continue
-        if key.tensor in made:
-            twin = made[key.tensor]
-            more.append(replace(twin, target=name, action=f"{twin.action}, tied to {twin.target}"))
-        else:
+    for name in [name for name in target_net.keys if name not in targets]:
+        twin = made.get(target_net.keys[name].tensor)
+        if twin is None:
             more.append(Row(None, name, (), "set to 0"))  # a counter: `match` names all else
+        else:
+            more.append(replace(twin, target=name, action=f"{twin.action}, tied to {twin.target}"))
     return more
 
 
 def check_source(source: WeightsFile, network: Network) -> None:
     """Raise UserError, naming the key, where the file is not that of the network."""
-    optional = {key.key for key in network.keys.values() if key.role == layer_types.COUNTER}
-    held = source.tensors
-    missing = [name for name in network.keys if name not in held and name not in optional]
-    extra = [name for name in held if name not in network.keys]
+    keys, held = network.keys, source.tensors
+    required = [name for name, key in keys.items() if key.role != layer_types.COUNTER]
+    missing = [name for name in required if name not in held]
+    extra = [name for name in held if name not in keys]
     for names, words in ((missing, "lacks"), (extra, "has, unknown to the network,")):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             hint = "name the network by --torch-model and --paddle-model"
             raise UserError(f"{source.path} {words} {names[0]}{more}; {hint}, or mend the file")
     for name, tensor in held.items():
-        key = network.keys[name]
-        shape = key.shape[::-1] if key.transposed else key.shape
+        shape = keys[name].shape[::-1] if keys[name].transposed else keys[name].shape
         if tensor.shape != shape:
             raise UserError(
                 f"{source.path}: {name} is {list(tensor.shape)} in the file and {list(shape)} in "
@@ -131,19 +119,11 @@ def check_tied(path: Path, held: Tensors, network: Network) -> None:
 
 
 def carry(rows: list[Row], source: Tensors, target: Network) -> Tensors:
-    """Return the tensors of the target, with its names and layout, in the order of its network.
-
-    They are views of the source's.
-    """
+    """Return views of the source's tensors with the target's names and layout, in its order."""
     made = {}
     for row in rows:
-        if row.target is None:
-            continue
-        if row.source is None:
-            made[row.target] = Tensor("I64", np.zeros((), np.int64))
-        else:
-            tensor = source[row.source]
-            made[row.target] = tensor.transposed() if "transposed" in row.action else tensor
+        tensor = source[row.source] if row.source else Tensor("I64", np.zeros((), np.int64))
+        made[row.target] = tensor.transposed() if "transposed" in row.action else tensor
     return {name: made[name] for name in target.keys if name in made}
 
 
@@ -151,10 +131,9 @@ def check_values(source: Tensors) -> list[str]:
     """Return a warning for each tensor that holds NaN or infinity."""
     warnings = []
     for name, tensor in source.items():
-        count = tensor.count_not_finite()
-        tensor.release()
-        if count:
+        if count := tensor.count_not_finite():
             warnings.append(f"{name}: {count} of {tensor.array.size} values are NaN or infinite")
+        tensor.release()
     return warnings
 
 

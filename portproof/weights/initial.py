@@ -37,26 +37,24 @@ def give_weights(
     From one file both sides get the same; from two each gets its own, as it is; from none both get
     the same drawn ones. Raises UserError where the one file is not its network's.
     """
+    source = " and ".join(str(file.path) for file in files.values()) or f"drawn from seed {seed}"
     if len(files) == 2:
         held = {name: to_float32(file.tensors, networks[name]) for name, file in files.items()}
-        return Weights(" and ".join(str(file.path) for file in files.values()), held)
+        return Weights(source, held)
     framework = next(iter(files), "torch")
-    network, other = networks[framework], networks[OTHER[framework]]
-    weights = Weights(f"drawn from seed {seed}")
+    network, other, notes = networks[framework], networks[OTHER[framework]], []
     if files:
         file = files[framework]
-        weights.source = str(file.path)
         arrays = _read_sound(file, network)
         if any(tensor.dtype == "F64" for tensor in file.tensors.values()):
-            weights.notes.append(f"{file.path} is rounded to float32, the same for both")
+            notes.append(f"{source} is rounded to float32, the same for both")
     else:
         arrays = draw_weights(network, seed, gain)
     pairs = match.keys_from(framework)
     shared = {pairs[key]: array for key, array in arrays.items() if key in pairs}
     others = draw_weights(other, seed, gain, shared)
     others |= {key.key: others[key.tied] for key in other.keys.values() if key.tied in others}
-    weights.held = {framework: arrays, other.framework: others}
-    return weights
+    return Weights(source, {framework: arrays, other.framework: others}, notes)
 
 
 def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
@@ -80,7 +78,7 @@ def draw_weights(
     `gain` is their deviation times the square root of a layer's inputs. What is `known` stays.
     None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
     """
-    drawn = {}
+    drawn: dict[str, np.ndarray] = {}
     for name, key in network.keys.items():
         if known and name in known:
             drawn[name] = known[name]
@@ -95,14 +93,13 @@ def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
     words = np.array([seed, zlib.crc32(key.key.encode())], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=words))
     if key.role == "running_var" or ("Norm" in key.kind and key.role == "weight"):
-        drawn = generator.uniform(0.5, 1.5, key.shape)
-    elif len(key.shape) > 1:
-        fan_in = int(np.prod(key.shape[1:]))
-        drawn = generator.standard_normal(key.shape)
+        return generator.uniform(0.5, 1.5, key.shape).astype(np.float32)
+    drawn = generator.standard_normal(key.shape)
+    if len(key.shape) > 1:
         drawn *= gain
-        drawn /= np.sqrt(fan_in)
+        drawn /= np.sqrt(np.prod(key.shape[1:]))  # its inputs
     else:
-        drawn = generator.standard_normal(key.shape) * 0.1
+        drawn *= 0.1
     return drawn.astype(np.float32)
 
 
@@ -112,22 +109,17 @@ def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
     for name, tensor in weights.items():
         is_float = tensor.dtype in tensors.FLOATS
         arrays[name] = tensor.as_float64().astype(np.float32) if is_float else tensor.array.copy()
-        key = network.keys.get(name)
-        if key is not None and key.transposed and arrays[name].ndim == 2:
-            arrays[name] = arrays[name].T
-    return arrays
+    return native(network, arrays)  # to transpose again is to undo it
 
 
 def count_same(held: dict[str, dict[str, np.ndarray]], match: Match) -> tuple[int, int]:
     """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
-    same = [
-        held["torch"][torch].size
-        for torch, paddle in match.keys.items()
-        if torch in held["torch"]
-        and paddle in held["paddle"]
-        and np.array_equal(held["torch"][torch], held["paddle"][paddle], equal_nan=True)
-    ]
-    return len(same), sum(same)
+    sizes = []
+    for torch, paddle in match.keys.items():
+        left, right = held["torch"].get(torch), held["paddle"].get(paddle)
+        if left is not None and right is not None and np.array_equal(left, right, equal_nan=True):
+            sizes.append(left.size)
+    return len(sizes), sum(sizes)
 
 
 def native(network: Network, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,8 +1,7 @@
 """Weights as bits: tensors with the dtype they have in a file, whether NumPy knows it or not.
 
 The neutral format is safetensors (https://huggingface.co/docs/safetensors) in torch's layout. NumPy
-has no bfloat16, so such a tensor is kept as the unsigned integers of its bits; nothing here needs
-its values, only to copy, transpose and compare them.
+has no bfloat16: such a tensor is kept as the unsigned integers of its bits.
 """
 
 import json
@@ -56,18 +55,15 @@ class Tensor:
 
     def has_same_bits(self, other: "Tensor") -> bool:
         """Say whether both have the same dtype, shape and bits; NaN equals itself here."""
-        if self.dtype != other.dtype or self.shape != other.shape:
-            return False
         bits = f"u{self.array.dtype.itemsize}"
-        return np.array_equal(self.array.view(bits), other.array.view(bits))
+        same_kind = self.dtype == other.dtype and self.shape == other.shape
+        return same_kind and np.array_equal(self.array.view(bits), other.array.view(bits))
 
     def count_not_finite(self) -> int:
         """Return how many elements are NaN or infinite."""
         if self.dtype == "BF16":  # infinite or NaN: all eight bits of the exponent are set
             return int(np.count_nonzero((self.array & 0x7F80) == 0x7F80))
-        if self.dtype not in FLOATS:
-            return 0
-        return int(self.array.size - np.count_nonzero(np.isfinite(self.array)))
+        return int(np.count_nonzero(~np.isfinite(self.array)))
 
     def as_float64(self) -> np.ndarray:
         """Return the values, exactly, as float64."""
@@ -93,31 +89,30 @@ def from_array(array: np.ndarray) -> Tensor:
 
     Raises UserError for a dtype that weights do not have.
     """
-    for name, dtype in DTYPES.items():
-        if array.dtype == dtype:
-            return Tensor(name, array)
-    raise UserError(f"its dtype {array.dtype} is none that weights have")
+    name = next((name for name, dtype in DTYPES.items() if array.dtype == dtype), None)
+    if name is None:
+        raise UserError(f"its dtype {array.dtype} is none that weights have")
+    return Tensor(name, array)
 
 
 def read(path: Path, named: Path | None = None) -> Tensors:
     """Return the tensors of a .safetensors file, mapped from the disk rather than read.
 
-    Raises UserError where the file is damaged or of another kind; it speaks of the file `named`
-    where `path` was made from that.
+    Raises UserError where the file is damaged or of another kind. `named`: the user's file, from
+    which `path` was made.
     """
     from safetensors import safe_open  # a worker's interpreter may lack it
 
-    shown = named or path
-    what = f"{shown}: cannot be loaded as safetensors"
+    what = f"{named or path}: cannot be loaded as safetensors"
     with explained(what, "it is damaged or of another kind"), safe_open(path, framework="numpy"):
         pass  # the header and every offset have been checked
-    return read_own(path, shown)
+    return read_own(path, named)
 
 
-def read_own(path: Path, shown: Path | None = None) -> Tensors:
+def read_own(path: Path, named: Path | None = None) -> Tensors:
     """Return the tensors of a file that `write` has written, or that is known to be intact.
 
-    Raises UserError at a dtype that weights do not have; it speaks of the file `shown`.
+    Raises UserError at a dtype that weights do not have, as `read`.
     """
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -125,17 +120,15 @@ def read_own(path: Path, shown: Path | None = None) -> Tensors:
     header.pop("__metadata__", None)
     tensors = {}
     for name, entry in header.items():
-        if entry["dtype"] not in DTYPES:
-            raise UserError(
-                f"{shown or path}: {name} has the dtype {entry['dtype']}, none that weights have"
-            )
-        dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
+        kind, shape = entry["dtype"], tuple(entry["shape"])
+        if kind not in DTYPES:
+            raise UserError(f"{named or path}: {name} has the dtype {kind}, none that weights have")
         offset = 8 + length + entry["data_offsets"][0]
         if 0 in shape:
-            array = np.empty(shape, dtype)
+            array = np.empty(shape, DTYPES[kind])
         else:
-            array = np.memmap(path, dtype, "r", offset, shape or (1,)).reshape(shape)
-        tensors[name] = Tensor(entry["dtype"], array)
+            array = np.memmap(path, DTYPES[kind], "r", offset, shape or (1,)).reshape(shape)
+        tensors[name] = Tensor(kind, array)
     return tensors
 
 
@@ -143,12 +136,11 @@ def write(path: Path, tensors: Tensors) -> None:
     """Write tensors as a .safetensors file, one after the other. Raises OSError."""
     # Wide numbers first, so that each lies at a multiple of its size.
     names = sorted(tensors, key=lambda name: -tensors[name].array.itemsize)
-    header, end = {}, 0
+    header, start = {}, 0
     for name in names:
-        tensor = tensors[name]
-        offsets = [end, end + tensor.array.nbytes]
-        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": offsets}
-        end = offsets[1]
+        tensor, end = tensors[name], start + tensors[name].array.nbytes
+        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}
+        start = end
     encoded = json.dumps(header).encode()
     encoded = encoded.ljust(8 * math.ceil(len(encoded) / 8))
     with open(path, "wb") as file:
