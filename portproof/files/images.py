@@ -39,8 +39,7 @@ def readable(path: str | Path) -> Iterator[None]:
 def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     """Return the image files in FOLDER/<split>/<class>/*, classes and files sorted by name.
 
-    Raises UserError, which names the place, where a class is empty or not in all splits, and where
-    a file is no image by its name.
+    Raises UserError where a class is empty or not in all splits, or a file no image by its name.
     """
     files = {split: list_classes(folder / split) for split in splits}
     for split, other in itertools.permutations(splits, 2):
@@ -52,24 +51,25 @@ def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list
 
 def list_classes(folder: Path) -> dict[str, list[str]]:
     """Return the image files of one split by class. Raises UserError as `list_splits`."""
+    where = show(folder)
     if not folder.is_dir():
         root = show(folder.parent)
-        raise UserError(
-            f"{show(folder)}: there is no such folder; lay the images out as "
-            f"{root}/train/<class>/* and {root}/val/<class>/*"
-        )
+        layout = f"{root}/train/<class>/* and {root}/val/<class>/*"
+        raise UserError(f"{where}: there is no such folder; lay the images out as {layout}")
     names = [name for name in listed(folder) if (folder / name).is_dir()]
     if not names:
-        raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
-    classes = {name: [folder / name / file for file in listed(folder / name)] for name in names}
-    for name, paths in classes.items():
-        if not paths:
+        raise UserError(f"{where}: no images here; it needs one folder for each class")
+    classes = {}
+    for name in names:
+        files = [str(folder / name / file) for file in listed(folder / name)]
+        others = [file for file in files if not file.lower().endswith(ENDINGS)]
+        if not files:
             where = show(folder / name)
             raise UserError(f"{where}: a class with no images; add some or delete the folder")
-        for path in paths:
-            if not path.name.lower().endswith(ENDINGS):
-                raise UserError(f"{show(path)}: no image by its name ({' '.join(ENDINGS)})")
-    return {name: list(map(str, paths)) for name, paths in classes.items()}
+        if others:
+            raise UserError(f"{show(others[0])}: no image by its name ({' '.join(ENDINGS)})")
+        classes[name] = files
+    return classes
 
 
 def listed(folder: Path) -> list[str]:

@@ -1,11 +1,11 @@
 """Paddle's weight files, read without running what they may carry, and written.
 
-A .pdparams file is a pickle, and a pickle can name any function of any module and have it called.
-The reader knows the handful of names that arrays and plain containers need, and refuses the rest
-before anything is called. https://docs.python.org/3/library/pickle.html#restricting-globals
+A pickle, such as a .pdparams file, can have any function of any module called. The reader refuses
+all names but the few that arrays and plain containers need, before anything is called.
+https://docs.python.org/3/library/pickle.html#restricting-globals
 
-Nor does it trust what a file says of itself: sizes, the states of arrays and dtypes, the keys of
-dictionaries. A .pth is another kind of pickle, which torch reads; `walk` looks it over before.
+Nor does it trust what a file says of sizes, of arrays, dtypes and keys. A .pth is a pickle of
+another kind, which torch reads; `walk` looks it over before.
 """
 
 import math
@@ -47,10 +47,7 @@ class _Kind:
 
 
 class _Array:
-    """Stands for an array that is being read, made by NumPy's _reconstruct and then given a state.
-
-    NumPy trusts that state; here it is looked at first.
-    """
+    """Stands for an array that is being read; NumPy would trust the state that it is given."""
 
     __slots__ = ("array",)
 
@@ -108,18 +105,18 @@ def _dict(pairs: Iterable[tuple] = ()) -> _Dict:
 
 
 def _set(members: Iterable = ()) -> set:
-    members = list(members)
-    _check_keys(members)
-    return set(members)
+    return set(_check_keys(members))
 
 
-def _check_keys(keys: Iterable) -> None:
-    """Refuse what to hash could end the process (tuples, thousands deep) or take for ever."""
+def _check_keys(keys: Iterable) -> list:
+    """Return `keys`; refuse what to hash could end the process (deep tuples) or take for ever."""
+    keys = list(keys)
     for key in keys:
         for part in key if type(key) is tuple else (key,):
             small = isinstance(part, int) and abs(part) < 2**32
             if not (part is None or small or isinstance(part, (str, bytes))):
                 raise UserError(f"it has a key with a {type(part).__name__} in it")
+    return keys
 
 
 _ALLOWED = {
@@ -156,40 +153,33 @@ class _Reader(pickle._Unpickler):
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # instruction -> what it does
 
     def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise UserError(
-                f"it asks for {show(module)}.{show(name)}, which weights do not need and which "
-                "could run code"
-            ) from None
+        if (module, name) not in _ALLOWED:
+            why = "which weights do not need and which could run code"
+            raise UserError(f"it asks for {show(module)}.{show(name)}, {why}")
+        return _ALLOWED[module, name]
 
     def refuse(self) -> None:
         raise UserError("it has an instruction that weights do not need and that could run code")
 
 
-def _checked(code: bytes, keys: slice) -> dict[int, Callable]:
+def _checked(code: bytes, keys: slice) -> Callable[[_Reader], None]:
     """Return what the reader does at an instruction: look at the keys on the stack, then go on."""
 
     def instruction(reader: _Reader) -> None:
         _check_keys(reader.stack[keys])
         pickle._Unpickler.dispatch[code[0]](reader)
 
-    return {code[0]: instruction}
+    return instruction
 
 
-_Reader.dispatch |= (
-    _checked(pickle.SETITEM, slice(-2, -1))
-    | _checked(pickle.SETITEMS, slice(None, None, 2))
-    | _checked(pickle.DICT, slice(None, None, 2))
-    | _checked(pickle.ADDITEMS, slice(None))
-)
-for _codes in (
-    pickle.PERSID + pickle.BINPERSID + pickle.INST + pickle.OBJ + pickle.NEWOBJ + pickle.NEWOBJ_EX,
-    pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET,
-    pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER,
-):
-    _Reader.dispatch |= dict.fromkeys(_codes, _Reader.refuse)
+# Where on the stack an instruction has its keys.
+_KEYS = {pickle.SETITEM: slice(-2, -1), pickle.ADDITEMS: slice(None)}
+_KEYS |= dict.fromkeys((pickle.SETITEMS, pickle.DICT), slice(None, None, 2))
+_Reader.dispatch |= {code[0]: _checked(code, keys) for code, keys in _KEYS.items()}
+_REFUSED = pickle.PERSID + pickle.BINPERSID + pickle.INST + pickle.OBJ + pickle.NEWOBJ
+_REFUSED += pickle.NEWOBJ_EX + pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET
+_REFUSED += pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
+_Reader.dispatch |= dict.fromkeys(_REFUSED, _Reader.refuse)
 
 
 class _Inert:
@@ -229,9 +219,8 @@ _Walker.dispatch = _Reader.dispatch | {
 def walk(file: BinaryIO, size: int, count: int = 1) -> None:
     """Go through `count` pickles in a file of `size` bytes, as torch.load would, and make nothing.
 
-    torch.load runs no code of theirs, but a key of tuples within tuples ends its process, and a
-    file of some bytes can have it fill the memory. Raises UserError, and what a damaged pickle
-    raises.
+    torch.load runs no code of theirs, but tuples within tuples can end its process, and a few bytes
+    fill its memory. Raises UserError, and what a damaged pickle raises.
     """
     for _ in range(count):
         _Walker(_Bounded(file, size), encoding="utf-8").load()
@@ -251,10 +240,9 @@ def read(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise UserError(
-            f"{path}: cannot be loaded ({str(error) or type(error).__name__}); it is damaged or "
-            "no .pdparams file"
-        ) from error
+        reason = str(error) or type(error).__name__
+        what = f"{path}: cannot be loaded ({reason}); it is damaged or no .pdparams file"
+        raise UserError(what) from error
     if isinstance(contents, dict):
         contents.pop(NAME_TABLE, None)
     return contents
@@ -263,8 +251,8 @@ def read(path: Path) -> Any:
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write what paddle.save(layer.state_dict(), path) writes: arrays by name, then their names.
 
-    bfloat16 is given as the uint16 of its bits, as Paddle does. The arrays may be views of any
-    layout; no more than one is copied at a time. Raises OSError.
+    A bfloat16 is given as the uint16 of its bits. The arrays may be views of any layout; one is
+    copied at a time. Raises OSError.
     """
     contents: dict[str, Any] = {name: _InTurn(array) for name, array in arrays.items()}
     contents[NAME_TABLE] = {name: name for name in arrays}
@@ -300,8 +288,8 @@ def _joined(contents: Any) -> Any:
 def _plain(value: Any, made: dict[int, Any]) -> Any:
     """Return `value` with arrays in place of what stands for them and for (name, array).
 
-    What is in it twice is made once: a small file can hold a list of lists of lists that would
-    fill any memory if it were written out. `made` has it by identity.
+    `made` has what was made by identity: lists of lists in a small file may share their parts, and
+    would fill any memory if they were written out.
     """
     if id(value) in made:
         return made[id(value)]

@@ -36,10 +36,7 @@ def read_neutral(path: Path, load_file: Callable[[Path], dict]) -> dict:
 
 
 def is_plain_zip(path: Path) -> bool:
-    """Say whether a file is a zip that holds its contents as they are, such as torch's.
-
-    Raises UserError where one of them is damaged, which torch.load does not look for.
-    """
+    """Say whether a file is a zip without compression. Raises UserError where it is damaged."""
     try:
         with zipfile.ZipFile(path) as file:
             records = file.infolist()
@@ -63,22 +60,20 @@ def check_torch_file(path: Path) -> None:
             file.seek(0)
             pickles.walk(file, size, LEGACY_PICKLES)
             return
-        with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
-            packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
-            if packed or sum(record.file_size for record in records) > size:
-                raise UserError("a zip that holds more than its own size, which torch never writes")
-            for record in records:
-                if record.filename.endswith("data.pkl"):
-                    pickles.walk(io.BytesIO(archive.read(record)), record.file_size)
+        archive = zipfile.ZipFile(file)
+        records = archive.infolist()
+        packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+        if packed or sum(record.file_size for record in records) > size:
+            raise UserError("a zip that holds more than its own size, which torch never writes")
+        for record in records:
+            if record.filename.endswith("data.pkl"):
+                pickles.walk(io.BytesIO(archive.read(record)), record.file_size)
 
 
 def model_entry(path: Path, contents: Any) -> dict:
-    """Return the weights of a file: those that a training's checkpoint was evaluated with,
-    or all.
+    """Return the weights of a state dict, or of a checkpoint that has them under a usual name.
 
-    Where a run keeps a moving average of the weights, that is what was evaluated. Other projects'
-    checkpoints are read too, where their weights have one of the usual names.
+    Where a run keeps a moving average of the weights, that is what was evaluated.
     """
     entries = [name for name in ENTRIES if isinstance(contents, dict) and name in contents]
     weights = contents[entries[0]] if entries else contents
@@ -102,12 +97,9 @@ def loading(path: Path) -> AbstractContextManager[None]:
 
 
 def transposed(matrix: np.ndarray) -> np.ndarray:
-    """Return a transposed copy, [M, N] -> [N, M]; some rows at a time, which is four times as fast.
-
-    Else each number is written to a line of the processor's cache that has long been replaced.
-    """
+    """Return a transposed copy, [M, N] -> [N, M]."""
     turned = np.empty(matrix.shape[::-1], matrix.dtype)
-    for row in range(0, len(matrix), 16):
+    for row in range(0, len(matrix), 16):  # lines stay in the processor's cache: 4 times as fast
         turned[:, row : row + 16] = matrix[row : row + 16].T
     return turned
 
