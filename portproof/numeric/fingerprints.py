@@ -1,10 +1,11 @@
 """A tensor in a few numbers, so that two runs can be compared without writing every tensor out.
 
-Any change of a tensor changes its random projections: a difference of relative size d moves them by
-about d, whichever elements it is in. "Johnson-Lindenstrauss": a handful of them stand for all.
+A difference of relative size d moves a tensor's random projections by about d, whichever elements
+it is in (Johnson and Lindenstrauss).
 """
 
 import functools
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,8 +21,7 @@ COLUMNS = ("norm", "largest", *(f"projection {k}" for k in range(PROJECTIONS)))
 def signs(size: int, end: int) -> np.ndarray:
     """Return random vectors of 1 and -1, [size, PROJECTIONS], float64; `end` 0 or 1 names the axis.
 
-    Divided by the square root of `size`, so that a tensor's projections have the size of its
-    elements.
+    They are divided by the root of `size`: projections are then as large as a tensor's elements.
     """
     words = philox.words(end, philox.PROJECTION, 0, size, size)
     bits = (words[:, None] >> np.arange(PROJECTIONS, dtype=np.uint64)) & np.uint64(1)
@@ -32,25 +32,21 @@ def pattern(shape: list[int], step: int, number: int, transposed: bool = False) 
     """Return a made-up gradient of this shape, float64: no element is 0, no two rows are alike.
 
     `step` and `number` (of the parameter) choose it. Its elements are of the size of 0.01.
-    `transposed`: the shape is [in, out] where torch's layout is [out, in]; so lie the numbers.
+    `transposed`: shape and numbers are [in, out] where torch's layout is [out, in].
     """
-    shape = list(shape)
     of_torch = shape[::-1] if transposed else shape
-    rows, columns = of_torch[0] if shape else 1, int(np.prod(of_torch[1:]))
+    rows, columns = math.prod(of_torch[:1]), math.prod(of_torch[1:])
     drawn = philox.uniform(number, philox.PROJECTION, step, 0, rows + columns) - 0.5
-    left, right = drawn[:rows], drawn[rows:]
-    if transposed:
-        left, right = right, left
-    whole = left[:, None] + right[None, :]
+    whole = drawn[:rows, None] + drawn[None, rows:]
     whole *= 0.02
-    return whole.reshape(shape)
+    return (whole.T if transposed else whole).reshape(shape)
 
 
 def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:
     """Return norm, largest magnitude and random projections of a tensor, [len(COLUMNS)], float64.
 
-    `transposed`: the tensor lies as [in, out] where torch's layout is [out, in]; the numbers are
-    those of torch's layout. NaN and infinity go through.
+    They are those of torch's layout, [out, in], where the tensor is `transposed`, [in, out]. NaN
+    and infinity go through.
     """
     if array.size == 0:
         return np.zeros(len(COLUMNS))
@@ -69,10 +65,9 @@ def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:
 
 
 def relative(left: ArrayLike, right: ArrayLike, count: int) -> float:
-    """Return how far two summaries are apart, relative to the left tensor's own scale.
+    """Return how far two summaries are apart, relative to the left tensor's norm.
 
-    `count`: the elements of the tensor. A difference of a share d of the tensor's norm is seen as
-    about d. NaN in both alike is no difference; in one alone it is infinite.
+    `count`: the elements of the tensor. NaN in both alike is no difference; in one it is infinite.
     """
     left, right = np.asarray(left), np.asarray(right)
     if not np.array_equal(np.isfinite(left), np.isfinite(right)):

@@ -1,8 +1,8 @@
 """Random numbers of one generator, outside both frameworks.
 
-The generator is Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), of
-which only the raw 64-bit words are used: NumPy promises that those never change, whatever the
-version or the platform (NEP 19), and promises no such thing of its distributions.
+It is Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Of it only
+the raw 64-bit words are used: NumPy promises that they never change (NEP 19), and does not promise
+that of its distributions.
 """
 
 import math
@@ -43,15 +43,10 @@ def dropout_mask(
 ) -> np.ndarray:
     """Draw which units one call of dropout keeps, each with probability 1 - p: `shape`, bool.
 
-    Alike in both frameworks, whose own drawing it takes the place of.
-
     `call` counts the dropouts of the step, `first` the samples of its batch before these. Each
-    sample (first axis) has a stream of its own, so a batch that is split over processes loses the
-    units that the whole batch would.
+    sample (first axis) has a stream of its own, so that a batch may be split over processes.
     """
-    count = math.prod(shape[1:])
-    drawn = [
-        uniform(seed, MASK, step, sample, count, call)
-        for sample in range(first, first + (shape[0] if shape else 1))
-    ]
+    count, samples = math.prod(shape[1:]), math.prod(shape[:1])
+    numbers = range(first, first + samples)
+    drawn = [uniform(seed, MASK, step, sample, count, call) for sample in numbers]
     return np.stack(drawn).reshape(shape) >= p

@@ -14,8 +14,7 @@ from portproof.system.errors import UserError, explained
 def replace_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.
 
-    The bytes are on the disk before the name is: after a crash `path` is the old file or the new
-    one, never half of one.
+    After a crash `path` is the old file or the new one, never half of one.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -28,9 +27,9 @@ def replace_atomically(path: Path) -> Iterator[Path]:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` the same file as `source`, atomically, without a second copy if it can.
+    """Make `target` the same file as `source`, atomically, by a link where there are links.
 
-    `source` may be replaced afterwards (never rewritten in place): `target` keeps the old contents.
+    `source` may then be replaced, but not rewritten in place: `target` keeps the old contents.
     """
     with replace_atomically(target) as partial:
         partial.unlink(missing_ok=True)

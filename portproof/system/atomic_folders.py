@@ -23,20 +23,16 @@ def locked(path: Path, patience: float = math.inf) -> Iterator[IO[str]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.parent / f".{path.name}.lock", "w") as lock:
         end = time.monotonic() + patience
-        while not _take(lock, wait=patience == math.inf):
-            if time.monotonic() > end:
-                raise TimeoutError(f"{path}: another process holds its lock")
-            time.sleep(0.1)
+        how = fcntl.LOCK_EX if patience == math.inf else fcntl.LOCK_EX | fcntl.LOCK_NB
+        while True:
+            try:
+                fcntl.flock(lock, how)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{path}: another process holds its lock") from None
+                time.sleep(0.1)
         yield lock
-
-
-def _take(lock: IO[str], wait: bool) -> bool:
-    """Take a lock, and say whether it was to be had."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def is_complete(folder: Path, what: str, description: dict) -> bool:
@@ -51,8 +47,8 @@ def make(folder: Path, what: str, description: dict, fill: Callable[[Path], None
     """Have `fill` write the contents of `folder`; nothing is done where it is complete.
 
     `fill` is given an empty folder beside it, which takes its name at the end. `<what>.json` in it
-    holds the description, by which a later call knows it; one of another description is replaced.
-    Raises UserError where something else is at its place, OSError, and what `fill` raises.
+    holds the description; a folder of another description is replaced. Raises UserError where
+    something else is at its place, OSError, and what `fill` raises.
     """
     with locked(folder):
         if is_complete(folder, what, description):
@@ -67,6 +63,5 @@ def make(folder: Path, what: str, description: dict, fill: Callable[[Path], None
             (partial / f"{what}.json").write_text(json.dumps(description) + "\n")
             shutil.rmtree(folder, ignore_errors=True)  # one of another description
             partial.rename(folder)
-        except BaseException:
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
-            raise

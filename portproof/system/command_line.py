@@ -4,6 +4,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from portproof.system import errors
@@ -14,8 +15,8 @@ LARGEST_SEED = 2**63 - 1
 class Parser(argparse.ArgumentParser):
     """A parser whose mistakes are one line on standard error, with exit status 2.
 
-    Descriptions are shown as they are written, and options must be written out: one that a later
-    version adds could not be told from an abbreviation.
+    Descriptions are shown as they are written. Options are no abbreviations: a later version may
+    add one that begins alike.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -27,31 +28,23 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args=None, namespace=None) -> argparse.Namespace:
         options, unknown = self.parse_known_args(args, namespace)
+        if unknown and not unknown[0].startswith("-"):
+            self.error(f"{unknown[0]!r} belongs to no option")
         if unknown:
-            self.error(self._unknown_option(unknown[0]))
+            name = unknown[0].split("=")[0]
+            near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            self.error(f"there is no option {name}{hint}")
         return options
-
-    def _unknown_option(self, word: str) -> str:
-        if not word.startswith("-"):
-            return f"{word!r} belongs to no option"
-        name = word.split("=")[0]
-        near = difflib.get_close_matches(name, self._option_string_actions, n=1)
-        return f"there is no option {name}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _number(kind, smallest, largest, unit="number"):
-    """Return an argparse type for a number within [smallest, largest]."""
-
     def convert(text: str):
-        try:
+        with suppress(ValueError):
             number = kind(text)
-        except ValueError:
-            number = None
-        if number is None or not smallest <= number <= largest:  # NaN fails the comparison too
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is no {unit} from {smallest:g} to {largest:g}"
-            )
-        return number
+            if smallest <= number <= largest:
+                return number
+        raise argparse.ArgumentTypeError(f"{text!r} is no {unit} from {smallest:g} to {largest:g}")
 
     return convert
 

@@ -16,10 +16,7 @@ OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memo
 
 
 class RunError(Exception):
-    """A run that cannot go on, by no mistake of usage. Its text says what happened, and what to do.
-
-    Exit status 1.
-    """
+    """A run that cannot go on, by no mistake of usage: exit status 1. Its text says what to do."""
 
 
 class UserError(Exception):
@@ -47,11 +44,9 @@ def run(main: Callable[[], Any]) -> None:
     except OSError as error:
         if error.errno not in FULL + NOT_WRITABLE:
             raise
-        what = "free some space" if error.errno in FULL else "look at the disk and its rights"
-        fail(
-            f"{error.filename or 'the disk'}: cannot be written ({error.strerror}); {what}, then "
-            "resume by --resume auto"
-        )
+        what = f"{error.filename or 'the disk'}: cannot be written ({error.strerror})"
+        advice = "free some space" if error.errno in FULL else "look at the disk and its rights"
+        fail(f"{what}; {advice}, then resume by --resume auto")
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)
         sys.exit(130)

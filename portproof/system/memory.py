@@ -1,8 +1,7 @@
 """Memory that a process has freed stays with it, for the next step to use again.
 
-A training step frees and asks again for the same hundreds of megabytes. By default glibc's malloc
-hands large blocks back to the kernel at once, and the kernel clears every page of the next ones:
-about a sixth of the time of a step on a processor.
+By default glibc's malloc hands large blocks back to the kernel, which clears the pages of the next
+ones: about a sixth of the time of a training step on a processor.
 https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
 
@@ -14,9 +13,8 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 def keep_freed() -> bool:
     """Keep what is freed in the process; False where the C library has no such setting.
 
-    To be called after the first step, and as often as one likes. What is there by then for good,
-    weights and velocities, lies in blocks of its own; made among what a step frees, it would split
-    the gaps: 5 % more memory, seen with 60 million parameters at batch 128.
+    To be called after the first step: weights and velocities then lie in blocks of their own. Among
+    what a step frees they would split the gaps: 5 % more memory with 60 million parameters.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):

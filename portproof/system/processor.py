@@ -30,19 +30,17 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str, set[str]]
 
 def has_bf16() -> bool:
     """Say whether this processor multiplies bf16 numbers in hardware."""
-    _, _, flags = describe()
-    return bool(flags & {"avx512_bf16", "amx_bf16"})
+    return not describe()[2].isdisjoint({"avx512_bf16", "amx_bf16"})
 
 
 def mkl_type(vendor: str, flags: set[str]) -> str | None:
     """Return the MKL_DEBUG_CPU_TYPE to set, or None to leave the choice to MKL.
 
-    Paddle's CPU wheel carries an old MKL that takes its slowest kernels on a processor that is not
-    Intel's. Type 5 is AVX2 and type 7 is AVX-512 (both seen to work; type 8 crashes).
+    The old MKL of Paddle's CPU wheel takes its slowest kernels on other processors than Intel's.
+    Type 5 is AVX2, type 7 AVX-512 as since Skylake-SP (both seen to work; type 8 crashes).
     """
     if vendor == "GenuineIntel" or not {"avx2", "fma"} <= flags:
         return None
-    # Type 7 takes what every processor with AVX-512 since Skylake-SP has.
     return "7" if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags else "5"
 
 

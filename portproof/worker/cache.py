@@ -1,8 +1,7 @@
 """What a worker did before, kept by the content of all that it depends on.
 
-A key is the SHA-256 of the code that runs (the port file and the worker, and what these import), of
-the request with every file's content in place of its path, and of the versions. The oldest records
-are dropped.
+A key is the SHA-256 of the code that runs (the port file, the worker, and what these import), of
+the request with contents in place of files' paths, and of the versions.
 """
 
 import ast
@@ -43,7 +42,7 @@ class Records:
         """Return the key of a part of a request to a side."""
         backend = PACKAGE / "backends" / f"{side.framework}.py"
         content = {
-            "code": code_digest(side.port.resolve(), [WORKER, backend]),
+            "code": code_digest(side.port.resolve(), WORKER, backend),
             "command": side.python,
             "versions": package_versions(),
             "part": part,
@@ -75,70 +74,64 @@ class Records:
             os.rename(partial, self.folder / key)
         except OSError:  # it is there already
             shutil.rmtree(partial)
-        for old in self._newest_first()[MOST:]:
-            shutil.rmtree(old, ignore_errors=True)
-
-    def _newest_first(self) -> list[Path]:
-        """Return the records by age; other processes may drop some at the same time."""
         ages = []
         for entry in os.scandir(self.folder):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):  # another process drops records too
                 if not entry.name.startswith("."):  # half of one
-                    ages.append((entry.stat().st_mtime, Path(entry.path)))
-        return [path for _, path in sorted(ages, reverse=True)]
+                    ages.append((entry.stat().st_mtime, entry.path))
+        for _, oldest in sorted(ages, reverse=True)[MOST:]:
+            shutil.rmtree(oldest, ignore_errors=True)
 
 
-def code_digest(port: Path, entries: list[Path]) -> str:
+def code_digest(port: Path, *entries: Path) -> str:
     """Return the SHA-256 of a port file, of `entries`, and of all that these import.
 
-    What lies in the interpreter's own folders is told by its version. Files beside the port count
-    by their names from there, so that a copy elsewhere is the same.
+    Files beside the port count by their names from there, so that a copy elsewhere is the same.
     """
     sha = hashlib.sha256()
     for file in sorted(imported_files([port, *entries], port.parent)):
         is_beside = file.is_relative_to(port.parent)
         sha.update(str(file.relative_to(port.parent) if is_beside else file).encode())
-        sha.update(file_digest(str(file), *stamp(file)).encode())
+        sha.update(file_digest(file, stamp(file)).encode())
     return sha.hexdigest()
 
 
 def imported_files(entries: list[Path], folder: Path) -> set[Path]:
     """Return the files that these import, directly or not, and they themselves."""
-    files, waiting = set(), list(entries)
+    files, waiting = set(), set(entries)
     while waiting:
         file = waiting.pop()
-        if file in files or not file.is_file():
-            continue
-        files.add(file)
-        modules = [find_module(name, folder) for name in imported_names(str(file), *stamp(file))]
-        waiting += [module for module in modules if module is not None]
+        if file.is_file():
+            files.add(file)
+            modules = {find_module(name, folder) for name in imported_names(file, stamp(file))}
+            waiting |= modules - files - {None}
     return files
 
 
 @functools.lru_cache(maxsize=10_000)
-def imported_names(file: str, size: int, time: int) -> list[str]:
+def imported_names(file: Path, stamp: tuple[int, int]) -> set[str]:
     """Return the modules that a file may import, with those that may be names in them."""
     try:
-        tree = ast.parse(Path(file).read_bytes())
+        tree = ast.parse(file.read_bytes())
     except SyntaxError:
-        return []
-    names: list[str] = []
+        return set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.append(node.module)
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return list(dict.fromkeys(names))
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def find_module(name: str, folder: Path) -> Path | None:
-    """Return the file of a module: beside the port, or where this interpreter finds it.
+    """Return the file of a module, beside the port or where this interpreter finds it.
 
     None where it is installed, built in or not there.
     """
-    for root in filter(None, (folder, top_folder(name.partition(".")[0]))):
-        path = root.joinpath(*name.split("."))
+    parts = name.split(".")
+    for root in filter(None, (folder, top_folder(parts[0]))):
+        path = root.joinpath(*parts)
         for file in (path.with_suffix(".py"), path / "__init__.py"):
             if file.is_file():
                 return file
@@ -152,7 +145,7 @@ def top_folder(name: str) -> Path | None:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return None
-    if spec is None or not spec.origin or spec.origin in ("built-in", "frozen"):
+    if spec is None or spec.origin in (None, "built-in", "frozen"):
         return None
     origin = Path(spec.origin).resolve()
     if installed(str(origin)):
@@ -168,7 +161,7 @@ def with_contents(value: Any) -> Any:
         return [with_contents(entry) for entry in value]
     if isinstance(value, str) and os.sep in value and Path(value).exists():
         path = Path(value)
-        return folder_digest(path) if path.is_dir() else file_digest(str(path), *stamp(path))
+        return folder_digest(path) if path.is_dir() else file_digest(path, stamp(path))
     return value
 
 
@@ -177,9 +170,8 @@ def folder_digest(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sha = hashlib.sha256()
     for path in files:
-        sha.update(str(path.relative_to(folder)).encode())
-        times = stamp(path)
-        sha.update((file_digest(str(path), *times) if len(files) <= FEW else str(times)).encode())
+        content = file_digest(path, stamp(path)) if len(files) <= FEW else stamp(path)
+        sha.update(f"{path.relative_to(folder)} {content}".encode())
     return sha.hexdigest()
 
 
@@ -190,6 +182,6 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=10_000)
-def file_digest(path: str, size: int, time: int) -> str:
-    """Return the SHA-256 of a file; size and time tell whether it has changed since."""
-    return checksums.of_file(Path(path))
+def file_digest(path: Path, stamp: tuple[int, int]) -> str:
+    """Return the SHA-256 of a file; its stamp tells whether it has changed since."""
+    return checksums.of_file(path)

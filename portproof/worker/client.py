@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from portproof.port import Settings
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.system.processor import available_cores
@@ -24,15 +25,12 @@ START = Path(__file__).with_name("start.py")
 
 @dataclass(frozen=True)
 class Side:
-    """One framework's half of a comparison: a port, or a network that is none of a port's.
-
-    A `model` has a `name`, MODULE:CALLABLE, and `arguments`.
-    """
+    """One framework's half of a comparison: a port, or a network that is none of a port's."""
 
     framework: str
     port: Path | None
-    model: dict[str, Any] | None = None
-    settings: dict[str, Any] = field(default_factory=dict)  # of the port
+    model: dict[str, Any] | None = None  # its `name`, MODULE:CALLABLE, and `arguments`
+    settings: Settings = field(default_factory=dict)  # of the port
     environment: dict[str, str] = field(default_factory=dict)  # more than this process's own
     own_files: tuple[str, ...] = ()  # beside the port, those that its user writes; none: all
     is_original: bool = False  # it is what the other side is held to
@@ -52,13 +50,11 @@ class Side:
         if self.model is None and not self.port.is_file():
             raise UserError(f"{self.port}: there is no such port file")
         folder.mkdir(parents=True, exist_ok=True)  # of a request that failed
-        request = {"settings": self.settings, "network": self.model, **parts}
-        if self.model is None:
-            request["port"] = str(self.port.resolve())
-        file = folder / "request.json"
-        file.write_text(json.dumps(request))
+        port = str(self.port.resolve()) if self.model is None else None
+        request = {"settings": self.settings, "network": self.model, "port": port, **parts}
+        (folder / "request.json").write_text(json.dumps(request))
         with _worker_of(self) as worker:
-            worker.ask(file, folder)
+            worker.ask(folder)
         return {part: json.loads((folder / f"{part}.json").read_text()) for part in parts}
 
     @property
@@ -85,8 +81,8 @@ def _last_line(text: str) -> str:
 def settings() -> dict[str, str]:
     """Return what lets two sides that answer at the same time take little; the user's own stays.
 
-    More threads than cores would wait for each other, spinning. Large pages (where the system has
-    them on request) are cleared in large steps; the C library reads this once, as it starts.
+    More threads than cores would wait for each other. Large pages, where the system has them on
+    request, are cleared in large steps.
     https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
     """
     threads = max(available_cores() // len(FRAMEWORKS), 1)
@@ -110,20 +106,22 @@ class _Worker:
             start_new_session=True,  # a group of its own: close() ends its workers too
         )
 
-    def ask(self, request: Path, folder: Path) -> None:
-        """Have a request answered. Raises UserError with the worker's own words where it fails."""
-        try:
-            print(json.dumps([str(request), str(folder)]), file=self.process.stdin, flush=True)
+    def ask(self, folder: Path) -> None:
+        """Have the request.json in a folder answered there.
+
+        Raises UserError with the worker's own words where it fails.
+        """
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(str(folder)), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
         reply = json.loads(line) if line else {"error": self._last_words(), "is_users": False}
         if reply["error"] and reply["is_users"]:
             raise UserError(reply["error"])
         if reply["error"]:
             side = self.side
-            port = f"{side.folder.name}/{side.port.name}" if side.model is None else ""
-            what = f"{NAMES[side.framework]} could not run {port or side.model['name']}"
+            name = side.model["name"] if side.model else f"{side.folder.name}/{side.port.name}"
+            what = f"{NAMES[side.framework]} could not run {name}"
             raise UserError(f"{what}: {reply['error']}{self._port_line()}")
 
     def _read_stderr(self) -> str:
@@ -145,9 +143,10 @@ class _Worker:
             return ""
         trace = self._read_stderr().rpartition("Traceback (most recent call last)")[2]
         folder = self.side.folder.resolve()
-        lines = re.findall(r'File "(.+?)", line (\d+)', trace)
-        beside = [line for line in lines if folder in Path(line[0]).parents]
-        return f" ({beside[-1][0]}:{beside[-1][1]})" if beside else ""
+        for file, line in reversed(re.findall(r'File "(.+?)", line (\d+)', trace)):
+            if folder in Path(file).parents:
+                return f" ({file}:{line})"
+        return ""
 
     def close(self) -> None:
         """End the worker and the processes that it has started, such as workers of a loader."""
@@ -166,7 +165,7 @@ _kept: dict[tuple[str, ...], _Worker] | None = None
 def _worker_of(side: Side) -> Iterator[_Worker]:
     """Give the side's worker: one that is kept for the next request, or one that ends after this.
 
-    Of more than MOST_KEPT the one that has answered least recently ends.
+    Of more than MOST_KEPT, the one that has answered least recently ends.
     """
     if _kept is None or side.environment or side.is_fresh:
         with contextlib.closing(_Worker(side)) as worker:
@@ -223,8 +222,8 @@ def ask_both(
 
 def to_mend(sides: dict[str, Side]) -> str:
     """Return the side that is to be mended: the one that is no original, or Paddle's."""
-    only_torch = sides["paddle"].is_original and not sides["torch"].is_original
-    return "torch" if only_torch else "paddle"
+    is_torch = sides["paddle"].is_original and not sides["torch"].is_original
+    return "torch" if is_torch else "paddle"
 
 
 @contextmanager

@@ -1,9 +1,7 @@
 """What a port's loader gives, and how each image was made: read twice, the second time watched.
 
 The first reading goes as training does, with worker processes, and keeps the numbers. The second
-goes without them, so that Pillow can be watched in this process where the port uses it; it also
-tells whether the loader gives the same when it is read again. Pillow's functions are exchanged
-meanwhile, and none of the port's.
+goes without them, so that Pillow's functions can be exchanged and watched in this process.
 """
 
 import hashlib
@@ -12,82 +10,81 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from functools import partial, wraps
+from functools import wraps
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from portproof.port import Settings
 from portproof.system.errors import UserError
 from portproof.worker.job import Job
 from portproof.worker.port_file import PortFile
-from portproof.worker.source import Stack, calling_line, lines_noted
+from portproof.worker.source import Report, Stack, calling_line, lines_noted
 
 
-def record_batches(job: Job, split: str, epochs: int, traced: bool) -> dict[str, Any]:
+def record_batches(job: Job, split: str, epochs: int, traced: bool) -> Report:
     """Write the images of batch N as batch-N.npy [N, ...], as they come; return all the rest.
 
     `sizes` and `labels` are lists for each epoch, of the batches and of the samples; `label_dtype`
     and `label_shape` (without the batch) are those of the first batch, None without labels.
-    `classes` and `paths` are those of samples(), None where the port has none. `facts` tell how
-    each sample was made, `orders` how each epoch's order was drawn (see Watch); `again` is the
-    number of samples whose image is not the same, bit for bit, at the second reading, None where
-    the batches have other sizes. `traced`: `ran` are the lines that run then, the last first.
+    `classes` and `paths` are those of samples(), None where the port has none. `facts` and `orders`
+    are those of Watch. `again` is the number of samples whose image has other bits at the second
+    reading, None where batches have other sizes. `traced`: `ran` are the lines that run, the last
+    first.
     """
+    backend, port = job.backend, job.port
     made: Stack = []
-    note = partial(lines_noted, job.backend) if traced else nullcontext
-    with note(made):  # here most ports make their loaders
-        about = job.port.samples(split, job.settings) if job.port.has("samples") else {}
-    report = keep(job, split, epochs)
-    report |= {name: about.get(name) for name in ("classes", "paths")}
-    watch = Watch(job.backend, epochs)
     ran: Stack = []
-    with watch.watching(job.port), note(ran):
+    with lines_noted(backend, made) if traced else nullcontext():  # most ports make loaders here
+        about = port.samples(split, job.settings) if port.has("samples") else {}
+    report = keep(job, split, epochs)
+    watch = Watch(backend, epochs)
+    with watch.watching(port), lines_noted(backend, ran) if traced else nullcontext():
         report["again"] = compare(job, split, watch)
-    report |= {"facts": watch.facts, "orders": watch.orders}
-    report["tells_draws"] = job.port.has("listen_to_draws")
-    return report | {"version": job.backend.VERSION, "ran": ran + made}
+    report |= {"classes": about.get("classes"), "paths": about.get("paths")}
+    report |= {"facts": watch.facts, "orders": watch.orders, "version": backend.VERSION}
+    return report | {"tells_draws": port.has("listen_to_draws"), "ran": ran + made}
 
 
-def keep(job: Job, split: str, epochs: int) -> dict[str, Any]:
+def keep(job: Job, split: str, epochs: int) -> Report:
     """Read with the settings as they are, and write the images down."""
     report = {"sizes": [], "labels": [], "label_dtype": None, "label_shape": None}
-    number = 0
+    numbers = count()
     for epoch in range(epochs):
         report["sizes"].append([])
         report["labels"].append([])
         for images, labels in read(job, split, epoch, job.settings):
-            if number == 0 and labels is not None:
-                report["label_dtype"] = str(labels.dtype)
-                report["label_shape"] = list(labels.shape[1:])
-            np.save(batch_file(job.folder, number), images)
+            np.save(batch_file(job.folder, next(numbers)), images)
             report["sizes"][-1].append(len(images))
-            report["labels"][-1] += [] if labels is None else labels.tolist()
-            number += 1
+            if labels is not None:
+                report["labels"][-1] += labels.tolist()
+                if report["label_dtype"] is None:
+                    report |= {"label_dtype": str(labels.dtype), "label_shape": labels.shape[1:]}
     return report
 
 
 def compare(job: Job, split: str, watch: "Watch") -> int | None:
     """Read again without workers; return how many samples are not what `keep` wrote of them."""
-    changed, number, same_sizes = 0, 0, True
+    changed, same_sizes = 0, True
+    files = iter(sorted(job.folder.glob("batch-*.npy")))
     for epoch in range(len(watch.orders)):
         watch.epoch = epoch
         for images, _ in read(job, split, epoch, job.settings | {"workers": 0}):
-            file = batch_file(job.folder, number)
-            before = np.load(file, mmap_mode="r") if file.exists() else None
-            if before is None or before.shape != images.shape:
-                same_sizes = False
-            else:
+            file = next(files, None)
+            before = np.load(file, mmap_mode="r") if file else np.empty(0)
+            if before.shape == images.shape:
                 pairs = zip(before, images, strict=True)
                 changed += sum(a.tobytes() != b.tobytes() for a, b in pairs)
-            number += 1
-    same_sizes = same_sizes and not batch_file(job.folder, number).exists()
-    return changed if same_sizes else None
+            else:
+                same_sizes = False
+    return changed if same_sizes and next(files, None) is None else None
 
 
 def read(
-    job: Job, split: str, epoch: int, settings: dict[str, Any]
+    job: Job, split: str, epoch: int, settings: Settings
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Yield images and labels of an epoch: the entries of these names, else the first two.
 
@@ -97,9 +94,8 @@ def read(
         if not isinstance(batch, dict):
             kind = type(batch).__name__
             raise UserError(f"{job.port.path}, batches(): gives a {kind}, not a dict by name")
-        first, second = ([*batch, None, None])[:2]
-        images = batch.get("images", batch.get(first))
-        labels = batch.get("labels", batch.get(second))
+        first, second, *_ = [*batch.values(), None, None]
+        images, labels = batch.get("images", first), batch.get("labels", second)
         yield np.asarray(images), None if labels is None else np.asarray(labels)
 
 
@@ -111,18 +107,17 @@ def batch_file(folder: Path, number: int) -> Path:
 class Watch:
     """Notes what Pillow is asked to do, whoever asks, and what a port tells of its draws.
 
-    Each image file that Pillow opens in this process begins one of `facts`, which holds what of
-    these could be seen: `path`, the file; `decoded`, the image as it was converted to another mode,
-    and `entered`, as it went into the first step (mode, size, SHA-256 of the pixels); `steps`, the
-    crops, resizes and mirrorings in their order, each with its name, what was asked for, and
-    FILE:LINE of the port's code; `draws` by name: arguments, result and line. `orders`: the draw of
-    each epoch's order.
+    Each image file that Pillow opens begins one of `facts`: `path`, the file; `decoded`, the image
+    as it was converted to another mode, and `entered`, as it went into the first step (mode, size,
+    SHA-256 of the pixels); `steps`, the crops, resizes and mirrorings in their order, each with its
+    name, what was asked for, and FILE:LINE of the port's code; `draws` by name: arguments, result
+    and line. `orders`: the draw of each epoch's order.
     """
 
     def __init__(self, backend: ModuleType, epochs: int) -> None:
         self.backend = backend
-        self.facts: list[dict[str, Any]] = []
-        self.orders: list[dict[str, Any] | None] = [None] * epochs
+        self.facts: list[Report] = []
+        self.orders: list[Report | None] = [None] * epochs
         self.epoch = 0  # that is read
         self.depth = 0  # of Pillow's functions that call each other
 
@@ -151,10 +146,7 @@ class Watch:
             self.facts[-1]["draws"][name] = draw | {"result": drawn}
 
     def exchange(self, owner: Any, name: str, stack: ExitStack) -> None:
-        """Have each call of a function of Pillow's noted until the stack is left.
-
-        Not where Pillow itself calls it.
-        """
+        """Note each call of a function of Pillow's, but by Pillow, until the stack is left."""
         original = getattr(owner, name)
         parameters = inspect.signature(original)
 
@@ -181,13 +173,13 @@ class Watch:
         if name == "open" or not self.facts:
             return
         fact = self.facts[-1]
-        if name != "convert":
+        if name == "convert" and not fact["steps"]:
+            fact["decoded"] = describe_image(returned)
+        elif name != "convert":
             if not fact["steps"]:
                 fact["entered"] = describe_image(arguments["self"])
-            line = calling_line(self.backend)
-            fact["steps"].append([name, describe_step(name, arguments), line])
-        elif not fact["steps"]:
-            fact["decoded"] = describe_image(returned)
+            step = describe_step(name, arguments)
+            fact["steps"].append([name, step, calling_line(self.backend)])
 
 
 def describe_step(name: str, arguments: dict[str, Any]) -> Any:
@@ -209,7 +201,7 @@ def path_of(file: Any) -> str | None:
     return os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else None
 
 
-def describe_image(image: Any) -> dict[str, Any]:
+def describe_image(image: Any) -> Report:
     """Return mode, width and height of an image or of its pixels [H, W, ...], and their SHA-256."""
     pixels = np.asarray(image)
     return {

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
 
 from portproof.backends import shared
+from portproof.port import Batch, Settings
 from portproof.worker import forward
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import minimized
@@ -27,7 +28,7 @@ class Epoch(NamedTuple):
         return self.length
 
 
-def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str, Any]) -> None:
+def drive(port: PortFile, backend: ModuleType, observer: Any, settings: Settings) -> None:
     """Train by the port's parts, as many epochs as the settings say, else one.
 
     With settings["resume"], a folder, from where the run that was stopped there stood. A run that
@@ -38,8 +39,8 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
     model = port.model(settings)
     if settings.get("weights"):
         load_weights(port, backend, model, settings["weights"])
-    steps_per_epoch = settings["steps_per_epoch"]  # of the batches that are given
-    optimizers = port.optimizer(model, steps_per_epoch, settings)
+    steps = settings["steps_per_epoch"]  # of the batches that are given
+    optimizers = port.optimizer(model, steps, settings)
     first_epoch, first_batch = 0, 0
     if settings.get("resume"):
         folder = Path(settings["resume"])
@@ -49,7 +50,7 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
     watched = alone if isinstance(optimizers, list) else alone[0]
     observer.start(SimpleNamespace(model=model, optimizer=watched))
     for number in range(first_epoch, settings["epochs"]):
-        epoch = Epoch(number, steps_per_epoch, first_batch if number == first_epoch else 0)
+        epoch = Epoch(number, steps, first_batch if number == first_epoch else 0)
         model.train()
         for index, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
             place = SimpleNamespace(number=index, weight=1.0, first_sample=0)  # the only process
@@ -67,7 +68,7 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: dict[str
 
 
 def take_step(
-    port: PortFile, backend: ModuleType, model: Any, optimizers: Any, batch: dict[str, Any]
+    port: PortFile, backend: ModuleType, model: Any, optimizers: Any, batch: Batch
 ) -> Any:
     """Take a step as the port does, or one of its model, loss and optimizer; return the loss."""
     if port.has("train_step"):
@@ -76,9 +77,8 @@ def take_step(
         backend.clear_gradients(optimizer)
     total = minimized(port.loss(run_model(port, model, batch), batch))
     total.backward()
-    for steps in with_schedules(optimizers):
-        for each in steps:
-            each.step()
+    for each in chain.from_iterable(with_schedules(optimizers)):
+        each.step()
     return total.detach()
 
 
@@ -89,7 +89,7 @@ def with_schedules(optimizers: Any) -> list[tuple]:
     return [tuple(each for each in pair if each is not None) for pair in pairs]
 
 
-def run_model(port: PortFile, model: Any, batch: dict[str, Any]) -> Any:
+def run_model(port: PortFile, model: Any, batch: Batch) -> Any:
     """Return what a network gives for a batch of tensors: as the port calls it, if it says so."""
     return port.forward(model, batch) if port.has("forward") else model(next(iter(batch.values())))
 
@@ -103,7 +103,7 @@ def load_weights(port: PortFile, backend: ModuleType, model: Any, path: str) -> 
         forward.load_by_name(backend, model, Path(path), turned)
 
 
-def read(port: PortFile, observer: Any, epoch: Epoch, settings: dict) -> Iterator[dict[str, Any]]:
+def read(port: PortFile, observer: Any, epoch: Epoch, settings: Settings) -> Iterator[Batch]:
     """Yield the batches of an epoch, the port's or those that the observer gives, by name."""
     batches = port.batches("train", epoch.number, settings) if port.has("batches") else ()
     rest = (tuple(batch.values()) for batch in islice(batches, epoch.first_batch, None))

@@ -13,14 +13,15 @@ import numpy as np
 
 from portproof.backends import shared
 from portproof.numeric import philox
+from portproof.port import Settings
 from portproof.weights import tensors
-from portproof.worker.source import describe_error, is_users, user_line
+from portproof.worker.source import Report, describe_error, is_users, user_line
 
 
 def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
     """Return the layers that compute something themselves, by their path in the model.
 
-    These have no layers in them, or are the framework's own (an attention layer, say).
+    They have no layers in them, or are the framework's, such as an attention layer.
     """
     return {
         path: layer
@@ -30,30 +31,23 @@ def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
     }
 
 
-def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
+def describe(backend: ModuleType, model: Any) -> Report:
     """Return every tensor of the state dict and every layer, ready for JSON.
 
     Shapes are the framework's own. `tied` names the first key that is the same tensor. `files` are
     those of the user's own classes of layers, that of the whole model first.
     """
     layers = shared.named_layers(model, duplicates=True)
+    kinds = {path: shared.kind(backend, layer) for path, layer in layers.items()}
     first_keys, keys = {}, []
     for key, tensor in shared.state(backend, model).items():
         path, _, role = key.rpartition(".")
         first = first_keys.setdefault(id(tensor), key)
-        keys.append(
-            {
-                "key": key,
-                "layer": path,
-                "role": role,
-                "kind": shared.kind(backend, layers[path]) if path in layers else "",
-                "layout": backend.layout(layers.get(path)),
-                "shape": list(tensor.shape),
-                "tied": None if first == key else first,
-            }
-        )
+        entry = {"key": key, "layer": path, "role": role, "kind": kinds.get(path, "")}
+        entry |= {"layout": backend.layout(layers.get(path)), "shape": list(tensor.shape)}
+        keys.append(entry | {"tied": None if first == key else first})
     rows = [
-        {"layer": path, "kind": shared.kind(backend, layer), "settings": settings(layer)}
+        {"layer": path, "kind": kinds[path], "settings": settings(layer)}
         for path, layer in leaves(backend, model).items()
     ]
     modules = [sys.modules.get(type(layer).__module__) for layer in layers.values()]
@@ -62,13 +56,11 @@ def describe(backend: ModuleType, model: Any) -> dict[str, Any]:
     return {"keys": keys, "layers": rows, "files": users}
 
 
-def settings(layer: Any) -> dict[str, Any]:
+def settings(layer: Any) -> Settings:
     """Return the plain attributes of a layer: kernel_size, stride, eps, training and the like."""
-    return {
-        name.lstrip("_"): list(value) if isinstance(value, tuple) else value
-        for name, value in vars(layer).items()
-        if isinstance(value, (bool, int, float, str, tuple, list, type(None)))
-    }
+    plain = (int, float, str, tuple, list, type(None))
+    attributes = vars(layer).items()
+    return {name.lstrip("_"): value for name, value in attributes if isinstance(value, plain)}
 
 
 def load_by_name(backend: ModuleType, model: Any, path: Path, turned: Collection[str] = ()) -> None:
@@ -88,17 +80,15 @@ def load_by_name(backend: ModuleType, model: Any, path: Path, turned: Collection
 
 @dataclass
 class Pass:
-    """One forward pass to record, as a request has it.
-
-    `forced` names files by the number of a call: after what the call gave has been written, these
-    take its place, so that every layer works on the same numbers whatever came before it.
-    """
+    """One forward pass to record, as a request has it."""
 
     name: str = ""  # of the folder with a .npy file of each tensor; none: the calls are of interest
     input: str = ""  # a .npy file
     dtype: str = "float32"
     training: bool = False
     with_inputs: bool = False  # of each layer are written too
+    # By the number of a call, files that take the place of its outputs once those are written: so
+    # every layer works on the same numbers whatever came before it.
     forced: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -117,7 +107,7 @@ class PassRecorder:
         self.functions: list[dict] = []
         self.dropout_numbers, self.file_numbers = count(), count()
 
-    def run(self, model: Any, inputs: Any) -> dict[str, Any]:
+    def run(self, model: Any, inputs: Any) -> Report:
         """Run the model; return its calls, dropouts, functions, outputs, and what stopped it.
 
         Calls come in order, each with its layer, mode, line and files; dropouts with the number of
@@ -126,7 +116,8 @@ class PassRecorder:
         backend = self.backend
         if self.folder:
             self.folder.mkdir(parents=True)
-        report = {"outputs": [], "error": None, "stopped": None}
+        report = {"calls": self.calls, "dropouts": self.dropouts, "functions": self.functions}
+        report |= {"outputs": [], "error": None, "stopped": None}
         with (
             ExitStack() as hooks,
             backend.framework.no_grad(),
@@ -142,8 +133,7 @@ class PassRecorder:
                 if self.started:
                     _, files, path = self.started[-1]
                     report["stopped"] = {"layer": path, "inputs": files}
-        calls = {"calls": self.calls, "dropouts": self.dropouts, "functions": self.functions}
-        return calls | report
+        return report
 
     def watch(self, path: str, layer: Any) -> Callable[[], None]:
         """Set the hooks of one layer; return what removes them."""
@@ -157,12 +147,10 @@ class PassRecorder:
             line, files, _ = self.started.pop()
             call = {"layer": path, "kind": shared.kind(backend, layer), "training": layer.training}
             call |= {"line": line, "inputs": files, "outputs": self.write(outputs)}
-            forced = self.plan.forced.get(str(len(self.calls)))
+            forced = self.plan.forced.get(str(len(self.calls)), [])
             self.calls.append(call)
-            if forced is None:
-                return None
-            arrays = [backend.to_tensor(np.load(file)) for file in forced]
-            return shared.exchange(backend, outputs, iter(arrays))
+            arrays = (backend.to_tensor(np.load(file)) for file in forced)
+            return shared.exchange(backend, outputs, arrays) if forced else None
 
         return shared.on_layer(layer, before, after)
 
@@ -180,12 +168,12 @@ class PassRecorder:
 
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""
-        layer = self.started[-1][2] if self.started else None
-        line = user_line(self.backend)
-        self.dropouts.append({"calls": len(self.calls), "layer": layer, **dropout, "line": line})
+        dropout["layer"] = self.started[-1][2] if self.started else None
+        place = {"calls": len(self.calls), "line": user_line(self.backend)}
+        self.dropouts.append(dropout | place)
 
     def note_function(self, function: dict) -> None:
         """Keep what a function was asked for, if no layer called it."""
         if not self.started:
-            line = user_line(self.backend)
-            self.functions.append({"calls": len(self.calls), **function, "line": line})
+            place = {"calls": len(self.calls), "line": user_line(self.backend)}
+            self.functions.append(function | place)

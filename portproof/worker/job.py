@@ -5,9 +5,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from portproof.port import Settings
 from portproof.worker.drive import drive
 from portproof.worker.port_file import PortFile, make_network
 from portproof.worker.recorder import Watcher
+from portproof.worker.source import Report
 
 
 @dataclass
@@ -20,7 +22,7 @@ class Job:
     backend: ModuleType
     folder: Path  # for what is written
     port: PortFile | None  # None: the parts that are asked for need none
-    settings: dict[str, Any]
+    settings: Settings
     network: dict[str, Any] | None = None
 
     def make_network(self, **settings: Any) -> Any:
@@ -29,14 +31,14 @@ class Job:
             return make_network(self.network["name"], self.network["arguments"], self.backend)
         return self.port.model(self.settings | settings)
 
-    def watch(self, watcher: Watcher, dtype: str, **settings: Any) -> dict[str, Any]:
+    def watch(self, watcher: Watcher, dtype: str, **settings: Any) -> Report:
         """Run the port's loop from its start with a watcher; return what that reports."""
         output = {"output_dir": str(self.folder / "run")}
         with watcher.watching(dtype):
             self.train(watcher, self.settings | output | settings)
         return watcher.report()
 
-    def train(self, watcher: Watcher | None, settings: dict[str, Any]) -> Any:
+    def train(self, watcher: Watcher | None, settings: Settings) -> Any:
         """Run the port's loop, or where it has none the one that its parts make."""
         with self.backend.names_from_the_first():
             if self.port.has("train"):

@@ -12,10 +12,10 @@ from portproof.system.errors import UserError
 from portproof.weights import tensors
 from portproof.worker import drive, forward
 from portproof.worker.job import Job
-from portproof.worker.source import Stack, describe_error, lines_noted, user_line
+from portproof.worker.source import Report, Stack, describe_error, lines_noted, user_line
 
 
-def record_read(job: Job, path: str) -> dict[str, Any]:
+def record_read(job: Job, path: str) -> Report:
     """Write a weights file of this framework as read.safetensors, every bit as it is."""
     weights = job.backend.read_weights(Path(path))
     file = job.folder / "read.safetensors"
@@ -24,7 +24,7 @@ def record_read(job: Job, path: str) -> dict[str, Any]:
     return {}
 
 
-def record_write(job: Job, source: str, path: str) -> dict[str, Any]:
+def record_write(job: Job, source: str, path: str) -> Report:
     """Write a .safetensors as a file of this framework, and read that back."""
     with writing(Path(path)):
         job.backend.write_weights(Path(path), tensors.read_own(Path(source)))
@@ -35,9 +35,9 @@ def record_describe(
     job: Job,
     input_shape: list[int] | None = None,
     dtype: str = "float32",
-    named_as: list[str] | None = None,
+    named_as: tuple[str, ...] = (),
     fitted_to: str | None = None,
-) -> dict[str, Any]:
+) -> Report:
     """Describe the network's tensors and layers.
 
     It is run too where `input_shape` is given and its layers have other names than `named_as`. The
@@ -52,29 +52,27 @@ def record_describe(
         network = job.make_network(**fitted)
     report = forward.describe(backend, network)
     names = {key["layer"] for key in report["keys"] if not key["tied"]}
-    if input_shape and names != set(named_as or ()):
-        run = None
-        if backend.CAN_RUN_EMPTY:
-            with backend.without_values():
-                of_framework = getattr(backend.framework, dtype)
-                inputs = backend.framework.zeros(input_shape, dtype=of_framework)
-                run = run_once(job, network, inputs)
-        if run is None or run["error"]:  # its way depends on values
-            inputs = backend.to_tensor(np.zeros(input_shape, dtype))
-            run = run_once(job, job.make_network(**fitted), inputs)
-        report |= {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
-    return report
+    if not input_shape or names == set(named_as):
+        return report
+    inputs, run = backend.to_tensor(np.zeros(input_shape, dtype)), {"error": "not run"}
+    if backend.CAN_RUN_EMPTY:
+        with backend.without_values():
+            empty = backend.framework.zeros(inputs.shape, dtype=inputs.dtype)
+            run = run_once(job, network, empty)
+    if run["error"]:  # its way depends on values
+        run = run_once(job, job.make_network(**fitted), inputs)
+    return report | {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
 
 
-def run_once(job: Job, network: Any, inputs: Any) -> dict[str, Any]:
+def run_once(job: Job, network: Any, inputs: Any) -> Report:
     """Run a network in evaluation mode; return its calls, of which nothing is written."""
     network.eval()
     return forward.PassRecorder(job.backend, forward.Pass()).run(network, inputs)
 
 
 def record_forward(
-    job: Job, weights: str, by_port: bool, passes: list[dict[str, Any]], seed: int = 0
-) -> dict[str, Any]:
+    job: Job, weights: str, by_port: bool, passes: list[dict], seed: int = 0
+) -> Report:
     """Note what each layer gives, in passes that have a name, an input, a dtype and a mode.
 
     The weights are loaded as the port does it, or what fits by its name.
@@ -90,13 +88,12 @@ def record_forward(
     ran: Stack = []
     with lines_noted(backend, ran):
         error = load_weights(job, network, Path(weights), by_port)
-    tensors_held = shared.state(backend, network).items()
-    arrays = {key: backend.to_numpy(tensor) for key, tensor in tensors_held}
+    held = shared.state(backend, network).items()
+    arrays = {key: backend.to_numpy(tensor) for key, tensor in held}
+    layers = forward.leaves(backend, network).items()
     report = {"load_error": error, "loading": ran, "loaded": state.digests(arrays)}
-    report |= forward.describe(backend, network)
-    layers = forward.leaves(backend, network)
-    report["lines"] = {path: lines.get(id(layer)) for path, layer in layers.items()}
-    report |= {"version": backend.VERSION, "runs": []}
+    report |= {"lines": {path: lines.get(id(layer)) for path, layer in layers}, "runs": []}
+    report |= {"version": backend.VERSION, **forward.describe(backend, network)}
     for plan in [forward.Pass(**entries) for entries in passes] if error is None else []:
         backend.cast(network, plan.dtype)
         if plan.training:

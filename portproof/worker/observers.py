@@ -10,6 +10,7 @@ import numpy as np
 from portproof.backends import shared
 from portproof.numeric import fingerprints
 from portproof.worker.recorder import ONE_IMAGE, Done, Watcher, stand_in_zeros
+from portproof.worker.source import Report
 
 
 class FirstModel(Watcher):
@@ -131,5 +132,5 @@ class RatesUsed(Watcher):
         self.row = None
         return False
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         return super().report() | {"roles": sorted(self.roles)}

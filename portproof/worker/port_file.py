@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from portproof.port import Settings
 from portproof.system.errors import UserError
 from portproof.worker.source import describe_error
 
@@ -29,7 +30,7 @@ class PortFile:
             raise UserError(f"{self.path} has no {name}()")
         return getattr(self.module, name)
 
-    def usual(self) -> dict[str, Any]:
+    def usual(self) -> Settings:
         """Return the settings that the port takes, with their usual values."""
         return dict(getattr(self.module, "SETTINGS", {}))
 

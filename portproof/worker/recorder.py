@@ -1,8 +1,7 @@
 """Watch a training loop from within its own process, and note each step. Knows no framework.
 
-The loop calls `start`, `batches`, `begin_batch`, `end_batch` and `end_epoch` (portproof/port.py).
-All else is seen by hooks on the model and the optimizers that `start` hands over: no function of
-the port is exchanged.
+The loop calls the methods of an Observer (portproof/port.py). All else is seen by hooks on the
+model and the optimizers that `start` hands over.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ import numpy as np
 from portproof.backends import shared
 from portproof.numeric import fingerprints, philox
 from portproof.port import Observer
-from portproof.worker.source import Stack, user_stack
+from portproof.worker.source import Report, Stack, user_stack
 
 # For stand-ins: a batch of one black pixel, images [1, 3, 1, 1] and labels [1].
 ONE_IMAGE = np.zeros([1, 3, 1, 1], np.float32), np.zeros([1], np.int64)
@@ -46,7 +45,7 @@ class Plan:
 
 
 class Watcher(Observer):
-    """An observer that notes nothing; the base of those that do. It may replace the batches.
+    """An observer that notes nothing; the base of those that do.
 
     `inputs`: arrays of each step, used over and over, in place of what the loop's loader gives.
     """
@@ -55,8 +54,8 @@ class Watcher(Observer):
 
     def __init__(self, backend: ModuleType, inputs: Iterable | None = None) -> None:
         self.backend, self.inputs = backend, inputs
-        self.rows: list[dict[str, Any]] = []  # what was noted of each step
-        self.row: dict[str, Any] | None = None  # of the step that the loop is in
+        self.rows: list[Report] = []  # what was noted of each step
+        self.row: Report | None = None  # of the step that the loop is in
         self.hooks = ExitStack()  # what removes them
         # Where the user's code did what first: made the optimizer, went backward, and so on.
         self.stacks: dict[str, Stack] = {}
@@ -66,9 +65,10 @@ class Watcher(Observer):
         """Return `batches`, or the given ones; an epoch begins where the one before ended."""
         if self.inputs is None:
             return batches
-        numbers = range(epoch.number * len(epoch), (epoch.number + 1) * len(epoch))
-        places = (number % len(self.inputs) for number in numbers[epoch.first_batch :])
-        return ([self.backend.to_tensor(array) for array in self.inputs[n]] for n in places)
+        start = epoch.number * len(epoch)
+        numbers = range(start + epoch.first_batch, start + len(epoch))
+        steps = (self.inputs[number % len(self.inputs)] for number in numbers)
+        return ([self.backend.to_tensor(array) for array in arrays] for arrays in steps)
 
     def loss_of(self, loss: Any) -> np.ndarray:
         """Return the loss [] that is minimized as an array; of several by name it is the first."""
@@ -93,10 +93,8 @@ class Watcher(Observer):
         with shared.default_dtype(backend, dtype), dropout, made, self.hooks:
             try:
                 yield
-            except Done:
-                pass
-            except Exception:
-                if not self.is_lost:
+            except Exception as error:
+                if not isinstance(error, Done) and not self.is_lost:
                     raise
 
     def note_made(self, made: Any) -> None:
@@ -108,7 +106,7 @@ class Watcher(Observer):
         if event not in self.stacks:
             self.stacks[event] = user_stack(self.backend, made)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         """Return all that was noted, ready for JSON."""
         return {"stacks": self.stacks, "rows": self.rows}
 
@@ -134,10 +132,8 @@ class Recorder(Watcher):
         several = isinstance(state.optimizer, (list, tuple))
         self.optimizers = state.optimizer if several else [state.optimizer]
         self.turned = shared.transposed(backend, self.model)
-        buffers = backend.running_statistics(self.model)
-        self.buffers = {name: list(buffer.shape) for name, buffer in buffers.items()}
-        parameters = shared.parameters(self.model)
-        self.shapes = {name: list(parameter.shape) for name, parameter in parameters.items()}
+        self.buffers = shapes_of(backend.running_statistics(self.model))
+        self.shapes = shapes_of(shared.parameters(self.model))
         self.hooks.callback(shared.on_layer(self.model, self.before_forward, self.after_forward))
         for optimizer in self.optimizers:
             before = partial(self.before_update, optimizer)
@@ -151,8 +147,8 @@ class Recorder(Watcher):
         self.step, self.dropout_numbers = self.plan.first_step + len(self.rows), count()
         self.first_sample = batch.first_sample
         images, *labels = (self.backend.to_numpy(tensor) for tensor in inputs)
-        self.row = {"images": fingerprints.summarize(images).tolist()}
-        self.row["labels"] = labels[0].tolist() if labels else []
+        summary = fingerprints.summarize(images).tolist()
+        self.row = {"images": summary, "labels": labels[0].tolist() if labels else []}
         self.noted: dict[str, dict] = {}
         self.note("old buffers", self.backend.running_statistics(self.model))
         if not self.rows:
@@ -174,7 +170,7 @@ class Recorder(Watcher):
             raise Done
         return len(self.rows) == self.plan.stop_after
 
-    def close_row(self, ending: dict[str, Any]) -> None:
+    def close_row(self, ending: Report) -> None:
         """Keep what was noted of the step that the loop is in."""
         self.rows.append(self.row | ending)
         self.tensors.append(self.noted)
@@ -197,42 +193,42 @@ class Recorder(Watcher):
             return
         self.note_stack("update")
         self.row.setdefault("lr", self.backend.learning_rate(optimizer))
-        updated = {id(parameter) for parameter in self.backend.trained_by(optimizer)}
-        parameters = {
-            name: parameter
-            for name, parameter in shared.parameters(self.model).items()
-            if id(parameter) in updated or len(self.optimizers) == 1
-        }
+        parameters = shared.parameters(self.model)
+        if len(self.optimizers) > 1:
+            updated = {id(parameter) for parameter in self.backend.trained_by(optimizer)}
+            parameters = {name: p for name, p in parameters.items() if id(p) in updated}
         self.note("before", parameters)
-        gradients = {name: parameter.grad for name, parameter in parameters.items()}
-        self.note("gradient", gradients)
+        self.note("gradient", {name: param.grad for name, param in parameters.items()})
 
     def note(self, kind: str, tensors: dict[str, Any]) -> None:
         """Keep fingerprints of these tensors, and write out those that are wanted in full."""
-        number, fingerprint_of = len(self.rows), self.noted.setdefault(kind, {})
+        number, noted = len(self.rows), self.noted.setdefault(kind, {})
         unwanted = self.plan.kinds is not None and kind not in self.plan.kinds
         if unwanted or number < self.plan.since:
             return
-        wanted = self.plan.full.get(str(number), [])
         for name, tensor in tensors.items():
-            if tensor is None:
-                fingerprint_of[name] = None
-                continue
-            array = self.backend.to_numpy(tensor)
-            turned = name.partition(" ")[0] in self.turned
-            if f"{kind} {name}" in wanted:
-                file = self.folder / f"{number}-{kind}-{name}.npy"
-                np.save(file, array.T if turned else array)
-            fingerprint_of[name] = fingerprints.summarize(array, turned).tolist()
+            noted[name] = None
+            if tensor is not None:
+                array = self.backend.to_numpy(tensor)
+                turned = name.partition(" ")[0] in self.turned
+                noted[name] = fingerprints.summarize(array, turned).tolist()
+                if f"{kind} {name}" in self.plan.full.get(str(number), []):
+                    file = self.folder / f"{number}-{kind}-{name}.npy"
+                    np.save(file, array.T if turned else array)
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
         """Return which units the next dropout keeps: the same in both frameworks."""
         seed, number = self.plan.seed, next(self.dropout_numbers)
         return philox.dropout_mask(seed, self.step, number, shape, p, self.first_sample)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Report:
         tensors = {"tensors": self.tensors, "shapes": self.shapes, "buffers": self.buffers}
         return super().report() | tensors
+
+
+def shapes_of(tensors: dict[str, Any]) -> dict[str, list[int]]:
+    """Return the shapes of tensors by name."""
+    return {name: list(tensor.shape) for name, tensor in tensors.items()}
 
 
 def minimized(loss: Any) -> Any:
@@ -243,8 +239,8 @@ def minimized(loss: Any) -> Any:
 class GradientRecorder(Recorder):
     """Notes what the optimizers do with given gradients, the same in both frameworks.
 
-    The loop runs as it is; the model's outputs are 0, and each backward pass adds the given
-    gradient to what a parameter has. A gradient that the loop does not clear, or clips, shows.
+    Each backward pass of the loop adds the given gradient to what a parameter has: a gradient that
+    the loop does not clear, or clips, shows.
     """
 
     def __init__(
@@ -268,8 +264,7 @@ class GradientRecorder(Recorder):
 def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
     """Have a model give zeros within the watcher's steps, at no cost.
 
-    Every parameter has a part in them, and has in the backward pass the gradient that
-    watcher.gradient_of(name) says.
+    In the backward pass a parameter has the gradient that watcher.gradient_of(name) says.
     """
     backend = watcher.backend
     trained = {name: param for name, param in parameters.items() if param.requires_grad}

@@ -1,9 +1,7 @@
-"""What a worker answers: the parts of a request, each of which becomes OUT_DIR/<part>.json.
-
-Starting a framework takes seconds; a tool that asks several times keeps the process.
+"""What a worker answers: the parts of a request, each of which becomes <part>.json.
 
 A request holds `port` (a file) or `network` (MODULE:CALLABLE and arguments), `settings` of the
-port, and for each part what it takes. What a part takes and records stands at its function, called
+port, and for each part what it takes. What a part takes and records stands at its function,
 record_<part>: of networks and weights in networks.py, of the loader in data.py, of the port's own
 training in training.py.
 """
@@ -24,9 +22,10 @@ from portproof.system.errors import UserError
 from portproof.worker import data, networks, training
 from portproof.worker.job import Job
 from portproof.worker.port_file import PortFile
+from portproof.worker.source import Report
 
 
-def record_about(job: Job) -> dict[str, Any]:
+def record_about(job: Job) -> Report:
     """Return the functions that the port defines, and the settings that it takes."""
     names = [name for name, _ in inspect.getmembers(contract, inspect.isfunction)]
     functions = [name for name in names if job.port.has(name)]
@@ -40,8 +39,6 @@ PARTS = {
     for name, function in vars(module).items()
     if name.startswith("record_")
 } | {"about": record_about}
-
-
 IDLE = 3  # seconds
 
 
@@ -55,42 +52,38 @@ class Worker:
     def serve(self) -> None:
         """Answer the requests on standard input, one after the other, until it ends.
 
-        A line is a JSON list, [REQUEST.json, OUT_DIR]; the reply is a line of JSON on standard
-        output, {"error": null}, or {"error": text, "is_users": bool}. Whatever else is printed
-        meanwhile goes to standard error.
+        A line names a folder, in JSON; the reply is a line of JSON on standard output,
+        {"error": text or null, "is_users": bool}. Whatever else is printed goes to standard error.
         """
         memory.keep_freed()
         replies = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
         while True:
-            # A tool may keep several workers, of which one works at a time: one that is not asked
-            # for a while gives its freed memory back. The next request has the kernel clear it.
+            # One of several workers that a tool keeps: idle, it gives its freed memory back.
             if not select.select([sys.stdin], [], [], IDLE)[0]:
                 memory.give_back()
             line = sys.stdin.readline()
             if not line:
                 return
-            request, folder = map(Path, json.loads(line))
-            reply = self.reply(json.loads(request.read_text()), folder)
-            print(json.dumps(reply), file=replies, flush=True)
+            error, is_users = self.reply(Path(json.loads(line)))
+            print(json.dumps({"error": error, "is_users": is_users}), file=replies, flush=True)
 
-    def reply(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
-        """Answer a request; return what to say of it."""
+    def reply(self, folder: Path) -> tuple[str | None, bool]:
+        """Answer a request; return its error if there is one, and whether it is the user's."""
         try:
-            self.answer(request, folder)
+            self.answer(json.loads((folder / "request.json").read_text()), folder)
         except UserError as error:
-            return {"error": str(error), "is_users": True}
+            return str(error), True
         except SystemExit:  # of the parser of options
-            return {"error": "a wrong option in the request", "is_users": True}
+            return "a wrong option in the request", True
         except Exception as error:
             traceback.print_exc()
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            return {"error": text, "is_users": False}
-        return {"error": None}
+            return f"{type(error).__name__}: {' '.join(str(error).split())}", False
+        return None, False
 
     def answer(self, request: dict[str, Any], folder: Path) -> None:
         """Record the parts of a request into `folder`. Raises UserError at a user's mistake."""
-        if request.get("port") and self.port is None:
+        if request["port"] and self.port is None:
             self.port = PortFile(Path(request["port"]))
         job = Job(self.backend, folder, self.port, request["settings"], request["network"])
         for part, record in PARTS.items():

@@ -16,6 +16,7 @@ from typing import Any
 from portproof.system.errors import first_line
 
 Stack = list[list]  # of [FILE, LINE]
+Report = dict[str, Any]  # what a worker says, ready for JSON
 LIBRARY = str(Path(__file__).resolve().parents[1]) + "/"
 INSTALLED = {"site-packages", "dist-packages"}  # folders of installed packages
 PYTHONS = tuple(f"{path(sysconfig.get_paths()['stdlib'])}/" for path in (str, os.path.realpath))

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from portproof.backends import shared
+from portproof.port import Batch, Settings
 from portproof.system.errors import first_line
 from portproof.worker.drive import INPUTS, load_weights, run_model
 from portproof.worker.job import Job
 from portproof.worker.observers import FirstBatches, FirstModel, LogitsGiven, RatesUsed
 from portproof.worker.port_file import PortFile
 from portproof.worker.recorder import GradientRecorder, Plan, Recorder
-from portproof.worker.source import Stack, lines_noted, user_stack
+from portproof.worker.source import Report, Stack, lines_noted, user_stack
 
 
 class Batches:
@@ -45,18 +46,18 @@ class Batches:
 
 def record_training(
     job: Job, dtype: str, plan: dict[str, Any], batches: dict[str, str] | None = None
-) -> dict[str, Any]:
+) -> Report:
     """Note the first steps of the training, on given batches or on the port's own."""
     inputs = None if batches is None else Batches(batches)
     return job.watch(Recorder(job.backend, job.folder, Plan(**plan), inputs), dtype)
 
 
-def record_first_batches(job: Job, steps: int) -> dict[str, Any]:
+def record_first_batches(job: Job, steps: int) -> Report:
     """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
     return job.watch(FirstBatches(job.backend, job.folder, steps), "float32")
 
 
-def record_init(job: Job, most: int) -> dict[str, Any]:
+def record_init(job: Job, most: int) -> Report:
     """Write at most `most` values of each parameter of a new network, evenly spread."""
     watcher = FirstModel(job.backend)
     if job.port.has("train"):
@@ -72,9 +73,9 @@ def record_init(job: Job, most: int) -> dict[str, Any]:
     return watcher.report()
 
 
-def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
+def record_loss(job: Job, cases: list[str]) -> Report:
     """Note the loss that the port's own step makes of given logits [N, C] and labels [N]."""
-    noted: list[dict[str, Any]] = []
+    noted: list[Report] = []
     while len(noted) < len(cases):  # more than once where the loop leaves at a loss of NaN
         watcher = LogitsGiven(job.backend, cases[len(noted) :])
         folder = str(job.folder / f"run-{len(noted)}")
@@ -83,7 +84,7 @@ def record_loss(job: Job, cases: list[str]) -> dict[str, Any]:
     return {"stacks": report["stacks"], "cases": noted}
 
 
-def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
+def record_evaluation(job: Job, cases: list[str]) -> Report:
     """Give the port's own evaluation batches of logits [N, C] in place of images.
 
     It is given a network in training mode; the mode in which it runs it is noted.
@@ -114,7 +115,7 @@ def record_evaluation(job: Job, cases: list[str]) -> dict[str, Any]:
     return {"stacks": {"forward": stack, "evaluate": called}, "cases": rows, "mode": mode}
 
 
-def evaluate(port: PortFile, network: Any, batches: list[dict[str, Any]]) -> dict[str, float]:
+def evaluate(port: PortFile, network: Any, batches: list[Batch]) -> dict[str, float]:
     """Return the port's metrics of these batches, or the mean over the samples of its metric()."""
     if port.has("evaluate"):
         return port.evaluate(network, batches)
@@ -126,14 +127,12 @@ def evaluate(port: PortFile, network: Any, batches: list[dict[str, Any]]) -> dic
     }
 
 
-def record_lr(job: Job, most: int) -> dict[str, Any]:
+def record_lr(job: Job, most: int) -> Report:
     """Note the learning rate that the optimizer uses at each step, and what the loop says it is."""
     return job.watch(RatesUsed(job.backend, most), "float64")
 
 
-def record_optimizer(
-    job: Job, dtype: str, plan: dict[str, Any], numbers: dict[str, int]
-) -> dict[str, Any]:
+def record_optimizer(job: Job, dtype: str, plan: dict[str, Any], numbers: dict[str, int]) -> Report:
     """Note what the optimizer does with given gradients, the same in both frameworks."""
     recorder = GradientRecorder(job.backend, job.folder, Plan(**plan), numbers, dtype)
     return job.watch(recorder, dtype)
@@ -141,7 +140,7 @@ def record_optimizer(
 
 def record_resume(
     job: Job, epochs: int, after: int, batches: dict[str, str], traced: bool
-) -> dict[str, Any]:
+) -> Report:
     """Note so many epochs without a break, and what comes after a break at step `after`.
 
     `traced`: the lines that run until all is put back are noted too, which takes time.
@@ -153,11 +152,11 @@ def record_resume(
             restoring.close()
             super().start(state)
 
-    def watch(name: str, watcher: Recorder, **settings: Any) -> dict[str, Any]:
+    def watch(name: str, watcher: Recorder, **settings: Any) -> Report:
         settings |= {"epochs": epochs, "output_dir": str(job.folder / name)}
         return job.watch(watcher, "float64", **settings)
 
-    report: dict[str, Any] = {"error": None, "called": []}
+    report: Report = {"error": None, "called": []}
     plan = Plan(since=after)  # until then both runs are one
     report["unbroken"] = watch("unbroken", Recorder(job.backend, job.folder, plan, inputs))
     plan = Plan(stop_after=after, kinds=[])
@@ -174,7 +173,7 @@ def record_resume(
     return report | {"resumed": watcher.report()}
 
 
-def record_evaluate(job: Job, settings: dict[str, Any]) -> dict[str, Any]:
+def record_evaluate(job: Job, settings: Settings) -> Report:
     """Note what the port's own evaluation of its images says, with these settings too."""
     ran: Stack = []
     with lines_noted(job.backend, ran):
@@ -191,7 +190,7 @@ def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
     return job.backend.to_numpy(shared.tensors_of(job.backend, outputs)[0])
 
 
-def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> dict[str, Any]:
+def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> Report:
     """Export the network in every format, and write what it and the exported ones say of images.
 
     `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones. `traced`:
