@@ -1,7 +1,7 @@
 """The contract of a port: what a port file may define, and who watches it.
 
 A port file is plain Python for one framework; portproof imports it in that framework's own process.
-Two ways, of which one is enough, and a port may have both:
+Two ways, of which one is enough:
 
     by loop    train(observer, settings): the project's own loop runs from its start, and tells an
                observer of each step. Its loss, optimizer, schedule, clearing, accumulation,
@@ -50,24 +50,23 @@ def model(settings: Settings) -> Module | dict[str, Module]:
 def load_weights(model: Module, path: str) -> None:
     """Load a .safetensors in torch's layout, or a file of this framework, as the project does.
 
-    Without it portproof carries the weights itself, and says that the project's loader (a transpose
-    that is missing, a key that is not read, a buffer of another name) was not looked at.
+    Without it portproof carries the weights itself, and says that the project's loader was not
+    looked at.
     """
 
 
 def forward(model: Module, batch: Batch) -> Tensor | tuple | dict:
-    """Return what the network gives for a batch of tensors; nested as the project likes.
+    """Return what the network gives for a batch of tensors, nested as the project likes.
 
-    Without it: model(first entry of the batch). A diffusion network takes model(batch["x"],
-    batch["t"]), a VAE returns (reconstruction, mean, logvar).
+    Without it: model(first entry of the batch). For diffusion: model(batch["x"], batch["t"]).
     """
 
 
 def loss(outputs: Any, batch: Batch) -> Tensor | dict[str, Tensor]:
     """Return the scalar that is minimized, or {"total": ..., "kl": ...}, of which the first is.
 
-    Must be what the project's step computes, imported and not written again: a copy in the port
-    file proves the copy. Not asked of a port that has train(): its step's own loss is seen there.
+    Import what the project's step computes: a copy in the port file proves the copy. Not asked of a
+    port that has train().
     """
 
 
@@ -85,8 +84,8 @@ def train_step(model: Module, optimizers: Any, batch: Batch) -> Tensor | dict[st
     """Take one whole step as the project does; return its loss or losses by name, detached.
 
     Forward, backward, clipping, update, clearing, and the schedule where the project steps it at
-    each step. `optimizers` is what optimizer() returned, as it was. Without it portproof clears,
-    runs forward and loss, goes backward, updates, and steps each schedule once.
+    each step. `optimizers` is what optimizer() returned. Without it portproof clears, runs forward
+    and loss, goes backward, updates, and steps each schedule once.
     """
 
 
@@ -109,17 +108,16 @@ def train(observer: "Observer | None", settings: Settings) -> dict[str, Any] | N
     """Run the project's own training from its start to its end, and tell `observer` of it.
 
     Returns what the last evaluation says: {"results": {...}, "predicted": array or None}. With
-    settings["eval_only"] it evaluates settings["weights"] and nothing else. Lets pass whatever an
-    observer raises. Started with the launcher's environment, it is one of several processes.
+    settings["eval_only"] it only evaluates settings["weights"]. Lets pass whatever an observer
+    raises. Started with the launcher's environment, it is one of several processes.
     """
 
 
 class Observer(Protocol):
     """What a loop tells. portproof implements it; the loop calls it by these names.
 
-    Between begin_batch and end_batch lies everything that the loop does with a batch, so a fault
-    anywhere in it is between them. Gradients, updates, rates, modes and outputs are seen by hooks
-    on what `start` hands over, and need no call.
+    Everything that the loop does with a batch lies between begin_batch and end_batch. Gradients,
+    updates, rates, modes and outputs are seen by hooks on what `start` hands over.
     """
 
     wants_files: bool  # False: the loop may leave out checkpoints of epochs, curves and the like
@@ -159,10 +157,9 @@ class Observer(Protocol):
 def batches(split: str, epoch: int, settings: Settings) -> Iterator[Batch]:
     """Yield the arrays of an epoch of "train" or "val", as the project's own loader gives them.
 
-    dtypes, shapes, order and sizes are compared; so is a second reading of the same epoch, which
-    has settings["workers"] = 0: it takes place in this process, where Pillow is watched. Called for
-    one epoch after the other; a loader that a training keeps through its epochs should be kept.
-    "images" and "labels" are compared, or the first two entries where the names are others.
+    dtypes, shapes, order and sizes of "images" and "labels", else of the first two entries, are
+    compared. So is a second reading of the epoch with settings["workers"] = 0, in this process,
+    where Pillow is watched. A loader that a training keeps through its epochs should be kept.
     """
 
 
@@ -176,35 +173,30 @@ def samples(split: str, settings: Settings) -> dict[str, list[str]]:
 def listen_to_draws(listener: Callable[[str, dict[str, Any], Any], None] | None) -> None:
     """Have `listener(name, arguments, result)` called at each draw of the data; None: no more.
 
-    Optional: with it a finding says which argument of a draw differs, such as the epoch or the
-    range of areas, and not only that the results do. `name` is "order", of an epoch's samples, or
-    "crop" or "flip", of the image whose file was opened last; `arguments` are by name, the same on
-    both sides.
+    With it a finding says which argument of a draw differs. `name` is "order", of an epoch's
+    samples, or "crop" or "flip", of the image whose file was opened last; `arguments` are by name,
+    the same on both sides.
     """
 
 
 def evaluate(model: Callable, batches: list[Batch]) -> dict[str, float]:
     """Return the project's own metrics of these batches of tensors.
 
-    `model` may be any network of portproof's, such as one that returns its input: then the batches
-    are logits, of unequal sizes and with ties, and both sides are held against the truth. The mode
-    (train, eval) in which it is run is noted.
+    `model` may return its input: then the batches are logits, of unequal sizes and with ties. The
+    mode (train, eval) in which it is run is noted.
     """
 
 
 def metric(outputs: Any, batch: Batch) -> dict[str, float]:
-    """Return metrics of one batch, where there is no evaluate(); the mean over all samples counts.
-
-    Not asked where there is.
-    """
+    """Return metrics of one batch, if there is no evaluate(); the mean over the samples counts."""
 
 
 def export(model: Module, folder: str, settings: Settings) -> dict[str, Callable]:
     """Return, by the name of each of the project's formats, what writes the model into `folder`.
 
     Called without arguments it returns what runs the model that it wrote: images [N, ...] to
-    logits, both arrays. "live", if given, returns how the project itself runs the model in float32;
-    else portproof runs it. What raises is a finding of that format alone.
+    logits, both arrays. "live", if given, returns how the project runs the model in float32. What
+    raises is a finding of that format alone.
     """
 
 

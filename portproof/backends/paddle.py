@@ -1,6 +1,7 @@
 """What the worker asks of PaddlePaddle; mirror of torch.py."""
 
 from collections.abc import Callable
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ MODULE_CLASS = "nn.Layer"
 LAYERS = "paddle.nn.layer"  # where the framework's own classes of layers are defined
 CONTAINERS = (nn.Sequential, nn.LayerList, nn.LayerDict, nn.ParameterList, nn.ParameterDict)
 seed = paddle.seed  # of the framework's own generator
+clear_gradients = methodcaller("clear_grad")  # of what an optimizer updates
+learning_rate = methodcaller("get_lr")  # of an optimizer's next step
 # Within, a network is made of which only the shapes are wanted. Making one may raise anything.
 without_values = paddle.LazyGuard
 CAN_RUN_EMPTY = False  # what is made without values
@@ -65,11 +68,6 @@ def cast(model: nn.Layer, dtype: str) -> None:
     model._to_impl(dtype=dtype, floating_only=True)  # Layer.to casts whole numbers too
 
 
-def clear_gradients(optimizer: paddle.optimizer.Optimizer) -> None:
-    """Take the gradients of what an optimizer updates away."""
-    optimizer.clear_grad()
-
-
 def on_update(optimizer: Any, before: Callable[[], None]) -> Callable[[], None]:
     """Call before() at the start of each optimizer.step(); return what ends that."""
     update = optimizer.step  # Paddle has no hooks for it
@@ -99,11 +97,6 @@ def trained_by(optimizer: Any) -> list[paddle.Tensor]:
     """Return the parameters that an optimizer updates."""
     groups = optimizer._parameter_list
     return [v for g in groups for v in (g["params"] if isinstance(g, dict) else [g])]
-
-
-def learning_rate(optimizer: Any) -> float:
-    """Return the rate of the next step."""
-    return optimizer.get_lr()
 
 
 def optimizer_state(model: nn.Layer, optimizer: Any) -> dict[str, paddle.Tensor]:

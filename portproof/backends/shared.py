@@ -1,9 +1,9 @@
 """What both frameworks do alike, written once; `backend` is torch.py or paddle.py beside it."""
 
-import functools
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
@@ -33,12 +33,11 @@ def to_default(backend: ModuleType, tensor: Any) -> Any:
 
 def tensors_of(backend: ModuleType, value: Any) -> list[Any]:
     """Return the tensors in tuples, lists and dicts, nested as a project likes, in order."""
-    if isinstance(value, backend.Tensor):
-        return [value]
-    parts = value.values() if isinstance(value, dict) else value
-    if not isinstance(value, (dict, tuple, list)):
-        return []
-    return [tensor for part in parts for tensor in tensors_of(backend, part)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (tuple, list)):
+        return [tensor for part in value for tensor in tensors_of(backend, part)]
+    return [value] if isinstance(value, backend.Tensor) else []
 
 
 def exchange(backend: ModuleType, value: Any, replacements: Iterator[Any]) -> Any:
@@ -54,7 +53,7 @@ def exchange(backend: ModuleType, value: Any, replacements: Iterator[Any]) -> An
 
 
 def named_layers(model: Any, duplicates: bool = False) -> dict[str, Any]:
-    """Return every layer by its path; with `duplicates` a shared one by each of its paths."""
+    """Return every layer by its path; with `duplicates` a shared layer by each of its paths."""
     return dict(model.named_modules(remove_duplicate=not duplicates))
 
 
@@ -71,10 +70,9 @@ def is_frameworks(backend: ModuleType, cls: type) -> bool:
 
 def kind(backend: ModuleType, layer: Any) -> str:
     """Return the name of the framework's class that `layer` is or derives from; else its own."""
-    for cls in type(layer).__mro__:
-        if is_frameworks(backend, cls) and cls is not backend.Module:
-            return cls.__name__
-    return type(layer).__name__
+    classes = type(layer).__mro__
+    kinds = (c for c in classes if is_frameworks(backend, c) and c is not backend.Module)
+    return next(kinds, classes[0]).__name__
 
 
 def role(backend: ModuleType, made: Any) -> str:
@@ -103,23 +101,26 @@ def on_layer(layer: Any, before: Callable, after: Callable) -> Callable[[], None
 
     What `after` returns takes the place of the outputs, unless it is None.
     """
-    handles = [
-        layer.register_forward_pre_hook(lambda layer, inputs: before(inputs)),
-        layer.register_forward_hook(lambda layer, inputs, outputs: after(outputs)),
-    ]
-    return lambda: [handle.remove() for handle in handles]
+    entering = layer.register_forward_pre_hook(lambda layer, inputs: before(inputs))
+    leaving = layer.register_forward_hook(lambda layer, inputs, outputs: after(outputs))
+    return lambda: (entering.remove(), leaving.remove())
 
 
 def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[], None]:
     """Call before() at each backward pass, by the framework's own method; return what ends it."""
-    original = backend.Tensor.backward
+    return before_each(backend.Tensor, "backward", lambda tensor: before())
 
-    def backward(self, *arguments, **options):
-        before()
+
+def before_each(cls: type, name: str, before: Callable[[Any], None]) -> Callable[[], None]:
+    """Call before(self) at the start of each call of a method; return what ends that."""
+    original = getattr(cls, name)
+
+    def method(self, *arguments, **options):
+        before(self)
         return original(self, *arguments, **options)
 
-    backend.Tensor.backward = backward
-    return lambda: setattr(backend.Tensor, "backward", original)
+    setattr(cls, name, method)
+    return partial(setattr, cls, name, original)
 
 
 # ---- the framework's own classes and functions, exchanged within ----
@@ -128,37 +129,27 @@ def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[],
 @contextmanager
 def noting_made(backend: ModuleType, note: Callable[[Any], None]) -> Iterator[None]:
     """Within, call note(object) at the start of __init__ of layers, optimizers and schedules."""
-
-    def noting(original: Callable) -> Callable:
-        def make(self, *arguments, **options):
-            note(self)
-            original(self, *arguments, **options)
-
-        return make
-
     with ExitStack() as stack:
         for cls in (backend.Module, backend.Optimizer, backend.Schedule):
-            stack.callback(setattr, cls, "__init__", cls.__init__)
-            cls.__init__ = noting(cls.__init__)
+            stack.callback(before_each(cls, "__init__", note))
         yield
 
 
 @contextmanager
 def replaced_everywhere(pairs: list[tuple[Callable, Callable]]) -> Iterator[None]:
     """Within, every module has the new functions of `pairs`, (old, new), under whatever name."""
-    _replace(pairs)
+    _replace({id(old): new for old, new in pairs})
     try:
         yield
     finally:
-        _replace([(new, old) for old, new in pairs])
+        _replace({id(new): old for old, new in pairs})
 
 
-def _replace(pairs: list[tuple[Callable, Callable]]) -> None:
-    exchanged = {id(old): new for old, new in pairs}
+def _replace(functions: dict[int, Callable]) -> None:
     for module in list(sys.modules.values()):
         for name, attribute in list(getattr(module, "__dict__", {}).items()):
-            if id(attribute) in exchanged:
-                setattr(module, name, exchanged[id(attribute)])
+            if id(attribute) in functions:
+                setattr(module, name, functions[id(attribute)])
 
 
 def shared_dropout(
@@ -178,7 +169,7 @@ def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None])
         return {"shape": list(argument.shape)} if is_tensor else argument
 
     def noting(name: str, original: Callable) -> Callable:
-        @functools.wraps(original)
+        @wraps(original)
         def call(*arguments: Any, **options: Any) -> Any:
             nonlocal depth
             if not depth:
@@ -193,6 +184,6 @@ def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None])
 
         return call
 
-    originals = {name: getattr(backend.nn.functional, name) for name in SETTLED}
-    with replaced_everywhere([(old, noting(name, old)) for name, old in originals.items()]):
+    originals = [(name, getattr(backend.nn.functional, name)) for name in SETTLED]
+    with replaced_everywhere([(old, noting(name, old)) for name, old in originals]):
         yield

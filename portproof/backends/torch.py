@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from portproof.files import state as state_files
+from portproof.files import state
 from portproof.system.errors import UserError, explained
 from portproof.weights import tensors
 
@@ -24,6 +25,7 @@ MODULE_CLASS = "nn.Module"
 LAYERS = "torch.nn.modules"  # where the framework's own classes of layers are defined
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 seed = torch.manual_seed  # of the framework's own generator
+clear_gradients = methodcaller("zero_grad")  # of what an optimizer updates
 # Within, a network is made of which only the shapes are wanted. Making one may raise anything.
 without_values = partial(torch.device, "meta")
 CAN_RUN_EMPTY = True  # what is made without values
@@ -75,11 +77,6 @@ def cast(model: nn.Module, dtype: str) -> None:
     model.to(getattr(torch, dtype))
 
 
-def clear_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Take the gradients of what an optimizer updates away."""
-    optimizer.zero_grad()
-
-
 # ---- files of weights ----
 
 
@@ -88,15 +85,14 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
     Nothing in the file is run. Raises UserError on a bad file.
     """
-    state_files.check_suffix(path, ".pth")
+    state.check_suffix(path, ".pth")
     advice = "it is damaged, of another kind, or holds more than weights, which is refused "
     advice += "because it could run code"
     with explained(f"{path}: cannot be loaded", advice):
-        mapped = state_files.is_plain_zip(path)
-        state_files.check_torch_file(path)
+        mapped = state.is_plain_zip(path)
+        state.check_torch_file(path)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    entry = state_files.model_entry(path, contents)
-    weights = state_files.only_tensors(path, entry, torch.Tensor)
+    weights = state.only_tensors(path, state.model_entry(path, contents), torch.Tensor)
     for name, tensor in weights.items():
         if tensor.layout is not torch.strided or tensor.is_quantized:
             raise UserError(f"{path}: {name} is sparse or quantized; give plain tensors")
@@ -113,10 +109,10 @@ def write_weights(path: Path, weights: tensors.Tensors) -> None:
 
 def to_bits(tensor: torch.Tensor) -> tensors.Tensor:
     """Return one of `read_weights` as NumPy holds it; a bfloat16 by its bits."""
-    tensor = tensor.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return tensors.Tensor("BF16", tensor.view(torch.int16).numpy().view(np.uint16))
-    return tensors.Tensor(DTYPES[tensor.dtype], tensor.numpy())
+    kind, tensor = DTYPES[tensor.dtype], tensor.detach().cpu().contiguous()
+    if kind == "BF16":
+        return tensors.Tensor(kind, tensor.view(torch.int16).numpy().view(np.uint16))
+    return tensors.Tensor(kind, tensor.numpy())
 
 
 def from_bits(tensor: tensors.Tensor) -> torch.Tensor:

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from portproof.networks import layer_types
-from portproof.networks.matching import Network, opcodes
+from portproof.networks.layer_types import canonical_settings, family
+from portproof.networks.matching import Network, align
 
 # Arguments after the input, in order, with their defaults.
 _CONV = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -72,7 +72,7 @@ def of_call(side: str, call: dict[str, Any]) -> Step:
     weight = named.get("weight") or {}
     if axes and "shape" in weight:
         named["kernel_size"] = weight["shape"][2:]
-    settings = layer_types.canonical_settings(side, kind, named)
+    settings = canonical_settings(side, kind, named)
     if "weight" in named:
         settings["bias"] = "given" if named["bias"] else None
     if "training" in named:
@@ -112,14 +112,12 @@ def within(network: Network, lines: Lines, run: dict, before: int, after: int) -
 
 def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step | None]]:
     """Pair the steps of two sides by their kinds; a step without partner is beside None."""
-    kinds = [[step.kind for step in steps] for steps in (left, right)]
     paired: list[tuple[Step | None, Step | None]] = []
-    for _, i, i_end, j, j_end in opcodes(*kinds):
-        ours, theirs = left[i:i_end], right[j:j_end]
-        families = [[layer_types.family(step.kind) for step in steps] for steps in (ours, theirs)]
+    for i, j, _ in align([step.kind for step in left], [step.kind for step in right]):
+        families = [[family(step.kind) for step in steps] for steps in (left[i], right[j])]
         if families[0] == families[1]:
-            paired += zip(ours, theirs, strict=True)
+            paired += zip(left[i], right[j], strict=True)
         else:
-            paired += [(step, None) for step in ours]
-            paired += [(None, step) for step in theirs]
+            paired += [(step, None) for step in left[i]]
+            paired += [(None, step) for step in right[j]]
     return paired

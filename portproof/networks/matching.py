@@ -1,7 +1,7 @@
 """Which layer of one network is which of the other, and which tensor goes where."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,9 +118,10 @@ def signatures(layers: Layers, paths: list[str]) -> list[tuple]:
     return [signature(layers[path]) for path in paths]
 
 
-def opcodes(left: list, right: list) -> list[tuple[str, int, int, int, int]]:
-    """Return where two sequences are equal, and where not, as difflib has it."""
-    return difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes()
+def align(left: list, right: list) -> Iterator[tuple[slice, slice, bool]]:
+    """Yield the parts of two sequences that stand for each other, and whether they are equal."""
+    for what, *ends in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        yield slice(*ends[:2]), slice(*ends[2:]), what == "equal"
 
 
 def match(torch: Network, paddle: Network, named: dict[str, str] | None = None) -> Match:
@@ -192,11 +193,10 @@ def _pair_by_order(torch: Network, paddle: Network, match: Match) -> None:
         match.layers |= {path: path for path in same if path in rest_left and path in rest_right}
         rest_left, rest_right = _rest(left, right, match)
         run_left, run_right = torch.in_order(rest_left), paddle.in_order(rest_right)
-    signs = signatures(left, run_left), signatures(right, run_right)
-    for what, i, i_end, j, j_end in opcodes(*signs):
-        ours, theirs = run_left[i:i_end], run_right[j:j_end]
+    for i, j, is_equal in align(signatures(left, run_left), signatures(right, run_right)):
+        ours, theirs = run_left[i], run_right[j]
         kinds = [left[path][0].kind for path in ours], [right[path][0].kind for path in theirs]
-        if what == "equal" or kinds[0] == kinds[1]:  # a changed layer pairs with its like
+        if is_equal or kinds[0] == kinds[1]:  # a changed layer pairs with its like
             match.layers |= dict(zip(ours, theirs, strict=True))
         else:
             match.unpaired["torch"] += ours

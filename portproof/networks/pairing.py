@@ -3,7 +3,7 @@
 from collections import Counter
 
 from portproof.networks import layer_types
-from portproof.networks.matching import Match, opcodes
+from portproof.networks.matching import Match, align
 
 # Positions of two calls that are partners, torch's first; None where a call has no counterpart.
 Pairs = list[tuple[int | None, int | None]]
@@ -14,11 +14,12 @@ def pair_calls(torch_calls: list[dict], paddle_calls: list[dict], match: Match) 
     left = _tokens("torch", torch_calls, {torch: torch for torch in match.layers})
     right = _tokens("paddle", paddle_calls, {p: torch for torch, p in match.layers.items()})
     pairs: Pairs = []
-    for what, i, i_end, j, j_end in opcodes(left, right):
-        if what == "equal":
-            pairs += zip(range(i, i_end), range(j, j_end), strict=True)
+    for i, j, is_equal in align(left, right):
+        rows, columns = range(len(left))[i], range(len(right))[j]
+        if is_equal:
+            pairs += zip(rows, columns, strict=True)
         else:
-            pairs += _pair_rivals(left, range(i, i_end), right, range(j, j_end))
+            pairs += _pair_rivals(left, rows, right, columns)
     return _pair_moved(pairs, left, right)
 
 
@@ -41,12 +42,12 @@ def _pair_rivals(left: list[tuple], rows: range, right: list[tuple], columns: ra
     """
     uses = [_use(left[n]) for n in rows], [_use(right[n]) for n in columns]
     pairs: Pairs = []
-    for what, i, i_end, j, j_end in opcodes(*uses):
-        if what == "equal":
-            pairs += zip(rows[i:i_end], columns[j:j_end], strict=True)
+    for i, j, is_equal in align(*uses):
+        if is_equal:
+            pairs += zip(rows[i], columns[j], strict=True)
         else:
-            pairs += [(n, None) for n in rows[i:i_end]]
-            pairs += [(None, n) for n in columns[j:j_end]]
+            pairs += [(n, None) for n in rows[i]]
+            pairs += [(None, n) for n in columns[j]]
     return pairs
 
 

@@ -37,9 +37,10 @@ def pattern(shape: list[int], step: int, number: int, transposed: bool = False) 
     of_torch = shape[::-1] if transposed else shape
     rows, columns = math.prod(of_torch[:1]), math.prod(of_torch[1:])
     drawn = philox.uniform(number, philox.PROJECTION, step, 0, rows + columns) - 0.5
-    whole = drawn[:rows, None] + drawn[None, rows:]
+    left, right = drawn[:rows], drawn[rows:]
+    whole = right[:, None] + left if transposed else left[:, None] + right
     whole *= 0.02
-    return (whole.T if transposed else whole).reshape(shape)
+    return whole.reshape(shape)
 
 
 def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:

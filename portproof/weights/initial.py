@@ -13,6 +13,7 @@ from portproof.weights import tensors
 from portproof.weights.carry import check_source
 from portproof.weights.tensors import Tensors, WeightsFile
 
+Arrays = dict[str, np.ndarray]
 KEEPING = 2**0.5  # gain with which a layer and its ReLU keep the scale of what flows through
 
 
@@ -21,7 +22,7 @@ class Weights:
     """What each side is given, by its own names, float32, torch's layout."""
 
     source: str  # where they are from
-    held: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    held: dict[str, Arrays]
     notes: list[str] = field(default_factory=list)
 
 
@@ -57,7 +58,7 @@ def give_weights(
     return Weights(source, {framework: arrays, other.framework: others}, notes)
 
 
-def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
+def _read_sound(file: WeightsFile, network: Network) -> Arrays:
     """Return a file's weights. Raises UserError where they are not the network's, or not finite."""
     check_source(file, network)
     weights = to_float32(file.tensors, network)
@@ -71,14 +72,14 @@ def _read_sound(file: WeightsFile, network: Network) -> dict[str, np.ndarray]:
 
 
 def draw_weights(
-    network: Network, seed: int, gain: float = KEEPING, known: dict[str, np.ndarray] | None = None
-) -> dict[str, np.ndarray]:
+    network: Network, seed: int, gain: float = KEEPING, known: Arrays | None = None
+) -> Arrays:
     """Draw weights, float32, torch's layout, that keep the scale of what flows through.
 
     `gain` is their deviation times the square root of a layer's inputs. What is `known` stays.
     None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
     """
-    drawn: dict[str, np.ndarray] = {}
+    drawn: Arrays = {}
     for name, key in network.keys.items():
         if known and name in known:
             drawn[name] = known[name]
@@ -103,7 +104,7 @@ def _draw(key: Key, seed: int, gain: float) -> np.ndarray:
     return drawn.astype(np.float32)
 
 
-def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
+def to_float32(weights: Tensors, network: Network) -> Arrays:
     """Return a file's weights as float32 in torch's layout; whole numbers stay what they are."""
     arrays = {}
     for name, tensor in weights.items():
@@ -112,7 +113,7 @@ def to_float32(weights: Tensors, network: Network) -> dict[str, np.ndarray]:
     return native(network, arrays)  # to transpose again is to undo it
 
 
-def count_same(held: dict[str, dict[str, np.ndarray]], match: Match) -> tuple[int, int]:
+def count_same(held: dict[str, Arrays], match: Match) -> tuple[int, int]:
     """Return how many tensors, and numbers in them, are the same on both sides, bit for bit."""
     sizes = []
     for torch, paddle in match.keys.items():
@@ -122,7 +123,7 @@ def count_same(held: dict[str, dict[str, np.ndarray]], match: Match) -> tuple[in
     return len(sizes), sum(sizes)
 
 
-def native(network: Network, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def native(network: Network, weights: Arrays) -> Arrays:
     """Return the weights of one side in its own layout."""
     return {
         name: array.T if name in network.keys and network.keys[name].transposed else array

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -38,11 +38,11 @@ def record_batches(job: Job, split: str, epochs: int, traced: bool) -> Report:
     backend, port = job.backend, job.port
     made: Stack = []
     ran: Stack = []
-    with lines_noted(backend, made) if traced else nullcontext():  # most ports make loaders here
+    with lines_noted(backend, made, traced):  # here most ports make their loaders
         about = port.samples(split, job.settings) if port.has("samples") else {}
     report = keep(job, split, epochs)
     watch = Watch(backend, epochs)
-    with watch.watching(port), lines_noted(backend, ran) if traced else nullcontext():
+    with watch.watching(port), lines_noted(backend, ran, traced):
         report["again"] = compare(job, split, watch)
     report |= {"classes": about.get("classes"), "paths": about.get("paths")}
     report |= {"facts": watch.facts, "orders": watch.orders, "version": backend.VERSION}
@@ -83,12 +83,10 @@ def compare(job: Job, split: str, watch: "Watch") -> int | None:
     return changed if same_sizes and next(files, None) is None else None
 
 
-def read(
-    job: Job, split: str, epoch: int, settings: Settings
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yield images and labels of an epoch: the entries of these names, else the first two.
+def read(job: Job, split: str, epoch: int, settings: Settings) -> Iterator[tuple]:
+    """Yield images and labels, both arrays, of an epoch: by these names, else the first two.
 
-    Raises UserError where the port yields no dict.
+    None in place of labels that are not there. Raises UserError where the port yields no dict.
     """
     for batch in job.port.batches(split, epoch, settings):
         if not isinstance(batch, dict):

@@ -30,17 +30,15 @@ class FirstBatches(Watcher):
 
     def batches(self, batches: Iterator[tuple], epoch: Any) -> Iterator[tuple]:
         """Write the batches, and have the loop train on a single image of each epoch."""
-        images = labels = None
-        for images, labels in batches:
-            to_numpy = self.backend.to_numpy
-            arrays = {"images": to_numpy(images), "labels": to_numpy(labels)}
-            for name, array in arrays.items():
-                np.save(self.folder / f"{name}-{len(self.rows)}.npy", array)
-            summary = fingerprints.summarize(arrays["images"]).tolist()
-            self.rows.append({"images": summary, "labels": arrays["labels"].tolist()})
+        for batch in batches:
+            images, labels = map(self.backend.to_numpy, batch)
+            np.save(self.folder / f"images-{len(self.rows)}.npy", images)
+            np.save(self.folder / f"labels-{len(self.rows)}.npy", labels)
+            summary = fingerprints.summarize(images).tolist()
+            self.rows.append({"images": summary, "labels": labels.tolist()})
             if len(self.rows) == self.steps:
                 raise Done
-        yield images[:1], labels[:1]
+        yield [tensor[:1] for tensor in batch]
 
 
 class LogitsGiven(Watcher):
@@ -86,10 +84,9 @@ class LogitsGiven(Watcher):
 class RatesUsed(Watcher):
     """Notes the learning rate that the optimizer uses at each step, by what it does to a parameter.
 
-    All parameters are 0, and at each step one other element has a gradient, of 1: it moves by the
+    All parameters are 0, and at each step another element has a gradient, of 1: it moves by the
     rate, whatever momentum and decay are. Parameters of more than `most` elements are left out.
-    What the optimizer keeps is noted too: one that keeps more than a velocity moves by more than
-    its rate.
+    What the optimizer keeps is noted: with more than a velocity it moves by more than its rate.
     """
 
     def __init__(self, backend: ModuleType, most: int) -> None:
@@ -110,21 +107,17 @@ class RatesUsed(Watcher):
 
     def gradient_of(self, name: str) -> Any:
         """Return a gradient of 1 at the element of this step, and of 0 elsewhere."""
-        shape = list(self.small[name].shape)
-        array = np.zeros(int(np.prod(shape)))
-        array[len(self.rows) : len(self.rows) + 1] = 1.0
-        return self.backend.to_tensor(array.reshape(shape))
+        array = np.zeros(list(self.small[name].shape))
+        array.reshape(-1)[len(self.rows) : len(self.rows) + 1] = 1.0
+        return self.backend.to_tensor(array)
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
         self.row = {"reported": self.backend.learning_rate(self.optimizer)}
 
     def end_batch(self, loss: Any) -> bool:
-        element = len(self.rows)
-        used = self.row["used"] = {}
-        for name, parameter in self.small.items():
-            array = self.backend.to_numpy(parameter).reshape(-1)
-            if array.size > element:
-                used[name] = -float(array[element])
+        step, to_numpy = len(self.rows), self.backend.to_numpy
+        flat = {name: to_numpy(param).reshape(-1) for name, param in self.small.items()}
+        self.row["used"] = {name: -float(a[step]) for name, a in flat.items() if a.size > step}
         if not self.rows:
             kept = self.backend.optimizer_state(self.model, self.optimizer)
             self.roles = {key.partition(" ")[2] for key in kept}

@@ -52,12 +52,14 @@ def user_line(backend: ModuleType, made: Any = None) -> str | None:
 
 
 @contextmanager
-def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
+def lines_noted(backend: ModuleType, stack: Stack, traced: bool = True) -> Iterator[None]:
     """Add the lines of the user's code that run within to `stack`, as [FILE, LINE], the last first.
 
-    In this thread and those begun within: a framework's loader may read in one of its own. Several
-    passes over the same code leave each line once.
+    In this thread and those begun within, each line once. Not `traced`, which takes time: none.
     """
+    if not traced:
+        yield
+        return
     lines: dict[tuple[str, int], None] = {}
     is_own = lru_cache(maxsize=None)(lambda file: is_users(file, backend) and not installed(file))
 
@@ -84,8 +86,8 @@ def lines_noted(backend: ModuleType, stack: Stack) -> Iterator[None]:
 def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
     """Return FILE:LINE of the user's code that calls a library, such as Pillow, by functions.
 
-    None where code of the framework lies between, such as a loader or a layer: what that calls was
-    chosen elsewhere. `beyond`: a file whose innermost calls do not count.
+    None where the framework's code, such as a loader, lies between. `beyond`: a file whose
+    innermost calls do not count.
     """
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         file = frame.f_code.co_filename

@@ -1,10 +1,10 @@
 """What is asked of a port's training: a function for each part of a request; JSON comes out.
 
-Each runs the port's own loop with an observer, and writes its arrays into the job's folder.
+Each runs the port's own loop with an observer; arrays go into the job's folder.
 """
 
 import shutil
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -22,26 +22,23 @@ from portproof.worker.source import Report, Stack, lines_noted, user_stack
 
 
 class Batches:
-    """Batches (images [N, ...], labels [N]) of files, one a step, each read when it is asked for.
-
-    So the batches of hundreds of steps take no more memory than one of them.
-    """
+    """Batches (images [N, ...], labels [N]) of files, one a step, each read when it is due."""
 
     def __init__(self, files: dict[str, str]) -> None:
+        """`files`: `images` and `labels` of all steps; or a `folder` with files of each of `steps`,
+        where the last batch of an epoch may be smaller.
+        """
         self.files = files
-        if "folder" in files:  # a file for each step: the last batch of an epoch may be smaller
-            self.steps = int(files["steps"])
-        else:
-            self.steps = len(np.load(files["images"], mmap_mode="r"))
 
     def __len__(self) -> int:
-        return self.steps
+        steps = self.files.get("steps")
+        return int(steps) if steps else len(np.load(self.files["images"], mmap_mode="r"))
 
-    def __getitem__(self, step: int) -> tuple[np.ndarray, ...]:
-        if "folder" in self.files:
-            folder = self.files["folder"]
-            return tuple(np.load(f"{folder}/{name}-{step}.npy") for name in INPUTS)
-        return tuple(np.array(np.load(self.files[name], mmap_mode="r")[step]) for name in INPUTS)
+    def __getitem__(self, step: int) -> list[np.ndarray]:
+        folder = self.files.get("folder")
+        if folder:
+            return [np.load(f"{folder}/{name}-{step}.npy") for name in INPUTS]
+        return [np.array(np.load(self.files[name], mmap_mode="r")[step]) for name in INPUTS]
 
 
 def record_training(
@@ -90,11 +87,10 @@ def record_evaluation(job: Job, cases: list[str]) -> Report:
     It is given a network in training mode; the mode in which it runs it is noted.
     """
     backend, network, modes = job.backend, job.backend.nn.Identity(), set()
-    stack: Stack = []
-    called: Stack = []
+    stacks: dict[str, Stack] = {"forward": [], "evaluate": []}
 
     def before(inputs: Any) -> None:
-        stack[:] = user_stack(backend)
+        stacks["forward"] = user_stack(backend)
         modes.add(network.training)
 
     shared.on_layer(network, before, lambda outputs: None)
@@ -108,11 +104,10 @@ def record_evaluation(job: Job, cases: list[str]) -> Report:
             for logits, labels in zip(*parts, strict=True)
         ]
         network.train()
-        with lines_noted(backend, called):
+        with lines_noted(backend, stacks["evaluate"]):
             metrics = evaluate(job.port, network, batches)
         rows.append({name: float(metric) for name, metric in metrics.items()})
-    mode = "train" if True in modes else "eval"
-    return {"stacks": {"forward": stack, "evaluate": called}, "cases": rows, "mode": mode}
+    return {"stacks": stacks, "cases": rows, "mode": "train" if True in modes else "eval"}
 
 
 def evaluate(port: PortFile, network: Any, batches: list[Batch]) -> dict[str, float]:
@@ -121,10 +116,8 @@ def evaluate(port: PortFile, network: Any, batches: list[Batch]) -> dict[str, fl
         return port.evaluate(network, batches)
     sizes = [len(batch["labels"]) for batch in batches]
     rows = [port.metric(batch["images"], batch) for batch in batches]  # logits in place of images
-    return {
-        name: float(np.average([float(row[name]) for row in rows], weights=sizes))
-        for name in rows[0]
-    }
+    metrics = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    return {name: float(np.average(m, weights=sizes)) for name, m in metrics.items()}
 
 
 def record_lr(job: Job, most: int) -> Report:
@@ -143,7 +136,7 @@ def record_resume(
 ) -> Report:
     """Note so many epochs without a break, and what comes after a break at step `after`.
 
-    `traced`: the lines that run until all is put back are noted too, which takes time.
+    `traced`: the lines that run until all is put back are noted too.
     """
     inputs, restoring = Batches(batches), ExitStack()
 
@@ -165,8 +158,7 @@ def record_resume(
     watcher = Resumed(job.backend, job.folder, Plan(first_step=after), inputs)
     try:
         with restoring:
-            if traced:
-                restoring.enter_context(lines_noted(job.backend, report["called"]))
+            restoring.enter_context(lines_noted(job.backend, report["called"], traced))
             watch("run", watcher, resume=str(job.folder / "run"))
     except Exception as error:  # that it cannot be resumed is a finding
         report["error"] = f"{type(error).__name__}: {error}"
@@ -183,7 +175,7 @@ def record_evaluate(job: Job, settings: Settings) -> Report:
 
 
 def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
-    """Return the logits of images [N, ...] in evaluation mode, both arrays, as the port has it."""
+    """Return the port's logits of images [N, ...] in evaluation mode, both arrays."""
     network.eval()
     with job.backend.framework.no_grad():
         outputs = run_model(job.port, network, {INPUTS[0]: job.backend.to_tensor(images)})
@@ -194,7 +186,7 @@ def record_inference(job: Job, images: str, batches: list[int], traced: bool) ->
     """Export the network in every format, and write what it and the exported ones say of images.
 
     `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones. `traced`:
-    the lines that run in an export are noted too, which takes time.
+    the lines that run in an export are noted too.
     """
     pixels, rows = np.load(images), []
     network = job.make_network()
@@ -210,18 +202,18 @@ def record_inference(job: Job, images: str, batches: list[int], traced: bool) ->
         row = {"format": name, "error": None, "batches": {}, "called": []}
         rows.append(row)
         try:
-            with lines_noted(job.backend, row["called"]) if traced else nullcontext():
+            with lines_noted(job.backend, row["called"], traced):
                 run = write()
         except Exception as error:  # that it cannot be exported is a finding
             row["error"] = f"{type(error).__name__}: {first_line(error)}"
             continue
         for batch in batches:
+            row["batches"][batch] = None
             try:
                 logits = [run(pixels[:batch]) for _ in range(2)]
             except Exception as error:  # nor run
                 row["batches"][batch] = f"{type(error).__name__}: {first_line(error)}"
-                continue
-            np.save(job.folder / f"{name}-{batch}.npy", np.stack(logits))
-            row["batches"][batch] = None
+            else:
+                np.save(job.folder / f"{name}-{batch}.npy", np.stack(logits))
     shutil.rmtree(folder)
     return {"formats": rows}
