@@ -7,10 +7,10 @@ from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-KINDS = ["avg", "max", "adaptive_avg", "adaptive_max"]
 # Of a framework's `functional`, those whose settings decide what they give; layers call them too.
 SETTLED = ["conv1d", "conv2d", "conv3d", "linear", "local_response_norm"]
 SETTLED += ["batch_norm", "instance_norm", "layer_norm", "group_norm"]
+KINDS = ["avg", "max", "adaptive_avg", "adaptive_max"]
 SETTLED += [f"{kind}_pool{n}d" for kind in KINDS for n in "123"]
 
 

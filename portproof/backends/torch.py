@@ -81,10 +81,7 @@ def cast(model: nn.Module, dtype: str) -> None:
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return the weights of a file of this framework, on the CPU, mapped where that can be.
-
-    Nothing in the file is run. Raises UserError on a bad file.
-    """
+    """Return the weights of a file, on the CPU; no code in it is run. Raises UserError."""
     state.check_suffix(path, ".pth")
     advice = "it is damaged, of another kind, or holds more than weights, which is refused "
     advice += "because it could run code"

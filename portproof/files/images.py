@@ -18,10 +18,7 @@ KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
 
 def read_rgb(path: str | Path) -> Image.Image:
-    """Return an image as 8-bit RGB; it is not turned as its EXIF data say, as in torchvision.
-
-    Raises UserError, which names the file, where it is damaged, gone, or no image.
-    """
+    """Return an image as 8-bit RGB, not turned as its EXIF data say. Raises UserError."""
     with readable(path), open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
         return image.convert("RGB")
 

@@ -1,11 +1,9 @@
 """Paddle's weight files, read without running what they may carry, and written.
 
 A pickle, such as a .pdparams file, can have any function of any module called. The reader refuses
-all names but the few that arrays and plain containers need, before anything is called.
+all names but the few that arrays and plain containers need, before anything is called. Nor does it
+trust what a file says of sizes, of arrays, dtypes and keys.
 https://docs.python.org/3/library/pickle.html#restricting-globals
-
-Nor does it trust what a file says of sizes, of arrays, dtypes and keys. A .pth is a pickle of
-another kind, which torch reads; `walk` looks it over before.
 """
 
 import math
@@ -251,8 +249,7 @@ def read(path: Path) -> Any:
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write what paddle.save(layer.state_dict(), path) writes: arrays by name, then their names.
 
-    A bfloat16 is given as the uint16 of its bits. The arrays may be views of any layout; one is
-    copied at a time. Raises OSError.
+    A bfloat16 is given as the uint16 of its bits. Arrays may be views of any kind. Raises OSError.
     """
     contents: dict[str, Any] = {name: _InTurn(array) for name, array in arrays.items()}
     contents[NAME_TABLE] = {name: name for name in arrays}
@@ -288,8 +285,7 @@ def _joined(contents: Any) -> Any:
 def _plain(value: Any, made: dict[int, Any]) -> Any:
     """Return `value` with arrays in place of what stands for them and for (name, array).
 
-    `made` has what was made by identity: lists of lists in a small file may share their parts, and
-    would fill any memory if they were written out.
+    `made` has what was made by identity: written out, lists of lists could fill any memory.
     """
     if id(value) in made:
         return made[id(value)]

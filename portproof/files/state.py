@@ -50,10 +50,7 @@ def is_plain_zip(path: Path) -> bool:
 
 
 def check_torch_file(path: Path) -> None:
-    """Raise UserError, or what a damaged file raises, where torch.load had better not be asked.
-
-    A small file can have it make far more than the file holds, or end the process.
-    """
+    """Raise UserError, or what a damaged file raises, where torch.load could fill the memory."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":  # from before torch 1.6: pickles, one after the other

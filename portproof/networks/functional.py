@@ -7,40 +7,40 @@ from typing import Any
 from portproof.networks.layer_types import canonical_settings, family
 from portproof.networks.matching import Network, align
 
-# Arguments after the input, in order, with their defaults.
-_CONV = {"weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-_AVG_POOL = {"kernel_size": None, "stride": None, "padding": 0, "ceil_mode": False}
-_MAX_POOL = {"kernel_size": None, "stride": None, "padding": 0}
-_WEIGHTS = {"weight": None, "bias": None}
-_STATISTICS = {"running_mean": None, "running_var": None, **_WEIGHTS}
-_SHAPE = {"normalized_shape": None, **_WEIGHTS}
+# Arguments after the input, in order.
 _BOTH = {
-    "conv": _CONV,
-    "linear": _WEIGHTS,
-    "adaptive_avg_pool": {"output_size": None},
-    "adaptive_max_pool": {"output_size": None},
-    "local_response_norm": {"size": None, "alpha": 1e-4, "beta": 0.75, "k": 1.0},
+    "conv": "weight bias stride padding dilation groups",
+    "linear": "weight bias",
+    "adaptive_avg_pool": "output_size",
+    "adaptive_max_pool": "output_size",
+    "local_response_norm": "size alpha beta k",
 }
 _ARGUMENTS = {
     "torch": {
         **_BOTH,
-        "avg_pool": _AVG_POOL | {"count_include_pad": True},
-        "max_pool": _MAX_POOL | {"dilation": 1, "ceil_mode": False},
-        "batch_norm": _STATISTICS | {"training": False, "momentum": 0.1, "eps": 1e-5},
-        "instance_norm": _STATISTICS | {"use_input_stats": True, "momentum": 0.1, "eps": 1e-5},
-        "layer_norm": _SHAPE | {"eps": 1e-5},
-        "group_norm": {"num_groups": None, **_WEIGHTS, "eps": 1e-5},
+        "avg_pool": "kernel_size stride padding ceil_mode count_include_pad",
+        "max_pool": "kernel_size stride padding dilation ceil_mode",
+        "batch_norm": "running_mean running_var weight bias training momentum eps",
+        "instance_norm": "running_mean running_var weight bias use_input_stats momentum eps",
+        "layer_norm": "normalized_shape weight bias eps",
+        "group_norm": "num_groups weight bias eps",
     },
     "paddle": {
         **_BOTH,
-        "avg_pool": _AVG_POOL | {"exclusive": True},
-        "max_pool": _MAX_POOL | {"return_mask": False, "ceil_mode": False},
-        "batch_norm": _STATISTICS | {"training": False, "momentum": 0.9, "epsilon": 1e-5},
-        "instance_norm": _STATISTICS | {"use_input_stats": True, "momentum": 0.9, "eps": 1e-5},
-        "layer_norm": _SHAPE | {"epsilon": 1e-5},
-        "group_norm": {"num_groups": None, "epsilon": 1e-5, **_WEIGHTS},
+        "avg_pool": "kernel_size stride padding ceil_mode exclusive",
+        "max_pool": "kernel_size stride padding return_mask ceil_mode",
+        "batch_norm": "running_mean running_var weight bias training momentum epsilon",
+        "instance_norm": "running_mean running_var weight bias use_input_stats momentum eps",
+        "layer_norm": "normalized_shape weight bias epsilon",
+        "group_norm": "num_groups epsilon weight bias",
     },
 }
+_FALSE = dict.fromkeys(("ceil_mode", "training"), False)
+_TRUE = dict.fromkeys(("count_include_pad", "exclusive"), True)
+_NUMBERS = {"padding": 0, "dilation": 1, "groups": 1, "eps": 1e-5, "epsilon": 1e-5}
+_RESPONSE = {"alpha": 1e-4, "beta": 0.75, "k": 1.0}
+_DEFAULTS = _FALSE | _TRUE | _NUMBERS | _RESPONSE  # else None
+_MOMENTUM = {"torch": 0.1, "paddle": 0.9}
 
 
 Lines = dict[str, str | None]  # by a layer's path: FILE:LINE where it is made
@@ -66,8 +66,10 @@ def of_call(side: str, call: dict[str, Any]) -> Step:
     """Return what a recorded call of a function does."""
     name = call["function"]
     stem, axes = re.fullmatch(r"(.*?)(\dd)?", name).groups()
-    named = dict(_ARGUMENTS[side][stem])
-    named |= dict(zip(named, call["given"], strict=False)) | call["options"]
+    defaults = _DEFAULTS | {"momentum": _MOMENTUM[side], "stride": 1 if stem == "conv" else None}
+    names = _ARGUMENTS[side][stem].split()
+    named = {argument: defaults.get(argument) for argument in names}
+    named |= dict(zip(names, call["given"], strict=False)) | call["options"]
     kind = _one_name("".join(word.capitalize() for word in stem.split("_")) + (axes or ""))
     weight = named.get("weight") or {}
     if axes and "shape" in weight:

@@ -33,28 +33,28 @@ _PADDLE_SETTINGS = {
     "start_axis": "start_dim",
     "stop_axis": "end_dim",
 }
-_CONV = ("stride", "padding", "dilation", "groups", "kernel_size", "padding_mode")
+_CONV = "stride padding dilation groups kernel_size padding_mode"
 _SETTINGS = {  # by kind, those that change the result of a layer; the rest are shapes or names
-    "Adaptive": ("output_size",),
-    "ConvTranspose": (*_CONV, "output_padding"),
+    "Adaptive": "output_size",
+    "ConvTranspose": f"{_CONV} output_padding",
     "Conv": _CONV,
-    "MaxPool": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    "AvgPool": ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
-    "BatchNorm": ("eps", "momentum", "act", "use_global_stats"),
-    "LayerNorm": ("eps",),
-    "GroupNorm": ("eps", "num_groups"),
-    "InstanceNorm": ("eps", "momentum"),
-    "LocalResponseNorm": ("size", "alpha", "beta", "k", "groups"),
-    "Dropout": ("p", "mode"),
-    "LeakyReLU": ("negative_slope",),
-    "ELU": ("alpha",),
-    "GELU": ("approximate",),
-    "Softmax": ("dim",),
-    "Hardtanh": ("min_val", "max_val"),
-    "Softplus": ("beta", "threshold"),
-    "Upsample": ("size", "scale_factor", "mode", "align_corners"),
-    "Pad": ("padding", "value"),
-    "Flatten": ("start_dim", "end_dim"),
+    "MaxPool": "kernel_size stride padding dilation ceil_mode",
+    "AvgPool": "kernel_size stride padding ceil_mode count_include_pad",
+    "BatchNorm": "eps momentum act use_global_stats",
+    "LayerNorm": "eps",
+    "GroupNorm": "eps num_groups",
+    "InstanceNorm": "eps momentum",
+    "LocalResponseNorm": "size alpha beta k groups",
+    "Dropout": "p mode",
+    "LeakyReLU": "negative_slope",
+    "ELU": "alpha",
+    "GELU": "approximate",
+    "Softmax": "dim",
+    "Hardtanh": "min_val max_val",
+    "Softplus": "beta threshold",
+    "Upsample": "size scale_factor mode align_corners",
+    "Pad": "padding value",
+    "Flatten": "start_dim end_dim",
 }
 # A number for each axis.
 _SPATIAL = {"kernel_size", "stride", "padding", "dilation", "output_size", "output_padding"}
@@ -124,10 +124,10 @@ def canonical_settings(framework: str, kind: str, settings: dict[str, Any]) -> d
             settings["use_global_stats"] = settings.get("use_global_stats") or None
     elif settings.get("track_running_stats") is False:
         settings["use_global_stats"] = False
-    wanted = next((v for start, v in _SETTINGS.items() if start in kind), ())
+    wanted = next((names for start, names in _SETTINGS.items() if start in kind), "")
     axes = int(kind[-2]) if re.search(r"\dd$", kind) else 0
     canonical = {}
-    for name in wanted:
+    for name in wanted.split():
         setting = settings.get(name, _DEFAULTS.get(name))
         if setting is None and name == "stride":
             setting = settings.get("kernel_size")  # of a pool

@@ -36,10 +36,7 @@ def _tokens(side: str, calls: list[dict], names: dict[str, str]) -> list[tuple]:
 
 
 def _pair_rivals(left: list[tuple], rows: range, right: list[tuple], columns: range) -> Pairs:
-    """Pair what stands in the same place and serves the same end: one pooling for another, say.
-
-    `rows` and `columns` are the positions, in the left and in the right list, that are looked at.
-    """
+    """Pair what serves the same use in the same place: one pooling for another, say."""
     uses = [_use(left[n]) for n in rows], [_use(right[n]) for n in columns]
     pairs: Pairs = []
     for i, j, is_equal in align(*uses):
@@ -66,7 +63,7 @@ def _pair_moved(pairs: Pairs, left: list[tuple], right: list[tuple]) -> Pairs:
 def pair_fused(pairs: Pairs, torch_calls: list[dict], fused: dict[int, str]) -> Pairs:
     """Pair a Paddle layer that also applies an activation with PyTorch's activation after it.
 
-    `fused` names the activation by the place of the Paddle call (paddle.nn.BatchNorm has `act`).
+    `fused` names the activation by the number of the Paddle call.
     """
     joined: Pairs = []
     rest = list(pairs)

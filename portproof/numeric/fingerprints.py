@@ -46,8 +46,7 @@ def pattern(shape: list[int], step: int, number: int, transposed: bool = False) 
 def summarize(array: np.ndarray, transposed: bool = False) -> np.ndarray:
     """Return norm, largest magnitude and random projections of a tensor, [len(COLUMNS)], float64.
 
-    They are those of torch's layout, [out, in], where the tensor is `transposed`, [in, out]. NaN
-    and infinity go through.
+    Where it is `transposed`, [in, out], they are those of [out, in]. NaN and infinity go through.
     """
     if array.size == 0:
         return np.zeros(len(COLUMNS))

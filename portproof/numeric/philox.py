@@ -1,8 +1,7 @@
 """Random numbers of one generator, outside both frameworks.
 
-It is Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Of it only
-the raw 64-bit words are used: NumPy promises that they never change (NEP 19), and does not promise
-that of its distributions.
+It is Philox 4x64 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). Only its raw
+64-bit words are used: NumPy promises that they never change (NEP 19).
 """
 
 import math
@@ -19,8 +18,8 @@ _of_thread = threading.local()
 def words(seed: int, purpose: int, epoch: int, index: int, count: int, part: int = 0) -> np.ndarray:
     """Return `count` random 64-bit words, shape [count], uint64.
 
-    Philox counts upwards from `counter`, lowest word first. The key names the stream and the three
-    highest counter words name the place in it, so no two places share a word.
+    The key names the stream and the three highest words of `counter` the place in it: no two places
+    share a word.
     """
     if not hasattr(_of_thread, "generator"):  # to make one takes four times as long as to set it
         _of_thread.generator = np.random.Philox(key=0)

@@ -12,10 +12,7 @@ from portproof.system.errors import UserError, explained
 
 @contextmanager
 def replace_atomically(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it takes the place of `path` only if nothing is raised.
-
-    After a crash `path` is the old file or the new one, never half of one.
-    """
+    """Give a temporary path to write to; it takes the place of `path` only if nothing is raised."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial

@@ -15,10 +15,10 @@ from portproof.system.errors import UserError
 
 @contextmanager
 def locked(path: Path, patience: float = math.inf) -> Iterator[IO[str]]:
-    """Hold the lock of `path`, a hidden file beside it; a second process waits.
+    """Hold the lock of `path`, a hidden file beside it, which is given; a second process waits.
 
-    Gives the hidden file: a process that inherits it holds the lock too. Raises OSError, and of
-    these TimeoutError where another process has held it for the seconds of `patience`.
+    A process that inherits the file holds the lock too. Raises OSError, and of these TimeoutError
+    where another process has held it for the seconds of `patience`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.parent / f".{path.name}.lock", "w") as lock:
@@ -47,8 +47,8 @@ def make(folder: Path, what: str, description: dict, fill: Callable[[Path], None
     """Have `fill` write the contents of `folder`; nothing is done where it is complete.
 
     `fill` is given an empty folder beside it, which takes its name at the end. `<what>.json` in it
-    holds the description; a folder of another description is replaced. Raises UserError where
-    something else is at its place, OSError, and what `fill` raises.
+    holds the description; of another one it is replaced. Raises UserError where something else is
+    there, OSError, and what `fill` raises.
     """
     with locked(folder):
         if is_complete(folder, what, description):

@@ -15,8 +15,7 @@ LARGEST_SEED = 2**63 - 1
 class Parser(argparse.ArgumentParser):
     """A parser whose mistakes are one line on standard error, with exit status 2.
 
-    Descriptions are shown as they are written. Options are no abbreviations: a later version may
-    add one that begins alike.
+    It takes no abbreviations: a later version may add an option that begins alike.
     """
 
     def __init__(self, **settings: Any) -> None:

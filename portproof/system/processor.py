@@ -46,10 +46,7 @@ def mkl_type(vendor: str, flags: set[str]) -> str | None:
 
 @contextmanager
 def paddle_settings() -> Iterator[None]:
-    """Set Paddle's threads and MKL kernels for this processor; paddle is imported within.
-
-    The libraries read these variables once, when they are loaded. What the user has set stays.
-    """
+    """Set Paddle's threads and MKL kernels, unless the user has; paddle is imported within."""
     vendor, _, flags = describe()
     os.environ.setdefault("OMP_NUM_THREADS", str(available_cores()))
     kind = mkl_type(vendor, flags)

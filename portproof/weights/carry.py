@@ -104,10 +104,7 @@ def check_source(source: WeightsFile, network: Network) -> None:
 
 
 def check_tied(path: Path, held: Tensors, network: Network) -> None:
-    """Raise UserError where a network ties tensors for which the file holds unequal numbers.
-
-    `held` are the file's tensors by the network's names, in its layout.
-    """
+    """Raise UserError where the file (`held`) has unequal numbers for tensors that are tied."""
     first: dict[str, str] = {}
     for name, key in network.keys.items():
         other = first.setdefault(key.tensor, name) if name in held else name

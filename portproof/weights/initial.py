@@ -74,10 +74,9 @@ def _read_sound(file: WeightsFile, network: Network) -> Arrays:
 def draw_weights(
     network: Network, seed: int, gain: float = KEEPING, known: Arrays | None = None
 ) -> Arrays:
-    """Draw weights, float32, torch's layout, that keep the scale of what flows through.
+    """Draw weights, float32, torch's layout; none is 0 or 1, so that all that goes missing is seen.
 
     `gain` is their deviation times the square root of a layer's inputs. What is `known` stays.
-    None of them is 0 or 1, so that no bias, mean or scale can go missing unseen.
     """
     drawn: Arrays = {}
     for name, key in network.keys.items():

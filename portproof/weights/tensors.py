@@ -85,10 +85,7 @@ class WeightsFile:
 
 
 def from_array(array: np.ndarray) -> Tensor:
-    """Return an array as a tensor; uint16 is taken for bfloat16, as Paddle means it.
-
-    Raises UserError for a dtype that weights do not have.
-    """
+    """Return an array as a tensor; uint16 is bfloat16. Raises UserError at an odd dtype."""
     name = next((name for name, dtype in DTYPES.items() if array.dtype == dtype), None)
     if name is None:
         raise UserError(f"its dtype {array.dtype} is none that weights have")
@@ -110,10 +107,7 @@ def read(path: Path, named: Path | None = None) -> Tensors:
 
 
 def read_own(path: Path, named: Path | None = None) -> Tensors:
-    """Return the tensors of a file that `write` has written, or that is known to be intact.
-
-    Raises UserError at a dtype that weights do not have, as `read`.
-    """
+    """Return the tensors of a file that is known to be intact. Raises UserError at an odd dtype."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))

@@ -125,10 +125,7 @@ def imported_names(file: Path, stamp: tuple[int, int]) -> set[str]:
 
 
 def find_module(name: str, folder: Path) -> Path | None:
-    """Return the file of a module, beside the port or where this interpreter finds it.
-
-    None where it is installed, built in or not there.
-    """
+    """Return the file of a module; None where it is installed, built in or not there."""
     parts = name.split(".")
     for root in filter(None, (folder, top_folder(parts[0]))):
         path = root.joinpath(*parts)

@@ -79,10 +79,9 @@ def _last_line(text: str) -> str:
 
 
 def settings() -> dict[str, str]:
-    """Return what lets two sides that answer at the same time take little; the user's own stays.
+    """Return settings for two sides that answer at the same time; the user's own stay.
 
-    More threads than cores would wait for each other. Large pages, where the system has them on
-    request, are cleared in large steps.
+    More threads than cores would wait for each other. Large pages are cleared in large steps.
     https://www.gnu.org/software/libc/manual/html_node/Memory-Allocation-Tunables.html
     """
     threads = max(available_cores() // len(FRAMEWORKS), 1)
@@ -163,10 +162,7 @@ _kept: dict[tuple[str, ...], _Worker] | None = None
 
 @contextmanager
 def _worker_of(side: Side) -> Iterator[_Worker]:
-    """Give the side's worker: one that is kept for the next request, or one that ends after this.
-
-    Of more than MOST_KEPT, the one that has answered least recently ends.
-    """
+    """Give the side's worker, which is kept for the next request, or ends after this one."""
     if _kept is None or side.environment or side.is_fresh:
         with contextlib.closing(_Worker(side)) as worker:
             yield worker

@@ -1,7 +1,7 @@
 """What a port's loader gives, and how each image was made: read twice, the second time watched.
 
-The first reading goes as training does, with worker processes, and keeps the numbers. The second
-goes without them, so that Pillow's functions can be exchanged and watched in this process.
+The first reading goes as training does. The second goes without worker processes, so that
+Pillow's functions can be exchanged and watched in this one.
 """
 
 import hashlib
@@ -28,12 +28,10 @@ from portproof.worker.source import Report, Stack, calling_line, lines_noted
 def record_batches(job: Job, split: str, epochs: int, traced: bool) -> Report:
     """Write the images of batch N as batch-N.npy [N, ...], as they come; return all the rest.
 
-    `sizes` and `labels` are lists for each epoch, of the batches and of the samples; `label_dtype`
-    and `label_shape` (without the batch) are those of the first batch, None without labels.
-    `classes` and `paths` are those of samples(), None where the port has none. `facts` and `orders`
-    are those of Watch. `again` is the number of samples whose image has other bits at the second
-    reading, None where batches have other sizes. `traced`: `ran` are the lines that run, the last
-    first.
+    `sizes` and `labels` are lists for each epoch; `label_dtype` and `label_shape` (of a sample) are
+    None without labels; `classes` and `paths` are those of samples(), or None; `facts` and `orders`
+    those of Watch. `again` is the number of samples with other bits in the image at the second
+    reading, None where batches have other sizes. `ran`: the lines that run, if `traced`.
     """
     backend, port = job.backend, job.port
     made: Stack = []
@@ -105,11 +103,10 @@ def batch_file(folder: Path, number: int) -> Path:
 class Watch:
     """Notes what Pillow is asked to do, whoever asks, and what a port tells of its draws.
 
-    Each image file that Pillow opens begins one of `facts`: `path`, the file; `decoded`, the image
-    as it was converted to another mode, and `entered`, as it went into the first step (mode, size,
-    SHA-256 of the pixels); `steps`, the crops, resizes and mirrorings in their order, each with its
-    name, what was asked for, and FILE:LINE of the port's code; `draws` by name: arguments, result
-    and line. `orders`: the draw of each epoch's order.
+    Each image file that Pillow opens begins one of `facts`: `path`; `decoded`, the image as it was
+    converted to another mode, and `entered`, as it went into the first step (see describe_image);
+    `steps`, each with its name, what was asked for, and FILE:LINE of the port's code; `draws` by
+    name: arguments, result and line. `orders`: the draw of each epoch's order.
     """
 
     def __init__(self, backend: ModuleType, epochs: int) -> None:

@@ -19,10 +19,7 @@ from portproof.worker.source import Report, describe_error, is_users, user_line
 
 
 def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
-    """Return the layers that compute something themselves, by their path in the model.
-
-    They have no layers in them, or are the framework's, such as an attention layer.
-    """
+    """Return by path the layers that have no layers in them, or are the framework's own."""
     return {
         path: layer
         for path, layer in shared.named_layers(model).items()
@@ -66,8 +63,8 @@ def settings(layer: Any) -> Settings:
 def load_by_name(backend: ModuleType, model: Any, path: Path, turned: Collection[str] = ()) -> None:
     """Load the weights of a .safetensors whose names and shapes are the model's; the rest stays.
 
-    So do whole numbers, such as places in a table, for which others would be drawn. `turned`: the
-    names of those that the model keeps as [in, out], and the file as [out, in].
+    So do whole numbers, for which others would be drawn. `turned`: the names of those that the
+    model keeps as [in, out], and the file as [out, in].
     """
     kept, fitting = shared.state(backend, model), {}
     for name, tensor in tensors.read_own(path).items():

@@ -45,9 +45,9 @@ def run_file(name: str, path: Path) -> ModuleType:
 
 
 def make_network(name: str, arguments: dict[str, Any], backend: ModuleType) -> Any:
-    """Call MODULE:CALLABLE or FILE.py:CALLABLE, a class or a function, and return its network.
+    """Return the network of MODULE:CALLABLE or FILE.py:CALLABLE, a class or a function.
 
-    The module is looked for in the current folder first. Raises UserError where it cannot be had.
+    The current folder comes first. Raises UserError where there is no such network.
     """
     where, _, callable_name = name.rpartition(":")
     sys.path.insert(0, "")

@@ -1,7 +1,6 @@
 """Watch a training loop from within its own process, and note each step. Knows no framework.
 
-The loop calls the methods of an Observer (portproof/port.py). All else is seen by hooks on the
-model and the optimizers that `start` hands over.
+The loop calls the methods of an Observer (portproof/port.py). All else is seen by hooks.
 """
 
 from collections.abc import Iterable, Iterator
@@ -82,10 +81,7 @@ class Watcher(Observer):
 
     @contextmanager
     def watching(self, dtype: str) -> Iterator[None]:
-        """Within, a loop may be run with this observer, its network in `dtype`.
-
-        It may leave where its loss is no finite number: what was noted up to there tells enough.
-        """
+        """Within, a loop may be run in `dtype`; it may fail where its loss is no finite number."""
         backend = self.backend
         dropout = shared.shared_dropout(backend, self.mask, lambda call: None)
         made = shared.noting_made(backend, self.note_made)
@@ -239,8 +235,7 @@ def minimized(loss: Any) -> Any:
 class GradientRecorder(Recorder):
     """Notes what the optimizers do with given gradients, the same in both frameworks.
 
-    Each backward pass of the loop adds the given gradient to what a parameter has: a gradient that
-    the loop does not clear, or clips, shows.
+    They add to what a parameter has: a gradient that the loop does not clear, or clips, shows.
     """
 
     def __init__(
@@ -262,10 +257,7 @@ class GradientRecorder(Recorder):
 
 
 def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
-    """Have a model give zeros within the watcher's steps, at no cost.
-
-    In the backward pass a parameter has the gradient that watcher.gradient_of(name) says.
-    """
+    """Have a model give zeros within steps, and gradients as watcher.gradient_of(name) says."""
     backend = watcher.backend
     trained = {name: param for name, param in parameters.items() if param.requires_grad}
     original, evaluated = model.forward, []

@@ -1,9 +1,7 @@
 """What a worker answers: the parts of a request, each of which becomes <part>.json.
 
 A request holds `port` (a file) or `network` (MODULE:CALLABLE and arguments), `settings` of the
-port, and for each part what it takes. What a part takes and records stands at its function,
-record_<part>: of networks and weights in networks.py, of the loader in data.py, of the port's own
-training in training.py.
+port, and for each part what it takes: the arguments of its function, record_<part>.
 """
 
 import importlib

@@ -55,7 +55,7 @@ def user_line(backend: ModuleType, made: Any = None) -> str | None:
 def lines_noted(backend: ModuleType, stack: Stack, traced: bool = True) -> Iterator[None]:
     """Add the lines of the user's code that run within to `stack`, as [FILE, LINE], the last first.
 
-    In this thread and those begun within, each line once. Not `traced`, which takes time: none.
+    Each line once, of this thread and those begun within; none if not `traced`.
     """
     if not traced:
         yield

@@ -1,8 +1,7 @@
 """Start a worker: python portproof/worker/start.py FRAMEWORK.
 
-Run by its path, since the interpreter of a framework may be one that has no portproof installed:
-NumPy and the framework are all that it needs. It answers the requests that come on standard input
-(portproof/worker/requests.py).
+Run by its path: the interpreter of a framework may have NumPy and the framework alone. It answers
+the requests that come on standard input (portproof/worker/requests.py).
 """
 
 import importlib

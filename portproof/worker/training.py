@@ -136,7 +136,7 @@ def record_resume(
 ) -> Report:
     """Note so many epochs without a break, and what comes after a break at step `after`.
 
-    `traced`: the lines that run until all is put back are noted too.
+    `called`: the lines that run until all is put back, if `traced`.
     """
     inputs, restoring = Batches(batches), ExitStack()
 
@@ -185,8 +185,8 @@ def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
 def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> Report:
     """Export the network in every format, and write what it and the exported ones say of images.
 
-    `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones. `traced`:
-    the lines that run in an export are noted too.
+    `images` is a file of [N, 3, S, S], float32, of which each batch takes the first ones. `called`:
+    the lines that run in an export, if `traced`.
     """
     pixels, rows = np.load(images), []
     network = job.make_network()
