@@ -1,11 +1,12 @@
-"""What both frameworks do alike, written once; `backend` is torch.py or paddle.py beside it."""
+"""What both frameworks do alike, written once."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial, wraps
-from types import ModuleType
 from typing import Any
+
+from portproof.backends import backend
 
 # Of a framework's `functional`, those whose settings decide what they give; layers call them too.
 SETTLED = ["conv1d", "conv2d", "conv3d", "linear", "local_response_norm"]
@@ -15,7 +16,7 @@ SETTLED += [f"{kind}_pool{n}d" for kind in KINDS for n in "123"]
 
 
 @contextmanager
-def default_dtype(backend: ModuleType, dtype: str) -> Iterator[None]:
+def default_dtype(dtype: str) -> Iterator[None]:
     """Within, networks are made in `dtype`."""
     before = backend.framework.get_default_dtype()
     backend.framework.set_default_dtype(getattr(backend.framework, dtype))
@@ -25,29 +26,29 @@ def default_dtype(backend: ModuleType, dtype: str) -> Iterator[None]:
         backend.framework.set_default_dtype(before)
 
 
-def to_default(backend: ModuleType, tensor: Any) -> Any:
+def to_default(tensor: Any) -> Any:
     """Return a tensor with its floating-point numbers in the dtype in which networks are made."""
     dtype = backend.framework.get_default_dtype()
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def tensors_of(backend: ModuleType, value: Any) -> list[Any]:
+def tensors_of(value: Any) -> list[Any]:
     """Return the tensors in tuples, lists and dicts, nested as a project likes, in order."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (tuple, list)):
-        return [tensor for part in value for tensor in tensors_of(backend, part)]
+        return [tensor for part in value for tensor in tensors_of(part)]
     return [value] if isinstance(value, backend.Tensor) else []
 
 
-def exchange(backend: ModuleType, value: Any, replacements: Iterator[Any]) -> Any:
+def exchange(value: Any, replacements: Iterator[Any]) -> Any:
     """Return `value` with each of its tensors exchanged for the next one of `replacements`."""
     if isinstance(value, backend.Tensor):
         return next(replacements, value)
     if isinstance(value, dict):
-        return {key: exchange(backend, part, replacements) for key, part in value.items()}
+        return {key: exchange(part, replacements) for key, part in value.items()}
     if isinstance(value, (tuple, list)):
-        parts = [exchange(backend, part, replacements) for part in value]
+        parts = [exchange(part, replacements) for part in value]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     return value
 
@@ -57,31 +58,31 @@ def named_layers(model: Any, duplicates: bool = False) -> dict[str, Any]:
     return dict(model.named_modules(remove_duplicate=not duplicates))
 
 
-def state(backend: ModuleType, model: Any) -> dict[str, Any]:
+def state(model: Any) -> dict[str, Any]:
     """Return the tensors of the state dict, the parameters themselves among them."""
     entries = model.state_dict(keep_vars=True).items()
     return {key: entry for key, entry in entries if isinstance(entry, backend.Tensor)}
 
 
-def is_frameworks(backend: ModuleType, cls: type) -> bool:
+def is_frameworks(cls: type) -> bool:
     """Say whether a class of layers is one of the framework's."""
     return cls.__module__.startswith(backend.LAYERS)
 
 
-def kind(backend: ModuleType, layer: Any) -> str:
+def kind(layer: Any) -> str:
     """Return the name of the framework's class that `layer` is or derives from; else its own."""
     classes = type(layer).__mro__
-    kinds = (c for c in classes if is_frameworks(backend, c) and c is not backend.Module)
+    kinds = (c for c in classes if is_frameworks(c) and c is not backend.Module)
     return next(kinds, classes[0]).__name__
 
 
-def role(backend: ModuleType, made: Any) -> str:
+def role(made: Any) -> str:
     """Return what an object serves for: optimizer, schedule, loss, parallel or layer."""
     if isinstance(made, backend.Optimizer):
         return "optimizer"
     if isinstance(made, backend.Schedule):
         return "schedule"
-    name = kind(backend, made)
+    name = kind(made)
     return "loss" if name.endswith("Loss") else "parallel" if "Parallel" in name else "layer"
 
 
@@ -90,7 +91,7 @@ def parameters(model: Any) -> dict[str, Any]:
     return dict(model.named_parameters())
 
 
-def transposed(backend: ModuleType, model: Any) -> set[str]:
+def transposed(model: Any) -> set[str]:
     """Return the parameters that lie as [in, out]."""
     layers = named_layers(model).items()
     return {f"{path}.weight" for path, layer in layers if backend.layout(layer) == "in, out"}
@@ -106,7 +107,7 @@ def on_layer(layer: Any, before: Callable, after: Callable) -> Callable[[], None
     return lambda: (entering.remove(), leaving.remove())
 
 
-def on_backward(backend: ModuleType, before: Callable[[], None]) -> Callable[[], None]:
+def on_backward(before: Callable[[], None]) -> Callable[[], None]:
     """Call before() at each backward pass, by the framework's own method; return what ends it."""
     return before_each(backend.Tensor, "backward", lambda tensor: before())
 
@@ -127,7 +128,7 @@ def before_each(cls: type, name: str, before: Callable[[Any], None]) -> Callable
 
 
 @contextmanager
-def noting_made(backend: ModuleType, note: Callable[[Any], None]) -> Iterator[None]:
+def noting_made(note: Callable[[Any], None]) -> Iterator[None]:
     """Within, call note(object) at the start of __init__ of layers, optimizers and schedules."""
     with ExitStack() as stack:
         for cls in (backend.Module, backend.Optimizer, backend.Schedule):
@@ -153,14 +154,14 @@ def _replace(functions: dict[int, Callable]) -> None:
 
 
 def shared_dropout(
-    backend: ModuleType, mask: Callable[[list[int], float], Any], note: Callable[[dict], None]
+    mask: Callable[[list[int], float], Any], note: Callable[[dict], None]
 ) -> AbstractContextManager[None]:
     """Within, every dropout keeps what mask(shape, p) says; note(call) is told of each."""
     return replaced_everywhere([(backend.nn.functional.dropout, backend.dropout_by(mask, note))])
 
 
 @contextmanager
-def noted_functions(backend: ModuleType, note: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+def noted_functions(note: Callable[[dict[str, Any]], None]) -> Iterator[None]:
     """Call `note` about each call of one of SETTLED, but not by another; tensors as shapes."""
     depth = 0
 

@@ -13,11 +13,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from portproof.backends import backend
 from portproof.port import Settings
 from portproof.system.errors import UserError
 from portproof.worker.job import Job
@@ -33,14 +33,14 @@ def record_batches(job: Job, split: str, epochs: int, traced: bool) -> Report:
     those of Watch. `again` is the number of samples with other bits in the image at the second
     reading, None where batches have other sizes. `ran`: the lines that run, if `traced`.
     """
-    backend, port = job.backend, job.port
+    port = job.port
     made: Stack = []
     ran: Stack = []
-    with lines_noted(backend, made, traced):  # here most ports make their loaders
+    with lines_noted(made, traced):  # here most ports make their loaders
         about = port.samples(split, job.settings) if port.has("samples") else {}
     report = keep(job, split, epochs)
-    watch = Watch(backend, epochs)
-    with watch.watching(port), lines_noted(backend, ran, traced):
+    watch = Watch(epochs)
+    with watch.watching(port), lines_noted(ran, traced):
         report["again"] = compare(job, split, watch)
     report |= {"classes": about.get("classes"), "paths": about.get("paths")}
     report |= {"facts": watch.facts, "orders": watch.orders, "version": backend.VERSION}
@@ -109,8 +109,7 @@ class Watch:
     name: arguments, result and line. `orders`: the draw of each epoch's order.
     """
 
-    def __init__(self, backend: ModuleType, epochs: int) -> None:
-        self.backend = backend
+    def __init__(self, epochs: int) -> None:
         self.facts: list[Report] = []
         self.orders: list[Report | None] = [None] * epochs
         self.epoch = 0  # that is read
@@ -133,7 +132,7 @@ class Watch:
 
     def note_draw(self, name: str, arguments: dict[str, Any], drawn: Any) -> None:
         """Note a draw for the epoch, or for the image that was opened last."""
-        line = calling_line(self.backend, beyond=sys._getframe(1).f_code.co_filename)
+        line = calling_line(beyond=sys._getframe(1).f_code.co_filename)
         draw = {"arguments": dict(arguments), "line": line}
         if name == "order":
             self.orders[self.epoch] = draw
@@ -174,7 +173,7 @@ class Watch:
             if not fact["steps"]:
                 fact["entered"] = describe_image(arguments["self"])
             step = describe_step(name, arguments)
-            fact["steps"].append([name, step, calling_line(self.backend)])
+            fact["steps"].append([name, step, calling_line()])
 
 
 def describe_step(name: str, arguments: dict[str, Any]) -> Any:

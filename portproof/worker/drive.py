@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from portproof.backends import shared
+from portproof.backends import backend, shared
 from portproof.port import Batch, Settings
 from portproof.worker import forward
 from portproof.worker.port_file import PortFile
@@ -28,7 +28,7 @@ class Epoch(NamedTuple):
         return self.length
 
 
-def drive(port: PortFile, backend: ModuleType, observer: Any, settings: Settings) -> None:
+def drive(port: PortFile, observer: Any, settings: Settings) -> None:
     """Train by the port's parts, as many epochs as the settings say, else one.
 
     With settings["resume"], a folder, from where the run that was stopped there stood. A run that
@@ -38,7 +38,7 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: Settings
     backend.seed(settings.get("seed", 0))
     model = port.model(settings)
     if settings.get("weights"):
-        load_weights(port, backend, model, settings["weights"])
+        load_weights(port, model, settings["weights"])
     steps = settings["steps_per_epoch"]  # of the batches that are given
     optimizers = port.optimizer(model, steps, settings)
     first_epoch, first_batch = 0, 0
@@ -55,8 +55,8 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: Settings
         for index, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
             place = SimpleNamespace(number=index, weight=1.0, first_sample=0)  # the only process
             observer.begin_batch(place, *batch.values())
-            floats = {name: shared.to_default(backend, tensor) for name, tensor in batch.items()}
-            if observer.end_batch(take_step(port, backend, model, optimizers, floats)):
+            floats = {name: shared.to_default(tensor) for name, tensor in batch.items()}
+            if observer.end_batch(take_step(port, model, optimizers, floats)):
                 folder = Path(settings["output_dir"])
                 folder.mkdir(parents=True)
                 port.save(model, optimizers, str(folder / CHECKPOINT))
@@ -67,9 +67,7 @@ def drive(port: PortFile, backend: ModuleType, observer: Any, settings: Settings
         observer.end_epoch({})
 
 
-def take_step(
-    port: PortFile, backend: ModuleType, model: Any, optimizers: Any, batch: Batch
-) -> Any:
+def take_step(port: PortFile, model: Any, optimizers: Any, batch: Batch) -> Any:
     """Take a step as the port does, or one of its model, loss and optimizer; return the loss."""
     if port.has("train_step"):
         return port.train_step(model, optimizers, batch)
@@ -94,13 +92,13 @@ def run_model(port: PortFile, model: Any, batch: Batch) -> Any:
     return port.forward(model, batch) if port.has("forward") else model(next(iter(batch.values())))
 
 
-def load_weights(port: PortFile, backend: ModuleType, model: Any, path: str) -> None:
+def load_weights(port: PortFile, model: Any, path: str) -> None:
     """Load weights in torch's layout as the port does, or by their names."""
     if port.has("load_weights"):
         port.load_weights(model, path)
     else:
-        turned = shared.transposed(backend, model)
-        forward.load_by_name(backend, model, Path(path), turned)
+        turned = shared.transposed(model)
+        forward.load_by_name(model, Path(path), turned)
 
 
 def read(port: PortFile, observer: Any, epoch: Epoch, settings: Settings) -> Iterator[Batch]:

@@ -6,38 +6,37 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from portproof.backends import shared
+from portproof.backends import backend, shared
 from portproof.numeric import philox
 from portproof.port import Settings
 from portproof.weights import tensors
 from portproof.worker.source import Report, describe_error, is_users, user_line
 
 
-def leaves(backend: ModuleType, model: Any) -> dict[str, Any]:
+def leaves(model: Any) -> dict[str, Any]:
     """Return by path the layers that have no layers in them, or are the framework's own."""
     return {
         path: layer
         for path, layer in shared.named_layers(model).items()
         if not any(layer.children())
-        or (shared.is_frameworks(backend, type(layer)) and type(layer) not in backend.CONTAINERS)
+        or (shared.is_frameworks(type(layer)) and type(layer) not in backend.CONTAINERS)
     }
 
 
-def describe(backend: ModuleType, model: Any) -> Report:
+def describe(model: Any) -> Report:
     """Return every tensor of the state dict and every layer, ready for JSON.
 
     Shapes are the framework's own. `tied` names the first key that is the same tensor. `files` are
     those of the user's own classes of layers, that of the whole model first.
     """
     layers = shared.named_layers(model, duplicates=True)
-    kinds = {path: shared.kind(backend, layer) for path, layer in layers.items()}
+    kinds = {path: shared.kind(layer) for path, layer in layers.items()}
     first_keys, keys = {}, []
-    for key, tensor in shared.state(backend, model).items():
+    for key, tensor in shared.state(model).items():
         path, _, role = key.rpartition(".")
         first = first_keys.setdefault(id(tensor), key)
         entry = {"key": key, "layer": path, "role": role, "kind": kinds.get(path, "")}
@@ -45,11 +44,11 @@ def describe(backend: ModuleType, model: Any) -> Report:
         keys.append(entry | {"tied": None if first == key else first})
     rows = [
         {"layer": path, "kind": kinds[path], "settings": settings(layer)}
-        for path, layer in leaves(backend, model).items()
+        for path, layer in leaves(model).items()
     ]
     modules = [sys.modules.get(type(layer).__module__) for layer in layers.values()]
     files = dict.fromkeys(getattr(module, "__file__", None) for module in modules)
-    users = [file for file in files if file and is_users(file, backend)]
+    users = [file for file in files if file and is_users(file)]
     return {"keys": keys, "layers": rows, "files": users}
 
 
@@ -60,13 +59,13 @@ def settings(layer: Any) -> Settings:
     return {name.lstrip("_"): value for name, value in attributes if isinstance(value, plain)}
 
 
-def load_by_name(backend: ModuleType, model: Any, path: Path, turned: Collection[str] = ()) -> None:
+def load_by_name(model: Any, path: Path, turned: Collection[str] = ()) -> None:
     """Load the weights of a .safetensors whose names and shapes are the model's; the rest stays.
 
     So do whole numbers, for which others would be drawn. `turned`: the names of those that the
     model keeps as [in, out], and the file as [out, in].
     """
-    kept, fitting = shared.state(backend, model), {}
+    kept, fitting = shared.state(model), {}
     for name, tensor in tensors.read_own(path).items():
         array = tensor.array.T if name in turned else tensor.array
         fits = name in kept and list(kept[name].shape) == list(array.shape)
@@ -92,11 +91,9 @@ class Pass:
 class PassRecorder:
     """Notes the calls of layers, dropouts and functions in one forward pass of a network."""
 
-    def __init__(
-        self, backend: ModuleType, plan: Pass, folder: Path | None = None, seed: int = 0
-    ) -> None:
+    def __init__(self, plan: Pass, folder: Path | None = None, seed: int = 0) -> None:
         """`folder`: in which that of the pass is made; `seed`: of the dropout masks."""
-        self.backend, self.plan, self.seed = backend, plan, seed
+        self.plan, self.seed = plan, seed
         self.folder = folder and folder / plan.name
         self.calls: list[dict] = []
         self.started: list[tuple[str | None, list[str], str]] = []  # line, input files, path
@@ -110,7 +107,6 @@ class PassRecorder:
         Calls come in order, each with its layer, mode, line and files; dropouts with the number of
         calls before them and the layer that did it; functions are those that no layer called.
         """
-        backend = self.backend
         if self.folder:
             self.folder.mkdir(parents=True)
         report = {"calls": self.calls, "dropouts": self.dropouts, "functions": self.functions}
@@ -118,15 +114,15 @@ class PassRecorder:
         with (
             ExitStack() as hooks,
             backend.framework.no_grad(),
-            shared.shared_dropout(backend, self.mask, self.note_dropout),
-            shared.noted_functions(backend, self.note_function),
+            shared.shared_dropout(self.mask, self.note_dropout),
+            shared.noted_functions(self.note_function),
         ):
-            for path, layer in leaves(backend, model).items():
+            for path, layer in leaves(model).items():
                 hooks.callback(self.watch(path, layer))
             try:
                 report["outputs"] = self.write(model(inputs))
             except Exception as error:  # whatever the network raises is a finding
-                report["error"] = describe_error(error, backend)
+                report["error"] = describe_error(error)
                 if self.started:
                     _, files, path = self.started[-1]
                     report["stopped"] = {"layer": path, "inputs": files}
@@ -134,29 +130,28 @@ class PassRecorder:
 
     def watch(self, path: str, layer: Any) -> Callable[[], None]:
         """Set the hooks of one layer; return what removes them."""
-        backend = self.backend
 
         def before(inputs: Any) -> None:
             files = self.write(inputs) if self.plan.with_inputs else []
-            self.started.append((user_line(backend), files, path))
+            self.started.append((user_line(), files, path))
 
         def after(outputs: Any) -> Any:
             line, files, _ = self.started.pop()
-            call = {"layer": path, "kind": shared.kind(backend, layer), "training": layer.training}
+            call = {"layer": path, "kind": shared.kind(layer), "training": layer.training}
             call |= {"line": line, "inputs": files, "outputs": self.write(outputs)}
             forced = self.plan.forced.get(str(len(self.calls)), [])
             self.calls.append(call)
             arrays = (backend.to_tensor(np.load(file)) for file in forced)
-            return shared.exchange(backend, outputs, arrays) if forced else None
+            return shared.exchange(outputs, arrays) if forced else None
 
         return shared.on_layer(layer, before, after)
 
     def write(self, nested: Any) -> list[str]:
         """Write the tensors of inputs or outputs; return the files, NAME/NUMBER.npy."""
         files = []
-        for tensor in shared.tensors_of(self.backend, nested) if self.folder else []:
+        for tensor in shared.tensors_of(nested) if self.folder else []:
             files.append(f"{self.plan.name}/{next(self.file_numbers):05d}.npy")
-            np.save(self.folder.parent / files[-1], self.backend.to_numpy(tensor))
+            np.save(self.folder.parent / files[-1], backend.to_numpy(tensor))
         return files
 
     def mask(self, shape: list[int], p: float) -> np.ndarray:
@@ -166,11 +161,11 @@ class PassRecorder:
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""
         dropout["layer"] = self.started[-1][2] if self.started else None
-        place = {"calls": len(self.calls), "line": user_line(self.backend)}
+        place = {"calls": len(self.calls), "line": user_line()}
         self.dropouts.append(dropout | place)
 
     def note_function(self, function: dict) -> None:
         """Keep what a function was asked for, if no layer called it."""
         if not self.started:
-            place = {"calls": len(self.calls), "line": user_line(self.backend)}
+            place = {"calls": len(self.calls), "line": user_line()}
             self.functions.append(function | place)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from portproof.backends import backend
 from portproof.port import Settings
 from portproof.worker.drive import drive
 from portproof.worker.port_file import PortFile, make_network
@@ -19,7 +19,6 @@ class Job:
     `network`: {"name": MODULE:CALLABLE, "arguments": {...}} of one that is none of the port's.
     """
 
-    backend: ModuleType
     folder: Path  # for what is written
     port: PortFile | None  # None: the parts that are asked for need none
     settings: Settings
@@ -28,7 +27,7 @@ class Job:
     def make_network(self, **settings: Any) -> Any:
         """Return the network, freshly initialized: the port's, or the one that is named."""
         if self.network is not None:
-            return make_network(self.network["name"], self.network["arguments"], self.backend)
+            return make_network(self.network["name"], self.network["arguments"])
         return self.port.model(self.settings | settings)
 
     def watch(self, watcher: Watcher, dtype: str, **settings: Any) -> Report:
@@ -40,7 +39,7 @@ class Job:
 
     def train(self, watcher: Watcher | None, settings: Settings) -> Any:
         """Run the port's loop, or where it has none the one that its parts make."""
-        with self.backend.names_from_the_first():
+        with backend.names_from_the_first():
             if self.port.has("train"):
                 return self.port.train(watcher, settings)
-            return drive(self.port, self.backend, watcher, settings)
+            return drive(self.port, watcher, settings)

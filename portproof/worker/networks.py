@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from portproof.backends import shared
+from portproof.backends import backend, shared
 from portproof.files import state
 from portproof.system.atomic import writing
 from portproof.system.errors import UserError
@@ -17,17 +17,17 @@ from portproof.worker.source import Report, Stack, describe_error, lines_noted, 
 
 def record_read(job: Job, path: str) -> Report:
     """Write a weights file of this framework as read.safetensors, every bit as it is."""
-    weights = job.backend.read_weights(Path(path))
+    weights = backend.read_weights(Path(path))
     file = job.folder / "read.safetensors"
     with writing(file):
-        tensors.write(file, {name: job.backend.to_bits(weights[name]) for name in weights})
+        tensors.write(file, {name: backend.to_bits(weights[name]) for name in weights})
     return {}
 
 
 def record_write(job: Job, source: str, path: str) -> Report:
     """Write a .safetensors as a file of this framework, and read that back."""
     with writing(Path(path)):
-        job.backend.write_weights(Path(path), tensors.read_own(Path(source)))
+        backend.write_weights(Path(path), tensors.read_own(Path(source)))
     return record_read(job, path)
 
 
@@ -43,14 +43,13 @@ def record_describe(
     It is run too where `input_shape` is given and its layers have other names than `named_as`. The
     port's network is the one that fits the .safetensors file `fitted_to`.
     """
-    backend = job.backend
     fitted = {"fitted_to": fitted_to} if fitted_to else {}
     try:
         with backend.without_values():  # the shapes are enough
             network = job.make_network(**fitted)
     except Exception:  # it works with its values as it is made
         network = job.make_network(**fitted)
-    report = forward.describe(backend, network)
+    report = forward.describe(network)
     names = {key["layer"] for key in report["keys"] if not key["tied"]}
     if not input_shape or names == set(named_as):
         return report
@@ -67,7 +66,7 @@ def record_describe(
 def run_once(job: Job, network: Any, inputs: Any) -> Report:
     """Run a network in evaluation mode; return its calls, of which nothing is written."""
     network.eval()
-    return forward.PassRecorder(job.backend, forward.Pass()).run(network, inputs)
+    return forward.PassRecorder(forward.Pass()).run(network, inputs)
 
 
 def record_forward(
@@ -77,34 +76,33 @@ def record_forward(
 
     The weights are loaded as the port does it, or what fits by its name.
     """
-    backend = job.backend
     lines: dict[int, str | None] = {}  # on which each layer is made, by its id
 
     def note(made: Any) -> None:
-        lines[id(made)] = user_line(backend, made)
+        lines[id(made)] = user_line(made)
 
-    with shared.noting_made(backend, note):
+    with shared.noting_made(note):
         network = job.make_network()
     ran: Stack = []
-    with lines_noted(backend, ran):
+    with lines_noted(ran):
         error = load_weights(job, network, Path(weights), by_port)
-    held = shared.state(backend, network).items()
+    held = shared.state(network).items()
     arrays = {key: backend.to_numpy(tensor) for key, tensor in held}
-    layers = forward.leaves(backend, network).items()
+    layers = forward.leaves(network).items()
     report = {"load_error": error, "loading": ran, "loaded": state.digests(arrays)}
     report |= {"lines": {path: lines.get(id(layer)) for path, layer in layers}, "runs": []}
-    report |= {"version": backend.VERSION, **forward.describe(backend, network)}
+    report |= {"version": backend.VERSION, **forward.describe(network)}
     for plan in [forward.Pass(**entries) for entries in passes] if error is None else []:
         backend.cast(network, plan.dtype)
         if plan.training:
             network.train()
         else:
             network.eval()
-        with shared.default_dtype(backend, plan.dtype):  # of what the network makes as it runs
+        with shared.default_dtype(plan.dtype):  # of what the network makes as it runs
             array = np.load(plan.input)
             if array.dtype.kind == "f":  # whole numbers, such as words, stay what they are
                 array = array.astype(plan.dtype)
-            recorder = forward.PassRecorder(backend, plan, job.folder, seed)
+            recorder = forward.PassRecorder(plan, job.folder, seed)
             run = recorder.run(network, backend.to_tensor(array))
         report["runs"].append({"name": plan.name, **run})
     return report
@@ -113,12 +111,12 @@ def record_forward(
 def load_weights(job: Job, network: Any, path: Path, by_port: bool) -> str | None:
     """Load weights as the port does, or what fits by its name; return what went wrong."""
     if not by_port:
-        forward.load_by_name(job.backend, network, path)
+        forward.load_by_name(network, path)
         return None
     try:
-        drive.load_weights(job.port, job.backend, network, str(path))
+        drive.load_weights(job.port, network, str(path))
     except UserError as error:  # that the port cannot load them is a finding
         return str(error)
     except Exception as error:
-        return describe_error(error, job.backend)
+        return describe_error(error)
     return None

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from portproof.backends import shared
+from portproof.backends import backend, shared
 from portproof.numeric import fingerprints
 from portproof.worker.recorder import ONE_IMAGE, Done, Watcher, stand_in_zeros
 from portproof.worker.source import Report
@@ -24,14 +23,14 @@ class FirstModel(Watcher):
 class FirstBatches(Watcher):
     """Writes the first batches that the loop reads: images-0.npy [N, 3, S, S], labels-0.npy [N]."""
 
-    def __init__(self, backend: ModuleType, folder: Path, steps: int) -> None:
-        super().__init__(backend)
+    def __init__(self, folder: Path, steps: int) -> None:
+        super().__init__()
         self.folder, self.steps = folder, steps
 
     def batches(self, batches: Iterator[tuple], epoch: Any) -> Iterator[tuple]:
         """Write the batches, and have the loop train on a single image of each epoch."""
         for batch in batches:
-            images, labels = map(self.backend.to_numpy, batch)
+            images, labels = map(backend.to_numpy, batch)
             np.save(self.folder / f"images-{len(self.rows)}.npy", images)
             np.save(self.folder / f"labels-{len(self.rows)}.npy", labels)
             summary = fingerprints.summarize(images).tolist()
@@ -47,8 +46,8 @@ class LogitsGiven(Watcher):
     `files`: of each case, logits [N, C] and labels [N]. The loss is that of a whole step.
     """
 
-    def __init__(self, backend: ModuleType, files: list[str]) -> None:
-        super().__init__(backend)
+    def __init__(self, files: list[str]) -> None:
+        super().__init__()
         self.files = files
 
     def start(self, state: Any) -> None:
@@ -64,16 +63,16 @@ class LogitsGiven(Watcher):
         """Give an image of one pixel for each sample of the next case."""
         for file in self.files[len(self.rows) :][: len(epoch) - epoch.first_batch]:
             with np.load(file) as case:
-                self.logits = self.backend.to_tensor(case["logits"]).requires_grad_()
+                self.logits = backend.to_tensor(case["logits"]).requires_grad_()
                 labels = case["labels"]
             images = np.zeros([len(labels), 3, 1, 1], np.float32)
-            yield self.backend.to_tensor(images), self.backend.to_tensor(labels)
+            yield backend.to_tensor(images), backend.to_tensor(labels)
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
         self.row, self.weight = {}, batch.weight
 
     def end_batch(self, loss: Any) -> bool:
-        gradient = self.backend.to_numpy(self.logits.grad) / self.weight
+        gradient = backend.to_numpy(self.logits.grad) / self.weight
         self.row = None
         self.rows.append({"loss": self.loss_of(loss).tolist(), "gradient": gradient.tolist()})
         if len(self.rows) == len(self.files):
@@ -89,13 +88,13 @@ class RatesUsed(Watcher):
     What the optimizer keeps is noted: with more than a velocity it moves by more than its rate.
     """
 
-    def __init__(self, backend: ModuleType, most: int) -> None:
-        super().__init__(backend, [ONE_IMAGE])
+    def __init__(self, most: int) -> None:
+        super().__init__([ONE_IMAGE])
         self.most = most
         self.roles: set[str] = set()
 
     def start(self, state: Any) -> None:
-        backend, self.model, self.optimizer = self.backend, state.model, state.optimizer
+        self.model, self.optimizer = state.model, state.optimizer
         parameters = shared.parameters(self.model)
         with backend.framework.no_grad():
             for parameter in parameters.values():
@@ -109,17 +108,17 @@ class RatesUsed(Watcher):
         """Return a gradient of 1 at the element of this step, and of 0 elsewhere."""
         array = np.zeros(list(self.small[name].shape))
         array.reshape(-1)[len(self.rows) : len(self.rows) + 1] = 1.0
-        return self.backend.to_tensor(array)
+        return backend.to_tensor(array)
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
-        self.row = {"reported": self.backend.learning_rate(self.optimizer)}
+        self.row = {"reported": backend.learning_rate(self.optimizer)}
 
     def end_batch(self, loss: Any) -> bool:
-        step, to_numpy = len(self.rows), self.backend.to_numpy
+        step, to_numpy = len(self.rows), backend.to_numpy
         flat = {name: to_numpy(param).reshape(-1) for name, param in self.small.items()}
         self.row["used"] = {name: -float(a[step]) for name, a in flat.items() if a.size > step}
         if not self.rows:
-            kept = self.backend.optimizer_state(self.model, self.optimizer)
+            kept = backend.optimizer_state(self.model, self.optimizer)
             self.roles = {key.partition(" ")[2] for key in kept}
         self.rows.append(self.row)
         self.row = None

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from portproof.backends import backend
 from portproof.port import Settings
 from portproof.system.errors import UserError
 from portproof.worker.source import describe_error
@@ -44,7 +45,7 @@ def run_file(name: str, path: Path) -> ModuleType:
     return module
 
 
-def make_network(name: str, arguments: dict[str, Any], backend: ModuleType) -> Any:
+def make_network(name: str, arguments: dict[str, Any]) -> Any:
     """Return the network of MODULE:CALLABLE or FILE.py:CALLABLE, a class or a function.
 
     The current folder comes first. Raises UserError where there is no such network.
@@ -57,7 +58,7 @@ def make_network(name: str, arguments: dict[str, Any], backend: ModuleType) -> A
         network = getattr(module, callable_name)(**arguments)
     except Exception as error:  # whatever the user's code raises
         raise UserError(
-            f"{name}: no network ({describe_error(error, backend)}); give MODULE:CALLABLE or "
+            f"{name}: no network ({describe_error(error)}); give MODULE:CALLABLE or "
             "FILE.py:CALLABLE, which is called with the model's arguments"
         ) from error
     finally:

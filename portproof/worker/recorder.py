@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from portproof.backends import shared
+from portproof.backends import backend, shared
 from portproof.numeric import fingerprints, philox
 from portproof.port import Observer
 from portproof.worker.source import Report, Stack, user_stack
@@ -51,8 +50,8 @@ class Watcher(Observer):
 
     wants_files = False  # they take long, and nothing is learned from them here
 
-    def __init__(self, backend: ModuleType, inputs: Iterable | None = None) -> None:
-        self.backend, self.inputs = backend, inputs
+    def __init__(self, inputs: Iterable | None = None) -> None:
+        self.inputs = inputs
         self.rows: list[Report] = []  # what was noted of each step
         self.row: Report | None = None  # of the step that the loop is in
         self.hooks = ExitStack()  # what removes them
@@ -67,11 +66,11 @@ class Watcher(Observer):
         start = epoch.number * len(epoch)
         numbers = range(start + epoch.first_batch, start + len(epoch))
         steps = (self.inputs[number % len(self.inputs)] for number in numbers)
-        return ([self.backend.to_tensor(array) for array in arrays] for arrays in steps)
+        return ([backend.to_tensor(array) for array in arrays] for arrays in steps)
 
     def loss_of(self, loss: Any) -> np.ndarray:
         """Return the loss [] that is minimized as an array; of several by name it is the first."""
-        array = self.backend.to_numpy(minimized(loss))
+        array = backend.to_numpy(minimized(loss))
         self.is_lost = self.is_lost or not np.isfinite(array)
         return array
 
@@ -82,11 +81,10 @@ class Watcher(Observer):
     @contextmanager
     def watching(self, dtype: str) -> Iterator[None]:
         """Within, a loop may be run in `dtype`; it may fail where its loss is no finite number."""
-        backend = self.backend
-        dropout = shared.shared_dropout(backend, self.mask, lambda call: None)
-        made = shared.noting_made(backend, self.note_made)
-        self.hooks.callback(shared.on_backward(backend, partial(self.note_stack, "backward")))
-        with shared.default_dtype(backend, dtype), dropout, made, self.hooks:
+        dropout = shared.shared_dropout(self.mask, lambda call: None)
+        made = shared.noting_made(self.note_made)
+        self.hooks.callback(shared.on_backward(partial(self.note_stack, "backward")))
+        with shared.default_dtype(dtype), dropout, made, self.hooks:
             try:
                 yield
             except Exception as error:
@@ -95,12 +93,12 @@ class Watcher(Observer):
 
     def note_made(self, made: Any) -> None:
         """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
-        self.note_stack(shared.role(self.backend, made), made)
+        self.note_stack(shared.role(made), made)
 
     def note_stack(self, event: str, made: Any = None) -> None:
         """Keep which lines of the user's code led to an event, the first time."""
         if event not in self.stacks:
-            self.stacks[event] = user_stack(self.backend, made)
+            self.stacks[event] = user_stack(made)
 
     def report(self) -> Report:
         """Return all that was noted, ready for JSON."""
@@ -110,11 +108,9 @@ class Watcher(Observer):
 class Recorder(Watcher):
     """Notes what goes into each step, what comes out, and what the optimizers do."""
 
-    def __init__(
-        self, backend: ModuleType, folder: Path, plan: Plan, inputs: Iterable | None = None
-    ) -> None:
+    def __init__(self, folder: Path, plan: Plan, inputs: Iterable | None = None) -> None:
         """`folder`: for the logits of each step, and for what `plan.full` names."""
-        super().__init__(backend, inputs)
+        super().__init__(inputs)
         self.folder, self.plan = folder, plan
         self.tensors: list[dict[str, dict]] = []  # of each step: kind -> name -> fingerprint
         self.shapes: dict[str, list[int]] = {}
@@ -124,10 +120,10 @@ class Recorder(Watcher):
         self.outputs: np.ndarray | None = None
 
     def start(self, state: Any) -> None:
-        backend, self.model = self.backend, state.model
+        self.model = state.model
         several = isinstance(state.optimizer, (list, tuple))
         self.optimizers = state.optimizer if several else [state.optimizer]
-        self.turned = shared.transposed(backend, self.model)
+        self.turned = shared.transposed(self.model)
         self.buffers = shapes_of(backend.running_statistics(self.model))
         self.shapes = shapes_of(shared.parameters(self.model))
         self.hooks.callback(shared.on_layer(self.model, self.before_forward, self.after_forward))
@@ -142,16 +138,15 @@ class Recorder(Watcher):
             self.model.eval()
         self.step, self.dropout_numbers = self.plan.first_step + len(self.rows), count()
         self.first_sample = batch.first_sample
-        images, *labels = (self.backend.to_numpy(tensor) for tensor in inputs)
+        images, *labels = (backend.to_numpy(tensor) for tensor in inputs)
         summary = fingerprints.summarize(images).tolist()
         self.row = {"images": summary, "labels": labels[0].tolist() if labels else []}
         self.noted: dict[str, dict] = {}
-        self.note("old buffers", self.backend.running_statistics(self.model))
+        self.note("old buffers", backend.running_statistics(self.model))
         if not self.rows:
             self.note("start", shared.parameters(self.model))
 
     def end_batch(self, loss: Any) -> bool:
-        backend = self.backend
         self.note("after", shared.parameters(self.model))
         state = {}
         for optimizer in self.optimizers:
@@ -181,17 +176,17 @@ class Recorder(Watcher):
 
     def after_forward(self, outputs: Any) -> None:
         if self.row is not None:
-            first = shared.tensors_of(self.backend, outputs)[0]
-            self.outputs = self.backend.to_numpy(first).copy()
+            first = shared.tensors_of(outputs)[0]
+            self.outputs = backend.to_numpy(first).copy()
 
     def before_update(self, optimizer: Any) -> None:
         if self.row is None:
             return
         self.note_stack("update")
-        self.row.setdefault("lr", self.backend.learning_rate(optimizer))
+        self.row.setdefault("lr", backend.learning_rate(optimizer))
         parameters = shared.parameters(self.model)
         if len(self.optimizers) > 1:
-            updated = {id(parameter) for parameter in self.backend.trained_by(optimizer)}
+            updated = {id(parameter) for parameter in backend.trained_by(optimizer)}
             parameters = {name: p for name, p in parameters.items() if id(p) in updated}
         self.note("before", parameters)
         self.note("gradient", {name: param.grad for name, param in parameters.items()})
@@ -205,7 +200,7 @@ class Recorder(Watcher):
         for name, tensor in tensors.items():
             noted[name] = None
             if tensor is not None:
-                array = self.backend.to_numpy(tensor)
+                array = backend.to_numpy(tensor)
                 turned = name.partition(" ")[0] in self.turned
                 noted[name] = fingerprints.summarize(array, turned).tolist()
                 if f"{kind} {name}" in self.plan.full.get(str(number), []):
@@ -238,11 +233,9 @@ class GradientRecorder(Recorder):
     They add to what a parameter has: a gradient that the loop does not clear, or clips, shows.
     """
 
-    def __init__(
-        self, backend: ModuleType, folder: Path, plan: Plan, numbers: dict[str, int], dtype: str
-    ) -> None:
+    def __init__(self, folder: Path, plan: Plan, numbers: dict[str, int], dtype: str) -> None:
         """`numbers` tells by a parameter's name which gradients it is given."""
-        super().__init__(backend, folder, plan, [ONE_IMAGE])
+        super().__init__(folder, plan, [ONE_IMAGE])
         self.numbers, self.dtype = numbers, dtype
 
     def start(self, state: Any) -> None:
@@ -253,12 +246,11 @@ class GradientRecorder(Recorder):
         """Return the gradient that a parameter is given at this step."""
         turned, number = name in self.turned, self.numbers.get(name, 0)
         array = fingerprints.pattern(self.shapes[name], len(self.rows), number, turned)
-        return self.backend.to_tensor(array.astype(self.dtype))
+        return backend.to_tensor(array.astype(self.dtype))
 
 
 def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> None:
     """Have a model give zeros within steps, and gradients as watcher.gradient_of(name) says."""
-    backend = watcher.backend
     trained = {name: param for name, param in parameters.items() if param.requires_grad}
     original, evaluated = model.forward, []
 
@@ -271,7 +263,7 @@ def stand_in_zeros(watcher: Watcher, model: Any, parameters: dict[str, Any]) -> 
         if not isinstance(evaluated[0], backend.Tensor):
             return original(inputs)
         zeros = np.zeros([len(inputs), *evaluated[0].shape[1:]], np.float32)
-        return shared.to_default(backend, backend.to_tensor(zeros))
+        return shared.to_default(backend.to_tensor(zeros))
 
     model.forward = forward
     watcher.hooks.callback(delattr, model, "forward")

@@ -4,7 +4,6 @@ A request holds `port` (a file) or `network` (MODULE:CALLABLE and arguments), `s
 port, and for each part what it takes: the arguments of its function, record_<part>.
 """
 
-import importlib
 import inspect
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from portproof import port as contract
+from portproof.backends import choose
 from portproof.system import memory
 from portproof.system.errors import UserError
 from portproof.worker import data, networks, training
@@ -44,7 +44,7 @@ class Worker:
     """Answers requests in one framework; the port file is run at the first that names it."""
 
     def __init__(self, framework: str) -> None:
-        self.backend = importlib.import_module(f"portproof.backends.{framework}")
+        choose(framework)
         self.port: PortFile | None = None
 
     def serve(self) -> None:
@@ -83,7 +83,7 @@ class Worker:
         """Record the parts of a request into `folder`. Raises UserError at a user's mistake."""
         if request["port"] and self.port is None:
             self.port = PortFile(Path(request["port"]))
-        job = Job(self.backend, folder, self.port, request["settings"], request["network"])
+        job = Job(folder, self.port, request["settings"], request["network"])
         for part, record in PARTS.items():
             if part in request:
                 report = record(job, **request[part])

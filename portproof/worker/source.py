@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
+from portproof.backends import backend
 from portproof.system.errors import first_line
 
 Stack = list[list]  # of [FILE, LINE]
@@ -22,7 +23,7 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of installed packages
 PYTHONS = tuple(f"{path(sysconfig.get_paths()['stdlib'])}/" for path in (str, os.path.realpath))
 
 
-def is_users(file: str, backend: ModuleType) -> bool:
+def is_users(file: str) -> bool:
     """Say whether code is the user's, and was not made on the way."""
     return not (file.startswith((LIBRARY, "<")) or backend.is_frameworks_code(file))
 
@@ -32,7 +33,7 @@ def installed(file: str) -> bool:
     return file.startswith(PYTHONS) or bool(INSTALLED & set(Path(file).parts))
 
 
-def user_stack(backend: ModuleType, made: Any = None) -> Stack:
+def user_stack(made: Any = None) -> Stack:
     """Return the callers that are the user's, as [FILE, LINE], the innermost first.
 
     Where `made` is an object that is being made, its own __init__ does not count.
@@ -40,19 +41,19 @@ def user_stack(backend: ModuleType, made: Any = None) -> Stack:
     return [
         [frame.f_code.co_filename, line]
         for frame, line in traceback.walk_stack(sys._getframe(1))
-        if is_users(frame.f_code.co_filename, backend)
+        if is_users(frame.f_code.co_filename)
         and (made is None or frame.f_locals.get("self") is not made)
     ]
 
 
-def user_line(backend: ModuleType, made: Any = None) -> str | None:
+def user_line(made: Any = None) -> str | None:
     """Return FILE:LINE of the innermost caller that is the user's, as `user_stack` has it."""
-    stack = user_stack(backend, made)
+    stack = user_stack(made)
     return f"{stack[0][0]}:{stack[0][1]}" if stack else None
 
 
 @contextmanager
-def lines_noted(backend: ModuleType, stack: Stack, traced: bool = True) -> Iterator[None]:
+def lines_noted(stack: Stack, traced: bool = True) -> Iterator[None]:
     """Add the lines of the user's code that run within to `stack`, as [FILE, LINE], the last first.
 
     Each line once, of this thread and those begun within; none if not `traced`.
@@ -61,7 +62,7 @@ def lines_noted(backend: ModuleType, stack: Stack, traced: bool = True) -> Itera
         yield
         return
     lines: dict[tuple[str, int], None] = {}
-    is_own = lru_cache(maxsize=None)(lambda file: is_users(file, backend) and not installed(file))
+    is_own = lru_cache(maxsize=None)(lambda file: is_users(file) and not installed(file))
 
     def note(frame: FrameType, event: str, argument: Any) -> Any:
         is_function = frame.f_code.co_flags & inspect.CO_OPTIMIZED  # an import runs other code
@@ -83,7 +84,7 @@ def lines_noted(backend: ModuleType, stack: Stack, traced: bool = True) -> Itera
         stack += [list(line) for line in reversed(lines) if line not in known]
 
 
-def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
+def calling_line(beyond: str = "") -> str | None:
     """Return FILE:LINE of the user's code that calls a library, such as Pillow, by functions.
 
     None where the framework's code, such as a loader, lies between. `beyond`: a file whose
@@ -93,13 +94,13 @@ def calling_line(backend: ModuleType, beyond: str = "") -> str | None:
         file = frame.f_code.co_filename
         if backend.is_frameworks_code(file):
             break
-        if is_users(file, backend) and file != beyond and not installed(file):
+        if is_users(file) and file != beyond and not installed(file):
             return f"{file}:{line}"
     return None
 
 
-def describe_error(error: Exception, backend: ModuleType) -> str:
+def describe_error(error: Exception) -> str:
     """Return the kind of an error, its first line, and the user's FILE:LINE where it arose."""
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [f"{f.filename}:{f.lineno}" for f in frames if is_users(f.filename, backend)]
+    lines = [f"{f.filename}:{f.lineno}" for f in frames if is_users(f.filename)]
     return f"{type(error).__name__}: {first_line(error)}" + "".join(f" ({n})" for n in lines[-1:])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from portproof.backends import shared
+from portproof.backends import backend, shared
 from portproof.port import Batch, Settings
 from portproof.system.errors import first_line
 from portproof.worker.drive import INPUTS, load_weights, run_model
@@ -46,25 +46,25 @@ def record_training(
 ) -> Report:
     """Note the first steps of the training, on given batches or on the port's own."""
     inputs = None if batches is None else Batches(batches)
-    return job.watch(Recorder(job.backend, job.folder, Plan(**plan), inputs), dtype)
+    return job.watch(Recorder(job.folder, Plan(**plan), inputs), dtype)
 
 
 def record_first_batches(job: Job, steps: int) -> Report:
     """Write the first batches that the training reads: images-0.npy [N, 3, S, S], labels-0.npy."""
-    return job.watch(FirstBatches(job.backend, job.folder, steps), "float32")
+    return job.watch(FirstBatches(job.folder, steps), "float32")
 
 
 def record_init(job: Job, most: int) -> Report:
     """Write at most `most` values of each parameter of a new network, evenly spread."""
-    watcher = FirstModel(job.backend)
+    watcher = FirstModel()
     if job.port.has("train"):
         job.watch(watcher, "float32")
     else:
-        job.backend.seed(job.settings["seed"])
+        backend.seed(job.settings["seed"])
         watcher.model = job.make_network()
     arrays = {}
     for name, parameter in shared.parameters(watcher.model).items():
-        flat = job.backend.to_numpy(parameter).reshape(-1)
+        flat = backend.to_numpy(parameter).reshape(-1)
         arrays[name] = flat[:: -(-flat.size // most)]
     np.savez(job.folder / "init.npz", **arrays)
     return watcher.report()
@@ -74,7 +74,7 @@ def record_loss(job: Job, cases: list[str]) -> Report:
     """Note the loss that the port's own step makes of given logits [N, C] and labels [N]."""
     noted: list[Report] = []
     while len(noted) < len(cases):  # more than once where the loop leaves at a loss of NaN
-        watcher = LogitsGiven(job.backend, cases[len(noted) :])
+        watcher = LogitsGiven(cases[len(noted) :])
         folder = str(job.folder / f"run-{len(noted)}")
         report = job.watch(watcher, "float64", output_dir=folder)
         noted += report["rows"]
@@ -86,11 +86,11 @@ def record_evaluation(job: Job, cases: list[str]) -> Report:
 
     It is given a network in training mode; the mode in which it runs it is noted.
     """
-    backend, network, modes = job.backend, job.backend.nn.Identity(), set()
+    network, modes = backend.nn.Identity(), set()
     stacks: dict[str, Stack] = {"forward": [], "evaluate": []}
 
     def before(inputs: Any) -> None:
-        stacks["forward"] = user_stack(backend)
+        stacks["forward"] = user_stack()
         modes.add(network.training)
 
     shared.on_layer(network, before, lambda outputs: None)
@@ -104,7 +104,7 @@ def record_evaluation(job: Job, cases: list[str]) -> Report:
             for logits, labels in zip(*parts, strict=True)
         ]
         network.train()
-        with lines_noted(backend, stacks["evaluate"]):
+        with lines_noted(stacks["evaluate"]):
             metrics = evaluate(job.port, network, batches)
         rows.append({name: float(metric) for name, metric in metrics.items()})
     return {"stacks": stacks, "cases": rows, "mode": "train" if True in modes else "eval"}
@@ -122,12 +122,12 @@ def evaluate(port: PortFile, network: Any, batches: list[Batch]) -> dict[str, fl
 
 def record_lr(job: Job, most: int) -> Report:
     """Note the learning rate that the optimizer uses at each step, and what the loop says it is."""
-    return job.watch(RatesUsed(job.backend, most), "float64")
+    return job.watch(RatesUsed(most), "float64")
 
 
 def record_optimizer(job: Job, dtype: str, plan: dict[str, Any], numbers: dict[str, int]) -> Report:
     """Note what the optimizer does with given gradients, the same in both frameworks."""
-    recorder = GradientRecorder(job.backend, job.folder, Plan(**plan), numbers, dtype)
+    recorder = GradientRecorder(job.folder, Plan(**plan), numbers, dtype)
     return job.watch(recorder, dtype)
 
 
@@ -151,14 +151,14 @@ def record_resume(
 
     report: Report = {"error": None, "called": []}
     plan = Plan(since=after)  # until then both runs are one
-    report["unbroken"] = watch("unbroken", Recorder(job.backend, job.folder, plan, inputs))
+    report["unbroken"] = watch("unbroken", Recorder(job.folder, plan, inputs))
     plan = Plan(stop_after=after, kinds=[])
     with suppress(SystemExit):  # the run leaves as after a signal
-        watch("run", Recorder(job.backend, job.folder, plan, inputs))
-    watcher = Resumed(job.backend, job.folder, Plan(first_step=after), inputs)
+        watch("run", Recorder(job.folder, plan, inputs))
+    watcher = Resumed(job.folder, Plan(first_step=after), inputs)
     try:
         with restoring:
-            restoring.enter_context(lines_noted(job.backend, report["called"], traced))
+            restoring.enter_context(lines_noted(report["called"], traced))
             watch("run", watcher, resume=str(job.folder / "run"))
     except Exception as error:  # that it cannot be resumed is a finding
         report["error"] = f"{type(error).__name__}: {error}"
@@ -168,7 +168,7 @@ def record_resume(
 def record_evaluate(job: Job, settings: Settings) -> Report:
     """Note what the port's own evaluation of its images says, with these settings too."""
     ran: Stack = []
-    with lines_noted(job.backend, ran):
+    with lines_noted(ran):
         evaluation = job.train(None, job.settings | settings | {"eval_only": True})
     predicted = evaluation["predicted"].tolist()
     return {"results": evaluation["results"], "predicted": predicted, "ran": ran}
@@ -177,9 +177,9 @@ def record_evaluate(job: Job, settings: Settings) -> Report:
 def run_live(job: Job, network: Any, images: np.ndarray) -> np.ndarray:
     """Return the port's logits of images [N, ...] in evaluation mode, both arrays."""
     network.eval()
-    with job.backend.framework.no_grad():
-        outputs = run_model(job.port, network, {INPUTS[0]: job.backend.to_tensor(images)})
-    return job.backend.to_numpy(shared.tensors_of(job.backend, outputs)[0])
+    with backend.framework.no_grad():
+        outputs = run_model(job.port, network, {INPUTS[0]: backend.to_tensor(images)})
+    return backend.to_numpy(shared.tensors_of(outputs)[0])
 
 
 def record_inference(job: Job, images: str, batches: list[int], traced: bool) -> Report:
@@ -191,7 +191,7 @@ def record_inference(job: Job, images: str, batches: list[int], traced: bool) ->
     pixels, rows = np.load(images), []
     network = job.make_network()
     if job.settings.get("weights"):
-        load_weights(job.port, job.backend, network, job.settings["weights"])
+        load_weights(job.port, network, job.settings["weights"])
     folder = job.folder / "exported"
     folder.mkdir()
     formats = job.port.export(network, str(folder), job.settings)
@@ -202,7 +202,7 @@ def record_inference(job: Job, images: str, batches: list[int], traced: bool) ->
         row = {"format": name, "error": None, "batches": {}, "called": []}
         rows.append(row)
         try:
-            with lines_noted(job.backend, row["called"], traced):
+            with lines_noted(row["called"], traced):
                 run = write()
         except Exception as error:  # that it cannot be exported is a finding
             row["error"] = f"{type(error).__name__}: {first_line(error)}"

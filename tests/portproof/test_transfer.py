@@ -317,10 +317,11 @@ import sys
 import checkpoint, ema, {framework}
 from pathlib import Path
 from types import SimpleNamespace
-from portproof.backends import {framework} as backend
+from portproof.backends import choose
 from portproof.worker.port_file import make_network
 folder = sys.argv[1]
-model = make_network(folder + "/net_{framework}.py:{name}", {{}}, backend)
+choose("{framework}")
+model = make_network(folder + "/net_{framework}.py:{name}", {{}})
 {optimizer}
 model({framework}.rand([2, 3, 16, 16])).sum().backward()
 optimizer.step()

@@ -52,15 +52,14 @@ def test_weights_are_normal_and_biases_0_or_1(weights):
 
 
 LAYERS = """
-import importlib, json, sys
-from portproof.backends import shared
+import json, sys
+from portproof.backends import choose, shared
 from portproof.worker import forward
 from models.alexnet_paper import AlexNetPaper
 network = AlexNetPaper(num_classes=2)
-framework = "torch" if "torch" in sys.modules else "paddle"
-backend = importlib.import_module(f"portproof.backends.{framework}")
+choose("torch" if "torch" in sys.modules else "paddle")
 layers = [*network.features, *network.classifier]
-kinds = [shared.kind(backend, layer).lower() for layer in layers]
+kinds = [shared.kind(layer).lower() for layer in layers]
 print(json.dumps([*zip(kinds, map(forward.settings, layers))]))
 """
 SETTINGS = {  # of which kind of layer what is looked at
