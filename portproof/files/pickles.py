@@ -117,18 +117,19 @@ def _check_keys(keys: Iterable) -> list:
     return keys
 
 
-_ALLOWED = {
-    ("builtins", "tuple"): _Callable(tuple),  # Paddle writes a tensor as tuple((name, array))
-    ("builtins", "set"): _Callable(_set),
-    ("collections", "OrderedDict"): _Callable(_dict),
-    ("numpy", "ndarray"): None,  # only ever told to _reconstruct
-    ("numpy", "dtype"): _Callable(_Kind),
-    ("numpy.core.multiarray", "_reconstruct"): _Callable(_Array),
-    ("numpy._core.multiarray", "_reconstruct"): _Callable(_Array),
-    ("numpy.core.multiarray", "scalar"): _Callable(_scalar),
-    ("numpy._core.multiarray", "scalar"): _Callable(_scalar),
-    ("_codecs", "encode"): _Callable(_bytes),
+_FUNCTIONS = {
+    "builtins.tuple": tuple,  # Paddle writes a tensor as tuple((name, array))
+    "builtins.set": _set,
+    "collections.OrderedDict": _dict,
+    "numpy.dtype": _Kind,
+    "numpy.core.multiarray._reconstruct": _Array,
+    "numpy._core.multiarray._reconstruct": _Array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "_codecs.encode": _bytes,
 }
+_ALLOWED = {name: _Callable(function) for name, function in _FUNCTIONS.items()}
+_ALLOWED["numpy.ndarray"] = None  # only ever told to _reconstruct
 
 
 class _Bounded:
@@ -151,10 +152,11 @@ class _Reader(pickle._Unpickler):
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # instruction -> what it does
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
+        full = f"{module}.{name}"
+        if full not in _ALLOWED:
             why = "which weights do not need and which could run code"
-            raise UserError(f"it asks for {show(module)}.{show(name)}, {why}")
-        return _ALLOWED[module, name]
+            raise UserError(f"it asks for {show(full)}, {why}")
+        return _ALLOWED[full]
 
     def refuse(self) -> None:
         raise UserError("it has an instruction that weights do not need and that could run code")

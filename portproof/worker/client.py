@@ -74,8 +74,7 @@ def _last_line(text: str) -> str:
     raised = re.search(r"^(?:\[rank\d+\]: *)?((?:\w+\.)*\w*Error: *\S.{19,})$", end, re.MULTILINE)
     if traceback and raised:
         return raised[1]
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return (text.strip().splitlines() or [""])[-1]
 
 
 def settings() -> dict[str, str]:
@@ -114,14 +113,14 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(str(folder)), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
-        reply = json.loads(line) if line else {"error": self._last_words(), "is_users": False}
-        if reply["error"] and reply["is_users"]:
-            raise UserError(reply["error"])
-        if reply["error"]:
+        error, is_users = json.loads(line) if line else (self._last_words(), False)
+        if error and is_users:
+            raise UserError(error)
+        if error:
             side = self.side
             name = side.model["name"] if side.model else f"{side.folder.name}/{side.port.name}"
             what = f"{NAMES[side.framework]} could not run {name}"
-            raise UserError(f"{what}: {reply['error']}{self._port_line()}")
+            raise UserError(f"{what}: {error}{self._port_line()}")
 
     def _read_stderr(self) -> str:
         """Return what the worker has written to standard error, without moving its place there."""
@@ -156,7 +155,7 @@ class _Worker:
             stream.close()
 
 
-MOST_KEPT = 4  # a framework takes half a gigabyte; no more than two answer at a time
+MOST_KEPT = 4  # of half a gigabyte each; of more, the one that has answered least recently ends
 _kept: dict[tuple[str, ...], _Worker] | None = None
 
 

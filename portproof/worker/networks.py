@@ -57,13 +57,13 @@ def record_describe(
     if backend.CAN_RUN_EMPTY:
         with backend.without_values():
             empty = backend.framework.zeros(inputs.shape, dtype=inputs.dtype)
-            run = run_once(job, network, empty)
+            run = run_once(network, empty)
     if run["error"]:  # its way depends on values
-        run = run_once(job, job.make_network(**fitted), inputs)
+        run = run_once(job.make_network(**fitted), inputs)
     return report | {"order": [call["layer"] for call in run["calls"]], "error": run["error"]}
 
 
-def run_once(job: Job, network: Any, inputs: Any) -> Report:
+def run_once(network: Any, inputs: Any) -> Report:
     """Run a network in evaluation mode; return its calls, of which nothing is written."""
     network.eval()
     return forward.PassRecorder(forward.Pass()).run(network, inputs)

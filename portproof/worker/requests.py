@@ -50,8 +50,8 @@ class Worker:
     def serve(self) -> None:
         """Answer the requests on standard input, one after the other, until it ends.
 
-        A line names a folder, in JSON; the reply is a line of JSON on standard output,
-        {"error": text or null, "is_users": bool}. Whatever else is printed goes to standard error.
+        A line names a folder, in JSON; so is the reply on standard output, a line of what reply()
+        returns. Whatever else is printed goes to standard error.
         """
         memory.keep_freed()
         replies = os.fdopen(os.dup(1), "w")
@@ -63,8 +63,8 @@ class Worker:
             line = sys.stdin.readline()
             if not line:
                 return
-            error, is_users = self.reply(Path(json.loads(line)))
-            print(json.dumps({"error": error, "is_users": is_users}), file=replies, flush=True)
+            reply = self.reply(Path(json.loads(line)))
+            print(json.dumps(reply), file=replies, flush=True)
 
     def reply(self, folder: Path) -> tuple[str | None, bool]:
         """Answer a request; return its error if there is one, and whether it is the user's."""
