@@ -53,11 +53,6 @@ def exchange(value: Any, replacements: Iterator[Any]) -> Any:
     return value
 
 
-def named_layers(model: Any, duplicates: bool = False) -> dict[str, Any]:
-    """Return every layer by its path; with `duplicates` a shared layer by each of its paths."""
-    return dict(model.named_modules(remove_duplicate=not duplicates))
-
-
 def state(model: Any) -> dict[str, Any]:
     """Return the tensors of the state dict, the parameters themselves among them."""
     entries = model.state_dict(keep_vars=True).items()
@@ -93,7 +88,7 @@ def parameters(model: Any) -> dict[str, Any]:
 
 def transposed(model: Any) -> set[str]:
     """Return the parameters that lie as [in, out]."""
-    layers = named_layers(model).items()
+    layers = model.named_modules()
     return {f"{path}.weight" for path, layer in layers if backend.layout(layer) == "in, out"}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from portproof.networks.layer_types import canonical_settings, family
-from portproof.networks.matching import Network, align
+from portproof.networks.matching import Network, align, zip_or_part
 
 # Arguments after the input, in order.
 _BOTH = {
@@ -117,9 +117,5 @@ def pairs(left: list[Step], right: list[Step]) -> list[tuple[Step | None, Step |
     paired: list[tuple[Step | None, Step | None]] = []
     for i, j, _ in align([step.kind for step in left], [step.kind for step in right]):
         families = [[family(step.kind) for step in steps] for steps in (left[i], right[j])]
-        if families[0] == families[1]:
-            paired += zip(left[i], right[j], strict=True)
-        else:
-            paired += [(step, None) for step in left[i]]
-            paired += [(None, step) for step in right[j]]
+        paired += zip_or_part(left[i], right[j], families[0] == families[1])
     return paired

@@ -1,7 +1,7 @@
 """Which layer of one network is which of the other, and which tensor goes where."""
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,6 +122,13 @@ def align(left: list, right: list) -> Iterator[tuple[slice, slice, bool]]:
     """Yield the parts of two sequences that stand for each other, and whether they are equal."""
     for what, *ends in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
         yield slice(*ends[:2]), slice(*ends[2:]), what == "equal"
+
+
+def zip_or_part(left: Sequence, right: Sequence, are_partners: bool) -> list[tuple]:
+    """Return pairs of partners, or else each entry beside None."""
+    if are_partners:
+        return list(zip(left, right, strict=True))
+    return [(entry, None) for entry in left] + [(None, entry) for entry in right]
 
 
 def match(torch: Network, paddle: Network, named: dict[str, str] | None = None) -> Match:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from portproof.networks import layer_types
-from portproof.networks.matching import Match, align
+from portproof.networks.matching import Match, align, zip_or_part
 
 # Positions of two calls that are partners, torch's first; None where a call has no counterpart.
 Pairs = list[tuple[int | None, int | None]]
@@ -40,11 +40,7 @@ def _pair_rivals(left: list[tuple], rows: range, right: list[tuple], columns: ra
     uses = [_use(left[n]) for n in rows], [_use(right[n]) for n in columns]
     pairs: Pairs = []
     for i, j, is_equal in align(*uses):
-        if is_equal:
-            pairs += zip(rows[i], columns[j], strict=True)
-        else:
-            pairs += [(n, None) for n in rows[i]]
-            pairs += [(None, n) for n in columns[j]]
+        pairs += zip_or_part(rows[i], columns[j], is_equal)
     return pairs
 
 

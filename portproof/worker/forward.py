@@ -21,7 +21,7 @@ def leaves(model: Any) -> dict[str, Any]:
     """Return by path the layers that have no layers in them, or are the framework's own."""
     return {
         path: layer
-        for path, layer in shared.named_layers(model).items()
+        for path, layer in model.named_modules()
         if not any(layer.children())
         or (shared.is_frameworks(type(layer)) and type(layer) not in backend.CONTAINERS)
     }
@@ -33,7 +33,7 @@ def describe(model: Any) -> Report:
     Shapes are the framework's own. `tied` names the first key that is the same tensor. `files` are
     those of the user's own classes of layers, that of the whole model first.
     """
-    layers = shared.named_layers(model, duplicates=True)
+    layers = dict(model.named_modules(remove_duplicate=False))  # a shared one by all its paths
     kinds = {path: shared.kind(layer) for path, layer in layers.items()}
     first_keys, keys = {}, []
     for key, tensor in shared.state(model).items():
