@@ -204,17 +204,18 @@ PORT = "port.py"  # what a port file is called in the folder of its project
 # What each checkpoint asks of both ports: all functions of one of these ways.
 PARTS = [["model", "optimizer", "train_step"], ["model", "optimizer", "loss"]]
 LOOP = ["model", "train"]
+EITHER = [LOOP, *PARTS]
 NEEDS: dict[str, list[list[str]]] = {
     "init": [["model"]],
     "forward": [["model"]],
     "data": [["batches"]],
     "metric": [["evaluate"], ["metric"]],
-    "loss": [LOOP, *PARTS],
-    "backward": [LOOP, *PARTS],
-    "lr": [LOOP, *PARTS],
-    "optimizer": [LOOP, *PARTS],
+    "loss": EITHER,
+    "backward": EITHER,
+    "lr": EITHER,
+    "optimizer": EITHER,
     "train_data": [["batches"]],
-    "training": [LOOP, *PARTS],
+    "training": EITHER,
     "resume": [LOOP, *([*way, "save", "restore"] for way in PARTS)],
     "distributed": [LOOP],
     "inference": [["model", "export"]],

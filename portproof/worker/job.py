@@ -27,7 +27,7 @@ class Job:
     def make_network(self, **settings: Any) -> Any:
         """Return the network, freshly initialized: the port's, or the one that is named."""
         if self.network is not None:
-            return make_network(self.network["name"], self.network["arguments"])
+            return make_network(**self.network)
         return self.port.model(self.settings | settings)
 
     def watch(self, watcher: Watcher, dtype: str, **settings: Any) -> Report:

@@ -34,9 +34,7 @@ class FirstBatches(Watcher):
             np.save(self.folder / f"images-{len(self.rows)}.npy", images)
             np.save(self.folder / f"labels-{len(self.rows)}.npy", labels)
             summary = fingerprints.summarize(images).tolist()
-            self.rows.append({"images": summary, "labels": labels.tolist()})
-            if len(self.rows) == self.steps:
-                raise Done
+            self.close_row({"images": summary, "labels": labels.tolist()}, self.steps)
         yield [tensor[:1] for tensor in batch]
 
 
@@ -72,11 +70,9 @@ class LogitsGiven(Watcher):
         self.row, self.weight = {}, batch.weight
 
     def end_batch(self, loss: Any) -> bool:
-        gradient = backend.to_numpy(self.logits.grad) / self.weight
-        self.row = None
-        self.rows.append({"loss": self.loss_of(loss).tolist(), "gradient": gradient.tolist()})
-        if len(self.rows) == len(self.files):
-            raise Done
+        gradient = (backend.to_numpy(self.logits.grad) / self.weight).tolist()
+        row = {"loss": self.loss_of(loss).tolist(), "gradient": gradient}
+        self.close_row(row, len(self.files))
         return False
 
 
@@ -120,8 +116,7 @@ class RatesUsed(Watcher):
         if not self.rows:
             kept = backend.optimizer_state(self.model, self.optimizer)
             self.roles = {key.partition(" ")[2] for key in kept}
-        self.rows.append(self.row)
-        self.row = None
+        self.close_row(self.row)
         return False
 
     def report(self) -> Report:

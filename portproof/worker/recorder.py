@@ -82,7 +82,7 @@ class Watcher(Observer):
     def watching(self, dtype: str) -> Iterator[None]:
         """Within, a loop may be run in `dtype`; it may fail where its loss is no finite number."""
         dropout = shared.shared_dropout(self.mask, lambda call: None)
-        made = shared.noting_made(self.note_made)
+        made = shared.noting_made(lambda made: self.note_stack(shared.role(made), made))
         self.hooks.callback(shared.on_backward(partial(self.note_stack, "backward")))
         with shared.default_dtype(dtype), dropout, made, self.hooks:
             try:
@@ -91,14 +91,17 @@ class Watcher(Observer):
                 if not isinstance(error, Done) and not self.is_lost:
                     raise
 
-    def note_made(self, made: Any) -> None:
-        """Keep where an optimizer, a schedule, a loss or a wrapper was made."""
-        self.note_stack(shared.role(made), made)
-
     def note_stack(self, event: str, made: Any = None) -> None:
         """Keep which lines of the user's code led to an event, the first time."""
         if event not in self.stacks:
             self.stacks[event] = user_stack(made)
+
+    def close_row(self, row: Report, enough: int = 0) -> None:
+        """Keep what was noted of a step; of so many steps it is enough."""
+        self.rows.append(row)
+        self.row = None
+        if len(self.rows) == enough:
+            raise Done
 
     def report(self) -> Report:
         """Return all that was noted, ready for JSON."""
@@ -133,7 +136,8 @@ class Recorder(Watcher):
 
     def begin_batch(self, batch: Any, *inputs: Any) -> None:
         if self.row is not None:  # the loop has left the batch before, and said nothing
-            self.close_row({"loss": None, "dtype": None})
+            self.tensors.append(self.noted)
+            self.close_row(self.row | {"loss": None, "dtype": None})
         if self.plan.evaluates:
             self.model.eval()
         self.step, self.dropout_numbers = self.plan.first_step + len(self.rows), count()
@@ -156,16 +160,10 @@ class Recorder(Watcher):
         minimum = self.loss_of(loss)
         if self.outputs is not None:
             np.save(self.folder / f"logits-{len(self.rows)}.npy", self.outputs)
-        self.close_row({"loss": float(minimum), "dtype": str(minimum.dtype)})
-        if len(self.rows) == self.plan.steps:
-            raise Done
-        return len(self.rows) == self.plan.stop_after
-
-    def close_row(self, ending: Report) -> None:
-        """Keep what was noted of the step that the loop is in."""
-        self.rows.append(self.row | ending)
         self.tensors.append(self.noted)
-        self.row = None
+        ending = {"loss": float(minimum), "dtype": str(minimum.dtype)}
+        self.close_row(self.row | ending, self.plan.steps)
+        return len(self.rows) == self.plan.stop_after
 
     # ---- what the hooks call: within a step alone, since an evaluation runs the model too ----
 
