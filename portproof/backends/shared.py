@@ -32,25 +32,25 @@ def to_default(tensor: Any) -> Any:
     return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def tensors_of(value: Any) -> list[Any]:
+def tensors_of(nested: Any) -> list[Any]:
     """Return the tensors in tuples, lists and dicts, nested as a project likes, in order."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (tuple, list)):
-        return [tensor for part in value for tensor in tensors_of(part)]
-    return [value] if isinstance(value, backend.Tensor) else []
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, (tuple, list)):
+        return [tensor for part in nested for tensor in tensors_of(part)]
+    return [nested] if isinstance(nested, backend.Tensor) else []
 
 
-def exchange(value: Any, replacements: Iterator[Any]) -> Any:
-    """Return `value` with each of its tensors exchanged for the next one of `replacements`."""
-    if isinstance(value, backend.Tensor):
-        return next(replacements, value)
-    if isinstance(value, dict):
-        return {key: exchange(part, replacements) for key, part in value.items()}
-    if isinstance(value, (tuple, list)):
-        parts = [exchange(part, replacements) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
-    return value
+def exchange(nested: Any, replacements: Iterator[Any]) -> Any:
+    """Return `nested` with each of its tensors exchanged for the next one of `replacements`."""
+    if isinstance(nested, backend.Tensor):
+        return next(replacements, nested)
+    if isinstance(nested, dict):
+        return {key: exchange(part, replacements) for key, part in nested.items()}
+    if isinstance(nested, (tuple, list)):
+        parts = [exchange(part, replacements) for part in nested]
+        return type(nested)(*parts) if hasattr(nested, "_fields") else type(nested)(parts)
+    return nested
 
 
 def state(model: Any) -> dict[str, Any]:

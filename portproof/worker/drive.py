@@ -53,8 +53,8 @@ def drive(port: PortFile, observer: Any, settings: Settings) -> None:
         epoch = Epoch(number, steps, first_batch if number == first_epoch else 0)
         model.train()
         for index, batch in enumerate(read(port, observer, epoch, settings), epoch.first_batch):
-            place = SimpleNamespace(number=index, weight=1.0, first_sample=0)  # the only process
-            observer.begin_batch(place, *batch.values())
+            position = SimpleNamespace(number=index, weight=1.0, first_sample=0)  # the only process
+            observer.begin_batch(position, *batch.values())
             floats = {name: shared.to_default(tensor) for name, tensor in batch.items()}
             if observer.end_batch(take_step(port, model, optimizers, floats)):
                 folder = Path(settings["output_dir"])

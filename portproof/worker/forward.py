@@ -56,7 +56,7 @@ def settings(layer: Any) -> Settings:
     """Return the plain attributes of a layer: kernel_size, stride, eps, training and the like."""
     plain = (int, float, str, tuple, list, type(None))
     attributes = vars(layer).items()
-    return {name.lstrip("_"): value for name, value in attributes if isinstance(value, plain)}
+    return {name.lstrip("_"): entry for name, entry in attributes if isinstance(entry, plain)}
 
 
 def load_by_name(model: Any, path: Path, turned: Collection[str] = ()) -> None:
@@ -161,11 +161,11 @@ class PassRecorder:
     def note_dropout(self, dropout: dict) -> None:
         """Keep what a dropout was asked for, and where."""
         dropout["layer"] = self.started[-1][2] if self.started else None
-        place = {"calls": len(self.calls), "line": user_line()}
-        self.dropouts.append(dropout | place)
+        context = {"calls": len(self.calls), "line": user_line()}
+        self.dropouts.append(dropout | context)
 
     def note_function(self, function: dict) -> None:
         """Keep what a function was asked for, if no layer called it."""
         if not self.started:
-            place = {"calls": len(self.calls), "line": user_line()}
-            self.functions.append(function | place)
+            context = {"calls": len(self.calls), "line": user_line()}
+            self.functions.append(function | context)
