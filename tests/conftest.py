@@ -23,7 +23,8 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     # Two files at a time, or a file whose tests run both frameworks at a time, share the cores.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(available_cores() // 2, 1)))
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(max(available_cores() // 2, 1)))
     warm.environment |= os.environ
     # A shell that starts the tests in the background has them ignore Ctrl-C, and all they start.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -93,12 +94,9 @@ def run_in_tree():
 @pytest.fixture(scope="module", autouse=True)
 def same_settings():
     """A file of tests leaves the environment as it was: else those after it run otherwise."""
-    before = dict(os.environ)
+    before = warm.settings(os.environ)
     yield
-    after = {name: value for name, value in os.environ.items() if name not in warm.FREE}
-    changed = {name for name in after if before.get(name) != after[name]}
-    changed |= {name for name in before if name not in os.environ} - warm.FREE
-    assert not changed
+    assert warm.settings(os.environ) == before
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
     python -m tests.crash --framework torch --kills 20
 
-Each kill is a SIGKILL. Every second one comes while a file is being written: as soon as a
-temporary file is seen in the run folder. When a run comes to its end before the last kill, it is
-compared, and another one begins. What is compared: the bits of all weights and of all that the
-optimizer keeps, and epoch, learning rate, losses and accuracies in metrics.jsonl; besides, every
-checkpoint is intact and nothing is left half-written. The tree is a copy with small hidden layers,
-in one thread, since the order of sums depends on their number. Adds a row to
-docs/results/crash.csv. Exit status 1 where a run differs.
+Every second kill (SIGKILL) comes while a file is written: as soon as a temporary file is seen in
+the run folder. A run that ends before the last kill is compared, and another one begins. Compared
+are the bits of all weights and of what the optimizer keeps, and epoch, learning rate, losses and
+accuracies in metrics.jsonl; every checkpoint is intact and nothing is half-written. The tree is a
+copy with small hidden layers, in one thread, on whose number the order of sums depends. Adds a row
+to docs/results/crash.csv. Exit status 1 where a run differs.
 """
 
 import argparse
@@ -20,6 +19,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from common.training import checkpoint_files
 from common.training.run_folder import read_metrics
 from portproof.files import pickles
 from portproof.system.atomic import replace_atomically
+from tests.support import helpers, warm
 from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread
 from tests.support.trees import SMALL, copy_tree
 
@@ -61,7 +62,7 @@ class Trainings:
         self.images = make_folder(folder / "images")
         self.epochs = epochs
         self.whole = folder / "whole"
-        process = self.start(self.whole)
+        process = self.start(self.whole, python=warm.interpreter(framework))
         began = self.wait(process, lambda: (self.whole / "args.json").exists())
         self.seconds = self.wait(process, lambda: self.is_over(self.whole)) - began  # of training
         assert process.wait(TIMEOUT) == 0, self.output.read_text()
@@ -73,20 +74,12 @@ class Trainings:
         command = [python, self.tree / "train.py", "--data-path", self.images, *OPTIONS]
         command += ["--epochs", self.epochs, "--output-dir", run, "--resume", resume]
         with open(self.output, "w") as output:
-            return subprocess.Popen(
-                [str(word) for word in command],
-                stdout=output,
-                stderr=output,
-                env=one_thread(),
-                start_new_session=True,
-            )
+            streams = {"stdout": output, "stderr": output}
+            return helpers.start(*command, **streams, env=one_thread(), start_new_session=True)
 
-    def wait(self, process: subprocess.Popen, seen) -> float:
-        """Wait until `seen` or the end of the process; return the time then."""
-        limit = time.monotonic() + TIMEOUT
-        while not seen() and process.poll() is None:
-            assert time.monotonic() < limit, "the run hangs"
-            time.sleep(0.001)  # a checkpoint is written in ten
+    def wait(self, process: subprocess.Popen, is_reached: Callable[[], bool]) -> float:
+        """Wait until something is so or the process ends; return the time then."""
+        helpers.wait_until(is_reached, process, pause=0.001)  # a checkpoint is written in ten
         return time.monotonic()
 
     def is_over(self, run: Path) -> bool:
@@ -129,12 +122,9 @@ def arrays(checkpoint: Path) -> dict[str, bytes]:
     """Return the bytes of all arrays of a checkpoint: weights, velocities, averages."""
     if checkpoint.suffix == ".pdparams":
         contents = pickles.read(checkpoint)
-        return {
-            f"{part} {name}": array.tobytes()
-            for part in ("model", "optimizer", "ema")
-            for name, array in contents[part].items()
-            if hasattr(array, "tobytes")
-        }
+        parts = [(part, name) for part in ("model", "optimizer", "ema") for name in contents[part]]
+        every = {f"{part} {name}": contents[part][name] for part, name in parts}
+        return {name: array.tobytes() for name, array in every.items() if hasattr(array, "tobytes")}
     with zipfile.ZipFile(checkpoint) as archive:
         return {name: archive.read(name) for name in archive.namelist() if "/data/" in name}
 
@@ -154,13 +144,17 @@ def crash(trainings: Trainings, kills: int, seed: int = 0) -> Outcome:
             during += bool(left)
             print(f"kill {kill}: {run.name}, {epochs(run)} epochs over, half-written: {left}")
             continue
-        process.wait(TIMEOUT)
-        differences = finished(trainings, process, run)
+        if status := process.wait(TIMEOUT):
+            differences = [f"exit status {status}"]
+        else:
+            differences = trainings.differences(run)
+        if not differences:
+            shutil.rmtree(run)
         number += 1
         if kill == kills:
             break
     for difference in differences:
-        print(f"different: {difference}")
+        print(f"different: {run.name}: {difference}")
     seconds = round(time.monotonic() - start, 1)
     return Outcome(trainings.framework, kill, during, seconds, not differences)
 
@@ -181,16 +175,6 @@ def strike(
         process.kill()
         process.wait()
     return alive
-
-
-def finished(trainings: Trainings, process: subprocess.Popen, run: Path) -> list[str]:
-    """Return what is wrong with a run that came to its end; remove it where nothing is."""
-    if process.returncode != 0:
-        return [f"{run.name}: exit status {process.returncode}"]
-    differences = trainings.differences(run)
-    if not differences:
-        shutil.rmtree(run)
-    return [f"{run.name}: {difference}" for difference in differences]
 
 
 def epochs(run: Path) -> int:

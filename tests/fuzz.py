@@ -3,9 +3,8 @@
     python -m tests.fuzz KIND [KIND ...] --inputs N --seed N
 
 Each input is a valid file that was changed at random, or a hostile one made for the reader. Prints
-how many of each kind were read and refused; leaves with a traceback at the first that ends in
-anything but a UserError, takes longer than SECONDS, asks for more memory than there is, or does
-more than read.
+how many of each kind were read and refused. Ends with a traceback where a reader ends in anything
+but a UserError, takes longer than SECONDS, asks for more memory than there is, or writes.
 """
 
 import argparse
@@ -50,12 +49,8 @@ FORBIDDEN = (
 )  # fmt: skip
 
 
-class TooSlow(BaseException):
-    pass
-
-
-class Forbidden(BaseException):
-    pass
+class Stopped(BaseException):
+    """A reader that takes too long, or does more than read."""
 
 
 def change(contents: bytes, draw: random.Random, other: bytes) -> bytes:
@@ -94,13 +89,11 @@ def written(write: Callable[[io.BytesIO], object]) -> bytes:
 
 def zipped(contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
     """Return a zip of named files."""
-
-    def write(file: io.BytesIO) -> None:
-        with zipfile.ZipFile(file, "w", compression) as archive:
-            for name, content in contents.items():
-                archive.writestr(name, content)
-
-    return written(write)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -251,24 +244,21 @@ class Pth(Kind):
         bomb = zipped(empty | {"archive/data/0": bytes(1 << 28)}, zipfile.ZIP_DEFLATED)
         outside = zipped({f"../../../..{self.trace}": b"x"} | empty)
         named = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\n)" + b"\x85" * 200_000
-        named += (
-            b"X\x03\x00\x00\x00cpuK\x01tQ."  # tensors whose storage has a deep tuple for a name
-        )
-        inner = [self.packed(contents) for contents in [*hostile_pickles(self.trace), named]]
+        named += b"X\x03\x00\x00\x00cpuK\x01tQ."  # tensors whose storage has a deep tuple as name
+        pickles_within = [*hostile_pickles(self.trace), named]
+        inner = [self.packed(lambda _, other=other: other) for other in pickles_within]
         return [bomb, outside, *inner, *hostile_pickles(self.trace)]
 
-    def packed(self, contents: bytes) -> bytes:
-        """Return a torch zip with other `contents` of its pickle, and the right checksums."""
+    def packed(self, change_pickle: Callable[[bytes], bytes]) -> bytes:
+        """Return a torch zip with its pickle changed, and the right checksums."""
         with zipfile.ZipFile(io.BytesIO(self.valid[0])) as source:
             files = {name: source.read(name) for name in source.namelist()}
-        (pickled,) = (name for name in files if name.endswith("data.pkl"))
-        return zipped(files | {pickled: contents})
+        (name,) = (name for name in files if name.endswith("data.pkl"))
+        return zipped(files | {name: change_pickle(files[name])})
 
     def draw_input(self, number: int, draw: random.Random) -> bytes:
         if number >= len(self.valid) + len(self.hostile) and draw.random() < 0.5:
-            with zipfile.ZipFile(io.BytesIO(draw.choice(self.valid[:1]))) as archive:
-                (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
-                return self.packed(change(archive.read(name), draw, b"\x85\x52\x73\x75\x62\x81"))
+            return self.packed(lambda pickled: change(pickled, draw, b"\x85\x52\x73\x75\x62\x81"))
         return super().draw_input(number, draw)
 
     def read(self) -> None:
@@ -305,7 +295,7 @@ class ArgsJson(Kind):
 
     def make_valid(self) -> list[bytes]:
         options = ["--recipe", "sample"], ["--data-path", str(self.folder), "--lr", "0.5"]
-        runs = [{"arguments": vars(parse(argv))} for argv in options]
+        runs = [{"arguments": vars(arguments.parse("torch", argv))} for argv in options]
         return [json.dumps(run, default=str).encode() for run in runs]
 
     def make_hostile(self) -> list[bytes]:
@@ -325,7 +315,7 @@ class ArgsJson(Kind):
         said = io.StringIO()
         try:
             with contextlib.redirect_stderr(said):
-                args = parse(["--resume", str(self.checkpoint)])
+                args = arguments.parse("torch", ["--resume", str(self.checkpoint)])
         except SystemExit as end:
             assert end.code == 2 and said.getvalue().count("\n") == 1, said.getvalue()
             raise UserError(said.getvalue()) from None
@@ -369,18 +359,10 @@ class RunLogs(Kind):
             self.measure("run", log, "val_top1", "best")
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    return arguments.parse("torch", argv)
-
-
 KINDS: dict[str, type[Kind]] = {
-    "pdparams": Pdparams,
-    "safetensors": Safetensors,
-    "pth": Pth,
-    "pictures": Images,
-    "args": ArgsJson,
-    "logs": RunLogs,
-}
+    "pdparams": Pdparams, "safetensors": Safetensors, "pth": Pth, "pictures": Images,
+    "args": ArgsJson, "logs": RunLogs,
+}  # fmt: skip
 
 
 def feed(kind: Kind, count: int, seed: int) -> tuple[int, int]:
@@ -412,7 +394,7 @@ _watching = False
 
 @contextlib.contextmanager
 def watched():
-    """Within, what a reader has no business to do raises Forbidden."""
+    """Have what a reader has no business to do raise Stopped."""
     global _watching
     _watching = True
     try:
@@ -431,11 +413,11 @@ def _audit(event: str, arguments: tuple) -> None:
         file = arguments[0].co_filename if event == "exec" else arguments[1]
         refused = not str(file).startswith((sys.prefix, sys.base_prefix))  # else a library's import
     if refused or event.startswith(FORBIDDEN):
-        raise Forbidden(f"{event} {arguments!r}"[:300])
+        raise Stopped(f"{event} {arguments!r}"[:300])
 
 
 def _too_slow(*_: object) -> None:
-    raise TooSlow
+    raise Stopped(f"longer than {SECONDS} s")
 
 
 def limit() -> Callable[[], int]:

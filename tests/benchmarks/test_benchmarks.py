@@ -18,20 +18,25 @@ from benchmarks.measure import Line
 from benchmarks.window import Window
 from common.tables import read_csv
 from portproof.system.errors import UserError
-from tests.support.helpers import assert_user_error, run, run_warm
+from tests.support.helpers import assert_success, assert_user_error, run, run_warm
+from tests.support.mains import call_main
 
 
 def benchmark(name, *options):
     return run(sys.executable, "-m", f"benchmarks.{name}", *options)
 
 
+def measure_quickly(name, folder, images, *options):
+    """Run a benchmark on images; return the rows of its table."""
+    words = [*options, "--data-path", images, "--output-dir", folder]
+    assert_success(benchmark(name, "--quick", "--variants", "exact", *words))
+    return read_csv(folder / f"{name}.csv")
+
+
 def test_photos_have_the_size_and_bytes_of_imagenet():
     scenes = [photos.draw_scene(0, number) for number in range(3)]
-    files = [
-        photos.encode(photos.cut_out(scene, 0, 100 * number + cut))
-        for number, scene in enumerate(scenes)
-        for cut in range(60)
-    ]
+    cuts = [(scene, 0, 100 * n + cut) for n, scene in enumerate(scenes) for cut in range(60)]
+    files = [photos.encode(photos.cut_out(*cut)) for cut in cuts]
     assert len(set(files)) == len(files)
     assert 85_000 < np.mean([len(file) for file in files]) < 115_000
     sizes = np.array([Image.open(io.BytesIO(file)).size for file in files])
@@ -52,13 +57,8 @@ def test_photos_have_the_spectrum_of_photographs():
 def test_photos_are_a_folder_that_the_seed_decides(tmp_path):
     folder = photos.write(tmp_path / "photos", count=3, classes=2, seed=5)
     names = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*/*.jpg"))
-    assert names == [
-        "train/class-0000/000000.jpg",
-        "train/class-0000/000001.jpg",
-        "train/class-0001/000000.jpg",
-        "val/class-0000/000000.jpg",
-        "val/class-0001/000000.jpg",
-    ]
+    train = ["class-0000/000000.jpg", "class-0000/000001.jpg", "class-0001/000000.jpg"]
+    assert names == [f"train/{name}" for name in train] + [f"val/{train[n]}" for n in (0, 2)]
     second = photos.encode(photos.cut_out(photos.draw_scene(5, 1), 5, 1))
     assert (folder / names[2]).read_bytes() == second
     with pytest.raises(UserError, match="too few"):
@@ -114,21 +114,17 @@ def test_contenders_take_turns():
 
 
 def test_a_ratio_is_that_of_the_same_round():
-    rounds = {
-        "peer": [{"rate": 10.0}, {"rate": 20.0}, {"rate": 40.0}],
-        "own": [{"rate": 20.0}, {"rate": 60.0}, {"rate": 160.0}],
-    }
+    rates = {"peer": (10.0, 20.0, 40.0), "own": (20.0, 60.0, 160.0)}
+    rounds = {name: [{"rate": rate} for rate in rates[name]] for name in rates}
     peer, own = measure.summarize(rounds, {"rate": "1/s", "none": ""}, "peer")
     assert peer == Line("peer", "rate", "1/s", 20, 10, 40, 3)
     assert own == Line("own", "rate", "1/s", 60, 20, 160, 3, 3, 2, 4)
 
 
 def test_results_are_a_table_and_a_plot(tmp_path, capsys):
-    lines = [
-        Line("peer", "rate", "1/s", 2, 1, 3, 3),
-        Line("own", "rate", "1/s", 4, 3, 5, 3, 2, 1, 3),
-    ]
-    measure.write(tmp_path / "new", "some", "Some", lines)
+    peer = Line("peer", "rate", "1/s", 2, 1, 3, 3)
+    own = Line("own", "rate", "1/s", 4, 3, 5, 3, 2, 1, 3)
+    measure.write(tmp_path / "new", "some", "Some", [peer, own])
     rows = read_csv(tmp_path / "new" / "some.csv")
     columns = "contender figure unit median least most runs ratio ratio_least ratio_most machine"
     assert list(rows[0]) == columns.split()
@@ -180,18 +176,13 @@ def test_a_variant_that_is_none_is_named():
 
 
 @pytest.mark.parametrize("name", ["photos", "train", "loader", "step", "tools"])
-def test_help_says_what_is_measured(name, capsys):
-    module = importlib.import_module(f"benchmarks.{name}")
-    with pytest.raises(SystemExit, match="0"):
-        module.main(["--help"])
-    assert module.__doc__.splitlines()[0] in capsys.readouterr().out
+def test_help_says_what_is_measured(name):
+    said = importlib.import_module(f"benchmarks.{name}").__doc__.splitlines()[0]
+    assert said in assert_success(call_main(f"benchmarks.{name}", "--help")).stdout
 
 
 def test_loader_quickly(small_folder, tmp_path):
-    options = ["--quick", "--framework", "torch", "--variants", "exact"]
-    done = benchmark("loader", *options, "--data-path", small_folder, "--output-dir", tmp_path)
-    assert done.returncode == 0, done.stderr
-    rows = read_csv(tmp_path / "loader.csv")
+    rows = measure_quickly("loader", tmp_path, small_folder, "--framework", "torch")
     assert [(row["contender"], row["figure"]) for row in rows] == [
         *product(("torchvision's reference", "torch exact"), ("images_per_core_s", "images_per_s"))
     ]
@@ -201,11 +192,9 @@ def test_loader_quickly(small_folder, tmp_path):
 
 def test_training_quickly(small_folder, tmp_path):
     # No workers: as installed, Paddle's loader with workers now and then hangs on busy cores.
-    options = ["--quick", "--framework", "paddle", "--variants", "exact"]
-    options += ["--workers", 0, "--batch-size", 2]
-    done = benchmark("train", *options, "--data-path", small_folder, "--output-dir", tmp_path)
-    assert done.returncode == 0, done.stderr
-    rows = {(row["contender"], row["figure"]): row for row in read_csv(tmp_path / "train.csv")}
+    options = ["--framework", "paddle", "--workers", 0, "--batch-size", 2]
+    measured = measure_quickly("train", tmp_path, small_folder, *options)
+    rows = {(row["contender"], row["figure"]): row for row in measured}
     assert float(rows["Paddle as installed", "images_per_s"]["median"]) > 0
     assert float(rows["paddle exact", "images_per_s"]["ratio"]) > 0
     # The weights, their gradients and momentum alone take 733 MB.
@@ -216,8 +205,7 @@ def test_a_step_is_measured_beside_the_rates(small_folder):
     window = ["--framework", "torch", "--made-up", "--rates", "bfloat16"]
     window += ["--warm-steps", 0, "--steps", 1]
     options = ["--data-path", small_folder, "--batch-size", 2, "--workers", 0]
-    done = benchmark("run_tree", *window, "--", *options)
-    assert done.returncode == 0, done.stderr
+    done = assert_success(benchmark("run_tree", *window, "--", *options))
     rounds = {"one": [json.loads(done.stdout.splitlines()[-1])]}
     (figures,) = step.hold_to_best(rounds, {"one": ("bfloat16", 2)})["one"]
     assert figures["gflop_per_image"] == pytest.approx(4.1446, abs=1e-4)
@@ -250,11 +238,8 @@ def test_the_limit_is_that_of_the_best_rates_of_a_dtype():
     def figures(gflops, copied):
         return {"images_per_s": 50.0, "product_gflops": gflops, "copy_gb_per_s": copied}
 
-    rounds = {
-        "slow": [figures(200.0, 40.0), figures(210.0, 20.0)],
-        "quick": [figures(500.0, 30.0)],
-        "other": [figures(900.0, 30.0)],
-    }
+    rounds = {"slow": [figures(200.0, 40.0), figures(210.0, 20.0)]}
+    rounds |= {"quick": [figures(500.0, 30.0)], "other": [figures(900.0, 30.0)]}
     kinds = {"slow": ("float32", 128), "quick": ("float32", 128), "other": ("bfloat16", 128)}
     held = step.hold_to_best(rounds, kinds)
     limit = 128 / limits.step_seconds(limits.ALEXNET, 128, 500e9, 40e9, 4)

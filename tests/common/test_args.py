@@ -1,4 +1,3 @@
-import importlib
 import json
 
 import pytest
@@ -6,18 +5,17 @@ import pytest
 from common.paths import ROOT
 from common.training.args import get_args_parser, parse
 from common.training.recipes import RECIPES
+from tests.support.helpers import assert_success, assert_user_error
+from tests.support.mains import call, call_main
 
 TOOLS = [path for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text()]
 # Those of the library show the command that is installed.
 PORTPROOFS = {
-    "align": "portproof align",
-    "compare_data": "portproof data",
-    "compare_forward": "portproof forward",
-    "compare_runs": "portproof runs",
-    "compare_training": "portproof training",
-    "convert_project": "portproof convert",
+    "align": "portproof align", "compare_data": "portproof data",
+    "compare_forward": "portproof forward", "compare_runs": "portproof runs",
+    "compare_training": "portproof training", "convert_project": "portproof convert",
     "transfer_weights": "portproof transfer",
-}
+}  # fmt: skip
 
 
 def test_no_data_means_the_sample_recipe():
@@ -38,13 +36,11 @@ def test_options_go_before_the_recipe():
     assert (args.lr, args.epochs, args.image_size, args.resize_size) == (0, 3, 112, 128)
 
 
-def refusal(capsys, argv, framework="torch"):
+def refusal(argv, framework="torch"):
     """Return the line by which arguments are refused."""
-    with pytest.raises(SystemExit) as caught:
-        parse(framework, argv)
-    message = capsys.readouterr().err
-    assert caught.value.code == 2 and message.count("\n") == 1
-    return message
+    done = call(parse, framework, argv)
+    assert_user_error(done)
+    return done.stderr
 
 
 @pytest.mark.parametrize(
@@ -75,8 +71,8 @@ def refusal(capsys, argv, framework="torch"):
         (["--nesterov", "--momentum", "0"], "--nesterov needs a --momentum"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_status_2(argv, words, capsys):
-    assert words in refusal(capsys, argv)
+def test_a_mistake_is_one_line_and_exit_status_2(argv, words):
+    assert words in refusal(argv)
 
 
 def test_help_is_grouped_and_explains_every_option():
@@ -119,9 +115,9 @@ def test_a_resumed_run_keeps_its_arguments(tmp_path):
 
 
 @pytest.mark.parametrize("argv", [["--lr", "0.4"], ["--seed", "8"], ["--epochs", "99"]])
-def test_what_a_run_is_cannot_change_when_it_resumes(tmp_path, argv, capsys):
+def test_what_a_run_is_cannot_change_when_it_resumes(tmp_path, argv):
     checkpoint = stored_run(tmp_path, ["--lr", "0.5", "--seed", "9"])
-    assert "resumes as it was" in refusal(capsys, ["--resume", str(checkpoint), *argv])
+    assert "resumes as it was" in refusal(["--resume", str(checkpoint), *argv])
 
 
 def test_a_run_with_the_step_schedule_may_be_made_longer(tmp_path):
@@ -129,9 +125,9 @@ def test_a_run_with_the_step_schedule_may_be_made_longer(tmp_path):
     assert parse("torch", ["--resume", str(checkpoint), "--epochs", "99"]).epochs == 99
 
 
-def test_a_run_of_the_other_framework_is_refused(tmp_path, capsys):
+def test_a_run_of_the_other_framework_is_refused(tmp_path):
     checkpoint = stored_run(tmp_path, [])
-    assert "a run of torch" in refusal(capsys, ["--resume", str(checkpoint)], "paddle")
+    assert "a run of torch" in refusal(["--resume", str(checkpoint)], "paddle")
 
 
 def test_a_resumed_run_keeps_its_data_set_and_what_it_leaves_out(tmp_path):
@@ -146,12 +142,12 @@ def test_a_resumed_run_keeps_its_data_set_and_what_it_leaves_out(tmp_path):
     ("name", "value"),
     [("lr", "fast"), ("epochs", -3), ("recipe", "cake"), ("image_size", [64]), ("seed", True)],
 )
-def test_a_value_in_args_json_that_no_option_takes_is_refused(tmp_path, name, value, capsys):
+def test_a_value_in_args_json_that_no_option_takes_is_refused(tmp_path, name, value):
     checkpoint = stored_run(tmp_path, [])
     described = json.loads((tmp_path / "args.json").read_text())
     described["arguments"][name] = value
     (tmp_path / "args.json").write_text(json.dumps(described))
-    assert "or is damaged" in refusal(capsys, ["--resume", str(checkpoint)])
+    assert "or is damaged" in refusal(["--resume", str(checkpoint)])
 
 
 def test_fast_is_all_that_keeps_accuracy_unless_given_otherwise():
@@ -164,9 +160,7 @@ def test_fast_is_all_that_keeps_accuracy_unless_given_otherwise():
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
-def test_help_of_a_tool_has_an_example_and_the_exit_statuses(tool, capsys):
-    with pytest.raises(SystemExit, match="0"):
-        importlib.import_module(f"tools.{tool.stem}").main(["--help"])
-    text = " ".join(capsys.readouterr().out.split())
+def test_help_of_a_tool_has_an_example_and_the_exit_statuses(tool):
+    text = " ".join(assert_success(call_main(f"tools.{tool.stem}", "--help")).stdout.split())
     example = PORTPROOFS.get(tool.stem, f"python tools/{tool.name}")
     assert example in text and "Exit status" in text

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,16 +18,11 @@ from common.data.resizing import shorter_side
 from common.data.uint8_images import Uint8Images, resize
 from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
-from tests.support.helpers import assert_success, assert_user_error, run
+from tests.support.helpers import assert_success, assert_user_error, run, start, wait_until
 
 SIZE = 73  # of the copies: for images of 64 pixels
-SETTINGS = {  # of Uint8Images
-    "image_size": 64,
-    "resize_size": SIZE,
-    "channels_last": True,
-    "colour_noise": 0.0,
-    "train_crop": "resized",
-}
+SETTINGS = {"image_size": 64, "resize_size": SIZE, "channels_last": True}  # of Uint8Images
+SETTINGS |= {"colour_noise": 0.0, "train_crop": "resized"}
 
 
 @pytest.fixture
@@ -100,9 +94,8 @@ def test_a_run_without_some_images_uses_it_too(open_train, copies, decoded):
 def test_what_has_changed_is_copied_anew_and_nothing_else(open_train, images, decoded):
     open_train()
     decoded.clear()
-    changed, new = images / "train" / "bars" / "0.jpg", images / "train" / "bars" / "new.jpg"
-    shutil.copy(images / "train" / "checks" / "2.jpg", changed)
-    shutil.copy(images / "train" / "checks" / "2.jpg", new)
+    for name in ("0.jpg", "new.jpg"):
+        shutil.copy(images / "train" / "checks" / "2.jpg", images / "train" / "bars" / name)
     (images / "train" / "odd" / "huge.jpg").unlink()
     assert_holds(*open_train())
     assert sorted(decoded) == ["0.jpg", "new.jpg"]
@@ -220,16 +213,12 @@ def test_any_failure_leaves_nothing_half_written(open_train, copies, monkeypatch
 def test_a_call_that_is_killed_leaves_no_copy_and_the_next_one_makes_it(open_train, images, copies):
     for split in ("train", "val"):
         shutil.rmtree(images / split / "odd")
-    program = (
-        "import time; from common.data import prepared_copy as cache; "
-        "cache.shorter_side = lambda *_: time.sleep(60); cache.main()"
-    )
-    command = [sys.executable, "-c", program, images, "--output", copies, "--size", str(SIZE)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    program = "import time; from common.data import prepared_copy as cache; "
+    program += "cache.shorter_side = lambda *_: time.sleep(60); cache.main()"
+    command = [sys.executable, "-c", program, images, "--output", copies, "--size", SIZE]
+    with start(*command, stdout=subprocess.DEVNULL) as process:
         partial = copies / ".train.partial" / prepared_copy.PIXELS
-        deadline = time.monotonic() + 60
-        while not partial.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(partial.exists, process)
         process.send_signal(signal.SIGKILL)
     assert partial.exists() and not (copies / "train").exists()
     assert_holds(*open_train())

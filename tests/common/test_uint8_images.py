@@ -111,15 +111,10 @@ def jpeg(path, size, mode="RGB", **options):
 
 
 KINDS = {
-    "4:2:0": {"subsampling": 2},
-    "4:2:2": {"subsampling": 1},
-    "4:4:4": {"subsampling": 0},
-    "grey": {"mode": "L"},
-    "CMYK": {"mode": "CMYK"},
-    "progressive": {"progressive": True},
-    "restarts": {"restart_marker_blocks": 3},
-    "comment": {"comment": b"\xff\xc0" * 400},
-}
+    "4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0},
+    "grey": {"mode": "L"}, "CMYK": {"mode": "CMYK"}, "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3}, "comment": {"comment": b"\xff\xc0" * 400},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -54,14 +54,9 @@ def test_the_commands_of_a_page(name, with_long, desk):
     for command in course_pages.commands(PAGES[name]):
         if command.is_long and not with_long:
             continue
-        done = subprocess.run(
-            ["bash", "-e", "-o", "pipefail", "-c", in_the_clone(command.code)],
-            cwd=desk,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=3600,
-        )
+        words = ["bash", "-e", "-o", "pipefail", "-c", in_the_clone(command.code)]
+        options = {"cwd": desk, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "timeout": 3600}
+        done = subprocess.run(words, capture_output=True, text=True, **options)
         where = f"{name}:{command.line}"
         assert done.returncode == command.status, f"{where}\n{done.stdout}{done.stderr}"
         missing = course_pages.missing(command, done.stdout + done.stderr)

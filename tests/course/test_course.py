@@ -5,7 +5,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -14,9 +13,11 @@ import pytest
 from common.paths import ROOT
 from course import architecture, compare_by_hand, figures, notebooks, plant, sources
 from portproof.worker.client import Side
-from tests.support.helpers import assert_user_error, run
+from tests.support import warm
+from tests.support.helpers import FRAMEWORKS, assert_success, assert_user_error, run
 from tools.project import PORTS
 
+pytestmark = pytest.mark.usefixtures("warm_probes")
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 BY_DOCS = os.environ.get("DOCS_PYTHON", sys.executable)
 
@@ -55,7 +56,6 @@ def test_the_papers_network_is_counted():
         architecture.count(architecture.PAPER, 50)
 
 
-@pytest.mark.parametrize("framework", ["torch", "paddle"])
 def test_the_trees_network_is_counted(framework, tmp_path):
     side = Side(framework, PORTS[framework])
     keys = side.ask(tmp_path / "asked", describe={})["describe"]["keys"]
@@ -79,9 +79,7 @@ def test_an_image_of_a_chapter_is_drawn(name, tmp_path):
 
 
 def test_both_trees_draw_the_same_rates():
-    torch, paddle = (
-        figures.read_rates(name, ["--recipe", "sample"]) for name in ("torch", "paddle")
-    )
+    torch, paddle = (figures.read_rates(name, ["--recipe", "sample"]) for name in FRAMEWORKS)
     assert len(torch) == figures.STEPS * figures.SAMPLE_EPOCHS
     assert abs(torch - paddle).max() < 1e-9
 
@@ -110,10 +108,10 @@ def test_a_mended_tree_is_the_projects_own_but_small(tmp_path):
 
 
 def test_plant_names_the_mistake(tmp_path):
-    done = run(sys.executable, "-m", "course.plant", "loss", PYTHONPATH=str(ROOT))
+    command = [sys.executable, "-m", "course.plant", "loss"]
+    done = run(*command, PYTHONPATH=str(ROOT))
     assert_user_error(done, "loss: name a new folder")
-    done = run(sys.executable, "-m", "course.plant", "loss", tmp_path, "--solution",
-               PYTHONPATH=str(ROOT))  # fmt: skip
+    done = run(*command, tmp_path, "--solution", PYTHONPATH=str(ROOT))
     assert_user_error(done, "holds no exercise")
 
 
@@ -121,25 +119,18 @@ def test_plant_names_the_mistake(tmp_path):
 def test_a_notebook_is_kept_without_outputs(path):
     cells = json.loads(path.read_text())["cells"]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
-    assert all(
-        not line.startswith(("!", "%"))
-        for cell in cells
-        if cell["cell_type"] == "code"
-        for line in cell["source"]
-    )
+    lines = [line for cell in cells if cell["cell_type"] == "code" for line in cell["source"]]
+    assert not any(line.startswith(("!", "%")) for line in lines)
 
 
 @pytest.mark.parametrize(
     "path",
-    [
-        path if number == 0 else pytest.param(path, marks=pytest.mark.seldom)
-        for number, path in enumerate(NOTEBOOKS)
-    ],
+    [*NOTEBOOKS[:1], *(pytest.param(path, marks=pytest.mark.seldom) for path in NOTEBOOKS[1:])],
     ids=lambda path: path.name,
 )
-def test_a_notebook_runs_from_top_to_bottom(path):
-    done = notebooks.run(path)
-    assert done.returncode == 0, done.stderr
+def test_a_notebook_runs_from_top_to_bottom(path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(warm.interpreter("torch")))
+    assert_success(notebooks.run(path))
 
 
 def test_a_cell_that_raises_is_named(tmp_path):
@@ -172,8 +163,7 @@ def test_the_site_is_built_and_needs_no_network(tmp_path):
         if path.name not in (".venv", "site", "runs"):
             link = tmp_path / path.name
             shutil.copytree(path, link) if path.name == "scripts" else link.symlink_to(path)
-    done = run("bash", tmp_path / "scripts" / "docs.sh", DOCS_PYTHON=BY_DOCS)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert_success(run("bash", tmp_path / "scripts" / "docs.sh", DOCS_PYTHON=BY_DOCS))
     for language in ("en", "zh"):
         site = tmp_path / "site" / language
         for page in sources.pages(language):
@@ -193,8 +183,7 @@ def test_docs_names_a_wrong_option():
 
 
 def test_the_doctor_finds_all_where_set_up_is_done():
-    done = run("bash", ROOT / "scripts" / "doctor.sh")
-    assert done.returncode == 0, done.stdout
+    done = assert_success(run("bash", ROOT / "scripts" / "doctor.sh"))
     for words in ("ok        torch: torch ", "ok        paddle computes", "all is there"):
         assert words in done.stdout
     assert "MISSING" not in done.stdout
@@ -216,12 +205,7 @@ def test_the_doctor_finds_a_pair_that_does_not_fit(tmp_path):
     )
     for name in ("torch", "torchvision", "paddle"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('operator nms does not exist')")
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "doctor.py"],
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    done = run(sys.executable, ROOT / "scripts" / "doctor.py", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     assert "MISSING   torch: torchvision 0.1 is not what pyproject.toml asks for" in done.stdout
     assert "MISSING   torch and torchvision fit each other: no" in done.stdout

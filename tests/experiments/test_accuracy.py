@@ -13,7 +13,7 @@ import pytest
 from common.tables import read_csv
 from experiments import accuracy
 from tests.support.finished_runs import write_run
-from tests.support.helpers import assert_user_error, run
+from tests.support.helpers import assert_success, assert_user_error, run, start
 from tests.support.mains import call_main
 
 TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
@@ -154,13 +154,9 @@ def test_a_stopped_training_is_waited_for(number, small_folder, tmp_path):
     (tmp_path / "bash").chmod(0o755)
     words = [sys.executable, "-m", "experiments.accuracy", "--recipe", "sample"]
     words += ["--data-path", small_folder]
-    process = subprocess.Popen(
-        [*words, "--table", tmp_path / "a.csv", "--runs", tmp_path / "runs"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
-        start_new_session=True,
-    )
+    words += ["--table", tmp_path / "a.csv", "--runs", tmp_path / "runs"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    process = start(*words, stdout=subprocess.PIPE, env=environment, start_new_session=True)
     said = [process.stdout.readline() for _ in range(2)]  # the command, and what it says first
     assert said[1] == "begun\n"
     if number == signal.SIGINT:
@@ -177,8 +173,7 @@ def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     table = tmp_path / "a.csv"
     words = ["--recipe", "sample", "--frameworks", "torch", "--seeds", 3, "--table", table]
     words += ["--data-path", small_folder, "--runs", tmp_path / "runs", "--", *TINY]
-    done = run(sys.executable, "-m", "experiments.accuracy", *words)
-    assert done.returncode == 0, done.stderr
+    assert_success(run(sys.executable, "-m", "experiments.accuracy", *words))
     (row,) = read_csv(table)
     assert (row["framework"], row["seed"], row["epochs"]) == ("torch", "3", "1")
     metrics = (tmp_path / "runs").glob("*/metrics.jsonl")

@@ -4,9 +4,7 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
-import time
 
 import pytest
 
@@ -19,7 +17,8 @@ from experiments.runner import Runner
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
 from portproof.system import errors
 from portproof.system.frameworks import FRAMEWORKS
-from tests.support.helpers import TIMEOUT, assert_user_error
+from tests.support import warm
+from tests.support.helpers import assert_success, assert_user_error, start, wait_until
 from tests.support.mains import call_main
 from tools import compare_forward
 
@@ -105,16 +104,11 @@ def test_the_rates_are_those_that_were_searched():
     assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(plan.RATES)
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1.0, 1.2, 0.8], REPRODUCED),
-        ([-1.0, -1.2, -0.8], CONTRARY),
-        ([1.0, -0.5, 0.4], NOT_HERE),
-        ([0.0, 0.0, 0.0], NOT_HERE),
-        ([5.0], TOO_FEW),
-    ],
-)
+VERDICTS = [([1.0, 1.2, 0.8], REPRODUCED), ([-1.0, -1.2, -0.8], CONTRARY)]
+VERDICTS += [([1.0, -0.5, 0.4], NOT_HERE), ([0.0, 0.0, 0.0], NOT_HERE), ([5.0], TOO_FEW)]
+
+
+@pytest.mark.parametrize(("values", "expected"), VERDICTS)
 def test_the_verdict_of_differences(values, expected):
     effect = verdicts.difference([(30.0, 30.0 + value) for value in values])
     assert effect.value == pytest.approx(sum(values) / len(values))
@@ -147,11 +141,9 @@ def test_a_ratio_that_is_known_as_a_bound_only():
 
 
 def test_who_does_not_reach_the_goal_was_seen_until_the_middle_of_the_last_epoch(tmp_path):
-    outcomes = [
-        {"arm": arm, "framework": "torch", "seed": seed, "epochs_to_goal": reached, "epochs": 30}
-        for seed in (0, 1)
-        for arm, reached in (("relu", 5.0), ("tanh", None))
-    ]
+    known = {"framework": "torch", "epochs": 30}
+    arms = [{"arm": "relu", "epochs_to_goal": 5.0}, {"arm": "tanh", "epochs_to_goal": None}]
+    outcomes = [known | arm | {"seed": seed} for seed in (0, 1) for arm in arms]
     effect = claims_tables.effects_of("relu", outcomes)["torch"]
     assert (effect.value, effect.bound) == (pytest.approx(29.5 / 5), "more")
     assert runs.epochs_to(25, [30.0] * 29 + [25.0]) == 29.5
@@ -169,22 +161,13 @@ def test_the_epochs_to_a_goal_lie_on_the_line_between_two_epochs():
 
 
 def test_pairs_are_of_one_seed_and_framework():
-    outcomes = [
-        {"arm": arm, "framework": framework, "seed": seed, "val_error": error, "epochs": 2}
-        for arm, framework, seed, error in (
-            ("base", "torch", 0, 30.0),
-            ("base", "torch", 1, 31.0),
-            ("base", "paddle", 0, 29.0),
-            ("no-norm", "torch", 1, 33.0),
-            ("no-norm", "paddle", 0, 29.5),
-        )
-    ]
+    columns = ("arm", "framework", "seed", "val_error")
+    rows = [("base", "torch", 0, 30.0), ("base", "torch", 1, 31.0), ("base", "paddle", 0, 29.0)]
+    rows += [("no-norm", "torch", 1, 33.0), ("no-norm", "paddle", 0, 29.5)]
+    outcomes = [dict(zip(columns, row, strict=True), epochs=2) for row in rows]
     effects = claims_tables.effects_of("norm", outcomes)
-    assert {name: (effect.value, effect.pairs) for name, effect in effects.items()} == {
-        "torch": (2.0, 1),
-        "paddle": (0.5, 1),
-        "both": (1.25, 2),
-    }
+    measured = {name: (effect.value, effect.pairs) for name, effect in effects.items()}
+    assert measured == {"torch": (2.0, 1), "paddle": (0.5, 1), "both": (1.25, 2)}
 
 
 RUNS = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
@@ -192,12 +175,8 @@ RUNS = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
 
 def test_a_budget_leaves_out_what_would_not_end_in_time():
     performed, noted = [], []
-    left = Runner().perform_all(
-        RUNS,
-        lambda run: performed.append(run.name),
-        lambda run, outcome: noted.append(run.name),
-        fits=lambda run: run.seed != 2,
-    )
+    calls = (lambda run: performed.append(run.name), lambda run, _: noted.append(run.name))
+    left = Runner().perform_all(RUNS, *calls, fits=lambda run: run.seed != 2)
     assert [run.name for run in left] == ["base-torch-2"]
     assert performed == noted == ["base-torch-0", "base-torch-1", "base-torch-3"]
 
@@ -222,31 +201,36 @@ def claims(*words):
     return call_main("experiments.claims", *words)
 
 
+@pytest.fixture
+def quick_trainings(monkeypatch):
+    """A function after which trainings start in a Python that has a framework imported."""
+
+    def call(framework):
+        monkeypatch.setattr(sys, "executable", str(warm.interpreter(framework)))
+        monkeypatch.setattr(runs, "ONE_THREAD", {})  # as the tests have it: else it starts anew
+
+    return call
+
+
 TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
 
 
 def wait_for(pattern, folder, process=None):
-    """Wait until a file is there."""
-    end = time.monotonic() + TIMEOUT
-    while not list(folder.glob(pattern)):
-        assert process is None or process.poll() is None, f"no {pattern}"
-        assert time.monotonic() < end, f"no {pattern}"
-        time.sleep(0.05)
+    wait_until(lambda: list(folder.glob(pattern)), process)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
+def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path, quick_trainings):
     work = tmp_path / "work"
     words = [*TINY, "--claims", "relu", "--epochs", 4, "--frameworks", framework, "--work", work]
     first, second = (f"{arm}-{framework}-0" for arm in ("relu", "tanh"))
-    command = [sys.executable, "-m", "experiments.claims", *map(str, words)]
-    killed = subprocess.Popen(command, start_new_session=True, cwd=ROOT)
+    command = [sys.executable, "-m", "experiments.claims", *words]
+    killed = start(*command, start_new_session=True, cwd=ROOT)
     wait_for(f"runs/{second}/checkpoint-*", work, killed)  # it resumes from that, not from last.*
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
+    quick_trainings(framework)
     before = (work / "results" / f"{first}.json").stat().st_mtime_ns
-    done = claims(*words)
-    assert done.returncode == 0, done.stderr
+    assert_success(claims(*words))
     assert (work / "results" / f"{first}.json").stat().st_mtime_ns == before
     assert (work / "logs" / f"{second}.txt").read_text().count("epoch 1/4:") == 1
     rows = {row["arm"]: row for row in read_csv(work / "report" / "claims.csv")}
@@ -262,11 +246,13 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing(framework, tmp_path):
     assert_user_error(claims(*words, "--epochs", 5), "of another training")
 
 
-def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(tmp_path):
+def test_ten_crops_and_the_training_error_are_measured_of_the_same_weights(
+    tmp_path, quick_trainings
+):
+    quick_trainings("torch")
     work = tmp_path / "work"
     words = ["--claims", "crops", "--epochs", 2, "--frameworks", "torch", "--work", work]
-    done = claims(*TINY, *words)
-    assert done.returncode == 0, done.stderr
+    assert_success(claims(*TINY, *words))
     outcome = json.loads((work / "results" / "base-torch-0.json").read_text())
     log = (work / "logs" / "base-torch-0.txt").read_text()
     assert log.count("val_top1") == 2 + 1 + 2  # two epochs, the result, and two measurements

@@ -10,10 +10,10 @@ import pytest
 from common.paths import ROOT
 from homework import check, hints, rules, start, trees
 from homework.plan import POINTS, Drawn
-from portproof.system import errors
 from tests.project.test_layers import imported
-from tests.support.helpers import run
+from tests.support.helpers import assert_success, assert_user_error, run
 from tests.support.homework_port import files_of, port, write_port
+from tests.support.mains import call
 from tests.support.planted_homework import FORBIDDEN, SELDOM_TOGETHER, SPELLINGS, TOGETHER, WRONG
 
 SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
@@ -204,14 +204,10 @@ def test_a_file_that_cannot_be_read_costs_nothing_elsewhere(grade, tmp_path, fil
     ],
 )
 def test_a_mistake_of_usage_is_one_line_and_exit_status_2(
-    tmp_path, monkeypatch, capsys, main, options, words
+    tmp_path, monkeypatch, main, options, words
 ):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as left:
-        errors.run(lambda: main(options))
-    message = capsys.readouterr().err
-    assert left.value.code == 2 and message.count("\n") == 1
-    assert all(word in message for word in words), message
+    assert_user_error(call(main, options), *words)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -279,8 +275,7 @@ assert torch.equal(own.eval()(images), other.eval()(images))
 
 @pytest.mark.seldom
 def test_the_given_network_is_torchvisions():
-    done = run(sys.executable, "-c", GIVEN_IS_TORCHVISIONS, trees.TORCH)
-    assert done.returncode == 0, done.stderr
+    assert_success(run(sys.executable, "-c", GIVEN_IS_TORCHVISIONS, trees.TORCH))
 
 
 @pytest.mark.parametrize(

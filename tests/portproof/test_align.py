@@ -14,24 +14,11 @@ from tools.project import draw_folder
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
-    "softmax twice",
-    "loss summed",
-    "metric as a fraction",
-    "ties count",
-    "graph cut",
-    "a layer frozen",
-    "layer left out of the optimizer",
-    "no momentum",
-    "no weight decay",
-    "schedule not attached",
-    "schedule not stepped",
-    "rate not scaled",
-    "resume loses the velocity",
-    "bias starts at 0",
-    "no train mode",
-    "RMSProp's epsilon",
-    "momentum of batch normalization",
-}
+    "softmax twice", "loss summed", "metric as a fraction", "ties count", "graph cut",
+    "a layer frozen", "layer left out of the optimizer", "no momentum", "no weight decay",
+    "schedule not attached", "schedule not stepped", "rate not scaled", "resume loses the velocity",
+    "bias starts at 0", "no train mode", "RMSProp's epsilon", "momentum of batch normalization",
+}  # fmt: skip
 # Edits of the Paddle tree, of the torch tree, the checkpoint and words of the explanation.
 PLANTED = {name: (paddle, [], *rest) for name, (paddle, *rest) in FAULTS.items()} | PAIRS
 

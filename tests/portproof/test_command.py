@@ -1,7 +1,6 @@
 """The command `portproof`: its subcommands, its help, and mistakes."""
 
 import importlib
-import subprocess
 import sys
 
 import pytest
@@ -9,40 +8,34 @@ import pytest
 from common.paths import ROOT
 from portproof.cli import align, main, project
 from portproof.system.errors import UserError
-from tests.support.helpers import assert_user_error, run
+from tests.support.helpers import assert_success, assert_user_error, run
+from tests.support.mains import call
 
 PORTS = {name: ROOT / f"AlexNet-{name}" / "port.py" for name in ("torch", "paddle")}
 
 
 @pytest.fixture
-def portproof(monkeypatch, capsys):
+def portproof(monkeypatch):
     """A function that runs the command in this process, as the installed program does."""
 
-    def call(*words):
+    def run_command(*words):
         monkeypatch.setattr(sys, "argv", ["portproof", *map(str, words)])
-        with pytest.raises(SystemExit) as left:
-            main.run()
-        return subprocess.CompletedProcess(words, left.value.code, *capsys.readouterr())
+        return call(main.run)
 
-    return call
+    return run_command
 
 
 @pytest.mark.parametrize("words", [(), ("-h",), ("--help",)])
-def test_subcommands_are_shown(words, capsys):
-    assert main.main(words) == 0
-    shown = capsys.readouterr().out
+def test_subcommands_are_shown(words):
+    shown = assert_success(call(main.main, words)).stdout
     for name in main.COMMANDS:
         assert f"\n  {name} " in shown
 
 
 @pytest.mark.parametrize("name", main.COMMANDS)
-def test_each_subcommand_has_its_help(name, capsys):
-    with pytest.raises(SystemExit) as left:
-        main.main([name, "--help"])
-    assert left.value.code == 0
-    assert importlib.import_module(f"portproof.cli.{name}").__doc__.splitlines()[0] in (
-        capsys.readouterr().out
-    )
+def test_each_subcommand_has_its_help(name):
+    done = assert_success(call(main.main, [name, "--help"]))
+    assert importlib.import_module(f"portproof.cli.{name}").__doc__.splitlines()[0] in done.stdout
 
 
 def test_a_subcommand_that_is_none_is_a_line():

@@ -29,28 +29,13 @@ CHECKS = {"data": check_data, "train_data": check_train_data}
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
-    "channels reversed as decoded",
-    "channels reversed after normalization",
-    "interpolation",
-    "values 0 to 255",
-    "not normalized",
-    "wrong mean",
-    "labels shifted",
-    "another resize",
-    "classes sorted otherwise",
-    "evaluation shuffled",
-    "last batch left out",
-    "not a number",
-    "flip missing",
-    "flip of another probability",
-    "crop area",
-    "crop aspect",
-    "no augmentation",
-    "the epoch not passed on",
-    "train not shuffled",
-    "one number in one image",
+    "channels reversed as decoded", "channels reversed after normalization", "interpolation",
+    "values 0 to 255", "not normalized", "wrong mean", "labels shifted", "another resize",
+    "classes sorted otherwise", "evaluation shuffled", "last batch left out", "not a number",
+    "flip missing", "flip of another probability", "crop area", "crop aspect", "no augmentation",
+    "the epoch not passed on", "train not shuffled", "one number in one image",
     "flip missing and a wrong mean",
-}
+}  # fmt: skip
 
 
 pytestmark = pytest.mark.usefixtures("kept_probes")

@@ -28,39 +28,31 @@ CASES = {
         "import paddle\n>>>>>>o = torch.optim.SGD(p(), lr=r, momentum=m, weight_decay=w, "
         "nesterov=n)",
         "paddle.optimizer.Momentum(learning_rate=r, parameters=p(), weight_decay=w, momentum=m, "
-        "use_nesterov=n)",
-    ),
+        "use_nesterov=n)"),
     "SGD without": (
         "import paddle\no = torch.optim.SGD(p(), 0.1)",
-        "paddle.optimizer.SGD(learning_rate=0.1, parameters=p(), weight_decay=0.0)",
-    ),
+        "paddle.optimizer.SGD(learning_rate=0.1, parameters=p(), weight_decay=0.0)"),
     "a rate that is read": (
         "def f(optimizer):\n    return optimizer.param_groups[0]['lr']",
-        "return optimizer.get_lr()",
-    ),
+        "return optimizer.get_lr()"),
     "a rate that is set": (
         "def f(self):\n    self.optimizer.param_groups[0]['lr'] = 2 * x",
-        "self.optimizer.set_lr(2 * x)",
-    ),
+        "self.optimizer.set_lr(2 * x)"),
     "a rate of each group": (
         "def f(o):\n    for g in o.param_groups:\n        g['lr'] = max(g['lr'], x)",
-        "o.set_lr(max(o.get_lr(), x))",
-    ),
+        "o.set_lr(max(o.get_lr(), x))"),
     "a rate that is multiplied": (
         "def f(o):\n    for group in o.param_groups:\n        group['lr'] *= 0.1",
-        "o.set_lr(o.get_lr() * 0.1)",
-    ),
+        "o.set_lr(o.get_lr() * 0.1)"),
     "in place": ("a.mul_(0.5)", "paddle_helpers.in_place(a, 'mul_', 0.5)"),
     "in place, in a chain": (
         "a.mul_(d).add_(p, alpha=1 - d)",
-        "paddle_helpers.in_place(paddle_helpers.in_place(a, 'mul_', d), 'add_', p, alpha=1 - d)",
-    ),
+        "paddle_helpers.in_place(paddle_helpers.in_place(a, 'mul_', d), 'add_', p, alpha=1 - d)"),
     "a gradient of its own": (
         "class F(torch.autograd.Function):\n    def backward(ctx, grad):\n"
         "        x, = ctx.saved_tensors\n        return grad * x",
         "class F(paddle.autograd.PyLayer):\n\n    def backward(ctx, grad):\n"
-        "        x, = ctx.saved_tensor()",
-    ),
+        "        x, = ctx.saved_tensor()"),
     "division": ("y = (x + 1).div(255)", "y = (x + 1) / 255"),
     "a pair": ("h = x.max(axis=1), x.argmax(axis=1)", "h = paddle.compat.max(x, 1)"),
     "a pair by dim": ("h = x.max(dim=1)", "h = paddle.compat.max(x, dim=1)"),
@@ -69,50 +61,40 @@ CASES = {
     "schedule": ("scheduler.load_state_dict(c)", "scheduler.set_state_dict(c)"),
     "optimizer's state": (
         "optimizer.load_state_dict(c['o'])",
-        "paddle_helpers.load_optimizer_state(optimizer, c['o'])",
-    ),
+        "paddle_helpers.load_optimizer_state(optimizer, c['o'])"),
     "a class of a schedule": (
         "import paddle\nclass A(paddle.optimizer.lr.ReduceOnPlateau): pass",
-        "class A(paddle_helpers.ReduceLROnPlateau):",
-    ),
+        "class A(paddle_helpers.ReduceLROnPlateau):"),
     "base rate": (
         "import paddle\ns = paddle.optimizer.lr.StepDecay(step_size=2, learning_rate=o.get_lr())",
-        "learning_rate=paddle_helpers.base_lr(o)",
-    ),
+        "learning_rate=paddle_helpers.base_lr(o)"),
     "a file of weights": ("path = 'out/net.pth'", "path = 'out/net.pdparams'"),
     "loading": (
         "import paddle\nw = torch.load(path, map_location='cpu', weights_only=True)",
-        "w = paddle.load(str(path))",
-    ),
+        "w = paddle.load(str(path))"),
     "scaler": (
         "import paddle\ns = torch.amp.GradScaler(d, enabled=e)",
-        "paddle.amp.GradScaler(enable=e)",
-    ),
+        "paddle.amp.GradScaler(enable=e)"),
     "fan in": (
         "import paddle\npaddle.nn.init.kaiming_uniform_(w, a=1)",
-        "paddle_helpers.kaiming_uniform_(w, a=1)",
-    ),
+        "paddle_helpers.kaiming_uniform_(w, a=1)"),
     "layout": ("x = x.to(d, memory_format=l)", "x = x.to(d)"),
     "device": ("import paddle\npaddle.to_tensor(1, device=d)", "paddle.tensor(1, device=d)"),
     "X2Paddle's momentum": (
         "from x2paddle.torch2paddle import Momentum\nMomentum(p, lr=1, momentum=m, fused=True)",
-        "paddle.optimizer.Momentum(learning_rate=1, parameters=p, weight_decay=0.0, momentum=m)",
-    ),
+        "paddle.optimizer.Momentum(learning_rate=1, parameters=p, weight_decay=0.0, momentum=m)"),
     "X2Paddle's rate": (
         "from x2paddle import torch2paddle\ntorch2paddle.CosineAnnealingDecay(o, 5)",
-        "paddle_helpers.CosineAnnealingLR(o, 5)",
-    ),
+        "paddle_helpers.CosineAnnealingLR(o, 5)"),
     "X2Paddle's methods": (
         "from x2paddle import torch2paddle\ntorch2paddle.concat(a)",
-        "from x2paddle_native import torch2paddle",
-    ),
+        "from x2paddle_native import torch2paddle"),
     "data set": (
         "class A:\n    def __len__(self):\n        return 1\n\n    def __getitem__(self, i):\n"
         "        return i",
-        "class A(paddle.io.Dataset):",
-    ),
+        "class A(paddle.io.Dataset):"),
     "a folder of this machine": ("import sys\nsys.path.append('/home/me/out')", "__file__"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,7 +1,6 @@
 """tools/convert_project.py from end to end, with the real converters in their own environments.
 
-Both are made at first use: PaConvert's in seconds; X2Paddle's, which borrows the installed
-frameworks, in half a minute. It needs Python 3.10 or 3.11; elsewhere its tests are left out.
+Both are made at first use. X2Paddle's needs Python 3.10 or 3.11; elsewhere its tests are left out.
 """
 
 import json
@@ -10,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -21,7 +19,15 @@ from portproof.cli.project import Project
 from portproof.cli.verify import Verification
 from portproof.convert import environments, running
 from portproof.convert.environments import Environment
-from tests.support.helpers import TIMEOUT, assert_user_error, run, run_warm
+from tests.support.helpers import (
+    TIMEOUT,
+    assert_success,
+    assert_user_error,
+    run,
+    run_warm,
+    start,
+    wait_until,
+)
 from tests.support.mains import call_main
 from tests.support.trees import SMALL, copy_tree
 from tools.project import PROJECT
@@ -86,8 +92,7 @@ net.set_state_dict(paddle.load(sys.argv[1]))
 print(net(paddle.to_tensor([[0, 1, 5]])).tolist())
 """
 x2paddle = pytest.mark.skipif(
-    sys.version_info[:2] not in environments.X2PADDLE_PYTHONS,
-    reason="X2Paddle runs on Python 3.10 and 3.11",
+    sys.version_info[:2] not in environments.X2PADDLE_PYTHONS, reason="it needs another Python"
 )
 
 
@@ -120,8 +125,7 @@ def convert(*arguments):
 
 def outputs(framework, folder, program, *arguments):
     """Return the last line that a program beside net.py prints: the network's outputs."""
-    done = run_warm(framework, "-c", program, *arguments, PYTHONPATH=str(folder))
-    assert done.returncode == 0, done.stderr
+    done = assert_success(run_warm(framework, "-c", program, *arguments, PYTHONPATH=str(folder)))
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -202,8 +206,7 @@ def test_project_with_weights(original, project, tmp_path):
     (project / "data").symlink_to(tmp_path / "data")
     (project / "gone").symlink_to(tmp_path / "gone")
     out = tmp_path / "out"
-    done = convert(project, out, "--pretrained", project)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = assert_success(convert(project, out, "--pretrained", project))
     assert "data:1: not copied: a link to another folder" in done.stdout
     names = {str(path.relative_to(out)) for path in out.rglob("*")}
     assert names >= {"net.py", "run.sh", "notes.txt", "w.pdparams", "sub/w.pdparams"}
@@ -222,8 +225,7 @@ def test_weights_of_the_project_keep_their_place(project, tmp_path):
 
 
 def test_single_file(project, tmp_path):
-    done = convert(project / "net.py", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
+    assert_success(convert(project / "net.py", tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").glob("*.py")} >= {"net.py"}
 
 
@@ -239,19 +241,19 @@ def test_stopped_nothing_is_left(project, tmp_path, number):
     """What is there before stays as it was, and no scratch folder stands beside it."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
-    process = subprocess.Popen(
-        [sys.executable, TOOL, project, tmp_path / "out", "--force", "--pretrained", project],
+    command = [sys.executable, TOOL, project, tmp_path / "out", "--force", "--pretrained", project]
+    process = start(
+        *command,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    while not list(tmp_path.glob(".tools-*")) and process.poll() is None:
-        time.sleep(0.01)
+    wait_until(lambda: list(tmp_path.glob(".tools-*")), process)
     process.send_signal(number)
     _, said = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + number, said
-    assert b"Traceback" not in said
+    assert "Traceback" not in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "project"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
 
@@ -287,8 +289,7 @@ def test_x2paddle_asks_for_its_python(monkeypatch):
 def test_x2paddle_weights_are_turned_by_type(original, project, tmp_path):
     out = tmp_path / "out"
     options = ["--with", "x2paddle", "--leave", "layout", "--pretrained", project / "w.ckpt"]
-    done = convert(project, out, *options)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = assert_success(convert(project, out, *options))
     assert "compat" not in (out / "net.py").read_text()
     python = Environment("x2paddle", ROOT).python()
     done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
@@ -302,7 +303,6 @@ def test_x2paddle_has_the_rate_of_the_optimizer(tmp_path):
     texts = []
     for options in (["--leave", "learning rate"], []):
         out = tmp_path / f"out{len(options)}"
-        done = convert(tmp_path / "in", out, "--with", "x2paddle", *options)
-        assert done.returncode == 0, done.stderr
+        assert_success(convert(tmp_path / "in", out, "--with", "x2paddle", *options))
         texts.append((out / "optim.py").read_text())
     assert "learning_rate=0.01" in texts[0] and "0.01)" not in texts[1]

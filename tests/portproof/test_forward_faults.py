@@ -14,22 +14,11 @@ from tools import compare_forward
 
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
-    "linear not transposed",
-    "square linear not transposed",
-    "key not loaded",
-    "bias lost",
-    "average pooling counts no padding",
-    "padding",
-    "left in train mode",
-    "dropout missing",
-    "dropout scales in evaluation",
-    "epsilon",
-    "pooling that agrees at 224 pixels only",
-    "channels reversed",
-    "a layer twice",
-    "weights shared",
-    *PAPER_FAULTS,
-}
+    "linear not transposed", "square linear not transposed", "key not loaded", "bias lost",
+    "average pooling counts no padding", "padding", "left in train mode", "dropout missing",
+    "dropout scales in evaluation", "epsilon", "pooling that agrees at 224 pixels only",
+    "channels reversed", "a layer twice", "weights shared", *PAPER_FAULTS,
+}  # fmt: skip
 PLANTED = FAULTS | {name: (edits, [], *rest) for name, (edits, *rest) in PAPER_FAULTS.items()}
 CLASSES = ["--num-classes", 10]
 SMALLEST = ["--model", "alexnet-paper", "--image-size", 67, "--second-image-size", 0]

@@ -11,7 +11,7 @@ import pytest
 
 from portproof.files import pickles
 from portproof.system.errors import UserError
-from tests.support.helpers import run_warm
+from tests.support.helpers import assert_success, run_warm
 
 
 def write(path, value, protocol=4):
@@ -96,8 +96,7 @@ def test_paddle_loads_what_is_written(tmp_path):
     }
     ours, theirs = tmp_path / "ours.pdparams", tmp_path / "theirs.pdparams"
     pickles.write(ours, arrays)
-    done = run_warm("paddle", "-c", LOAD, ours, theirs)
-    assert done.returncode == 0, done.stderr
+    assert_success(run_warm("paddle", "-c", LOAD, ours, theirs))
     written, expected = (pickle.loads(path.read_bytes()) for path in (ours, theirs))
     assert written.keys() == expected.keys()
     for name, array in arrays.items():

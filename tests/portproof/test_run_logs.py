@@ -11,12 +11,9 @@ from tests.support import logs
 
 TOP1, TOP5 = [10.5, 41.25, 56.5], [31.0, 65.75, 79.1]
 FORMS = {
-    "this project": logs.own,
-    "timm": logs.timm,
-    "PaddleClas": logs.paddleclas,
-    "torchvision's reference": logs.torchvision,
-    "AlexNet-Prod": logs.alexnet_prod,
-}
+    "this project": logs.own, "timm": logs.timm, "PaddleClas": logs.paddleclas,
+    "torchvision's reference": logs.torchvision, "AlexNet-Prod": logs.alexnet_prod,
+}  # fmt: skip
 AVERAGED = ("PaddleClas", "torchvision's reference")  # those that tell of a moving average
 forms = pytest.mark.parametrize("form", FORMS)
 

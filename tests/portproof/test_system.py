@@ -8,7 +8,7 @@ import time
 import pytest
 
 from portproof.system import atomic_folders, processor
-from tests.support.helpers import run
+from tests.support.helpers import assert_success, run
 
 AVX2 = {"avx2", "fma", "sse4_2"}
 AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
@@ -88,8 +88,7 @@ print(resident() - before)
 
 @pytest.mark.parametrize(("how", "least", "most"), [("keep", 240, 300), ("not", 0, 60)])
 def test_freed_memory_stays_until_it_is_given_back(how, least, most):
-    done = run(sys.executable, "-c", FREE, how)
-    assert done.returncode == 0, done.stderr
+    done = assert_success(run(sys.executable, "-c", FREE, how))
     kept, left = map(int, done.stdout.split())
     assert least <= kept <= most
     assert left < 60

@@ -1,8 +1,4 @@
-"""tools/transfer_weights.py: every bit arrives, and nothing else is ever left behind.
-
-Most tests call the tool in this process and keep the frameworks' processes running, which is quick;
-those of signals, limits and output start it as a user does.
-"""
+"""tools/transfer_weights.py: every bit arrives, and nothing else is ever left behind."""
 
 import contextlib
 import itertools
@@ -13,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import types
 
 import numpy as np
@@ -26,29 +21,22 @@ from portproof.system.errors import UserError
 from portproof.weights import tensors
 from portproof.weights.tensors import Tensor
 from tests.portproof.hostile import FORMS, hostile, pickled
-from tests.support import pairs
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_user_error, is_running, run, run_warm
+from tests.support import helpers, pairs
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
 from tests.support.mains import call_main
 
 TOOL = ROOT / "tools" / "transfer_weights.py"
 SHAPES = {
     "0.weight": (8, 3, 3, 3),
-    "1.weight": (8,),
-    "1.bias": (8,),
-    "1.running_mean": (8,),
-    "1.running_var": (8,),
-    "3.weight": (8, 4, 3, 3),
-    "3.bias": (8,),
-    "6.weight": (32, 32),
-    "6.bias": (32,),
-    "8.weight": (4, 32),
-    "8.bias": (4,),
-}
+    **dict.fromkeys(["1.weight", "1.bias", "1.running_mean", "1.running_var"], (8,)),
+    "3.weight": (8, 4, 3, 3), "3.bias": (8,), "6.weight": (32, 32), "6.bias": (32,),
+    "8.weight": (4, 32), "8.bias": (4,),
+}  # fmt: skip
 COUNT = "1.num_batches_tracked"
 BITS = {"F64": np.uint64, "F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
 KINDS = [".pth", ".pdparams", ".safetensors"]
 
-
+# Quick: the tool runs in this process, and the frameworks' own are kept for all tests.
 pytestmark = pytest.mark.usefixtures("kept_probes")
 
 
@@ -58,8 +46,7 @@ def transfer(*options):
 
 def carried(source, target, *options):
     """Carry a file that is to arrive; return the rows of the table."""
-    done = transfer(source, target, *options, "--force", "--json")
-    assert done.returncode == 0, done.stderr
+    done = assert_success(transfer(source, target, *options, "--force", "--json"))
     return json.loads(done.stdout)["rows"]
 
 
@@ -70,7 +57,7 @@ def left_behind(folder, *known):
 
 
 def random_weights(dtypes=("F32",)):
-    """Random bits: NaN with any payload, infinities and denormals among them. Dtypes take turns."""
+    """Return random bits as numbers: NaN, infinities, denormals. The dtypes take turns."""
     generator = np.random.default_rng(0)
     weights = {}
     for (name, shape), dtype in zip(SHAPES.items(), itertools.cycle(dtypes)):
@@ -119,8 +106,7 @@ def test_a_round_trip_keeps_every_bit(tmp_path, pair):
     files = ["a.safetensors", "b.pth", "c.pdparams", "d.pt", "e.safetensors", "f.pdparams"]
     files += ["g.safetensors"]
     for source, target in itertools.pairwise(files):
-        done = transfer(tmp_path / source, tmp_path / target, *pair)
-        assert done.returncode == 0, done.stderr
+        done = assert_success(transfer(tmp_path / source, tmp_path / target, *pair))
         assert "every bit the same" in done.stdout
         assert done.stderr.count("NaN or infinite") == len(SHAPES), done.stderr
     for name in ("e.safetensors", "g.safetensors"):
@@ -138,8 +124,7 @@ def test_alexnet_has_as_many_classes_as_the_file(tmp_path, run_in_tree):
     program = "import torch; from models import AlexNet; weights = AlexNet(7).state_dict();"
     program += "weights['classifier.4.weight'][5, 6] = 3;"
     run_in_tree("torch", f"{program} torch.save(weights, {str(source)!r})")
-    done = run(sys.executable, TOOL, source, target)
-    assert done.returncode == 0, done.stderr
+    done = assert_success(helpers.run(sys.executable, TOOL, source, target))
     assert "57,032,519 numbers, 3 transposed, 0 left out" in done.stdout
     assert done.stderr == ""
     written = pickles.read(target)
@@ -180,14 +165,14 @@ def test_layers_of_many_kinds_compute_the_same_with_what_arrived(tmp_path):
     pair += ["--input-dtype", "int64"]
     source, target = tmp_path / "a.pth", tmp_path / "b.pdparams"
     outputs = {name: tmp_path / f"{name}.npy" for name in FRAMEWORKS}
-    done = run_warm("torch", "-c", RUN_TORCH, tmp_path, source, outputs["torch"])
-    assert done.returncode == 0, done.stderr
+    assert_success(helpers.run_warm("torch", "-c", RUN_TORCH, tmp_path, source, outputs["torch"]))
     rows = {row["source"]: row for row in carried(source, target, *pair)}
     turned = [name for name, row in rows.items() if row["action"] == "transposed"]
     assert turned == ["block.square.weight"]
     assert rows["batch.num_batches_tracked"]["action"].startswith("left out")
-    done = run_warm("paddle", "-c", RUN_PADDLE, tmp_path, target, outputs["paddle"])
-    assert done.returncode == 0, done.stderr
+    assert_success(
+        helpers.run_warm("paddle", "-c", RUN_PADDLE, tmp_path, target, outputs["paddle"])
+    )
     torch, paddle = (np.load(file) for file in outputs.values())
     assert torch.std() > 1e-3
     np.testing.assert_allclose(torch, paddle, rtol=1e-4, atol=1e-5)
@@ -259,14 +244,14 @@ def test_unequal_numbers_are_not_tied(tmp_path, tied):
     source, pair = tied
     weights = dict(tensors.read(source))
     weights["second.bias"] = Tensor("F32", weights["second.bias"].array + np.float32(1))
-    tensors.write(tmp_path / "uneven.safetensors", weights)
-    source, target = tmp_path / "uneven.safetensors", tmp_path / "b.pdparams"
+    tensors.write(source, weights)
+    target, words = tmp_path / "b.pdparams", "first.bias and second.bias"
     for both, framework in (((True, False), "PyTorch"), ((False, True), "PaddlePaddle")):
         done = transfer(source, target, *pair, *ties(*both))
-        assert_user_error(done, "first.bias and second.bias", framework, "unequal")
+        assert_user_error(done, words, framework, "unequal")
     carried(source, target, *pair, *ties(False, False))
     done = transfer(target, tmp_path / "c.pth", *pair, *ties(True, False))
-    assert_user_error(done, "first.bias and second.bias", "PyTorch")
+    assert_user_error(done, words, "PyTorch")
 
 
 def test_an_ambiguous_match_is_decided_by_the_user(tmp_path):
@@ -284,7 +269,7 @@ def test_an_ambiguous_match_is_decided_by_the_user(tmp_path):
     assert_user_error(transfer(source, target, *pair, "--force", "--map", "left=no"), "'no'")
 
 
-UNKNOWN = {
+UNKNOWN = {  # networks, shapes of the layer's tensors, words of the error
     "attention": (
         (pairs.TORCH_ATTENTION, pairs.PADDLE_ATTENTION, "Net", "1,2,4"),
         {
@@ -325,38 +310,35 @@ model = make_network(folder + "/net_{framework}.py:{name}", {{}})
 {optimizer}
 model({framework}.rand([2, 3, 16, 16])).sum().backward()
 optimizer.step()
-trainer = SimpleNamespace(
-    model=model, optimizer=optimizer, scheduler=scheduler, scaler={scaler},
-    ema=ema.ModelEMA(model, 0.9),
-)
+state = dict(model=model, optimizer=optimizer, scheduler=scheduler, ema=ema.ModelEMA(model, 0.9))
+trainer = SimpleNamespace(**state, scaler={framework}.amp.GradScaler({disabled}))
 checkpoint.save(Path(folder + "/last{suffix}"), checkpoint.pack(trainer))
 {framework}.save(model.state_dict(), folder + "/plain{suffix}", {oldest})
 """
-OWN = {
+OWN = {  # of each framework; `oldest`: the oldest form in which it writes weights
     "torch": {
         "name": "net",
         "optimizer": "optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)\n"
         "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)",
-        "scaler": "torch.amp.GradScaler('cpu', enabled=False)",
+        "disabled": "'cpu', enabled=False",
         "oldest": "_use_new_zipfile_serialization=False",
     },
     "paddle": {
         "name": "Net",
         "optimizer": "scheduler = paddle.optimizer.lr.StepDecay(0.1, 1)\n"
         "optimizer = paddle.optimizer.Momentum(scheduler, parameters=model.parameters())",
-        "scaler": "paddle.amp.GradScaler(enable=False)",
+        "disabled": "enable=False",
         "oldest": "protocol=2",
     },
 }
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_model_of_a_checkpoint_is_taken(tmp_path, pair, framework):
-    """Beside it lie the same weights alone, in the oldest form that the framework writes."""
+    """The same as the plain weights, in the oldest form, that lie beside it."""
     tree, suffix = ROOT / f"AlexNet-{framework}", SUFFIX[framework]
     program = CHECKPOINT.format(framework=framework, suffix=suffix, **OWN[framework])
-    done = run_warm(framework, "-c", program, tmp_path, PYTHONPATH=str(tree))
-    assert done.returncode == 0, done.stderr
+    done = helpers.run_warm(framework, "-c", program, tmp_path, PYTHONPATH=str(tree))
+    assert_success(done)
     weights = []
     for stem in ("last", "plain"):
         target = tmp_path / f"{stem}.safetensors"
@@ -396,8 +378,7 @@ def test_an_existing_target_stays(tmp_path, pair, source):
     assert target.read_text() == "mine"
     (tmp_path / "c.pdparams").symlink_to("nowhere")
     assert_user_error(transfer(source, tmp_path / "c.pdparams", *pair), "exists", "--force")
-    done = transfer(source, target, *pair, "--force", "--json")
-    assert done.returncode == 0, done.stderr
+    done = assert_success(transfer(source, target, *pair, "--force", "--json"))
     report = json.loads(done.stdout)
     assert report.keys() == {"source", "target", "rows", "totals", "warnings", "verified"}
     assert (report["source"], report["target"]) == (str(source), str(target))
@@ -523,7 +504,7 @@ def test_what_is_no_weights_is_refused(tmp_path, pair, contents, words):
 
 
 def test_what_may_not_be_read_or_written_is_named(tmp_path, source, monkeypatch):
-    """Asked of the system by os.access, which lets root do all."""
+    """By what os.access says, which lets root do all."""
     for forbidden, words in (((source, os.R_OK), "read"), ((tmp_path, os.W_OK), "written to")):
         monkeypatch.setattr(os, "access", lambda *access: access != forbidden)  # noqa: B023
         with pytest.raises(UserError, match=words):
@@ -548,7 +529,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
     limit = source.stat().st_size // 1024 + 1 if target == "b.pth" else 200
     script = f'ulimit -f {limit}; exec "$@"'
     tool = [sys.executable, TOOL, source, tmp_path / target, *pair, "--num-classes", 9999]
-    done = run("bash", "-c", script, "bash", *tool, **(OWN_WORKER if target == "b.pth" else {}))
+    environment = OWN_WORKER if target == "b.pth" else {}
+    done = helpers.run("bash", "-c", script, "bash", *tool, **environment)
     assert_user_error(done, target, "cannot be written (File too large)")
     assert left_behind(tmp_path, source) == set()
 
@@ -558,15 +540,6 @@ def test_a_disk_without_room_is_named(tmp_path, pair, source, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     assert_user_error(transfer(source, tmp_path / "b.pth", *pair), "MB are free")
     assert left_behind(tmp_path, source) == set()
-
-
-def has_ended(pid):
-    """Say whether a process ends within a few seconds."""
-    for _ in range(100):
-        if not is_running(pid):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 SLOW = """
@@ -582,19 +555,12 @@ def net():
 def test_a_stopped_run_leaves_nothing_behind(tmp_path, source, number, status):
     pair = pairs.write(tmp_path, torch=SLOW)
     command = [sys.executable, TOOL, source, tmp_path / "b.pdparams", *pair]
-    process = subprocess.Popen(
-        [str(word) for word in command],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | OWN_WORKER,
-    )
-    started = tmp_path / "started"
-    deadline = time.monotonic() + 60
-    while not (started.exists() and started.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    streams = {"stderr": subprocess.PIPE, "env": os.environ | OWN_WORKER}
+    process, started = helpers.start(*command, **streams), tmp_path / "started"
+    helpers.wait_until(lambda: started.exists() and started.read_text(), process)
     process.send_signal(number)
-    assert process.wait(20) == status
-    assert "Traceback" not in process.stderr.read()
-    process.stderr.close()
-    assert has_ended(int(started.read_text()))
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == status and "Traceback" not in said
+    worker = int(started.read_text())
+    helpers.wait_until(lambda: not helpers.is_running(worker))
     assert left_behind(tmp_path, source, started) == set()

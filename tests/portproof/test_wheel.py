@@ -13,15 +13,15 @@ import pytest
 from common.paths import ROOT
 from tests.portproof import small_ports
 from tests.portproof.commands import verdicts
+from tests.support.helpers import assert_success
 
 
 def run(*words, cwd):
     """Run a command where nothing but what is installed can be imported; return how it went."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = {**kept, "XDG_CACHE_HOME": str(cwd / "cache")}
-    return subprocess.run(
-        list(map(str, words)), cwd=cwd, env=environment, capture_output=True, text=True
-    )
+    options = {"cwd": cwd, "env": environment, "capture_output": True, "text": True}
+    return subprocess.run(list(map(str, words)), **options)
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,11 @@ def installed(tmp_path_factory):
     for name in ("pyproject.toml", "README.md", "LICENSE", "portproof", "common", "tools"):
         (source / name).symlink_to(ROOT / name)
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
-    built = run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, source, cwd=folder)
-    assert built.returncode == 0, built.stderr
+    assert_success(run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, source, cwd=folder))
     venv.create(folder / "env", symlinks=True)
     python = folder / "env" / "bin" / "python"
     (wheel,) = folder.glob("*.whl")
-    done = run(*pip, "--python", python, "install", "--no-deps", wheel, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    assert_success(run(*pip, "--python", python, "install", "--no-deps", wheel, cwd=folder))
     # A path in a .pth file is looked at last, and the .pth files in it are not: the editable
     # install of the clone is not seen.
     site = Path(sysconfig.get_path("purelib"))

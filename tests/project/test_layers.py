@@ -13,20 +13,10 @@ from common.paths import ROOT
 # From the ground up; rooms of one level do not import each other. `numeric`, the random generator
 # and the fingerprints, lies below the worker, which draws masks and sums tensors up by it.
 LEVELS = (
-    ("system",),
-    ("port", "files", "numeric", "runs"),
-    ("networks",),
-    ("weights",),
-    ("backends",),
-    ("worker",),
-    ("core",),
-    ("diagnose",),
-    ("checks", "convert"),
-    ("report",),
-    ("api",),
-    ("cli",),
+    ("system",), ("port", "files", "numeric", "runs"), ("networks",), ("weights",), ("backends",),
+    ("worker",), ("core",), ("diagnose",), ("checks", "convert"), ("report",), ("api",), ("cli",),
     ("__init__", "__main__"),
-)
+)  # fmt: skip
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 # What pyproject.toml asks for. So no module of this repository, of a tree or of a framework is.
 OUTSIDE = {"jinja2", "matplotlib", "numpy", "PIL", "safetensors", "scipy"}

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.support import warm
-from tests.support.helpers import TIMEOUT, is_running, run, run_warm
+from tests.support.helpers import TIMEOUT, is_running, run, run_warm, start, wait_until
 
 SAY = """
 import json, os, sys
@@ -54,13 +53,10 @@ def test_it_ends_as_the_process_did(end):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_the_process_too(number):
     words = ["-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
-    command = [str(warm.interpreter("paddle")), *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [warm.interpreter("paddle"), *words]
+    with start(*command, stdout=subprocess.PIPE) as process:
         behind = int(process.stdout.readline())
         assert is_running(behind)
         process.send_signal(number)
         assert process.wait(TIMEOUT) == -number
-    limit = time.monotonic() + TIMEOUT
-    while is_running(behind):
-        assert time.monotonic() < limit
-        time.sleep(0.05)
+    wait_until(lambda: not is_running(behind))

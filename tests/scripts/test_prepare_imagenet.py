@@ -12,7 +12,7 @@ import pytest
 from common.data import folder
 from common.paths import ROOT
 from tests.support.fake_archives import image, mat, write_tar
-from tests.support.helpers import assert_user_error, run
+from tests.support.helpers import assert_success, assert_user_error, run
 
 SCRIPT = ROOT / "scripts" / "prepare_imagenet.py"
 WNIDS = ["n01440764", "n01443537", "n02119789"]
@@ -163,6 +163,5 @@ def test_the_shell_script_hands_its_options_on(archives, tmp_path):
     (clone / ".venv" / "bin" / "python").chmod(0o755)
     script = clone / "scripts" / "prepare_imagenet.sh"
     options = ["--md5", archives / "md5", "--pictures", 12, 6]
-    done = run("bash", script, archives, tmp_path / "out", *options)
-    assert done.returncode == 0, done.stderr
+    assert_success(run("bash", script, archives, tmp_path / "out", *options))
     assert len(list((tmp_path / "out").glob("val/*/*.JPEG"))) == 6

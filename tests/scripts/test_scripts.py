@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from common.paths import ROOT
-from tests.support.helpers import TIMEOUT, assert_user_error, run
+from tests.support.helpers import TIMEOUT, assert_success, assert_user_error, run
 
 
 def bash(script, *options, **environment):
@@ -72,8 +72,7 @@ def test_evaluate_published_hands_its_options_on():
 
 @pytest.mark.parametrize("options", [["--help"], ["--framework", "paddle", "-h"]])
 def test_train_shows_grouped_help(options):
-    done = bash("train.sh", *options)
-    assert done.returncode == 0, done.stderr
+    done = assert_success(bash("train.sh", *options))
     for group in ("data:", "recipe:", "model:", "run:", "--image-size"):
         assert group in done.stdout
 

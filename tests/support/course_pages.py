@@ -32,22 +32,15 @@ def commands(page: Path) -> list[Command]:
 
 def commands_of(text: str) -> list[Command]:
     """Return the commands of a page's text in order."""
-    found = []
+    commands = []
     for match in BLOCK.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
         status = re.search(r"# exits with (\d+)$", match["code"].rstrip())
-        shown = [
-            line for line in (match["text"] or "").splitlines() if line.strip() not in ("", "...")
-        ]
-        found.append(
-            Command(
-                text[: match.start()].count("\n") + 1,
-                match["code"],
-                int(status[1]) if status else 0,
-                shown,
-                match["long"] is not None,
-            )
-        )
-    return found
+        printed = (match["text"] or "").splitlines()
+        shown = [line for line in printed if line.strip() not in ("", "...")]
+        end, is_long = int(status[1]) if status else 0, match["long"] is not None
+        commands.append(Command(line, match["code"], end, shown, is_long))
+    return commands
 
 
 def without_numbers(line: str) -> str:

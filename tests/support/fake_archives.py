@@ -83,14 +83,9 @@ Imagenette._ARCHIVES = {{"320px": (BASE + "imagenette2-320.tgz", {digest!r})}}
 def write_flowers102(folder: Path) -> str:
     """Twelve images of classes 1, 2 and 102; four in each split."""
     images = {f"jpg/image_{n:05d}.jpg": image(n) for n in range(1, 13)}
-    files = {
-        "imagelabels.mat": mat(labels=np.array([[1, 2, 102] * 4])),
-        "setid.mat": mat(
-            trnid=np.array([[1, 2, 3]]),
-            valid=np.array([[4, 5, 6]]),
-            tstid=np.array([[7, 8, 9, 10, 11, 12]]),
-        ),
-    }
+    splits = {"trnid": range(1, 4), "valid": range(4, 7), "tstid": range(7, 13)}
+    splits = {name: np.array([numbers]) for name, numbers in splits.items()}
+    files = {"imagelabels.mat": mat(labels=np.array([[1, 2, 102] * 4])), "setid.mat": mat(**splits)}
     for name, data in files.items():
         (folder / name).write_bytes(data)
     table = {
@@ -106,10 +101,8 @@ Flowers102._file_dict = {table!r}
 
 
 WRITERS = {
-    "cifar10": write_cifar10,
-    "imagenette": write_imagenette,
-    "flowers102": write_flowers102,
-}
+    "cifar10": write_cifar10, "imagenette": write_imagenette, "flowers102": write_flowers102,
+}  # fmt: skip
 
 
 @contextmanager

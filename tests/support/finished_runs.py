@@ -7,11 +7,8 @@ def write_run(folder, framework, seed, top1, epochs=2, planned=2, fast=False, se
     """Write the folder of a run that has ended after `epochs` of those `planned`."""
     folder.mkdir(parents=True)
     arguments = {"framework": framework, "recipe": "sample", "fast": fast, "seed": seed}
-    described = {
-        "arguments": arguments | {"epochs": planned},
-        "machine": {"processor": "P", "cores": 2},
-        "versions": {"python": "3.11"},
-    }
+    described = {"arguments": arguments | {"epochs": planned}, "versions": {"python": "3.11"}}
+    described["machine"] = {"processor": "P", "cores": 2}
     (folder / "args.json").write_text(json.dumps(described))
     measured = {"val_top1": top1, "val_top5": 99, "val_loss": 1, "seconds": seconds}
     measured |= {"lr": 0.01, "train_loss": 1, "train_top1": 70}

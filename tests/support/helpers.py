@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -29,14 +31,23 @@ def make_folder(path: Path, classes: int = 3, train: int = 6, val: int = 4) -> P
 
 def run(*command: object, **environment: str) -> subprocess.CompletedProcess:
     """Run a command to its end, its output as text."""
-    return subprocess.run(
-        [str(word) for word in command],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        env=os.environ | environment,
-        check=False,
-    )
+    options = {"env": os.environ | environment, "timeout": TIMEOUT, "capture_output": True}
+    return subprocess.run([str(word) for word in command], text=True, check=False, **options)
+
+
+def start(*command: object, **options: object) -> subprocess.Popen:
+    """Start a command, its output as text; `options` are those of Popen."""
+    return subprocess.Popen([str(word) for word in command], text=True, **options)
+
+
+def wait_until(
+    is_reached: Callable[[], object], process: subprocess.Popen | None = None, pause: float = 0.02
+) -> None:
+    """Wait until something is so, or a process has ended."""
+    limit = time.monotonic() + TIMEOUT
+    while not is_reached() and (process is None or process.poll() is None):
+        assert time.monotonic() < limit, "a process hangs"
+        time.sleep(pause)
 
 
 def run_warm(framework: str, *words: object, **environment: str) -> subprocess.CompletedProcess:
@@ -60,7 +71,7 @@ def is_running(number: int) -> bool:
 
 def assert_success(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
     """Hold a run to exit status 0; return it."""
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 

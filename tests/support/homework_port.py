@@ -12,14 +12,11 @@ from homework.trees import FILES, TORCH
 from tests.support.planting import Edit, occurrences, plant
 
 NAMES = [
-    (r"\bimport torch\b", "import paddle"),
-    (r"\bfrom torch import", "from paddle import"),
-    (r"\btorch\.", "paddle."),
-    (r"\bnn\.Module\b", "nn.Layer"),
-    (r"(Conv|BatchNorm|MaxPool|AdaptiveAvgPool)2d", r"\g<1>2D"),
-    (r"bias=False", "bias_attr=False"),
+    (r"\bimport torch\b", "import paddle"), (r"\bfrom torch import", "from paddle import"),
+    (r"\btorch\.", "paddle."), (r"\bnn\.Module\b", "nn.Layer"),
+    (r"(Conv|BatchNorm|MaxPool|AdaptiveAvgPool)2d", r"\g<1>2D"), (r"bias=False", "bias_attr=False"),
     (r"eps=1e-5, momentum=0\.1", "epsilon=1e-5, momentum=0.9"),
-]
+]  # fmt: skip
 EXCHANGED = {
     "models/resnet.py": [
         (r"network\.modules\(\)", "network.sublayers()"),
@@ -42,8 +39,8 @@ EXCHANGED = {
     "optim.py": [
         (r"from paddle\.optim import SGD", "from paddle.optimizer import Momentum"),
         (r"from paddle\.optim\.lr_scheduler import \(.*?\)\n",
-         "from paddle.optimizer.lr import (\n    CosineAnnealingDecay,\n    LinearWarmup,\n"
-         "    LRScheduler,\n    StepDecay,\n)\n"),
+         "from paddle.optimizer.lr import CosineAnnealingDecay, LinearWarmup\n"
+         "from paddle.optimizer.lr import LRScheduler, StepDecay\n"),
         (r"\bSGD([\],():])", r"Momentum\1"),
         (r"    optimizer = Momentum\(\n        \[\n.*?\n    \)\n", ""),
         (r"    steps = ", "    lr = scale_lr(args, world_size)\n    steps = "),
@@ -51,18 +48,11 @@ EXCHANGED = {
         (r"CosineAnnealingLR\(optimizer", "CosineAnnealingDecay(lr"),
         (r"        warmup = .*?\n    return optimizer",
          "        scheduler = LinearWarmup(scheduler, warmup_steps, WARMUP_START * lr, lr)\n"
-         "    optimizer = Momentum(\n"
-         "        scheduler,\n"
-         "        parameters=[\n"
+         "    optimizer = Momentum(\n        scheduler,\n        parameters=[\n"
          '            {"params": [p for p in parameters if p.ndim > 1]},\n'
-         '            {"params": [p for p in parameters if p.ndim <= 1],'
-         ' "weight_decay": 0.0},\n'
-         "        ],\n"
-         "        momentum=args.momentum,\n"
-         "        weight_decay=args.weight_decay,\n"
-         "        use_nesterov=args.nesterov,\n"
-         "    )\n"
-         "    return optimizer"),
+         '            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},\n'
+         "        ],\n        momentum=args.momentum,\n        weight_decay=args.weight_decay,\n"
+         "        use_nesterov=args.nesterov,\n    )\n    return optimizer"),
         (r'optimizer\.param_groups\[0\]\["lr"\]', "optimizer.get_lr()"),
     ],
 }  # fmt: skip
@@ -87,8 +77,7 @@ def write_port(folder: Path, edits: list[Edit] = ()) -> Path:
 
 def files_of(edits: list[Edit]) -> list[str]:
     """Return the files of a right port that have what edits change."""
+    parsed = {name: ast.parse(port(name)) for name in FILES}
     return [
-        name
-        for name in FILES
-        if any(any(occurrences(ast.parse(port(name)), edit.old)) for edit in edits)
+        name for name in FILES if any(any(occurrences(parsed[name], edit.old)) for edit in edits)
     ]

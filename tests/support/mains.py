@@ -1,7 +1,6 @@
-"""Run several command lines of one tree in one process, each as it would run alone.
+"""Run command lines in one process, each as it would run alone: a framework imports for seconds.
 
-A framework takes seconds to import, so tests that need many runs of predict.py or export.py share
-one process: `python -m tests.support.mains TREE REQUEST.json ANSWER.json`.
+The commands of a tree: `python -m tests.support.mains TREE REQUEST.json ANSWER.json`.
 """
 
 import importlib
@@ -31,30 +30,29 @@ def run_mains(
 
 
 def run_one(name: str, words: list, **options: object) -> tuple[int, str, str]:
-    """Call main() of a module as a program; return exit status, standard output and error.
-
-    `options` are arguments of main.
-    """
-    words = [str(word) for word in words]
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    module = importlib.import_module(name)
-    status = 0
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            errors.run(lambda: module.main(words, **options))
-        except SystemExit as left:
-            status = int(left.code or 0)
-    texts = []
-    for stream in (out, err):
-        stream.flush()
-        texts.append(stream.buffer.getvalue().decode())
-    return status, *texts
+    """Call main() of a module as a program; return exit status, standard output and error."""
+    done = call(importlib.import_module(name).main, [str(word) for word in words], **options)
+    return done.returncode, done.stdout, done.stderr
 
 
 def call_main(name: str, *words: object) -> subprocess.CompletedProcess:
     """Call main() of a module as a program, in this process."""
-    texts = [str(word) for word in words]
-    return subprocess.CompletedProcess([name, *texts], *run_one(name, texts))
+    return call(importlib.import_module(name).main, [str(word) for word in words])
+
+
+def call(main: Callable, *arguments: object, **options: object) -> subprocess.CompletedProcess:
+    """Call a function as a program's main(), in this process."""
+    status, texts = 0, []
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            errors.run(lambda: main(*arguments, **options))
+        except SystemExit as end:
+            status = int(end.code or 0)
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(arguments, status, *texts)
 
 
 def serve(run: Callable[[str, list], tuple[int, str, str]]) -> None:

@@ -87,18 +87,12 @@ class Net(nn.Module):
 
 # What another framework calls what these networks have.
 NAMES = {
-    "torch": "paddle",
-    "nn.Module": "nn.Layer",
-    "nn.Parameter(paddle.randn(6, 6))": "self.create_parameter([6, 6])",
-    ", batch_first=True": "",
-    "bidirectional=True": 'direction="bidirect"',
-    "ConvTranspose2d": "Conv2DTranspose",
-    "2d(": "2D(",
-    "bias=False": "bias_attr=False",
-    "MultiheadAttention": "MultiHeadAttention",
-    "reshape(-1, 4, 4, 6)": "reshape([-1, 4, 4, 6])",
-    "mean(dim=(1, 2))": "mean(axis=[1, 2])",
-}
+    "torch": "paddle", "nn.Module": "nn.Layer",
+    "nn.Parameter(paddle.randn(6, 6))": "self.create_parameter([6, 6])", ", batch_first=True": "",
+    "bidirectional=True": 'direction="bidirect"', "ConvTranspose2d": "Conv2DTranspose",
+    "2d(": "2D(", "bias=False": "bias_attr=False", "MultiheadAttention": "MultiHeadAttention",
+    "reshape(-1, 4, 4, 6)": "reshape([-1, 4, 4, 6])", "mean(dim=(1, 2))": "mean(axis=[1, 2])",
+}  # fmt: skip
 
 
 def in_paddle(text: str, **others: str) -> str:

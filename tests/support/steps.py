@@ -84,11 +84,8 @@ def run_noted(name: str, words: list) -> tuple[int, str, str]:
     """Run a command, and note its steps in a file beside the request's, of the next number."""
     observer, folder = Noting(), Path(sys.argv[2]).parent
     outcome = run_one(name, words, observer=observer)
-    arrays = {
-        name: np.array(steps)
-        for name, steps in observer.noted.items()
-        if len(set(map(np.shape, steps))) <= 1
-    }
+    noted = observer.noted.items()
+    arrays = {name: steps for name, steps in noted if len(set(map(np.shape, steps))) <= 1}
     np.savez(folder / f"{len(list(folder.glob('*.npz')))}.npz", **arrays)
     return outcome
 

@@ -16,10 +16,8 @@ from torchvision.datasets import ImageFolder
 
 from common.data import draws
 
-NORMALIZE = [
-    transforms.ToTensor(),
-    transforms.Normalize(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
-]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALIZE = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
 
 
 class GivenCrop(transforms.RandomResizedCrop):
@@ -48,12 +46,9 @@ def main() -> None:
     resize = transforms.Resize(round(size * 256 / 224))
     evaluation = transforms.Compose([resize, transforms.CenterCrop(size), *NORMALIZE])
     epochs = [image for epoch in (0, 1) for image in train_images(train, size, seed, epoch)]
-    np.savez(
-        out,
-        train_images=torch.stack(epochs).numpy(),
-        val_images=torch.stack([evaluation(image) for image, _ in val]).numpy(),
-        val_labels=np.array(val.targets),
-    )
+    arrays = {"train_images": torch.stack(epochs).numpy(), "val_labels": np.array(val.targets)}
+    arrays["val_images"] = torch.stack([evaluation(image) for image, _ in val]).numpy()
+    np.savez(out, **arrays)
 
 
 if __name__ == "__main__":

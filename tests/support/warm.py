@@ -25,17 +25,18 @@ import tempfile
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 # What may differ: settings that are read as a process begins its work, or that only speed it up.
-FREE = {"GLIBC_TUNABLES", "PADDLE_PYTHON", "PYTEST_CURRENT_TEST", "PYTHONPATH", "TORCH_PYTHON"}
+FREE = {"GLIBC_TUNABLES", "PYTEST_CURRENT_TEST", "PYTHONPATH", "TORCH_PYTHON"}
 FREE |= {"MPLCONFIGDIR"}  # common.training.plots sets it, in the server too
 FREE |= {"LD_LIBRARY_PATH", "TORCHINDUCTOR_CACHE_DIR"}  # OpenCV and torch do, as they are imported
-FREE |= {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-FREE |= {"PADDLE_TRAINER_ID", "PADDLE_LOCAL_RANK", "PADDLE_TRAINERS_NUM", "PADDLE_MASTER"}
-FREE |= {"PADDLE_CURRENT_ENDPOINT", "PADDLE_TRAINER_ENDPOINTS"}
+# What launchers and shells set for each process.
+FREE |= {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PYTHON_EXEC"}
+FREE |= {"SHLVL", "PWD", "OLDPWD", "_"}
+OF_LAUNCHERS = ("GROUP_", "LOCAL_", "ROLE_", "TORCHELASTIC_", "TORCH_NCCL_", "PADDLE_", "POD_")
 COLD = "cold"
 PROJECT = ("common", "portproof")
 environment: dict[str, str] = {}  # of the servers: as it was before any test changed it
@@ -50,15 +51,9 @@ def interpreter(framework: str) -> Path:
         words = [sys.executable, "-I", "-S", __file__, "--ask", str(place / "socket")]
         program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         program.chmod(0o700)
+        words = ["-m", "tests.support.warm", "--serve", str(place / "socket"), framework]
         server = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.support.warm",
-                "--serve",
-                str(place / "socket"),
-                framework,
-            ],
+            [sys.executable, *words],
             cwd=Path(__file__).parents[2],
             env=environment,
             stdin=subprocess.PIPE,  # ends with this process, and the server with it
@@ -119,7 +114,7 @@ def attend(link: socket.socket, own: dict[str, str]) -> list[str]:
     _, streams, _, _ = socket.recv_fds(link, 1, 3)
     lines = link.makefile("rw")
     request = json.loads(lines.readline())
-    if _settings(request["environment"]) != _settings(own):
+    if settings(request["environment"]) != settings(own):
         print(json.dumps(COLD), file=lines, flush=True)
         os._exit(0)
     process = os.fork()
@@ -135,6 +130,7 @@ def attend(link: socket.socket, own: dict[str, str]) -> list[str]:
         sys.path[1:] = [*theirs, *(folder for folder in sys.path[1:] if folder not in own)]
         os.environ.clear()
         os.environ.update(request["environment"])
+        sys.executable = os.environ.get("PYTHON_EXEC", sys.executable)  # of what a launcher starts
         return request["words"]
     print(process, file=lines, flush=True)
     for stream in streams:
@@ -151,10 +147,11 @@ def attend(link: socket.socket, own: dict[str, str]) -> list[str]:
 
 def become(words: list[str]) -> None:
     """Run as Python would with these words: -c PROGRAM, -m MODULE or a file, and arguments."""
+    words = words[1:] if words[0] == "-u" else words
+    if words[0] == "-W":
+        warnings.simplefilter(words[1])
+        words = words[2:]
     first, *rest = words
-    if first == "-W":
-        warnings.simplefilter(rest[0])
-        first, *rest = words = rest[1:]
     if first == "-c":
         module = types.ModuleType("__main__")
         sys.modules["__main__"], sys.argv, sys.path[0] = module, ["-c", *rest[1:]], ""
@@ -192,8 +189,10 @@ def run_and_leave(words: list[str]) -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def _settings(environment: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in FREE}
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what libraries may read as they are imported."""
+    names = [name for name in environment if name not in FREE and not name.startswith(OF_LAUNCHERS)]
+    return {name: environment[name] for name in names}
 
 
 def _folders(environment: dict[str, str]) -> list[str]:
@@ -211,7 +210,7 @@ def _load_torch() -> None:
 def _load_paddle() -> None:
     from portproof.system import processor
 
-    with processor.paddle_settings():
+    with processor.paddlesettings():
         import paddle  # noqa: F401
     _load_rest()
 

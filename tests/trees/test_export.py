@@ -117,10 +117,8 @@ def refused(exported, small_run, small_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp(f"refused-{framework}")
     format, ending = NATIVE[framework]
 
-    change = {
-        "torch": "torch.nn.init.zeros_(model.features[0].bias)",
-        "paddle": "nn.initializer.Constant(0.0)(model.features[0].bias)",
-    }[framework]
+    zero = {"torch": "torch.nn.init.zeros_", "paddle": "nn.initializer.Constant(0.0)"}[framework]
+    change = f"{zero}(model.features[0].bias)"
     spoilt = shutil.copytree(tree, folder / "spoilt" / tree.name)
     written = "write(model, path, known)"
     plant(spoilt, [Edit(written, f"{written}\n{change}", "export")])
@@ -141,12 +139,9 @@ def refused(exported, small_run, small_folder, tmp_path_factory):
             (export / name[3 : -len(".inference")]).unlink()
 
     words = ["--weights", run / f"best{SUFFIX[framework]}", "--data-path", small_folder]
-    differing, *damaged = run_mains(
-        spoilt,
-        folder,
-        ("export", [*words, "--format", format, "--output", target]),
-        *(("predict", [small_folder / "val", "--weights", folder / name]) for name in files),
-    )
+    commands = [("export", [*words, "--format", format, "--output", target])]
+    commands += [("predict", [small_folder / "val", "--weights", folder / n]) for n in files]
+    differing, *damaged = run_mains(spoilt, folder, *commands)
     return target, differing, dict(zip(files, damaged, strict=True))
 
 

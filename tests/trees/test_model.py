@@ -9,24 +9,13 @@ from common.paths import ROOT
 from tests.support.helpers import FRAMEWORKS, assert_success, run_warm
 from tests.support.trees import run_parts
 
-KEYS_AND_SHAPES = {  # torchvision.models.alexnet().state_dict()
-    "features.0.weight": (64, 3, 11, 11),
-    "features.0.bias": (64,),
-    "features.3.weight": (192, 64, 5, 5),
-    "features.3.bias": (192,),
-    "features.6.weight": (384, 192, 3, 3),
-    "features.6.bias": (384,),
-    "features.8.weight": (256, 384, 3, 3),
-    "features.8.bias": (256,),
-    "features.10.weight": (256, 256, 3, 3),
-    "features.10.bias": (256,),
-    "classifier.1.weight": (4096, 9216),
-    "classifier.1.bias": (4096,),
-    "classifier.4.weight": (4096, 4096),
-    "classifier.4.bias": (4096,),
-    "classifier.6.weight": (1000, 4096),
-    "classifier.6.bias": (1000,),
-}
+SHAPES = {  # of torchvision.models.alexnet()
+    "features.0": (64, 3, 11, 11), "features.3": (192, 64, 5, 5), "features.6": (384, 192, 3, 3),
+    "features.8": (256, 384, 3, 3), "features.10": (256, 256, 3, 3), "classifier.1": (4096, 9216),
+    "classifier.4": (4096, 4096), "classifier.6": (1000, 4096),
+}  # fmt: skip
+KEYS_AND_SHAPES = {f"{name}.weight": shape for name, shape in SHAPES.items()}
+KEYS_AND_SHAPES |= {f"{name}.bias": shape[:1] for name, shape in SHAPES.items()}
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)

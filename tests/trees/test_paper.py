@@ -15,15 +15,10 @@ from tests.support.trees import run_parts
 from tools import transfer_weights
 
 SHAPES = {
-    "features.0": (96, 3, 11, 11),
-    "features.4": (256, 48, 5, 5),
-    "features.8": (384, 256, 3, 3),
-    "features.10": (384, 192, 3, 3),
-    "features.12": (256, 192, 3, 3),
-    "classifier.0": (4096, 9216),
-    "classifier.3": (4096, 4096),
-    "classifier.6": (1000, 4096),
-}
+    "features.0": (96, 3, 11, 11), "features.4": (256, 48, 5, 5), "features.8": (384, 256, 3, 3),
+    "features.10": (384, 192, 3, 3), "features.12": (256, 192, 3, 3), "classifier.0": (4096, 9216),
+    "classifier.3": (4096, 4096), "classifier.6": (1000, 4096),
+}  # fmt: skip
 ALL_SHAPES = {f"{name}.weight": shape for name, shape in SHAPES.items()}
 ALL_SHAPES |= {f"{name}.bias": shape[:1] for name, shape in SHAPES.items()}
 POSITIVE = {"features.4", "features.10", "features.12", "classifier.0", "classifier.3"}
@@ -62,11 +57,8 @@ layers = [*network.features, *network.classifier]
 kinds = [shared.kind(layer).lower() for layer in layers]
 print(json.dumps([*zip(kinds, map(forward.settings, layers))]))
 """
-SETTINGS = {  # of which kind of layer what is looked at
-    "conv2d": ("stride", "padding", "groups"),
-    "maxpool2d": ("kernel_size", "stride", "padding"),
-    "dropout": ("p",),
-}
+SETTINGS = {"conv2d": ("stride", "padding", "groups"), "dropout": ("p",)}  # that are looked at
+SETTINGS["maxpool2d"] = ("kernel_size", "stride", "padding")
 RELU, LINEAR, DROPOUT = ("relu",), ("linear",), ("dropout", 0.5)
 LRN, POOL = ("localresponsenorm",), ("maxpool2d", 3, 2, 0)
 

@@ -183,12 +183,9 @@ def test_weights_without_names_give_numbers_in_both_trees(small_folder, small_tr
     answers = {}
     for framework, tree in small_trees.items():
         file = tmp_path / f"{framework}.json"
-        done, spoilt = run_mains(
-            tree,
-            tmp_path,
-            ("predict", [*words, tmp_path / "six.safetensors", "--json", file]),
-            ("predict", [*words, tmp_path / "nan.safetensors"]),
-        )
+        whole = [*words, tmp_path / "six.safetensors", "--json", file]
+        with_nan = [*words, tmp_path / "nan.safetensors"]
+        done, spoilt = run_mains(tree, tmp_path, ("predict", whole), ("predict", with_nan))
         assert_success(done)
         assert_user_error(spoilt, "no numbers", "NaN")
         answers[framework] = [image["top"] for image in images_in(file)]

@@ -3,10 +3,10 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +15,8 @@ from common.data.batches import EpochBatches, PartBatches, Process
 from common.paths import ROOT
 from common.training import checkpoint_files
 from tests.crash import arrays, metrics
-from tests.support.helpers import (
-    FRAMEWORKS,
-    SUFFIX,
-    TIMEOUT,
-    assert_success,
-    assert_user_error,
-    make_folder,
-    one_thread,
-)
+from tests.support import helpers, warm
+from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, assert_success, assert_user_error
 from tests.support.trees import RUN_FILES, SMALL, TINY, copy_tree, run_train
 
 OPTIONS = [*TINY, "--batch-size", 3, "--epochs", 3, "--save-every", 1]
@@ -32,11 +25,9 @@ OPTIONS = [*TINY, "--batch-size", 3, "--epochs", 3, "--save-every", 1]
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """17 images to train with and 13 to evaluate with: neither two nor three can share them."""
-    folder = make_folder(tmp_path_factory.mktemp("data") / "odd")
+    folder = helpers.make_folder(tmp_path_factory.mktemp("data") / "odd")
     (folder / "train" / "bars" / "0.jpg").unlink()
-    (folder / "val" / "bars" / "one more.jpg").write_bytes(
-        (folder / "val" / "cross" / "0.jpg").read_bytes()
-    )
+    shutil.copy(folder / "val" / "cross" / "0.jpg", folder / "val" / "bars" / "one more.jpg")
     return folder
 
 
@@ -59,24 +50,25 @@ class Job:
         for name in ("train.sh", "help.sh"):
             shutil.copy(ROOT / "scripts" / name, folder / "scripts")
         (folder / "scripts" / "setup.sh").write_text("")
-        (folder / ".venv").symlink_to(sys.prefix)
+        self.python = folder / ".venv" / "bin" / "python"
+        self.python.parent.mkdir(parents=True)
+        self.python.touch(0o700)
         (folder / "elsewhere").mkdir()
 
-    def start(self, processes, *options):
+    def start(self, processes, *options, python=sys.executable):
+        """Start a job; with a Python that has its framework imported if it is to be quick."""
+        self.python.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
         command = ["bash", self.folder / "scripts" / "train.sh", "--framework", self.framework]
         command += ["--processes", processes, "--data-path", self.images, *OPTIONS, *options]
+        environment = {"PYTHONPATH": str(ROOT), "PYTHON_EXEC": str(python)}  # of torchrun
+        place = {"cwd": self.folder / "elsewhere", "env": helpers.one_thread() | environment}
         with open(self.output, "w") as output:
-            return subprocess.Popen(
-                [str(word) for word in command],
-                stdout=output,
-                stderr=output,
-                env=one_thread() | {"PYTHONPATH": str(ROOT)},
-                cwd=self.folder / "elsewhere",
-                start_new_session=True,
-            )
+            streams = {"stdout": output, "stderr": output}
+            return helpers.start(*command, **streams, **place, start_new_session=True)
 
     def run(self, processes, *options):
-        status = self.start(processes, *options).wait(TIMEOUT)
+        python = warm.interpreter(self.framework)
+        status = self.start(processes, *options, python=python).wait(TIMEOUT)
         text = self.output.read_text()
         assert status == 0 and "Traceback" not in text, text
         return text
@@ -92,27 +84,20 @@ class Job:
     def start_to_a_checkpoint(self, run, *options):
         """Start two processes, and wait until they have written a checkpoint."""
         process = self.start(2, "--output-dir", run, *options)
-        limit = time.monotonic() + TIMEOUT
-        while not any(run.glob("checkpoint-*")):
-            assert time.monotonic() < limit, "no checkpoint is written"
-            time.sleep(0.01)
+        helpers.wait_until(lambda: any(run.glob("checkpoint-*")))
         return process
 
 
 def trainers(job):
-    """Return the numbers of the processes that train, by their command lines."""
-    numbers = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/cmdline") as file:
-                words = file.read().split("\0")
-            with open(f"/proc/{name}/environ") as file:
-                variables = dict(word.partition("=")[::2] for word in file.read().split("\0"))
-        except OSError:
-            continue
-        rank = variables.get("RANK" if job.framework == "torch" else "PADDLE_TRAINER_ID")
-        if str(job.tree / "train.py") in words and rank is not None:
-            numbers[int(rank)] = int(name)
+    """Return the numbers of the processes that train, by rank: by their command lines."""
+    numbers, name = {}, "RANK" if job.framework == "torch" else "PADDLE_TRAINER_ID"
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_text().split("\0")
+            variables = (process / "environ").read_text().split("\0")
+            rank = dict(word.partition("=")[::2] for word in variables).get(name)
+            if str(job.tree / "train.py") in words and rank is not None:
+                numbers[int(rank)] = int(process.name)
     return numbers
 
 
@@ -156,7 +141,8 @@ def test_a_mistake_of_any_process_is_shown(job, tmp_path):
     images = shutil.copytree(job.images, tmp_path / "images")
     (images / "val" / "bars" / "1.jpg").write_text("no image")
     weights = job.folder / "whole" / f"last{job.suffix}"
-    process = job.start(2, "--eval-only", "--weights", weights, "--data-path", images)
+    options = ["--eval-only", "--weights", weights, "--data-path", images]
+    process = job.start(2, *options, python=warm.interpreter(job.framework))
     assert process.wait(TIMEOUT) != 0
     text = job.output.read_text()
     assert "1.jpg: cannot be read as an image" in text and "Traceback" not in text.split("1.jpg")[0]
@@ -214,7 +200,8 @@ def test_a_batch_that_is_split_is_that_of_one_process(job):
 
 
 def test_a_batch_that_cannot_be_split_is_refused(job):
-    process = job.start(2, "--batch-size", 5, "--split-batch")
+    python = warm.interpreter(job.framework)
+    process = job.start(2, "--batch-size", 5, "--split-batch", python=python)
     assert process.wait(TIMEOUT) != 0
     assert "a batch of 5 cannot be shared out evenly to 2 processes" in job.output.read_text()
 

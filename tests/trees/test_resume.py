@@ -16,7 +16,7 @@ from common.training.progress import Progress
 from portproof.system.errors import UserError
 from tests.crash import Trainings, arrays, crash, half_written, metrics
 from tests.support import warm
-from tests.support.helpers import FRAMEWORKS, TIMEOUT, is_running
+from tests.support.helpers import FRAMEWORKS, TIMEOUT, is_running, wait_until
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -63,11 +63,8 @@ def test_the_workers_of_a_killed_run_end(trainings):
     workers = children(process.pid)
     process.kill()
     process.wait(TIMEOUT)
-    limit = time.monotonic() + TIMEOUT
-    while any(is_running(worker) for worker in workers):
-        assert time.monotonic() < limit, workers
-        time.sleep(0.02)
     assert workers
+    wait_until(lambda: not any(map(is_running, workers)))
     assert not [pid for pid in workers if any(Path("/dev/shm").glob(f"paddle_{pid}_*"))]
 
 

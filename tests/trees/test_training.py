@@ -88,14 +88,10 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_pat
     short = ["--epochs", 1, "--warmup-epochs", 0, "--schedule", "step", "--output-dir", first]
     long = [*options, "--warmup-epochs", 0, "--schedule", "step"]
     checkpoint, whole = first / f"last{SUFFIX[framework]}", tmp_path / "whole"
-    runs = run_mains(
-        small_trees[framework],
-        tmp_path,
-        ("train", [*options, *short]),
-        ("train", ["--resume", checkpoint, "--epochs", 2]),
-        ("train", [*long, "--output-dir", whole]),
-    )
-    for done in runs:
+    resumed = ["--resume", checkpoint, "--epochs", 2]
+    words = [[*options, *short], resumed, [*long, "--output-dir", whole]]
+    commands = [("train", command) for command in words]
+    for done in run_mains(small_trees[framework], tmp_path, *commands):
         assert_success(done)
     assert arrays(checkpoint) == arrays(whole / checkpoint.name)
     keep = ("epoch", "lr", "train_loss", "val_loss")

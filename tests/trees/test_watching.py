@@ -12,6 +12,7 @@ from common.training.timing import LoaderTimer
 from portproof.system import errors
 from tests.crash import arrays
 from tests.support.helpers import SUFFIX, assert_success, assert_user_error
+from tests.support.mains import call
 from tests.support.trees import TINY, run_train_changed
 
 BOARDS = {"torch": ("--tensorboard", "tensorboard"), "paddle": ("--visualdl", "visualdl")}
@@ -169,20 +170,16 @@ def test_time_is_split_between_the_loader_and_the_loop(monkeypatch):
         (errors.RunError("it\ncannot go on"), 1, "error: it cannot go on"),
     ],
 )
-def test_how_a_run_ends_is_one_line(error, status, words, capsys):
-    def main():
-        raise error
+def test_how_a_run_ends_is_one_line(error, status, words):
+    done = call(raise_error, error)
+    assert done.returncode == status and done.stderr.count("\n") == 1 and words in done.stderr
 
-    with pytest.raises(SystemExit) as caught:
-        errors.run(main)
-    message = capsys.readouterr().err
-    assert caught.value.code == status and message.count("\n") == 1 and words in message
+
+def raise_error(error):
+    raise error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), OSError(2, "No such file")])
 def test_what_is_not_known_is_shown_whole(error):
-    def main():
-        raise error
-
     with pytest.raises(type(error)):
-        errors.run(main)
+        call(raise_error, error)
