@@ -7,25 +7,22 @@ import pytest
 from common.paths import ROOT
 from portproof.system.processor import available_cores
 from portproof.worker import client
-from tests.support import warm
+from tests.support import preloaded
 from tests.support.helpers import FRAMEWORKS, assert_success, make_folder, run_warm
 from tests.support.odd_images import write_odd_images
 from tests.support.trees import SMALL, TINY, copy_tree, run_train
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--all-faults",
-        action="store_true",
-        help="plant every fault, not only one or two of each kind (many minutes more)",
-    )
+    message = "plant every fault, not only one or two of each kind (many minutes more)"
+    parser.addoption("--all-faults", action="store_true", help=message)
 
 
 def pytest_configure(config):
     # Two files at a time, or a file whose tests run both frameworks at a time, share the cores.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, str(max(available_cores() // 2, 1)))
-    warm.environment |= os.environ
+    preloaded.environment |= os.environ
     # A shell that starts the tests in the background has them ignore Ctrl-C, and all they start.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,9 +35,8 @@ def pytest_collection_modifyitems(config, items):
     if config.getoption("--all-faults"):
         return
     left_out = [item for item in items if item.get_closest_marker("seldom")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +66,12 @@ def framework(request):
     return request.param
 
 
+@pytest.fixture(params=["en", "zh"])
+def language(request):
+    """Has a test run for the pages of either language."""
+    return request.param
+
+
 @pytest.fixture(scope="session", params=FRAMEWORKS)
 def small_run(request, small_folder, small_trees, tmp_path_factory):
     """A tree with small hidden layers and a run of one epoch: (framework, tree, run folder)."""
@@ -94,19 +96,19 @@ def run_in_tree():
 @pytest.fixture(scope="module", autouse=True)
 def same_settings():
     """A file of tests leaves the environment as it was: else those after it run otherwise."""
-    before = warm.settings(os.environ)
+    before = preloaded.settings(os.environ)
     yield
-    assert warm.settings(os.environ) == before
+    assert preloaded.settings(os.environ) == before
 
 
 @pytest.fixture(scope="module")
 def warm_probes():
-    """The tools' probes have their framework imported as they start (tests/support/warm.py)."""
+    """The tools' probes have a framework imported as they start: tests/support/preloaded.py."""
     with pytest.MonkeyPatch.context() as patch:
         for framework in FRAMEWORKS:
             name = f"{framework.upper()}_PYTHON"
             if name not in os.environ:
-                patch.setenv(name, str(warm.interpreter(framework)))
+                patch.setenv(name, str(preloaded.interpreter(framework)))
         yield
 
 

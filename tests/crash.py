@@ -11,7 +11,6 @@ to docs/results/crash.csv. Exit status 1 where a run differs.
 """
 
 import argparse
-import csv
 import random
 import shutil
 import subprocess
@@ -24,11 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common.paths import ROOT
+from common.tables import read_csv, write_csv
 from common.training import checkpoint_files
 from common.training.run_folder import read_metrics
 from portproof.files import pickles
-from portproof.system.atomic import replace_atomically
-from tests.support import helpers, warm
+from tests.support import helpers, preloaded
 from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread
 from tests.support.trees import SMALL, copy_tree
 
@@ -62,7 +61,7 @@ class Trainings:
         self.images = make_folder(folder / "images")
         self.epochs = epochs
         self.whole = folder / "whole"
-        process = self.start(self.whole, python=warm.interpreter(framework))
+        process = self.start(self.whole, python=preloaded.interpreter(framework))
         began = self.wait(process, lambda: (self.whole / "args.json").exists())
         self.seconds = self.wait(process, lambda: self.is_over(self.whole)) - began  # of training
         assert process.wait(TIMEOUT) == 0, self.output.read_text()
@@ -184,14 +183,9 @@ def epochs(run: Path) -> int:
 
 def add_row(file: Path, outcome: Outcome) -> None:
     """Write a row of the results in place of the framework's last one."""
-    rows = {}
-    if file.exists():
-        with open(file, newline="") as old:
-            rows = {row[0]: row for row in csv.reader(old) if row and row[0] in FRAMEWORKS}
-    rows[outcome.framework] = outcome
-    with replace_atomically(file) as partial, open(partial, "w", newline="") as new:
-        ordered = [rows[framework] for framework in sorted(rows)]
-        csv.writer(new, lineterminator="\n").writerows([Outcome._fields, *ordered])
+    rows = {row["framework"]: row for row in read_csv(file)}
+    rows[outcome.framework] = outcome._asdict()
+    write_csv(file, Outcome._fields, [rows[framework] for framework in sorted(rows)])
 
 
 def main() -> int:

@@ -5,16 +5,12 @@
     python -m tests.fault_matrix --only "no momentum" stride      # these again
 
 Writes docs/results/faults.csv and faults.png; `row` is a number of the list below, or empty for a
-fault that is not in it. A fault counts as caught if its checkpoint is the
-first that diverges, and as named if place, cause and fix hold the words that a student needs. The
-controls are correct ports, which must raise no alarm. Exit status 1 where a fault is missed or a
-control is not passed.
+fault that is not in it. A fault is caught if its checkpoint is the first that diverges, and named
+if place, cause and fix hold the words that a student needs. The controls are correct ports, which
+must raise no alarm. Exit status 1 where a fault is missed or a control is not passed.
 """
 
 import argparse
-import contextlib
-import csv
-import io
 import json
 import multiprocessing
 import os
@@ -31,13 +27,14 @@ from types import ModuleType
 from unittest import mock
 
 from common.paths import ROOT
+from common.tables import read_csv, write_csv
 from common.training import plots
 from experiments import compare_libraries
 from portproof.core.verdict import CHECKPOINTS
 from portproof.system.atomic import replace_atomically
 from portproof.worker import client
-from tests.support.helpers import make_folder
-from tests.support.odd_images import write_odd_images
+from tests.support.helpers import call
+from tests.support.odd_images import make_folder_with_odd
 from tests.support.planted import CONTROLS, FAULTS, PAPER_FAULTS
 from tests.support.planted_data import DATA_FAULTS, SPELLINGS
 from tests.support.planted_training import FAULTS as TRAINING_FAULTS
@@ -53,8 +50,7 @@ PAPER = ("--model", "alexnet-paper", "--image-size", "67")
 
 # The faults that porting guides and issue threads know, by number, and which of these are which.
 KNOWN = {
-    "1": ("linear not transposed", "square linear not transposed"),
-    "2": ("key not loaded",),
+    "1": ("linear not transposed", "square linear not transposed"), "2": ("key not loaded",),
     "3": ("running statistics not loaded",),
     "4": ("average pooling counts no padding", "average pooling by a function"),
     "5": ("bias lost", "bias gained"),
@@ -62,49 +58,33 @@ KNOWN = {
     "7": ("left in train mode", "dropout as a function, always on"),
     "8": ("dropout scales in evaluation", "dropout scales in evaluation, as a function"),
     "9": ("dropout missing", "dropout in another place", "another dropout rate"),
-    "10": ("epsilon", "epsilon of a function"),
-    "11": ("momentum of batch normalization",),
+    "10": ("epsilon", "epsilon of a function"), "11": ("momentum of batch normalization",),
     "12": ("pooling that agrees at 224 pixels only",),
     "13": ("channels reversed as decoded", "channels reversed after normalization"),
     "14": ("interpolation", "interpolation without antialiasing", "another resize"),
     "15": ("values 0 to 255", "not normalized", "divided by 256"),
     "16": ("wrong mean", "mean and std exchanged"),
-    "17": ("labels shifted", "classes sorted otherwise"),
-    "18": ("flip missing",),
-    "19": ("crop area", "crop aspect"),
-    "20": ("evaluation shuffled",),
-    "21": ("metric as a fraction", "metric averaged over batches"),
-    "22": ("softmax twice",),
-    "23": ("loss summed",),
-    "24": ("graph cut",),
-    "25": ("a layer frozen", "layer left out of the optimizer"),
-    "26": ("plain SGD", "no momentum"),
-    "27": ("no weight decay", "ten times the decay"),
-    "28": ("decoupled decay",),
-    "29": ("RMSProp's defaults", "RMSProp's epsilon"),
-    "30": ("schedule not attached",),
+    "17": ("labels shifted", "classes sorted otherwise"), "18": ("flip missing",),
+    "19": ("crop area", "crop aspect"), "20": ("evaluation shuffled",),
+    "21": ("metric as a fraction", "metric averaged over batches"), "22": ("softmax twice",),
+    "23": ("loss summed",), "24": ("graph cut",),
+    "25": ("a layer frozen", "layer left out of the optimizer"), "26": ("plain SGD", "no momentum"),
+    "27": ("no weight decay", "ten times the decay"), "28": ("decoupled decay",),
+    "29": ("RMSProp's defaults", "RMSProp's epsilon"), "30": ("schedule not attached",),
     "31": ("schedule not stepped",),
     "32": ("another step size", "another factor", "another warm-up"),
     "33": ("rate not scaled", "rate not scaled to the processes"),
     "34": ("the framework's own start", "bias starts at 0"),
     "35": ("gradients not averaged", "gradients averaged twice"),
     "36": ("evaluation counts padded images twice",),
+    "37": ("resume loses the velocity", "resume loses the epoch", "resume loses the schedule",
+           "resume loses the schedule of PyTorch"),
     "38": ("exported in train mode", "exported for one batch"),
-    "37": (
-        "resume loses the velocity",
-        "resume loses the epoch",
-        "resume loses the schedule",
-        "resume loses the schedule of PyTorch",
-    ),
-}
+}  # fmt: skip
 ROWS = {name: number for number, names in KNOWN.items() for name in names}
 # Sizes, batches, classes, threads, workers, other networks: correct ports under other settings.
 LIBRARIES = ("resnet18", "vgg11_bn", "mobilenet_v2", "squeezenet1_1")
-SIZES = [
-    ("224 pixels, batch 1, 1000 classes", "224 1 1000"),
-    ("192 pixels, batch 7, 10 classes", "192 7 10"),
-    ("127 pixels, batch 32, 2 classes", "127 32 2"),
-]
+SIZES = [(224, 1, 1000), (192, 7, 10), (127, 32, 2)]  # pixels, batch, classes
 
 
 @dataclass(frozen=True)
@@ -161,9 +141,10 @@ def controls() -> list[Case]:
     rows = [
         Case(f"as they are, seed {seed}", row="a", options=("--seed", str(seed))) for seed in SEEDS
     ]
-    for name, words in SIZES:
-        size, batch, classes = words.split()
-        options = ("--image-size", size, "--batch-size", batch, "--num-classes", classes)
+    for size, batch, classes in SIZES:
+        options = ("--image-size", f"{size}", "--batch-size", f"{batch}")
+        options += ("--num-classes", f"{classes}")
+        name = f"{size} pixels, batch {batch}, {classes} classes"
         rows.append(Case(name, row="b", tool=compare_forward, options=options))
     for size, batch in ((192, 7), (127, 3)):
         options = ("--image-size", str(size), "--batch-size", str(batch), "--steps", "3")
@@ -217,7 +198,7 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, images: Path) -> tuple[
     if case.checkpoint:
         upto = CHECKPOINTS[: CHECKPOINTS.index(case.checkpoint) + 1]
         options += ["--only", ",".join(upto)]
-    call(case.tool, [*options, *case.options], case.threads)
+    run_quietly(case.tool, [*options, *case.options], case.threads)
     report = json.loads(file.read_text())
     if "checkpoints" not in report:  # of compare_forward
         return ("" if report["aligned"] else "forward"), json.dumps(report.get("causes", ""))
@@ -234,51 +215,26 @@ def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
     squeezenet1_1 has another padding and another dropout in Paddle: as shipped it is no control.
     """
     stem = folder / "libraries"
-    call(compare_libraries, ["--only", case.name, "--out", stem])
-    with open(stem.with_suffix(".csv"), newline="") as file:
-        names = case.name, f"{case.name}, mended"
-        row = [row for row in csv.DictReader(file) if row["network"] in names][-1]
+    run_quietly(compare_libraries, ["--only", case.name, "--out", stem])
+    names = case.name, f"{case.name}, mended"
+    row = [row for row in read_csv(stem.with_suffix(".csv")) if row["network"] in names][-1]
     return ("" if row["verdict"] == "same" else "forward"), row["what"]
 
 
-def call(tool: ModuleType, options: list, threads: int = 0) -> None:
+def run_quietly(tool: ModuleType, options: list, threads: int = 0) -> None:
     """Run a tool in this process, with no word of it shown."""
     environment = {"OMP_NUM_THREADS": str(threads)} if threads else {}
-    out, err = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with mock.patch.dict(os.environ, environment), out, err:
-        tool.main([str(word) for word in options])
-
-
-def make_images(folder: Path) -> Path:
-    """Write three classes of images, with odd ones among them; the last batches are smaller."""
-    images = make_folder(folder / "images", train=8, val=4)
-    write_odd_images(folder / "odd")
-    for split in ("train", "val"):
-        for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
-            shutil.copy(folder / "odd" / name, images / split / "cross" / name)
-    return images
+    with mock.patch.dict(os.environ, environment):
+        call(tool.main, [str(word) for word in options])
 
 
 def read(path: Path) -> dict[str, Outcome]:
     """Return the rows of an earlier table by name."""
-    if not path.exists():
-        return {}
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(path)
     for row in rows:
         row |= {name: row[name] == "True" for name in ("caught", "named")}
         row["seconds"] = float(row["seconds"])
     return {row["name"]: Outcome(**row) for row in rows}
-
-
-def write(outcomes: list[Outcome]) -> None:
-    """Write the table, atomically."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [f.name for f in fields(Outcome)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, outcomes))
-    with replace_atomically(RESULTS.with_suffix(".csv")) as partial:
-        partial.write_text(buffer.getvalue())
 
 
 COLORS = {
@@ -346,7 +302,7 @@ def main() -> int:
     pool = ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), start_worker)
     with tempfile.TemporaryDirectory() as scratch, pool:
         torch_tree = copy_tree("torch", Path(scratch) / "trees" / "AlexNet-torch", SMALL)
-        images = make_images(Path(scratch))
+        images = make_folder_with_odd(Path(scratch) / "images")
         waiting = {}
         for number, case in enumerate(left):
             folder = Path(scratch) / str(number)
@@ -359,7 +315,8 @@ def main() -> int:
             shutil.rmtree(waiting[job])
             word = "ok" if outcome.named else "caught" if outcome.caught else "MISSED"
             print(f"{number}/{len(left)} {outcome.name}: {word}, {outcome.seconds} s", flush=True)
-            write(in_order(outcomes))
+            rows = map(asdict, in_order(outcomes))
+            write_csv(RESULTS.with_suffix(".csv"), [f.name for f in fields(Outcome)], rows)
     with replace_atomically(RESULTS.with_suffix(".png")) as partial:
         draw(in_order(outcomes), partial)
     return 0 if all(outcomes[case.name].named for case in chosen) else 1

@@ -233,10 +233,11 @@ class Pth(Kind):
     def make_valid(self) -> list[bytes]:
         weights = self.model.state_dict()
         whole = {"model": weights, "epoch": 3, "best_top1": 1.5}
+        forms = [(saved, new) for saved in (whole, weights) for new in (True, False)]
+        save = self.torch.save
         return [
-            written(partial(self.torch.save, saved, _use_new_zipfile_serialization=new))
-            for saved in (whole, weights)
-            for new in (True, False)
+            written(partial(save, saved, _use_new_zipfile_serialization=new))
+            for saved, new in forms
         ]
 
     def make_hostile(self) -> list[bytes]:

@@ -18,8 +18,7 @@ from benchmarks.measure import Line
 from benchmarks.window import Window
 from common.tables import read_csv
 from portproof.system.errors import UserError
-from tests.support.helpers import assert_success, assert_user_error, run, run_warm
-from tests.support.mains import call_main
+from tests.support.helpers import assert_success, assert_user_error, call_main, run, run_warm
 
 
 def benchmark(name, *options):

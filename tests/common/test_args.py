@@ -5,8 +5,7 @@ import pytest
 from common.paths import ROOT
 from common.training.args import get_args_parser, parse
 from common.training.recipes import RECIPES
-from tests.support.helpers import assert_success, assert_user_error
-from tests.support.mains import call, call_main
+from tests.support.helpers import assert_success, assert_user_error, call, call_main
 
 TOOLS = [path for path in sorted((ROOT / "tools").glob("*.py")) if "__main__" in path.read_text()]
 # Those of the library show the command that is installed.

@@ -12,8 +12,7 @@ from common.data.folder import FolderIndex
 from common.paths import ROOT
 from common.training import model_card
 from common.training.run_folder import read_metrics
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success
-from tests.support.mains import run_mains
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, run_mains
 
 
 def test_the_card_says_what_the_run_was(small_run, small_folder):
@@ -49,13 +48,8 @@ def test_the_commands_of_the_card_run(small_run, small_folder, small_trees, tmp_
         python, script, *words = shlex.split(line.replace("IMAGE", image))
         assert python == ".venv/bin/python" and (ROOT / script).is_file()
         commands.append((script, words))
-    scripts = [script for script, _ in commands]
-    assert scripts == [
-        f"AlexNet-{framework}/predict.py",
-        f"AlexNet-{framework}/train.py",
-        f"AlexNet-{framework}/export.py",
-        f"AlexNet-{other}/predict.py",
-    ]
+    scripts = [f"AlexNet-{framework}/{name}.py" for name in ("predict", "train", "export")]
+    assert [script for script, _ in commands] == [*scripts, f"AlexNet-{other}/predict.py"]
     *in_tree, in_other = [(Path(script).stem, words) for script, words in commands]
     predicted, measured, _ = map(assert_success, run_mains(tree, tmp_path, *in_tree))
     (row,) = read_metrics(run)

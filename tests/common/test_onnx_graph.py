@@ -10,13 +10,11 @@ from tests.support.helpers import assert_success, run_warm
 
 # Each ends a small network; x is [N, 8, 7, 7]. Of a module, so is what it has kept.
 LAYERS = {
-    "BatchNorm2D": "nn.BatchNorm2D(8)",
-    "LocalResponseNorm": "nn.LocalResponseNorm(5, alpha=0.5)",
-    "Tanh": "nn.Tanh()",
-    "arithmetic": "lambda x: (2 * x - 1) / (x * x + 3)",
+    "BatchNorm2D": "nn.BatchNorm2D(8)", "LocalResponseNorm": "nn.LocalResponseNorm(5, alpha=0.5)",
+    "Tanh": "nn.Tanh()", "arithmetic": "lambda x: (2 * x - 1) / (x * x + 3)",
     "residual": "lambda x: x + nn.functional.relu(x)",
     "batch_norm": "lambda x: nn.functional.batch_norm(x, *of_norm(), training=False)",
-}
+}  # fmt: skip
 PROGRAM = """
 import json
 from pathlib import Path

@@ -117,10 +117,8 @@ def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
     settings = {"image_size": 64, "resize_size": 73, "seed": 5, "channels_last": True}
     settings |= {"train_crop": "shifted", "cache": None}
     pytest.importorskip("cv2")
-    plain, noisy = (
-        Uint8Images(index, argparse.Namespace(**settings, colour_noise=noise), True)
-        for noise in (0.0, NOISE)
-    )
+    args = [argparse.Namespace(**settings, colour_noise=noise) for noise in (0.0, NOISE)]
+    plain, noisy = (Uint8Images(index, arguments, True) for arguments in args)
     noise = pca_colour.Noise(pca_colour.find(index), seed=5, std=NOISE)
     image, noisy_image = np.empty([2, *plain.shape], np.uint8)
     for number in range(len(index)):

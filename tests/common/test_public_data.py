@@ -9,14 +9,14 @@ from PIL import Image
 
 from common.data import folder, public_data
 from tests.support import fake_archives
-from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
+from tests.support.fetching import CLOSED, run_fetching
 from tests.support.helpers import assert_success, assert_user_error
 from tests.support.trees import TINY, run_train_changed
 
 
-def fetch(name, base, patch, output, by=run_forked):
+def fetch(name, base, patch, output, python=None):
     """Run scripts/fetch_dataset.py with other addresses and checksums in torchvision's classes."""
-    return run_fetching("fetch_dataset", [name, "--output", output], base, patch, by)
+    return run_fetching("fetch_dataset", [name, "--output", output], base, patch, python)
 
 
 @pytest.fixture(params=sorted(fake_archives.WRITERS))
@@ -38,7 +38,7 @@ def test_it_is_laid_out_as_an_image_folder(archive, tmp_path):
     name, files, patch = archive
     output = tmp_path / "data" / name
     with fake_archives.served(files) as (base, requests):
-        done = fetch(name, base, patch, output, by=run_alone)
+        done = fetch(name, base, patch, output, python=sys.executable)
         assert (done.returncode, done.stderr) == (0, "")  # no bar where nobody watches
         train, val = folder.index_data(output)
         assert (train.classes, len(train), len(val)) == EXPECTED[name]

@@ -97,9 +97,8 @@ def test_both_layouts_hold_the_same_image(train, last):
     dataset = dataset_of(train, channels_last=last)
     assert dataset.shape == ((SIZE, SIZE, 3) if last else (3, SIZE, SIZE))
     image = load(dataset, 0, 0)
-    assert np.array_equal(
-        image if last else image.transpose(1, 2, 0), load(dataset_of(train), 0, 0)
-    )
+    image = image if last else image.transpose(1, 2, 0)
+    assert np.array_equal(image, load(dataset_of(train), 0, 0))
 
 
 def jpeg(path, size, mode="RGB", **options):
@@ -210,10 +209,8 @@ def streams(small_folder, tmp_path_factory):
         ("paddle", "cache"): {"cache": out / "cache", "workers": 2},
         ("torch", "exact"): {"workers": 2},
     }
-    return {
-        name: read_stream(name[0], out / "-".join(name), 2, **settings, **others)
-        for name, others in more.items()
-    }
+    folders = {name: out / "-".join(name) for name in more}
+    return {n: read_stream(n[0], folders[n], 2, **settings, **more[n]) for n in more}
 
 
 @pytest.mark.parametrize("kind", ["fast", "cache"])

@@ -53,11 +53,6 @@ class Net(nn.Module):
 Descent([], lr=1)
 """
     reader = api_calls.Reader("torch", api_calls.ast.parse(text))
-    assert {name for name, _ in reader.calls} == {
-        "torch.nn.Module",
-        "torch.nn.functional.relu",
-        "torch.optim.SGD",
-        "Module.apply",
-        "Tensor.view",
-        "Tensor.flatten",
-    }
+    expected = {"torch.nn.Module", "torch.nn.functional.relu", "torch.optim.SGD", "Module.apply"}
+    expected |= {"Tensor.view", "Tensor.flatten"}
+    assert {name for name, _ in reader.calls} == expected

@@ -80,7 +80,6 @@ def test_the_twin_names_the_same_code_and_images(name):
     assert re.findall(images, text) == re.findall(images, twin)
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_what_a_page_shows_stands_below_its_command(language):
     """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
     for page in sources.pages(language):
@@ -89,7 +88,6 @@ def test_what_a_page_shows_stands_below_its_command(language):
         assert len(shown) == len(compared), page
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
     for page in sources.pages(language):
         if page.name[0].isdigit():
@@ -98,7 +96,6 @@ def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
             assert course_pages.commands(page), page
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_code_that_a_page_names_exists_in_both_trees(language):
     for page in sources.pages(language):
         for torch, paddle in sources.named_code(page.read_text()):
@@ -123,7 +120,6 @@ def test_a_line_that_is_not_printed_is_missed():
     assert course_pages.missing(command, "lost 0.25\nend") == ["loss 0.5"]
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_links_lead_somewhere(language):
     for page in sources.pages(language):
         prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)

@@ -13,8 +13,7 @@ import pytest
 from common.tables import read_csv
 from experiments import accuracy
 from tests.support.finished_runs import write_run
-from tests.support.helpers import assert_success, assert_user_error, run, start
-from tests.support.mains import call_main
+from tests.support.helpers import assert_success, assert_user_error, call_main, run, start
 
 TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
 

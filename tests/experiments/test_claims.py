@@ -17,9 +17,8 @@ from experiments.runner import Runner
 from experiments.verdicts import CONTRARY, NOT_HERE, REPRODUCED, TOO_FEW, Effect
 from portproof.system import errors
 from portproof.system.frameworks import FRAMEWORKS
-from tests.support import warm
-from tests.support.helpers import assert_success, assert_user_error, start, wait_until
-from tests.support.mains import call_main
+from tests.support import preloaded
+from tests.support.helpers import assert_success, assert_user_error, call_main, start, wait_until
 from tools import compare_forward
 
 # What differs from the base: layers by name, in both frameworks.
@@ -206,7 +205,7 @@ def quick_trainings(monkeypatch):
     """A function after which trainings start in a Python that has a framework imported."""
 
     def call(framework):
-        monkeypatch.setattr(sys, "executable", str(warm.interpreter(framework)))
+        monkeypatch.setattr(sys, "executable", str(preloaded.interpreter(framework)))
         monkeypatch.setattr(runs, "ONE_THREAD", {})  # as the tests have it: else it starts anew
 
     return call

@@ -14,8 +14,7 @@ from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import tensors
 from portproof.worker import client
 from portproof.worker.training import Batches
-from tests.support.helpers import assert_user_error, make_folder
-from tests.support.mains import call_main
+from tests.support.helpers import assert_user_error, call_main, make_folder
 from tests.support.planting import Edit
 from tests.support.trees import SMALL, copy_tree
 

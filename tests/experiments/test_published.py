@@ -6,14 +6,14 @@ import os
 import re
 import shutil
 import socket
+import sys
 
 import pytest
 
 from experiments import evaluate_published as tool
 from tests.support import fake_archives
-from tests.support.forked import CLOSED, run_alone, run_fetching, run_forked
-from tests.support.helpers import assert_user_error, make_folder
-from tests.support.mains import call_main
+from tests.support.fetching import CLOSED, run_fetching
+from tests.support.helpers import assert_user_error, call_main, make_folder, run_warm
 from tests.support.planting import Edit, plant
 from tests.support.trees import SMALL, copy_tree
 
@@ -26,8 +26,8 @@ AlexNet_Weights.IMAGENET1K_V1.value.url = BASE + {NAME!r}
 STALL = "import downloads\ndownloads.STALLED = 0.2\n"
 
 
-def fetch(base, folder, patch=PATCH, by=run_forked):
-    return run_fetching("fetch_weights", [folder], base, patch, by)
+def fetch(base, folder, patch=PATCH, python=None):
+    return run_fetching("fetch_weights", [folder], base, patch, python)
 
 
 def left(folder):
@@ -51,7 +51,7 @@ from torchvision.models import AlexNet_Weights
 weights = AlexNet_Weights.IMAGENET1K_V1
 print(json.dumps([weights.url, weights.meta]))
 """
-    url, meta = json.loads(run_forked(program).stdout)
+    url, meta = json.loads(run_warm("torch", "-c", program).stdout)
     assert url.endswith(f"/{tool.FILE}") and f"-{tool.SHA256}." in tool.FILE
     assert meta["_metrics"]["ImageNet-1K"] == {"acc@1": tool.TOP1, "acc@5": tool.TOP5}
     assert len(meta["categories"]) == tool.CLASSES
@@ -60,7 +60,7 @@ print(json.dumps([weights.url, weights.meta]))
 def test_it_is_fetched_once(server, tmp_path):
     _, base, requests = server
     folder = tmp_path / "data" / "weights"
-    done = fetch(base, folder, by=run_alone)
+    done = fetch(base, folder, python=sys.executable)
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / NAME).read_bytes() == CONTENTS
     assert left(folder) == {NAME}

@@ -11,9 +11,8 @@ from common.paths import ROOT
 from homework import check, hints, rules, start, trees
 from homework.plan import POINTS, Drawn
 from tests.project.test_layers import imported
-from tests.support.helpers import assert_success, assert_user_error, run
+from tests.support.helpers import assert_success, assert_user_error, call, run
 from tests.support.homework_port import files_of, port, write_port
-from tests.support.mains import call
 from tests.support.planted_homework import FORBIDDEN, SELDOM_TOGETHER, SPELLINGS, TOGETHER, WRONG
 
 SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
@@ -23,10 +22,8 @@ SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
 def torch_sides(tmp_path_factory, kept_probes):
     folder = tmp_path_factory.mktemp("torch")
     files = {name: trees.TORCH / name for name in trees.FILES}
-    return {
-        width: trees.assemble("torch", folder / str(width), files, width)
-        for width in (Drawn.of(SEED).width, None)
-    }
+    widths = (Drawn.of(SEED).width, None)
+    return {width: trees.assemble("torch", folder / str(width), files, width) for width in widths}
 
 
 @pytest.fixture
@@ -50,7 +47,7 @@ def names_of(grades: dict, verdict: str) -> set[str]:
     return {name for name, graded in grades.items() if graded["verdict"] == verdict}
 
 
-def hold(grades: dict, text: str, faults: list[str]) -> None:
+def hold(grades: dict, text: str, faults: tuple[str, ...]) -> None:
     """Hold a grading to what is expected of a port with these mistakes."""
     expected = dict.fromkeys(POINTS, "passed")
     for _, checkpoint, _, waiting in (WRONG[name] for name in faults):
@@ -120,24 +117,19 @@ def without_numbers(text: str) -> str:
     return re.sub(r"\d+", "#", text)
 
 
+SELDOM = [*SELDOM_TOGETHER, *((name,) for name in WRONG)]
+
+
 @pytest.mark.parametrize(
     "faults",
-    [*TOGETHER, *(pytest.param(faults, marks=pytest.mark.seldom) for faults in SELDOM_TOGETHER)],
+    [*TOGETHER, *(pytest.param(faults, marks=pytest.mark.seldom) for faults in SELDOM)],
     ids=" + ".join,
 )
 def test_mistakes_cost_the_points_of_their_checkpoints(grade, tmp_path, faults):
     edits = [edit for name in faults for edit in WRONG[name][0]]
     status, grades, text = grade(write_port(tmp_path / "port", edits))
     assert status == 1
-    hold(grades, text, list(faults))
-
-
-@pytest.mark.seldom
-@pytest.mark.parametrize("name", WRONG)
-def test_a_mistake_costs_the_points_of_its_checkpoint_alone(grade, tmp_path, name):
-    status, grades, text = grade(write_port(tmp_path / "port", WRONG[name][0]))
-    assert status == 1
-    hold(grades, text, [name])
+    hold(grades, text, faults)
 
 
 @pytest.mark.parametrize("name", FORBIDDEN)
@@ -210,7 +202,6 @@ def test_a_mistake_of_usage_is_one_line_and_exit_status_2(
     assert_user_error(call(main, options), *words)
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_chapter_names_every_file_and_checkpoint_and_links_lead_somewhere(language):
     page = ROOT / "docs" / language / "11-homework.md"
     text = page.read_text()

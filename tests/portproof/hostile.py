@@ -85,10 +85,6 @@ def as_legacy(contents: bytes) -> bytes:
 
 # By the end of the file's name: the protocol, and what makes a file of the pickle.
 FORMS: dict[str, tuple[int, Callable[[bytes], bytes]]] = {
-    "raw.pth": (2, bytes),
-    "zip.pth": (2, as_zip),
-    "legacy.pth": (2, as_legacy),
-    "0.pdparams": (0, bytes),
-    "2.pdparams": (2, bytes),
-    "4.pdparams": (4, bytes),
-}
+    "raw.pth": (2, bytes), "zip.pth": (2, as_zip), "legacy.pth": (2, as_legacy),
+    "0.pdparams": (0, bytes), "2.pdparams": (2, bytes), "4.pdparams": (4, bytes),
+}  # fmt: skip

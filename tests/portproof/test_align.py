@@ -7,8 +7,8 @@ from portproof.core.training_pair import TrainingPair
 from portproof.core.verdict import CHECKPOINTS
 from portproof.worker import client
 from tests.portproof.commands import explanation, verdicts
+from tests.support.fault_choice import chosen
 from tests.support.planted_training import FAULTS, PAIRS, SAME, edit, network
-from tests.support.seldom import chosen
 from tools import align
 from tools.project import draw_folder
 
@@ -58,11 +58,9 @@ def test_a_constant_that_paddle_keeps_as_float32_is_no_fault(on_small_trees):
     """The mean over 3 x 3: Paddle multiplies the gradients by 1 / 9, rounded to float32."""
 
     def edits(layer):
-        return [
-            *network("stride=4, padding=2", "stride=2, padding=5"),
-            *network(f"nn.{layer}((6, 6))", f"nn.{layer}((1, 1))"),
-            *network("nn.Linear(256 * 6 * 6, 4096)", "nn.Linear(256, 4096)"),
-        ]
+        pooled = network(f"nn.{layer}((6, 6))", f"nn.{layer}((1, 1))")
+        smaller = network("nn.Linear(256 * 6 * 6, 4096)", "nn.Linear(256, 4096)")
+        return network("stride=4, padding=2", "stride=2, padding=5") + pooled + smaller
 
     options = ["--only", "backward,training", "--steps", 2]
     paddle, torch = edits("AdaptiveAvgPool2D"), edits("AdaptiveAvgPool2d")

@@ -8,8 +8,7 @@ import pytest
 from common.paths import ROOT
 from portproof.cli import align, main, project
 from portproof.system.errors import UserError
-from tests.support.helpers import assert_success, assert_user_error, run
-from tests.support.mains import call
+from tests.support.helpers import assert_success, assert_user_error, call, run
 
 PORTS = {name: ROOT / f"AlexNet-{name}" / "port.py" for name in ("torch", "paddle")}
 

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-import shutil
 import time
 
 import pytest
@@ -15,11 +14,10 @@ from portproof.core.streams import Images
 from portproof.port import PORT
 from portproof.worker import client
 from portproof.worker.client import Side
-from tests.support.helpers import make_folder
-from tests.support.odd_images import write_odd_images
+from tests.support.fault_choice import chosen
+from tests.support.odd_images import make_folder_with_odd
 from tests.support.planted_data import DATA_FAULTS, SPELLINGS
 from tests.support.planting import Edit
-from tests.support.seldom import chosen
 from tests.support.trees import copy_tree
 from tools import compare_data
 from tools.project import PORTS
@@ -44,12 +42,7 @@ pytestmark = pytest.mark.usefixtures("kept_probes")
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Three classes and images of every kind; the last batch of either split is a smaller one."""
-    folder = make_folder(tmp_path_factory.mktemp("data") / "small", train=8, val=4)
-    odd = tmp_path_factory.mktemp("odd") / "odd"
-    write_odd_images(odd)
-    for split in ("train", "val"):
-        for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
-            shutil.copy(odd / name, folder / split / "cross" / name)
+    folder = make_folder_with_odd(tmp_path_factory.mktemp("data") / "small")
     return Images(folder, image_size=64, batch_size=5, workers=0)
 
 
@@ -123,10 +116,8 @@ def test_another_spelling_of_the_same_presets_is_aligned(compare, name):
 def test_workers_that_are_kept_and_not_told_the_epoch_are_seen(compare):
     """Without workers the data set is told, so only a loader kept through the epochs shows it."""
     begun = "with signals_held():\n    batches = iter(loader)"
-    edits = [
-        Edit("epoch, index = key", "epoch, index = self.epoch, key[1]", "FolderDataset"),
-        Edit(begun, f"loader.dataset.epoch = epoch\n{begun}", "read_batches"),
-    ]
+    edits = [Edit("epoch, index = key", "epoch, index = self.epoch, key[1]", "FolderDataset")]
+    edits += [Edit(begun, f"loader.dataset.epoch = epoch\n{begun}", "read_batches")]
     verdict = compare("train_data", edits, workers=2)
     assert verdict.verdict == "diverged" and "epoch 1, sample" in verdict.where
 

@@ -12,7 +12,7 @@ from portproof.weights import initial, tensors
 from portproof.weights.tensors import Tensor
 from portproof.worker.client import Side
 from tests.portproof.commands import explanation
-from tests.support import pairs
+from tests.support import network_pairs as pairs
 from tests.support.helpers import make_folder
 from tools import compare_forward, transfer_weights
 
@@ -29,10 +29,9 @@ def files(tmp_path_factory):
     """The weights of a small pair as a .safetensors, and the same in Paddle's names and layout."""
     folder = tmp_path_factory.mktemp("files")
     options = pairs.write(folder)
-    sides = {
-        framework: Side(framework, None, {"name": f"{folder}/{name}", "arguments": {}})
-        for framework, name in (("torch", "net_torch.py:net"), ("paddle", "net_paddle.py:Net"))
-    }
+    networks = {"torch": "net_torch.py:net", "paddle": "net_paddle.py:Net"}
+    models = {side: {"name": f"{folder}/{networks[side]}", "arguments": {}} for side in networks}
+    sides = {framework: Side(framework, None, model) for framework, model in models.items()}
     network = describe(sides, folder / "describe", [1, 3, 16, 16], "float32")["torch"]
     drawn = initial.draw_weights(network, 5)
     weights = {name: tensors.from_array(array) for name, array in drawn.items()}
@@ -64,10 +63,11 @@ def turn(name):
     return change
 
 
-def rename(old, new):
+def rename(**names):
     def change(weights):
-        for name in [name for name in weights if old in name]:
-            weights[name.replace(old, new)] = weights.pop(name)
+        for old, new in names.items():
+            for name in [name for name in weights if name.endswith(old)]:
+                weights[name.replace(old, new)] = weights.pop(name)
 
     return change
 
@@ -87,22 +87,15 @@ FILE_FAULTS = {
     "linear": (turn("fc2.weight"), "fc2", ["fc2.weight", "not transposed", "transpose"]),
     "square linear": (turn("fc1.weight"), "6", ["fc1.weight", "not transposed", "transpose"]),
     "key missing": (lambda weights: weights.pop("stem.weight"), "stem", ["stem.weight", "not in"]),
-    "key renamed": (rename("fc2.bias", "fc2.b"), "fc2", ["fc2.b in its place", "rename"]),
+    "key renamed": (rename(**{"fc2.bias": "fc2.b"}), "fc2", ["fc2.b in its place", "rename"]),
     "buffers not renamed": (
-        lambda weights: (
-            rename("norm._mean", "norm.running_mean")(weights),
-            rename("norm._variance", "norm.running_var")(weights),
-        ),
+        rename(_mean="running_mean", _variance="running_var"),
         "norm",
         ["norm._mean", "norm.running_mean", "rename"],
     ),
     "one number among many": (nudge, "3", ["0.0009"]),
     "a prefix": (prefix, "fc2", ["starts with", "_layers."]),
-    "a key too many": (
-        lambda weights: weights.update(more=weights["fc2.bias"]),
-        "more",
-        ["unknown"],
-    ),
+    "a key too many": (lambda weights: weights.update(more=weights["fc2.bias"]), "more", ["unkno"]),
 }
 
 
@@ -165,11 +158,10 @@ def test_nan_on_one_side_alone_is_a_difference(tmp_path, run_tool):
 
 def test_the_dtype_of_weights_is_no_matter(files, tmp_path, run_tool):
     options, source, _ = files
-    double = {
-        name: Tensor("F64", tensor.as_float64()) if tensor.dtype == "F32" else tensor
-        for name, tensor in tensors.read(source).items()
-    }
-    tensors.write(tmp_path / "double.safetensors", double)
+    weights = dict(tensors.read(source))
+    for name in [name for name in weights if weights[name].dtype == "F32"]:
+        weights[name] = Tensor("F64", weights[name].as_float64())
+    tensors.write(tmp_path / "double.safetensors", weights)
     options = [*options, "--weights", tmp_path / "double.safetensors"]
     status, report, text = run_tool(compare_forward, *options)
     assert status == 0, text

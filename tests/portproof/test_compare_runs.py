@@ -7,8 +7,7 @@ import pytest
 
 from tests.portproof.test_reports import IMAGE, assert_text
 from tests.support import logs
-from tests.support.helpers import assert_user_error
-from tests.support.mains import call_main
+from tests.support.helpers import assert_user_error, call_main
 from tools import compare_runs
 
 
@@ -25,10 +24,8 @@ def several(folder, framework, final, spread=1.0, runs=5):
     """Write some runs that end around `final`, and return them joined by commas."""
     drawn = np.random.default_rng(len(framework)).standard_normal(runs)
     ends = (final + spread * (drawn - drawn.mean()) / drawn.std(ddof=1)).round(3).tolist()
-    return ",".join(
-        write_run(folder / f"{framework}{seed}", framework, [10.0, 50.0, end])
-        for seed, end in enumerate(ends)
-    )
+    curves = [(folder / f"{framework}{seed}", [10.0, 50.0, end]) for seed, end in enumerate(ends)]
+    return ",".join(write_run(run, framework, top1) for run, top1 in curves)
 
 
 @pytest.fixture
@@ -43,22 +40,15 @@ def test_runs_that_agree_within_the_margin(tmp_path, compare):
     sides = several(tmp_path, "torch", 56.5, 0.05), several(tmp_path, "paddle", 56.52, 0.05)
     status, report, text = compare(*sides)
     assert status == 0 and report["aligned"] is True and report["verdict"] == "equivalent"
-    assert text.splitlines()[:3] == [
-        "val_top1 of the final epoch (3)",
-        "  torch      5 runs: 56.500 ± 0.050",
-        "  paddle     5 runs: 56.520 ± 0.050",
-    ]
+    spreads = "\n  torch      5 runs: 56.500 ± 0.050\n  paddle     5 runs: 56.520 ± 0.050\n"
+    assert text.startswith(f"val_top1 of the final epoch (3){spreads}")
     assert "paddle - torch: +0.020 points; 90 % interval -0.039 to +0.079;" in text
     assert "margin: ±0.15 points\nequivalent: the 90 % interval lies inside the margin\n" in text
     assert report["runs_needed"] == {"0.8": 4, "0.9": 4}
     assert "4 runs a side for a chance of 80 %, 4 for 90 %" in text
     assert report["difference"] == pytest.approx(0.02, abs=1e-3) and report["margin"] == 0.15
-    assert report["sides"][0]["runs"][0] == {
-        "run": sides[0].split(",")[0],
-        "format": "this project",
-        "epoch": 3,
-        "value": pytest.approx(56.5, abs=0.1),
-    }
+    row = {"run": sides[0].split(",")[0], "format": "this project", "epoch": 3}
+    assert report["sides"][0]["runs"][0] == row | {"value": pytest.approx(56.5, abs=0.1)}
 
 
 def test_runs_that_differ(tmp_path, compare):
@@ -132,9 +122,8 @@ def test_runs_against_a_published_value(tmp_path, compare):
 def test_the_epoch_that_is_compared(tmp_path, compare):
     def runs(name, *top1):
         pair = [top1, [top1[0], top1[1] + 0.02, *top1[2:]]]
-        return ",".join(
-            write_run(tmp_path / f"{name}{n}", "torch", run) for n, run in enumerate(pair)
-        )
+        paths = [write_run(tmp_path / f"{name}{n}", "torch", run) for n, run in enumerate(pair)]
+        return ",".join(paths)
 
     torch, paddle = runs("a", 10, 57, 56), runs("b", 58, 54.99, 56)
     longer = runs("c", 58, 54.99, 56, 57)

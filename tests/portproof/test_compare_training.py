@@ -15,24 +15,15 @@ HALVED = f"{UPDATE}\nif batch.number == 0:\n    {BIAS}.set_value(0.5 * {BIAS})"
 # Edits of the Paddle tree, steps, where the runs part, words of the explanation.
 PLANTED = {
     "the schedule": (
-        [Edit("args.lr_step_size * steps_per_epoch", "3")],
-        5,
-        "learning rate, step 4",
-        ["optim.py:", "StepDecay"],
-    ),
+        [Edit("args.lr_step_size * steps_per_epoch", "3")], 5,
+        "learning rate, step 4", ["optim.py:", "StepDecay"]),
     "a parameter that changes between the steps": (
-        [Edit(UPDATE, HALVED, "train_one_epoch")],
-        3,
-        "features.0.bias, step 2",
-        ["in PaddlePaddle it changes between the steps", "set_value"],
-    ),
+        [Edit(UPDATE, HALVED, "train_one_epoch")], 3, "features.0.bias, step 2",
+        ["in PaddlePaddle it changes between the steps", "set_value"]),
     "no weight decay": (
-        FAULTS["no weight decay"][0],
-        3,
-        "update",
-        ["weight decay", "and so of every parameter", "optim.py:"],
-    ),
-}
+        FAULTS["no weight decay"][0], 3,
+        "update", ["weight decay", "and so of every parameter", "optim.py:"]),
+}  # fmt: skip
 
 pytestmark = pytest.mark.usefixtures("kept_probes")
 

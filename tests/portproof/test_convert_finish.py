@@ -29,14 +29,11 @@ CASES = {
         "nesterov=n)",
         "paddle.optimizer.Momentum(learning_rate=r, parameters=p(), weight_decay=w, momentum=m, "
         "use_nesterov=n)"),
-    "SGD without": (
-        "import paddle\no = torch.optim.SGD(p(), 0.1)",
+    "SGD without": ("import paddle\no = torch.optim.SGD(p(), 0.1)",
         "paddle.optimizer.SGD(learning_rate=0.1, parameters=p(), weight_decay=0.0)"),
-    "a rate that is read": (
-        "def f(optimizer):\n    return optimizer.param_groups[0]['lr']",
+    "a rate that is read": ("def f(optimizer):\n    return optimizer.param_groups[0]['lr']",
         "return optimizer.get_lr()"),
-    "a rate that is set": (
-        "def f(self):\n    self.optimizer.param_groups[0]['lr'] = 2 * x",
+    "a rate that is set": ("def f(self):\n    self.optimizer.param_groups[0]['lr'] = 2 * x",
         "self.optimizer.set_lr(2 * x)"),
     "a rate of each group": (
         "def f(o):\n    for g in o.param_groups:\n        g['lr'] = max(g['lr'], x)",
@@ -45,11 +42,9 @@ CASES = {
         "def f(o):\n    for group in o.param_groups:\n        group['lr'] *= 0.1",
         "o.set_lr(o.get_lr() * 0.1)"),
     "in place": ("a.mul_(0.5)", "paddle_helpers.in_place(a, 'mul_', 0.5)"),
-    "in place, in a chain": (
-        "a.mul_(d).add_(p, alpha=1 - d)",
+    "in place, in a chain": ("a.mul_(d).add_(p, alpha=1 - d)",
         "paddle_helpers.in_place(paddle_helpers.in_place(a, 'mul_', d), 'add_', p, alpha=1 - d)"),
-    "a gradient of its own": (
-        "class F(torch.autograd.Function):\n    def backward(ctx, grad):\n"
+    "a gradient of its own": ("class F(torch.autograd.Function):\n    def backward(ctx, grad):\n"
         "        x, = ctx.saved_tensors\n        return grad * x",
         "class F(paddle.autograd.PyLayer):\n\n    def backward(ctx, grad):\n"
         "        x, = ctx.saved_tensor()"),
@@ -59,24 +54,19 @@ CASES = {
     "a pair that is unpacked": ("_, t = x.max(1)", "_, t = paddle.compat.max(x, 1)"),
     "kind": ("isinstance(x, paddle.ByteTensor)", "x.dtype == paddle.uint8"),
     "schedule": ("scheduler.load_state_dict(c)", "scheduler.set_state_dict(c)"),
-    "optimizer's state": (
-        "optimizer.load_state_dict(c['o'])",
+    "optimizer's state": ("optimizer.load_state_dict(c['o'])",
         "paddle_helpers.load_optimizer_state(optimizer, c['o'])"),
-    "a class of a schedule": (
-        "import paddle\nclass A(paddle.optimizer.lr.ReduceOnPlateau): pass",
+    "a class of a schedule": ("import paddle\nclass A(paddle.optimizer.lr.ReduceOnPlateau): pass",
         "class A(paddle_helpers.ReduceLROnPlateau):"),
     "base rate": (
         "import paddle\ns = paddle.optimizer.lr.StepDecay(step_size=2, learning_rate=o.get_lr())",
         "learning_rate=paddle_helpers.base_lr(o)"),
     "a file of weights": ("path = 'out/net.pth'", "path = 'out/net.pdparams'"),
-    "loading": (
-        "import paddle\nw = torch.load(path, map_location='cpu', weights_only=True)",
+    "loading": ("import paddle\nw = torch.load(path, map_location='cpu', weights_only=True)",
         "w = paddle.load(str(path))"),
-    "scaler": (
-        "import paddle\ns = torch.amp.GradScaler(d, enabled=e)",
+    "scaler": ("import paddle\ns = torch.amp.GradScaler(d, enabled=e)",
         "paddle.amp.GradScaler(enable=e)"),
-    "fan in": (
-        "import paddle\npaddle.nn.init.kaiming_uniform_(w, a=1)",
+    "fan in": ("import paddle\npaddle.nn.init.kaiming_uniform_(w, a=1)",
         "paddle_helpers.kaiming_uniform_(w, a=1)"),
     "layout": ("x = x.to(d, memory_format=l)", "x = x.to(d)"),
     "device": ("import paddle\npaddle.to_tensor(1, device=d)", "paddle.tensor(1, device=d)"),
@@ -86,8 +76,7 @@ CASES = {
     "X2Paddle's rate": (
         "from x2paddle import torch2paddle\ntorch2paddle.CosineAnnealingDecay(o, 5)",
         "paddle_helpers.CosineAnnealingLR(o, 5)"),
-    "X2Paddle's methods": (
-        "from x2paddle import torch2paddle\ntorch2paddle.concat(a)",
+    "X2Paddle's methods": ("from x2paddle import torch2paddle\ntorch2paddle.concat(a)",
         "from x2paddle_native import torch2paddle"),
     "data set": (
         "class A:\n    def __len__(self):\n        return 1\n\n    def __getitem__(self, i):\n"
@@ -131,9 +120,8 @@ def test_marks_go_and_empty_blocks_hold_pass():
 
 
 def test_marks_in_a_docstring_go():
-    assert finish('"""A.\n>>>>>>torch.x is mentioned.\n"""\n').text == (
-        '"""A.\ntorch.x is mentioned.\n"""\n'
-    )
+    text = finish('"""A.\n>>>>>>torch.x is mentioned.\n"""\n').text
+    assert text == '"""A.\ntorch.x is mentioned.\n"""\n'
 
 
 def test_docstring_stands_first_again():
@@ -160,10 +148,8 @@ def test_a_rule_can_be_left_out():
 
 
 def test_what_no_rule_knows_is_told_with_line_and_fix():
-    text = (
-        "import paddle\n\n>>>>>>p = torch.export.export(m)\n"
-        "parse('torch')\no = torch.optim.SGD(p, 0.1, 0.9, dampening=0.5)\n"
-    )
+    text = "import paddle\n\n>>>>>>p = torch.export.export(m)\n"
+    text += "parse('torch')\no = torch.optim.SGD(p, 0.1, 0.9, dampening=0.5)\n"
     left = found(text, BY_HAND)
     places = {(finding.line, finding.what.split()[0]) for finding in left}
     assert places >= {(3, "torch.export.export"), (4, "the"), (5, "SGD")}
@@ -195,10 +181,8 @@ def test_what_is_told_of(line, kind, rule):
 
 def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
     path = tmp_path / "a.py"
-    path.write_text(
-        "import torch\nfrom torch.optim.lr_scheduler import StepLR\n\n\ndef f(x, o):\n"
-        "    StepLR(o, 3)\n    return torch.flatten(x, 1)\n"
-    )
+    text = "import torch\nfrom torch.optim.lr_scheduler import StepLR\n\n\ndef f(x, o):\n"
+    path.write_text(f"{text}    StepLR(o, 3)\n    return torch.flatten(x, 1)\n")
     names = {"torch.flatten", "torch.optim.lr_scheduler.StepLR"}
     assert len(running.make_acceptable(tmp_path, "a.py", names)) == 2
     text = path.read_text()
@@ -209,9 +193,8 @@ def test_files_that_x2paddle_refuses_are_made_acceptable(tmp_path):
 
 def test_endings_in_shell_scripts():
     line = "python a.py --w w/net.pth # of https://a.b/net.pth, my.pth.tar"
-    assert with_endings(line) == (
-        "python a.py --w w/net.pdparams # of https://a.b/net.pth, my.pth.tar"
-    )
+    expected = "python a.py --w w/net.pdparams # of https://a.b/net.pth, my.pth.tar"
+    assert with_endings(line) == expected
 
 
 def test_layout_and_comments_are_no_changed_lines():

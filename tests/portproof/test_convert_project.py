@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -19,16 +20,8 @@ from portproof.cli.project import Project
 from portproof.cli.verify import Verification
 from portproof.convert import environments, running
 from portproof.convert.environments import Environment
-from tests.support.helpers import (
-    TIMEOUT,
-    assert_success,
-    assert_user_error,
-    run,
-    run_warm,
-    start,
-    wait_until,
-)
-from tests.support.mains import call_main
+from tests.support import helpers
+from tests.support.helpers import TIMEOUT, assert_success, assert_user_error, call_main, run_warm
 from tests.support.trees import SMALL, copy_tree
 from tools.project import PROJECT
 
@@ -242,14 +235,11 @@ def test_stopped_nothing_is_left(project, tmp_path, number):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
     command = [sys.executable, TOOL, project, tmp_path / "out", "--force", "--pretrained", project]
-    process = start(
-        *command,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    wait_until(lambda: list(tmp_path.glob(".tools-*")), process)
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    options = streams | {"env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    interruptible = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    process = helpers.start(*command, **options, preexec_fn=interruptible)
+    helpers.wait_until(lambda: list(tmp_path.glob(".tools-*")), process)
     process.send_signal(number)
     _, said = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 128 + number, said
@@ -292,7 +282,7 @@ def test_x2paddle_weights_are_turned_by_type(original, project, tmp_path):
     done = assert_success(convert(project, out, *options))
     assert "compat" not in (out / "net.py").read_text()
     python = Environment("x2paddle", ROOT).python()
-    done = run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
+    done = helpers.run(python, "-W", "ignore", "-c", USE, out / "w.pdparams", PYTHONPATH=str(out))
     assert json.loads(done.stdout.splitlines()[-1]) == original[1]
 
 

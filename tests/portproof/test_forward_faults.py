@@ -8,8 +8,8 @@ from portproof.networks.matching import Network
 from portproof.weights import initial, tensors
 from portproof.worker import client
 from tests.portproof.commands import explanation
+from tests.support.fault_choice import chosen
 from tests.support.planted import CONTROLS, FAULTS, PAPER_FAULTS
-from tests.support.seldom import chosen
 from tools import compare_forward
 
 # One or two of each kind; --all-faults plants the others too.

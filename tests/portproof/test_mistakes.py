@@ -9,8 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from common.paths import ROOT
-from tests.support.helpers import assert_user_error, run
-from tests.support.mains import call_main
+from tests.support.helpers import assert_user_error, call_main, run
 
 TREES = "--torch-tree torch --paddle-tree paddle"
 # A tool, its options, words of the line. The files are those of the fixture `folder`.

@@ -22,14 +22,9 @@ def write(path, value, protocol=4):
 @pytest.mark.parametrize("protocol", [2, 3, 4])  # those that Paddle writes
 def test_arrays_and_plain_values_come_back(tmp_path, protocol):
     weight = np.arange(12, dtype=np.float32).reshape(3, 4)
-    contents = {
-        "model": collections.OrderedDict(
-            [("a.weight", ("linear_0.w_0", weight)), ("a.bias", np.float64([1, 2]))]
-        ),
-        "epoch": 3,
-        "top1": np.float32(0.5),
-        "names": ["x", "é"],
-    }
+    arrays = [("a.weight", ("linear_0.w_0", weight)), ("a.bias", np.float64([1, 2]))]
+    contents = {"epoch": 3, "top1": np.float32(0.5), "names": ["x", "é"]}
+    contents["model"] = collections.OrderedDict(arrays)
     read = pickles.read(write(tmp_path / "w.pdparams", contents, protocol))
     assert np.array_equal(read["model"]["a.weight"], weight)
     assert read["model"]["a.weight"].dtype == np.float32

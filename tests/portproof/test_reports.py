@@ -97,10 +97,8 @@ def test_what_a_page_names_is_text(tmp_path, page):
 
 @pytest.mark.parametrize("name", [*NAMES, "a$b$\\frac{.png", "line\nbreak.png"])
 def test_captions_take_any_name(name):
-    right, other = (
-        Sample(side, np.zeros((3, 8, 8), np.float32), name, 0, name)
-        for side in ("PyTorch", "PaddlePaddle")
-    )
+    sample = (np.zeros((3, 8, 8), np.float32), name, 0, name)
+    right, other = Sample("PyTorch", *sample), Sample("PaddlePaddle", *sample)
     assert sample_image.draw(right, other).startswith(b"\x89PNG")
 
 

@@ -87,9 +87,8 @@ def test_the_log_in_a_run_folder_is_found(tmp_path, name, form):
 
 def test_the_arguments_beside_our_own_log_name_it_and_its_end(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(logs.own(TOP1))
-    (tmp_path / "args.json").write_text(
-        json.dumps({"arguments": {"framework": "paddle", "epochs": 90}})
-    )
+    arguments = {"framework": "paddle", "epochs": 90}
+    (tmp_path / "args.json").write_text(json.dumps({"arguments": arguments}))
     log = read_log(tmp_path)
     assert (log.framework, log.planned) == ("paddle", 90)
     odd = '{"arguments": {"framework": 1, "epochs": 1e999}}'

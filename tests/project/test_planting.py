@@ -137,10 +137,8 @@ def test_code_is_put_before_a_definition(planted):
 
 
 def test_every_place_is_changed_where_that_is_wanted(planted):
-    assert planted("model.eval()", "model.train()", every=True) == (
-        NETWORK,
-        LOOP.replace("eval()", "train()"),
-    )
+    changed = LOOP.replace("eval()", "train()")
+    assert planted("model.eval()", "model.train()", every=True) == (NETWORK, changed)
 
 
 def test_code_that_is_missing_or_stands_in_several_places_is_refused(tree):

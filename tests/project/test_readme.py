@@ -4,8 +4,6 @@ import difflib
 import re
 import subprocess
 
-import pytest
-
 from common.paths import ROOT
 
 TREES = ("torch", "paddle")
@@ -24,12 +22,10 @@ def without_comments(text):
     return [line.partition("  #")[0].rstrip() for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("language", PAGES)
 def test_it_is_short_enough_to_be_read(language):
     assert len(PAGES[language].read_text().splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("language", PAGES)
 def test_links_lead_to_files_and_headings(language):
     prose = BLOCK.sub("", PAGES[language].read_text())
     targets = re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose)
@@ -48,7 +44,6 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("language", PAGES)
 def test_the_excerpt_of_the_diff_is_that_of_the_trees(language):
     sides = [(ROOT / f"AlexNet-{name}/train.py").read_text().splitlines() for name in TREES]
     diff = list(difflib.ndiff(*sides))
@@ -71,7 +66,6 @@ def test_both_languages_have_the_same_commands():
     assert commands[0] == commands[1] != []
 
 
-@pytest.mark.parametrize("language", PAGES)
 def test_the_layout_names_every_folder(language):
     listing = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
     folders = {name.partition("/")[0] for name in listing if "/" in name and name[0] != "."}

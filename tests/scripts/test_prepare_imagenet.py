@@ -38,11 +38,9 @@ def devkit_files():
     rows.append((4, "n00001740", "entity", "text", 3))  # a node above the classes
     synsets = np.array(rows, dtype=[(name, "O") for name in names])
     truth = "".join(f"{number}\n" for number in TRUTH).encode()
-    return {
-        "ILSVRC2012_devkit_t12/data/meta.mat": mat(synsets=synsets),
-        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": truth,
-        "ILSVRC2012_devkit_t12/readme.txt": b"hello",
-    }
+    files = {"data/meta.mat": mat(synsets=synsets), "readme.txt": b"hello"}
+    files["data/ILSVRC2012_validation_ground_truth.txt"] = truth
+    return {f"ILSVRC2012_devkit_t12/{name}": content for name, content in files.items()}
 
 
 @pytest.fixture

@@ -9,11 +9,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-BLOCK = re.compile(
-    r"(?P<long><!-- long: [^>]+ -->\n)?^```bash\n(?P<code>.*?)^```$"
-    r"(?:\n\n```text\n(?P<text>.*?)^```$)?",
-    re.MULTILINE | re.DOTALL,
-)
+BLOCK = r"(?P<long><!-- long: [^>]+ -->\n)?^```bash\n(?P<code>.*?)^```$"
+BLOCK = re.compile(BLOCK + r"(?:\n\n```text\n(?P<text>.*?)^```$)?", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d[\d,]*(\.\d+)?(e[-+]?\d+)?")
 
 

@@ -1,18 +1,24 @@
 """What several tests need: small image folders, and runs of either tree in a process of its own."""
 
+import importlib
+import io
+import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from PIL import Image
 
 from common.data import synthetic
-from tests.support import warm
+from portproof.system import errors
+from tests.support import preloaded
 
 FRAMEWORKS = ("torch", "paddle")
 SUFFIX = {"torch": ".pth", "paddle": ".pdparams"}
+Command = tuple[str, Sequence[object]]  # a module of a tree, such as predict, and its words
 TIMEOUT = 300  # seconds after which a process counts as hanging
 
 
@@ -52,7 +58,44 @@ def wait_until(
 
 def run_warm(framework: str, *words: object, **environment: str) -> subprocess.CompletedProcess:
     """Run a Python that has the framework imported already: -c PROGRAM, -m MODULE or a file."""
-    return run(warm.interpreter(framework), *words, **environment)
+    return run(preloaded.interpreter(framework), *words, **environment)
+
+
+def framework_of(tree: Path) -> str:
+    """Return the framework of a tree or a copy of one, AlexNet-torch or AlexNet-paddle by name."""
+    name = tree.name.rpartition("-")[2]
+    assert name in FRAMEWORKS, tree
+    return name
+
+
+def run_mains(
+    tree: Path, folder: Path, *commands: Command, by: str = "tests.support.tree_commands"
+) -> list[subprocess.CompletedProcess]:
+    """Run commands of a tree in one process, each as alone; `folder` is for notes."""
+    request, answer = folder / "request.json", folder / "answer.json"
+    request.write_text(json.dumps(commands, default=str))
+    assert_success(run_warm(framework_of(tree), "-m", by, tree, request, answer))
+    return [subprocess.CompletedProcess(by, *run) for run in json.loads(answer.read_text())]
+
+
+def call_main(name: str, *words: object) -> subprocess.CompletedProcess:
+    """Call main() of a module as a program, in this process."""
+    return call(importlib.import_module(name).main, [str(word) for word in words])
+
+
+def call(main: Callable, *arguments: object, **options: object) -> subprocess.CompletedProcess:
+    """Call a function as a program's main(), in this process."""
+    status, texts = 0, []
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            errors.run(lambda: main(*arguments, **options))
+        except SystemExit as end:
+            status = int(end.code or 0)
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(arguments, status, *texts)
 
 
 def one_thread() -> dict[str, str]:

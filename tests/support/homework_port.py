@@ -78,6 +78,4 @@ def write_port(folder: Path, edits: list[Edit] = ()) -> Path:
 def files_of(edits: list[Edit]) -> list[str]:
     """Return the files of a right port that have what edits change."""
     parsed = {name: ast.parse(port(name)) for name in FILES}
-    return [
-        name for name in FILES if any(any(occurrences(parsed[name], edit.old)) for edit in edits)
-    ]
+    return [name for name in FILES if any(any(occurrences(parsed[name], e.old)) for e in edits)]

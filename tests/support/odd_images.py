@@ -1,11 +1,13 @@
 """Real files of every mode and shape that an image folder can hold."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from common.data import synthetic
+from tests.support.helpers import make_folder
 
 ORIENTATION = 0x0112  # the EXIF tag; 6: turn by 90 degrees to view
 
@@ -40,3 +42,14 @@ def write_odd_images(folder: Path) -> None:
     Image.fromarray(deep).save(folder / "deep.tif")
     image.save(folder / "turned.jpg", exif=turned)
     image.save(folder / "PROGRESSIVE.JPEG", progressive=True)
+
+
+def make_folder_with_odd(path: Path) -> Path:
+    """Write three classes of images, odd ones among them; the last batches are smaller."""
+    make_folder(path, train=8, val=4)
+    write_odd_images(path / "odd")
+    for split in ("train", "val"):
+        for name in ("turned.jpg", "grey.jpg", "portrait.jpg", "cmyk.jpg", "rgba.png"):
+            shutil.copy(path / "odd" / name, path / split / "cross" / name)
+    shutil.rmtree(path / "odd")
+    return path

@@ -63,39 +63,31 @@ DATA_FAULTS = {
         ["BGR", "not RGB", "before normalization", "folder.py:"]),
     "channels reversed after normalization": in_data(
         edit(NORMALIZE, NORMALIZE + ".flip(0)"), ["BGR", "after normalization", at(NORMALIZE)]),
-    "interpolation": in_data(
-        everywhere(RESIZE, RESIZE[:-1] + ", 'bicubic')"),
+    "interpolation": in_data(everywhere(RESIZE, RESIZE[:-1] + ", 'bicubic')"),
         ["interpolation is bicubic", "bilinear", at(RESIZE)]),
     "interpolation without antialiasing": in_data(
         everywhere(RESIZE, INTERPOLATE), ["bilinear without antialiasing", "presets.py:"]),
     "aspect not kept": in_data(
         everywhere(RESIZE, "image = F.resize(image, (resize_size, resize_size))"),
         ["aspect ratio", "73 x 73", at(RESIZE)]),
-    "another resize": in_data(
-        everywhere(RESIZE, "image = F.resize(image, image_size)"),
+    "another resize": in_data(everywhere(RESIZE, "image = F.resize(image, image_size)"),
         ["shorter side to 64, not 73", at(RESIZE)]),
-    "not the centre": in_data(
-        edit(CENTRE, "image = F.crop(image, 0, 0, image_size, image_size)"),
+    "not the centre": in_data(edit(CENTRE, "image = F.crop(image, 0, 0, image_size, image_size)"),
         ["centre crop begins at (0, 0)", at(CENTRE)]),
-    "mirrored in evaluation": in_data(
-        edit(CENTRE, CENTRE + "\nimage = F.hflip(image)"),
+    "mirrored in evaluation": in_data(edit(CENTRE, CENTRE + "\nimage = F.hflip(image)"),
         ["mirrored left to right", at(CENTRE, later=1)]),
-    "values 0 to 255": in_data(
-        edit(TENSOR, "image = F.to_tensor(image) * 255"),
+    "values 0 to 255": in_data(edit(TENSOR, "image = F.to_tensor(image) * 255"),
         ["normalized before scaling", "0 to 255", "presets.py:"]),
     "not normalized": in_data(edit(NORMALIZE, "return image"), ["0 to 1", "not normalized"]),
-    "wrong mean": in_data(
-        edit(MEAN, MEAN.replace("0.456", "0.465")),
+    "wrong mean": in_data(edit(MEAN, MEAN.replace("0.456", "0.465")),
         ["mean of channel G is 0.465", "0.456 in PyTorch", at(MEAN)]),
-    "mean and std exchanged": in_data(
-        edit(NORMALIZE, "return F.normalize(image, STD, MEAN)"),
+    "mean and std exchanged": in_data(edit(NORMALIZE, "return F.normalize(image, STD, MEAN)"),
         ["mean and std exchanged", at(NORMALIZE)]),
     "labels shifted": in_data(edit(LABEL, LABEL + " + 1"), ["shifted by +1", at(LABEL)]),
     "classes sorted otherwise": in_data(
         edit(LABEL, "sorted(self.index.classes, reverse=True).index(self.index.classes[self.index.labels[index]])"),
         ["sorts the classes in reverse", "bars is class 2", at(LABEL)]),
-    "labels at random": in_data(
-        edit(LABEL, "(self.index.labels[index] * 5 + index) % 3"),
+    "labels at random": in_data(edit(LABEL, "(self.index.labels[index] * 5 + index) % 3"),
         ["labels differ", at(LABEL)], "labe"),
     "evaluation shuffled": in_data(
         edit("batches = " + PARTS, "batches = " + PARTS + "\nbatches.part = draws.order(args.seed, 0, length).tolist()"),
@@ -112,8 +104,7 @@ DATA_FAULTS = {
     "another size": in_data(
         everywhere("args.resize_size, args.image_size", "args.resize_size, args.image_size + 1"),
         ["shape [3, 65, 65]", "[3, 64, 64]"]),
-    "double numbers": in_data(
-        edit("image.numpy()", "image.numpy().astype('float64')"),
+    "double numbers": in_data(edit("image.numpy()", "image.numpy().astype('float64')"),
         ["float64 in PaddlePaddle", "float32 in PyTorch", at(LABEL)]),
     "not a number": in_data(
         edit(NORMALIZE, NORMALIZE + " + float('nan')"), ["NaN", "PaddlePaddle"]),
@@ -124,14 +115,11 @@ DATA_FAULTS = {
     "flip of another probability": in_train_data(
         edit(DRAW_FLIP, "draws.uniform(args.seed, draws.Purpose.FLIP, epoch, index, 1)[0] < 0.1"),
         ["another probability", "folder.py:"]),
-    "flip not of the seed": in_train_data(
-        edit(DRAW_FLIP, "bool(np.random.rand() < 0.5)"),
+    "flip not of the seed": in_train_data(edit(DRAW_FLIP, "bool(np.random.rand() < 0.5)"),
         ["flip is drawn anew at each reading", at(DRAW_FLIP)]),
-    "crop area": in_train_data(
-        edit(DRAW_CROP, DRAW_CROP[:-1] + ", area=(0.5, 1.0))"),
+    "crop area": in_train_data(edit(DRAW_CROP, DRAW_CROP[:-1] + ", area=(0.5, 1.0))"),
         ["area 0.5", "area=[0.5, 1.0]", at(DRAW_CROP)]),
-    "crop aspect": in_train_data(
-        edit(DRAW_CROP, DRAW_CROP[:-1] + ", aspect=(1.0, 1.0))"),
+    "crop aspect": in_train_data(edit(DRAW_CROP, DRAW_CROP[:-1] + ", aspect=(1.0, 1.0))"),
         ["aspect ratio 1.00 to", "aspect=[1.0, 1.0]", at(DRAW_CROP)]),
     "crop missing": in_train_data(edit(CROP, ""), ["crop is missing", "presets.py:"]),
     "crop turned": in_train_data(
@@ -140,8 +128,7 @@ DATA_FAULTS = {
     "no augmentation": in_train_data(
         edit(TRAIN_PRESET, "presets.eval_preset(image, args.resize_size, args.image_size)"),
         ["evaluation's preset", "without augmentation", at(TRAIN_PRESET)]),
-    "the epoch not passed on": in_train_data(
-        everywhere(DRAWN, "args.seed, 0, index"),
+    "the epoch not passed on": in_train_data(everywhere(DRAWN, "args.seed, 0, index"),
         ["in every epoch", "epoch is not passed on", at(DRAW_CROP)], "epoch 1, sample"),
     "the same order in every epoch": in_train_data(
         edit("loader.batch_sampler.epoch, loader.batch_sampler.first = epoch, first", "loader.batch_sampler.epoch, loader.batch_sampler.first = 0, first"),

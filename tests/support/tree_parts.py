@@ -16,7 +16,7 @@ import numpy as np
 
 from common.data import draws
 from common.training.args import parse
-from tests.support.trees import framework_of
+from tests.support.helpers import framework_of
 
 
 class Tree:

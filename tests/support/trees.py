@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from common.paths import ROOT
-from tests.support.helpers import FRAMEWORKS, assert_success, run_warm
+from tests.support.helpers import assert_success, run_warm
 from tests.support.planting import Edit, plant
 
 Edits = list[Edit]
@@ -34,13 +34,6 @@ def copy_tree(framework: str, target: Path, edits: Iterable[Edit]) -> Path:
     )
     plant(target, edits)
     return target
-
-
-def framework_of(tree: Path) -> str:
-    """Return the framework of a tree or a copy of one, AlexNet-torch or AlexNet-paddle by name."""
-    name = tree.name.rpartition("-")[2]
-    assert name in FRAMEWORKS, tree
-    return name
 
 
 def run_train(

@@ -17,10 +17,8 @@ SETTINGS = {"image_size": SIZE, "batch_size": 30, "workers": 0, "seed": 3}
 @pytest.fixture(scope="module")
 def streams(small_folder, tmp_path_factory):
     settings = SETTINGS | {"data_path": small_folder, "eval_crops": 10, "train_crop": "shifted"}
-    return {
-        framework: read_stream(framework, tmp_path_factory.mktemp(framework), 1, **settings)
-        for framework in FRAMEWORKS
-    }
+    folder = tmp_path_factory.mktemp("streams")
+    return {name: read_stream(name, folder / name, 1, **settings) for name in FRAMEWORKS}
 
 
 def test_both_trees_cut_the_same_pixels(streams):

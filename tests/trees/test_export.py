@@ -13,8 +13,7 @@ from common.inference.metadata import ModelMetadata
 from common.inference.onnx_graph import Operation
 from common.inference.onnx_models import open_onnx
 from portproof.system.errors import UserError
-from tests.support.helpers import SUFFIX, assert_success, assert_user_error
-from tests.support.mains import run_mains
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error, run_mains
 from tests.support.planting import Edit, plant
 
 NATIVE = {"torch": ("pt2", ".pt2"), "paddle": ("inference", ".inference")}
@@ -219,6 +218,8 @@ def test_the_images_are_spread_over_the_classes():
 
 # The rest: the graph that is built from operations of Paddle's, without Paddle.
 
+LAYOUT = {"padding_algorithm": "EXPLICIT", "data_format": "NCHW"}
+
 
 def operation(kind, inputs, outputs, shape, **attributes):
     return Operation(f"pd_op.{kind}", f"/{kind}/", attributes, inputs, outputs, shape)
@@ -242,15 +243,10 @@ def run_graph(operations, weights, output, images, path):
 @pytest.mark.parametrize(("size", "wanted"), [(1, 6), (6, 6), (7, 6), (13, 6), (12, 4)])
 def test_adaptive_pooling_averages_as_defined(size, wanted, tmp_path):
     images = np.random.default_rng(0).normal(size=[3, 2, size, size + 1]).astype(np.float32)
-    pooling = [
-        operation("full_int_array", [], ["window"], [2], value=[wanted, wanted]),
-        operation(
-            "pool2d", ["x", "window"], ["y"], [-1, 2, wanted, wanted], adaptive=True,
-            pooling_type="avg", padding_algorithm="EXPLICIT", data_format="NCHW",
-            global_pooling=False,
-        ),
-    ]  # fmt: skip
-    pooled = run_graph(pooling, {}, "y", images, tmp_path / "a.onnx")
+    window = operation("full_int_array", [], ["window"], [2], value=[wanted, wanted])
+    attributes = {"adaptive": True, "pooling_type": "avg", "global_pooling": False} | LAYOUT
+    pooling = operation("pool2d", ["x", "window"], ["y"], [-1, 2, wanted, wanted], **attributes)
+    pooled = run_graph([window, pooling], {}, "y", images, tmp_path / "a.onnx")
     expected = np.zeros([3, 2, wanted, wanted])
     for i in range(wanted):
         for j in range(wanted):
@@ -264,10 +260,8 @@ def test_paddings_of_four_sides_keep_their_sides(tmp_path):
     """Paddle lists top, bottom, left, right; ONNX top, left, bottom, right."""
     images = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     weights = {"w": np.ones([1, 1, 1, 1], np.float32)}
-    convolution = operation(
-        "conv2d", ["x", "w"], ["y"], [-1, 1, 7, 11], strides=[1, 1], paddings=[1, 2, 3, 4],
-        dilations=[1, 1], groups=1, padding_algorithm="EXPLICIT", data_format="NCHW",
-    )  # fmt: skip
+    attributes = {"strides": [1, 1], "paddings": [1, 2, 3, 4], "dilations": [1, 1], "groups": 1}
+    convolution = operation("conv2d", ["x", "w"], ["y"], [-1, 1, 7, 11], **attributes, **LAYOUT)
     padded = run_graph([convolution], weights, "y", images, tmp_path / "p.onnx")
     np.testing.assert_array_equal(padded[0, 0], np.pad(images[0, 0], [(1, 2), (3, 4)]))
 
@@ -277,12 +271,7 @@ def test_paddings_of_four_sides_keep_their_sides(tmp_path):
     [
         ("gelu", ["x"], {}, "pd_op.gelu.*/gelu/"),
         ("dropout", ["x", None, "rate"], {"is_test": False}, "pd_op.dropout with is_test=False"),
-        (
-            "matmul",
-            ["x", "x"],
-            {"transpose_x": True, "transpose_y": False},
-            "pd_op.matmul with transpose_x=True",
-        ),
+        ("matmul", ["x", "x"], {"transpose_x": True}, "pd_op.matmul with transpose_x=True"),
     ],
 )
 def test_an_unknown_operation_is_named(kind, inputs, attributes, words):

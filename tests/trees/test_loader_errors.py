@@ -3,8 +3,7 @@
 import itertools
 import shutil
 
-from tests.support.helpers import assert_user_error
-from tests.support.mains import run_mains
+from tests.support.helpers import assert_user_error, run_mains
 from tests.support.planting import Edit
 from tests.support.trees import SMALL, TINY, copy_tree, run_train
 

@@ -8,9 +8,8 @@ import pytest
 from common.training.args import parse
 from common.training.run_folder import read_metrics
 from portproof.files import pickles
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
-from tests.support.mains import call
-from tests.support.steps import run_steps
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, call
+from tests.support.training_steps import run_steps
 from tests.support.trees import TINY, run_parts, run_train, run_train_changed
 
 LR = 0.01
@@ -37,10 +36,8 @@ def runs(request, small_folder, small_trees, tmp_path_factory):
     framework = request.param
     folder = tmp_path_factory.mktemp("options")
     options_of = RUNS | (TORCH_RUNS if framework == "torch" else {})
-    commands = [
-        [*PLAIN, *options, "--data-path", small_folder, "--output-dir", folder / name]
-        for name, options in options_of.items()
-    ]
+    data = ["--data-path", small_folder, "--output-dir"]
+    commands = [[*PLAIN, *more, *data, folder / name] for name, more in options_of.items()]
     steps = run_steps(small_trees[framework], folder / "noted", *commands)
     return framework, folder, dict(zip(options_of, steps, strict=True))
 

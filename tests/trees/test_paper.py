@@ -9,8 +9,7 @@ from safetensors.numpy import save_file
 from common import networks
 from common.training.args import parse
 from portproof.files import pickles
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error
-from tests.support.mains import run_mains
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, run_mains
 from tests.support.trees import run_parts
 from tools import transfer_weights
 
@@ -105,7 +104,6 @@ NORM = {
     "torch": "import torch; x = torch.from_numpy(a).requires_grad_()",
     "paddle": "import paddle; x = paddle.to_tensor(a, stop_gradient=False)",
 }
-
 HOOK = {"torch": "register_forward_hook", "paddle": "register_forward_post_hook"}
 
 
@@ -177,16 +175,16 @@ def test_a_run_is_resumed_and_used_without_saying_the_model_again(
     options += ["--schedule", "plateau", "--output-dir", folder]
     weights = folder / f"best{suffix}"
     native = {"torch": "pt2", "paddle": "inference"}[framework]
-    *runs, small, other = run_mains(
-        small_trees[framework],
-        tmp_path,
+    predict = [small_folder / "val", "--weights", weights]
+    commands = [
         ("train", [*data, *options, "--epochs", 1]),
         ("train", [*data, "--resume", folder / f"last{suffix}", "--epochs", 2]),
-        ("predict", [small_folder / "val", "--weights", weights]),
+        ("predict", predict),
         ("export", ["--weights", weights, "--format", native, "--data-path", small_folder]),
-        ("predict", [small_folder / "val", "--weights", weights, "--image-size", 64]),
+        ("predict", [*predict, "--image-size", 64]),
         ("train", [*data, "--eval-only", "--weights", weights]),
-    )
+    ]
+    *runs, small, other = run_mains(small_trees[framework], tmp_path, *commands)
     trained, resumed, predicted, _ = map(assert_success, runs)
     assert "model: alexnet-paper, 3 classes, 67 pixels" in trained.stdout
     assert "epoch 2/2" in resumed.stdout

@@ -13,8 +13,7 @@ from common.inference import input_paths, metadata
 from common.inference.metadata import ModelMetadata
 from common.training.run_folder import read_metrics
 from portproof.system.errors import UserError
-from tests.support.helpers import SUFFIX, assert_success, assert_user_error
-from tests.support.mains import run_mains
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error, run_mains
 from tests.support.trees import run_parts
 
 ODD_NAMES = ["two words.jpg", "-dash.jpg", "new\nline.jpg", "照片 $x^2$.jpg", "[1].jpg"]

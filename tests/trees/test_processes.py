@@ -15,7 +15,7 @@ from common.data.batches import EpochBatches, PartBatches, Process
 from common.paths import ROOT
 from common.training import checkpoint_files
 from tests.crash import arrays, metrics
-from tests.support import helpers, warm
+from tests.support import helpers, preloaded
 from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, assert_success, assert_user_error
 from tests.support.trees import RUN_FILES, SMALL, TINY, copy_tree, run_train
 
@@ -67,7 +67,7 @@ class Job:
             return helpers.start(*command, **streams, **place, start_new_session=True)
 
     def run(self, processes, *options):
-        python = warm.interpreter(self.framework)
+        python = preloaded.interpreter(self.framework)
         status = self.start(processes, *options, python=python).wait(TIMEOUT)
         text = self.output.read_text()
         assert status == 0 and "Traceback" not in text, text
@@ -142,7 +142,7 @@ def test_a_mistake_of_any_process_is_shown(job, tmp_path):
     (images / "val" / "bars" / "1.jpg").write_text("no image")
     weights = job.folder / "whole" / f"last{job.suffix}"
     options = ["--eval-only", "--weights", weights, "--data-path", images]
-    process = job.start(2, *options, python=warm.interpreter(job.framework))
+    process = job.start(2, *options, python=preloaded.interpreter(job.framework))
     assert process.wait(TIMEOUT) != 0
     text = job.output.read_text()
     assert "1.jpg: cannot be read as an image" in text and "Traceback" not in text.split("1.jpg")[0]
@@ -169,10 +169,8 @@ def test_the_parts_of_an_evaluation_make_up_the_folder(world_size):
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_parts_of_training_batches_weigh_what_they_hold(world_size, accumulate):
     """Together the processes see each image once, and a step's weights are those of its mean."""
-    ranks = [
-        EpochBatches(17, 2, 3, True, Process(rank, world_size), accumulate)
-        for rank in range(world_size)
-    ]
+    processes = [Process(rank, world_size) for rank in range(world_size)]
+    ranks = [EpochBatches(17, 2, 3, True, process, accumulate) for process in processes]
     keys = [list(rank) for rank in ranks]
     assert len(set(map(len, keys))) == 1  # as many batches everywhere: none waits for ever
     seen, step, weights = [], [], []
@@ -200,7 +198,7 @@ def test_a_batch_that_is_split_is_that_of_one_process(job):
 
 
 def test_a_batch_that_cannot_be_split_is_refused(job):
-    python = warm.interpreter(job.framework)
+    python = preloaded.interpreter(job.framework)
     process = job.start(2, "--batch-size", 5, "--split-batch", python=python)
     assert process.wait(TIMEOUT) != 0
     assert "a batch of 5 cannot be shared out evenly to 2 processes" in job.output.read_text()

@@ -15,7 +15,7 @@ from common.training.checkpointing import CheckpointManager
 from common.training.progress import Progress
 from portproof.system.errors import UserError
 from tests.crash import Trainings, arrays, crash, half_written, metrics
-from tests.support import warm
+from tests.support import preloaded
 from tests.support.helpers import FRAMEWORKS, TIMEOUT, is_running, wait_until
 
 
@@ -26,7 +26,7 @@ def trainings(request, tmp_path_factory):
 
 def end(trainings, run, resume="auto"):
     """Resume a run to its end; return what it says."""
-    python = warm.interpreter(trainings.framework)
+    python = preloaded.interpreter(trainings.framework)
     status = trainings.start(run, resume, python).wait(TIMEOUT)
     text = trainings.output.read_text()
     assert status == 0, text

@@ -16,10 +16,9 @@ from safetensors.numpy import save_file
 
 from common.training.run_folder import read_metrics
 from tests.crash import arrays
-from tests.support import warm
-from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, run
-from tests.support.mains import run_mains
-from tests.support.steps import run_steps
+from tests.support import helpers, preloaded
+from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_user_error, run_mains
+from tests.support.training_steps import run_steps
 from tests.support.trees import RUN_FILES, TINY, run_parts, run_train
 
 # One step of 8 images and one of 10 an epoch.
@@ -33,7 +32,7 @@ def straight(request, small_folder, small_trees, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / framework
     options = ["--data-path", small_folder, *SMALL, "--epochs", 2, "--seed", 4]
     command = [sys.executable, small_trees[framework] / "train.py", *options]  # as a user does
-    done = assert_success(run(*command, "--output-dir", out))
+    done = assert_success(helpers.run(*command, "--output-dir", out))
     (out / "stdout").write_text(done.stdout)
     assert "Warning" not in done.stderr  # of the framework, about the tree's own code
     return framework, out, options
@@ -133,13 +132,8 @@ def test_files_that_are_no_weights_are_refused(straight, small_folder, small_tre
     suffix = SUFFIX[framework]
     other = SUFFIX[{"torch": "paddle", "paddle": "torch"}[framework]]
     whole = (out / f"last{suffix}").read_bytes()
-    contents = {
-        f"half{suffix}": whole[: len(whole) // 2],
-        f"text{suffix}": b"these are no weights",
-        f"empty{suffix}": b"",
-        f"foreign{other}": b"whatever",
-        "broken.safetensors": b"\xff" * 64,
-    }
+    contents = {f"half{suffix}": whole[: len(whole) // 2], f"text{suffix}": b"no weights"}
+    contents |= {f"empty{suffix}": b"", f"foreign{other}": b"x", "a.safetensors": b"\xff" * 64}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     options = ["--eval-only", "--data-path", small_folder, "--weights"]
@@ -158,10 +152,9 @@ def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
     tensors = parts["weights"].items()
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors}, weights)
     options += ["--workers", 0, "--weights", weights, "--output-dir"]
-    torch, paddle = (
-        run_steps(tree, tmp_path / name, [*options, tmp_path / f"run-{name}"])[0]
-        for name, tree in small_trees.items()
-    )
+    runs = {name: [*options, tmp_path / f"run-{name}"] for name in small_trees}
+    steps = (run_steps(small_trees[name], tmp_path / name, runs[name]) for name in runs)
+    (torch,), (paddle,) = steps
     assert torch["loss"].shape == paddle["loss"].shape == (20,)
     np.testing.assert_allclose(paddle["lr"], torch["lr"], rtol=1e-9)
     assert len(set(torch["loss"].tolist())) == 20  # each step saw other images
@@ -172,7 +165,7 @@ def test_a_terminal_shows_a_bar(small_folder, small_trees, tmp_path, framework):
     leader, follower = os.openpty()
     rows_columns = struct.pack("HHHH", 40, 160, 0, 0)
     fcntl.ioctl(follower, termios.TIOCSWINSZ, rows_columns)
-    command = [warm.interpreter(framework), small_trees[framework] / "train.py", "--data-path"]
+    command = [preloaded.interpreter(framework), small_trees[framework] / "train.py", "--data-path"]
     command += [small_folder, *SMALL, "--epochs", 1, "--output-dir", tmp_path / "run"]
     words = [str(word) for word in command]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=follower) as process:

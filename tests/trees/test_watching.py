@@ -11,8 +11,7 @@ from common.training.nonfinite import NonFiniteGuard
 from common.training.timing import LoaderTimer
 from portproof.system import errors
 from tests.crash import arrays
-from tests.support.helpers import SUFFIX, assert_success, assert_user_error
-from tests.support.mains import call
+from tests.support.helpers import SUFFIX, assert_success, assert_user_error, call
 from tests.support.trees import TINY, run_train_changed
 
 BOARDS = {"torch": ("--tensorboard", "tensorboard"), "paddle": ("--visualdl", "visualdl")}
@@ -96,10 +95,9 @@ def no_file_beyond(size):
 
 
 def fake_loader(paths):
-    return SimpleNamespace(
-        dataset=SimpleNamespace(index=SimpleNamespace(paths=paths)),
-        batch_sampler=SimpleNamespace(samples=lambda number: [number, number + 1]),
-    )
+    dataset = SimpleNamespace(index=SimpleNamespace(paths=paths))
+    sampler = SimpleNamespace(samples=lambda number: [number, number + 1])
+    return SimpleNamespace(dataset=dataset, batch_sampler=sampler)
 
 
 class Number(float):

@@ -1,5 +1,6 @@
 """Small pairs of networks, one of each framework, as files that the tools load."""
 
+import textwrap
 from pathlib import Path
 
 # Renamed layers, a square Linear, a grouped convolution, BatchNorm, a convolution without bias.
@@ -105,84 +106,46 @@ def in_paddle(text: str, **others: str) -> str:
 # Paddle's head keeps its weight as torch does.
 PADDLE_KINDS = in_paddle(TORCH_KINDS).replace("head = nn.", "head = paddle.compat.nn.")
 
-# Layers that are one another, where `tie`; Paddle's head is never tied to the words.
-TORCH_TIED = """
+
+def network(layers: str, forward: str = "x", arguments: str = "self") -> str:
+    """Return the text of a network for torch, with these lines of __init__ and this output."""
+    return f"""
 from torch import nn
 
 
 class Net(nn.Module):
-    def __init__(self, tie):
+    def __init__({arguments}):
         super().__init__()
-        self.words = nn.Embedding(5, 6)
-        self.first = nn.Linear(6, 6)
-        self.second = self.first if tie else nn.Linear(6, 6)
-        self.head = nn.Linear(6, 5, bias=False)
-        if tie:
-            self.head.weight = self.words.weight
+{textwrap.indent(layers, 8 * " ")}
+
+    def forward(self, x):
+        return {forward}
 """
 
-PADDLE_TIED = in_paddle(TORCH_TIED).partition("        if tie:")[0]
+
+# Layers that are one another, where `tie`; Paddle's head is never tied to the words.
+TIED = """self.words = nn.Embedding(5, 6)
+self.first = nn.Linear(6, 6)
+self.second = self.first if tie else nn.Linear(6, 6)
+self.head = nn.Linear(6, 5, bias=False)"""
+TIE = "\nif tie:\n    self.head.weight = self.words.weight"
+TORCH_TIED = network(TIED + TIE, arguments="self, tie")
+PADDLE_TIED = in_paddle(network(TIED, arguments="self, tie"))
 
 # Two layers that never run, are alike and have other names.
-TORCH_IDLE = """
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Linear(3, 3)
-        self.left = nn.Linear(3, 3)
-        self.right = nn.Linear(3, 3)
-
-    def forward(self, x):
-        return self.body(x)
-"""
-
+IDLE = "self.body, self.left, self.right = (nn.Linear(3, 3) for _ in range(3))"
+TORCH_IDLE = network(IDLE, "self.body(x)")
 PADDLE_IDLE = in_paddle(TORCH_IDLE, body="trunk", left="one", right="two")
 
-TORCH_ATTENTION = """
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-
-    def forward(self, x):
-        return self.attention(x, x, x)[0]
-"""
-
+ATTENTION = "self.attention = nn.MultiheadAttention(4, 2, batch_first=True)"
+TORCH_ATTENTION = network(ATTENTION, "self.attention(x, x, x)[0]")
 PADDLE_ATTENTION = in_paddle(TORCH_ATTENTION).replace("[0]", "")
 
 # A fully connected layer of the framework's beside one of the user's own, square.
-TORCH_OWN = """
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.fc = nn.Linear(3, 3)
-"""
-
-PADDLE_OWN = """
-from paddle import nn
-
-
-class Linear(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.weight = self.create_parameter([3, 3])
-        self.bias = self.create_parameter([3])
-
-
-class Net(nn.Layer):
-    def __init__(self):
-        super().__init__()
-        self.fc = Linear()
-"""
+TORCH_OWN = network("self.fc = nn.Linear(3, 3)")
+LINEAR = network("self.weight, self.bias = map(self.create_parameter, ([3, 3], [3]))")
+PADDLE_OWN = in_paddle(LINEAR).replace("Net", "Linear")
+PADDLE_OWN += in_paddle(TORCH_OWN).replace("nn.Linear(3, 3)", "Linear()")
 
 
 def write(

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from common.training import Observer
-from tests.support.helpers import assert_success
-from tests.support.mains import run_mains, run_one, serve
+from tests.support.helpers import assert_success, run_mains
+from tests.support.tree_commands import run_one, serve
 
 
 def run_steps(tree: Path, folder: Path, *commands: list) -> list[dict[str, np.ndarray]]:
@@ -54,6 +54,10 @@ class Noting(Observer):
         (hook or self.model.register_forward_post_hook)(self.after_forward)
         self.noted["start"] = list(weights(self.model).values())[-2]
 
+    def note(self, **values):
+        for name, value in values.items():
+            self.noted[name].append(value)
+
     def after_forward(self, model, inputs, logits):
         self.images, self.logits = inputs[0], logits
 
@@ -64,19 +68,11 @@ class Noting(Observer):
     def end_batch(self, loss):
         before, after = self.before, weights(self.model)
         moved = np.sqrt(sum(((after[n] - before[n]).astype(float) ** 2).sum() for n in after))
+        self.note(lr=self.lr, moved=moved, weight=list(after.values())[-2])
+        self.note(loss=to_numpy(loss), labels=to_numpy(self.labels))
+        self.note(logits=to_numpy(self.logits), dtype=str(self.logits.dtype))
         first = next(iter(self.model.parameters()))
-        step = {
-            "loss": to_numpy(loss),
-            "lr": self.lr,
-            "logits": to_numpy(self.logits),
-            "labels": to_numpy(self.labels),
-            "moved": moved,
-            "weight": list(after.values())[-2],
-            "dtype": str(self.logits.dtype),
-            "channels_last": lies_channels_last(self.images) and lies_channels_last(first),
-        }
-        for name in step:
-            self.noted[name].append(step[name])
+        self.note(channels_last=lies_channels_last(self.images) and lies_channels_last(first))
         return False
 
 

@@ -1,4 +1,4 @@
-"""tests/support/warm.py stands for Python: the same words do the same, and end in the same way."""
+"""tests/support/preloaded.py stands for Python: the same words do the same, and end the same."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.support import warm
+from tests.support import preloaded
 from tests.support.helpers import TIMEOUT, is_running, run, run_warm, start, wait_until
 
 SAY = """
@@ -27,7 +27,7 @@ def test_it_gives_a_process_what_python_gives(form, tmp_path, monkeypatch):
     (tmp_path / "inner" / "say.py").write_text(SAY)
     forms = {"program": ["-c", SAY], "module": ["-m", "inner.say"], "file": ["inner/say.py"]}
     found = []
-    for python in (sys.executable, warm.interpreter("paddle")):
+    for python in (sys.executable, preloaded.interpreter("paddle")):
         command = [str(python), *forms[form], "one", "two words"]
         done = subprocess.run(command, input="read", capture_output=True, text=True, check=True)
         found.append(json.loads(done.stdout))
@@ -53,7 +53,7 @@ def test_it_ends_as_the_process_did(end):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_ends_the_process_too(number):
     words = ["-c", "import os, time; print(os.getpid(), flush=True); time.sleep(600)"]
-    command = [warm.interpreter("paddle"), *words]
+    command = [preloaded.interpreter("paddle"), *words]
     with start(*command, stdout=subprocess.PIPE) as process:
         behind = int(process.stdout.readline())
         assert is_running(behind)

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -51,7 +51,7 @@ def interpreter(framework: str) -> Path:
         words = [sys.executable, "-I", "-S", __file__, "--ask", str(place / "socket")]
         program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         program.chmod(0o700)
-        words = ["-m", "tests.support.warm", "--serve", str(place / "socket"), framework]
+        words = ["-m", "tests.support.preloaded", "--serve", str(place / "socket"), framework]
         server = subprocess.Popen(
             [sys.executable, *words],
             cwd=Path(__file__).parents[2],
@@ -94,7 +94,7 @@ def serve(path: str, framework: str) -> list[str]:
     listening.listen()
     print("listening", flush=True)
     own = dict(os.environ)
-    LOAD[framework]()
+    _load(framework)
     while True:
         ready, _, _ = select.select([listening, sys.stdin], [], [])
         if sys.stdin in ready:
@@ -200,32 +200,22 @@ def _folders(environment: dict[str, str]) -> list[str]:
     return [folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
-def _load_torch() -> None:
-    import torch  # noqa: F401
-    import torchvision  # noqa: F401
-
-    _load_rest()
-
-
-def _load_paddle() -> None:
+def _load(framework: str) -> None:
+    """Import a framework and what both trees draw with; forget the project's own modules."""
+    from common.training import plots
     from portproof.system import processor
 
-    with processor.paddlesettings():
-        import paddle  # noqa: F401
-    _load_rest()
-
-
-def _load_rest() -> None:
-    """Import what both trees draw with, and forget the project's own modules."""
-    from common.training import plots
-
+    if framework == "torch":
+        import torch  # noqa: F401
+        import torchvision  # noqa: F401
+    else:
+        with processor.paddle_settings():
+            import paddle  # noqa: F401
     plots.new_figure(1, 1)
     for name in [name for name in sys.modules if name.partition(".")[0] in PROJECT]:
         del sys.modules[name]
     gc.freeze()  # what is shared stays so: no collection touches it
 
-
-LOAD: dict[str, Callable[[], None]] = {"torch": _load_torch, "paddle": _load_paddle}
 
 if __name__ == "__main__":
     if sys.argv[1] == "--ask":
