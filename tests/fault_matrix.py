@@ -4,10 +4,10 @@
     python -m tests.fault_matrix --fresh               # all again, from the first
     python -m tests.fault_matrix --only "no momentum" stride      # these again
 
-Writes docs/results/faults.csv and faults.png; `row` is a number of the list below, or empty for a
-fault that is not in it. A fault is caught if its checkpoint is the first that diverges, and named
-if place, cause and fix hold the words that a student needs. The controls are correct ports, which
-must raise no alarm. Exit status 1 where a fault is missed or a control is not passed.
+Writes docs/results/faults.csv and faults.png; `row` is a number of the list below, if it has one.
+A fault is caught if its checkpoint is the first that diverges, and named if place, cause and fix
+hold the words that a student needs. Controls are correct ports, which must raise no alarm. Exit
+status 1 where a fault is missed or a control is not passed.
 """
 
 import argparse
@@ -210,10 +210,7 @@ def run_tool(case: Case, folder: Path, torch_tree: Path, images: Path) -> tuple[
 
 
 def run_libraries(case: Case, folder: Path) -> tuple[str, str]:
-    """Compare a network of torchvision with that of paddle.vision, mended where it really differs.
-
-    squeezenet1_1 has another padding and another dropout in Paddle: as shipped it is no control.
-    """
+    """Compare a network of both libraries, mended where they differ, as squeezenet1_1's do."""
     stem = folder / "libraries"
     run_quietly(compare_libraries, ["--only", case.name, "--out", stem])
     names = case.name, f"{case.name}, mended"

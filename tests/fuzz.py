@@ -33,6 +33,7 @@ from common.data import image_files, synthetic
 from common.paths import ROOT
 from common.training import args as arguments
 from common.training import model_files
+from portproof.cli.runs import measure
 from portproof.files import pickles, state
 from portproof.runs.logs import read_log
 from portproof.system.errors import UserError
@@ -41,6 +42,7 @@ from tests.support import logs
 SECONDS = 5  # for one input
 MEMORY = 1 << 30  # bytes that all inputs of a process may take beyond what it has at its start
 NUMBERS = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**31, 2**62, 2**64 - 1]
+VALUES = [None, True, -1, 0, 10**30, 1.5, float("nan"), "", "x", "\0", [], [1], {}, "a/b"]
 # What a reader has no business to do; the names are those of sys.addaudithook.
 FORBIDDEN = (
     "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.mkdir",
@@ -145,12 +147,10 @@ def hostile_pickles(trace: Path) -> list[bytes]:
 class Kind:
     """Valid files, hostile ones, and the reader of one kind of file."""
 
-    suffix = ""
+    name = ""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / f"input{self.suffix}"
-        self.trace = folder / "trace"
+        self.folder, self.path, self.trace = folder, folder / self.name, folder / "trace"
         self.valid = self.make_valid()
         self.hostile = self.make_hostile()
 
@@ -158,17 +158,16 @@ class Kind:
         return []
 
     def draw_input(self, number: int, draw: random.Random) -> bytes:
-        if number < len(self.valid):
-            return self.valid[number]
-        if number - len(self.valid) < len(self.hostile):
-            return self.hostile[number - len(self.valid)]
-        if self.hostile and draw.random() < 0.1:
-            return change(draw.choice(self.hostile), draw, draw.choice(self.valid))
-        return change(draw.choice(self.valid), draw, draw.choice(self.valid))
+        made = [*self.valid, *self.hostile]
+        return made[number] if number < len(made) else self.draw_changed(draw)
+
+    def draw_changed(self, draw: random.Random) -> bytes:
+        files = self.hostile if self.hostile and draw.random() < 0.1 else self.valid
+        return change(draw.choice(files), draw, draw.choice(self.valid))
 
 
 class Pdparams(Kind):
-    suffix = ".pdparams"
+    name = "input.pdparams"
 
     def make_valid(self) -> list[bytes]:
         whole = {"model": {n: (n, a) for n, a in arrays().items()}, "epoch": 3, "best_top1": 1.5}
@@ -187,7 +186,7 @@ class Pdparams(Kind):
 
 
 class Safetensors(Kind):
-    suffix = ".safetensors"
+    name = "input.safetensors"
 
     def make_valid(self) -> list[bytes]:
         return [save(arrays()), save({"a": np.arange(4)}, {"made": "here"})]
@@ -215,7 +214,7 @@ class Safetensors(Kind):
 
 
 class Pth(Kind):
-    suffix = ".pth"
+    name = "input.pth"
 
     def __init__(self, folder: Path) -> None:
         sys.path.insert(0, str(ROOT / "AlexNet-torch"))
@@ -235,10 +234,7 @@ class Pth(Kind):
         whole = {"model": weights, "epoch": 3, "best_top1": 1.5}
         forms = [(saved, new) for saved in (whole, weights) for new in (True, False)]
         save = self.torch.save
-        return [
-            written(partial(save, saved, _use_new_zipfile_serialization=new))
-            for saved, new in forms
-        ]
+        return [written(partial(save, w, _use_new_zipfile_serialization=new)) for w, new in forms]
 
     def make_hostile(self) -> list[bytes]:
         empty = {"archive/data.pkl": b"\x80\x02N."}
@@ -257,25 +253,24 @@ class Pth(Kind):
         (name,) = (name for name in files if name.endswith("data.pkl"))
         return zipped(files | {name: change_pickle(files[name])})
 
-    def draw_input(self, number: int, draw: random.Random) -> bytes:
-        if number >= len(self.valid) + len(self.hostile) and draw.random() < 0.5:
+    def draw_changed(self, draw: random.Random) -> bytes:
+        if draw.random() < 0.5:
             return self.packed(lambda pickled: change(pickled, draw, b"\x85\x52\x73\x75\x62\x81"))
-        return super().draw_input(number, draw)
+        return super().draw_changed(draw)
 
     def read(self) -> None:
         self.checkpoint.load_weights(self.path, self.model)
 
 
 class Images(Kind):
-    suffix = ".jpg"
+    name = "input.jpg"
 
     def make_valid(self) -> list[bytes]:
         image = Image.fromarray(synthetic.draw_image(0, "train", "rings", 0)).resize((24, 20))
         forms = [(name, {}) for name in ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")]
         forms += [("JPEG", {"progressive": True}), ("TIFF", {"compression": "tiff_lzw"})]
         files = [written(partial(image.save, format=name, **options)) for name, options in forms]
-        palette = partial(image.convert("P").save, format="PNG", transparency=3)
-        return [*files, written(palette)]
+        return [*files, written(partial(image.convert("P").save, format="PNG", transparency=3))]
 
     def make_hostile(self) -> list[bytes]:
         script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({self.trace}) (w) file\n"
@@ -286,15 +281,10 @@ class Images(Kind):
 
 
 class ArgsJson(Kind):
-    suffix = ".json"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.path = folder / "args.json"
-        self.checkpoint = folder / "last.pth"
-        self.checkpoint.touch()
+    name = "args.json"
 
     def make_valid(self) -> list[bytes]:
+        self.path.with_name("last.pth").touch()
         options = ["--recipe", "sample"], ["--data-path", str(self.folder), "--lr", "0.5"]
         runs = [{"arguments": vars(arguments.parse("torch", argv))} for argv in options]
         return [json.dumps(run, default=str).encode() for run in runs]
@@ -302,21 +292,19 @@ class ArgsJson(Kind):
     def make_hostile(self) -> list[bytes]:
         return [b"[" * 100_000, b'{"arguments":' * 50_000, b'{"arguments": []}', b"null"]
 
-    def draw_input(self, number: int, draw: random.Random) -> bytes:
-        if number >= len(self.valid) + len(self.hostile) and draw.random() < 0.5:
+    def draw_changed(self, draw: random.Random) -> bytes:
+        if draw.random() < 0.5:
             described = json.loads(draw.choice(self.valid))
             name = draw.choice(list(described["arguments"]))
-            described["arguments"][name] = draw.choice(
-                [None, True, -1, 0, 10**30, 1.5, float("nan"), "", "x", "\0", [], [1], {}, "a/b"]
-            )
+            described["arguments"][name] = draw.choice(VALUES)
             return json.dumps(described).encode()
-        return super().draw_input(number, draw)
+        return super().draw_changed(draw)
 
     def read(self) -> None:
         said = io.StringIO()
         try:
             with contextlib.redirect_stderr(said):
-                args = arguments.parse("torch", ["--resume", str(self.checkpoint)])
+                args = arguments.parse("torch", ["--resume", str(self.path.with_name("last.pth"))])
         except SystemExit as end:
             assert end.code == 2 and said.getvalue().count("\n") == 1, said.getvalue()
             raise UserError(said.getvalue()) from None
@@ -326,13 +314,7 @@ class ArgsJson(Kind):
 
 
 class RunLogs(Kind):
-    suffix = ".log"
-
-    def __init__(self, folder: Path) -> None:
-        from portproof.cli.runs import measure
-
-        self.measure = measure
-        super().__init__(folder)
+    name = "a.log"
 
     def make_valid(self) -> list[bytes]:
         top1, average = [10.5, 56.522], [9.0, 57.25]
@@ -357,7 +339,7 @@ class RunLogs(Kind):
             for row in rows.values():
                 assert all(type(value) is float for value in row.values())
         with contextlib.suppress(UserError):
-            self.measure("run", log, "val_top1", "best")
+            measure("run", log, "val_top1", "best")
 
 
 KINDS: dict[str, type[Kind]] = {

@@ -1,6 +1,4 @@
-"""The benchmarks measure what they say: images like ImageNet's, operations counted right, turns
-taken in order. No test holds a time to anything.
-"""
+"""The benchmarks measure what they say: likely images, operations, turns. No time is held to."""
 
 import importlib
 import io
@@ -40,8 +38,7 @@ def test_photos_have_the_size_and_bytes_of_imagenet():
     assert 85_000 < np.mean([len(file) for file in files]) < 115_000
     sizes = np.array([Image.open(io.BytesIO(file)).size for file in files])
     assert np.abs(sizes.mean(0) - [488, 394]).max() < 20
-    upright = (sizes[:, 0] < sizes[:, 1]).mean()
-    assert 0 < upright < 0.4
+    assert 0 < (sizes[:, 0] < sizes[:, 1]).mean() < 0.4
 
 
 def test_photos_have_the_spectrum_of_photographs():
@@ -65,8 +62,7 @@ def test_photos_are_a_folder_that_the_seed_decides(tmp_path):
 
 
 def test_small_images_are_files_of_their_own(tmp_path):
-    folder = photos.write_small(tmp_path / "small", count=6, classes=3)
-    files = list(folder.glob("train/*/*.jpg"))
+    files = list(photos.write_small(tmp_path / "small", count=6, classes=3).glob("train/*/*.jpg"))
     assert len({path.stat().st_ino for path in files}) == len(files) == 6
 
 
@@ -74,9 +70,8 @@ def test_operations_of_one_convolution():
     layer = limits.Layer("one", (3, 2, 3, 3), 2 * 64, 3 * 16)  # at 4 x 4 places
     assert (layer.weights, layer.parameters, layer.macs) == (54, 57, 54 * 16)
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
-    update = 5 * 4 * 57 / bandwidth
     seconds = limits.step_seconds([layer], batch, rate, bandwidth, itemsize=4)
-    assert seconds == pytest.approx(2 * 2 * 864 * batch / rate + update)
+    assert seconds == pytest.approx(2 * 2 * 864 * batch / rate + 5 * 4 * 57 / bandwidth)
     slow = limits.step_seconds([layer], batch, 1e12, 1e3, itemsize=4)  # bytes decide
     assert slow == pytest.approx(2 * 4 * (54 + batch * (128 + 48)) / 1e3 + 5 * 4 * 57 / 1e3)
 
@@ -106,8 +101,7 @@ def test_contenders_take_turns():
         calls.append(name)
         return {"rate": float(len(calls))}
 
-    contenders = {name: partial(measured, name) for name in "AB"}
-    rounds = measure.interleave(contenders, 2, warm_ups=1)
+    rounds = measure.interleave({name: partial(measured, name) for name in "AB"}, 2, warm_ups=1)
     assert "".join(calls) == "ABABAB"
     assert rounds == {"A": [{"rate": 3.0}, {"rate": 5.0}], "B": [{"rate": 4.0}, {"rate": 6.0}]}
 
@@ -121,9 +115,8 @@ def test_a_ratio_is_that_of_the_same_round():
 
 
 def test_results_are_a_table_and_a_plot(tmp_path, capsys):
-    peer = Line("peer", "rate", "1/s", 2, 1, 3, 3)
     own = Line("own", "rate", "1/s", 4, 3, 5, 3, 2, 1, 3)
-    measure.write(tmp_path / "new", "some", "Some", [peer, own])
+    measure.write(tmp_path / "new", "some", "Some", [Line("peer", "rate", "1/s", 2, 1, 3, 3), own])
     rows = read_csv(tmp_path / "new" / "some.csv")
     columns = "contender figure unit median least most runs ratio ratio_least ratio_most machine"
     assert list(rows[0]) == columns.split()
@@ -182,9 +175,9 @@ def test_help_says_what_is_measured(name):
 
 def test_loader_quickly(small_folder, tmp_path):
     rows = measure_quickly("loader", tmp_path, small_folder, "--framework", "torch")
-    assert [(row["contender"], row["figure"]) for row in rows] == [
-        *product(("torchvision's reference", "torch exact"), ("images_per_core_s", "images_per_s"))
-    ]
+    contenders = ("torchvision's reference", "torch exact")
+    expected = [*product(contenders, ("images_per_core_s", "images_per_s"))]
+    assert [(row["contender"], row["figure"]) for row in rows] == expected
     assert all(float(row["median"]) > 0 for row in rows)
     assert [bool(row["ratio"]) for row in rows] == [False, False, True, True]
 

@@ -106,8 +106,7 @@ def stored_run(folder, argv):
 
 def test_a_resumed_run_keeps_its_arguments(tmp_path):
     argv = ["--data-path", str(tmp_path), "--recipe", "sample", "--lr", "0.5", "--seed", "9"]
-    checkpoint = stored_run(tmp_path, argv)
-    args = parse("torch", ["--resume", str(checkpoint), "--workers", "0"])
+    args = parse("torch", ["--resume", str(stored_run(tmp_path, argv)), "--workers", "0"])
     assert (args.lr, args.seed, args.recipe) == (0.5, 9, "sample")
     assert args.data_path == tmp_path
     assert args.workers == 0  # how it is run may change
@@ -125,8 +124,7 @@ def test_a_run_with_the_step_schedule_may_be_made_longer(tmp_path):
 
 
 def test_a_run_of_the_other_framework_is_refused(tmp_path):
-    checkpoint = stored_run(tmp_path, [])
-    assert "a run of torch" in refusal(["--resume", str(checkpoint)], "paddle")
+    assert "a run of torch" in refusal(["--resume", str(stored_run(tmp_path, []))], "paddle")
 
 
 def test_a_resumed_run_keeps_its_data_set_and_what_it_leaves_out(tmp_path):
@@ -161,5 +159,4 @@ def test_fast_is_all_that_keeps_accuracy_unless_given_otherwise():
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda path: path.stem)
 def test_help_of_a_tool_has_an_example_and_the_exit_statuses(tool):
     text = " ".join(assert_success(call_main(f"tools.{tool.stem}", "--help")).stdout.split())
-    example = PORTPROOFS.get(tool.stem, f"python tools/{tool.name}")
-    assert example in text and "Exit status" in text
+    assert PORTPROOFS.get(tool.stem, f"python tools/{tool.name}") in text and "Exit status" in text

@@ -193,8 +193,7 @@ def test_odd_names_are_read_and_named_on_one_line(images, name):
 
 
 def test_what_is_left_out_is_the_same_in_both_trees(images, tmp_path, train):
-    names = ["train/checks/line\nbreak\udcff.jpg", "val/bars/0.jpg"]
-    bad = [images / name for name in names]
+    bad = [images / name for name in ["train/checks/line\nbreak\udcff.jpg", "val/bars/0.jpg"]]
     (images / "train" / "checks" / "2.jpg").rename(bad[0])
     spoil(bad[0], "truncated")
     spoil(bad[1], "zero bytes")
@@ -210,8 +209,7 @@ def test_what_is_left_out_is_the_same_in_both_trees(images, tmp_path, train):
         assert [row["path"] for row in rows] == [str(path) for path in bad]
         assert all(row["reason"] for row in rows)
     assert recorded[0] == recorded[1] == recorded[2]
-    losses = {read_metrics(tmp_path / f"torch-{n}")[0]["train_loss"] for n in (0, 2)}
-    assert len(losses) == 1
+    assert len({read_metrics(tmp_path / f"torch-{n}")[0]["train_loss"] for n in (0, 2)}) == 1
 
 
 def test_one_more_than_allowed_ends_the_run(framework, images, tmp_path, train):

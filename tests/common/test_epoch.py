@@ -53,13 +53,9 @@ class Images:
 
 
 def train(run, process=ALONE, batch_size=4, loss=LOSS):
-    """Go through what is left of an epoch; each batch gives the mean loss and count of its images.
-
-    Returns the epoch, and its batches as `iterate` described them.
-    """
+    """Go through what is left of an epoch; return it, and its batches as `iterate` describes."""
     batches = EpochBatches(IMAGES, batch_size, 0, True, process, run.args.accumulate)
-    loader = SimpleNamespace(dataset=Images(), batch_sampler=batches)
-    epoch, described = Epoch(run, loader), []
+    epoch, described = Epoch(run, SimpleNamespace(dataset=Images(), batch_sampler=batches)), []
     batches.first = epoch.first_batch
     indices = [np.array([index for _, index in keys]) for keys in batches]
     for batch, images, _ in epoch.iterate((part, part) for part in indices):

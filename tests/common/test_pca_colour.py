@@ -88,9 +88,8 @@ def test_draws_are_normal_and_of_their_place_alone():
 def test_noise_lies_along_the_components(index):
     components = pca_colour.find(index)
     noise = pca_colour.Noise(components, seed=3, std=0.1)
-    expected = 0.1 * draws.colour(3, 1, 2) * components.values
     shares = components.vectors @ noise.draw(1, 2).astype(np.float64)
-    np.testing.assert_allclose(shares, expected, rtol=1e-5)
+    np.testing.assert_allclose(shares, 0.1 * draws.colour(3, 1, 2) * components.values, rtol=1e-5)
 
 
 def test_both_trees_add_it_to_the_same_pixels(small_folder, index, tmp_path):

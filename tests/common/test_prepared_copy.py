@@ -59,6 +59,14 @@ def decoded(monkeypatch):
     return names
 
 
+@pytest.fixture
+def reopen(open_train, decoded):
+    """The same after a first call: the copy is there, and nothing is decoded since."""
+    open_train()
+    decoded.clear()
+    return open_train
+
+
 def load(dataset, epoch, number):
     """Return the label and the image of a sample."""
     image = np.empty((64, 64, 3), np.uint8)
@@ -91,27 +99,21 @@ def test_a_run_without_some_images_uses_it_too(open_train, copies, decoded):
     assert len(decoded) == before
 
 
-def test_what_has_changed_is_copied_anew_and_nothing_else(open_train, images, decoded):
-    open_train()
-    decoded.clear()
+def test_what_has_changed_is_copied_anew_and_nothing_else(reopen, images, decoded):
     for name in ("0.jpg", "new.jpg"):
         shutil.copy(images / "train" / "checks" / "2.jpg", images / "train" / "bars" / name)
     (images / "train" / "odd" / "huge.jpg").unlink()
-    assert_holds(*open_train())
+    assert_holds(*reopen())
     assert sorted(decoded) == ["0.jpg", "new.jpg"]
 
 
-def test_the_same_bytes_at_another_time_count_as_changed(open_train, images, decoded):
-    open_train()
-    decoded.clear()
+def test_the_same_bytes_at_another_time_count_as_changed(reopen, images, decoded):
     os.utime(images / "train" / "bars" / "0.jpg", (1, 1))
-    open_train()
+    reopen()
     assert decoded == ["0.jpg"]
 
 
-def test_a_folder_that_has_moved_keeps_its_copy(open_train, images, copies, decoded):
-    open_train()
-    decoded.clear()
+def test_a_folder_that_has_moved_keeps_its_copy(reopen, images, copies, decoded):
     index = index_split(images.rename(images.parent / "moved"), "train")
     assert_holds(index, prepared_copy.open_split(index, copies, SIZE))
     assert not decoded
@@ -119,26 +121,24 @@ def test_a_folder_that_has_moved_keeps_its_copy(open_train, images, copies, deco
 
 @pytest.mark.parametrize("file", [prepared_copy.PIXELS, prepared_copy.RECORDS, prepared_copy.KEYS])
 @pytest.mark.parametrize("damage", ["shorter", "gone", "empty"])
-def test_a_damaged_copy_is_refused(open_train, copies, file, damage):
-    open_train()
+def test_a_damaged_copy_is_refused(reopen, copies, file, damage):
     path = copies / "train" / file
     content = path.read_bytes()
     path.unlink()
     if damage != "gone":
         path.write_bytes(content[: len(content) // 2] if damage == "shorter" else b"")
     with pytest.raises(UserError, match=r"the prepared copy is damaged .*; delete the folder"):
-        open_train()
+        reopen()
 
 
-def test_records_that_point_outside_are_refused(open_train, copies):
-    open_train()
+def test_records_that_point_outside_are_refused(reopen, copies):
     records = np.load(copies / "train" / prepared_copy.RECORDS)
     for name, number in (("offset", 1 << 40), ("offset", -1), ("height", -2), ("height", 1 << 30)):
         changed = records.copy()
         changed[name][2] = number
         np.save(copies / "train" / prepared_copy.RECORDS, changed)
         with pytest.raises(UserError, match="the prepared copy is damaged"):
-            open_train()
+            reopen()
 
 
 def test_changed_bytes_are_found_when_they_are_looked_for(open_train, copies):
@@ -149,11 +149,10 @@ def test_changed_bytes_are_found_when_they_are_looked_for(open_train, copies):
     assert prepared_copy.find_damage(open_train()[1]) == 4
 
 
-def test_a_copy_of_too_small_images_is_refused_and_a_larger_one_is_not(open_train, images):
-    open_train()
+def test_a_copy_of_too_small_images_is_refused_and_a_larger_one_is_not(reopen, images):
     with pytest.raises(UserError, match="its images have 73 pixels, and this run needs 256"):
-        open_train(size=256)
-    assert open_train(size=72)[1].size == SIZE
+        reopen(size=256)
+    assert reopen(size=72)[1].size == SIZE
 
 
 def test_a_disk_that_is_too_small_is_noticed_before(open_train, copies, monkeypatch, decoded):

@@ -72,6 +72,11 @@ def test_flowers_of_the_official_train_and_val_are_trained_on(tmp_path):
     assert sorted(path[-9:-4] for path in val.paths) == [f"{n:05d}" for n in range(7, 13)]
 
 
+def only_the_lock_is_left(folder, name):
+    left = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return left == {f".{name}.lock", ".downloads", f".downloads/{name}"}
+
+
 def test_a_wrong_checksum_keeps_nothing(archive, tmp_path):
     name, files, patch = archive
     for path in files.iterdir():
@@ -79,11 +84,7 @@ def test_a_wrong_checksum_keeps_nothing(archive, tmp_path):
     with fake_archives.served(files) as (base, _):
         done = fetch(name, base, patch, tmp_path / "data" / name)
     assert_user_error(done, "does not have the right checksum", name)
-    assert left(tmp_path / "data") == {f".{name}.lock", ".downloads", f".downloads/{name}"}
-
-
-def left(path):
-    return {str(entry.relative_to(path)) for entry in path.rglob("*")}
+    assert only_the_lock_is_left(tmp_path / "data", name)
 
 
 def test_without_a_network_it_says_what_to_put_where(archive, tmp_path):
@@ -94,7 +95,7 @@ def test_without_a_network_it_says_what_to_put_where(archive, tmp_path):
     assert_user_error(done, "Connection refused", f"into {downloads} by hand")
     for path in files.iterdir():
         assert path.name in done.stderr
-    assert left(output.parent) == {f".{name}.lock", ".downloads", f".downloads/{name}"}
+    assert only_the_lock_is_left(output.parent, name)
 
     for path in files.iterdir():  # put there by hand, they are all that is needed
         path.rename(downloads / path.name)

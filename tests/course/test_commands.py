@@ -18,8 +18,7 @@ LEFT_OUT = ("runs", "exercises", "reports", "site", "scripts", ".venv")
 
 
 def pairs():
-    """Return each page, for its quick commands and for all; the commands of a page build on
-    each other, so they run one after another."""
+    """Return each page, for its quick commands and for all, which build on each other."""
     for name, page in PAGES.items():
         are_long = [command.is_long for command in course_pages.commands(page)]
         if not all(are_long):
@@ -30,10 +29,7 @@ def pairs():
 
 @pytest.fixture
 def desk(tmp_path):
-    """A folder that looks like the clone; what is written there stays out of it.
-
-    It has neither scripts/ nor .venv, whose set-up would begin anew at another place.
-    """
+    """A folder that looks like the clone; scripts/ and .venv, which would be set up anew, aside."""
     for path in ROOT.iterdir():
         if path.name not in LEFT_OUT:
             (tmp_path / path.name).symlink_to(path)
@@ -83,9 +79,8 @@ def test_the_twin_names_the_same_code_and_images(name):
 def test_what_a_page_shows_stands_below_its_command(language):
     """A block of output anywhere else is compared with nothing, and may be lost in the twin."""
     for page in sources.pages(language):
-        shown = re.findall(r"^```text$", page.read_text(), re.MULTILINE)
         compared = [command for command in course_pages.commands(page) if command.shown]
-        assert len(shown) == len(compared), page
+        assert len(re.findall(r"^```text$", page.read_text(), re.MULTILINE)) == len(compared), page
 
 
 def test_each_chapter_has_code_of_both_trees_an_image_and_a_command(language):
@@ -108,9 +103,8 @@ def test_a_name_that_is_gone_is_an_error():
     with pytest.raises(sources.UserError, match="no such file"):
         sources.find("AlexNet-torch/tea.py", "main")
     with pytest.raises(sources.UserError, match="two different files"):
-        sources.named_code(
-            "[torch](../../AlexNet-torch/a.py) | [Paddle](../../AlexNet-paddle/b.py): `f`"
-        )
+        trees = "../../AlexNet"
+        sources.named_code(f"[torch]({trees}-torch/a.py) | [Paddle]({trees}-paddle/b.py): `f`")
 
 
 def test_a_line_that_is_not_printed_is_missed():

@@ -22,12 +22,8 @@ from tests.support.helpers import assert_success, assert_user_error, call_main, 
 from tools import compare_forward
 
 # What differs from the base: layers by name, in both frameworks.
-DIFFERENT = {
-    "small-no-norm": {"features.2", "features.6"},
-    "small-plain-pooling": {"features.3", "features.7", "features.14"},
-    "small-half-width": {f"features.{number}" for number in (0, 4, 8, 10, 12)},
-    "four-layers-tanh": {"features.2", "features.5", "features.8"},
-}
+DIFFERENT = {"small-no-norm": (2, 6), "small-plain-pooling": (3, 7, 14)}
+DIFFERENT |= {"small-half-width": (0, 4, 8, 10, 12), "four-layers-tanh": (2, 5, 8)}
 SIZES = {"small": plan.PARAMETERS, "small-half-width": plan.HALF_PARAMETERS, "four-layers": 81_898}
 LOOK = """
 import json, {framework}, numpy as np
@@ -59,7 +55,7 @@ def test_a_variant_differs_from_its_base_in_one_thing(small_networks, name):
     variant = small_networks[name]
     assert variant["layers"].keys() == base["layers"].keys()
     layers = {key for key, layer in variant["layers"].items() if layer != base["layers"][key]}
-    assert layers == DIFFERENT[name]
+    assert layers == {f"features.{number}" for number in DIFFERENT[name]}
     assert variant["features"] == base["features"]
     size = SIZES["four-layers" if name.startswith("four") else "small"]
     assert (base["parameters"], variant["parameters"]) == (size, SIZES.get(name, size))

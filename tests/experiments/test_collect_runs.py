@@ -37,7 +37,6 @@ def test_fast_runs_are_a_set_of_their_own(tmp_path):
 def test_an_unfinished_run_is_refused(tmp_path):
     write_run(tmp_path / "a", "torch", 1, 92, epochs=1)
     table = tmp_path / "table.csv"
-    done = run(sys.executable, SCRIPT, table, tmp_path / "a")
-    assert_user_error(done, "stopped at epoch 1")
+    assert_user_error(run(sys.executable, SCRIPT, table, tmp_path / "a"), "stopped at epoch 1")
     assert not table.exists()
     assert_user_error(run(sys.executable, SCRIPT, table, tmp_path / "none"), "no run with")

@@ -84,8 +84,7 @@ def call(small_trees, images, kept, kept_probes, monkeypatch, capsys):
         trees = small_trees | ({"paddle": paddle} if paddle else {})
         argv = [f"--{name}-tree={tree}" for name, tree in trees.items()]
         argv += ["--data-path", images, "--batch-size", 8, "--steps", 5, "--output", output]
-        status = curves.main([str(word) for word in [*argv, *options]])
-        return status, capsys.readouterr().out
+        return curves.main([str(word) for word in [*argv, *options]]), capsys.readouterr().out
 
     return run_main
 
@@ -133,19 +132,17 @@ def test_both_stay_together_in_float64_and_leave_a_table_an_image_and_a_page(
 
 
 def test_another_rate_parts_them_in_float64_at_once(call, tmp_path):
-    edit = Edit("args.lr * world_size", "1.1 * args.lr * world_size")
-    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
+    edits = [Edit("args.lr * world_size", "1.1 * args.lr * world_size"), *SMALL]
+    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", edits)
     status, text = call(tmp_path / "out", paddle=tree)
     assert status == 1 and "no rounding but a fault" in text, text
-    difference = [
-        float(row["difference_float64"]) for row in read_csv(tmp_path / "out" / "curves.csv")
-    ]
+    rows = read_csv(tmp_path / "out" / "curves.csv")
+    difference = [float(row["difference_float64"]) for row in rows]
     assert difference[0] < 1e-12 and min(difference[2:]) > 1e-6, difference
 
 
 def test_trees_that_read_other_batches_are_not_compared(call, tmp_path):
-    edit = Edit("0.229", "0.23")
-    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [edit, *SMALL])
+    tree = copy_tree("paddle", tmp_path / "AlexNet-paddle", [Edit("0.229", "0.23"), *SMALL])
     with pytest.raises(curves.UserError, match=r"other batches.*compare_data"):
         call(tmp_path / "out", paddle=tree)
     assert not list((tmp_path / "out").iterdir())

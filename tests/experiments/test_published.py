@@ -11,9 +11,9 @@ import sys
 import pytest
 
 from experiments import evaluate_published as tool
-from tests.support import fake_archives
+from tests.support import fake_archives, helpers
 from tests.support.fetching import CLOSED, run_fetching
-from tests.support.helpers import assert_user_error, call_main, make_folder, run_warm
+from tests.support.helpers import assert_success, assert_user_error, call_main, run_warm
 from tests.support.planting import Edit, plant
 from tests.support.trees import SMALL, copy_tree
 
@@ -70,11 +70,10 @@ def test_it_is_fetched_once(server, tmp_path):
 
 
 def test_half_a_file_of_an_interrupted_call_is_not_taken(server, tmp_path):
-    _, base, _ = server
     coming = tmp_path / "weights" / ".coming" / NAME
     coming.parent.mkdir(parents=True)
     coming.write_bytes(CONTENTS[:1000])
-    assert fetch(base, tmp_path / "weights").returncode == 0
+    assert_success(fetch(server[1], tmp_path / "weights"))
     assert (tmp_path / "weights" / NAME).read_bytes() == CONTENTS
     assert left(tmp_path / "weights") == {NAME}
 
@@ -88,9 +87,8 @@ def test_a_download_with_a_wrong_checksum_is_not_kept(server, tmp_path):
 
 
 def test_a_full_disk_keeps_nothing(server, tmp_path):
-    _, base, _ = server
     full = "import os\ndef fail(*_): raise OSError(28, 'No space left')\nos.replace = fail\n"
-    assert_user_error(fetch(base, tmp_path / "weights", PATCH + full), "No space left")
+    assert_user_error(fetch(server[1], tmp_path / "weights", PATCH + full), "No space left")
     assert left(tmp_path / "weights") == set()
 
 
@@ -117,7 +115,7 @@ def test_a_damaged_file_that_was_put_there_is_named_and_left(tmp_path):
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory):
     """A folder with val alone: three classes of four images."""
-    folder = make_folder(tmp_path_factory.mktemp("imagenet"))
+    folder = helpers.make_folder(tmp_path_factory.mktemp("imagenet"))
     shutil.rmtree(folder / "train")
     return folder
 

@@ -281,5 +281,4 @@ def test_no_framework_where_it_does_not_belong(files, forbidden):
     found = list((ROOT / "homework").glob(files))
     assert len(found) >= len(trees.FILES)
     for path in found:
-        modules = {name.partition(".")[0] for name in imported(path.read_text())}
-        assert not modules & forbidden, path
+        assert not {name.partition(".")[0] for name in imported(path.read_text())} & forbidden, path

@@ -70,8 +70,7 @@ def test_exit_status_is_that_of_the_subcommand(portproof):
 )
 def test_align_takes_ports_as_words(words):
     args = align.parse([*map(str, words)], project.NONE)
-    sides = project.sides(args, project.NONE)
-    assert {name: side.port for name, side in sides.items()} == PORTS
+    assert {name: side.port for name, side in project.sides(args, project.NONE).items()} == PORTS
     assert args.first
 
 

@@ -105,8 +105,7 @@ def test_a_fault_in_a_pair_of_files_is_named(compare_files, name):
     status, report, text = compare_files(change)
     assert status == 1, text
     assert report["where"] == where, text
-    message = " ".join(map(explanation, report["causes"]))
-    assert all(word in message for word in words), text
+    assert all(word in " ".join(map(explanation, report["causes"])) for word in words), text
 
 
 def test_a_right_pair_of_files_is_aligned(compare_files):

@@ -87,8 +87,8 @@ def test_a_verdict_and_its_words(compare, options, verdict, words):
 
 
 def test_one_run_alone_is_undecided_and_says_why(tmp_path, compare):
-    single = write_run(tmp_path / "a", "torch", [80.0])
-    other, others = write_run(tmp_path / "b", "paddle", [80.0]), several(tmp_path, "paddle", 80)
+    single, other = (write_run(tmp_path / name, name, [80.0]) for name in ("torch", "paddle"))
+    others = several(tmp_path, "paddle", 80)
     for side in ([other], [others], ["--against", 80]):
         status, report, text = compare(single, *side, "--epoch", 1)
         assert status == 1 and report["verdict"] == "undecided"

@@ -113,8 +113,7 @@ def test_what_is_right_stays(text):
 
 
 def test_marks_go_and_empty_blocks_hold_pass():
-    text = "try:\nexcept ImportError as error:\n>>>>>>    raise A(error)\n"
-    done = finish(text)
+    done = finish("try:\nexcept ImportError as error:\n>>>>>>    raise A(error)\n")
     assert done.text == "try:\n    pass\nexcept ImportError as error:\n    raise A(error)\n"
     assert {finding.rule for finding in done.findings} == {"blocks", "marks"}
 
@@ -143,8 +142,7 @@ def test_layers_start_as_torch_where_the_project_draws_none():
 
 def test_a_rule_can_be_left_out():
     text = "from x2paddle import torch2paddle\ntorch2paddle.CosineAnnealingDecay(o, 5)\n"
-    done = finish(text, leave={"learning rate"})
-    assert "torch2paddle.CosineAnnealingDecay" in done.text
+    assert "torch2paddle.CosineAnnealingDecay" in finish(text, leave={"learning rate"}).text
 
 
 def test_what_no_rule_knows_is_told_with_line_and_fix():

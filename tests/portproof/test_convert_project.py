@@ -84,9 +84,8 @@ net = Net()
 net.set_state_dict(paddle.load(sys.argv[1]))
 print(net(paddle.to_tensor([[0, 1, 5]])).tolist())
 """
-x2paddle = pytest.mark.skipif(
-    sys.version_info[:2] not in environments.X2PADDLE_PYTHONS, reason="it needs another Python"
-)
+HAS_PYTHON = sys.version_info[:2] in environments.X2PADDLE_PYTHONS
+x2paddle = pytest.mark.skipif(not HAS_PYTHON, reason="it needs another Python")
 
 
 pytestmark = pytest.mark.usefixtures("warm_probes")
@@ -172,8 +171,7 @@ def test_optimizer_and_schedule(tree):
 
 
 def test_training_is_that_of_the_original(tree):
-    environment = Environment("paconvert", ROOT)
-    verdict = Verification(*tree[:2], environment, PROJECT).training(steps=2)
+    verdict = Verification(*tree[:2], Environment("paconvert", ROOT), PROJECT).training(steps=2)
     assert verdict.aligned, verdict.cause
     assert verdict.float64 < 1e-12
 

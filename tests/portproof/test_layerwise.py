@@ -87,8 +87,7 @@ def test_a_known_mistake_is_put_into_words(words):
 
 
 def test_what_has_no_known_relation_gets_no_words():
-    other = np.random.default_rng(1).standard_normal(RANDOM.shape)
-    assert relations.explain(RANDOM, other) is None
+    assert relations.explain(RANDOM, np.random.default_rng(1).standard_normal(RANDOM.shape)) is None
     assert relations.explain(RANDOM, RANDOM * (1 + 1e-12)) is None
 
 

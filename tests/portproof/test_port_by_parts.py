@@ -22,9 +22,8 @@ def check(tmp_path, kept_probes, run_tool):
         for split in ("train", "val"):  # what these ports do not read
             (tmp_path / "data" / split / "class").mkdir(parents=True)
             (tmp_path / "data" / split / "class" / "0.jpg").touch()
-        ports = small_ports.write(tmp_path, edit)
         options = ["--only", ",".join(only), "--data-path", tmp_path / "data"]
-        status, report, _ = run_tool(align, *ports, *options)
+        status, report, _ = run_tool(align, *small_ports.write(tmp_path, edit), *options)
         return status, verdicts(report)
 
     return call
@@ -39,8 +38,7 @@ def test_every_checkpoint_but_the_one_that_wants_a_loop_is_aligned(check):
 
 
 def test_a_run_that_loses_its_optimizer_is_named(check):
-    edit = replacing("    optimizer.set_state_dict(state)\n", "")
-    status, checkpoints = check(edit, ["resume"])
+    status, checkpoints = check(replacing("    optimizer.set_state_dict(state)\n", ""), ["resume"])
     resume = checkpoints["resume"]
     assert status == 1 and resume["verdict"] == "diverged"
     assert resume["where"].startswith("PaddlePaddle")

@@ -117,6 +117,7 @@ def test_a_run_that_was_resumed_counts_from_there(read, form):
 CLAS, MORE = logs.paddleclas([10, 20]), logs.paddleclas([21], start=2)
 EVALUATIONS = [line for line in (CLAS + MORE).splitlines(keepends=True) if "[Eval]" in line]
 EVALUATED = "[2021/08/13] root INFO: [Eval][Epoch 0][Avg]loss: 1.91000, top1: {}, top5: 0.79066\n"
+TESTED = "Namespace(epochs=90, test_only=True)\nTest:  Acc@1 56.522 Acc@5 79.066\n"
 # What an epoch is told of several times, and the curve: the last counts.
 AGAIN = {
     "this project": (logs.own([10, 20, 30]) + logs.own([11, 22]).split("\n")[1], {1: 10, 2: 22}),
@@ -125,10 +126,7 @@ AGAIN = {
     # It was trained before.
     "PaddleClas, resumed": ((CLAS + MORE).rpartition("[Eval][Epoch 2][best")[0], {1: 10, 2: 21}),
     # A model that was only evaluated is epoch 0.
-    "torchvision, evaluated": (
-        "Namespace(epochs=90, test_only=True)\nTest:  Acc@1 56.522 Acc@5 79.066\n",
-        {0: 56.522},
-    ),
+    "torchvision, evaluated": (TESTED, {0: 56.522}),
     "PaddleClas, evaluated": (EVALUATED.format(0.1) + EVALUATED.format(0.56522), {0: 56.522}),
 }
 

@@ -112,8 +112,7 @@ def test_a_round_trip_keeps_every_bit(tmp_path, pair):
     for name in ("e.safetensors", "g.safetensors"):
         assert_same_bits(weights, tensors.read(tmp_path / name))
     written = pickles.read(tmp_path / "c.pdparams")
-    square = weights["6.weight"].transposed()
-    assert square.has_same_bits(tensors.from_array(written["fc1.weight"]))
+    assert weights["6.weight"].transposed().has_same_bits(tensors.from_array(written["fc1.weight"]))
     assert weights["1.running_var"].has_same_bits(tensors.from_array(written["norm._variance"]))
     assert left_behind(tmp_path) == set(files)
 
@@ -272,20 +271,13 @@ def test_an_ambiguous_match_is_decided_by_the_user(tmp_path):
 UNKNOWN = {  # networks, shapes of the layer's tensors, words of the error
     "attention": (
         (pairs.TORCH_ATTENTION, pairs.PADDLE_ATTENTION, "Net", "1,2,4"),
-        {
-            "in_proj_weight": (12, 4),
-            "in_proj_bias": 12,
-            "out_proj.weight": (4, 4),
-            "out_proj.bias": 4,
-        },
-        ["attention (MultiheadAttention", "in one tensor"],
-    ),
+        {"in_proj_weight": (12, 4), "in_proj_bias": 12}
+        | {"out_proj.weight": (4, 4), "out_proj.bias": 4},
+        ["attention (MultiheadAttention", "in one tensor"]),
     "fc": (  # a user's own layer
         (pairs.TORCH_OWN, pairs.PADDLE_OWN, "Net", "1,3"),
-        {"weight": (3, 3), "bias": 3},
-        ["fc.weight", "not known"],
-    ),
-}
+        {"weight": (3, 3), "bias": 3}, ["fc.weight", "not known"]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("layer", UNKNOWN)
@@ -317,28 +309,22 @@ checkpoint.save(Path(folder + "/last{suffix}"), checkpoint.pack(trainer))
 """
 OWN = {  # of each framework; `oldest`: the oldest form in which it writes weights
     "torch": {
-        "name": "net",
-        "optimizer": "optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)\n"
-        "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)",
-        "disabled": "'cpu', enabled=False",
+        "name": "net", "disabled": "'cpu', enabled=False",
         "oldest": "_use_new_zipfile_serialization=False",
-    },
+        "optimizer": "optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)\n"
+        "scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)"},
     "paddle": {
-        "name": "Net",
+        "name": "Net", "disabled": "enable=False", "oldest": "protocol=2",
         "optimizer": "scheduler = paddle.optimizer.lr.StepDecay(0.1, 1)\n"
-        "optimizer = paddle.optimizer.Momentum(scheduler, parameters=model.parameters())",
-        "disabled": "enable=False",
-        "oldest": "protocol=2",
-    },
-}
+        "optimizer = paddle.optimizer.Momentum(scheduler, parameters=model.parameters())"},
+}  # fmt: skip
 
 
 def test_the_model_of_a_checkpoint_is_taken(tmp_path, pair, framework):
     """The same as the plain weights, in the oldest form, that lie beside it."""
     tree, suffix = ROOT / f"AlexNet-{framework}", SUFFIX[framework]
     program = CHECKPOINT.format(framework=framework, suffix=suffix, **OWN[framework])
-    done = helpers.run_warm(framework, "-c", program, tmp_path, PYTHONPATH=str(tree))
-    assert_success(done)
+    assert_success(helpers.run_warm(framework, "-c", program, tmp_path, PYTHONPATH=str(tree)))
     weights = []
     for stem in ("last", "plain"):
         target = tmp_path / f"{stem}.safetensors"
@@ -365,8 +351,7 @@ def test_keys_and_shapes_that_do_not_fit_are_named(tmp_path, pair, change, words
 def test_networks_that_do_not_fit_are_named(tmp_path, source):
     gained = pairs.PADDLE.replace("3, 8, 3, bias_attr=False", "3, 8, 3")
     options = pairs.write(tmp_path, paddle=gained)
-    done = transfer(source, tmp_path / "b.pdparams", *options)
-    assert_user_error(done, "stem.bias", "bias_attr")
+    assert_user_error(transfer(source, tmp_path / "b.pdparams", *options), "stem.bias", "bias_attr")
     options = pairs.write(tmp_path, torch=pairs.TORCH.replace("net(", "other("))
     assert_user_error(transfer(source, tmp_path / "b.pdparams", *options), "no network")
 
@@ -378,8 +363,7 @@ def test_an_existing_target_stays(tmp_path, pair, source):
     assert target.read_text() == "mine"
     (tmp_path / "c.pdparams").symlink_to("nowhere")
     assert_user_error(transfer(source, tmp_path / "c.pdparams", *pair), "exists", "--force")
-    done = assert_success(transfer(source, target, *pair, "--force", "--json"))
-    report = json.loads(done.stdout)
+    report = json.loads(assert_success(transfer(source, target, *pair, "--force", "--json")).stdout)
     assert report.keys() == {"source", "target", "rows", "totals", "warnings", "verified"}
     assert (report["source"], report["target"]) == (str(source), str(target))
     assert report["rows"][0].keys() == {"source", "target", "shape", "action"}
@@ -430,15 +414,9 @@ def test_a_file_that_carries_code_is_refused(tmp_path, pair, form):
     assert left_behind(tmp_path) == set()
 
 
-LIES = [
-    {"data_offsets": [0, 10**12]},
-    {"data_offsets": [-4, 28]},
-    {"shape": [2**62, 8]},
-    {"shape": [9]},
-    {"dtype": "F64"},
-    {"dtype": "__import__('os')"},
-    None,  # of the header's length
-]
+LIES = [{"data_offsets": [0, 10**12]}, {"data_offsets": [-4, 28]}, {"shape": [2**62, 8]}]
+LIES += [{"shape": [9]}, {"dtype": "F64"}, {"dtype": "__import__('os')"}]
+LIES += [None]  # of the header's length
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -523,17 +501,15 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, target):
     tensors.write(source, weights)
     # For a .pth, the file that torch is given just fits and what torch writes does not.
     limit = source.stat().st_size // 1024 + 1 if target == "b.pth" else 200
-    script = f'ulimit -f {limit}; exec "$@"'
     tool = [sys.executable, TOOL, source, tmp_path / target, *pair, "--num-classes", 9999]
     environment = OWN_WORKER if target == "b.pth" else {}
-    done = helpers.run("bash", "-c", script, "bash", *tool, **environment)
+    done = helpers.run("bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash", *tool, **environment)
     assert_user_error(done, target, "cannot be written (File too large)")
     assert left_behind(tmp_path, source) == set()
 
 
 def test_a_disk_without_room_is_named(tmp_path, pair, source, monkeypatch):
-    usage = types.SimpleNamespace(free=100)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=100))
     assert_user_error(transfer(source, tmp_path / "b.pth", *pair), "MB are free")
     assert left_behind(tmp_path, source) == set()
 

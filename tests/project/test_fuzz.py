@@ -1,7 +1,4 @@
-"""Damaged and hostile files: every reader reads them or refuses them in one line, and no more.
-
-The files, and what counts as more, are in tests/fuzz.py.
-"""
+"""Readers read damaged and hostile files, or refuse them in one line, and do no more: fuzz.py."""
 
 import re
 import sys

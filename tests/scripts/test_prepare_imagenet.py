@@ -47,10 +47,10 @@ def devkit_files():
 def archives(tmp_path):
     path = tmp_path / "archives"
     path.mkdir()
-    classes = {
-        f"{wnid}.tar": as_tar(*((f"{wnid}_{n}.JPEG", image(10 * c + n)) for n in range(4)))
-        for c, wnid in enumerate(WNIDS)
-    }
+    classes = {}
+    for c, wnid in enumerate(WNIDS):
+        images = ((f"{wnid}_{n}.JPEG", image(10 * c + n)) for n in range(4))
+        classes[f"{wnid}.tar"] = as_tar(*images)
     # In another order than that of their numbers.
     val = {f"ILSVRC2012_val_{n:08d}.JPEG": image(100 + n) for n in (4, 1, 6, 2, 3, 5)}
     write_tar(path / TRAIN, classes)

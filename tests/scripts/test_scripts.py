@@ -113,8 +113,7 @@ def test_setup_starts_over_when_the_pins_change(clone):
     fake = put_program(clone / "bin", "python", f'exec "{sys.executable}" "$@"')
     (clone / "pyproject.toml").write_text("this is no project")
     for _ in range(2):
-        done = setup(clone, PYTHON=str(fake), PIP_NO_INDEX="1")
-        assert_user_error(done, "setup.log")
+        assert_user_error(setup(clone, PYTHON=str(fake), PIP_NO_INDEX="1"), "setup.log")
         assert not (clone / ".venv" / ".complete").exists()
 
 
@@ -135,8 +134,7 @@ def test_setup_refuses_a_python_out_of_range(clone, tmp_path, version):
     test = f"import sys; sys.version_info = ({numbers}, 0); exec(sys.argv.pop(1))"
     program = f'shift; exec "{sys.executable}" -c "{test}" "$@"'
     fake = put_program(tmp_path / "bin", "oldpython", program)
-    done = setup(clone, PYTHON=str(fake))
-    assert_user_error(done, "oldpython is not one of Python 3.10 to 3.13")
+    assert_user_error(setup(clone, PYTHON=str(fake)), "oldpython is not one of Python 3.10 to 3.13")
 
 
 def test_setup_names_a_missing_python(clone, tmp_path):
@@ -157,8 +155,7 @@ def test_setup_names_a_full_disk(clone):
 def test_setup_names_a_missing_network(clone):
     pip = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_FIND_LINKS": ""}
     pip |= {"PIP_CONFIG_FILE": os.devnull, "PIP_EXTRA_INDEX_URL": ""}
-    done = setup(clone, **pip)
-    assert_user_error(done, "cannot be downloaded; check the network")
+    assert_user_error(setup(clone, **pip), "cannot be downloaded; check the network")
     assert not (clone / ".venv" / ".complete").exists()
 
 

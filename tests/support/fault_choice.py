@@ -6,6 +6,5 @@ import pytest
 def chosen(faults: dict, often: set[str]) -> list:
     """Return the names of all faults as parameters of a test, those not in `often` as seldom."""
     assert often <= set(faults), often - set(faults)
-    return [
-        name if name in often else pytest.param(name, marks=pytest.mark.seldom) for name in faults
-    ]
+    seldom = pytest.mark.seldom
+    return [name if name in often else pytest.param(name, marks=seldom) for name in faults]

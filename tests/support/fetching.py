@@ -12,10 +12,7 @@ CLOSED = "http://127.0.0.1:9/"  # nobody answers there
 def run_fetching(
     script: str, words: list[object], base: str, patch: str, python: str | Path | None = None
 ) -> subprocess.CompletedProcess:
-    """Run a script of `scripts/` after the Python text `patch`, which knows `base` as BASE.
-
-    Without `python`, in a process that has imported torchvision, which takes seconds.
-    """
+    """Run a script of scripts/, by default quickly, after `patch`, a text that knows BASE."""
     program = f"""
 import os
 import sys

@@ -46,9 +46,7 @@ def start(*command: object, **options: object) -> subprocess.Popen:
     return subprocess.Popen([str(word) for word in command], text=True, **options)
 
 
-def wait_until(
-    is_reached: Callable[[], object], process: subprocess.Popen | None = None, pause: float = 0.02
-) -> None:
+def wait_until(is_reached: Callable, process: subprocess.Popen | None = None, pause=0.02) -> None:
     """Wait until something is so, or a process has ended."""
     limit = time.monotonic() + TIMEOUT
     while not is_reached() and (process is None or process.poll() is None):

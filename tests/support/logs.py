@@ -1,17 +1,15 @@
-"""Short logs of training runs, in the forms that portproof/runs/logs.py reads.
-
-`top1` and `top5` are lists in per cent, one number an epoch.
-"""
+"""Short logs in the forms that portproof/runs/logs.py reads; `top1`, `top5`: per cent by epoch."""
 
 import json
 
 
 def own(top1, top5=None):
-    lines = []
-    for epoch, (first, fifth) in enumerate(zip(top1, top5 or top1, strict=True), 1):
-        row = {"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 2.1 / epoch}
-        lines.append(json.dumps(row | {"val_top1": first, "val_top5": fifth}) + "\n")
-    return "".join(lines)
+    rows = [
+        {"epoch": epoch, "train_loss": 2 / epoch, "val_loss": 2.1 / epoch}
+        | {"val_top1": first, "val_top5": fifth}
+        for epoch, (first, fifth) in enumerate(zip(top1, top5 or top1, strict=True), 1)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def timm(top1, top5=None, start=0):
@@ -53,11 +51,8 @@ def _paddleclas_evaluation(epoch, first, fifth):
 
 def torchvision(top1, top5=None, average=None, start=0, planned=None):
     planned = planned or start + len(top1)
-    lines = [
-        "Not using distributed mode",
-        f"Namespace(batch_size=32, epochs={planned}, lr_warmup_epochs=5, lr=0.1)",
-        "Start training",
-    ]
+    arguments = f"Namespace(batch_size=32, epochs={planned}, lr_warmup_epochs=5, lr=0.1)"
+    lines = ["Not using distributed mode", arguments, "Start training"]
     for number, first in enumerate(top1):
         epoch, fifth = start + number, (top5 or top1)[number]
         lines += [

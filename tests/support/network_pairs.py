@@ -148,16 +148,10 @@ PADDLE_OWN = in_paddle(LINEAR).replace("Net", "Linear")
 PADDLE_OWN += in_paddle(TORCH_OWN).replace("nn.Linear(3, 3)", "Linear()")
 
 
-def write(
-    folder: Path,
-    torch: str = TORCH,
-    paddle: str = PADDLE,
-    torch_name: str = "net",
-    input_shape: str = "1,3,16,16",
-) -> list[str]:
-    """Write the pair; return the options that name it."""
+def write(folder: Path, torch=TORCH, paddle=PADDLE, name="net", shape="1,3,16,16") -> list[str]:
+    """Write the pair, the torch network of a name; return the options that name it."""
     (folder / "net_torch.py").write_text(torch)
     (folder / "net_paddle.py").write_text(paddle)
-    models = ["--torch-model", f"{folder}/net_torch.py:{torch_name}"]
+    models = ["--torch-model", f"{folder}/net_torch.py:{name}"]
     models += ["--paddle-model", f"{folder}/net_paddle.py:Net"]
-    return [*models, "--input-shape", input_shape]
+    return [*models, "--input-shape", shape]

@@ -9,6 +9,10 @@ from PIL import Image
 from common.data import synthetic
 from tests.support.helpers import make_folder
 
+SIZES = {"one-wide.png": (1, 300), "one-high.png": (300, 1), "one-pixel.png": (1, 1)}
+SIZES |= {"huge.jpg": (4100, 90), "portrait.jpg": (91, 163), "exact.jpg": (73, 73)}
+SIZES |= {"plain.bmp": (90, 70)}
+MODES = {"grey.jpg": "L", "black-and-white.png": "1", "grey-alpha.png": "LA", "cmyk.jpg": "CMYK"}
 ORIENTATION = 0x0112  # the EXIF tag; 6: turn by 90 degrees to view
 
 
@@ -23,18 +27,11 @@ def write_odd_images(folder: Path) -> None:
     turned = Image.Exif()
     turned[ORIENTATION] = 6
 
-    image.resize((1, 300)).save(folder / "one-wide.png")
-    image.resize((300, 1)).save(folder / "one-high.png")
-    image.resize((1, 1)).save(folder / "one-pixel.png")
-    image.resize((4100, 90)).save(folder / "huge.jpg")
-    image.resize((91, 163)).save(folder / "portrait.jpg")
-    image.resize((73, 73)).save(folder / "exact.jpg")
+    for name, size in SIZES.items():
+        image.resize(size).save(folder / name)
+    for name, mode in MODES.items():
+        image.convert(mode).save(folder / name)
     image.resize((37, 29)).save(folder / "small.webp", lossless=True)
-    image.resize((90, 70)).save(folder / "plain.bmp")
-    image.convert("L").save(folder / "grey.jpg")
-    image.convert("1").save(folder / "black-and-white.png")
-    image.convert("LA").save(folder / "grey-alpha.png")
-    image.convert("CMYK").save(folder / "cmyk.jpg")
     palette.save(folder / "palette.png")
     palette.save(folder / "palette-transparent.png", transparency=b"\x00\x80\xff")
     transparent.save(folder / "rgba.png")

@@ -74,8 +74,7 @@ FAULTS = {
         "optimizer", ["momentum of", "0.9 in PyTorch, 0 in PaddlePaddle"]),
     "no weight decay": (edit(DECAY, ""), "optimizer", ["weight decay", "0.1 in PyTorch, 0 in PaddlePaddle"]),
     "ten times the decay": (edit(DECAY, "weight_decay=10 * args.weight_decay"), "optimizer", ["weight decay", "0.1 in PyTorch, 1 in PaddlePaddle"]),
-    "decoupled decay": (
-        edit(DECAY, "")
+    "decoupled decay": (edit(DECAY, "")
         + edit(STEP, STEP + "\nwith paddle.no_grad():\n    for value in optimizer._parameter_list:\n        value.set_value(value * (1 - optimizer.get_lr() * 0.1))"),
         "optimizer", ["decoupled", "train.py:"]),
     "Nesterov ignored": (edit("use_nesterov=args.nesterov", "use_nesterov=False"), "optimizer", ["Nesterov", "on in PyTorch, off in PaddlePaddle"]),

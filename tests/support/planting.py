@@ -17,10 +17,9 @@ LEFT_ALONE = (PORT,)  # by it tools look at a training: no part of it
 class Edit(NamedTuple):
     """Code, and what takes its place; the code must stand in the tree once.
 
-    `old` is an expression, statements that follow each other, or arguments that do (a keyword and
-    its value, elements of a list). It is compared as a syntax tree, so that line breaks, comments
-    and quotes do not matter. Empty: `new` is put before the definition of `within`. An empty `new`
-    takes `old` out.
+    `old` is an expression, or statements or arguments that follow each other. It is compared as a
+    syntax tree: line breaks, comments and quotes do not matter. Where it is empty, `new` is put
+    before the definition of `within`; an empty `new` takes `old` out.
     """
 
     old: str
@@ -40,10 +39,9 @@ class Place(NamedTuple):
 
 
 def plant(root: Path, edits: Iterable[Edit]) -> None:
-    """Make the edits in the files of a tree, one after the other; all other text stays.
+    """Make the edits in a tree, one after the other; all other text stays.
 
-    Raises LookupError where the code is missing or stands in several places, ValueError where the
-    new code would be read otherwise than it is written.
+    Raises LookupError where code is missing or ambiguous, ValueError where new code is misread.
     """
     for edit in edits:
         places = find(root, edit)
@@ -77,8 +75,7 @@ def find_in(path: Path, edit: Edit) -> list[Place]:
             line = text.count(b"\n", 0, start) + 1
             places.add(Place(path, line, start, end, isinstance(nodes[0], ast.stmt)))
     # A call that is a statement is an expression too.
-    last = {(place.start, place.end): place for place in sorted(places)}
-    return list(last.values())
+    return list({(place.start, place.end): place for place in sorted(places)}.values())
 
 
 @lru_cache(maxsize=100)
@@ -102,10 +99,7 @@ def definitions(tree: ast.AST, name: str, above: str = "") -> Iterator[ast.AST]:
 
 @lru_cache(maxsize=100)
 def readings(code: str) -> list[list[ast.AST]]:
-    """Return what code can be: statements, and arguments (an expression is one).
-
-    Raises ValueError where it is neither.
-    """
+    """Return what code can be: statements, or arguments. Raises ValueError where it is neither."""
     code = textwrap.dedent(code).strip()
     rows = []
     with suppress(SyntaxError):
@@ -119,8 +113,7 @@ def readings(code: str) -> list[list[ast.AST]]:
 
 def arguments(call: ast.Call) -> list[ast.AST]:
     """Return what a call is given, in the order in which it is written."""
-    nodes = [*call.args, *call.keywords]
-    return sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
+    return sorted([*call.args, *call.keywords], key=lambda node: (node.lineno, node.col_offset))
 
 
 def occurrences(scope: ast.AST, code: str) -> Iterator[list[ast.AST]]:
@@ -135,10 +128,7 @@ def occurrences(scope: ast.AST, code: str) -> Iterator[list[ast.AST]]:
 
 @lru_cache(maxsize=100)
 def rows(scope: ast.AST) -> list[list]:
-    """Return what stands in a row within `scope`: statements, arguments, elements; or alone.
-
-    Not what stands in f-strings: before Python 3.12 their parts have wrong positions.
-    """
+    """Return what stands in a row within `scope`: statements, arguments, elements; or alone."""
     every_row, waiting = [], [scope]
     while waiting:
         node = waiting.pop()

@@ -1,11 +1,10 @@
 """Interpreters that have their framework imported already, for tests that start hundreds.
 
-Importing torch and torchvision takes a processor three seconds, Paddle one. Here a server imports
-one of them once and forks itself for each process that is wanted. `interpreter(framework)` is a
-program that stands for Python: it hands its words, folder, environment and standard streams to the
-server, waits, and ends as the process did. Where the environment holds other settings than the
-server's, which libraries read as they are imported, it starts Python itself.
-Limits (ulimit), masks and the like are the server's: what is tested with them runs as ever.
+A server imports torch and torchvision (three seconds) or Paddle (one) once, and forks itself for
+each process. `interpreter(framework)` is a program that stands for Python: it hands its words,
+folder, environment and streams to the server, waits, and ends as the process did. Where settings
+differ that libraries read as they are imported, it starts Python itself. Limits (ulimit), masks and
+the like are the server's: what is tested with them runs as ever.
 """
 
 import atexit
@@ -81,7 +80,7 @@ def ask(path: str, words: list[str]) -> None:
         signal.signal(number, lambda number, _: os.kill(process, number))
     status = json.loads(lines.readline())
     if status < 0:
-        if -status in (signal.SIGINT, signal.SIGTERM):
+        if status != -signal.SIGKILL:
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
@@ -165,11 +164,7 @@ def become(words: list[str]) -> None:
 
 
 def run_and_leave(words: list[str]) -> NoReturn:
-    """Run as Python would with these words, and end without taking the interpreter apart.
-
-    That would visit every object that is shared with the server, and so copy it: longer than most
-    tests take.
-    """
+    """Run as Python would, and end without visiting, and so copying, what the server shares."""
     status = 0
     try:
         become(words)

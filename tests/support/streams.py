@@ -1,7 +1,6 @@
 """What the loaders of a tree give, and the images that they were made of."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,15 +11,12 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 ONE_ROUNDING = 2.5e-7
 
 
-def read_stream(
-    framework: str, folder: Path, epochs: int, **settings: Any
-) -> dict[str, np.ndarray]:
+def read_stream(framework: str, folder: Path, epochs: int, **settings) -> dict[str, np.ndarray]:
     """Return what the loaders of a tree give, by its port: train_images, train_labels, val_sizes...
 
     Images [N, 3, S, S], labels [N] and the sizes of the batches [B], of all epochs in a row.
     """
-    request = {"epochs": epochs, "settings": settings}
-    return run_parts(framework, folder, stream=request)["stream"]
+    return run_parts(framework, folder, stream={"epochs": epochs, "settings": settings})["stream"]
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:

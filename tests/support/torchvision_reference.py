@@ -2,8 +2,7 @@
 
     python -m tests.support.torchvision_reference DATA_PATH IMAGE_SIZE SEED OUT.npz
 
-Written in the manner of torchvision's references/classification/presets.py. Where a transform would
-draw at random, it is given the draws of `common`.
+In the manner of its references/classification/presets.py, with the draws of `common`.
 """
 
 import sys
@@ -35,8 +34,7 @@ def train_images(folder: ImageFolder, size: int, seed: int, epoch: int) -> list[
     for index in draws.order(seed, epoch, len(folder)).tolist():
         GivenCrop.place = (seed, epoch, index)
         flip = transforms.RandomHorizontalFlip(p=float(draws.flip(seed, epoch, index)))
-        preset = transforms.Compose([GivenCrop(size), flip, *NORMALIZE])
-        images.append(preset(folder[index][0]))
+        images.append(transforms.Compose([GivenCrop(size), flip, *NORMALIZE])(folder[index][0]))
     return images
 
 

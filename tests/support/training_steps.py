@@ -1,9 +1,8 @@
 """Run train.py of a tree several times in one process, and note what happens at each step.
 
-Of each step: `loss`, `lr`, `logits`, `labels`, `dtype` of the logits, `moved` (the norm of the
-change of all weights), `weight` (that of the last layer after the step) and `channels_last`
-(whether the images and the weights of the first layer lie that way); and once `start`, the last
-layer's weight before the first step.
+Noted are `loss`, `lr`, `logits`, their `dtype`, `labels`, `moved` (the norm of the change of all
+weights), `weight` (the last layer's, after the step; `start` before the first) and `channels_last`
+(of the images and the first layer's weights).
 """
 
 import sys

@@ -29,9 +29,8 @@ RUN_FILES = {"args.json", "metrics.jsonl", "curves.png", "misclassified.html", "
 
 def copy_tree(framework: str, target: Path, edits: Iterable[Edit]) -> Path:
     """Copy a tree and change its code; an edit that finds nothing to change is an error."""
-    shutil.copytree(
-        ROOT / f"AlexNet-{framework}", target, ignore=shutil.ignore_patterns("__pycache__")
-    )
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / f"AlexNet-{framework}", target, ignore=compiled)
     plant(target, edits)
     return target
 

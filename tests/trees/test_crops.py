@@ -68,8 +68,7 @@ def test_the_centre_alone_is_what_evaluation_sees(framework, more, small_folder,
 def as_evaluation_sees(image):
     from torchvision.transforms import functional as F
 
-    square = F.center_crop(F.resize(image, 73), SIZE)
-    return F.normalize(F.to_tensor(square), MEAN, STD).numpy()
+    return F.normalize(F.to_tensor(F.center_crop(F.resize(image, 73), SIZE)), MEAN, STD).numpy()
 
 
 MODEL = {
@@ -79,8 +78,7 @@ MODEL = {
 
 
 def test_probabilities_are_averaged(framework, tmp_path, run_in_tree):
-    generator = np.random.Generator(np.random.Philox(2))
-    images = generator.standard_normal([2, 10, 3, 5, 5])
+    images = np.random.Generator(np.random.Philox(2)).standard_normal([2, 10, 3, 5, 5])
     np.save(tmp_path / "images.npy", images)
     run_in_tree(
         framework,

@@ -17,6 +17,13 @@ from tests.support.helpers import SUFFIX, assert_success, assert_user_error, run
 from tests.support.planting import Edit, plant
 
 NATIVE = {"torch": ("pt2", ".pt2"), "paddle": ("inference", ".inference")}
+MISTAKES = {  # the command, its words, and those of the error
+    "other size": ("predict", "{data}/val --image-size 96", ["--image-size 96", "64 pixels"]),
+    "wrong ending": ("export", "--format onnx --output {out}/a.txt", ["--output", "ending .onnx"]),
+    "wrong format": ("export", "--format tflite --data-path {data}", ["--format", "tflite"]),
+    "no data": ("export", "--format onnx --data-path {out}/x", ["--data-path", "no such folder"]),
+    "wrong names": ("export", "--format onnx --classes {run}/args.json", ["3 classes apart"]),
+}
 FACTS = ModelMetadata(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), ["one", "two"])
 
 
@@ -43,12 +50,11 @@ def exported(small_run, small_folder, tmp_path_factory):
         "onnx says": predict(onnx, "--json", "-"),
         "native says": predict(native, "--json", "-"),
         "one by one": predict(onnx, "--json", "-", "--batch-size", 1),
-        "other size": predict(onnx, "--image-size", 96),
-        "wrong ending": export("onnx", "--output", out / "a.txt", *data),
-        "wrong format": export("tflite", *data),
-        "no data": export("onnx", "--data-path", out / "x"),
-        "wrong names": export("onnx", "--classes", best.with_name("args.json")),
     }
+    paths = {"data": small_folder, "out": out, "run": run}
+    for name, (command, words, _) in MISTAKES.items():
+        weights = ["--weights", best if command == "export" else onnx]
+        commands[name] = (command, [*weights, *words.format(**paths).split()])
     done = dict(zip(commands, run_mains(tree, out, *commands.values()), strict=True))
     return framework, tree, out, done
 
@@ -60,8 +66,7 @@ def test_an_export_is_checked_and_timed(exported, name):
     assert [line.split(":")[0] for line in lines] == ["batch 1", "batch 8", "exported"]
     for line in lines[:2]:
         words = line.split()
-        difference = float(words[words.index("difference") + 1].rstrip(";"))
-        assert 0 <= difference < exports.TOLERANCE
+        assert 0 <= float(words[words.index("difference") + 1].rstrip(";")) < exports.TOLERANCE
         assert line.count(" ms") == 2
 
 
@@ -91,26 +96,14 @@ def test_an_export_holds_no_path_of_the_machine_that_made_it(exported):
         assert str(tree).encode() not in file.read_bytes(), file
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("other size", ["--image-size 96", "64 pixels"]),
-        ("wrong ending", ["--output", "needs the ending .onnx"]),
-        ("wrong format", ["--format", "tflite"]),
-        ("no data", ["--data-path", "no such folder"]),
-        ("wrong names", ["tells 3 classes apart"]),
-    ],
-)
-def test_a_mistake_is_one_line(exported, name, words):
-    assert_user_error(exported[-1][name], *words)
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(exported, name):
+    assert_user_error(exported[-1][name], *MISTAKES[name][2])
 
 
 @pytest.fixture(scope="module")
 def refused(exported, small_run, small_folder, tmp_path_factory):
-    """What a tree did whose model changes after it was written, and with damaged exports.
-
-    Where the export went, there was another before.
-    """
+    """What a tree did whose model changes once it is exported over another; and damaged exports."""
     framework, tree, run = small_run
     out = exported[2]
     folder = tmp_path_factory.mktemp(f"refused-{framework}")

@@ -6,8 +6,7 @@ from tests.support.trees import run_parts
 
 
 def count(framework, tmp_path, logits, labels):
-    request = {"logits": logits, "labels": labels}
-    recorded = run_parts(framework, tmp_path, metric=request)["metric"]
+    recorded = run_parts(framework, tmp_path, metric={"logits": logits, "labels": labels})["metric"]
     return int(recorded["top1"]), int(recorded["top5"])
 
 
@@ -15,8 +14,7 @@ def test_counts_are_those_of_a_stable_sort(framework, tmp_path):
     rng = np.random.default_rng(0)
     logits = rng.integers(0, 6, (500, 12)).astype(float)  # whole numbers: many ties
     labels = rng.integers(0, 12, 500)
-    ranked = np.argsort(-logits, axis=1, kind="stable")
-    is_label = ranked == labels[:, None]
+    is_label = np.argsort(-logits, axis=1, kind="stable") == labels[:, None]
     expected = int(is_label[:, :1].sum()), int(is_label[:, :5].sum())
     assert count(framework, tmp_path, logits.tolist(), labels.tolist()) == expected
 

@@ -11,25 +11,15 @@ from common.paths import ROOT
 TREES = (ROOT / "AlexNet-torch", ROOT / "AlexNet-paddle")
 # How many lines of a file and its twin differ at the most: `diff FILE TWIN | grep -c '^[<>]'`.
 MOST_DIFFERENT = {
-    "boards.py": 11,
+    "boards.py": 11, "crops.py": 10, "datasets/folder.py": 23, "distributed.py": 59, "ema.py": 20,
+    "metric.py": 18, "models/__init__.py": 0, "models/alexnet.py": 44,
+    "models/alexnet_paper.py": 47, "models/small.py": 64, "port.py": 24, "predict.py": 27,
+    "presets.py": 39, "train.py": 46,
     "checkpoint.py": 80,  # the state of an optimizer
-    "crops.py": 10,
-    "datasets/folder.py": 23,
-    "distributed.py": 59,
-    "ema.py": 20,
     "export.py": 128,  # each framework's own exporter, and none of Paddle's to ONNX
-    "metric.py": 18,
-    "models/__init__.py": 0,
-    "models/alexnet.py": 44,
-    "models/alexnet_paper.py": 47,
-    "models/small.py": 64,
     "optim.py": 54,  # the setup order is each framework's own
-    "port.py": 24,
-    "predict.py": 27,
-    "presets.py": 39,
     "runtime.py": 88,  # where it stands what the frameworks make different
-    "train.py": 46,
-}
+}  # fmt: skip
 # Functions that one tree alone needs.
 ONLY_TORCH = {
     "sum_device",  # Paddle's tensors lie where its processes exchange them
@@ -91,20 +81,17 @@ def test_the_trees_have_the_same_files():
 
 @pytest.mark.parametrize("file", sorted(MOST_DIFFERENT.keys() - {"models/__init__.py"}))
 def test_functions_arguments_and_variables_are_the_same_in_the_same_order(file):
-    torch, paddle = (
-        [row for row in functions(path) if row[0] not in only]
-        for path, only in zip(twins(file), (ONLY_TORCH, ONLY_PADDLE), strict=True)
-    )
+    torch, paddle = map(functions, twins(file))
+    torch = [row for row in torch if row[0] not in ONLY_TORCH]
+    paddle = [row for row in paddle if row[0] not in ONLY_PADDLE]
     assert [row[:2] for row in paddle] == [row[:2] for row in torch] != []
-    pairs = zip(torch, paddle, strict=True)
-    differing = {one[0] for one, other in pairs if one[2] != other[2]}
+    differing = {one[0] for one, other in zip(torch, paddle, strict=True) if one[2] != other[2]}
     assert differing == OTHER_VARIABLES.get(file, set())
 
 
 @pytest.mark.parametrize(("side", "only"), [(0, ONLY_TORCH), (1, ONLY_PADDLE)])
 def test_what_one_tree_alone_may_have_is_there(side, only):
-    defined = {row[0] for file in MOST_DIFFERENT for row in functions(twins(file)[side])}
-    assert only <= defined
+    assert only <= {row[0] for file in MOST_DIFFERENT for row in functions(twins(file)[side])}
 
 
 @pytest.mark.parametrize("file", ["export.py", "train.py"])

@@ -39,14 +39,12 @@ def test_every_tensor_is_uniform_within_one_over_root_fan_in(weights):
         # Kolmogorov-Smirnov: the largest gap to the uniform distribution on [-1, 1], whose limit
         # 2.23 / sqrt(n) a right implementation passes in 1 of 10,000 draws.
         shares = np.arange(1, scaled.size + 1) / scaled.size
-        gap = np.abs(shares - (scaled + 1) / 2).max()
-        assert gap < 2.23 / math.sqrt(scaled.size), name
+        assert np.abs(shares - (scaled + 1) / 2).max() < 2.23 / math.sqrt(scaled.size), name
 
 
 def test_tensors_do_not_repeat_each_other(weights):
     first = [array.ravel()[:8] * math.sqrt(array.shape[-1]) for array in weights.values()]
-    rounded = {tuple(np.round(values, 5)) for values in first}
-    assert len(rounded) == len(first)
+    assert len({tuple(np.round(values, 5)) for values in first}) == len(first)
 
 
 def test_torchvisions_own_weights_load_and_give_the_same_logits(tmp_path):
@@ -65,5 +63,4 @@ images = torch.rand(2, 3, 224, 224)
 assert torch.equal(ours(images), theirs(images))
 """
     path = str(ROOT / "AlexNet-torch")
-    words = ["-c", script, tmp_path / "alexnet.pth"]
-    assert_success(run_warm("torch", *words, PYTHONPATH=path))
+    assert_success(run_warm("torch", "-c", script, tmp_path / "alexnet.pth", PYTHONPATH=path))

@@ -18,15 +18,11 @@ PLAIN = [
     "--device", "cpu",
 ]  # fmt: skip
 RUNS = {
-    "plain": [],
-    "smooth": ["--label-smoothing", 0.3],
-    "clipped": ["--clip-grad", 0.01],
-    "clipped never": ["--clip-grad", 1e6],
+    "plain": [], "smooth": ["--label-smoothing", 0.3], "deterministic": ["--deterministic"],
+    "clipped": ["--clip-grad", 0.01], "clipped never": ["--clip-grad", 1e6],
     "accumulated": ["--batch-size", 4, "--accumulate", 2],  # 18 images: the last step is of 2
-    "whole": ["--batch-size", 8],
-    "average": ["--ema", 0.7, "--lr", 0.5],
-    "deterministic": ["--deterministic"],
-}
+    "whole": ["--batch-size", 8], "average": ["--ema", 0.7, "--lr", 0.5],
+}  # fmt: skip
 TORCH_RUNS = {"bf16": ["--amp", "bf16"], "channels last": ["--channels-last"]}
 
 

@@ -16,6 +16,14 @@ from portproof.system.errors import UserError
 from tests.support.helpers import SUFFIX, assert_success, assert_user_error, run_mains
 from tests.support.trees import run_parts
 
+MISTAKES = {  # the command, and words of the error
+    "missing": ("{out}/nowhere.jpg --weights {best}", ["nowhere.jpg", "no such file"]),
+    "dash": ("--weights {best} -- -dash.jpg", ["-dash.jpg", "no such file"]),
+    "empty pattern": ("{out}/*.webp --weights {best}", ["*.webp", "nothing fits"]),
+    "no folder": ("{image} --weights {best} --json {out}/no/x.json", ["--json", "not there"]),
+    "no png": ("{image} --weights {best} --plot {out}/x.jpg", ["--plot", ".png"]),
+    "no weights": ("{image} --weights {out}/x.pth", ["--weights", "no such file"]),
+}
 ODD_NAMES = ["two words.jpg", "-dash.jpg", "new\nline.jpg", "照片 $x^2$.jpg", "[1].jpg"]
 
 
@@ -57,16 +65,12 @@ def predicted(small_run, small_folder, tmp_path_factory):
         "two names": [image, *weights, "--classes", out / "two.txt"],
         "alone": [image, "--weights", alone, "--image-size", 64],
         "alone, no size": [image, "--weights", alone],
-        "dash": [*weights, "--", "-dash.jpg"],
         "damaged": [
             image, damaged, *weights, "--json", out / "none.json", "--plot", out / "none.png",
         ],
-        "missing": [out / "nowhere.jpg", *weights],
-        "empty pattern": [out / "*.webp", *weights],
-        "no folder": [image, *weights, "--json", out / "nowhere" / "x.json"],
-        "no png": [image, *weights, "--plot", out / "x.jpg"],
-        "no weights": [image, "--weights", out / "x.pth"],
     }  # fmt: skip
+    paths = {"out": out, "image": image, "best": best}
+    commands |= {name: words.format(**paths).split() for name, (words, _) in MISTAKES.items()}
     done = run_mains(tree, out, *(("predict", words) for words in commands.values()))
     return dict(zip(commands, done, strict=True)), out
 
@@ -92,13 +96,12 @@ def test_the_answers_are_those_of_the_training(predicted, small_run, small_folde
 
 def test_the_screen_says_the_same(predicted):
     done, out = predicted
-    lines = done["all"].stdout.splitlines()
     expected = []
     for image in images_in(out / "all.json"):
         expected.append(image["path"])
         for answer in image["top"]:
             expected.append(f"{100 * answer['probability']:7.2f} %  {answer['class']}")
-    assert lines == expected
+    assert done["all"].stdout.splitlines() == expected
 
 
 def test_the_batch_changes_nothing(predicted):
@@ -154,19 +157,9 @@ def test_a_damaged_image_is_named_and_nothing_is_written(predicted):
     assert not list(out.glob("*none*"))
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        ("missing", ["nowhere.jpg", "no such file"]),
-        ("dash", ["-dash.jpg", "no such file"]),
-        ("empty pattern", ["*.webp", "nothing fits"]),
-        ("no folder", ["--json", "its folder is not there"]),
-        ("no png", ["--plot", ".png"]),
-        ("no weights", ["--weights", "no such file"]),
-    ],
-)
-def test_a_mistake_is_one_line(predicted, command, words):
-    assert_user_error(predicted[0][command], *words)
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line(predicted, command):
+    assert_user_error(predicted[0][command], *MISTAKES[command][1])
 
 
 def test_weights_without_names_give_numbers_in_both_trees(small_folder, small_trees, tmp_path):

@@ -130,8 +130,7 @@ def test_a_signal_to_the_job_ends_it_when_the_step_is_saved(job):
     process.send_signal(number)
     assert process.wait(TIMEOUT) == 128 + number, job.output.read_text()
     (message,) = set(job.lines_with("stopped by SIG"))
-    newest = checkpoint_files.newest(run, job.suffix)
-    assert message.endswith(f"resume by --resume {newest}")
+    assert message.endswith(f"resume by --resume {checkpoint_files.newest(run, job.suffix)}")
     assert not trainers(job) and not job.lines_with("Traceback")
     assert not list((job.folder / "elsewhere").iterdir())
 
@@ -142,8 +141,7 @@ def test_a_mistake_of_any_process_is_shown(job, tmp_path):
     (images / "val" / "bars" / "1.jpg").write_text("no image")
     weights = job.folder / "whole" / f"last{job.suffix}"
     options = ["--eval-only", "--weights", weights, "--data-path", images]
-    process = job.start(2, *options, python=preloaded.interpreter(job.framework))
-    assert process.wait(TIMEOUT) != 0
+    assert job.start(2, *options, python=preloaded.interpreter(job.framework)).wait(TIMEOUT) != 0
     text = job.output.read_text()
     assert "1.jpg: cannot be read as an image" in text and "Traceback" not in text.split("1.jpg")[0]
 
@@ -199,8 +197,7 @@ def test_a_batch_that_is_split_is_that_of_one_process(job):
 
 def test_a_batch_that_cannot_be_split_is_refused(job):
     python = preloaded.interpreter(job.framework)
-    process = job.start(2, "--batch-size", 5, "--split-batch", python=python)
-    assert process.wait(TIMEOUT) != 0
+    assert job.start(2, "--batch-size", 5, "--split-batch", python=python).wait(TIMEOUT) != 0
     assert "a batch of 5 cannot be shared out evenly to 2 processes" in job.output.read_text()
 
 

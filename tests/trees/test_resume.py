@@ -26,8 +26,7 @@ def trainings(request, tmp_path_factory):
 
 def end(trainings, run, resume="auto"):
     """Resume a run to its end; return what it says."""
-    python = preloaded.interpreter(trainings.framework)
-    status = trainings.start(run, resume, python).wait(TIMEOUT)
+    status = trainings.start(run, resume, preloaded.interpreter(trainings.framework)).wait(TIMEOUT)
     text = trainings.output.read_text()
     assert status == 0, text
     return text
@@ -135,23 +134,19 @@ def test_the_newest_few_are_kept_and_a_step_is_kept_once(tmp_path):
 def test_a_kill_between_two_names_loses_none_of_them(tmp_path, monkeypatch, name):
     """Whatever name is not yet there, the run resumes from before and writes all of them."""
 
-    class Killed(BaseException):
-        pass
-
-    replace = checkpoint_files.os.replace
+    replace = os.replace
 
     def killed(source, target):
         if Path(target).name.startswith(name):
-            raise Killed
+            raise SystemExit
         replace(source, target)
 
     write(tmp_path, 1, best=True)
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", killed)
-        with pytest.raises(Killed):
+        with pytest.raises(SystemExit):
             write(tmp_path, 2, best=True)
-    newest = checkpoint_files.newest(tmp_path, ".pth")
-    assert newest.read_text() == "1"
+    assert checkpoint_files.newest(tmp_path, ".pth").read_text() == "1"
     write(tmp_path, 2, best=True)
     for file in ("last.pth", "best.pth"):
         assert (tmp_path / file).read_text() == "2"

@@ -85,8 +85,7 @@ def test_every_sample_is_in_a_batch_and_the_last_is_smaller(streams):
 
 def test_odd_images_are_read_as_three_channels(odd_folder):
     for path in (odd_folder / "train" / "odd").iterdir():
-        image = read_rgb(path)
-        assert image.mode == "RGB", path
+        assert read_rgb(path).mode == "RGB", path
     turned = read_rgb(odd_folder / "train" / "odd" / "turned.jpg")
     upright = read_rgb(odd_folder / "train" / "odd" / "PROGRESSIVE.JPEG")
     assert turned.size == upright.size  # EXIF rotation is not applied, as in torchvision

@@ -94,9 +94,8 @@ def test_a_resumed_run_ends_with_the_same_weights(straight, small_trees, tmp_pat
         assert_success(done)
     assert arrays(checkpoint) == arrays(whole / checkpoint.name)
     keep = ("epoch", "lr", "train_loss", "val_loss")
-    assert [[row[k] for k in keep] for row in read_metrics(first)] == [
-        [row[k] for k in keep] for row in read_metrics(whole)
-    ]
+    resumed, unbroken = map(read_metrics, (first, whole))
+    assert [[row[k] for k in keep] for row in resumed] == [[r[k] for k in keep] for r in unbroken]
 
 
 def test_evaluation_alone_gives_the_same_numbers(straight, train, small_folder):
@@ -122,8 +121,7 @@ def test_weights_of_another_number_of_classes_name_the_layer(straight, train, im
 def test_a_folder_of_another_run_is_not_written_over(straight, train):
     _, out, options = straight
     before = (out / "metrics.jsonl").read_text()
-    done = train(*options, "--output-dir", out)
-    assert_user_error(done, "holds another run")
+    assert_user_error(train(*options, "--output-dir", out), "holds another run")
     assert (out / "metrics.jsonl").read_text() == before
 
 
@@ -163,8 +161,7 @@ def test_the_first_twenty_losses_agree(small_folder, small_trees, tmp_path):
 
 def test_a_terminal_shows_a_bar(small_folder, small_trees, tmp_path, framework):
     leader, follower = os.openpty()
-    rows_columns = struct.pack("HHHH", 40, 160, 0, 0)
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, rows_columns)
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     command = [preloaded.interpreter(framework), small_trees[framework] / "train.py", "--data-path"]
     command += [small_folder, *SMALL, "--epochs", 1, "--output-dir", tmp_path / "run"]
     words = [str(word) for word in command]

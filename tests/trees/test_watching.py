@@ -79,8 +79,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(framework, train, run, small_t
     # Resume from the checkpoint before the last, so that one more must be written.
     older = [path for _, path in checkpoint_files.listed(run, SUFFIX[framework])][1]
     change = no_file_beyond(before.stat().st_size // 2)
-    tree = small_trees[framework]
-    done = run_train_changed(framework, change, "--resume", older, tree=tree)
+    done = run_train_changed(framework, change, "--resume", older, tree=small_trees[framework])
     assert_user_error(done, f"{older.name} is intact", "--resume auto")
     assert checkpoint_files.newest(run, SUFFIX[framework]) == older
     assert not list(run.glob(".*.partial*"))
