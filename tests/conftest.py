@@ -26,9 +26,8 @@ def pytest_configure(config):
     # A shell that starts the tests in the background has them ignore Ctrl-C, and all they start.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line(
-        "markers", "seldom: takes long, or is one fault of many; runs with --all-faults only"
-    )
+    marker = "seldom: takes long, or is one fault of many; runs with --all-faults only"
+    config.addinivalue_line("markers", marker)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -35,10 +35,8 @@ RESULTS = ROOT / "docs" / "results" / "crash.csv"
 COMPARED = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5")
 EPOCHS = 8
 # Three steps an epoch, the last of one batch; a checkpoint after each.
-OPTIONS = [
-    "--recipe", "sample", "--image-size", 63, "--batch-size", 4,
-    "--warmup-epochs", 0.5, "--accumulate", 2, "--ema", 0.5, "--workers", 1, "--save-every", 1,
-]  # fmt: skip
+OPTIONS = ["--recipe", "sample", "--image-size", 63, "--batch-size", 4, "--warmup-epochs", 0.5]
+OPTIONS += ["--accumulate", 2, "--ema", 0.5, "--workers", 1, "--save-every", 1]
 
 
 class Outcome(NamedTuple):
@@ -53,9 +51,7 @@ class Trainings:
     """A tree, its images, and the run that nothing stops."""
 
     def __init__(self, framework: str, folder: Path, epochs: int) -> None:
-        self.framework = framework
-        self.suffix = SUFFIX[framework]
-        self.folder = folder
+        self.framework, self.suffix, self.folder = framework, SUFFIX[framework], folder
         self.output = folder / "output"
         self.tree = copy_tree(framework, folder / f"AlexNet-{framework}", SMALL)
         self.images = make_folder(folder / "images")

@@ -47,7 +47,6 @@ SEEDS = range(5)
 STEPS = 4
 PAPER = ("--model", "alexnet-paper", "--image-size", "67")
 
-
 # The faults that porting guides and issue threads know, by number, and which of these are which.
 KNOWN = {
     "1": ("linear not transposed", "square linear not transposed"), "2": ("key not loaded",),

@@ -109,6 +109,7 @@ def arrays() -> dict[str, np.ndarray]:
 def hostile_pickles(trace: Path) -> list[bytes]:
     """Return pickles that would run code, crash, or fill the memory if a reader let them."""
     command = f"touch {trace}".encode()
+    sized = bytes([len(command)]) + command
     deep = b"\x80\x02" + b")" + b"\x85" * 200_000  # a tuple in a tuple in a tuple
     levels = b"]q\x00" + b"".join(
         b"](" + (b"h" + bytes([n])) * 10 + b"eq" + bytes([n + 1]) for n in range(40)
@@ -116,10 +117,7 @@ def hostile_pickles(trace: Path) -> list[bytes]:
     number = struct.pack("<Q", 10**11)
     return [
         b"cos\nsystem\n(S'" + command + b"'\ntR.",
-        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c"
-        + bytes([len(command)])
-        + command
-        + b"\x85R.",
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c" + sized + b"\x85R.",
         b"cbuiltins\nexec\n(S'import os; os.mkdir(\"" + str(trace).encode() + b"\")'\ntR.",
         b"(S'" + command + b"'\nios\nsystem\n.",
         b"(cos\nsystem\nS'" + command + b"'\no.",

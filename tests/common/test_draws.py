@@ -51,10 +51,8 @@ def test_who_listens_hears_of_each_draw_by_the_names_of_its_arguments():
     of_epoch = {"seed": 5, "epoch": 1}
     box = of_epoch | {"index": 2, "size": (40, 30)}
     assert heard[0][:2] == ("order", of_epoch | {"length": 3}) and heard[0][2] is order
-    assert heard[1:] == [
-        ("crop", box | {"area": (0.5, 1.0), "aspect": draws.DEFAULT_ASPECT}, crop),
-        ("crop", box | {"share": 0.9}, shifted),
-    ]
+    shape = {"area": (0.5, 1.0), "aspect": draws.DEFAULT_ASPECT}
+    assert heard[1:] == [("crop", box | shape, crop), ("crop", box | {"share": 0.9}, shifted)]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (3, 2), (640, 480), (4100, 90)])

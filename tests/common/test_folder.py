@@ -56,8 +56,6 @@ def test_a_fault_is_named_with_its_path(images, fault):
         index_data(images)
 
 
-# What a million images are kept as.
-
 ODD = ["/a b/1.jpg", "/a b/1\n2.jpg", "/a b/\udcff.jpg", "/c/图.jpg"]
 ODD += ["/a b/-rf.jpg", "/c/", "x.jpg"]
 

@@ -21,6 +21,11 @@ from tests.support.helpers import FRAMEWORKS
 from tests.support.streams import ONE_ROUNDING, read_stream, to_bytes
 
 SIZE, SEED, BATCH = 64, 5, 4
+KINDS = {
+    "4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0},
+    "grey": {"mode": "L"}, "CMYK": {"mode": "CMYK"}, "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3}, "comment": {"comment": b"\xff\xc0" * 400},
+}  # fmt: skip
 
 
 def dataset_of(index, **others):
@@ -109,13 +114,6 @@ def jpeg(path, size, mode="RGB", **options):
     return path
 
 
-KINDS = {
-    "4:2:0": {"subsampling": 2}, "4:2:2": {"subsampling": 1}, "4:4:4": {"subsampling": 0},
-    "grey": {"mode": "L"}, "CMYK": {"mode": "CMYK"}, "progressive": {"progressive": True},
-    "restarts": {"restart_marker_blocks": 3}, "comment": {"comment": b"\xff\xc0" * 400},
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_part_of_a_jpeg_file_is_that_of_the_whole(kind, tmp_path):
     path = jpeg(tmp_path / "a.jpg", (70, 67), **KINDS[kind])
@@ -202,13 +200,10 @@ def streams(small_folder, tmp_path_factory):
     """Two epochs of train and one of val, by tree and option; torch's exact ones as `exact`."""
     out = tmp_path_factory.mktemp("streams")
     settings = {"data_path": small_folder, "image_size": SIZE, "seed": SEED, "batch_size": BATCH}
-    more = {
-        ("torch", "fast"): {"fast": True, "workers": 2},
-        ("paddle", "fast"): {"fast": True, "workers": 0},
-        ("torch", "cache"): {"cache": out / "cache", "channels_last": True, "workers": 2},
-        ("paddle", "cache"): {"cache": out / "cache", "workers": 2},
-        ("torch", "exact"): {"workers": 2},
-    }
+    cached = {"cache": out / "cache", "workers": 2}
+    more = {("torch", "cache"): cached | {"channels_last": True}, ("paddle", "cache"): cached}
+    more |= {("torch", "fast"): {"fast": True, "workers": 2}, ("torch", "exact"): {"workers": 2}}
+    more["paddle", "fast"] = {"fast": True, "workers": 0}
     folders = {name: out / "-".join(name) for name in more}
     return {n: read_stream(n[0], folders[n], 2, **settings, **more[n]) for n in more}
 

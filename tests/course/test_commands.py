@@ -40,17 +40,14 @@ def desk(tmp_path):
     return tmp_path
 
 
-def in_the_clone(code):
-    """Return a command that calls the clone's own scripts."""
-    return code.replace("bash scripts/", f"bash {shlex.quote(str(ROOT))}/scripts/")
-
-
 @pytest.mark.parametrize(("name", "with_long"), list(pairs()))
 def test_the_commands_of_a_page(name, with_long, desk):
     for command in course_pages.commands(PAGES[name]):
         if command.is_long and not with_long:
             continue
-        words = ["bash", "-e", "-o", "pipefail", "-c", in_the_clone(command.code)]
+        # The clone's own scripts: see `desk`.
+        code = command.code.replace("bash scripts/", f"bash {shlex.quote(str(ROOT))}/scripts/")
+        words = ["bash", "-e", "-o", "pipefail", "-c", code]
         options = {"cwd": desk, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "timeout": 3600}
         done = subprocess.run(words, capture_output=True, text=True, **options)
         where = f"{name}:{command.line}"

@@ -196,10 +196,9 @@ def test_the_doctor_names_what_is_missing(tmp_path):
 
 
 def test_the_doctor_finds_a_pair_that_does_not_fit(tmp_path):
-    (tmp_path / "torchvision-0.1.dist-info").mkdir()
-    (tmp_path / "torchvision-0.1.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
-    )
+    metadata = tmp_path / "torchvision-0.1.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n")
     for name in ("torch", "torchvision", "paddle"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('operator nms does not exist')")
     done = run(sys.executable, ROOT / "scripts" / "doctor.py", PYTHONPATH=str(tmp_path))

@@ -12,10 +12,24 @@ import pytest
 
 from common.tables import read_csv
 from experiments import accuracy
-from tests.support.finished_runs import write_run
 from tests.support.helpers import assert_success, assert_user_error, call_main, run, start
+from tests.support.logs import write_run
 
 TINY = ["--image-size", 64, "--epochs", 1, "--warmup-epochs", 0, "--batch-size", 6, "--workers", 0]
+USAGE = [
+    ("a.csv", [], "--recipe names what to train by"),
+    ("none/a.csv", ["--recipe", "sample"], "there is no folder"),
+    ("a.txt", ["--recipe", "sample"], "ends in .csv"),
+    ("other.csv", ["--recipe", "sample"], "not a table of this command"),
+    ("a.csv", ["--data-path", ".", "--dataset", "cifar10"], "not allowed with"),
+]
+# In the place of bash: a training that saves when it is told to end.
+TRAINING = """#!/bin/sh
+trap 'kill $!; sleep 0.3; echo saved; exit 143' INT TERM
+sleep 60 >/dev/null 2>&1 &
+echo begun
+wait
+"""
 
 
 @pytest.fixture
@@ -98,9 +112,8 @@ def test_the_epochs_of_each_training_lie_beside_the_table(trained):
     for more in ([], ["--", "--fast"]):
         trained.call("--frameworks", "torch", "--seeds", 0, 1, *more)
     epochs = read_csv(trained.table.with_name("a-epochs.csv"))
-    assert [(row["options"], row["seed"]) for row in epochs] == [
-        ("", "0"), ("", "1"), ("--fast", "0"), ("--fast", "1"),
-    ]  # fmt: skip
+    expected = [("", "0"), ("", "1"), ("--fast", "0"), ("--fast", "1")]
+    assert [(row["options"], row["seed"]) for row in epochs] == expected
     assert (epochs[1]["epoch"], epochs[1]["val_top1"], epochs[1]["lr"]) == ("1", "81", "0.01")
 
 
@@ -134,15 +147,6 @@ def test_what_was_done_before_an_end_is_kept(trained, ended, status):
     else:
         assert trained.call() == status
     assert [row["framework"] for row in read_csv(trained.table)] == ["torch"]
-
-
-# In the place of bash: a training that saves when it is told to end.
-TRAINING = """#!/bin/sh
-trap 'kill $!; sleep 0.3; echo saved; exit 143' INT TERM
-sleep 60 >/dev/null 2>&1 &
-echo begun
-wait
-"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -179,16 +183,7 @@ def test_a_training_by_train_sh_becomes_a_row(small_folder, tmp_path):
     assert "--data-path DIR" in row["command"]  # no path of this machine
 
 
-@pytest.mark.parametrize(
-    ("table", "words", "message"),
-    [
-        ("a.csv", [], "--recipe names what to train by"),
-        ("none/a.csv", ["--recipe", "sample"], "there is no folder"),
-        ("a.txt", ["--recipe", "sample"], "ends in .csv"),
-        ("other.csv", ["--recipe", "sample"], "not a table of this command"),
-        ("a.csv", ["--data-path", ".", "--dataset", "cifar10"], "not allowed with"),
-    ],
-)
+@pytest.mark.parametrize(("table", "words", "message"), USAGE)
 def test_wrong_usage(table, words, message, tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     done = call_main("experiments.accuracy", "--table", tmp_path / table, *words)

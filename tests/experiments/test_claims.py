@@ -41,6 +41,16 @@ for name in {names!r}:
     }}
 print(json.dumps(seen))
 """
+MISTAKES = [
+    (["--claims", "cake"], "invalid choice: 'cake'"),
+    (["--data-path", "/nowhere"], "--data-path: /nowhere: there is no such folder"),
+    (["--data-path", ".", "--dataset", "cifar10"], "--dataset: not allowed with argument"),
+    (["--report-only", "--work", "/nowhere"], "no finished training"),
+]
+VERDICTS = [([1.0, 1.2, 0.8], REPRODUCED), ([-1.0, -1.2, -0.8], CONTRARY)]
+VERDICTS += [([1.0, -0.5, 0.4], NOT_HERE), ([0.0, 0.0, 0.0], NOT_HERE), ([5.0], TOO_FEW)]
+RUNS = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
+TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -97,10 +107,6 @@ def test_what_claims_share_is_trained_once():
 def test_the_rates_are_those_that_were_searched():
     assert len(plan.search_runs("torch", None)) == 2 * len(plan.RATES)
     assert {ARMS[name].options["--lr"] for name in ("relu", "tanh")} <= set(plan.RATES)
-
-
-VERDICTS = [([1.0, 1.2, 0.8], REPRODUCED), ([-1.0, -1.2, -0.8], CONTRARY)]
-VERDICTS += [([1.0, -0.5, 0.4], NOT_HERE), ([0.0, 0.0, 0.0], NOT_HERE), ([5.0], TOO_FEW)]
 
 
 @pytest.mark.parametrize(("values", "expected"), VERDICTS)
@@ -165,9 +171,6 @@ def test_pairs_are_of_one_seed_and_framework():
     assert measured == {"torch": (2.0, 1), "paddle": (0.5, 1), "both": (1.25, 2)}
 
 
-RUNS = [Run("base", "torch", seed, {}, epochs=2) for seed in range(4)]
-
-
 def test_a_budget_leaves_out_what_would_not_end_in_time():
     performed, noted = [], []
     calls = (lambda run: performed.append(run.name), lambda run, _: noted.append(run.name))
@@ -205,9 +208,6 @@ def quick_trainings(monkeypatch):
         monkeypatch.setattr(runs, "ONE_THREAD", {})  # as the tests have it: else it starts anew
 
     return call
-
-
-TINY = ["--dataset", "sample", "--train", 40, "--val", 20, "--seeds", 0, "--jobs", 1]
 
 
 def wait_for(pattern, folder, process=None):
@@ -263,14 +263,6 @@ def test_two_experiments_do_not_share_a_folder(tmp_path, monkeypatch):
     assert_user_error(done, "another experiment is at work there")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--claims", "cake"], "invalid choice: 'cake'"),
-        (["--data-path", "/nowhere"], "--data-path: /nowhere: there is no such folder"),
-        (["--data-path", ".", "--dataset", "cifar10"], "--dataset: not allowed with argument"),
-        (["--report-only", "--work", "/nowhere"], "no finished training"),
-    ],
-)
+@pytest.mark.parametrize(("words", "message"), MISTAKES)
 def test_a_mistake_is_one_line(words, message):
     assert_user_error(claims(*words), message)

@@ -4,8 +4,8 @@ import sys
 
 from common.paths import ROOT
 from common.tables import read_csv
-from tests.support.finished_runs import write_run
 from tests.support.helpers import assert_user_error, run
+from tests.support.logs import write_run
 
 SCRIPT = ROOT / "scripts" / "collect_runs.py"
 
@@ -18,9 +18,8 @@ def test_table_and_summary(tmp_path):
     done = run(sys.executable, SCRIPT, table, tmp_path / "a", tmp_path / "b", tmp_path / "c")
     assert done.returncode == 0, done.stderr
     lines = read_csv(table)
-    assert [(line["framework"], line["seed"]) for line in lines] == [
-        ("paddle", "0"), ("torch", "0"), ("torch", "1"),
-    ]  # fmt: skip
+    expected = [("paddle", "0"), ("torch", "0"), ("torch", "1")]
+    assert [(line["framework"], line["seed"]) for line in lines] == expected
     assert lines[1]["seconds"] == "14"
     assert [line["fast"] for line in lines] == ["False"] * 3
     assert "torch: top-1 98.00 92.00, mean 95.00, standard deviation 4.24" in done.stdout

@@ -16,6 +16,18 @@ from tests.support.homework_port import files_of, port, write_port
 from tests.support.planted_homework import FORBIDDEN, SELDOM_TOGETHER, SPELLINGS, TOGETHER, WRONG
 
 SEED = 5  # of all that is drawn, so that PyTorch's side has to be made once
+IMPORTED = [("*.py", {"torch", "paddle"}), ("ResNet-torch/**/*.py", {"paddle"})]
+IMPORTED += [("starter/**/*.py", {"torch"})]
+USAGE = [
+    (check.main, ["no"], ["no such folder", "homework.start"]),
+    (check.main, ["."], ["has no models/resnet.py", "homework.start"]),
+    (check.main, [".", "--only", "forwards"], ["no checkpoint", "forward"]),
+    (check.main, [], ["DIR"]),
+    (start.main, ["."], ["is there already"]),
+]
+SELDOM = [*SELDOM_TOGETHER, *((name,) for name in WRONG)]
+# Where a mistake may be pointed at beside the file that has it: who calls it, or whom it calls.
+LOOKED_AT = ["metric.py", "loop.py", "models/resnet.py"]
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +73,6 @@ def hold(grades: dict, text: str, faults: tuple[str, ...]) -> None:
         assert all(word in said for word in words), f"{words}: {said}"
         assert grade["hint"] and any(file in grade["where"] for file in files_of(edits) + LOOKED_AT)
     assert_no_answer(text)
-
-
-# Where a mistake may be pointed at beside the file that has it: who calls it, or whom it calls.
-LOOKED_AT = ["metric.py", "loop.py", "models/resnet.py"]
 
 
 def assert_no_answer(text: str) -> None:
@@ -115,9 +123,6 @@ def test_the_starter_has_no_points_as_the_chapter_says(grade, tmp_path, capsys):
 
 def without_numbers(text: str) -> str:
     return re.sub(r"\d+", "#", text)
-
-
-SELDOM = [*SELDOM_TOGETHER, *((name,) for name in WRONG)]
 
 
 @pytest.mark.parametrize(
@@ -185,20 +190,9 @@ def test_a_file_that_cannot_be_read_costs_nothing_elsewhere(grade, tmp_path, fil
         assert f"{file}:" in grades[name]["where"]
 
 
-@pytest.mark.parametrize(
-    ("main", "options", "words"),
-    [
-        (check.main, ["no"], ["no such folder", "homework.start"]),
-        (check.main, ["."], ["has no models/resnet.py", "homework.start"]),
-        (check.main, [".", "--only", "forwards"], ["no checkpoint", "forward"]),
-        (check.main, [], ["DIR"]),
-        (start.main, ["."], ["is there already"]),
-    ],
-)
-def test_a_mistake_of_usage_is_one_line_and_exit_status_2(
-    tmp_path, monkeypatch, main, options, words
-):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize(("main", "options", "words"), USAGE)
+def test_a_mistake_of_usage_is_one_line_and_exit_status_2(monkeypatch, main, options, words):
+    monkeypatch.chdir(ROOT)
     assert_user_error(call(main, options), *words)
 
 
@@ -269,14 +263,7 @@ def test_the_given_network_is_torchvisions():
     assert_success(run(sys.executable, "-c", GIVEN_IS_TORCHVISIONS, trees.TORCH))
 
 
-@pytest.mark.parametrize(
-    ("files", "forbidden"),
-    [
-        ("*.py", {"torch", "paddle"}),
-        ("ResNet-torch/**/*.py", {"paddle"}),
-        ("starter/**/*.py", {"torch"}),
-    ],
-)
+@pytest.mark.parametrize(("files", "forbidden"), IMPORTED)
 def test_no_framework_where_it_does_not_belong(files, forbidden):
     found = list((ROOT / "homework").glob(files))
     assert len(found) >= len(trees.FILES)

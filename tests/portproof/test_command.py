@@ -5,12 +5,10 @@ import sys
 
 import pytest
 
-from common.paths import ROOT
 from portproof.cli import align, main, project
 from portproof.system.errors import UserError
 from tests.support.helpers import assert_success, assert_user_error, call, run
-
-PORTS = {name: ROOT / f"AlexNet-{name}" / "port.py" for name in ("torch", "paddle")}
+from tools.project import PORTS
 
 
 @pytest.fixture

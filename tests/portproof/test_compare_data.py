@@ -24,7 +24,6 @@ from tools.project import PORTS
 
 CHECKS = {"data": check_data, "train_data": check_train_data}
 
-
 # One or two of each kind; --all-faults plants the others too.
 OFTEN = {
     "channels reversed as decoded", "channels reversed after normalization", "interpolation",
@@ -34,7 +33,8 @@ OFTEN = {
     "the epoch not passed on", "train not shuffled", "one number in one image",
     "flip missing and a wrong mean",
 }  # fmt: skip
-
+SETTINGS = [{}, {"workers": 1, "seed": 7, "batch_size": 4}]
+SETTINGS += [{"workers": 2, "seed": 2**63 - 1, "batch_size": 17, "image_size": 97}]
 
 pytestmark = pytest.mark.usefixtures("kept_probes")
 
@@ -90,14 +90,7 @@ def test_a_tree_that_crashes_is_told_in_its_own_words(compare):
 
 
 @pytest.mark.parametrize("checkpoint", CHECKS)
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {},
-        {"workers": 1, "seed": 7, "batch_size": 4},
-        {"workers": 2, "seed": 2**63 - 1, "batch_size": 17, "image_size": 97},
-    ],
-)
+@pytest.mark.parametrize("changes", SETTINGS)
 def test_the_trees_as_they_are_are_aligned(compare, checkpoint, changes):
     verdict = compare(checkpoint, **changes)
     assert verdict.verdict == "aligned", verdict

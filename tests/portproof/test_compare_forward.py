@@ -19,7 +19,11 @@ from tools import compare_forward, transfer_weights
 RESNETS = ["--torch-model", "torchvision.models:resnet18"]
 RESNETS += ["--paddle-model", "paddle.vision.models:resnet18"]
 RESNETS += ["--num-classes", "4", "--image-size", "64", "--second-image-size", "45"]
-
+NAN = "import torch\n" + pairs.TORCH.replace("nn.Flatten()", "nn.Flatten(), Spoil()").replace(
+    "\n\n\ndef net",
+    "\n\n\nclass Spoil(nn.Module):\n    def forward(self, x):\n"
+    "        return torch.where(torch.arange(x.shape[1]) == 3, torch.nan, x)\n\n\ndef net",
+)
 
 pytestmark = pytest.mark.usefixtures("kept_probes")
 
@@ -140,13 +144,6 @@ def test_networks_that_differ_are_told_apart(tmp_path, run_tool):
     status, report, text = run_tool(compare_forward, *pairs.write(tmp_path, paddle=gained))
     assert status == 1, text
     assert report["where"] == "stem" and "gained" in report["cause"], text
-
-
-NAN = "import torch\n" + pairs.TORCH.replace("nn.Flatten()", "nn.Flatten(), Spoil()").replace(
-    "\n\n\ndef net",
-    "\n\n\nclass Spoil(nn.Module):\n    def forward(self, x):\n"
-    "        return torch.where(torch.arange(x.shape[1]) == 3, torch.nan, x)\n\n\ndef net",
-)
 
 
 def test_nan_on_one_side_alone_is_a_difference(tmp_path, run_tool):

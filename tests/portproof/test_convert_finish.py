@@ -99,15 +99,15 @@ def test_rules_change_nothing_twice(case):
     assert not found(once, DONE)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "x = {'a': 1}\nx.div\nmax(1, 2)\nx.max()\n",
-        '"""Reads net.pth."""\nsay("load it from net.pth first")\n',
-        "import paddle\npaddle.max(x, axis=1)\nisinstance(x, paddle.Tensor)\n",
-        "url = 'http://a.b/net.pth'\n",
-    ],
-)
+CORRECT = [
+    "x = {'a': 1}\nx.div\nmax(1, 2)\nx.max()\n",
+    '"""Reads net.pth."""\nsay("load it from net.pth first")\n',
+    "import paddle\npaddle.max(x, axis=1)\nisinstance(x, paddle.Tensor)\n",
+    "url = 'http://a.b/net.pth'\n",
+]
+
+
+@pytest.mark.parametrize("text", CORRECT)
 def test_what_is_right_stays(text):
     assert finish(text).text == text
 
@@ -163,15 +163,12 @@ def test_what_else_is_done_to_groups_is_told(body):
     assert [finding.what for finding in found(text, BY_HAND)] == ["param_groups"]
 
 
-@pytest.mark.parametrize(
-    ("line", "kind", "rule"),
-    [
-        ("class A(paddle.optimizer.lr.StepDecay): pass", BY_HAND, "derived"),
-        ("paddle.hub.load_state_dict_from_url(url)", BY_HAND, "downloads"),
-        ("paddle.load('a.pdparams')", LOOK, "files"),
-        ("x = = 1", BY_HAND, "syntax"),
-    ],
-)
+LINES = [("class A(paddle.optimizer.lr.StepDecay): pass", BY_HAND, "derived")]
+LINES += [("paddle.hub.load_state_dict_from_url(url)", BY_HAND, "downloads")]
+LINES += [("paddle.load('a.pdparams')", LOOK, "files"), ("x = = 1", BY_HAND, "syntax")]
+
+
+@pytest.mark.parametrize(("line", "kind", "rule"), LINES)
 def test_what_is_told_of(line, kind, rule):
     (finding,) = finish(f"import paddle\n{line}\n").findings
     assert (finding.kind, finding.rule, finding.line) == (kind, rule, 2)

@@ -87,7 +87,6 @@ print(net(paddle.to_tensor([[0, 1, 5]])).tolist())
 HAS_PYTHON = sys.version_info[:2] in environments.X2PADDLE_PYTHONS
 x2paddle = pytest.mark.skipif(not HAS_PYTHON, reason="it needs another Python")
 
-
 pytestmark = pytest.mark.usefixtures("warm_probes")
 
 

@@ -16,6 +16,26 @@ FORMS = {
 }  # fmt: skip
 AVERAGED = ("PaddleClas", "torchvision's reference")  # those that tell of a moving average
 forms = pytest.mark.parametrize("form", FORMS)
+NO_LOGS = [
+    ("", "is empty"),
+    ("epoch  loss\n1  2.3\n", "no log of a known form"),
+    (b"\x80\x02PK\x00\x01" * 50, "no log of a known form"),
+    ('{"epoch": 1, "val', "no epoch is finished"),
+    ('{"epoch": 1, "val\n' + logs.own([1.0]), "line 1: not the metrics of an epoch"),
+    ('{"epoch": 1, "val_top1": "good"}\n', "epoch 1 holds what is no number"),
+    ('{"epoch": 1, "val_top1": true}\n', "epoch 1 holds what is no number"),
+    (logs.own([101.0]), "val_top1 of epoch 1 is 101 per cent"),
+    (logs.timm([1.0]).rstrip(), "its last line was cut off"),
+    (logs.timm([1.0, 2.0]).replace("2.0", "two"), "line 3: not the numbers of an epoch"),
+    (logs.timm([1.0]) + "1,2.5\n", "line 3: not the numbers of an epoch"),
+    (logs.timm([1.0]) + "1,2,3,4,5,6,7\n", "line 3: not the numbers of an epoch"),
+    ("epoch,train_loss\n", "no epoch is finished"),
+    ("Epoch: [0] Total time: 0:10:11\n", "no epoch is finished"),
+    (logs.paddleclas([250.0]), "is 250 per cent"),
+]
+WITH_NAN = [logs.timm(TOP1).replace("2.5,", "nan,")]
+WITH_NAN += [logs.paddleclas(TOP1).replace("2.40000", "nan")]
+WITH_NAN += [logs.own(TOP1).replace("2.0,", "NaN,")]
 
 
 @pytest.fixture
@@ -166,26 +186,7 @@ def test_a_log_that_is_cut_off_anywhere_gives_right_numbers_or_an_error(read, fo
     assert answers > 1
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is empty"),
-        ("epoch  loss\n1  2.3\n", "no log of a known form"),
-        (b"\x80\x02PK\x00\x01" * 50, "no log of a known form"),
-        ('{"epoch": 1, "val', "no epoch is finished"),
-        ('{"epoch": 1, "val\n' + logs.own([1.0]), "line 1: not the metrics of an epoch"),
-        ('{"epoch": 1, "val_top1": "good"}\n', "epoch 1 holds what is no number"),
-        ('{"epoch": 1, "val_top1": true}\n', "epoch 1 holds what is no number"),
-        (logs.own([101.0]), "val_top1 of epoch 1 is 101 per cent"),
-        (logs.timm([1.0]).rstrip(), "its last line was cut off"),
-        (logs.timm([1.0, 2.0]).replace("2.0", "two"), "line 3: not the numbers of an epoch"),
-        (logs.timm([1.0]) + "1,2.5\n", "line 3: not the numbers of an epoch"),
-        (logs.timm([1.0]) + "1,2,3,4,5,6,7\n", "line 3: not the numbers of an epoch"),
-        ("epoch,train_loss\n", "no epoch is finished"),
-        ("Epoch: [0] Total time: 0:10:11\n", "no epoch is finished"),
-        (logs.paddleclas([250.0]), "is 250 per cent"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), NO_LOGS)
 def test_what_is_no_log_is_one_clear_line(read, text, message):
     with pytest.raises(UserError, match=message):
         read(text)
@@ -199,14 +200,7 @@ def test_what_is_not_there_is_one_clear_line(tmp_path):
             read_log(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        logs.timm(TOP1).replace("2.5,", "nan,"),
-        logs.paddleclas(TOP1).replace("2.40000", "nan"),
-        logs.own(TOP1).replace("2.0,", "NaN,"),
-    ],
-)
+@pytest.mark.parametrize("text", WITH_NAN)
 def test_a_loss_that_is_no_number_is_read_as_it_is(read, text):
     log = read(text)
     assert math.isnan(curve(log, "train_loss")[1]) and curve(log)[1] == TOP1[0]

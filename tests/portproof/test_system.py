@@ -15,17 +15,12 @@ AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 SETTINGS = ("OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE")
 
 
-@pytest.mark.parametrize(
-    ("vendor", "flags", "expected"),
-    [
-        ("GenuineIntel", AVX512, None),
-        ("AuthenticAMD", AVX512, "7"),
-        ("AuthenticAMD", AVX2, "5"),
-        ("HygonGenuine", AVX2 | {"avx512f"}, "5"),
-        ("AuthenticAMD", {"sse4_2"}, None),
-        ("", set(), None),
-    ],
-)
+PROCESSORS = [("GenuineIntel", AVX512, None), ("AuthenticAMD", AVX512, "7")]
+PROCESSORS += [("AuthenticAMD", AVX2, "5"), ("HygonGenuine", AVX2 | {"avx512f"}, "5")]
+PROCESSORS += [("AuthenticAMD", {"sse4_2"}, None), ("", set(), None)]
+
+
+@pytest.mark.parametrize(("vendor", "flags", "expected"), PROCESSORS)
 def test_mkl_type_follows_the_processor(vendor, flags, expected):
     assert processor.mkl_type(vendor, flags) == expected
 

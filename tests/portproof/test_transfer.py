@@ -35,6 +35,16 @@ SHAPES = {
 COUNT = "1.num_batches_tracked"
 BITS = {"F64": np.uint64, "F32": np.uint32, "F16": np.uint16, "BF16": np.uint16}
 KINDS = [".pth", ".pdparams", ".safetensors"]
+NO_WEIGHTS = [({"0.weight": np.zeros(3, np.complex64)}, "complex64")]
+NO_WEIGHTS += [([1, 2], "no weights by name"), ({"0.weight": "text"}, "0.weight is no tensor")]
+LIES = [{"data_offsets": [0, 10**12]}, {"data_offsets": [-4, 28]}, {"shape": [2**62, 8]}]
+LIES += [{"shape": [9]}, {"dtype": "F64"}, {"dtype": "__import__('os')"}]
+LIES += [None]  # of the header's length
+MISFITS = [
+    (lambda weights: weights.pop("3.bias"), ["lacks 3.bias"]),
+    (lambda weights: weights.update(more=weights["3.bias"]), ["unknown to the network", "more"]),
+    (lambda weights: weights.update({"8.bias": weights["3.bias"]}), ["8.bias", "[8]", "[4]"]),
+]
 
 # Quick: the tool runs in this process, and the frameworks' own are kept for all tests.
 pytestmark = pytest.mark.usefixtures("kept_probes")
@@ -334,13 +344,6 @@ def test_the_model_of_a_checkpoint_is_taken(tmp_path, pair, framework):
     assert len(weights[0]) == len(SHAPES) + 1
 
 
-MISFITS = [
-    (lambda weights: weights.pop("3.bias"), ["lacks 3.bias"]),
-    (lambda weights: weights.update(more=weights["3.bias"]), ["unknown to the network", "more"]),
-    (lambda weights: weights.update({"8.bias": weights["3.bias"]}), ["8.bias", "[8]", "[4]"]),
-]
-
-
 @pytest.mark.parametrize(("change", "words"), MISFITS)
 def test_keys_and_shapes_that_do_not_fit_are_named(tmp_path, pair, change, words):
     source = write_random(tmp_path, change)
@@ -414,11 +417,6 @@ def test_a_file_that_carries_code_is_refused(tmp_path, pair, form):
     assert left_behind(tmp_path) == set()
 
 
-LIES = [{"data_offsets": [0, 10**12]}, {"data_offsets": [-4, 28]}, {"shape": [2**62, 8]}]
-LIES += [{"shape": [9]}, {"dtype": "F64"}, {"dtype": "__import__('os')"}]
-LIES += [None]  # of the header's length
-
-
 @pytest.mark.parametrize("lie", LIES)
 def test_safetensors_that_lie_about_their_size_are_refused(tmp_path, pair, source, lie):
     whole = source.read_bytes()
@@ -463,14 +461,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, pair, source, ending, other
     assert_user_error(transfer(named, tmp_path / "b.safetensors", *pair), named.name, "kind")
 
 
-@pytest.mark.parametrize(
-    ("contents", "words"),
-    [
-        ({"0.weight": np.zeros(3, np.complex64)}, "complex64"),
-        ([1, 2], "no weights by name"),
-        ({"0.weight": "text"}, "0.weight is no tensor"),
-    ],
-)
+@pytest.mark.parametrize(("contents", "words"), NO_WEIGHTS)
 def test_what_is_no_weights_is_refused(tmp_path, pair, contents, words):
     file = tmp_path / "a.pdparams"
     file.write_bytes(pickle.dumps(contents))

@@ -45,6 +45,8 @@ FOLDERS = {
     "scripts": {"common", "portproof", "experiments", *FRAMEWORKS},
 }
 HELD = {name.partition("/")[0] for name in FOLDERS} | {"portproof", "tests"} | FRAMEWORKS
+# The rule by which a recipe's rate is scaled has the one; the contract of a port has the other.
+GENERAL = {"world_size", "first_sample"}
 
 
 def files_in(*folders):

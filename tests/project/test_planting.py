@@ -48,9 +48,14 @@ def export(model):
     model.eval()
 '''
 
-
 CONV = "Conv(3, 64, kernel=3)"
 ROW = "Pool(3),\n            ReLU()"
+REMOVED = [
+    (("optimizer.step()", ""), "            optimizer.step()  # the update\n", ""),
+    (('"quoted"', "", "train"), '                "quoted",\n', ""),
+    (('"quoted"', "", "evaluate"), ', "quoted")', ")"),
+    (("images", "", "evaluate"), "model(images, ", "model( "),
+]
 
 
 @pytest.fixture
@@ -115,15 +120,7 @@ def test_statements_in_a_row_and_lines_take_the_indentation_of_the_place(planted
     assert loop == LOOP.replace(old, "\n".join(lines))
 
 
-@pytest.mark.parametrize(
-    ("edit", "old", "new"),
-    [
-        (("optimizer.step()", ""), "            optimizer.step()  # the update\n", ""),
-        (('"quoted"', "", "train"), '                "quoted",\n', ""),
-        (('"quoted"', "", "evaluate"), ', "quoted")', ")"),
-        (("images", "", "evaluate"), "model(images, ", "model( "),
-    ],
-)
+@pytest.mark.parametrize(("edit", "old", "new"), REMOVED)
 def test_what_is_taken_out_takes_its_line_and_its_comma_along(planted, edit, old, new):
     assert planted(*edit) == (NETWORK, LOOP.replace(old, new))
 

@@ -22,9 +22,8 @@ DRAWN = "args.seed, epoch, index"
 SHUFFLE = "shuffle=True"
 TRAIN_PRESET = "presets.train_preset(image, crop, flip, args.image_size)"
 SAMPLE = "return image.numpy(), self.index.labels[index]"
-PARTS = (
-    "PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)"  # of the evaluation
-)
+# Of the evaluation.
+PARTS = "PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)"
 INTERPOLATE = """x = F.to_tensor(image)[None]
 scale = resize_size / min(image.size)
 x = paddle.nn.functional.interpolate(x, size=[int(s * scale + 1e-9) for s in x.shape[2:]], mode="bilinear")

@@ -120,7 +120,6 @@ FAULTS = {
     "no train mode": (edit("trainer.model.train()", "trainer.model.eval()"), "training", ["eval mode in PaddlePaddle"]),
 }  # fmt: skip
 
-
 # name: (edits of the Paddle tree, edits of the torch tree, checkpoint, words)
 PAIRS = {
     "resume loses the schedule of PyTorch": ([], edit("trainer.scheduler.load_state_dict(contents['scheduler'])", ""), "resume", ["PyTorch", "schedule's state is lost", "checkpoint.py:"]),

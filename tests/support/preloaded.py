@@ -51,14 +51,10 @@ def interpreter(framework: str) -> Path:
         program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         program.chmod(0o700)
         words = ["-m", "tests.support.preloaded", "--serve", str(place / "socket"), framework]
-        server = subprocess.Popen(
-            [sys.executable, *words],
-            cwd=Path(__file__).parents[2],
-            env=environment,
-            stdin=subprocess.PIPE,  # ends with this process, and the server with it
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+        # Its input ends with this process, and the server with it.
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
+        place = {"cwd": Path(__file__).parents[2], "start_new_session": True}
+        server = subprocess.Popen([sys.executable, *words], **streams, **place)
         server.stdout.readline()  # it listens
         atexit.register(server.communicate)  # ends its input, and waits
         _started[framework] = program, server

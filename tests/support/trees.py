@@ -18,10 +18,8 @@ Edits = list[Edit]
 # stays square.
 SMALL: Edits = [Edit("4096", "32", name, every=True) for name in ("AlexNet", "AlexNetPaper")]
 # A training of one epoch, on the images of make_folder, that takes a second or two.
-TINY = [
-    "--recipe", "sample", "--image-size", 63, "--batch-size", 6, "--workers", 0,
-    "--epochs", 1, "--warmup-epochs", 0,
-]  # fmt: skip
+TINY = ["--recipe", "sample", "--image-size", 63, "--batch-size", 6, "--workers", 0]
+TINY += ["--epochs", 1, "--warmup-epochs", 0]
 
 # What a run leaves, beside its best and its last checkpoint.
 RUN_FILES = {"args.json", "metrics.jsonl", "curves.png", "misclassified.html", "model_card.md"}

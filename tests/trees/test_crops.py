@@ -12,6 +12,8 @@ from tests.support.trees import run_train
 
 SIZE = 64
 SETTINGS = {"image_size": SIZE, "batch_size": 30, "workers": 0, "seed": 3}
+MODEL = {"torch": "import torch; x = torch.from_numpy(images); m = lambda x: 9 * x.mean((2, 3))"}
+MODEL |= {"paddle": "import paddle; x = paddle.to_tensor(images); m = lambda x: 9 * x.mean([2, 3])"}
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +58,16 @@ def test_shifted_crops_have_one_size(streams, small_folder, framework):
 @pytest.mark.parametrize("more", [(), ("--cache",)])
 def test_the_centre_alone_is_what_evaluation_sees(framework, more, small_folder, tmp_path):
     """No crop is drawn and none is mirrored; of ten crops training still has one."""
+    from torchvision.transforms import functional as F
+
     settings = SETTINGS | {"data_path": small_folder, "train_crop": "centre"}
     settings |= {"cache": tmp_path / "cache"} if more else {"eval_crops": 10}
     stream = read_stream(framework, tmp_path / "stream", 1, **settings)
     index = index_split(small_folder, "train")
     for image, number in zip(stream["train_images"], draws.order(3, 0, len(index)), strict=True):
-        expected = as_evaluation_sees(read_rgb(index.paths[number]))
+        square = F.center_crop(F.resize(read_rgb(index.paths[number]), 73), SIZE)
+        expected = F.normalize(F.to_tensor(square), MEAN, STD).numpy()
         assert np.abs(image - expected).max() < (0.05 if more else 1e-6)
-
-
-def as_evaluation_sees(image):
-    from torchvision.transforms import functional as F
-
-    return F.normalize(F.to_tensor(F.center_crop(F.resize(image, 73), SIZE)), MEAN, STD).numpy()
-
-
-MODEL = {
-    "torch": "import torch; x = torch.from_numpy(images); m = lambda x: 9 * x.mean((2, 3))",
-    "paddle": "import paddle; x = paddle.to_tensor(images); m = lambda x: 9 * x.mean([2, 3])",
-}
 
 
 def test_probabilities_are_averaged(framework, tmp_path, run_in_tree):

@@ -25,6 +25,7 @@ MISTAKES = {  # the command, its words, and those of the error
     "wrong names": ("export", "--format onnx --classes {run}/args.json", ["3 classes apart"]),
 }
 FACTS = ModelMetadata(64, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), ["one", "two"])
+LAYOUT = {"padding_algorithm": "EXPLICIT", "data_format": "NCHW"}
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +181,8 @@ def test_an_export_takes_the_place_of_another(tmp_path):
             (partial / content).write_text(content)
         with exports.whole_export(tmp_path / "it.onnx") as partial:
             partial.write_text(content)
-    assert {path.name for path in tmp_path.iterdir()} == {"it.inference", "it.onnx"}
-    assert {path.name for path in (tmp_path / "it.inference").iterdir()} == {"facts.json", "new"}
+    names = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
+    assert {*names} == {"it.inference", "it.onnx", "it.inference/facts.json", "it.inference/new"}
     assert (tmp_path / "it.onnx").read_text() == "new"
 
 
@@ -210,8 +211,6 @@ def test_the_images_are_spread_over_the_classes():
 
 
 # The rest: the graph that is built from operations of Paddle's, without Paddle.
-
-LAYOUT = {"padding_algorithm": "EXPLICIT", "data_format": "NCHW"}
 
 
 def operation(kind, inputs, outputs, shape, **attributes):

@@ -21,13 +21,10 @@ def test_the_last_layer_is_new_and_the_others_are_the_files(
     other = tmp_path / "other.safetensors"
     save_file({"features.0.weight": np.zeros((64, 3, 11, 11), np.float32)}, other)
     options = [*TINY, "--data-path", data, "--weights", first / last, "--lr", 0]
-    commands = [
-        [*TINY, "--data-path", small_folder, "--output-dir", first],
-        options,
-        [*options, "--finetune", "--momentum", 0, "--output-dir", second],
-        ["--eval-only", "--weights", second / last, "--data-path", data],
-        ["--finetune", "--weights", other, "--data-path", small_folder],
-    ]
+    commands = [[*TINY, "--data-path", small_folder, "--output-dir", first], options]
+    commands += [[*options, "--finetune", "--momentum", 0, "--output-dir", second]]
+    commands += [["--eval-only", "--weights", second / last, "--data-path", data]]
+    commands += [["--finetune", "--weights", other, "--data-path", small_folder]]
     runs = run_mains(small_trees[framework], tmp_path, *(("train", words) for words in commands))
     made, refused, tuned, measured, foreign = runs
     assert_user_error(refused, "classifier.6.weight", "--finetune")

@@ -21,18 +21,12 @@ MOST_DIFFERENT = {
     "runtime.py": 88,  # where it stands what the frameworks make different
 }  # fmt: skip
 # Functions that one tree alone needs.
-ONLY_TORCH = {
-    "sum_device",  # Paddle's tensors lie where its processes exchange them
-    "settle",  # gloo's threads take Python's lock
-    "lay_channels_last",  # Paddle's layers have the layout among their arguments
-}
-ONLY_PADDLE = {
-    "automatic_names",  # Paddle keys an optimizer's state by names counted in the process
-    "rename",
-    "linear_weights",  # Paddle transposes the weights of Linear
-    "as_operation",  # Paddle exports to ONNX by common/inference/onnx_graph.py
-    "name_of",
-}
+# Paddle's tensors lie where its processes exchange them, and its layers have the layout among their
+# arguments; gloo's threads take Python's lock.
+ONLY_TORCH = {"sum_device", "settle", "lay_channels_last"}
+# Paddle keys an optimizer's state by names counted in the process, transposes Linear's weights, and
+# exports to ONNX by common/inference/onnx_graph.py.
+ONLY_PADDLE = {"automatic_names", "rename", "linear_weights", "as_operation", "name_of"}
 # Functions in which the frameworks need other variables.
 OTHER_VARIABLES = {
     "checkpoint.py": {"put_weights", "neutral_weights", "restore"},  # names and layout of Paddle's

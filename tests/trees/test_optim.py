@@ -9,6 +9,11 @@ from tests.support.trees import run_parts
 
 STEPS = 10  # per epoch
 STEP_OPTIONS = ["--schedule", "step", "--lr-step-size", 2, "--lr-gamma", 0.1]
+SCHEDULES = [(STEP_OPTIONS, "step", 0), ([*STEP_OPTIONS, "--warmup-epochs", 1.5], "step", 15)]
+SCHEDULES += [(["--schedule", "cosine", "--warmup-epochs", 0], "cosine", 0)]
+SCHEDULES += [(["--schedule", "cosine", "--warmup-epochs", 1.5], "cosine", 15)]
+RATES = [1, 1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1]  # of the first rate, after it; patience 2
+ERRORS = [90, 80, 80, 85, 79, 79, 79, 79, 79, 60, 61, 62]  # per cent, at the end of each epoch
 
 
 def expected(schedule, lr, warmup, epochs):
@@ -25,25 +30,13 @@ def expected(schedule, lr, warmup, epochs):
     return np.array(rates)
 
 
-@pytest.mark.parametrize(
-    ("options", "schedule", "warmup"),
-    [
-        (STEP_OPTIONS, "step", 0),
-        ([*STEP_OPTIONS, "--warmup-epochs", 1.5], "step", 15),
-        (["--schedule", "cosine", "--warmup-epochs", 0], "cosine", 0),
-        (["--schedule", "cosine", "--warmup-epochs", 1.5], "cosine", 15),
-    ],
-)
+@pytest.mark.parametrize(("options", "schedule", "warmup"), SCHEDULES)
 def test_schedule(framework, options, schedule, warmup, tmp_path):
     words = ["--lr", 0.08, "--gpus", 8, "--epochs", 5, "--warmup-epochs", 0, *options]
     parts = run_parts(framework, tmp_path, *words, schedule={"steps_per_epoch": STEPS})
     rates = parts["schedule"]["lr"]
     # One process where the recipe's rate is for eight GPUs: an eighth.
     np.testing.assert_allclose(rates, expected(schedule, 0.01, warmup, 5), rtol=1e-9, atol=1e-15)
-
-
-ERRORS = [90, 80, 80, 85, 79, 79, 79, 79, 79, 60, 61, 62]  # per cent, at the end of each epoch
-RATES = [1, 1, 1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1]  # of the first rate, after it; patience 2
 
 
 def test_a_plateau_is_a_stair_and_its_state_can_be_put_back(framework, run_in_tree):

@@ -20,7 +20,11 @@ SHAPES = {
 }  # fmt: skip
 ALL_SHAPES = {f"{name}.weight": shape for name, shape in SHAPES.items()}
 ALL_SHAPES |= {f"{name}.bias": shape[:1] for name, shape in SHAPES.items()}
+K, N, ALPHA, BETA = 2, 5, 1e-4, 0.75  # of the normalization, section 3.3
 POSITIVE = {"features.4", "features.10", "features.12", "classifier.0", "classifier.3"}
+HOOK = {"torch": "register_forward_hook", "paddle": "register_forward_post_hook"}
+NORM = {"torch": "import torch; x = torch.from_numpy(a).requires_grad_()"}
+NORM |= {"paddle": "import paddle; x = paddle.to_tensor(a, stop_gradient=False)"}
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -70,16 +74,10 @@ def test_the_layers_stand_in_the_papers_order_with_its_settings(framework, run_i
         numbers = [np.ravel(settings[name])[0] for name in SETTINGS.get(kind, ())]
         layers.append((kind, *numbers))
     assert layers == [
-        ("conv2d", 4, 0, 1), RELU, LRN, POOL,
-        ("conv2d", 1, 2, 2), RELU, LRN, POOL,
-        ("conv2d", 1, 1, 1), RELU,
-        ("conv2d", 1, 1, 2), RELU,
-        ("conv2d", 1, 1, 2), RELU, POOL,
+        ("conv2d", 4, 0, 1), RELU, LRN, POOL, ("conv2d", 1, 2, 2), RELU, LRN, POOL,
+        ("conv2d", 1, 1, 1), RELU, ("conv2d", 1, 1, 2), RELU, ("conv2d", 1, 1, 2), RELU, POOL,
         LINEAR, RELU, DROPOUT, LINEAR, RELU, DROPOUT, LINEAR,
     ]  # fmt: skip
-
-
-K, N, ALPHA, BETA = 2, 5, 1e-4, 0.75  # of section 3.3
 
 
 def sums_of_neighbours(a: np.ndarray) -> np.ndarray:
@@ -98,13 +96,6 @@ def papers_gradient(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
     d = K + ALPHA * sums_of_neighbours(a**2)
     others = sums_of_neighbours(weight * a * d ** (-BETA - 1))
     return weight * d**-BETA - 2 * ALPHA * BETA * a * others
-
-
-NORM = {
-    "torch": "import torch; x = torch.from_numpy(a).requires_grad_()",
-    "paddle": "import paddle; x = paddle.to_tensor(a, stop_gradient=False)",
-}
-HOOK = {"torch": "register_forward_hook", "paddle": "register_forward_post_hook"}
 
 
 def test_response_normalization_is_that_of_the_paper(framework, tmp_path, run_in_tree):

@@ -31,19 +31,12 @@ def images(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS)
-def job(request, images, tmp_path_factory):
-    return Job(request.param, images, tmp_path_factory.mktemp("job"))
-
-
 class Job:
     """scripts/train.sh beside a tree with small layers; what is set up is this test's Python."""
 
     def __init__(self, framework, images, folder):
-        self.framework = framework
-        self.suffix = SUFFIX[framework]
-        self.folder = folder
-        self.images = images
+        self.framework, self.suffix = framework, SUFFIX[framework]
+        self.folder, self.images = folder, images
         self.tree = copy_tree(framework, folder / f"AlexNet-{framework}", SMALL)
         self.output = folder / "output"
         (folder / "scripts").mkdir()
@@ -86,6 +79,11 @@ class Job:
         process = self.start(2, "--output-dir", run, *options)
         helpers.wait_until(lambda: any(run.glob("checkpoint-*")))
         return process
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS)
+def job(request, images, tmp_path_factory):
+    return Job(request.param, images, tmp_path_factory.mktemp("job"))
 
 
 def trainers(job):

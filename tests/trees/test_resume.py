@@ -59,17 +59,13 @@ def test_the_workers_of_a_killed_run_end(trainings):
     run = trainings.folder / "killed"
     process = trainings.start(run)
     trainings.wait(process, lambda: any(run.glob("checkpoint-*")))
-    workers = children(process.pid)
+    children = Path("/proc").glob(f"{process.pid}/task/*/children")
+    workers = {int(word) for path in children for word in path.read_text().split()}
     process.kill()
     process.wait(TIMEOUT)
     assert workers
     wait_until(lambda: not any(map(is_running, workers)))
     assert not [pid for pid in workers if any(Path("/dev/shm").glob(f"paddle_{pid}_*"))]
-
-
-def children(number):
-    tasks = Path(f"/proc/{number}/task").iterdir()
-    return {int(word) for task in tasks for word in (task / "children").read_text().split()}
 
 
 def test_a_damaged_checkpoint_is_passed_over(trainings):
@@ -99,9 +95,6 @@ def test_best_and_last_can_be_resumed_from(trainings):
     assert metrics(run) == metrics(trainings.whole)
     last = f"last{trainings.suffix}"
     assert arrays(run / last) == arrays(trainings.whole / last)
-
-
-# The rest needs no framework.
 
 
 def write(folder, step, content=None, keep=2, best=False):
@@ -153,14 +146,12 @@ def test_a_kill_between_two_names_loses_none_of_them(tmp_path, monkeypatch, name
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (OSError(28, "No space left on device"), r"No space left.*free some space"),
-        (PermissionError(13, "Permission denied"), r"Permission denied.*its rights"),
-        (RuntimeError("unexpected pos 64"), r"unexpected pos 64"),
-    ],
-)
+ERRORS = [(OSError(28, "No space left on device"), r"No space left.*free some space")]
+ERRORS += [(PermissionError(13, "Permission denied"), r"Permission denied.*its rights")]
+ERRORS += [(RuntimeError("unexpected pos 64"), r"unexpected pos 64")]
+
+
+@pytest.mark.parametrize(("error", "words"), ERRORS)
 def test_what_cannot_be_written_leaves_the_one_before(tmp_path, error, words):
     before = write(tmp_path, 1, keep=1)
     with pytest.raises(UserError, match=words) as caught:

@@ -21,6 +21,8 @@ from tests.support.helpers import FRAMEWORKS, SUFFIX, assert_success, assert_use
 from tests.support.training_steps import run_steps
 from tests.support.trees import RUN_FILES, TINY, run_parts, run_train
 
+FIELDS = {"epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5"}
+FIELDS |= {"images_per_s", "data_seconds", "compute_seconds", "seconds"}
 # One step of 8 images and one of 10 an epoch.
 SMALL = ["--recipe", "sample", "--image-size", 63, "--batch-size", 10, "--warmup-epochs", 0.5]
 
@@ -63,10 +65,7 @@ def test_metrics_have_the_promised_fields(straight):
     rows = read_metrics(out)
     assert [row["epoch"] for row in rows] == [1, 2]
     for row in rows:
-        assert set(row) == {
-            "epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "val_top5",
-            "images_per_s", "data_seconds", "compute_seconds", "seconds",
-        }  # fmt: skip
+        assert set(row) == FIELDS
         assert 0 <= row["val_top1"] <= row["val_top5"] == 100  # three classes
         assert abs(row["train_loss"] - np.log(3)) < 0.2  # hardly trained
         assert row["images_per_s"] > 0

@@ -16,6 +16,15 @@ from tests.support.trees import TINY, run_train_changed
 
 BOARDS = {"torch": ("--tensorboard", "tensorboard"), "paddle": ("--visualdl", "visualdl")}
 NO_BOARD = "sys.modules['tensorboard'] = sys.modules['visualdl'] = None"
+ENDS = [
+    (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 2, "smaller --batch-size"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "smaller --batch-size"),
+    (MemoryError("std::bad_alloc"), 2, "smaller --batch-size"),
+    (OSError(28, "No space left on device", "x.jsonl"), 2, "x.jsonl: cannot be written (No"),
+    (OSError(30, "Read-only file system", "x.jsonl"), 2, "x.jsonl: cannot be written (Read"),
+    (PermissionError(13, "Permission denied", "x.png"), 2, "look at the disk and its rights"),
+    (errors.RunError("it\ncannot go on"), 1, "error: it cannot go on"),
+]
 
 
 @pytest.fixture
@@ -90,15 +99,6 @@ def no_file_beyond(size):
     return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
 
 
-# The rest needs no framework.
-
-
-def fake_loader(paths):
-    dataset = SimpleNamespace(index=SimpleNamespace(paths=paths))
-    sampler = SimpleNamespace(samples=lambda number: [number, number + 1])
-    return SimpleNamespace(dataset=dataset, batch_sampler=sampler)
-
-
 class Number(float):
     def detach(self):
         return self
@@ -110,12 +110,14 @@ class Number(float):
 def test_the_first_loss_that_is_not_finite_is_named(tmp_path):
     run = SimpleNamespace(path=tmp_path, writes=True)
     checkpoints = SimpleNamespace(run=run, last=lambda: "checkpoint-7")
-    guard = NonFiniteGuard(fake_loader([f"{n}.jpg" for n in range(9)]), 2, checkpoints)
+    index = SimpleNamespace(paths=[f"{n}.jpg" for n in range(9)])
+    sampler = SimpleNamespace(samples=lambda number: [number, number + 1])
+    loader = SimpleNamespace(dataset=SimpleNamespace(index=index), batch_sampler=sampler)
+    guard = NonFiniteGuard(loader, 2, checkpoints)
     for number, loss in ((3, 1.0), (4, float("inf")), (5, float("nan"))):
         guard.note(number, loss)
-    with pytest.raises(
-        errors.RunError, match=r"loss is inf at epoch 3, batch 5, of 4\.jpg, 5\.jpg"
-    ):
+    message = r"loss is inf at epoch 3, batch 5, of 4\.jpg, 5\.jpg"
+    with pytest.raises(errors.RunError, match=message):
         guard.check()
     guard.note(6, 1.0)
     guard.check([Number(1.0)])
@@ -155,18 +157,7 @@ def test_time_is_split_between_the_loader_and_the_loop(monkeypatch):
     assert (waiting.for_data, waiting.for_compute, waiting.total()) == (6.0, 15.0, 21.0)
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "words"),
-    [
-        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 2, "smaller --batch-size"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "smaller --batch-size"),
-        (MemoryError("std::bad_alloc"), 2, "smaller --batch-size"),
-        (OSError(28, "No space left on device", "x.jsonl"), 2, "x.jsonl: cannot be written (No"),
-        (OSError(30, "Read-only file system", "x.jsonl"), 2, "x.jsonl: cannot be written (Read"),
-        (PermissionError(13, "Permission denied", "x.png"), 2, "look at the disk and its rights"),
-        (errors.RunError("it\ncannot go on"), 1, "error: it cannot go on"),
-    ],
-)
+@pytest.mark.parametrize(("error", "status", "words"), ENDS)
 def test_how_a_run_ends_is_one_line(error, status, words):
     done = call(raise_error, error)
     assert done.returncode == status and done.stderr.count("\n") == 1 and words in done.stderr
