@@ -45,16 +45,16 @@ _started: dict[str, tuple[Path, subprocess.Popen]] = {}
 def interpreter(framework: str) -> Path:
     """Return the program that stands for Python; its server starts now and ends with the tests."""
     if framework not in _started:
-        place = Path(tempfile.mkdtemp(prefix="warm-"))
-        program = place / framework
-        words = [sys.executable, "-I", "-S", __file__, "--ask", str(place / "socket")]
+        folder = Path(tempfile.mkdtemp(prefix="preloaded-"))
+        program, path = folder / framework, str(folder / "socket")
+        words = [sys.executable, "-I", "-S", __file__, "--ask", path]
         program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         program.chmod(0o700)
-        words = ["-m", "tests.support.preloaded", "--serve", str(place / "socket"), framework]
+        words = [sys.executable, "-m", "tests.support.preloaded", "--serve", path, framework]
         # Its input ends with this process, and the server with it.
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment}
-        place = {"cwd": Path(__file__).parents[2], "start_new_session": True}
-        server = subprocess.Popen([sys.executable, *words], **streams, **place)
+        root = Path(__file__).parents[2]
+        server = subprocess.Popen(words, **streams, cwd=root, start_new_session=True)
         server.stdout.readline()  # it listens
         atexit.register(server.communicate)  # ends its input, and waits
         _started[framework] = program, server
