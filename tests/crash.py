@@ -27,7 +27,7 @@ from common.tables import read_csv, write_csv
 from common.training import checkpoint_files
 from common.training.run_folder import read_metrics
 from portproof.files import pickles
-from tests.support import helpers, preloaded
+from tests.support import helpers
 from tests.support.helpers import FRAMEWORKS, SUFFIX, TIMEOUT, make_folder, one_thread
 from tests.support.trees import SMALL, copy_tree
 
@@ -50,14 +50,14 @@ class Outcome(NamedTuple):
 class Trainings:
     """A tree, its images, and the run that nothing stops."""
 
-    def __init__(self, framework: str, folder: Path, epochs: int) -> None:
+    def __init__(self, framework: str, folder: Path, epochs: int, python=sys.executable) -> None:
         self.framework, self.suffix, self.folder = framework, SUFFIX[framework], folder
         self.output = folder / "output"
         self.tree = copy_tree(framework, folder / f"AlexNet-{framework}", SMALL)
         self.images = make_folder(folder / "images")
         self.epochs = epochs
         self.whole = folder / "whole"
-        process = self.start(self.whole, python=preloaded.interpreter(framework))
+        process = self.start(self.whole, python=python)
         began = self.wait(process, lambda: (self.whole / "args.json").exists())
         self.seconds = self.wait(process, lambda: self.is_over(self.whole)) - began  # of training
         assert process.wait(TIMEOUT) == 0, self.output.read_text()

@@ -21,7 +21,8 @@ from tests.support.helpers import FRAMEWORKS, TIMEOUT, is_running, wait_until
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
 def trainings(request, tmp_path_factory):
-    return Trainings(request.param, tmp_path_factory.mktemp("crash"), epochs=3)
+    python = preloaded.interpreter(request.param)
+    return Trainings(request.param, tmp_path_factory.mktemp("crash"), 3, python)
 
 
 def end(trainings, run, resume="auto"):
