@@ -99,7 +99,7 @@ FILE_FAULTS = {
     ),
     "one number among many": (nudge, "3", ["0.0009"]),
     "a prefix": (prefix, "fc2", ["starts with", "_layers."]),
-    "a key too many": (lambda weights: weights.update(more=weights["fc2.bias"]), "more", ["unkno"]),
+    "a key too many": (lambda names: names.update(more=names["fc2.bias"]), "more", ["unknown"]),
 }
 
 
