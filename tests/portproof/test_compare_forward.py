@@ -67,7 +67,7 @@ def turn(name):
     return change
 
 
-def rename(**names):
+def rename(names):
     def change(weights):
         for old, new in names.items():
             for name in [name for name in weights if name.endswith(old)]:
@@ -91,9 +91,9 @@ FILE_FAULTS = {
     "linear": (turn("fc2.weight"), "fc2", ["fc2.weight", "not transposed", "transpose"]),
     "square linear": (turn("fc1.weight"), "6", ["fc1.weight", "not transposed", "transpose"]),
     "key missing": (lambda weights: weights.pop("stem.weight"), "stem", ["stem.weight", "not in"]),
-    "key renamed": (rename(**{"fc2.bias": "fc2.b"}), "fc2", ["fc2.b in its place", "rename"]),
+    "key renamed": (rename({"fc2.bias": "fc2.b"}), "fc2", ["fc2.b in its place", "rename"]),
     "buffers not renamed": (
-        rename(_mean="running_mean", _variance="running_var"),
+        rename({"_mean": "running_mean", "_variance": "running_var"}),
         "norm",
         ["norm._mean", "norm.running_mean", "rename"],
     ),
