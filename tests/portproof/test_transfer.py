@@ -253,12 +253,13 @@ def test_unequal_numbers_are_not_tied(tmp_path, tied):
     source, pair = tied
     weights = dict(tensors.read(source))
     weights["second.bias"] = Tensor("F32", weights["second.bias"].array + np.float32(1))
-    tensors.write(source, weights)
-    target, words = tmp_path / "b.pdparams", "first.bias and second.bias"
+    uneven, target = tmp_path / "uneven.safetensors", tmp_path / "b.pdparams"
+    tensors.write(uneven, weights)
+    words = "first.bias and second.bias"
     for both, framework in (((True, False), "PyTorch"), ((False, True), "PaddlePaddle")):
-        done = transfer(source, target, *pair, *ties(*both))
+        done = transfer(uneven, target, *pair, *ties(*both))
         assert_user_error(done, words, framework, "unequal")
-    carried(source, target, *pair, *ties(False, False))
+    carried(uneven, target, *pair, *ties(False, False))
     done = transfer(target, tmp_path / "c.pth", *pair, *ties(True, False))
     assert_user_error(done, words, "PyTorch")
 
