@@ -1,7 +1,5 @@
 """The paper's colour noise: multiples of the principal components of the training set's pixels.
 
-    python -m common.data.pca_colour --data-path DIR        # look at the components of DIR/train
-
 Section 4.1 of the paper: to every pixel of an image [p1 p2 p3] [a1 l1, a2 l2, a3 l3]^T is added,
 where p and l are the eigenvectors and eigenvalues of the 3 x 3 covariance matrix of R, G and B over
 the training set, and each a is drawn anew from N(0, 0.1) whenever the image is used. Pixels are
@@ -11,21 +9,19 @@ on a scale of 0 to 1 here: of 0 to 255, variances would make noise far larger th
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from common.data import draws, synthetic
-from common.data.folder import FolderIndex, cache_name, index_data
+from common.data import draws
+from common.data.folder import FolderIndex, cache_name
 from common.data.parallel import on_all_cores
 from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
 from portproof.files.images import read_rgb
-from portproof.system import atomic_folders, errors
+from portproof.system import atomic_folders
 from portproof.system.atomic import write_json
-from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import explained
 
 
@@ -111,23 +107,3 @@ def _read(file: Path, files: str) -> Components | None:
         return Components(values, vectors) if whole and stored["files"] == files else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = Parser(
-        prog="common.data.pca_colour",
-        description="Compute the principal components of a training set's colours, and store them.",
-    )
-    add_option(parser, "--data-path", "the image folder; none: the embedded sample", Path, "DIR")
-    args = parser.parse_args(argv)
-    if args.data_path is not None and not args.data_path.is_dir():
-        parser.error(f"--data-path {args.data_path}: there is no such folder")
-    index, _ = index_data((args.data_path or synthetic.ensure()).resolve())
-    components = find(index)
-    print(f"{len(index)} images, R G B from 0 to 1; stored in {cache_file(index)}")
-    for variance, vector in zip(components.values, components.vectors, strict=True):
-        print(f"eigenvalue {variance:.6f}  eigenvector {' '.join(f'{x:+.4f}' for x in vector)}")
-
-
-if __name__ == "__main__":
-    errors.run(main)

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from common.data.uint8_images import Uint8Images
 from experiments.images import fingerprint
 from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
-from tests.support.helpers import FRAMEWORKS, assert_success, run
+from tests.support.helpers import FRAMEWORKS
 from tests.support.streams import STD, read_stream
 
 NOISE = 0.5  # more than the paper's, so that no rounding hides it
@@ -125,9 +124,3 @@ def test_the_faster_loader_adds_it_to_the_nearest_byte(index):
         noisy.load((1, number), noisy_image)
         expected = np.clip(image + 255.0 * noise.draw(1, number), 0, 255)
         assert np.abs(noisy_image - expected).max() <= 0.5 + 1e-3
-
-
-def test_the_command_prints_the_components(small_folder):
-    command = [sys.executable, "-m", "common.data.pca_colour", "--data-path", small_folder]
-    done = assert_success(run(*command))
-    assert "18 images" in done.stdout and done.stdout.count("eigenvector") == 3
