@@ -3,17 +3,15 @@
 import hashlib
 import operator
 import os
-import stat
 from array import array
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from portproof.files.images import ENDINGS, SYSTEM_FILES
-from portproof.system.errors import UserError, explained, show
+from portproof.files.images import list_classes
+from portproof.system.errors import UserError, show
 
 
 class BadImage(NamedTuple):
@@ -117,63 +115,12 @@ def index_data(
 
 def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex:
     """Return the index of one split. Raises UserError as `index_data` does."""
-    folder = data_path / split
-    if not folder.is_dir():
-        raise UserError(
-            f"{show(folder)}: there is no such folder; lay the images out as "
-            f"{show(data_path)}/train/<class>/* and {show(data_path)}/val/<class>/*"
-        )
-    classes = sorted(entry.name for entry in _entries(folder) if _is_folder(entry))
-    if not classes:
-        raise UserError(f"{show(folder)}: no images here; it needs one folder for each class")
-    paths, labels = Paths(), array("i")
-    for label, name in enumerate(classes):
-        images = sorted(f"{folder}/{name}/{entry.name}" for entry in _entries(folder / name))
-        if not images:
-            where = show(folder / name)
-            raise UserError(f"{where}: a class with no images; add some or delete the folder")
-        for image in images:
-            _check_image(image, strict)
+    classes, paths, labels = [], Paths(), array("i")
+    for name, images in list_classes(data_path / split, strict):
+        labels.extend([len(classes)] * len(images))
+        classes.append(name)
         paths.extend(images)
-        labels.extend([label] * len(images))
     return FolderIndex(classes, paths, labels)
-
-
-def _entries(folder: Path) -> Iterator[os.DirEntry]:
-    """Yield what is in a folder, in no order, without the files of the system."""
-    what, advice = f"{show(folder)}: cannot be listed", "check the path and your right to read"
-    with explained(what, advice, OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_FILES:
-                yield entry
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    with _readable(entry.path):  # links in a circle are not
-        return entry.is_dir()
-
-
-def _readable(path: str) -> AbstractContextManager[None]:
-    return explained(f"{show(path)}: cannot be read", "mend or delete it", OSError)
-
-
-def _check_image(path: str, strict: bool) -> None:
-    """Raise UserError where a file is no image by its name; if `strict`, where it is empty."""
-    is_image = path.lower().endswith(ENDINGS)
-    if is_image and not strict:
-        return
-    if not is_image and not os.path.isdir(path):
-        raise UserError(
-            f"{show(path)}: not an image by its name; move it out of the class folder "
-            f"(images end with {' '.join(ENDINGS)})"
-        )
-    with _readable(path):
-        status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        folder = show(os.path.dirname(path))
-        raise UserError(f"{show(path)}: a folder within a class; move its images up into {folder}")
-    if status.st_size == 0:
-        raise UserError(f"{show(path)}: the file is empty (0 bytes); replace or delete it")
 
 
 def _class_difference(data_path: Path, train: set[str], val: set[str]) -> str:

@@ -4,7 +4,7 @@ import glob
 import os
 from collections.abc import Iterable
 
-from portproof.files.images import ENDINGS, SYSTEM_FILES
+from portproof.files.images import ENDINGS, is_seen
 from portproof.system.errors import UserError, show
 
 
@@ -45,5 +45,4 @@ def _images_below(folder: str) -> list[str]:
 
 
 def _is_image(name: str) -> bool:
-    low = name.lower()
-    return low.endswith(ENDINGS) and not name.startswith(".") and low not in SYSTEM_FILES
+    return name.lower().endswith(ENDINGS) and is_seen(name)

@@ -177,14 +177,17 @@ class TrainingPair:
         return {"folder": str(folder.resolve()), "steps": str(len(rows[0]))}
 
     def batches(self, steps: int) -> dict[str, str]:
-        """Write drawn images [steps, N, 3, S, S] and labels [steps, N]; return the files' names."""
+        """Write drawn images [N, 3, S, S] and labels [N] of each step; return their folder."""
         generator = np.random.Generator(np.random.Philox(self.seed))
         shape = [steps, self.batch_size, 3, self.image_size, self.image_size]
-        folder = self.folder.resolve()
-        files = {name: str(folder / f"{name}-{steps}.npy") for name in ("images", "labels")}
-        np.save(files["images"], generator.standard_normal(shape, dtype=np.float32))
-        np.save(files["labels"], generator.integers(0, CLASSES, shape[:2]))
-        return files
+        images = generator.standard_normal(shape, dtype=np.float32)
+        labels = generator.integers(0, CLASSES, shape[:2])
+        folder = self.folder.resolve() / f"batches-{steps}"
+        folder.mkdir(exist_ok=True)
+        for step in range(steps):
+            np.save(folder / f"images-{step}.npy", images[step])
+            np.save(folder / f"labels-{step}.npy", labels[step])
+        return {"folder": str(folder), "steps": str(steps)}
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return the tensors that are partners, torch's name first, in the order of the file."""

@@ -2,8 +2,9 @@
 
 import itertools
 import os
+import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -36,9 +37,9 @@ def readable(path: str | Path) -> Iterator[None]:
 def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list[str]]]:
     """Return the image files in FOLDER/<split>/<class>/*, classes and files sorted by name.
 
-    Raises UserError where a class is empty or not in all splits, or a file no image by its name.
+    Raises UserError as `list_classes`, and where a class is not in all splits.
     """
-    files = {split: list_classes(folder / split) for split in splits}
+    files = {split: dict(list_classes(folder / split)) for split in splits}
     for split, other in itertools.permutations(splits, 2):
         more = sorted(set(files[split]) - set(files[other]))
         if more:
@@ -46,30 +47,67 @@ def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list
     return files
 
 
-def list_classes(folder: Path) -> dict[str, list[str]]:
-    """Return the image files of one split by class. Raises UserError as `list_splits`."""
+def list_classes(folder: Path, strict: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Yield the classes of one split, each with its image files, both sorted by name.
+
+    Raises UserError where a class is empty, where a file is no image by its name and, if `strict`,
+    where a file is empty or missing.
+    """
     where = show(folder)
     if not folder.is_dir():
         root = show(folder.parent)
         layout = f"{root}/train/<class>/* and {root}/val/<class>/*"
         raise UserError(f"{where}: there is no such folder; lay the images out as {layout}")
-    names = [name for name in listed(folder) if (folder / name).is_dir()]
+    names = sorted(entry.name for entry in _entries(folder) if _is_folder(entry))
     if not names:
         raise UserError(f"{where}: no images here; it needs one folder for each class")
-    classes = {}
     for name in names:
-        files = [str(folder / name / file) for file in listed(folder / name)]
-        others = [file for file in files if not file.lower().endswith(ENDINGS)]
+        files = sorted(f"{folder}/{name}/{entry.name}" for entry in _entries(folder / name))
         if not files:
             where = show(folder / name)
             raise UserError(f"{where}: a class with no images; add some or delete the folder")
-        if others:
-            raise UserError(f"{show(others[0])}: no image by its name ({' '.join(ENDINGS)})")
-        classes[name] = files
-    return classes
+        for file in files:
+            _check_image(file, strict)
+        yield name, files
 
 
-def listed(folder: Path) -> list[str]:
-    """Return the names in a folder, sorted, without the system's own files."""
-    names = sorted(os.listdir(folder))
-    return [n for n in names if not n.startswith(".") and n.lower() not in SYSTEM_FILES]
+def _entries(folder: Path) -> Iterator[os.DirEntry]:
+    """Yield what is in a folder, in no order, without the files of the system."""
+    what, advice = f"{show(folder)}: cannot be listed", "check the path and your right to read"
+    with explained(what, advice, OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_seen(entry.name):
+                yield entry
+
+
+def is_seen(name: str) -> bool:
+    """Say whether a file or folder of this name is neither hidden nor one of the system's own."""
+    return not name.startswith(".") and name.lower() not in SYSTEM_FILES
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    with _reachable(entry.path):  # links in a circle are not
+        return entry.is_dir()
+
+
+def _reachable(path: str) -> AbstractContextManager[None]:
+    return explained(f"{show(path)}: cannot be read", "mend or delete it", OSError)
+
+
+def _check_image(path: str, strict: bool) -> None:
+    """Raise UserError where a file is no image by its name; if `strict`, where it is empty."""
+    is_image = path.lower().endswith(ENDINGS)
+    if is_image and not strict:
+        return
+    if not is_image and not os.path.isdir(path):
+        raise UserError(
+            f"{show(path)}: not an image by its name; move it out of the class folder "
+            f"(images end with {' '.join(ENDINGS)})"
+        )
+    with _reachable(path):
+        status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        folder = show(os.path.dirname(path))
+        raise UserError(f"{show(path)}: a folder within a class; move its images up into {folder}")
+    if status.st_size == 0:
+        raise UserError(f"{show(path)}: the file is empty (0 bytes); replace or delete it")

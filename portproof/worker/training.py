@@ -25,20 +25,14 @@ class Batches:
     """Batches (images [N, ...], labels [N]) of files, one a step, each read when it is due."""
 
     def __init__(self, files: dict[str, str]) -> None:
-        """`files`: `images` and `labels` of all steps; or a `folder` with files of each of `steps`,
-        where the last batch of an epoch may be smaller.
-        """
-        self.files = files
+        """`files`: a `folder` with those of each of `steps`; batches may differ in size."""
+        self.folder, self.steps = files["folder"], int(files["steps"])
 
     def __len__(self) -> int:
-        steps = self.files.get("steps")
-        return int(steps) if steps else len(np.load(self.files["images"], mmap_mode="r"))
+        return self.steps
 
     def __getitem__(self, step: int) -> list[np.ndarray]:
-        folder = self.files.get("folder")
-        if folder:
-            return [np.load(f"{folder}/{name}-{step}.npy") for name in INPUTS]
-        return [np.array(np.load(self.files[name], mmap_mode="r")[step]) for name in INPUTS]
+        return [np.load(f"{self.folder}/{name}-{step}.npy") for name in INPUTS]
 
 
 def record_training(
