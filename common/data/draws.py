@@ -133,8 +133,8 @@ def shifted_crop(seed: int, epoch: int, index: int, size: tuple[int, int], share
     width, height = size
     square = min(width, height)
     side = max(round(share * square), 1)
-    u_top, u_left = uniform(seed, Purpose.CROP, epoch, index, 2).tolist()
-    top, left = (int(u * (square - side + 1)) for u in (u_top, u_left))
+    drawn = uniform(seed, Purpose.CROP, epoch, index, 2).tolist()
+    top, left = (int(u * (square - side + 1)) for u in drawn)
     return Crop((height - square) // 2 + top, (width - square) // 2 + left, side, side)
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from portproof.files.images import list_classes
-from portproof.system.errors import UserError, show
+from portproof.files.images import check_classes, list_classes
 
 
 class BadImage(NamedTuple):
@@ -108,8 +107,8 @@ def index_data(
     if need_train or (data_path / "train").is_dir():
         train = index_split(data_path, "train", strict)
     val = index_split(data_path, "val", strict)
-    if train is not None and train.classes != val.classes:
-        raise UserError(_class_difference(data_path, set(train.classes), set(val.classes)))
+    if train is not None:
+        check_classes(data_path, {"val": val.classes, "train": train.classes})
     return train, val
 
 
@@ -121,15 +120,3 @@ def index_split(data_path: Path, split: str, strict: bool = True) -> FolderIndex
         classes.append(name)
         paths.extend(images)
     return FolderIndex(classes, paths, labels)
-
-
-def _class_difference(data_path: Path, train: set[str], val: set[str]) -> str:
-    parts = []
-    for split, missing in (("val", sorted(train - val)), ("train", sorted(val - train))):
-        if missing:
-            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-            parts.append(f"{split} lacks {', '.join(map(show, missing[:5]))}{more}")
-    return (
-        f"{show(data_path)}: train and val must have the same classes, else labels would not mean "
-        f"the same in both: {'; '.join(parts)}"
-    )

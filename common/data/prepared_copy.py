@@ -12,6 +12,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -177,14 +178,12 @@ def build(index: FolderIndex, keys: np.ndarray, size: int, older: PreparedCopy) 
         "keys": hashlib.sha256(keys.tobytes()).hexdigest(),
     }
 
-    def fill(partial: Path) -> None:
-        _fill(index, partial, keys, size, older)
-
+    fill = partial(_fill, index, keys, size, older)
     atomic_folders.make(older.folder, WHAT, description, fill)
 
 
 def _fill(
-    index: FolderIndex, folder: Path, keys: np.ndarray, size: int, older: PreparedCopy
+    index: FolderIndex, keys: np.ndarray, size: int, older: PreparedCopy, folder: Path
 ) -> None:
     """Write the files of one split, in three passes: sizes, place on the disk, images."""
     records, places = np.zeros(len(index), RECORD), older.locate(keys)
@@ -214,8 +213,8 @@ def _fill(
     pixels = _map(folder / PIXELS, "r+")
 
     def copy(number: int) -> None:
-        old = older.pixels(places[number]) if kept[number] else None
-        small = _small(index.paths[number], size) if old is None else old
+        path, place = index.paths[number], places[number]
+        small = older.pixels(place) if kept[number] else _small(path, size)
         if small is not None:
             start, length = int(records["offset"][number]), int(lengths[number])
             pixels[start : start + length] = small.reshape(-1)

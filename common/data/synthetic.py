@@ -132,10 +132,9 @@ def draw_image(seed: int, split: str, name: str, number: int) -> np.ndarray:
     return image
 
 
-def _write_image(task: tuple[int, str, str, int, str]) -> None:
-    seed, split, name, number, folder = task
-    path = Path(folder) / split / name / f"{number:04d}.jpg"
-    image = Image.fromarray(draw_image(seed, split, name, number))
+def _write_image(task: tuple[Path, int, str, str, int]) -> None:
+    path, *key = task
+    image = Image.fromarray(draw_image(*key))
     image.save(path, quality=JPEG_QUALITY, subsampling=0)
 
 
@@ -163,8 +162,9 @@ def _draw_all(folder: Path, seed: int) -> None:
     tasks = []
     for split, count in (("train", TRAIN_PER_CLASS), ("val", VAL_PER_CLASS)):
         for name in CLASSES:
-            (folder / split / name).mkdir(parents=True)
-            tasks += [(seed, split, name, number, str(folder)) for number in range(count)]
+            parent = folder / split / name
+            parent.mkdir(parents=True)
+            tasks += [(parent / f"{n:04d}.jpg", seed, split, name, n) for n in range(count)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         done = pool.map(_write_image, tasks, chunksize=20)
         for _ in tqdm(done, "drawing the sample", len(tasks), disable=None, unit="image"):

@@ -16,19 +16,13 @@ def find(words: Iterable[str]) -> list[str]:
     """
     paths: dict[str, None] = {}
     for word in words:
-        paths |= dict.fromkeys(_expand(word))
+        matches = [word] if os.path.exists(word) else sorted(glob.glob(word, recursive=True))
+        if not matches:
+            nothing = "nothing fits this pattern" if glob.has_magic(word) else "no such file"
+            raise UserError(f"{show(word)}: {nothing}; name images, folders or patterns")
+        for match in matches:
+            paths |= dict.fromkeys(_images_below(match) if os.path.isdir(match) else [match])
     return list(paths)
-
-
-def _expand(word: str) -> list[str]:
-    matches = [word] if os.path.exists(word) else sorted(glob.glob(word, recursive=True))
-    if not matches:
-        nothing = "nothing fits this pattern" if glob.has_magic(word) else "there is no such file"
-        raise UserError(f"{show(word)}: {nothing}; name images, folders or patterns")
-    paths = []
-    for match in matches:
-        paths += _images_below(match) if os.path.isdir(match) else [match]
-    return paths
 
 
 def _images_below(folder: str) -> list[str]:
@@ -36,13 +30,9 @@ def _images_below(folder: str) -> list[str]:
     paths = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [os.path.join(parent, name) for name in sorted(files) if _is_image(name)]
+        images = [n for n in sorted(files) if is_seen(n) and n.lower().endswith(ENDINGS)]
+        paths += [os.path.join(parent, name) for name in images]
     if not paths:
-        raise UserError(
-            f"{show(folder)}: no images in this folder (they end with {' '.join(ENDINGS)})"
-        )
+        endings = " ".join(ENDINGS)
+        raise UserError(f"{show(folder)}: no images in this folder (they end with {endings})")
     return paths
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(ENDINGS) and is_seen(name)

@@ -69,11 +69,9 @@ def from_json(text: str | bytes, where: Path) -> ModelMetadata:
 
 def read_classes(path: Path) -> list[str]:
     """Return the names in a text file, one a line. Raises UserError where it cannot be read."""
-    try:
+    what, advice = f"--classes {path}: cannot be read", "give UTF-8 text, one name a line"
+    with explained(what, advice, (OSError, UnicodeDecodeError)):
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is no UTF-8 text"
-        raise UserError(f"--classes {path}: cannot be read ({reason})") from error
     names = [name.strip() for name in text.rstrip().splitlines()]
     if "" in names:
         raise UserError(f"--classes {path}: line {names.index('') + 1} is empty; one name a line")

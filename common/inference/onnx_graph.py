@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from common.inference.exports import require
 from common.inference.onnx_models import BATCH, INPUT, IR_VERSION, METADATA_KEY, OPSET, OUTPUT
@@ -38,16 +39,15 @@ class Graph:
         self.shapes: dict[str, list[int]] = {}
         self.input: Any = None
 
-    def add(
-        self, operation: Operation, kind: str, inputs: list[str], inner: bool = False, **attrs: Any
-    ) -> str:
+    def add(self, operation: Operation, kind: str, *inputs: str, inner=False, **attrs: Any) -> str:
         """Append a node of this kind; return the name of its output.
 
-        That is the output of `operation`, unless it is an `inner` one on the way to it.
+        That is the output of `operation`, unless it is an `inner` one on the way to it. So with its
+        `inputs`: none named, they are those of the operation.
         """
         number = len(self.nodes)
         output = operation.outputs[0] + (f"_{number}" if inner else "")
-        inputs = [self.names.get(name, name) for name in inputs]
+        inputs = [self.names.get(name, name) for name in inputs or operation.inputs]
         name = f"{operation.layer}{kind}_{number}"
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], name=name, **attrs))
         return output
@@ -57,10 +57,10 @@ class Graph:
         kind, shape = self.onnx.TensorProto.FLOAT, [BATCH, *shape[1:]]
         return self.onnx.helper.make_tensor_value_info(name, kind, shape)
 
-    def constant(self, array: np.ndarray) -> str:
+    def constant(self, numbers: ArrayLike, dtype: type = np.float32) -> str:
         """Keep a constant; return its name."""
         name = f"constant_{len(self.constants)}"
-        self.constants[name] = array
+        self.constants[name] = np.asarray(numbers, dtype)
         return name
 
 
@@ -79,7 +79,7 @@ def build(
             raise unknown(operation, "")
         _demand(operation, **EXPECTED.get(operation.kind, {}))
         if isinstance(add, str):
-            graph.add(operation, add, operation.inputs)
+            graph.add(operation, add)
         else:
             add(graph, operation)
         graph.shapes[operation.outputs[0]] = operation.shape
@@ -124,7 +124,7 @@ def _demand(operation: Operation, **expected: Any) -> None:
 
 def _parameter(graph: Graph, operation: Operation) -> None:
     name = operation.attributes["parameter_name"]
-    graph.constants[name] = np.ascontiguousarray(graph.weights[name])
+    graph.constants[name] = graph.weights[name]
     graph.names[operation.outputs[0]] = name
 
 
@@ -138,60 +138,45 @@ def _input(graph: Graph, operation: Operation) -> None:
 def _constant(graph: Graph, operation: Operation) -> None:
     """Keep numbers, to be looked up by the operation that takes them."""
     dtype = np.int64 if operation.kind == "pd_op.full_int_array" else np.float32
-    array = np.array(operation.attributes["value"], dtype)
-    graph.names[operation.outputs[0]] = graph.constant(array)
+    graph.names[operation.outputs[0]] = graph.constant(operation.attributes["value"], dtype)
 
 
 def _value(graph: Graph, name: str) -> list[int]:
     return graph.constants[graph.names[name]].tolist()
 
 
-def _pads(paddings: list[int]) -> list[int]:
-    """Return ONNX's top, left, bottom, right of Paddle's height, width or top, bottom, left..."""
-    if len(paddings) == 2:
-        return paddings * 2
-    top, bottom, left, right = paddings
-    return [top, left, bottom, right]
+def _sliding(operation: Operation) -> dict[str, Any]:
+    """Return strides and paddings; Paddle lists height, width or top, bottom, left, right."""
+    paddings = operation.attributes["paddings"]
+    top, bottom, left, right = np.repeat(paddings, 4 // len(paddings)).tolist()
+    return {"strides": operation.attributes["strides"], "pads": [top, left, bottom, right]}
 
 
 def _convolution(graph: Graph, operation: Operation) -> None:
     attributes = operation.attributes
-    graph.add(
-        operation,
-        "Conv",
-        operation.inputs,
-        strides=attributes["strides"],
-        pads=_pads(attributes["paddings"]),
-        dilations=attributes["dilations"],
-        group=attributes["groups"],
-    )
+    more = {"dilations": attributes["dilations"], "group": attributes["groups"]}
+    graph.add(operation, "Conv", **_sliding(operation), **more)
 
 
 def _pooling(graph: Graph, operation: Operation) -> None:
     attributes = operation.attributes
-    _demand(operation, pooling_type="avg" if attributes["adaptive"] else "max")
     if attributes["adaptive"]:
         _adaptive_pooling(graph, operation)
         return
-    graph.add(
-        operation,
-        "MaxPool",
-        operation.inputs[:1],
-        kernel_shape=_value(graph, operation.inputs[1]),
-        strides=attributes["strides"],
-        pads=_pads(attributes["paddings"]),
-        ceil_mode=int(attributes["ceil_mode"]),
-    )
+    _demand(operation, pooling_type="max")
+    image, window = operation.inputs
+    more = {"kernel_shape": _value(graph, window), "ceil_mode": int(attributes["ceil_mode"])}
+    graph.add(operation, "MaxPool", image, **_sliding(operation), **more)
 
 
 def _adaptive_pooling(graph: Graph, operation: Operation) -> None:
     """Average to a given size, which ONNX cannot: rows [h, H] x image x columns [W, w]."""
+    _demand(operation, pooling_type="avg")
     image = operation.inputs[0]
     sizes = zip(graph.shapes[image][2:], operation.shape[2:], strict=True)
     rows, columns = (_averaging(size, wanted) for size, wanted in sizes)
-    columns = graph.constant(np.ascontiguousarray(columns.T))
-    middle = graph.add(operation, "MatMul", [image, columns], inner=True)
-    graph.add(operation, "MatMul", [graph.constant(rows), middle])
+    middle = graph.add(operation, "MatMul", image, graph.constant(columns.T), inner=True)
+    graph.add(operation, "MatMul", graph.constant(rows), middle)
 
 
 def _averaging(size: int, wanted: int) -> np.ndarray:
@@ -206,47 +191,46 @@ def _averaging(size: int, wanted: int) -> np.ndarray:
 def _flatten(graph: Graph, operation: Operation) -> None:
     rank = len(graph.shapes[operation.inputs[0]])
     _demand(operation, start_axis=1, stop_axis=rank - 1)
-    graph.add(operation, "Flatten", operation.inputs, axis=1)
+    graph.add(operation, "Flatten", axis=1)
 
 
 def _batch_norm(graph: Graph, operation: Operation) -> None:
     """Normalize by the running statistics, which stand before weight and bias in Paddle's order."""
     image, mean, variance, weight, bias = operation.inputs
-    inputs = [image, weight, bias, mean, variance]
+    inputs = image, weight, bias, mean, variance
     epsilon = operation.attributes["epsilon"]
-    graph.add(operation, "BatchNormalization", inputs, epsilon=epsilon)
+    graph.add(operation, "BatchNormalization", *inputs, epsilon=epsilon)
 
 
 def _dropout(graph: Graph, operation: Operation) -> None:
-    graph.add(operation, "Identity", operation.inputs[:1])
+    graph.add(operation, "Identity", operation.inputs[0])
 
 
 def _scale(graph: Graph, operation: Operation) -> None:
     """x s + b."""
-    bias = graph.constant(np.array(operation.attributes["bias"], np.float32))
-    product = graph.add(operation, "Mul", operation.inputs, inner=True)
-    graph.add(operation, "Add", [product, bias])
+    bias = graph.constant(operation.attributes["bias"])
+    product = graph.add(operation, "Mul", inner=True)
+    graph.add(operation, "Add", product, bias)
 
 
 def _power(graph: Graph, operation: Operation) -> None:
-    exponent = graph.constant(np.array(operation.attributes["y"], np.float32))
-    graph.add(operation, "Pow", [*operation.inputs, exponent])
+    exponent = graph.constant(operation.attributes["y"])
+    graph.add(operation, "Pow", *operation.inputs, exponent)
 
 
 def _padding(graph: Graph, operation: Operation) -> None:
     """Pad [N, C, D, H, W] with a number; Paddle lists left, right, top, bottom, front, back."""
     left, right, top, bottom, front, back = _value(graph, operation.inputs[1])
-    pads = np.array([0, 0, front, top, left, 0, 0, back, bottom, right], np.int64)
-    filling = graph.constant(np.array(operation.attributes["pad_value"], np.float32))
-    graph.add(operation, "Pad", [operation.inputs[0], graph.constant(pads), filling])
+    pads = graph.constant([0, 0, front, top, left, 0, 0, back, bottom, right], np.int64)
+    filling = graph.constant(operation.attributes["pad_value"])
+    graph.add(operation, "Pad", operation.inputs[0], pads, filling)
 
 
 def _pooling_3d(graph: Graph, operation: Operation) -> None:
     """Means over windows of [N, C, D, H, W], as local response normalization takes them."""
     attributes = operation.attributes
     window = {"kernel_shape": attributes["kernel_size"], "strides": attributes["strides"]}
-    ceil_mode = int(attributes["ceil_mode"])
-    graph.add(operation, "AveragePool", operation.inputs, ceil_mode=ceil_mode, **window)
+    graph.add(operation, "AveragePool", ceil_mode=int(attributes["ceil_mode"]), **window)
 
 
 # What adds an operation to a graph; or the operation of ONNX that takes the same inputs.

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.inference import metadata
 from common.inference.exports import Exported, require
-from portproof.system.errors import UserError, explained, first_line
+from portproof.system.errors import UserError, explained
 
 METADATA_KEY = "alexnet"  # of the model's metadata
 INPUT, OUTPUT, BATCH = "images", "logits", "batch"  # names in the exported graph
@@ -30,10 +30,8 @@ def open_onnx(path: Path) -> Exported:
         raise UserError(f"{path}: takes no images [N, 3, S, S]; it is another kind of model")
 
     def run(images: np.ndarray) -> np.ndarray:
-        try:
+        with explained(f"{path}: cannot be run", "export anew"):
             return session.run(None, {inputs[0].name: images})[0]
-        except Exception as error:
-            raise UserError(f"{path}: cannot be run ({first_line(error)})") from error
 
     facts = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     size = inputs[0].shape[-1]

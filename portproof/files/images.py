@@ -1,9 +1,8 @@
 """Image files: read as RGB, and listed by class."""
 
-import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -40,11 +39,23 @@ def list_splits(folder: Path, splits: Sequence[str]) -> dict[str, dict[str, list
     Raises UserError as `list_classes`, and where a class is not in all splits.
     """
     files = {split: dict(list_classes(folder / split)) for split in splits}
-    for split, other in itertools.permutations(splits, 2):
-        more = sorted(set(files[split]) - set(files[other]))
-        if more:
-            raise UserError(f"{show(folder / split / more[0])}: {other} has no such class")
+    check_classes(folder, files)
     return files
+
+
+def check_classes(folder: Path, splits: Mapping[str, Collection[str]]) -> None:
+    """Raise UserError where the splits of a folder, by name, have other classes."""
+    every, lacks = set().union(*splits.values()), []
+    for split, classes in splits.items():
+        missing = sorted(every.difference(classes))
+        if missing:
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            lacks.append(f"{split} lacks {', '.join(map(show, missing[:5]))}{more}")
+    if lacks:
+        raise UserError(
+            f"{show(folder)}: train and val must have the same classes, else labels would not "
+            f"mean the same in both: {'; '.join(lacks)}"
+        )
 
 
 def list_classes(folder: Path, strict: bool = False) -> Iterator[tuple[str, list[str]]]:

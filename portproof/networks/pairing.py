@@ -14,12 +14,12 @@ def pair_calls(torch_calls: list[dict], paddle_calls: list[dict], match: Match) 
     left = _tokens("torch", torch_calls, {torch: torch for torch in match.layers})
     right = _tokens("paddle", paddle_calls, {p: torch for torch, p in match.layers.items()})
     pairs: Pairs = []
-    for i, j, is_equal in align(left, right):
+    for i, j, _ in align(left, right):
         rows, columns = range(len(left))[i], range(len(right))[j]
-        if is_equal:
-            pairs += zip(rows, columns, strict=True)
-        else:
-            pairs += _pair_rivals(left, rows, right, columns)
+        # What serves the same use in the same place is paired too: one pooling for another, say.
+        uses = [_use(left[n]) for n in rows], [_use(right[n]) for n in columns]
+        for part, other, is_equal in align(*uses):
+            pairs += zip_or_part(rows[part], columns[other], is_equal)
     return _pair_moved(pairs, left, right)
 
 
@@ -33,15 +33,6 @@ def _tokens(side: str, calls: list[dict], names: dict[str, str]) -> list[tuple]:
         kind = layer_types.canonical_kind(side, call["kind"])
         tokens.append(("kind", kind) if name is None else ("layer", name, times[name]))
     return tokens
-
-
-def _pair_rivals(left: list[tuple], rows: range, right: list[tuple], columns: range) -> Pairs:
-    """Pair what serves the same use in the same place: one pooling for another, say."""
-    uses = [_use(left[n]) for n in rows], [_use(right[n]) for n in columns]
-    pairs: Pairs = []
-    for i, j, is_equal in align(*uses):
-        pairs += zip_or_part(rows[i], columns[j], is_equal)
-    return pairs
 
 
 def _use(token: tuple) -> tuple | str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from portproof.system.errors import UserError, explained
+from portproof.system.errors import explained
 
 
 @contextmanager
@@ -54,10 +54,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_result(path: Path, contents: dict) -> None:
     """Write what a tool was asked for by --json FILE. Raises UserError where it cannot be."""
-    try:
+    with explained(f"--json {path}: cannot be written", "name another file", OSError):
         write_json(path, contents)
-    except OSError as error:
-        raise UserError(f"--json {path}: cannot be written ({error.strerror})") from error
 
 
 def writing(path: Path) -> AbstractContextManager[None]:

@@ -74,13 +74,11 @@ class Records:
             os.rename(partial, self.folder / key)
         except OSError:  # it is there already
             shutil.rmtree(partial)
-        ages = []
-        for entry in os.scandir(self.folder):
-            with contextlib.suppress(FileNotFoundError):  # another process drops records too
-                if not entry.name.startswith("."):  # half of one
-                    ages.append((entry.stat().st_mtime, entry.path))
-        for _, oldest in sorted(ages, reverse=True)[MOST:]:
-            shutil.rmtree(oldest, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another process drops records too
+            whole = [entry for entry in os.scandir(self.folder) if not entry.name.startswith(".")]
+            whole.sort(key=lambda entry: (entry.stat().st_mtime, entry.path))
+            for oldest in whole[:-MOST]:
+                shutil.rmtree(oldest, ignore_errors=True)
 
 
 def code_digest(port: Path, *entries: Path) -> str:
@@ -142,12 +140,10 @@ def top_folder(name: str) -> Path | None:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin in (None, "built-in", "frozen"):
+    origin = Path(spec.origin).resolve() if spec and spec.has_location else None
+    if origin is None or installed(str(origin)):
         return None
-    origin = Path(spec.origin).resolve()
-    if installed(str(origin)):
-        return None
-    return origin.parents[1] if origin.name == "__init__.py" else origin.parent
+    return origin.parents[1] if spec.submodule_search_locations else origin.parent
 
 
 def with_contents(value: Any) -> Any:
