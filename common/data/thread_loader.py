@@ -25,42 +25,31 @@ class ThreadLoader:
 
     dataset: Uint8Images
     batch_sampler: EpochBatches | PartBatches
-    workers: int  # threads; 0: the one that asks for batches loads them
+    workers: int  # threads that read ahead; 0: one, which reads what is asked for
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches in order. Raises UserError at an unreadable image."""
-        if not self.workers:
-            for keys in self.batch_sampler:
-                images, labels = self._allocate(keys)
-                self._load(keys, images, labels)
-                yield images, labels, NO_FAILURE
-            return
-        pool = ThreadPoolExecutor(self.workers)
+        # Two batches, or as many small ones as keep every thread busy.
+        busy = -(-2 * self.workers * CHUNK // self.batch_sampler.batch_size)
+        ahead = max(2, busy) if self.workers else 0
+        begun: deque[Begun] = deque()
+        pool = ThreadPoolExecutor(max(self.workers, 1))
         try:
-            yield from self._read_ahead(pool)
+            for keys in self.batch_sampler:
+                begun.append(self._begin(pool, keys))
+                if len(begun) > ahead:
+                    yield _finish(*begun.popleft())
+            while begun:
+                yield _finish(*begun.popleft())
         finally:  # also where nobody asks for the rest
             pool.shutdown(cancel_futures=True)
 
-    def _read_ahead(self, pool: ThreadPoolExecutor) -> Iterator[Batch]:
-        # Two batches, or as many small ones as keep every thread busy.
-        ahead = max(2, -(-2 * self.workers * CHUNK // self.batch_sampler.batch_size))
-        begun: deque[Begun] = deque()
-        for keys in self.batch_sampler:
-            begun.append(self._begin(pool, keys))
-            if len(begun) > ahead:
-                yield _finish(*begun.popleft())
-        while begun:
-            yield _finish(*begun.popleft())
-
     def _begin(self, pool: ThreadPoolExecutor, keys: list[Key]) -> Begun:
-        images, labels = self._allocate(keys)
+        images = np.empty((len(keys), *self.dataset.shape), np.uint8)
+        labels = np.empty(len(keys), np.int64)
         parts = [slice(start, start + CHUNK) for start in range(0, len(keys), CHUNK)]
         tasks = [pool.submit(self._load, keys[p], images[p], labels[p]) for p in parts]
         return images, labels, tasks
-
-    def _allocate(self, keys: list[Key]) -> tuple[np.ndarray, np.ndarray]:
-        images = np.empty((len(keys), *self.dataset.shape), np.uint8)
-        return images, np.empty(len(keys), np.int64)
 
     def _load(self, keys: list[Key], images: np.ndarray, labels: np.ndarray) -> None:
         for number, key in enumerate(keys):

@@ -86,13 +86,13 @@ def build(
     helper = graph.onnx.helper
     graph.nodes.append(helper.make_node("Identity", [graph.names.get(output, output)], [OUTPUT]))
     used = {name for node in graph.nodes for name in node.input}
-    constants = {name: array for name, array in graph.constants.items() if name in used}
+    from_array = graph.onnx.numpy_helper.from_array
     built = helper.make_graph(
         graph.nodes,
         "AlexNet",
         [graph.input],
         [graph.description(OUTPUT, graph.shapes[output])],
-        [graph.onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+        [from_array(array, name) for name, array in graph.constants.items() if name in used],
     )
     model = helper.make_model(
         built,

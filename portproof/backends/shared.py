@@ -102,11 +102,6 @@ def on_layer(layer: Any, before: Callable, after: Callable) -> Callable[[], None
     return lambda: (entering.remove(), leaving.remove())
 
 
-def on_backward(before: Callable[[], None]) -> Callable[[], None]:
-    """Call before() at each backward pass, by the framework's own method; return what ends it."""
-    return before_each(backend.Tensor, "backward", lambda tensor: before())
-
-
 def before_each(cls: type, name: str, before: Callable[[Any], None]) -> Callable[[], None]:
     """Call before(self) at the start of each call of a method; return what ends that."""
     original = getattr(cls, name)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 
-from portproof.system.errors import UserError, show
+from portproof.system.errors import UserError, first_line, show
 
 # Paddle's automatic names beside the structured ones, in files of a state dict of tensors.
 NAME_TABLE = "StructuredToParameterName@@"
@@ -240,9 +240,8 @@ def read(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        reason = str(error) or type(error).__name__
-        what = f"{path}: cannot be loaded ({reason}); it is damaged or no .pdparams file"
-        raise UserError(what) from error
+        what = f"{path}: cannot be loaded ({first_line(error)})"
+        raise UserError(f"{what}; it is damaged or no .pdparams file") from error
     if isinstance(contents, dict):
         contents.pop(NAME_TABLE, None)
     return contents

@@ -83,7 +83,8 @@ class Watcher(Observer):
         """Within, a loop may be run in `dtype`; it may fail where its loss is no finite number."""
         dropout = shared.shared_dropout(self.mask, lambda call: None)
         made = shared.noting_made(lambda made: self.note_stack(shared.role(made), made))
-        self.hooks.callback(shared.on_backward(partial(self.note_stack, "backward")))
+        backward = partial(self.note_stack, "backward")
+        self.hooks.callback(shared.before_each(backend.Tensor, "backward", backward))
         with shared.default_dtype(dtype), dropout, made, self.hooks:
             try:
                 yield
