@@ -39,11 +39,13 @@ class Graph:
         self.shapes: dict[str, list[int]] = {}
         self.input: Any = None
 
-    def add(self, operation: Operation, kind: str, *inputs: str, inner=False, **attrs: Any) -> str:
+    def add(
+        self, operation: Operation, kind: str, *inputs: str, inner: bool = False, **attrs: Any
+    ) -> str:
         """Append a node of this kind; return the name of its output.
 
-        That is the output of `operation`, unless it is an `inner` one on the way to it. So with its
-        `inputs`: none named, they are those of the operation.
+        That is the output of `operation`, unless it is an `inner` one on the way to it. Without
+        `inputs` it takes those of the operation.
         """
         number = len(self.nodes)
         output = operation.outputs[0] + (f"_{number}" if inner else "")
