@@ -8,23 +8,21 @@ hardly shows (of the axis "processes" it is that of the clock). The images are m
 Writes scale.csv and scale.png:
 
     index_seconds, index_mb       index_split of `train` (common/data/folder.py), and its memory
-    step_seconds, images_per_s    of training; of "reading", of decoding and augmenting alone
+    step_seconds, images_per_s    of training
     peak_mb                       most memory that the processes of a run had, together
-    start_seconds                 of a whole start to the end of its first step, on all cores: the
-                                  least of three
 """
 
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
-from benchmarks.measure import Figures, run_json
-from benchmarks.variants import LAUNCH, Job
+from benchmarks.measure import run_json
+from benchmarks.variants import Job
 from common.data import synthetic
 from common.paths import ROOT
 from common.tables import read_csv, write_csv
@@ -33,25 +31,70 @@ from portproof.system import processor
 from portproof.system.command_line import Parser
 
 RESULTS = ROOT / "docs" / "results"
-COLUMNS = ("index_seconds", "index_mb", "step_seconds", "images_per_s", "peak_mb", "start_seconds")
-# By axis: where it is measured, and where if it is to be quick.
+COLUMNS = ("index_seconds", "index_mb", "step_seconds", "images_per_s", "peak_mb")
+
+
+class Axis(NamedTuple):
+    """What is varied: where it is measured, and the two panels that show it."""
+
+    usual: tuple[int, ...]
+    quick: tuple[int, ...]
+    title: str
+    unit: str  # below the panels
+    upper: tuple[str, str]  # column, label
+    lower: tuple[str, str]
+
+
+SECONDS, SPEED = ("step_seconds", "seconds"), ("images_per_s", "images/s")
+MEMORY = ("peak_mb", "memory of a run (GB)")
 AXES = {
-    "pictures": ((1_000, 10_000, 100_000, 1_000_000), (320, 1_000)),
-    "classes": ((10, 100, 1_000, 10_000, 21_000), (10, 100)),
-    "batch": ((8, 16, 32, 64, 128), (2, 4)),
-    "processes": ((1, 2), (1, 2)),
-    "size": ((64, 128, 224, 448), (64, 96)),
-    "reading": ((224,), (224,)),
-    "start": ((100_000,), (1_000,)),  # images
+    "pictures": Axis(
+        (1_000, 10_000, 100_000, 1_000_000),
+        (320, 1_000),
+        "more images: index of the folder",
+        "images in train",
+        ("index_seconds", "seconds"),
+        ("index_mb", "memory of the index (MB)"),
+    ),
+    "classes": Axis(
+        (10, 100, 1_000, 10_000, 21_000),
+        (10, 100),
+        "more classes: one step",
+        "classes",
+        SECONDS,
+        MEMORY,
+    ),
+    "batch": Axis(
+        (8, 16, 32, 64, 128),
+        (2, 4),
+        "larger batch: training",
+        "images in a batch",
+        SPEED,
+        MEMORY,
+    ),
+    "processes": Axis(
+        (1, 2),
+        (1, 2),
+        "more processes, one thread each",
+        "processes",
+        ("images_per_s", "images/s of all"),
+        ("peak_mb", "memory of all (GB)"),
+    ),
+    "size": Axis(
+        (64, 128, 224, 448),
+        (64, 96),
+        "larger images: training",
+        "pixels a side",
+        SPEED,
+        MEMORY,
+    ),
 }
-BATCH, SIZE = 32, 224  # where they are not what is varied
-WARM, STEPS = 1, 3  # steps that are not measured, and that are
-READ_STEPS = 4
-USUAL = {"batch": BATCH, "processes": 1, "size": SIZE}
-STARTS = 3
+USUAL = {"classes": 10, "batch": 32, "processes": 1, "size": 224}  # where they are not varied
+STEPS = (1, 3)  # that are not measured, and that are
 MADE_UP = ["--made-up"]  # one batch, again and again
 SHORT = ["--epochs", 1, "--warmup-epochs", 0, "--device", "cpu"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+NAMES = {"torch": "PyTorch", "paddle": "Paddle"}
 INDEX = """
 import json, sys, time
 from pathlib import Path
@@ -74,7 +117,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in read_rows(folder / "scale.csv") if row["axis"] not in args.only]
     for axis in args.only:
-        for at in AXES[axis][args.quick]:
+        for at in AXES[axis].quick if args.quick else AXES[axis].usual:
             for measured in measure(axis, at):
                 rows.append({"axis": axis, "at": at} | measured)
                 print(*(f"{name} {value}" for name, value in rows[-1].items()), flush=True)
@@ -87,24 +130,19 @@ def measure(axis: str, at: int) -> list[dict]:
     """Return what was measured at one place of an axis, a row for each framework."""
     with tempfile.TemporaryDirectory() as temporary:
         data = Path(temporary) / "data"
-        if axis == "reading":
-            make_photographs(data, BATCH * (WARM + READ_STEPS))
-            return [{"framework": name} | read(name, data) for name in LAUNCH]
-        if axis in ("pictures", "start"):
-            make_images(data, min(1_000, at // 10), at)
+        index_command = [sys.executable, "-c", INDEX, data]
         if axis == "pictures":
-            return [{"framework": "both"} | index_once(data)]
-        if axis == "start":
-            return [{"framework": name} | start(name, data) for name in LAUNCH]
-        settings = USUAL | ({axis: at} if axis in USUAL else {})
+            make_images(data, min(1_000, at // 10), at)
+            return [{"framework": "both"} | run_json(index_command)]
+        settings = USUAL | {axis: at}
         images = settings["batch"] * settings["processes"]  # one whole batch
-        make_images(data, at if axis == "classes" else 10, images)
-        index = index_once(data) if axis == "classes" else {}
+        make_images(data, settings["classes"], images)
+        index = run_json(index_command) if axis == "classes" else {}
         rate = "images_per_s" if axis == "processes" else "images_per_core_s"
-        job = Job(data, settings["batch"], (WARM, STEPS), window=MADE_UP, settings=ONE_THREAD)
+        job = Job(data, settings["batch"], STEPS, window=MADE_UP, settings=ONE_THREAD)
         options = [*SHORT, "--image-size", settings["size"]]
         rows = []
-        for name in LAUNCH:
+        for name in NAMES:
             figures = job.run_tree(name, options, settings["processes"])
             measured = {
                 "step_seconds": images / figures[rate],
@@ -113,28 +151,6 @@ def measure(axis: str, at: int) -> list[dict]:
             }
             rows.append({"framework": name} | index | measured)
         return rows
-
-
-def index_once(data: Path) -> Figures:
-    """Return the seconds and the memory of indexing the train images."""
-    return run_json([sys.executable, "-c", INDEX, data])
-
-
-def start(framework: str, data: Path) -> Figures:
-    """Return the seconds of the quickest start, on all cores."""
-    job = Job(data, BATCH, (0, 1), window=MADE_UP)
-    seconds = []
-    for _ in range(STARTS):
-        launched = time.time()
-        figures = job.run_tree(framework, [*SHORT, "--image-size", SIZE])
-        seconds.append(figures["ready_at"] + figures["step_seconds"] - launched)
-    return {"start_seconds": min(seconds)}
-
-
-def read(framework: str, data: Path) -> Figures:
-    """Return how many images a second one core reads, as a worker process of the loader does."""
-    job = Job(data, BATCH, (WARM, READ_STEPS), window=["--read-only"], settings=ONE_THREAD)
-    return {"images_per_s": job.run_tree(framework)["images_per_core_s"]}
 
 
 def make_images(folder: Path, classes: int, images: int) -> None:
@@ -148,16 +164,6 @@ def make_images(folder: Path, classes: int, images: int) -> None:
             image.save(first)
             for number in range(1, count):
                 os.link(first, target / f"n{label:08d}_{number}.JPEG")
-
-
-def make_photographs(folder: Path, count: int) -> None:
-    """Make an image folder of so many train images, in bytes and pixels like ImageNet's."""
-    for split, number_of in (("train", count), ("val", 1)):
-        target = folder / split / "disc"
-        target.mkdir(parents=True)
-        for number in range(number_of):
-            image = Image.fromarray(synthetic.draw_image(0, split, "disc", number))
-            image.resize((500, 375)).save(target / f"{number}.jpg", quality=98)  # 110 kB
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -178,40 +184,18 @@ def write_rows(path: Path, rows: list[dict]) -> None:
     write_csv(path, ["axis", "at", "framework", *COLUMNS], lines)
 
 
-NAMES = {"torch": "PyTorch", "paddle": "Paddle"}
-SPEED, MEMORY = ("images_per_s", "images/s"), ("peak_mb", "memory of a run (GB)")
-# For each axis: title, what is below the panels, and (column, label) of the upper and the lower.
-PANELS = {
-    "pictures": (
-        "more images: index of the folder",
-        "images in train",
-        ("index_seconds", "seconds"),
-        ("index_mb", "memory of the index (MB)"),
-    ),
-    "classes": ("more classes: one step", "classes", ("step_seconds", "seconds"), MEMORY),
-    "batch": ("larger batch: training", "images in a batch", SPEED, MEMORY),
-    "processes": (
-        "more processes, one thread each",
-        "processes",
-        ("images_per_s", "images/s of all"),
-        ("peak_mb", "memory of all (GB)"),
-    ),
-    "size": ("larger images: training", "pixels a side", SPEED, MEMORY),
-}
-
-
 def draw(path: Path, rows: list[dict]) -> None:
     """Draw the panels: speed above, memory below, a column for each axis."""
     figure = new_figure(17, 6.6)
     on = f"{processor.describe()[1]}, {processor.available_cores()} cores"
     figure.suptitle(f"How the cost of training AlexNet grows with the work ({on})")
-    panels = figure.subplots(2, len(PANELS))
-    for column, (axis, (title, below, *both)) in enumerate(PANELS.items()):
-        panels[0, column].set_title(title)
-        of_axis = [row for row in rows if row["axis"] == axis]
-        for axes, (name, label) in zip(panels[:, column], both, strict=True):
-            draw_panel(axes, of_axis, name, axis)
-            axes.set(xlabel=below, ylabel=label)
+    panels = figure.subplots(2, len(AXES))
+    for (above, below), (name, axis) in zip(panels.T, AXES.items(), strict=True):
+        above.set_title(axis.title)
+        of_axis = [row for row in rows if row["axis"] == name]
+        for axes, (column, label) in ((above, axis.upper), (below, axis.lower)):
+            draw_panel(axes, of_axis, column, name)
+            axes.set(xlabel=axis.unit, ylabel=label)
     save(figure, path)
 
 
