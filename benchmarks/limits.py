@@ -5,56 +5,26 @@ than its bytes at the bandwidth of its memory (both measured by benchmarks/rates
 """
 
 import math
-from typing import NamedTuple
 
-
-class Layer(NamedTuple):
-    """A layer with weights, and how many numbers an image has before it and after it."""
-
-    name: str
-    shape: tuple[int, ...]  # of the weights, as torch has them: outputs, inputs, kernel
-    inputs: int
-    outputs: int
-
-    @property
-    def weights(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def parameters(self) -> int:
-        return self.weights + self.shape[0]  # and the biases
-
-    @property
-    def macs(self) -> int:
-        """The multiply-adds of the forward pass of an image."""
-        return self.weights * self.outputs // self.shape[0]
-
+from common import networks
+from common.networks import Counted
 
 IMAGE_SIZE, CLASSES = 224, 1000
-ALEXNET = [  # after the first layer and the second, pooling leaves 27 x 27 and 13 x 13 places
-    Layer("features.0", (64, 3, 11, 11), 3 * IMAGE_SIZE**2, 64 * 55**2),
-    Layer("features.3", (192, 64, 5, 5), 64 * 27**2, 192 * 27**2),
-    Layer("features.6", (384, 192, 3, 3), 192 * 13**2, 384 * 13**2),
-    Layer("features.8", (256, 384, 3, 3), 384 * 13**2, 256 * 13**2),
-    Layer("features.10", (256, 256, 3, 3), 256 * 13**2, 256 * 13**2),
-    Layer("classifier.1", (4096, 9216), 9216, 4096),
-    Layer("classifier.4", (4096, 4096), 4096, 4096),
-    Layer("classifier.6", (CLASSES, 4096), 4096, CLASSES),
-]
+ALEXNET = [row for row in networks.count(networks.ALEXNET, IMAGE_SIZE) if row.parameters]
 
 
-def flops(layers: list[Layer]) -> int:
+def flops(layers: list[Counted]) -> int:
     """Return the floating-point operations of a training step for one image.
 
     Each layer has three products of the same size, of two operations a multiply-add: forward,
     gradient of the weights, gradient of its input; the first layer needs no gradient of the image.
     What else there is (pooling, ReLU, dropout, biases) is less than 1 % and not counted.
     """
-    return 2 * (3 * sum(layer.macs for layer in layers) - layers[0].macs)
+    return 2 * (3 * sum(layer.operations for layer in layers) - layers[0].operations)
 
 
 def step_seconds(
-    layers: list[Layer], batch: int, flops_per_s: float, bytes_per_s: float, itemsize: int
+    layers: list[Counted], batch: int, flops_per_s: float, bytes_per_s: float, itemsize: int
 ) -> float:
     """Return the least seconds of a training step of momentum SGD on `batch` images.
 
@@ -65,7 +35,8 @@ def step_seconds(
     """
     seconds = 0.0
     for number, layer in enumerate(layers):
-        moved = itemsize * (layer.weights + batch * (layer.inputs + layer.outputs))
-        once = max(2 * layer.macs * batch / flops_per_s, moved / bytes_per_s)
+        images = batch * (math.prod(layer.before) + math.prod(layer.shape))
+        moved = itemsize * (math.prod(layer.weights) + images)
+        once = max(2 * layer.operations * batch / flops_per_s, moved / bytes_per_s)
         seconds += once * (3 if number else 2)
     return seconds + 5 * 4 * sum(layer.parameters for layer in layers) / bytes_per_s

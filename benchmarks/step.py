@@ -16,6 +16,7 @@ is that of train.py itself, 224 pixels and 1,000 classes.
     gflop_per_image     counted operations of forward and backward pass
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -92,7 +93,9 @@ def hold_to_best(
 def describe_layers() -> str:
     """Return what each layer takes for an image, as a table."""
     lines = [f"{'layer':14}{'weights':>12}{'forward, 10^6 multiply-adds':>30}"]
-    rows = [(layer.name, layer.weights, layer.macs / 1e6) for layer in limits.ALEXNET]
+    rows = [
+        (row.layer.name, math.prod(row.weights), row.operations / 1e6) for row in limits.ALEXNET
+    ]
     rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
     lines += [f"{name:14}{weights:12,}{macs:30.1f}" for name, weights, macs in rows]
     lines.append(f"a training step: {limits.flops(limits.ALEXNET) / 1e9:.3f} GFLOP an image")

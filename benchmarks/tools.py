@@ -76,10 +76,10 @@ def draw_weights(folder: Path) -> Path:
     """Write a .pth of float32 weights with AlexNet's keys and shapes."""
     generator = np.random.default_rng(0)
     drawn = {}
-    for layer in limits.ALEXNET:
-        for name, shape in (("weight", layer.shape), ("bias", layer.shape[:1])):
+    for row in limits.ALEXNET:
+        for name, shape in (("weight", row.weights), ("bias", row.weights[:1])):
             array = generator.standard_normal(shape, np.float32)
-            drawn[f"{layer.name}.{name}"] = tensors.from_array(array)
+            drawn[f"{row.layer.name}.{name}"] = tensors.from_array(array)
     neutral, file = folder / "alexnet.safetensors", folder / "alexnet.pth"
     tensors.write(neutral, drawn)
     carry(neutral, file)

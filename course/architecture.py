@@ -9,45 +9,15 @@ one that both trees train ("One weird trick", 2014).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from common.networks import ALEXNET, Counted, Layer, count
 from common.training import plots
 from portproof.system import errors
 from portproof.system.command_line import Parser
-
-CLASSES = 1000
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer as a paper states it. `size` is the kernel's width; `groups` the halves it has."""
-
-    name: str
-    kind: str  # conv, pool, linear; ReLU, LRN and dropout change no shape and have no parameters
-    outputs: int = 0
-    size: int = 0
-    stride: int = 1
-    padding: int = 0
-    groups: int = 1
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What a layer makes of one image. `operations` are multiplications with an addition each."""
-
-    layer: Layer
-    shape: tuple[int, ...]  # of the output, without the batch: channels, height, width
-    parameters: int
-    operations: int
-
-    @property
-    def neurons(self) -> int:
-        """How many numbers the layer gives; pooling only passes on what neurons gave."""
-        return 0 if self.layer.kind == "pool" else math.prod(self.shape)
-
 
 PAPER = (  # section 3.5; its sizes need images of 227 pixels
     Layer("conv1", "conv", 96, 11, 4),
@@ -60,45 +30,13 @@ PAPER = (  # section 3.5; its sizes need images of 227 pixels
     Layer("pool5", "pool", 0, 3, 2),
     Layer("fc6", "linear", 4096),
     Layer("fc7", "linear", 4096),
-    Layer("fc8", "linear", CLASSES),
-)
-TREES = (
-    Layer("features.0", "conv", 64, 11, 4, 2),
-    Layer("features.2", "pool", 0, 3, 2),
-    Layer("features.3", "conv", 192, 5, 1, 2),
-    Layer("features.5", "pool", 0, 3, 2),
-    Layer("features.6", "conv", 384, 3, 1, 1),
-    Layer("features.8", "conv", 256, 3, 1, 1),
-    Layer("features.10", "conv", 256, 3, 1, 1),
-    Layer("features.12", "pool", 0, 3, 2),
-    Layer("classifier.1", "linear", 4096),
-    Layer("classifier.4", "linear", 4096),
-    Layer("classifier.6", "linear", CLASSES),
+    Layer("fc8", "linear", 1000),
 )
 NETWORKS = {
     "paper": ("the paper's network, two GPUs", PAPER, 227),
-    "trees": ("the network of the trees", TREES, 224),
+    "trees": ("the network of the trees", ALEXNET, 224),
 }
 COLORS = {"input": "#8d99ae", "conv": "#2a9d8f", "pool": "#e9c46a", "linear": "#e76f51"}
-
-
-def count(layers: tuple[Layer, ...], pixels: int) -> list[Counted]:
-    """Follow an image [3, pixels, pixels] through the layers. Raises UserError if too small."""
-    shape: tuple[int, ...] = (3, pixels, pixels)
-    counted = []
-    for layer in layers:
-        if layer.kind == "linear":
-            shape, each = (layer.outputs,), math.prod(shape)
-        else:
-            channels, width = shape[0], shape[1]
-            width = (width + 2 * layer.padding - layer.size) // layer.stride + 1
-            if width < 1:
-                raise errors.UserError(f"{pixels} pixels are too few for {layer.name}; take more")
-            each = 0 if layer.kind == "pool" else channels // layer.groups * layer.size**2
-            shape = (layer.outputs or channels, width, width)
-        parameters, operations = layer.outputs * (each + 1), math.prod(shape) * each
-        counted.append(Counted(layer, shape, parameters, operations))
-    return counted
 
 
 def table(counted: list[Counted], pixels: int) -> str:
@@ -192,7 +130,7 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
     """Draw outputs as boxes: as high as they are wide in pixels, as thick as they have channels."""
     from matplotlib.patches import Polygon
 
-    rows = [Counted(Layer("input", "input"), (3, pixels, pixels), 0, 0), *counted]
+    rows = [Counted(Layer("input", "input"), (), (3, pixels, pixels)), *counted]
     for position, row in enumerate(rows):
         layer, shape = row.layer, row.shape
         stride = f" / {layer.stride}" if layer.stride > 1 else ""

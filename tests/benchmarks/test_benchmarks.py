@@ -14,6 +14,7 @@ from PIL import Image
 from benchmarks import limits, measure, photos, step, variants
 from benchmarks.measure import Line
 from benchmarks.window import Window
+from common.networks import Counted, Layer
 from common.tables import read_csv
 from portproof.system.errors import UserError
 from tests.support.helpers import assert_success, assert_user_error, call_main, run, run_warm
@@ -67,8 +68,9 @@ def test_small_images_are_files_of_their_own(tmp_path):
 
 
 def test_operations_of_one_convolution():
-    layer = limits.Layer("one", (3, 2, 3, 3), 2 * 64, 3 * 16)  # at 4 x 4 places
-    assert (layer.weights, layer.parameters, layer.macs) == (54, 57, 54 * 16)
+    layer = Counted(Layer("one", "conv", 3, 3, 2, 1), (2, 8, 8), (3, 4, 4))
+    assert layer.weights == (3, 2, 3, 3)
+    assert (layer.parameters, layer.operations) == (57, 54 * 16)
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
     seconds = limits.step_seconds([layer], batch, rate, bandwidth, itemsize=4)
     assert seconds == pytest.approx(2 * 2 * 864 * batch / rate + 5 * 4 * 57 / bandwidth)
@@ -77,7 +79,7 @@ def test_operations_of_one_convolution():
 
 
 def test_operations_of_alexnet():
-    assert sum(layer.macs for layer in limits.ALEXNET) == 714_188_480
+    assert sum(layer.operations for layer in limits.ALEXNET) == 714_188_480
     assert sum(layer.parameters for layer in limits.ALEXNET) == 61_100_840
 
 

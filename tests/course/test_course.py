@@ -59,7 +59,7 @@ def test_the_papers_network_is_counted():
 def test_the_trees_network_is_counted(framework, tmp_path):
     side = Side(framework, PORTS[framework])
     keys = side.ask(tmp_path / "asked", describe={})["describe"]["keys"]
-    counted = architecture.count(architecture.TREES, 224)
+    counted = architecture.count(architecture.ALEXNET, 224)
     for row in counted:
         size = sum(math.prod(key["shape"]) for key in keys if key["layer"] == row.layer.name)
         assert size == row.parameters, row.layer.name
