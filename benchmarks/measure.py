@@ -125,12 +125,11 @@ def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
     print(f"machine: {described}; load {os.getloadavg()[0]:.1f}")
     folder.mkdir(parents=True, exist_ok=True)
     table, image = folder / f"{name}.csv", folder / f"{name}.png"
-    columns = [*Line._fields, "machine"]
     rows = []
     for line in lines:
         cells = [f"{cell:.5g}" if isinstance(cell, float) else cell for cell in line]
-        rows.append(dict(zip(columns, [*cells, described], strict=True)))
-    write_csv(table, columns, rows)
+        rows.append(Line(*cells)._asdict() | {"machine": described})
+    write_csv(table, [*Line._fields, "machine"], rows)
     _plot(image, title, lines)
     print(f"look at: {table} and {image}")
 

@@ -32,12 +32,12 @@ from common.training.recipes import RECIPES
 from experiments import accuracy_tables, pages
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run
 from experiments.images import fingerprint
-from experiments.options import add_images, add_output, add_recipe, add_trainings
+from experiments.options import add_images, add_recipe, add_trainings
 from experiments.runner import Runner, leave_at_sigterm
 from portproof.cli.options import add_path
 from portproof.system import errors
 from portproof.system.atomic_folders import locked
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import RunError, UserError
 
 KEY = ("recipe", "options", "framework", "seed")
@@ -97,7 +97,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for seed, framework in product(args.seeds, args.frameworks):
         training = Training(framework, seed, args)
         if training.key in rows:
-            check_images(rows[training.key], images, args.table)
+            of_table = rows[training.key]["pictures"]
+            if of_table != images:
+                which = f"that training of other images ({of_table}; here {images})"
+                what = f"--table {args.table}: has {which}"
+                raise UserError(f"{what}; name another --table and other --runs")
             print(f"{training.title}: is in {args.table.name}", flush=True)
         else:
             missing.append(training)
@@ -126,7 +130,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_images(parser)
     add_recipe(parser, "cifar10 for --dataset cifar10, else needed")
     add_trainings(parser)
-    add_output(parser, "--runs", "where the run folders lie (runs/accuracy)", RUNS_DIR / "accuracy")
+    text = "where the run folders lie (runs/accuracy)"
+    add_option(parser, "--runs", text, Path, "DIR", RUNS_DIR / "accuracy")
     add_path(parser, "--table", "(accuracy.csv in the folder of --runs)")
     parser.add_argument("more", nargs="*", metavar="-- OPTION", help="options of train.sh")
     args = parser.parse_args(argv)
@@ -143,13 +148,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not args.table.parent.is_dir():
         parser.error(f"--table {args.table}: there is no folder {args.table.parent}")
     return args
-
-
-def check_images(row: Row, images: str, table: Path) -> None:
-    """Raise UserError where the row of the table is of other images than the call is."""
-    if row["pictures"] != images:
-        which = f"that training of other images ({row['pictures']}; here {images})"
-        raise UserError(f"--table {table}: has {which}; name another --table and other --runs")
 
 
 def train(runner: Runner, training: Training) -> int:
@@ -184,11 +182,9 @@ def key_of(row: Row) -> tuple[str, ...]:
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Return the rows of a table, none without a file. Raises UserError for other columns."""
-    try:
+    what = f"--table {path}: not a table of this command"
+    with errors.explained(what, "name another file", (OSError, ValueError, csv.Error)):
         return read_csv(path, columns)
-    except (OSError, ValueError, csv.Error) as error:
-        what = f"not a table of this command ({error})"
-        raise UserError(f"--table {path}: {what}; name another file") from error
 
 
 if __name__ == "__main__":

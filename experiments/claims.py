@@ -30,13 +30,13 @@ from common.data import public_data, synthetic
 from common.paths import RUNS_DIR
 from experiments import claims_plot, claims_tables, pages
 from experiments.images import choose, described
-from experiments.options import add_images, add_names, add_output, add_trainings
+from experiments.options import add_images, add_names, add_trainings
 from experiments.plan import ARMS, CLAIMS, Run, runs_of, search_runs
 from experiments.runner import leave_at_sigterm
 from experiments.runs import Outcome, Workplace
 from portproof.cli.options import add_number, add_path
 from portproof.system import errors, processor
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 
 # Seconds for an epoch of 10,000 + 5,000 images, and around the epochs, on one core of an AMD EPYC
 # (Zen 5): the first estimate, until trainings of this call are over.
@@ -86,7 +86,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     text = "trainings side by side, of one thread each; usually one a core"
     add_number(run, "--jobs", text, processor.available_cores(), (1, 256))
     text = "where trainings and their results lie (runs/claims)"
-    add_output(run, "--work", text, RUNS_DIR / "claims")
+    add_option(run, "--work", text, Path, "DIR", RUNS_DIR / "claims")
     add_path(run, "--output", "for the table, the pages and the plots (report in --work)", "DIR")
     text = "train nothing; report what is finished"
     run.add_argument("--report-only", action="store_true", help=text)

@@ -16,14 +16,13 @@ from pathlib import Path
 from common.paths import ROOT
 from common.tables import read_csv
 from experiments import pages
-from experiments.options import add_output
 from portproof.checks import forward
 from portproof.cli.options import add_number
 from portproof.core.findings import Cause
 from portproof.core.inputs import Inputs
 from portproof.report import forward as forward_report
 from portproof.system import errors
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.worker.client import Side, kept_running, scratch
 
@@ -116,7 +115,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="these alone")
     add_number(parser, "--batch-size", "images", 2)
     text = f"writes STEM.csv and STEM.md ({RESULTS.relative_to(ROOT)})"
-    add_output(parser, "--out", text, RESULTS, "STEM")
+    add_option(parser, "--out", text, Path, "STEM", RESULTS)
     return parser.parse_args(argv)
 
 

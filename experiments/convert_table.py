@@ -19,7 +19,6 @@ from pathlib import Path
 
 from common.paths import ROOT
 from experiments import pages
-from experiments.options import add_output
 from portproof.cli.options import add_number
 from portproof.cli.verify import Verification
 from portproof.convert.environments import TITLES, Environment
@@ -27,7 +26,7 @@ from portproof.convert.files import changed, plain
 from portproof.convert.source import BY_HAND, python_files, read_text
 from portproof.port import PORT
 from portproof.system import errors, processor
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.worker.client import scratch
 from tools.project import PORTS, PROJECT
@@ -80,7 +79,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_number(parser, "--rounds", "in which each way is timed in turn", 3, (1, 100))
     add_number(parser, "--timed", "steps of a round", 6, (2, 100))
     text = f"writes STEM.csv and STEM.md ({RESULTS.relative_to(ROOT)})"
-    add_output(parser, "--output", text, RESULTS, "STEM")
+    add_option(parser, "--output", text, Path, "STEM", RESULTS)
     return parser.parse_args(argv)
 
 

@@ -37,13 +37,13 @@ from common.paths import RUNS_DIR
 from common.tables import write_csv
 from common.training.recipes import RECIPES
 from experiments import curve_plot, pages, parting
-from experiments.options import add_images, add_output, add_recipe
+from experiments.options import add_images, add_recipe
 from experiments.parting import Pair
 from portproof.cli.options import add_number, add_seed
 from portproof.cli.project import add_ports, sides
 from portproof.core.training_pair import Request, TrainingPair, exact
 from portproof.system import errors
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.weights import tensors
@@ -73,7 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     data_path = public_data.locate(args)
     images, _ = folder.index_data(data_path)
-    make_folder(args.output)
+    what = f"--output {args.output}: cannot be made"
+    with errors.explained(what, "name another folder", OSError):
+        args.output.mkdir(parents=True, exist_ok=True)
     with scratch() as temporary:
         losses = train_all(args, data_path, temporary)
     pairs = pairs_of(losses)
@@ -105,7 +107,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add_number(parser, "--image-size", "(recipe)", limits=sizes, metavar="PIXELS")
     add_seed(parser, "of weights, order, crops and dropout")
     add_ports(parser, PROJECT)
-    add_output(parser, "--output", "(runs/curves)", RUNS_DIR / "curves")
+    add_option(parser, "--output", "(runs/curves)", Path, "DIR", RUNS_DIR / "curves")
     args = parser.parse_args(argv)
     args.float64_steps = args.float64_steps or min(FLOAT64_STEPS, args.steps)
     args.control_steps = args.control_steps or args.steps
@@ -124,14 +126,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def option_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def make_folder(path: Path) -> None:
-    """Make the folder of the results. Raises UserError where it cannot be."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {path}: cannot be made ({error.strerror})") from error
 
 
 def train_all(

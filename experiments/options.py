@@ -55,10 +55,3 @@ def add_names(
         metavar="NAME",
         help=f"of {', '.join(names)} ({every})",
     )
-
-
-def add_output(
-    parser: argparse._ActionsContainer, option: str, text: str, usual: Path, metavar: str = "DIR"
-) -> None:
-    """Add an option that says where something is written, `usual` without it."""
-    parser.add_argument(option, type=Path, default=usual, metavar=metavar, help=text)

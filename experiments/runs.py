@@ -18,7 +18,7 @@ from experiments.plan import GOAL, Run
 from experiments.runner import Runner
 from portproof.system.atomic import write_json
 from portproof.system.atomic_folders import locked
-from portproof.system.errors import RunError, UserError
+from portproof.system.errors import RunError, UserError, explained
 
 # One thread for each training, and no spinning while it waits: they share the cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KMP_BLOCKTIME": "0"}
@@ -52,12 +52,10 @@ class Workplace:
     def outcome(self, run: Run) -> Outcome | None:
         """Return what a training gave if it is finished. Raises UserError where it is another's."""
         file = self._file(run)
-        try:
-            outcome = json.loads(file.read_text())
-        except FileNotFoundError:
+        if not file.exists():
             return None
-        except ValueError as error:
-            raise UserError(f"{file}: damaged; delete it, and it is made again") from error
+        with explained(f"{file}: damaged", "delete it, and it is made again", ValueError):
+            outcome = json.loads(file.read_text())
         command = outcome["command"]
         if command != shown_command(run) or not set(run.then) <= set(outcome):
             advice = "name another folder by --work"

@@ -86,12 +86,12 @@ def tell_of_converters() -> None:
 
 def requirements_of(requirements: list[Requirement], extra: str) -> list[Requirement]:
     """Return those of an extra alone; "" stands for what is needed without any."""
+    applying = [each for each in requirements if applies(each, extra)]
+    return [each for each in applying if extra == "" or not applies(each, "")]
 
-    def applies(requirement: Requirement, extra: str) -> bool:
-        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
-    wanted = [requirement for requirement in requirements if applies(requirement, extra)]
-    return [each for each in wanted if extra == "" or not applies(each, "")]
+def applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def installed(name: str) -> str | None:

@@ -179,14 +179,11 @@ def _bar(title: str, total: int, unit: str) -> tqdm:
 
 def read_md5s(file: Path) -> dict[str, str]:
     """Return name -> MD5 from what `md5sum` printed. Raises UserError where one is missing."""
-    try:
+    what = f"--md5 {show(file)}: has no line for each archive"
+    with explained(what, "write it by md5sum", (OSError, ValueError, KeyError)):
         lines = [line.split() for line in file.read_text().splitlines() if line.strip()]
         digests = {Path(name.lstrip("*")).name: digest for digest, name in lines}
         return {name: digests[name] for name in MD5}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"--md5 {show(file)}: has no line for each archive, as md5sum prints it ({error})"
-        ) from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:

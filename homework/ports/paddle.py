@@ -13,6 +13,7 @@ from models.resnet import ResNet18
 from paddle import nn
 
 from homework.port_settings import SETTINGS
+from homework.port_settings import train_step as train_step
 
 if find_spec("optim"):
     import optim
@@ -34,14 +35,6 @@ def optimizer(model: nn.Layer, steps_per_epoch: int, settings: dict[str, Any]) -
         constant = paddle.optimizer.lr.LambdaDecay(settings["lr"], lambda step: 1.0)
         return paddle.optimizer.SGD(constant, parameters=model.parameters()), constant, criterion
     return *optim.build(model, Namespace(**settings), steps_per_epoch), criterion
-
-
-def train_step(model: nn.Layer, optimizers: tuple, batch: dict[str, Any]) -> Any:
-    """Take a step on images [N, 3, S, S] and labels [N]; return its loss []."""
-    optimizer, scheduler, criterion = optimizers
-    images, labels = batch["images"], batch["labels"]
-    loss, _ = loop.train_step(model, criterion, optimizer, scheduler, images, labels)
-    return loss
 
 
 def evaluate(model: Callable, batches: list[dict[str, paddle.Tensor]]) -> dict[str, float]:
