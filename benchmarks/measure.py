@@ -101,11 +101,11 @@ def show(lines: Sequence[Line]) -> str:
     """Return the lines as a table in Markdown."""
     rows = [("contender", "figure", "median", "least to most", "ratio to the peer")]
     for line in lines:
-        cells = [line.contender, f"{line.figure} ({line.unit})", f"{line.median:.4g}"]
-        cells += [f"{line.least:.4g} to {line.most:.4g}", ""]
+        ratio = ""
         if line.ratio is not None:
-            cells[-1] = f"{line.ratio:.3g} ({line.ratio_least:.3g} to {line.ratio_most:.3g})"
-        rows.append(cells)
+            ratio = f"{line.ratio:.3g} ({line.ratio_least:.3g} to {line.ratio_most:.3g})"
+        figure, spread = f"{line.figure} ({line.unit})", f"{line.least:.4g} to {line.most:.4g}"
+        rows.append((line.contender, figure, f"{line.median:.4g}", spread, ratio))
     return markdown.table(rows)
 
 
@@ -136,20 +136,21 @@ def write(folder: Path, name: str, title: str, lines: Sequence[Line]) -> None:
 
 def _plot(path: Path, title: str, lines: Sequence[Line]) -> None:
     """Draw the medians of each figure as bars, with the least and the most."""
-    figures = list(dict.fromkeys(line[1:3] for line in lines))  # name, unit
-    rows = max(sum(line[1:3] == figure for line in lines) for figure in figures)
-    drawing = plots.new_figure(9, 0.8 + len(figures) * (0.9 + 0.35 * rows))
+    groups: dict[str, list[Line]] = {}  # by figure
+    for line in lines:
+        groups.setdefault(f"{line.figure} ({line.unit})", []).insert(0, line)
+    rows = max(map(len, groups.values()))
+    drawing = plots.new_figure(9, 0.8 + len(groups) * (0.9 + 0.35 * rows))
     drawing.suptitle(title)
-    grid = drawing.subplots(len(figures), squeeze=False)[:, 0]
-    for axes, figure in zip(grid, figures, strict=True):
-        shown = [line for line in lines if line[1:3] == figure][::-1]
+    grid = drawing.subplots(len(groups), squeeze=False)[:, 0]
+    for axes, (figure, shown) in zip(grid, groups.items(), strict=True):
         names, medians = zip(*((line.contender, line.median) for line in shown), strict=True)
         spreads = [(line.median - line.least, line.most - line.median) for line in shown]
         whiskers = np.transpose(spreads)
         bars = axes.barh(names, medians, xerr=whiskers, capsize=3, color="tab:cyan")
         axes.bar_label(bars, [_label(line) for line in shown], padding=4)
         room = 1.3 * max(line.most for line in shown)  # for the words
-        axes.set(xlabel="{} ({})".format(*figure), xlim=(0, room))
+        axes.set(xlabel=figure, xlim=(0, room))
         axes.grid(alpha=0.3, axis="x")
     plots.save(drawing, path)
 

@@ -10,8 +10,6 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from benchmarks import rates
@@ -31,17 +29,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_arguments(parser)
     parser.add_argument("options", nargs="*", metavar="-- OPTION", help="options of train.py")
     args = parser.parse_args(argv)
-    train = import_train(ROOT / f"AlexNet-{args.framework}")
     window = Window(args.warm_steps, args.steps)
     with tempfile.TemporaryDirectory() as folder:
-        figures = run(train, window, args, [*args.options, "--output-dir", f"{folder}/run"])
+        figures = run(window, args, [*args.options, "--output-dir", f"{folder}/run"])
     leave(figures, window.loaders)
 
 
-def run(
-    train: ModuleType, window: Window, args: argparse.Namespace, options: list[str]
-) -> dict[str, float]:
+def run(window: Window, args: argparse.Namespace, options: list[str]) -> dict[str, float]:
     """Run a tree; return the figures of its window."""
+    sys.path.insert(0, str(ROOT / f"AlexNet-{args.framework}"))  # before the train.py beside this
+    import train
+
     if args.framework == "torch":
         window.settle = settle_torch
     if args.read_only:
@@ -56,15 +54,6 @@ def run(
     with contextlib.suppress(Done):
         train.main(options, Timed(window, args.made_up))
     return window.figures() | (machine.best if args.rates else {})
-
-
-def import_train(tree: Path) -> ModuleType:
-    """Import train.py of a tree, in place of whatever of that name lies beside this file."""
-    here = Path(__file__).resolve().parent
-    sys.path[:] = [str(tree), *(path for path in sys.path if Path(path).resolve() != here)]
-    import train
-
-    return train
 
 
 class Timed(Observer):

@@ -83,7 +83,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for path in sorted({path for page in pages for path in outside(page)}):
         code = (ROOT / path).read_text()
         content = f"# {path}\n\n{highlighted_file(path, code)}\n"
-        files.append(File.generated(config, source_page(path), content=content))
+        files.append(File.generated(config, f"source/{path}.md", content=content))
     return files
 
 
@@ -97,10 +97,6 @@ def outside(page: Path) -> list[str]:
 def linked(match: re.Match, folder: str) -> str:
     """Return the file that a link of a page in the folder leads to."""
     return posixpath.normpath(posixpath.join(folder, match[0][2:-1]))
-
-
-def source_page(path: str) -> str:
-    return f"source/{path}.md"
 
 
 def highlighted_file(path: str, code: str) -> str:
@@ -127,7 +123,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     folder = posixpath.dirname(source)
 
     def to_page(match: re.Match) -> str:
-        path = source_page(linked(match, f"docs/{folder}"))
+        path = f"source/{linked(match, f'docs/{folder}')}.md"
         if files.get_file_from_path(path) is None:
             return match[0]
         return f"]({posixpath.relpath(path, folder)})"

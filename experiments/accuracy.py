@@ -32,7 +32,7 @@ from common.training.recipes import RECIPES
 from experiments import accuracy_tables, pages
 from experiments.collected import COLUMNS, EPOCH_COLUMNS, read_epochs, read_run
 from experiments.images import fingerprint
-from experiments.options import add_images, add_recipe, add_trainings
+from experiments.options import add_images, add_trainings
 from experiments.runner import Runner, leave_at_sigterm
 from portproof.cli.options import add_path
 from portproof.system import errors
@@ -128,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.accuracy", description=__doc__)
     add_images(parser)
-    add_recipe(parser, "cifar10 for --dataset cifar10, else needed")
+    text = "hyperparameters (cifar10 for --dataset cifar10, else needed)"
+    add_option(parser, "--recipe", text, sorted(RECIPES))
     add_trainings(parser)
     text = "where the run folders lie (runs/accuracy)"
     add_option(parser, "--runs", text, Path, "DIR", RUNS_DIR / "accuracy")

@@ -37,7 +37,7 @@ from common.paths import RUNS_DIR
 from common.tables import write_csv
 from common.training.recipes import RECIPES
 from experiments import curve_plot, pages, parting
-from experiments.options import add_images, add_recipe
+from experiments.options import add_images
 from experiments.parting import Pair
 from portproof.cli.options import add_number, add_seed
 from portproof.cli.project import add_ports, sides
@@ -95,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="experiments.curves", description=__doc__)
     add_images(parser)
-    add_recipe(parser, "that of the data, or sample")
+    text = "hyperparameters (that of the data, or sample)"
+    add_option(parser, "--recipe", text, sorted(RECIPES))
     add_number(parser, "--steps", "in float32", STEPS, (2, 1000))
     usual = f"{FLOAT64_STEPS}, or --steps if fewer"
     text = f"in float64, which takes three times as long ({usual})"

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from common.data import public_data
-from common.training.recipes import RECIPES
-from portproof.system.command_line import LARGEST_SEED, Parser, whole
+from portproof.system.command_line import LARGEST_SEED, whole
 from portproof.system.frameworks import FRAMEWORKS
 
 
@@ -24,10 +23,6 @@ def folder(text: str) -> Path:
     if not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"{text}: there is no such folder")
     return Path(text)
-
-
-def add_recipe(parser: Parser, usual: str) -> None:
-    parser.add_argument("--recipe", choices=sorted(RECIPES), help=f"hyperparameters ({usual})")
 
 
 def add_trainings(parser: argparse._ActionsContainer) -> None:
