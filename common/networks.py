@@ -49,20 +49,13 @@ class Counted:
 
     layer: Layer
     before: tuple[int, ...]
+    weights: tuple[int, ...]  # their shape as torch has them: outputs, inputs, kernel
     shape: tuple[int, ...]
 
     @property
     def neurons(self) -> int:
         """How many numbers the layer gives; pooling only passes on what neurons gave."""
-        return 0 if self.layer.kind == "pool" else math.prod(self.shape)
-
-    @property
-    def weights(self) -> tuple[int, ...]:
-        """The shape of the weights as torch has them: outputs, inputs, kernel; of pooling (0, 0)"""
-        layer = self.layer
-        if layer.kind == "conv":
-            return layer.outputs, self.before[0] // layer.groups, layer.size, layer.size
-        return layer.outputs, math.prod(self.before) if layer.outputs else 0
+        return math.prod(self.shape) if self.layer.outputs else 0
 
     @property
     def parameters(self) -> int:
@@ -70,8 +63,8 @@ class Counted:
 
     @property
     def operations(self) -> int:
-        """The multiply-adds of the forward pass of an image."""
-        return math.prod(self.weights[1:]) * math.prod(self.shape)
+        """The multiply-adds of the forward pass: each weight is used once at every position."""
+        return math.prod(self.weights) * math.prod(self.shape[1:])
 
 
 ALEXNET = (  # that of the trees
@@ -94,11 +87,14 @@ def count(layers: Iterable[Layer], pixels: int) -> list[Counted]:
     shape: tuple[int, ...] = (3, pixels, pixels)
     counted = []
     for layer in layers:
-        before, shape = shape, (layer.outputs,)
-        if layer.kind != "linear":
+        before, outputs = shape, layer.outputs
+        if layer.kind == "linear":
+            weights, shape = (outputs, math.prod(before)), (outputs,)
+        else:
             width = (before[1] + 2 * layer.padding - layer.size) // layer.stride + 1
             if width < 1:
                 raise UserError(f"{pixels} pixels are too few for {layer.name}; take more")
-            shape = (layer.outputs or before[0], width, width)
-        counted.append(Counted(layer, before, shape))
+            weights = (outputs, before[0] // layer.groups, layer.size, layer.size)
+            shape = (outputs or before[0], width, width)
+        counted.append(Counted(layer, before, weights, shape))
     return counted

@@ -130,7 +130,7 @@ def draw_slabs(axes, counted: list[Counted], pixels: int) -> None:
     """Draw outputs as boxes: as high as they are wide in pixels, as thick as they have channels."""
     from matplotlib.patches import Polygon
 
-    rows = [Counted(Layer("input", "input"), (), (3, pixels, pixels)), *counted]
+    rows = [Counted(Layer("input", "input"), (), (), (3, pixels, pixels)), *counted]
     for position, row in enumerate(rows):
         layer, shape = row.layer, row.shape
         stride = f" / {layer.stride}" if layer.stride > 1 else ""

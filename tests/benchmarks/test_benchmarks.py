@@ -68,8 +68,7 @@ def test_small_images_are_files_of_their_own(tmp_path):
 
 
 def test_operations_of_one_convolution():
-    layer = Counted(Layer("one", "conv", 3, 3, 2, 1), (2, 8, 8), (3, 4, 4))
-    assert layer.weights == (3, 2, 3, 3)
+    layer = Counted(Layer("one", "conv", 3, 3, 2, 1), (2, 8, 8), (3, 2, 3, 3), (3, 4, 4))
     assert (layer.parameters, layer.operations) == (57, 54 * 16)
     rate, bandwidth, batch = 1e3, 1e12, 5  # products decide
     seconds = limits.step_seconds([layer], batch, rate, bandwidth, itemsize=4)
