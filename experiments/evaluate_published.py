@@ -16,8 +16,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from common.data import fetching, folder
 from common.paths import DATA_DIR, ROOT
@@ -46,17 +46,12 @@ CLASSES, IMAGES = 1000, 50_000
 TOLERANCE = 0.05
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How many of the images are right, by one framework or as published."""
+class Accuracy(NamedTuple):
+    """The share of the images that are right, in per cent, by one framework or as published."""
 
     name: str
-    correct: tuple[int, int]  # top-1, top-5
-
-    @classmethod
-    def of(cls, name: str, top1: float, top5: float, images: int) -> "Accuracy":
-        """Return the record of accuracies in per cent."""
-        return cls(name, (round(top1 * images / 100), round(top5 * images / 100)))
+    top1: float
+    top5: float
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{strange}: the two frameworks are compared with each other")
         expected = accuracies.pop(0)
     else:
-        expected = Accuracy.of("published", TOP1, TOP5, len(val))
+        expected = Accuracy("published", TOP1, TOP5)
     return report(accuracies, expected, len(val))
 
 
@@ -152,7 +147,7 @@ def evaluate(side: Side, weights: Path, args: argparse.Namespace, images: int) -
     accuracies = re.search(r"val_top1 (\S+)  val_top5 (\S+)", printed)
     if not accuracies:
         raise UserError(f"{side.folder / 'train.py'} --eval-only: its last line has no val_top1")
-    return Accuracy.of(NAMES[side.framework], *map(float, accuracies.groups()), images)
+    return Accuracy(NAMES[side.framework], *map(float, accuracies.groups()))
 
 
 def _run(words: list[object], failure: str) -> str:
@@ -171,8 +166,9 @@ def report(accuracies: list[Accuracy], expected: Accuracy, images: int) -> int:
     print(f"{'':14}{'measure':9}{'result %':>9}  {expected.name + ' %':>13}  difference  pictures")
     off = []
     for accuracy in accuracies:
-        pairs = zip(("top-1", "top-5"), accuracy.correct, expected.correct, strict=True)
-        for measure, correct, wanted in pairs:
+        pairs = zip(("top-1", "top-5"), accuracy[1:], expected[1:], strict=True)
+        for measure, *shares in pairs:
+            correct, wanted = (round(share * images / 100) for share in shares)
             percent, usual, more = (100 * n / images for n in (correct, wanted, correct - wanted))
             figures = f"{percent:9.3f}  {usual:13.3f}  {more:+10.3f}  {correct - wanted:+8}"
             print(f"{accuracy.name:14}{measure:9}{figures}")

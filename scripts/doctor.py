@@ -43,9 +43,11 @@ def main() -> int:
 
 
 def check_extra(requirements: list[Requirement], extra: str) -> bool:
-    """Tell what is installed of an extra; say whether all that is needed is there."""
+    """Tell what is installed of an extra, "" for none; say whether all that is needed is there."""
     wrong, right = [], []
-    for requirement in requirements_of(requirements, extra):
+    for requirement in requirements:
+        if not applies(requirement, extra) or (extra and applies(requirement, "")):
+            continue  # of another extra, or needed without any
         version = installed(requirement.name)
         fits = version is not None and requirement.specifier.contains(version, prereleases=True)
         (right if fits else wrong).append(f"{requirement.name} {version or 'none'}")
@@ -82,12 +84,6 @@ def tell_of_converters() -> None:
             print(f"optional  {title}: needs Python 3.10 or 3.11 in .venv; PaConvert does not")
         else:
             print(f"optional  {title}: tools/convert_project.py makes {folder} at first use")
-
-
-def requirements_of(requirements: list[Requirement], extra: str) -> list[Requirement]:
-    """Return those of an extra alone; "" stands for what is needed without any."""
-    applying = [each for each in requirements if applies(each, extra)]
-    return [each for each in applying if extra == "" or not applies(each, "")]
 
 
 def applies(requirement: Requirement, extra: str) -> bool:

@@ -9,10 +9,7 @@ is_in_range() {
 
 # Say whether help is asked for.
 wants_help() {
-    case " $* " in
-        *" --help "* | *" -h "*) ;;
-        *) return 1 ;;
-    esac
+    [[ " $* " == *" --help "* || " $* " == *" -h "* ]]
 }
 
 # Print the comment at the head of a script.

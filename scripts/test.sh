@@ -9,12 +9,10 @@
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
-case ${1:-} in
-    -h | --help)
-        show_head "${BASH_SOURCE[0]}"
-        exit
-        ;;
-esac
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    show_head "${BASH_SOURCE[0]}"
+    exit
+fi
 bash "$root/scripts/setup.sh"
 cd "$root"
 exec .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -60,15 +60,11 @@ fast_processes() {
 
 if [ "$processes" = unset ]; then
     processes=1
-    case " ${options[*]-} " in
-        *" --help "* | *" -h "*) ;;
-        *" --fast "*)
-            if [ "$framework" = paddle ] && [ "$nodes" = 1 ] && is_for_processors; then
-                processes=$(fast_processes)
-                options+=(--split-batch)
-            fi
-            ;;
-    esac
+    if [ "$framework" = paddle ] && [ "$nodes" = 1 ] && [[ " ${options[*]-} " == *" --fast "* ]] &&
+        ! wants_help "${options[@]}" && is_for_processors; then
+        processes=$(fast_processes)
+        options+=(--split-batch)
+    fi
 fi
 [[ $processes =~ ^[1-9][0-9]*$ ]] || usage "--processes '$processes' is no whole number from 1"
 [[ $nodes =~ ^[1-9][0-9]*$ ]] || usage "--nodes '$nodes' is no whole number from 1"
