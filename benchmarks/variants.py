@@ -21,13 +21,13 @@ VARIANTS = {
         "exact": [],
         "exact, channels last": ["--channels-last"],
         "fast": ["--fast"],
-        "exact, cache": [*CACHE],
+        "exact, cache": CACHE,
         "fast, cache": ["--fast", *CACHE],
     },
     "paddle": {
         "exact": [],
         "fast": ["--fast", SHARED],
-        "exact, cache": [*CACHE],
+        "exact, cache": CACHE,
         "fast, cache": ["--fast", SHARED, *CACHE],
     },
 }

@@ -54,34 +54,29 @@ def table(counted: list[Counted], pixels: int) -> str:
         numbers = (row.neurons, row.parameters, row.operations)
         cells += [f"{number:,}" if number else "" for number in numbers]
         lines.append(f"| {' | '.join(cells)} |")
-    sums = f"{neurons(counted):,} | {parameters(counted):,} | {operations(counted):,}"
+    sums = " | ".join(f"{number:,}" for number in totals(counted))
     return "\n".join([*lines, f"| **sum** | | | {sums} |"])
 
 
-def neurons(counted: list[Counted]) -> int:
-    return sum(row.neurons for row in counted)
-
-
-def parameters(counted: list[Counted]) -> int:
-    return sum(row.parameters for row in counted)
-
-
-def operations(counted: list[Counted]) -> int:
-    return sum(row.operations for row in counted)
+def totals(counted: list[Counted]) -> tuple[int, ...]:
+    """Return how many neurons, parameters and multiply-adds there are in all."""
+    numbers = [(row.neurons, row.parameters, row.operations) for row in counted]
+    return tuple(map(sum, zip(*numbers, strict=True)))
 
 
 def claims() -> str:
     """Return what sources say of the paper's network beside what is counted, as Markdown."""
     paper = count(PAPER, 227)
     unpadded = count(PAPER[:1], 224)[0].shape[1]
-    one_gpu = count(tuple(replace(layer, groups=1) for layer in PAPER), 227)
+    one_gpu = count([replace(layer, groups=1) for layer in PAPER], 227)
+    neurons, parameters, _ = totals(paper)
     caption = (253_440, 186_624, 64_896, 64_896, 43_264, 4096, 4096, 1000)
     rows = [
-        ("60 million parameters", "abstract", f"{parameters(paper):,}", "right, rounded"),
+        ("60 million parameters", "abstract", f"{parameters:,}", "right, rounded"),
         (
             "650,000 neurons",
             "abstract",
-            f"{neurons(paper):,}",
+            f"{neurons:,}",
             f"wrong: rounded it is 660,000; the numbers of figure 2 add up to {sum(caption):,}",
         ),
         (
@@ -105,7 +100,7 @@ def claims() -> str:
         (
             "62.4 million parameters",
             "many summaries",
-            f"{parameters(one_gpu):,} without the halves, {parameters(paper):,} with them",
+            f"{totals(one_gpu)[1]:,} without the halves, {parameters:,} with them",
             "right for one GPU's network, which is not the paper's",
         ),
     ]
@@ -118,8 +113,9 @@ def draw(name: str, path: Path) -> None:
     title, layers, pixels = NETWORKS[name]
     counted = count(layers, pixels)
     figure = plots.new_figure(12.5, 6.6)
-    millions = f"{operations(counted) / 1e6:,.0f} million multiply-adds"
-    figure.suptitle(f"AlexNet, {title}: {parameters(counted):,} parameters, {millions}")
+    _, parameters, operations = totals(counted)
+    millions = f"{operations / 1e6:,.0f} million multiply-adds"
+    figure.suptitle(f"AlexNet, {title}: {parameters:,} parameters, {millions}")
     slabs, bars = figure.subplots(2, 1, height_ratios=(3, 2))
     draw_slabs(slabs, counted, pixels)
     draw_shares(bars, counted)

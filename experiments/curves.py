@@ -112,10 +112,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     args.float64_steps = args.float64_steps or min(FLOAT64_STEPS, args.steps)
     args.control_steps = args.control_steps or args.steps
-    for name in ("float64_steps", "control_steps"):
-        if getattr(args, name) > args.steps:
-            option = f"{option_of(name)} {getattr(args, name)}"
-            parser.error(f"{option} is more than --steps {args.steps}")
+    limited = {"--float64-steps": args.float64_steps, "--control-steps": args.control_steps}
+    for option, steps in limited.items():
+        if steps > args.steps:
+            parser.error(f"{option} {steps} is more than --steps {args.steps}")
     args.recipe = args.recipe or (args.dataset if args.dataset in RECIPES else "sample")
     recipe = RECIPES[args.recipe]
     smallest = networks.SMALLEST[recipe.model]
@@ -123,10 +123,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if args.image_size < smallest:
         parser.error(f"--image-size {args.image_size}: {recipe.model} needs {smallest} or more")
     return args
-
-
-def option_of(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def train_all(
@@ -224,7 +220,7 @@ def pairs_of(losses: dict[tuple[str, str], np.ndarray]) -> list[Pair]:
     pairs = []
     for dtype in ("float32", "float64"):
         title = f"{' and '.join(NAMES.values())}, {dtype}"
-        pairs.append(Pair(dtype, title, dtype, losses["torch", dtype], losses["paddle", dtype]))
+        pairs.append(Pair(dtype, title, dtype, *(losses[name, dtype] for name in FRAMEWORKS)))
     for name in FRAMEWORKS:
         title = f"{NAMES[name]} and itself, one bit of one weight changed, float32"
         original, changed = losses[name, "float32"], losses[name, FLIPPED]
@@ -240,10 +236,10 @@ def write_losses(path: Path, losses: dict[tuple[str, str], np.ndarray], pairs: l
     }
     for pair in pairs:
         columns[f"difference_{pair.name}"] = [f"{number:.3g}" for number in pair.difference]
-    steps = range(1, max(map(len, columns.values())) + 1)
-    rows = zip_longest(steps, *columns.values(), fillvalue="")  # a series may be shorter
-    names = ["step", *columns]
-    write_csv(path, names, (dict(zip(names, row, strict=True)) for row in rows))
+    rows = []
+    for step, row in enumerate(zip_longest(*columns.values()), start=1):  # some are shorter
+        rows.append(dict(zip(columns, row, strict=True)) | {"step": step})
+    write_csv(path, ["step", *columns], rows)
 
 
 def table(pairs: list[Pair]) -> str:
@@ -273,7 +269,7 @@ def settings_shown(args: argparse.Namespace) -> dict[str, Any]:
     if args.data_path or args.dataset:  # whose folder it was is nobody's matter
         command += ["--dataset", args.dataset] if args.dataset else ["--data-path", "DIR"]
     for name in SHOWN:
-        command += [option_of(name), str(getattr(args, name))]
+        command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
     return {
         "parted": parting.PARTED,
         "command": " ".join(command),

@@ -15,8 +15,6 @@ PARAMETERS, HALF_PARAMETERS = 446_826, 373_978  # of `small` and of `small-half-
 # `--search-rates` has tried RATES; its result is docs/results/claims-rates.csv.
 FOUR_LAYERS = {"--dropout": 0, "--weight-decay": 0, "--colour-noise": 0, "--train-crop": "centre"}
 FOUR_LAYERS |= {"--schedule": "step", "--lr-step-size": 1000}  # the rate stays as it is
-RELU = {"--model": "four-layers"}
-TANH = {"--model": "four-layers-tanh"}
 RATES = (0.003, 0.01, 0.03)
 SEARCH_SEED, SEARCH_EPOCHS = 100, 8  # the seed is none of those that are compared
 
@@ -36,8 +34,8 @@ ARMS = {
     "no-dropout": Arm(SMALL | {"--dropout": 0}, 18, ("train_error",)),
     "no-colour": Arm(SMALL | {"--colour-noise": 0}, 18),
     "half-width": Arm(SMALL | {"--model": "small-half-width"}, 18),
-    "relu": Arm(FOUR_LAYERS | RELU | {"--lr": 0.01}, 20),
-    "tanh": Arm(FOUR_LAYERS | TANH | {"--lr": 0.01}, 20),
+    "relu": Arm(FOUR_LAYERS | {"--model": "four-layers", "--lr": 0.01}, 20),
+    "tanh": Arm(FOUR_LAYERS | {"--model": "four-layers-tanh", "--lr": 0.01}, 20),
 }
 
 
