@@ -53,7 +53,7 @@ def run(window: Window, args: argparse.Namespace, options: list[str]) -> dict[st
         window.between = machine.measure
     with contextlib.suppress(Done):
         train.main(options, Timed(window, args.made_up))
-    return window.figures() | (machine.best if args.rates else {})
+    return window.figures() | machine.best
 
 
 class Timed(Observer):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from common.training.plots import new_figure, save
-from experiments.claims_tables import GROUPS, NAMES, Effects
+from experiments.claims_tables import GROUPS, NAMES, Effects, runs_of
 from experiments.plan import CLAIMS, GOAL
 from experiments.runs import Outcome
 from experiments.verdicts import Effect
@@ -106,12 +106,10 @@ def draw_effect(axes: "Axes", effect: Effect, y: float, name: str) -> list[float
 
 def draw_curves(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Draw ReLU against tanh, as the paper's figure 1, and dropout on and off, by framework."""
-    runs: dict[tuple[str, str], list[Outcome]] = {}
-    for run in outcomes:
-        runs.setdefault((run["arm"], run["framework"]), []).append(run)
-    trained = {part for key in runs for part in key}  # arms and frameworks
+    trained = {run["arm"] for run in outcomes}
     curves = [curve for curve in CURVES if trained.issuperset(curve[1])]
-    frameworks = [name for name in FRAMEWORKS if name in trained]
+    with_runs = {run["framework"] for run in outcomes}
+    frameworks = [name for name in FRAMEWORKS if name in with_runs]
     if not curves:
         return
     figure = new_figure(5.6 * len(curves), 3.9 * len(frameworks))
@@ -119,7 +117,7 @@ def draw_curves(path: Path, outcomes: Sequence[Outcome]) -> None:
     for axes, (framework, curve) in zip(grid.flat, product(frameworks, curves), strict=True):
         title, arms, splits = curve
         for arm, split in product(arms, splits):
-            draw_mean(axes, runs.get((arm, framework), []), arm, split)
+            draw_mean(axes, runs_of(arm, framework, outcomes), arm, split)
         if "relu" in arms:
             axes.axhline(GOAL, color="grey", linewidth=1, linestyle=":")
             axes.text(0.1, GOAL + 1, "25 %", color="grey")

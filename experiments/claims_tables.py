@@ -45,10 +45,16 @@ def pairs_of(
     claim: str, framework: str, outcomes: Sequence[Outcome]
 ) -> list[tuple[float | None, float | None]]:
     """Return (with the idea, without it) for each seed that has both."""
-    _, with_, without, measure, _ = CLAIMS[claim]
-    runs = {(run["arm"], run["seed"]): run for run in outcomes if run["framework"] == framework}
-    seeds = sorted(seed for arm, seed in runs if arm == with_ and (without, seed) in runs)
-    return [(runs[with_, s][measure[0]], runs[without, s][measure[1]]) for s in seeds]
+    _, *arms, columns, _ = CLAIMS[claim]
+    with_, without = (
+        {run["seed"]: run[column] for run in runs_of(arm, framework, outcomes)}
+        for arm, column in zip(arms, columns, strict=True)
+    )
+    return [(with_[seed], without[seed]) for seed in sorted(with_.keys() & without.keys())]
+
+
+def runs_of(arm: str, framework: str, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    return [run for run in outcomes if (run["arm"], run["framework"]) == (arm, framework)]
 
 
 def write_runs(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -125,7 +131,7 @@ def arms_table(outcomes: Sequence[Outcome], words: Words) -> str:
     """Return each arm's means over its seeds, with their standard deviations."""
     rows = [words["arms"]]
     for arm, framework in product(ARMS, FRAMEWORKS):
-        runs = [run for run in outcomes if (run["arm"], run["framework"]) == (arm, framework)]
+        runs = runs_of(arm, framework, outcomes)
         if not runs:
             continue
         cells = [words["arm"][arm], NAMES[framework], len(runs)]

@@ -99,7 +99,7 @@ def read(folder: Path) -> Port:
             raise UserError(f"{folder} has no {name}; {start}")
         broken = rules.breach(folder / name)
         if broken is not None:
-            port.broken[name] = broken.cause, broken.line
+            port.broken[name] = broken
         elif "raise NotImplementedError" in (folder / name).read_text():
             port.empty.add(name)
     return port

@@ -1,8 +1,8 @@
 """What a homework may not do, read off its text: it is parsed here and not run."""
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from portproof.system.errors import UserError
 
@@ -13,8 +13,7 @@ NAMES = {"eval", "exec", "compile", "open", "globals", "vars", "breakpoint", "__
 DUNDERS = {"__init__", "__class__", "__name__", "__doc__"}
 
 
-@dataclass(frozen=True)
-class Breach:
+class Breach(NamedTuple):
     """A rule that a file breaks, and the line."""
 
     cause: str

@@ -24,12 +24,9 @@ while [ $# -gt 0 ]; do
             if [ "$name" = "$1" ]; then
                 [ $# -ge 2 ] || usage "$name needs a value"
                 shift
-                value=$1
-            else
-                value=${1#*=}
             fi
             variable=${name#--}
-            printf -v "${variable/-/_}" '%s' "$value"
+            printf -v "${variable/-/_}" '%s' "${1#"$name="}"
             ;;
         *) options+=("$1") ;;
     esac
