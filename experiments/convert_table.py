@@ -23,7 +23,8 @@ from portproof.cli.options import add_number
 from portproof.cli.verify import Verification
 from portproof.convert.environments import TITLES, Environment
 from portproof.convert.files import changed, plain
-from portproof.convert.source import BY_HAND, python_files, read_text
+from portproof.convert.source import BY_HAND
+from portproof.convert.texts import python_files, read_text
 from portproof.port import PORT
 from portproof.system import errors, processor
 from portproof.system.command_line import Parser, add_option

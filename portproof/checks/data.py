@@ -21,7 +21,7 @@ from portproof.diagnose.pixels import Constants, Pairs
 from portproof.diagnose.stream import Streams
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker.client import Side, to_mend
+from portproof.worker.client import Sides, to_mend
 
 # Two roundings: for values up to 4 float32 numbers lie 2.4e-7 apart. Other spellings of the same
 # arithmetic were seen to be one off; a mean that is wrong in its fifth digit gives 1e-5.
@@ -42,7 +42,7 @@ class Numbers:
     exact: float | None = 0.0  # of the bytes behind the numbers; None: they are not bytes
 
 
-def check_data(sides: dict[str, Side], folder: Path, images: Images) -> Verdict:
+def check_data(sides: Sides, folder: Path, images: Images) -> Verdict:
     """Compare classes, order, labels, batches and numbers of `val`; `folder` is for scratch files.
 
     A side that cannot read the images makes it an error.
@@ -50,9 +50,7 @@ def check_data(sides: dict[str, Side], folder: Path, images: Images) -> Verdict:
     return check_split("data", "val", sides, folder, images)
 
 
-def check_split(
-    name: str, split: str, sides: dict[str, Side], folder: Path, images: Images
-) -> Verdict:
+def check_split(name: str, split: str, sides: Sides, folder: Path, images: Images) -> Verdict:
     """Return the verdict of a checkpoint on what both sides read of a split."""
 
     def check(traced: bool) -> Verdict:

@@ -20,7 +20,7 @@ from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.weights.initial import count_same, give_weights
 from portproof.weights.tensors import WeightsFile
-from portproof.worker.client import Side
+from portproof.worker.client import Sides
 
 SIZES = (224, 190)  # pixels; at 190 strides come out uneven that come out even at 224
 GROWN = 1e-3  # small differences of single layers have not been seen to add up to more
@@ -46,7 +46,7 @@ class Result:
 
 
 def compare(
-    sides: dict[str, Side],
+    sides: Sides,
     folder: Path,
     inputs: Inputs,
     weights: Path | None = None,
@@ -92,7 +92,7 @@ def compare(
     return result
 
 
-def fit(sides: dict[str, Side], files: dict[str, WeightsFile]) -> dict[str, Side]:
+def fit(sides: Sides, files: dict[str, WeightsFile]) -> Sides:
     """Have the ports make networks that fit the first file, unless told the classes."""
     if not files:
         return sides

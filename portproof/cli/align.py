@@ -36,7 +36,7 @@ from portproof.report import forward as forward_report
 from portproof.report import training as training_report
 from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
-from portproof.worker.client import Side, kept_running, scratch
+from portproof.worker.client import Sides, kept_running, scratch
 
 STEPS = 6  # more than an epoch of the images that are drawn for it
 IMAGES = 100  # of each split, for data and train_data
@@ -164,7 +164,7 @@ def check_training(pair: TrainingPair, steps: int) -> Verdict:
     return verdict
 
 
-def check_forward(sides: dict[str, Side], folder: Path, args: argparse.Namespace) -> Verdict:
+def check_forward(sides: Sides, folder: Path, args: argparse.Namespace) -> Verdict:
     """Compare the forward passes as portproof forward does."""
     inputs = Inputs(None, "float32", 2, forward.SIZES, None, args.seed)
     folder.mkdir()

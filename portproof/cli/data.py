@@ -25,7 +25,7 @@ from portproof.report import data as data_report
 from portproof.system import errors
 from portproof.system.command_line import Parser
 from portproof.system.errors import UserError
-from portproof.worker.client import Side, kept_running, scratch
+from portproof.worker.client import Sides, kept_running, scratch
 
 LIMIT = 100  # images of each split, unless another number is given
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     return errors.BAD_INPUT if words & {ERROR, NOT_RUN} else 0
 
 
-def run(sides: dict[str, Side], folder: Path, images: Images) -> list[Verdict]:
+def run(sides: Sides, folder: Path, images: Images) -> list[Verdict]:
     """Return the verdicts of both checkpoints; not run: those for which a port lacks a function."""
     checks = {"data": check_data, "train_data": check_train_data}
     try:

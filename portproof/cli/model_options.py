@@ -10,7 +10,7 @@ from portproof.cli.project import sides as project_sides
 from portproof.system.command_line import add_option
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker.client import Side
+from portproof.worker.client import Side, Sides
 
 
 def add_arguments(parser: argparse.ArgumentParser, project: Project) -> None:
@@ -62,7 +62,7 @@ def _pair(text: str) -> tuple[str, str]:
     return torch, paddle
 
 
-def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
+def sides(args: argparse.Namespace, project: Project) -> Sides:
     """Return the two sides that the options name. Raises UserError where only one is named."""
     models = {framework: getattr(args, f"{framework}_model") for framework in FRAMEWORKS}
     named = [framework for framework in FRAMEWORKS if models[framework]]
@@ -82,7 +82,7 @@ def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
     return networks
 
 
-def _ports(args: argparse.Namespace, project: Project) -> dict[str, Side]:
+def _ports(args: argparse.Namespace, project: Project) -> Sides:
     if args.model_args or args.torch_args or args.paddle_args:
         raise UserError("--model-args are for --torch-model and --paddle-model")
     classes = {} if args.num_classes is None else {"classes": args.num_classes}

@@ -13,7 +13,7 @@ from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.cache import Records
-from portproof.worker.client import Side
+from portproof.worker.client import Side, Sides
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def named_port(args: argparse.Namespace, framework: str) -> Path | None:
     return port or (tree / "port.py" if tree else None)
 
 
-def sides(args: argparse.Namespace, project: Project) -> dict[str, Side]:
+def sides(args: argparse.Namespace, project: Project) -> Sides:
     """Return the ports that the options name, or the project's. Raises UserError without one."""
     settings = {"model": args.model} if getattr(args, "model", None) else {}
     by_framework = {}

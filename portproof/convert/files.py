@@ -9,16 +9,8 @@ from pathlib import Path
 from portproof.convert import api_tables, finishing, installed
 from portproof.convert.rewrite_names import WEIGHTS
 from portproof.convert.running import SHELL, Conversion, copy, is_linked
-from portproof.convert.source import (
-    BY_HAND,
-    DONE,
-    LOOK,
-    Finding,
-    fill_blocks,
-    python_files,
-    read_text,
-    without_marks,
-)
+from portproof.convert.source import BY_HAND, DONE, LOOK, Finding
+from portproof.convert.texts import fill_blocks, python_files, read_text, without_marks
 from portproof.port import PORT
 
 TEMPLATES = Path(__file__).parent / "shipped"

@@ -5,22 +5,12 @@ What no rule knows is reported: names of PyTorch, and words that say torch.
 
 import ast
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portproof.convert import api_tables, rewrite_names, rewrites, x2paddle
-from portproof.convert.source import (
-    BY_HAND,
-    DONE,
-    LOOK,
-    Finding,
-    Place,
-    Source,
-    fill_blocks,
-    is_docstring,
-    nodes,
-    without_marks,
-)
+from portproof.convert.source import BY_HAND, DONE, LOOK, Finding, Place, Places, Source
+from portproof.convert.texts import fill_blocks, without_marks
+from portproof.convert.trees import is_docstring, nodes
 
 FRAMEWORKS = {"torch", "torchvision", "paddle", "x2paddle", "x2paddle_native"}
 ROUNDS = 20  # nested calls are rewritten from the outside, one level a round
@@ -139,14 +129,14 @@ def _apply(source: Source, name: str, rule: rewrites.Rule) -> tuple[Source, list
     return source, findings
 
 
-def left_names(source: Source) -> Iterator[Place]:
+def left_names(source: Source) -> Places:
     """Tell of the names of PyTorch that are left."""
     for node, full in source.chains("torch", "torchvision"):
         if "." in full:
             yield Place(node, full, api_tables.advice(full))
 
 
-def words_of_torch(source: Source, own_modules: set[str]) -> Iterator[Place]:
+def words_of_torch(source: Source, own_modules: set[str]) -> Places:
     """Tell of strings that are "torch", and of functions from elsewhere that are torch's."""
     roots = {full.partition(".")[0] for full in source.imported.values()} - FRAMEWORKS
     for node in nodes(source.tree, ast.Constant, ast.Call):

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from portproof.convert.source import Finding, Place, Source, python_files, read_text
+from portproof.convert.source import Finding, Place, Source
+from portproof.convert.texts import python_files, read_text
 from portproof.system.errors import UserError
 
 ASK = """

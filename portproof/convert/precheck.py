@@ -10,16 +10,9 @@ from pathlib import Path
 
 from portproof.convert.files import shell_scripts, with_endings
 from portproof.convert.rewrite_names import is_dataset, methods, notes
-from portproof.convert.source import (
-    Finding,
-    Place,
-    Source,
-    is_false,
-    is_method,
-    nodes,
-    python_files,
-    read_text,
-)
+from portproof.convert.source import Finding, Place, Places, Source
+from portproof.convert.texts import python_files, read_text
+from portproof.convert.trees import is_false, is_method, nodes
 
 ORDER = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 BITWISE = {ast.BitAnd: "logical_and", ast.BitOr: "logical_or", ast.BitXor: "logical_xor"}
@@ -197,7 +190,7 @@ def names_in(target: ast.AST) -> set[str]:
     return {target.id} if isinstance(target, ast.Name) else {written(target)} - {""}
 
 
-def boards(look: Look) -> Iterator[Place]:
+def boards(look: Look) -> Places:
     fix = "log by visualdl.LogWriter, or take the board out before the conversion"
     for node in nodes(look.tree, ast.Import, ast.ImportFrom):
         is_from = isinstance(node, ast.ImportFrom)
@@ -206,7 +199,7 @@ def boards(look: Look) -> Iterator[Place]:
             yield Place(node, "TensorBoard", fix)
 
 
-def bitwise(look: Look) -> Iterator[Place]:
+def bitwise(look: Look) -> Places:
     in_notes = {node for note in notes(look.tree) for node in ast.walk(note)}
     for node in nodes(look.tree, ast.BinOp, ast.AugAssign, ast.UnaryOp):
         word = BITWISE.get(type(node.op))
@@ -218,14 +211,14 @@ def bitwise(look: Look) -> Iterator[Place]:
             yield Place(node, what, f"write {assigned}torch.{word}({operands}) where {masks}")
 
 
-def datasets(look: Look) -> Iterator[Place]:
+def datasets(look: Look) -> Places:
     for node in nodes(look.tree, ast.ClassDef):
         if is_dataset(node) and all(last_name(base) == "object" for base in node.bases):
             fix = f"write class {node.name}(torch.utils.data.Dataset): Paddle asks for its own"
             yield Place(node, "a data set without its base class", fix)
 
 
-def downloads(look: Look) -> Iterator[Place]:
+def downloads(look: Look) -> Places:
     fix = "fetch the file beforehand and convert it by --pretrained"
     for node in nodes(look.tree, ast.Call):
         full = look.source.full(node.func)
@@ -236,7 +229,7 @@ def downloads(look: Look) -> Iterator[Place]:
             yield Place(node, f"{full}() fetches weights", fix)
 
 
-def numbers(look: Look) -> Iterator[Place]:
+def numbers(look: Look) -> Places:
     fix = "compare with torch.tensor(number), or the tensor's .item() with the number"
     for node in nodes(look.tree, ast.Compare):
         unsigned = [getattr(end, "operand", end) for end in (node.left, *node.comparators)]
@@ -246,7 +239,7 @@ def numbers(look: Look) -> Iterator[Place]:
             yield Place(node, "a tensor compared with a number", fix)
 
 
-def samples(look: Look) -> Iterator[Place]:
+def samples(look: Look) -> Places:
     """Tensors that __getitem__ returns go through Paddle's workers one by one."""
     fix = "return NumPy arrays and numbers; the loader makes the tensors"
     for node in nodes(look.tree, ast.ClassDef):
@@ -269,7 +262,7 @@ def _has_tensor(look: Look, value: ast.AST | None) -> bool:
     return value is not None and look.is_tensor(value)
 
 
-def casts(look: Look) -> Iterator[Place]:
+def casts(look: Look) -> Places:
     """Arithmetic and means of masks, and masks of bytes: Paddle wants the type said."""
     for node in nodes(look.tree, ast.BinOp, ast.Call):
         if isinstance(node, ast.BinOp):
@@ -285,7 +278,7 @@ def casts(look: Look) -> Iterator[Place]:
             yield Place(node, "the mean of a comparison", fix)
 
 
-def workers(look: Look) -> Iterator[Place]:
+def workers(look: Look) -> Places:
     """Workers of a loader, where the data set puts its tensors on a GPU."""
     what = "num_workers with tensors on a GPU in the data set"
     fix = "move batches to the GPU in the training loop, or set num_workers=0"

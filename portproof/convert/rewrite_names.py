@@ -8,16 +8,8 @@ from pathlib import PurePosixPath
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import (
-    Place,
-    Source,
-    bound_names,
-    call_of,
-    has_keyword,
-    is_docstring,
-    is_method,
-    nodes,
-)
+from portproof.convert.source import Place, Places, Source
+from portproof.convert.trees import call_of, has_keyword, is_docstring, is_method, nodes
 
 WEIGHTS = (".pth", ".pt", ".ckpt")
 TENSOR_KINDS = {
@@ -34,7 +26,7 @@ LAYERS = {f"paddle.nn.Conv{axes}d": f"Conv{axes}d" for axes in "123"}
 LAYERS |= {"paddle.compat.nn.Linear": "Linear"}
 
 
-def docstring(source: Source) -> Iterator[Place]:
+def docstring(source: Source) -> Places:
     """Imports that stand before the module's docstring come behind it."""
     body = source.tree.body
     number = next((number for number, node in enumerate(body) if is_docstring(node)), 0)
@@ -50,7 +42,7 @@ def _is_head(node: ast.AST) -> bool:
     return isinstance(node, (ast.Import, ast.ImportFrom)) or is_call
 
 
-def paths(source: Source) -> Iterator[Place]:
+def paths(source: Source) -> Places:
     """sys.path.append("/where/it/was/converted") holds on one machine alone."""
     for call in source.calls_of("sys.path.append"):
         folder = call.args[0] if len(call.args) == 1 else None
@@ -60,9 +52,9 @@ def paths(source: Source) -> Iterator[Place]:
             yield Place(folder, "a folder by name", "is told from the file's own place", words)
 
 
-def lost_names(source: Source, imported: dict[str, str], known: set[str]) -> Iterator[Place]:
+def lost_names(source: Source, imported: dict[str, str], known: set[str]) -> Places:
     """Names that PyTorch's import gave, and that the converter has left without their import."""
-    bound = bound_names(source.tree) | known | {"torch", "torchvision"}  # those: `left_names`
+    bound = _bound_names(source.tree) | known | {"torch", "torchvision"}  # those: `left_names`
     for node in nodes(source.tree, ast.Name):
         full = imported.get(node.id, "")
         is_torch = full.partition(".")[0] in ("torch", "torchvision")
@@ -71,7 +63,16 @@ def lost_names(source: Source, imported: dict[str, str], known: set[str]) -> Ite
             yield Place(node, f"{node.id} has lost its import", f"is {target}", target)
 
 
-def ranks(source: Source) -> Iterator[Place]:
+def _bound_names(tree: ast.AST) -> set[str]:
+    """Return every name that a file gives a meaning to, in whatever scope."""
+    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)
+    names = {node.name for node in nodes(tree, *definitions)}
+    names |= {node.arg for node in nodes(tree, ast.arg)}
+    names |= {(node.asname or node.name).partition(".")[0] for node in nodes(tree, ast.alias)}
+    return names | {node.id for node in nodes(tree, ast.Name) if not isinstance(node.ctx, ast.Load)}
+
+
+def ranks(source: Source) -> Places:
     """The rank in the job is no rank on the machine, and a job is known before it is joined."""
     fix = "on several machines read PADDLE_RANK_IN_NODE where LOCAL_RANK was meant"
     for call in source.calls_of("paddle.distributed.get_rank"):
@@ -79,7 +80,7 @@ def ranks(source: Source) -> Iterator[Place]:
             yield Place(call, "paddle.distributed.get_rank()", fix)
 
 
-def pairs(source: Source) -> Iterator[Place]:
+def pairs(source: Source) -> Places:
     """(x.max(axis=1), x.argmax(axis=1)) has no .values and .indices, and computes x twice."""
     for node in nodes(source.tree, ast.Tuple):
         if len(node.elts) != 2 or not all(isinstance(call, ast.Call) for call in node.elts):
@@ -95,7 +96,7 @@ def pairs(source: Source) -> Iterator[Place]:
             yield Place(node, f"a pair of {kind} and arg{kind}", f"is {target}", words)
 
 
-def extremes(source: Source) -> Iterator[Place]:
+def extremes(source: Source) -> Places:
     """x.max(dim=1) gives a pair in PyTorch, and values alone in Paddle."""
     for call in source.calls("max", "min"):
         if source.is_of_module(call):
@@ -115,7 +116,7 @@ def _is_used_as_pair(user: ast.AST) -> bool:
     return is_part or isinstance(user, ast.Subscript)
 
 
-def kinds(source: Source) -> Iterator[Place]:
+def kinds(source: Source) -> Places:
     """isinstance(x, paddle.ByteTensor) is false for every tensor."""
     for call in source.calls_of("isinstance"):
         if len(call.args) == 2:
@@ -126,7 +127,7 @@ def kinds(source: Source) -> Iterator[Place]:
                 yield Place(call, what, f"asks for {dtype}", words)
 
 
-def endings(source: Source) -> Iterator[Place]:
+def endings(source: Source) -> Places:
     """Weights that the converted code writes and reads are Paddle's, and end in .pdparams."""
     for node in nodes(source.tree, ast.Constant):
         text = node.value
@@ -139,7 +140,7 @@ def endings(source: Source) -> Iterator[Place]:
                 yield Place(node, f"a file of weights, {ending}", "is .pdparams", words)
 
 
-def schedule_state(source: Source) -> Iterator[Place]:
+def schedule_state(source: Source) -> Places:
     """A schedule of Paddle's has set_state_dict, and no load_state_dict."""
     for call in source.calls("load_state_dict"):
         owner = source.code(call.func.value)
@@ -148,7 +149,7 @@ def schedule_state(source: Source) -> Iterator[Place]:
             yield Place(call.func, what, "is set_state_dict", words)
 
 
-def base_rates(source: Source) -> Iterator[Place]:
+def base_rates(source: Source) -> Places:
     """A schedule begins at the optimizer's rate, not at what an earlier one makes of it."""
     what, fix = "a schedule that begins at get_lr()", "begins at the optimizer's rate"
     for call in source.calls():
@@ -161,7 +162,7 @@ def base_rates(source: Source) -> Iterator[Place]:
                 yield Place(rate, what, fix, words)
 
 
-def initialization(source: Source) -> Iterator[Place]:
+def initialization(source: Source) -> Places:
     """Layers that the project does not draw itself start as PyTorch draws them."""
     for node, full in source.chains("paddle"):
         if full in LAYERS and call_of(node):
@@ -169,7 +170,7 @@ def initialization(source: Source) -> Iterator[Place]:
             yield Place(node, full, "starts from PyTorch's distribution", words)
 
 
-def imports(source: Source) -> Iterator[Place]:
+def imports(source: Source) -> Places:
     """An import that stands there twice stands there once."""
     seen = set()
     for node in source.tree.body:
@@ -180,7 +181,7 @@ def imports(source: Source) -> Iterator[Place]:
             seen.add(text)
 
 
-def annotations(source: Source) -> Iterator[Place]:
+def annotations(source: Source) -> Places:
     """`paddle.device | None` is an error as it is read: paddle.device is no class."""
     modules = {node.module for node in source.tree.body if isinstance(node, ast.ImportFrom)}
     for note in () if "__future__" in modules else notes(source.tree):
@@ -201,13 +202,13 @@ def notes(tree: ast.AST) -> Iterator[ast.expr]:
                 yield getattr(node, name)
 
 
-def unpickled(source: Source) -> Iterator[Place]:
+def unpickled(source: Source) -> Places:
     """paddle.load runs what a file tells it to, which torch.load(weights_only=True) does not."""
     for call in source.calls_of("paddle.load"):
         yield Place(call, "paddle.load", "load only files that you trust: it unpickles them")
 
 
-def downloads(source: Source) -> Iterator[Place]:
+def downloads(source: Source) -> Places:
     """What is fetched is still a file of PyTorch's."""
     fix = "fetch the file, convert it by --pretrained, and load it by paddle.load"
     for call in source.calls():
@@ -216,7 +217,7 @@ def downloads(source: Source) -> Iterator[Place]:
             yield Place(call, f"{full}() fetches a file of PyTorch's", fix)
 
 
-def datasets(source: Source) -> Iterator[Place]:
+def datasets(source: Source) -> Places:
     """Paddle's loader asks for its own base class."""
     for node in nodes(source.tree, ast.ClassDef):
         if not node.bases and not node.keywords and is_dataset(node):
@@ -234,7 +235,7 @@ def methods(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
     return {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
 
 
-def derived(source: Source) -> Iterator[Place]:
+def derived(source: Source) -> Places:
     """A class that derives from a schedule is given an optimizer, and Paddle's takes a rate."""
     words, helped = f"{HELPERS}.ReduceLROnPlateau", "is a helper, which takes the optimizer"
     fix = "its __init__ is given an optimizer: pass a rate to Paddle's, and attach it"
@@ -247,14 +248,14 @@ def derived(source: Source) -> Iterator[Place]:
                 yield Place(node, full, fix)
 
 
-def libraries(source: Source) -> Iterator[Place]:
+def libraries(source: Source) -> Places:
     """paddle.vision's networks have weights and names of layers of their own."""
     fix = "carry torchvision's weights over by `portproof transfer` with both models named"
     for node, full in source.chains("paddle.vision.models"):
         yield Place(node, full, fix)
 
 
-def set_rates(source: Source) -> Iterator[Place]:
+def set_rates(source: Source) -> Places:
     """set_lr beside a schedule is an error in Paddle."""
     fix = "write the rate before the schedule is made, or into the schedule's base_lr"
     if "set_lr_scheduler" in source.text or f"{HELPERS}.StepLR" in source.text:

@@ -5,17 +5,18 @@ Each is a rule: it takes a Source and yields a Place for each thing to write or 
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import Place, Source, arguments, call_of, has_keyword, is_false, nodes
+from portproof.convert.source import Place, Places, Source
+from portproof.convert.trees import arguments, call_of, has_keyword, is_false, nodes
 
-Rule = Callable[[Source], Iterator[Place]]
+Rule = Callable[[Source], Places]
 IN_PLACE = ("add_", "sub_", "mul_", "div_")
 
 
-def renames(source: Source, only: set[str] | None = None) -> Iterator[Place]:
+def renames(source: Source, only: set[str] | None = None) -> Places:
     """Exchange names of PyTorch that Paddle has under another name, `only` these where given.
 
     Of torch.distributed.ReduceOp.MAX the beginning is enough.
@@ -29,7 +30,7 @@ def renames(source: Source, only: set[str] | None = None) -> Iterator[Place]:
             yield Place(node, whole, f"is {words}{whole.removeprefix(full)}", words)
 
 
-def sgd(source: Source) -> Iterator[Place]:
+def sgd(source: Source) -> Places:
     """torch.optim.SGD is Momentum where it has one, with Paddle's names for its arguments."""
     for node, full in source.chains(*api_tables.SGDS):
         call = call_of(node)
@@ -62,7 +63,7 @@ def _sgd_trouble(values: dict[str, ast.expr] | None) -> str | None:
     return None
 
 
-def scaler(source: Source) -> Iterator[Place]:
+def scaler(source: Source) -> Places:
     """The scaler of losses in half precision has other names for its arguments."""
     target, names = "paddle.amp.GradScaler", api_tables.SCALER
     for node, full in source.chains(*api_tables.SCALERS):
@@ -78,7 +79,7 @@ def scaler(source: Source) -> Iterator[Place]:
         yield Place(call, full, f"is {target}", f"{target}({', '.join(codes)})")
 
 
-def param_groups(source: Source) -> Iterator[Place]:
+def param_groups(source: Source) -> Places:
     """optimizer.param_groups[0]["lr"] is read by get_lr() and written by set_lr()."""
     for node in nodes(source.tree, ast.Attribute):
         if node.attr != "param_groups":
@@ -125,7 +126,7 @@ def _rate_of_all(source: Source, loop: ast.For) -> str | None:
     return f"{optimizer}.set_lr({ast.unparse(tree)})"
 
 
-def in_place(source: Source) -> Iterator[Place]:
+def in_place(source: Source) -> Places:
     """In-place arithmetic takes a number in PyTorch, and in Paddle a tensor alone."""
     for call in source.calls(*IN_PLACE):
         values = arguments(call, ("other",)) or {}
@@ -138,7 +139,7 @@ def in_place(source: Source) -> Iterator[Place]:
         yield Place(call, what, "goes by a helper", words)
 
 
-def gradients(source: Source) -> Iterator[Place]:
+def gradients(source: Source) -> Places:
     """In a function with a gradient of its own, Paddle's context is called for what was saved."""
     for node in nodes(source.tree, ast.ClassDef):
         if not any(source.full(base) in api_tables.FUNCTIONS for base in node.bases):
@@ -153,7 +154,7 @@ def gradients(source: Source) -> Iterator[Place]:
                 yield Place(inner, what, fix)
 
 
-def division(source: Source) -> Iterator[Place]:
+def division(source: Source) -> Places:
     """x.div(255) takes no number in Paddle; x / 255 does, and makes float32 of bytes too."""
     for call in source.calls("div"):
         if len(call.args) != 1 or call.keywords or source.is_of_module(call):
@@ -166,7 +167,7 @@ def division(source: Source) -> Iterator[Place]:
         yield Place(call, ".div()", "is /", f"({left} / {right})")
 
 
-def files(source: Source) -> Iterator[Place]:
+def files(source: Source) -> Places:
     """paddle.load and paddle.save take the name of a file as text, and no map_location."""
     for call in source.calls_of("torch.load", "paddle.load", "torch.save", "paddle.save"):
         full = source.full(call.func)
@@ -190,7 +191,7 @@ def _as_text(source: Source, node: ast.expr) -> str:
     return code if is_text or code in ("f", "file", "buffer", "stream") else f"str({code})"
 
 
-def loaders(source: Source) -> Iterator[Place]:
+def loaders(source: Source) -> Places:
     """X2Paddle's DataLoader knows fewer arguments than Paddle's own."""
     target, fewer = "paddle.io.DataLoader", api_tables.LOADER_WITHOUT
     for node, full in source.chains("x2paddle.torch2paddle.DataLoader"):
@@ -205,7 +206,7 @@ def loaders(source: Source) -> Iterator[Place]:
             yield Place(node, full, f"is {target}", target)
 
 
-def memory_formats(source: Source) -> Iterator[Place]:
+def memory_formats(source: Source) -> Places:
     """Paddle's tensors have one layout in memory, and .to() takes none."""
     for call in source.calls("to", "contiguous", "clone"):
         if has_keyword(call, "memory_format"):
@@ -216,7 +217,7 @@ def memory_formats(source: Source) -> Iterator[Place]:
             yield Place(call, "memory_format", "dropped: there is one layout", words)
 
 
-def created(source: Source) -> Iterator[Place]:
+def created(source: Source) -> Places:
     """paddle.to_tensor takes no device; paddle.tensor does."""
     for node, full in source.chains("paddle.to_tensor"):
         call = call_of(node)
@@ -224,7 +225,7 @@ def created(source: Source) -> Iterator[Place]:
             yield Place(node, f"{full} with a device", "is paddle.tensor", "paddle.tensor")
 
 
-def optimizer_states(source: Source) -> Iterator[Place]:
+def optimizer_states(source: Source) -> Places:
     """What an optimizer keeps is named, in Paddle, by how many layers a process has made."""
     for call in source.calls("state_dict", "load_state_dict", "set_state_dict"):
         owner, method = source.code(call.func.value), call.func.attr

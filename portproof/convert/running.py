@@ -12,7 +12,9 @@ from pathlib import Path
 
 from portproof.convert import api_tables, rewrites
 from portproof.convert.environments import Environment
-from portproof.convert.source import Finding, Source, nodes, python_files, read_text
+from portproof.convert.source import Finding, Source
+from portproof.convert.texts import python_files, read_text
+from portproof.convert.trees import nodes
 from portproof.system.errors import UserError
 
 LEFT_OUT = ("__pycache__", ".git", ".venv*", "venv", "*.egg-info", ".ipynb_checkpoints", "runs")

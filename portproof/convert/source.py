@@ -5,14 +5,12 @@ import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from portproof.convert.api_tables import HELPERS
+from portproof.convert.trees import is_docstring, is_method, nodes
 
-MARK = ">>>>>>"  # PaConvert writes it before each line that it could not convert
 BY_HAND, DONE, LOOK = "by hand", "done", "look"
-MOST_BLOCKS = 1000  # empty blocks in one file
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,9 @@ class Place(NamedTuple):
     fix: str
     text: str | None = None
     span: tuple[int, int] | None = None
+
+
+Places = Iterator[Place]  # what a rule yields
 
 
 @dataclass
@@ -188,92 +189,3 @@ class Source:
                 break
             line = node.end_lineno + 1
         return self._starts[line - 1]
-
-
-def nodes(tree: ast.AST, *kinds: type) -> Iterator[Any]:
-    """Yield the nodes of these kinds: `tree` itself and what lies below it."""
-    return (node for node in ast.walk(tree) if isinstance(node, kinds))
-
-
-def is_method(call: ast.Call, *names: str) -> bool:
-    return isinstance(call.func, ast.Attribute) and call.func.attr in names
-
-
-def is_docstring(node: ast.AST) -> bool:
-    """Say whether a node is a text that stands alone as a statement."""
-    text = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(text, ast.Constant) and isinstance(text.value, str)
-
-
-def is_false(node: ast.AST) -> bool:
-    """Say whether a node is a constant that counts as false: 0, None, an empty text."""
-    return isinstance(node, ast.Constant) and not node.value
-
-
-def call_of(func: ast.AST) -> ast.Call | None:
-    """Return the call of which a node is the function."""
-    call = func.parent
-    return call if isinstance(call, ast.Call) and call.func is func else None
-
-
-def has_keyword(call: ast.Call, name: str) -> bool:
-    return any(word.arg == name for word in call.keywords)
-
-
-def arguments(call: ast.Call, order: Iterable[str]) -> dict[str, ast.expr] | None:
-    """Return a call's arguments by name; None where there are *args or **kwargs."""
-    order = list(order)
-    named = {keyword.arg: keyword.value for keyword in call.keywords}
-    starred = any(isinstance(node, ast.Starred) for node in call.args)
-    if starred or None in named or len(call.args) > len(order):
-        return None
-    return dict(zip(order, call.args, strict=False)) | named
-
-
-def bound_names(tree: ast.AST) -> set[str]:
-    """Return every name that a file gives a meaning to, in whatever scope."""
-    definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)
-    names = {node.name for node in nodes(tree, *definitions)}
-    names |= {node.arg for node in nodes(tree, ast.arg)}
-    names |= {(node.asname or node.name).partition(".")[0] for node in nodes(tree, ast.alias)}
-    return names | {node.id for node in nodes(tree, ast.Name) if not isinstance(node.ctx, ast.Load)}
-
-
-def without_marks(text: str) -> tuple[str, list[int]]:
-    """Return text without PaConvert's marks, and the lines on which they stood."""
-    lines, marked = text.split("\n"), []
-    for number, line in enumerate(lines):
-        if line.startswith(MARK):
-            lines[number] = line.removeprefix(MARK)
-            marked.append(number + 1)
-    return "\n".join(lines), marked
-
-
-def fill_blocks(text: str) -> tuple[str, list[int]]:
-    """Put `pass` into blocks that a converter has left empty, and return the lines of these."""
-    filled = []
-    for _ in range(MOST_BLOCKS):
-        try:
-            ast.parse(text)
-            break
-        except SyntaxError as error:
-            empty = re.search(r"expected an indented block after .* on line (\d+)", str(error))
-        if not empty:
-            break
-        lines, header = text.split("\n"), int(empty[1])
-        first = lines[header - 1]
-        while not lines[header - 1].split("#")[0].rstrip().endswith(":"):
-            header += 1  # a statement that goes over several lines
-        lines.insert(header, " " * (len(first) - len(first.lstrip()) + 4) + "pass")
-        filled.append(header)
-        text = "\n".join(lines)
-    return text, filled
-
-
-def python_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.py") if path.is_file())
-
-
-def read_text(path: Path) -> str:
-    """Return a file's text, line ends as "\\n". Raises ValueError where it is not UTF-8."""
-    return path.read_bytes().decode().replace("\r\n", "\n").replace("\r", "\n")

@@ -13,14 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from portproof.convert.rewrite_names import WEIGHTS
-from portproof.convert.source import BY_HAND, DONE, Finding, Source, nodes, python_files, read_text
+from portproof.convert.source import BY_HAND, DONE, Finding, Source
+from portproof.convert.texts import python_files, read_text
+from portproof.convert.trees import nodes
 from portproof.core import weight_files
 from portproof.core.transfer import Request, Transferred, transfer
 from portproof.port import PORT
 from portproof.system.atomic import link_or_copy
 from portproof.system.errors import UserError
 from portproof.weights.tensors import Tensors
-from portproof.worker.client import Side, scratch
+from portproof.worker.client import Side, Sides, scratch
 
 
 class NotConverted(UserError):
@@ -88,9 +90,7 @@ def inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def sides_of(
-    args: argparse.Namespace, source: Path, project: Path, staged: Path
-) -> dict[str, Side]:
+def sides_of(args: argparse.Namespace, source: Path, project: Path, staged: Path) -> Sides:
     """Return the original and the converted network, by their port files or by the network's name.
 
     Raises NotConverted where the converter has not written its file.

@@ -1,14 +1,14 @@
 """Rewrites of what X2Paddle alone writes: emulations of PyTorch, and a learning rate of its own."""
 
 import ast
-from collections.abc import Iterator
 
 from portproof.convert import api_tables
 from portproof.convert.api_tables import HELPERS
-from portproof.convert.source import Place, Source, call_of, nodes
+from portproof.convert.source import Place, Places, Source
+from portproof.convert.trees import call_of, nodes
 
 
-def silent_rates(source: Source) -> Iterator[Place]:
+def silent_rates(source: Source) -> Places:
     """X2Paddle gives every schedule the learning rate 0.01, whatever the optimizer's is."""
     known = {"CosineAnnealingDecay": "CosineAnnealingLR", "MultiStepDecay": "MultiStepLR"}
     for node, full in source.chains("x2paddle.torch2paddle"):
@@ -21,7 +21,7 @@ def silent_rates(source: Source) -> Iterator[Place]:
             yield Place(node, what, fix)
 
 
-def native(source: Source) -> Iterator[Place]:
+def native(source: Source) -> Places:
     """X2Paddle's emulations of methods that Paddle has do not go over these."""
     used = source.used()
     for node in nodes(source.tree, ast.Import, ast.ImportFrom):
@@ -49,7 +49,7 @@ def _native_imports(node: ast.Import | ast.ImportFrom, used: set[str]) -> list[s
     return [head, *lines] if lines else []
 
 
-def emulations(source: Source) -> Iterator[Place]:
+def emulations(source: Source) -> Places:
     """What X2Paddle emulates and Paddle has by now is Paddle's own."""
     for node, full in source.chains("x2paddle.torch2paddle"):
         target = api_tables.EMULATIONS.get(full.rpartition(".")[2])

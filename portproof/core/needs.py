@@ -5,16 +5,16 @@ from typing import Any
 
 from portproof.port import lacking
 from portproof.system.frameworks import FRAMEWORKS
-from portproof.worker.client import Side, ask_both
+from portproof.worker.client import Sides, ask_both
 
 
-def ask_about(sides: dict[str, Side], folder: Path) -> dict[str, dict[str, Any]]:
+def ask_about(sides: Sides, folder: Path) -> dict[str, dict[str, Any]]:
     """Return by side a port's `functions` and `settings`. Raises UserError where it cannot run."""
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [{"about": {}}] * 2)
     return {side: report["about"] for side, report in zip(FRAMEWORKS, reports, strict=True)}
 
 
-def why_not_run(checkpoint: str, sides: dict[str, Side], about: dict[str, dict]) -> str | None:
+def why_not_run(checkpoint: str, sides: Sides, about: dict[str, dict]) -> str | None:
     """Return which functions a port lacks for a checkpoint; None: it can run."""
     words = {}
     for side in FRAMEWORKS:

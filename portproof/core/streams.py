@@ -16,7 +16,7 @@ import numpy as np
 from portproof.files.images import list_splits
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
-from portproof.worker.client import Side
+from portproof.worker.client import Side, Sides
 from portproof.worker.data import batch_file
 
 SPLITS = ("train", "val")
@@ -183,7 +183,7 @@ def _relative(path: str | None, folder: Path) -> str | None:
 
 
 def read(
-    sides: dict[str, Side], folder: Path, images: Images, split: str, traced: bool = False
+    sides: Sides, folder: Path, images: Images, split: str, traced: bool = False
 ) -> dict[str, Stream]:
     """Let both sides read a split; `traced`: note the lines that run. Raises a side's UserError."""
     epochs = images.epochs if split == "train" else 1

@@ -20,7 +20,7 @@ from portproof.networks.matching import Match, Network
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import initial, tensors
 from portproof.worker.cache import Records
-from portproof.worker.client import Side, ask_both
+from portproof.worker.client import Side, Sides, ask_both
 
 CLASSES = 5
 TRAIN_IMAGES = 4  # of each class: with BATCH images a batch, five steps an epoch
@@ -51,7 +51,7 @@ class Request:
 class TrainingPair:
     """Two ports, the weights that both start from, and small batches of drawn numbers."""
 
-    sides: dict[str, Side]
+    sides: Sides
     folder: Path  # for all that is written
     seed: int = 0
     weights: Path | None = None

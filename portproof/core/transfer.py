@@ -10,14 +10,14 @@ from portproof.networks.matching import Network
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import carry, tensors
 from portproof.weights.tensors import Tensors, WeightsFile
-from portproof.worker.client import Side
+from portproof.worker.client import Sides
 
 
 @dataclass(frozen=True)
 class Request:
     """What is to be carried where, and what is known of the two networks."""
 
-    sides: dict[str, Side]
+    sides: Sides
     source: Path
     target: Path
     input_shape: list[int] = field(default_factory=lambda: list(IMAGE_SHAPE))

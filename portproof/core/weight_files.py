@@ -11,7 +11,7 @@ from portproof.system.frameworks import NAMES
 from portproof.weights import tensors
 from portproof.weights.carry import check_space, check_written
 from portproof.weights.tensors import Tensors, WeightsFile
-from portproof.worker.client import Side
+from portproof.worker.client import Sides
 
 FRAMEWORK = {".pth": "torch", ".pt": "torch", ".pdparams": "paddle", ".safetensors": "neutral"}
 
@@ -31,7 +31,7 @@ def names_of(path: Path) -> str:
     return FRAMEWORK.get(path.suffix, "").replace("neutral", "torch")
 
 
-def read(path: Path, sides: dict[str, Side], folder: Path) -> WeightsFile:
+def read(path: Path, sides: Sides, folder: Path) -> WeightsFile:
     """Return a weights file, its tensors mapped from the disk. Raises UserError on a bad file.
 
     What is no .safetensors is written as one into `folder`, which is made.
@@ -56,7 +56,7 @@ def read(path: Path, sides: dict[str, Side], folder: Path) -> WeightsFile:
 
 
 def read_named(
-    sides: dict[str, Side],
+    sides: Sides,
     folder: Path,
     weights: Path | None,
     own_weights: dict[str, Path] | None = None,
@@ -76,7 +76,7 @@ def read_named(
     return files
 
 
-def write(target: Path, weights: Tensors, sides: dict[str, Side], folder: Path) -> None:
+def write(target: Path, weights: Tensors, sides: Sides, folder: Path) -> None:
     """Write the target atomically: it takes its name once every bit was read back.
 
     `folder`, which is made, lies on its disk. Raises UserError or OSError where that is full, and
@@ -93,7 +93,7 @@ def write(target: Path, weights: Tensors, sides: dict[str, Side], folder: Path) 
     os.replace(made, target)
 
 
-def _write_and_read(file: Path, weights: Tensors, sides: dict[str, Side], folder: Path) -> Tensors:
+def _write_and_read(file: Path, weights: Tensors, sides: Sides, folder: Path) -> Tensors:
     """Write a file; return what it holds."""
     kind = FRAMEWORK[file.suffix]
     if kind == "neutral":

@@ -68,6 +68,9 @@ class Side:
         return self.python, self.framework, str(self.port.resolve()) if self.model is None else ""
 
 
+Sides = dict[str, Side]  # by framework
+
+
 def _last_line(text: str) -> str:
     """Return the line that says what went wrong: the first of an exception, or the last of all."""
     _, traceback, end = text.rpartition("Traceback (most recent call last)")
@@ -215,7 +218,7 @@ def ask_both(
         return [future.result() for future in waiting]
 
 
-def to_mend(sides: dict[str, Side]) -> str:
+def to_mend(sides: Sides) -> str:
     """Return the side that is to be mended: the one that is no original, or Paddle's."""
     is_torch = sides["paddle"].is_original and not sides["torch"].is_original
     return "torch" if is_torch else "paddle"
