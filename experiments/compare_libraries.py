@@ -140,7 +140,7 @@ def compare(pair: Pair, batch_size: int) -> Outcome:
     return Outcome(
         pair.family,
         pair.title,
-        comparison.parameters,
+        comparison.same_parameters,
         f"all but {len(alone)} tensors" if alone else "yes",
         "same" if comparison.aligned else "differs",
         forward_report.worst(comparison, "float64"),

@@ -20,7 +20,7 @@ from homework.plan import PASSED, POINTS, Drawn, Grade
 from portproof.cli.options import add_json, add_number
 from portproof.system import errors
 from portproof.system.atomic import write_result
-from portproof.system.command_line import Parser
+from portproof.system.command_line import Parser, names_of
 from portproof.system.versions import package_versions
 from portproof.worker.client import Side, kept_running, scratch
 
@@ -51,7 +51,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(prog="python -m homework.check", description=__doc__)
     parser.epilog = f"The checkpoints and their points: {points}."
     parser.add_argument("port", type=Path, metavar="DIR", help="the folder of your port")
-    parser.add_argument("--only", type=names, metavar="NAMES", help="these alone, with commas")
+    parser.add_argument(
+        "--only",
+        type=names_of("checkpoint", POINTS),
+        metavar="NAMES",
+        help="these alone, with commas",
+    )
     text = "of weights, images and sizes, to repeat a grading (another one each time)"
     add_number(parser, "--seed", text, limits=(0, LARGEST_SEED))
     add_json(parser)
@@ -59,17 +64,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if not args.port.is_dir():
         parser.error(f"{args.port}: there is no such folder; python -m homework.start makes it")
     return args
-
-
-def names(text: str) -> list[str]:
-    """Return the checkpoints of a list with commas, in the order of grading."""
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in POINTS]
-    if unknown or not chosen:
-        raise argparse.ArgumentTypeError(
-            f"{', '.join(unknown) or 'nothing'}: no checkpoint; they are {', '.join(POINTS)}"
-        )
-    return [name for name in POINTS if name in chosen]
 
 
 def tell(text: str) -> None:

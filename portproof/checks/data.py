@@ -5,21 +5,19 @@ stream.py (order, labels), pixels.py (the numbers) and resizing.py (the images).
 """
 
 import math
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from portproof.core.findings import Cause
 from portproof.core.streams import Images, Stream, read
-from portproof.core.verdict import ERROR, Verdict, with_lines
+from portproof.core.verdict import Block, Verdict, timed, with_lines
 from portproof.diagnose import pixels, resizing, stream
-from portproof.diagnose.pixels import Constants, Pairs
-from portproof.diagnose.stream import Streams
-from portproof.system.errors import UserError
+from portproof.diagnose.pixels import Constants
+from portproof.diagnose.stream import Pairs, Streams
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Sides, to_mend
 
@@ -56,13 +54,7 @@ def check_split(name: str, split: str, sides: Sides, folder: Path, images: Image
     def check(traced: bool) -> Verdict:
         return compare(name, read(sides, folder, images, split, traced), split, images)
 
-    start = time.perf_counter()
-    try:
-        verdict = with_lines(check)
-    except UserError as error:
-        verdict = Verdict(name, ERROR, why=" ".join(str(error).split()))
-    verdict.seconds = time.perf_counter() - start
-    return verdict
+    return timed(name, partial(with_lines, check))
 
 
 def compare(name: str, both: dict[str, Stream], split: str, images: Images) -> Verdict:
@@ -151,14 +143,15 @@ def image_causes(streams: Streams, numbers: Numbers) -> list[Cause]:
         return []
     differ = numbers.differ
     constants = pixels.find_constants(streams.right.images([differ[0][0]]))
+    causes = []
     if constants is not None:  # the right side's numbers are of bytes that are known
         causes = pixels.explain(streams, differ, constants)
         if not causes and streams.split == "train":
             start = streams.pairs.index(differ[0])
             causes = pixels.explain_flips(streams, streams.pairs[start:][:MOST], constants)
-        if causes := causes or list(filter(None, [pixels.nearly(streams, differ, constants)])):
-            return causes
-    causes = [resizing.decoded(streams, differ), resizing.requested(streams, differ)]
+        causes = causes or [pixels.nearly(streams, differ, constants)]
+    if not any(causes):
+        causes = [resizing.decoded(streams, differ), resizing.requested(streams, differ)]
     if constants is not None and not any(causes):
         causes = [resizing.made_again(streams, differ, constants)]
     if not any(causes):
@@ -181,7 +174,7 @@ def _problem(streams: Streams, i: int, j: int, problem: str) -> Cause:
     return streams.cause(i, problem, fix, *lines)
 
 
-def _first_difference(streams: Streams, numbers: Numbers) -> list[dict[str, Any]]:
+def _first_difference(streams: Streams, numbers: Numbers) -> list[Block]:
     """Return the blocks of a verdict's page that show the first difference in the streams."""
     paired = dict(streams.pairs)
     odd = {*numbers.differ, *((i, j) for i, j, _ in numbers.problems)}

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from portproof.core.findings import Cause
+from portproof.core.step_compare import relative
 from portproof.core.training_pair import TrainingPair, exact
 from portproof.core.verdict import DIVERGED, Verdict
 from portproof.diagnose.source_lines import makers, near, with_line
@@ -98,9 +99,9 @@ def _check_training(verdict: Verdict, side: Side, whole: dict, *parts: dict) -> 
         cause = _rate(whole, parts, step) or _gradient(whole, parts, step)
         cause = cause or _parameters(verdict, whole, parts, step)
         if cause is not None:
-            stack = near(parts[0], "parallel", "update")
             where = f"{NAMES[side.framework]}, {cause.where}, step {step + 1}"
-            verdict.diverge(where, cause.cause, with_line(cause.fix, side, cause.patterns, stack))
+            stack = near(parts[0], "parallel", "update")
+            verdict.blame(with_line(replace(cause, where=where), side, stack))
             return
 
 
@@ -146,10 +147,9 @@ def _gradient(whole: dict, parts: Sequence[dict], step: int) -> Cause | None:
 
 
 def _parameters(verdict: Verdict, whole: dict, parts: Sequence[dict], step: int) -> Cause | None:
-    for name, shape in whole["shapes"].items():
-        after, *theirs = (np.array(r["tensors"][step]["after"][name]) for r in (whole, *parts))
-        for part in theirs:
-            apart = fingerprints.relative(after, part, int(np.prod(shape)))
+    after, *theirs = (report["tensors"][step]["after"] for report in (whole, *parts))
+    for part in theirs:
+        for name, apart in relative(after, part, whole["shapes"]).items():
             verdict.float64 = max(verdict.float64, apart)
             if apart > SAME:
                 cause = f"{name} is another after the step, with the same gradients"
@@ -169,8 +169,8 @@ def _check_evaluation(verdict: Verdict, side: Side, whole: dict, part: dict) -> 
             cause += f"are counted {how}"
             fix = "count each image once, whatever the number of processes"
             lines = (*makers(part["ran"]), r"Sampler|\[rank|range\(rank", r"all_reduce")
-            fix = with_line(fix, side, lines, part["ran"])
-            verdict.diverge(f"{framework}, {name}", cause, fix)
+            cause = Cause(f"{framework}, {name}", cause, fix, patterns=lines)
+            verdict.blame(with_line(cause, side, part["ran"]))
     if part["predicted"] != whole["predicted"]:
         cause = "the images' classes come back in another order from several processes"
         verdict.diverge(f"{framework}, predictions", cause, "gather them in their own order")

@@ -39,9 +39,9 @@ class Result:
     logits: dict[str, list[float]] = field(default_factory=dict)  # the first five of each side
     top5: dict[str, list[int]] = field(default_factory=dict)
     weights: str = ""
-    tensors: int = 0  # of the state dicts, pairs whose every bit is the same
-    parameters: int = 0  # numbers in them
-    how: str = ""  # in which way layers were paired
+    same_tensors: int = 0  # of the state dicts, pairs whose every bit is the same
+    same_parameters: int = 0  # numbers in them
+    paired: str = ""  # in which way layers were
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -67,13 +67,13 @@ def compare(
     start = give_weights(files, networks, match, inputs.seed)
     by_port = own_weights is None  # a pair of files as they are is loaded by name: what fits
     comparison = Comparison(sides, networks, match, start.held, by_port, inputs.seed)
-    result = Result(how=match.how, weights=start.source, notes=start.notes)
+    result = Result(paired=match.how, weights=start.source, notes=start.notes)
     if own_weights is not None:
         for side, file in files.items():
             result.causes += weight_faults.file_misfits(file, networks[side])
         result.causes += weight_faults.unequal(comparison)
     result.causes += weight_faults.unmatched(match, networks)
-    result.tensors, result.parameters = count_same(start.held, match)
+    result.same_tensors, result.same_parameters = count_same(start.held, match)
 
     passes = save_inputs(folder, arrays)
     comparison = run(comparison, folder / "run", dict.fromkeys(FRAMEWORKS, passes))

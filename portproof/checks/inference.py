@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from portproof.core.step_compare import load
+from portproof.core.findings import Cause
+from portproof.core.step_compare import Reports, load
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import NOT_RUN, Verdict, with_lines
 from portproof.diagnose.source_lines import with_line
@@ -33,7 +34,7 @@ def check_inference(pair: TrainingPair) -> Verdict:
     return with_lines(check)
 
 
-def judge(pair: TrainingPair, reports: dict[str, dict]) -> Verdict:
+def judge(pair: TrainingPair, reports: Reports) -> Verdict:
     """Return the verdict on what both sides recorded of their exports."""
     verdict = Verdict("inference", float32=0.0)
     table = [["format", *(f"batch {batch}" for batch in BATCHES)]]
@@ -54,7 +55,8 @@ def _check_format(verdict: Verdict, side: Side, report: dict, row: dict) -> list
     error = (row["error"] or "").replace(folder, "")
 
     def diverge(where: str, cause: str, fix: str, *patterns: str) -> None:
-        verdict.diverge(where, cause, with_line(fix, side, patterns, row["called"]))
+        cause = Cause(where, cause, fix, patterns=patterns)
+        verdict.blame(with_line(cause, side, row["called"]))
 
     lacking = next((words for words in (ABSENT, UNKNOWN) if words in error), None)
     cause = f"the network cannot be exported: {error}"

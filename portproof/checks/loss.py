@@ -1,7 +1,6 @@
 """The checkpoint loss: what does a step's own loss make of given logits?"""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
 from portproof.diagnose.loss import name_loss
 from portproof.diagnose.source_lines import located
+from portproof.port import Settings
 from portproof.system.frameworks import FRAMEWORKS
 
 FIX = "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
@@ -19,7 +19,7 @@ CASES = [(8, 10, 1.0), (7, 5, 10.0), (1, 1000, 1.0), (4, 2, 0.0), (32, 10, 5.0)]
 
 
 def check_loss(
-    pair: TrainingPair, settings: dict[str, Any] | None = None, tolerance: float = 1e-9
+    pair: TrainingPair, settings: Settings | None = None, tolerance: float = 1e-9
 ) -> Verdict:
     """Compare the loss and its gradient at given logits, in float64.
 

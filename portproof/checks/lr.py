@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from portproof.core.findings import Cause
+from portproof.core.step_compare import Reports
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
 from portproof.diagnose import schedule
@@ -53,7 +54,7 @@ def _used(row: dict) -> float:
     return float(np.median(list(row["used"].values()))) if row["used"] else np.nan
 
 
-def _is_another_rule(reports: dict[str, dict]) -> bool:
+def _is_another_rule(reports: Reports) -> bool:
     """Say whether both report the same rates, and one moves by something else.
 
     So do Adam, RMSProp and a decay beside the gradient, whatever the schedule. One that is stepped

@@ -38,9 +38,9 @@ def check_metric(pair: TrainingPair) -> Verdict:
             wrong = [side for side in FRAMEWORKS if relative(truth, values[side]) > SAME]
             if not apart <= SAME or wrong:
                 side = wrong[0] if len(wrong) == 1 else to_mend(pair.sides)
+                cause = name_mistake(case, name, values)
                 stack = near(reports[side], "evaluate")
-                where, cause, lines = name_mistake(case, name, values)
-                verdict.diverge(where, cause, with_line(FIX, pair.sides[side], lines, stack))
+                verdict.blame(with_line(cause, pair.sides[side], stack))
     torch, paddle = (reports[side]["mode"] for side in FRAMEWORKS)
     if torch != paddle:
         cause = f"the network is measured in {torch} mode in PyTorch, in {paddle} mode in "
@@ -52,15 +52,15 @@ def check_metric(pair: TrainingPair) -> Verdict:
     return verdict
 
 
-def name_mistake(case: Case, name: str, values: dict[str, float]) -> tuple[str, str, list[str]]:
-    """Return where a metric is wrong, its values by side in words, and patterns of the line."""
+def name_mistake(case: Case, name: str, values: dict[str, float]) -> Cause:
+    """Return where a metric is wrong, with its values by side in words."""
     words = [f"{NAMES[s]}: {v:.6g}, {describe(case, name, v)}" for s, v in values.items()]
     cause = "; ".join(words)
     where = f"{name}, batches of {', '.join(map(str, case.sizes))}, {case.logits.shape[1]} classes"
-    lines = [rf'"{name}"', r"correct|sum|mean"]
+    lines = rf'"{name}"', r"correct|sum|mean"
     if "ties" in cause or "otherwise" in cause:  # how one sample is counted
-        lines = [r"score|topk|argsort|k=\d", "argmax", *lines]
-    return where, cause, lines
+        lines = r"score|topk|argsort|k=\d", "argmax", *lines
+    return Cause(where, cause, FIX, patterns=lines)
 
 
 def relative(value: float, other: float) -> float:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
+from portproof.core.findings import Cause
+from portproof.core.step_compare import relative
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict, with_lines
 from portproof.diagnose.source_lines import with_line
@@ -45,7 +45,8 @@ def _check_side(verdict: Verdict, side: Side, report: dict) -> None:
     name = NAMES[side.framework]
 
     def diverge(where: str, cause: str, fix: str, *patterns: str) -> None:
-        verdict.diverge(where, cause, with_line(fix, side, patterns, report["called"]))
+        cause = Cause(where, cause, fix, patterns=patterns)
+        verdict.blame(with_line(cause, side, report["called"]))
 
     if report["error"]:
         diverge(name, f"the run cannot be resumed: {report['error']}", RESTORE, *LINES)
@@ -89,8 +90,4 @@ def _apart(whole: dict, broken: dict, step: int, kind: str) -> float:
     left, right = whole["tensors"][BREAK + step][kind], broken["tensors"][step][kind]
     if set(left) != set(right):
         return float("inf")
-    apart = [0.0]
-    for name in left:
-        count = int(np.prod(whole["shapes"][name.partition(" ")[0]]))
-        apart.append(fingerprints.relative(left[name], right[name], count))
-    return max(apart)
+    return max(relative(left, right, whole["shapes"]).values(), default=0.0)

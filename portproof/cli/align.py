@@ -8,49 +8,27 @@ status: 0 aligned, 1 diverged or an error on one side, 2 wrong usage or bad inpu
 """
 
 import argparse
+import importlib
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from portproof.checks import forward, training
-from portproof.checks.backward import check_backward
-from portproof.checks.data import check_data
-from portproof.checks.distributed import check_distributed
-from portproof.checks.inference import check_inference
-from portproof.checks.init import check_init
-from portproof.checks.loss import check_loss
-from portproof.checks.lr import check_lr
-from portproof.checks.metric import check_metric
-from portproof.checks.optimizer import check_optimizer
-from portproof.checks.resume import check_resume
-from portproof.checks.train_data import check_train_data
 from portproof.cli.options import add_number, add_path, add_results, add_seed, conclude
 from portproof.cli.project import NONE, Project, add_named_ports, add_network, add_ports
 from portproof.core.inputs import Inputs
 from portproof.core.needs import why_not_run
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
-from portproof.core.verdict import CHECKPOINTS, DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.core.verdict import CHECKPOINTS, DIVERGED, NOT_RUN, Verdict, timed
 from portproof.report import align as align_report
 from portproof.report import forward as forward_report
 from portproof.report import training as training_report
-from portproof.system.command_line import Parser, add_option
-from portproof.system.errors import UserError
+from portproof.system.command_line import Parser, add_option, names_of
 from portproof.worker.client import Sides, kept_running, scratch
 
 STEPS = 6  # more than an epoch of the images that are drawn for it
 IMAGES = 100  # of each split, for data and train_data
-OF_DATA = {"data": check_data, "train_data": check_train_data}
-OF_NETWORKS = {  # these look at paired networks, and take no more than the pair
-    "init": check_init,
-    "loss": check_loss,
-    "backward": check_backward,
-    "lr": check_lr,
-    "optimizer": check_optimizer,
-    "resume": check_resume,
-    "distributed": check_distributed,
-    "inference": check_inference,
-}
 # Checkpoints, each with the earlier ones whose faults show again in it.
 FOLLOWS = {
     "backward": ("forward", "loss"),
@@ -71,6 +49,7 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
 def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     parser = Parser(description=__doc__, epilog=f"The checkpoints: {', '.join(CHECKPOINTS)}.")
     add_network(parser, project)
+    names = names_of("checkpoint", CHECKPOINTS)
     add_option(parser, "--only", "these checkpoints alone, with commas", names, "NAMES")
     add_option(parser, "--skip", "all checkpoints but these", names, "NAMES")
     add_ports(parser, project)
@@ -87,16 +66,6 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     args = parser.parse_args(argv)
     project.check(parser, args)
     return args
-
-
-def names(text: str) -> list[str]:
-    """Return the checkpoints of a list with commas."""
-    chosen = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in chosen if name not in CHECKPOINTS]
-    if unknown or not chosen:
-        what = f"{', '.join(unknown) or 'nothing'}: no checkpoint"
-        raise argparse.ArgumentTypeError(f"{what}; they are {', '.join(CHECKPOINTS)}")
-    return chosen
 
 
 def choose(only: list[str] | None, skip: list[str] | None) -> dict[str, str]:
@@ -119,16 +88,8 @@ def run(
         if name in reasons:
             verdicts.append(Verdict(name, NOT_RUN, why=reasons[name]))
             continue
-        start = time.perf_counter()
         print(f"{number}/{len(CHECKPOINTS)} {name} ...", end="", file=sys.stderr, flush=True)
-        try:
-            verdict = verdict_of(name)
-        except UserError as error:  # one side failed: the others still run
-            verdict = Verdict(name, ERROR, why=str(error))
-        except Exception as error:  # a fault of this tool must not hide what the others find
-            message = f"this check itself failed: {type(error).__name__}: {error}"
-            verdict = Verdict(name, ERROR, why=message)
-        verdict.seconds = time.perf_counter() - start
+        verdict = timed(name, partial(verdict_of, name))
         print(f" {verdict.verdict}, {verdict.seconds:.1f} s", file=sys.stderr, flush=True)
         mark_downstream(verdict, verdicts)
         verdicts.append(verdict)
@@ -147,14 +108,15 @@ def check(name: str, pair: TrainingPair, args: argparse.Namespace, project: Proj
     folder = pair.folder.with_name(name)
     if name == "forward":
         return check_forward(pair.sides, folder, args)
-    if name in OF_DATA:
+    # portproof/checks has a module of each name, with a function that takes the pair.
+    check_it = getattr(importlib.import_module(f"portproof.checks.{name}"), f"check_{name}")
+    if name in ("data", "train_data"):
         # Of workers, `portproof data` tells.
         images = project.choose(args, folder.with_name(f"{name}-images"), IMAGES, workers=0)
-        return OF_DATA[name](pair.sides, folder, images)
-    if name == "metric":
-        return check_metric(pair)
-    pair.prepare()
-    return check_training(pair, args.steps) if name == "training" else OF_NETWORKS[name](pair)
+        return check_it(pair.sides, folder, images)
+    if name != "metric":
+        pair.prepare()
+    return check_training(pair, args.steps) if name == "training" else check_it(pair)
 
 
 def check_training(pair: TrainingPair, steps: int) -> Verdict:

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from portproof.core.findings import Report
 from portproof.core.verdict import Verdict
 from portproof.report import align as align_report
 from portproof.system.atomic import write_result
@@ -40,7 +40,7 @@ def add_results(group: Group, page: str = "write a page to look at") -> None:
 
 
 def write(
-    args: argparse.Namespace, report: dict[str, Any], write_page: Callable[[Path], list[Path]]
+    args: argparse.Namespace, report: Report, write_page: Callable[[Path], list[Path]]
 ) -> None:
     """Write what --json and --report ask for. Raises UserError where it cannot be written."""
     if args.json:
@@ -49,7 +49,7 @@ def write(
         print(f"look at: {', '.join(map(str, write_page(args.report)))}")
 
 
-def conclude(args: argparse.Namespace, report: dict[str, Any], verdicts: list[Verdict]) -> int:
+def conclude(args: argparse.Namespace, report: Report, verdicts: list[Verdict]) -> int:
     """Print the verdicts of checkpoints, write what was asked for, and return the exit status."""
     print(align_report.as_text(report, verdicts))
     write(args, report, lambda folder: align_report.write_page(folder, report, verdicts))

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from portproof.cli.options import add_results, write
 from portproof.cli.project import NONE, Project
+from portproof.core.findings import Report
 from portproof.report import runs as runs_report
 from portproof.runs import equivalence
 from portproof.runs.equivalence import EQUIVALENT
@@ -196,7 +196,7 @@ def check_alike(runs: list[Run]) -> None:
         raise UserError(f"the runs of one side end at unlike epochs: {listed}; {advice}")
 
 
-def as_json(args: argparse.Namespace, sides: Sides) -> dict[str, Any]:
+def as_json(args: argparse.Namespace, sides: Sides) -> Report:
     """Return the result ready for JSON; `runs_needed` is by the power, null where unknown."""
     values = [np.array([run.value for run in runs]) for runs in sides.values()]  # each [runs]
     left = values[0] if args.against is None else args.against
@@ -218,6 +218,6 @@ def as_json(args: argparse.Namespace, sides: Sides) -> dict[str, Any]:
     }
 
 
-def _describe(run: Run) -> dict[str, Any]:
+def _describe(run: Run) -> Report:
     form = run.log.format if run.log else "number"
     return {"run": run.name, "format": form, "epoch": run.epoch, "value": run.value}

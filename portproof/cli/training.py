@@ -11,12 +11,10 @@ import argparse
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from portproof.checks.training import check_training
 from portproof.cli.options import add_number, add_path, add_results, add_seed, conclude
 from portproof.cli.project import NONE, Project, add_network, add_ports
-from portproof.core.step_compare import losses, parameter_pairs
+from portproof.core.step_compare import Reports, loss_rows, losses, parameter_pairs
 from portproof.core.training_pair import IMAGE_SIZE, TrainingPair
 from portproof.report import align as align_report
 from portproof.report import training as training_report
@@ -67,7 +65,7 @@ def parse(argv: Sequence[str] | None, project: Project) -> argparse.Namespace:
     return args
 
 
-def watch(names: list[str], pair: TrainingPair, reports: dict[str, dict]) -> list[str]:
+def watch(names: list[str], pair: TrainingPair, reports: Reports) -> list[str]:
     """Return lines with norm and largest magnitude of parameters and gradients, step by step.
 
     Raises UserError where there is no such parameter.
@@ -88,12 +86,9 @@ def watch(names: list[str], pair: TrainingPair, reports: dict[str, dict]) -> lis
     return lines
 
 
-def print_losses(reports: dict[str, dict]) -> None:
+def print_losses(reports: Reports) -> None:
     """Print the learning rate and both losses of each step, in float64."""
     names = " ".join(f"{NAMES[side]:>16}" for side in FRAMEWORKS)
     print(f"{'step':>5} {'lr':>12} {names}  difference (float64)")
-    others = losses(reports)["paddle"]
-    for step, row in enumerate(reports["torch"]["rows"]):
-        loss, other = row["loss"], others[step] if step < len(others) else np.nan
-        numbers = f"{row['lr']:12.6g} {loss:16.12f} {other:16.12f}"
-        print(f"{step + 1:5} {numbers}  {abs(loss - other):.1e}")
+    for step, rate, loss, other in loss_rows(reports):
+        print(f"{step:5} {rate:12.6g} {loss:16.12f} {other:16.12f}  {abs(loss - other):.1e}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from portproof.networks.matching import Match, Network
+from portproof.networks.matching import Match, Network, Networks
 from portproof.networks.pairing import Pairs, pair_calls, pair_fused
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Sides, ask_both
@@ -16,7 +16,7 @@ class Comparison:
     """Two sides, their networks, the pairs, the weights of each, and what was recorded of both."""
 
     sides: Sides
-    networks: dict[str, Network]
+    networks: Networks
     match: Match
     held: dict[str, dict[str, np.ndarray]]  # weights by side, its names, torch's layout, float32
     by_port: bool = True  # ports load them as they do; else by their names, what fits
@@ -45,7 +45,7 @@ class Comparison:
         return self.reports[side].get("lines", {})
 
 
-def describe(sides: Sides, folder: Path, input_shape: list[int], dtype: str) -> dict[str, Network]:
+def describe(sides: Sides, folder: Path, input_shape: list[int], dtype: str) -> Networks:
     """Return both networks: keys, layers, order. Raises UserError where one cannot be made."""
     request = {"describe": {"input_shape": input_shape, "dtype": dtype}}
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [request] * 2)

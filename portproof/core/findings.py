@@ -3,7 +3,9 @@
 import linecache
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+Report = dict[str, Any]  # ready for JSON: what a worker recorded, what a command has found
 MOST = 6  # causes that are told one by one
 
 

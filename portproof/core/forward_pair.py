@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from portproof.core.comparison import Comparison
+from portproof.core.findings import Report
 from portproof.core.tensor_compare import DTYPES
 from portproof.networks import layer_types
 from portproof.weights import tensors
@@ -16,7 +16,7 @@ from portproof.worker.client import ask_both
 TRAINING = "training mode"
 
 
-def save_inputs(folder: Path, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def save_inputs(folder: Path, arrays: dict[str, np.ndarray]) -> list[Report]:
     """Write the inputs; return the passes to run: every input in evaluation mode, one in training.
 
     Training comes last, since it moves the running statistics of normalization layers.
@@ -61,7 +61,7 @@ def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> 
     return replace(comparison, reports=comparison.reports | reports, folders=folders)
 
 
-def run_forced(comparison: Comparison, folder: Path, one_pass: dict[str, Any]) -> Comparison:
+def run_forced(comparison: Comparison, folder: Path, one_pass: Report) -> Comparison:
     """Run one pass again, the Paddle side with each layer's output replaced by PyTorch's.
 
     So each layer, and all between two layers, works on PyTorch's numbers and is judged by itself.

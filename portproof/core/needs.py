@@ -1,14 +1,14 @@
 """Which checkpoints can run: those whose functions both ports define (portproof/port.py)."""
 
 from pathlib import Path
-from typing import Any
 
+from portproof.core.findings import Report
 from portproof.port import lacking
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.worker.client import Sides, ask_both
 
 
-def ask_about(sides: Sides, folder: Path) -> dict[str, dict[str, Any]]:
+def ask_about(sides: Sides, folder: Path) -> dict[str, Report]:
     """Return by side a port's `functions` and `settings`. Raises UserError where it cannot run."""
     reports = ask_both([sides[side] for side in FRAMEWORKS], folder, [{"about": {}}] * 2)
     return {side: report["about"] for side, report in zip(FRAMEWORKS, reports, strict=True)}

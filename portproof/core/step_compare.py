@@ -3,11 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from portproof.core.findings import Difference
+from portproof.core.findings import Difference, Report
 from portproof.core.tensor_compare import CONSTANT, compare
 from portproof.numeric import fingerprints
 from portproof.system.errors import UserError
@@ -20,7 +19,8 @@ SAME_IMAGES = 1e-5  # relative: both normalize alike, within one rounding of flo
 RESTING = 1e-4  # of the largest tensor's scale: what is smaller is measured by this
 DRIFT = 1e4  # by which a gradient may differ where the parameters differ by 1: units switch over
 
-Reports = dict[str, dict[str, Any]]  # by side: what a worker has recorded
+Reports = dict[str, Report]  # by side: what a worker has recorded
+Tensors = dict[str, list[float] | None]  # summaries by name; None: there is no such tensor
 Pairs = Sequence[tuple[str, str]]  # names of tensors that are partners, torch's first
 
 
@@ -35,11 +35,11 @@ class Step:
     slack: float = EXACT  # relative difference that may come from the steps before
 
     @property
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Report]:
         """What both sides noted of the step, PyTorch's first."""
         return [self.reports[side]["rows"][self.number] for side in FRAMEWORKS]
 
-    def tensors(self, kind: str) -> list[dict[str, list[float] | None]]:
+    def tensors(self, kind: str) -> list[Tensors]:
         """Return the summaries of one kind of tensor by name, PyTorch's first."""
         return [self.reports[side]["tensors"][self.number][kind] for side in FRAMEWORKS]
 
@@ -55,9 +55,18 @@ class Step:
     def relative(self, kind: str) -> dict[str, float]:
         """Return the relative differences of one kind of tensor, where both sides have one."""
         torch, paddle = self.tensors(kind)
-        both = {left: (torch.get(left), paddle.get(right)) for left, right in self.pairs}
-        known = {name: pair for name, pair in both.items() if None not in pair}
-        return {name: fingerprints.relative(*known[name], self.count(name)) for name in known}
+        partners = {left: paddle.get(right) for left, right in self.pairs}
+        return relative(torch, partners, self.reports["torch"]["shapes"])
+
+
+def relative(left: Tensors, right: Tensors, shapes: dict[str, list[int]]) -> dict[str, float]:
+    """Return the relative differences of tensors by name, where both sides have one."""
+    differences = {}
+    for name, other in right.items():
+        if left.get(name) is not None and other is not None:
+            count = int(np.prod(shapes[name.partition(" ")[0]]))  # of a state: its parameter's
+            differences[name] = fingerprints.relative(left[name], other, count)
+    return differences
 
 
 def steps(keys: Pairs, reports: Reports) -> Iterator[Step]:
@@ -235,9 +244,16 @@ def largest(keys: Pairs, reports: Reports, kind: str) -> float:
     return max(differences)
 
 
-def losses(reports: dict[str, dict]) -> dict[str, list[float]]:
+def losses(reports: Reports) -> dict[str, list[float]]:
     """Return the loss of each step, by side."""
     return {side: [row["loss"] for row in report["rows"]] for side, report in reports.items()}
+
+
+def loss_rows(reports: Reports) -> Iterator[tuple[int, float, float, float]]:
+    """Yield each step of PyTorch's side, from 1: its rate, its loss, PaddlePaddle's (or NaN)."""
+    others = iter(losses(reports)["paddle"])
+    for number, row in enumerate(reports["torch"]["rows"], 1):
+        yield number, row["lr"], row["loss"], next(others, np.nan)
 
 
 def loss_differences(pair: dict[str, list[float]]) -> np.ndarray:
@@ -254,7 +270,7 @@ def parameter_pairs(keys: Pairs, reports: Reports, entry: str = "shapes") -> lis
     return [(left, right) for left, right in keys if left in torch and right in paddle]
 
 
-def batches_differ(torch: dict[str, Any], paddle: dict[str, Any]) -> bool:
+def batches_differ(torch: Report, paddle: Report) -> bool:
     """Say whether two batches hold other labels, or other images than float32 rounds them to."""
     if torch["labels"] != paddle["labels"]:
         return True
@@ -262,7 +278,7 @@ def batches_differ(torch: dict[str, Any], paddle: dict[str, Any]) -> bool:
     return bool(left.any()) and fingerprints.relative(left, right, 1) > SAME_IMAGES
 
 
-def load(report: dict[str, Any], file: str) -> np.ndarray:
+def load(report: Report, file: str) -> np.ndarray:
     """Return an array that a side wrote."""
     try:
         return np.load(Path(report["folder"]) / file)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from portproof.files.images import list_splits
+from portproof.port import Settings
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 from portproof.worker.client import Side, Sides
@@ -34,7 +35,7 @@ class Images:
     epochs: int = 2
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """The settings of a port."""
         names = ("image_size", "batch_size", "seed", "workers")
         return {"data_path": str(self.folder)} | {name: getattr(self, name) for name in names}

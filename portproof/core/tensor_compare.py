@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from portproof.core.findings import Difference
+from portproof.core.findings import Difference, Report
 from portproof.networks import layer_types
 from portproof.networks.pairing import Pairs
 from portproof.system.frameworks import FRAMEWORKS
@@ -148,10 +147,10 @@ def _unpair_spurious(rows: list[Row]) -> list[Row]:
     return rows
 
 
-def as_dict(row: Row) -> dict[str, Any]:
+def as_dict(row: Row) -> Report:
     """Return a row ready for JSON, with None in place of what is not finite."""
 
-    def numbers(difference: Difference | None) -> dict[str, Any] | None:
+    def numbers(difference: Difference | None) -> Report | None:
         if difference is None:
             return None
         names = {"max": "largest", "rms": "rms", "relative": "relative"}

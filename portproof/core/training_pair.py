@@ -16,7 +16,8 @@ from portproof.core.needs import ask_about
 from portproof.core.step_compare import Reports, batches_differ, parameter_pairs
 from portproof.core.tensor_compare import DTYPES
 from portproof.networks import matching
-from portproof.networks.matching import Match, Network
+from portproof.networks.matching import Match, Networks
+from portproof.port import Settings
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import initial, tensors
 from portproof.worker.cache import Records
@@ -41,7 +42,7 @@ class Request:
     """
 
     part: str
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     weights: str | None = None
     recording: dict[str, Any] = field(default_factory=dict)
     full: dict[str, dict[str, list[str]]] = field(default_factory=dict)
@@ -61,12 +62,12 @@ class TrainingPair:
     model: str | None = None  # which of a port's networks
     draw: Callable[[Path], Path] | None = None  # makes a small folder of images
     records: Records = field(default_factory=Records)
-    networks: dict[str, Network] = field(default_factory=dict)
+    networks: Networks = field(default_factory=dict)
     match: Match = field(default_factory=Match)
     files: dict[tuple[str, str], Path] = field(default_factory=dict)  # weights by side and dtype
     classes: int = CLASSES  # of the images
     images: int = CLASSES * TRAIN_IMAGES  # of train
-    about: dict[str, dict[str, Any]] = field(default_factory=dict)  # by side: functions, settings
+    about: Reports = field(default_factory=dict)  # by side: functions, settings
     requests: int = 0  # so far
 
     def begin(self) -> None:
@@ -111,7 +112,7 @@ class TrainingPair:
         tensors.write(file, {key: tensors.from_array(array) for key, array in cast.items()})
         return file.resolve()
 
-    def side(self, framework: str, settings: dict[str, Any], weights: str | None) -> Side:
+    def side(self, framework: str, settings: Settings, weights: str | None) -> Side:
         """Return a side with all its settings; `weights` is a dtype, or None for random ones."""
         usual = self.about[framework]["settings"]
         common = {name: exact(usual[name]) for name in ROUNDED if name in usual}
@@ -159,7 +160,7 @@ class TrainingPair:
             reports[name] = report | {"folder": str(folder)}
         return reports
 
-    def shared_batches(self, steps: int, settings: dict[str, Any]) -> dict[str, str] | None:
+    def shared_batches(self, steps: int, settings: Settings) -> dict[str, str] | None:
         """Return the first batches that PyTorch's side reads, for both to train on.
 
         None where PaddlePaddle's reads other ones. Both sides' images differ by one rounding of

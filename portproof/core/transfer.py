@@ -6,7 +6,7 @@ from pathlib import Path
 from portproof.core import weight_files
 from portproof.core.inputs import IMAGE_SHAPE
 from portproof.core.weight_files import FRAMEWORK, names_of
-from portproof.networks.matching import Network
+from portproof.networks.matching import Network, Networks
 from portproof.system.frameworks import FRAMEWORKS
 from portproof.weights import carry, tensors
 from portproof.weights.tensors import Tensors, WeightsFile
@@ -51,7 +51,7 @@ def transfer(request: Request, folder: Path) -> Transferred:
     return Transferred(rows, carried, warnings)
 
 
-def look(request: Request, folder: Path) -> tuple[WeightsFile, dict[str, Network]]:
+def look(request: Request, folder: Path) -> tuple[WeightsFile, Networks]:
     """Return the source, and the networks that the names belong to by framework.
 
     One framework after the other, each in one process: together they would take too much memory.
@@ -61,7 +61,7 @@ def look(request: Request, folder: Path) -> tuple[WeightsFile, dict[str, Network
     by_torch = FRAMEWORK[request.source.suffix] == "torch"  # its process reads the source too
     source = None if by_torch else weight_files.read(request.source, request.sides, folder / "read")
     staged = folder / "torch" / "read.safetensors" if by_torch else source.staged
-    networks: dict[str, Network] = {}
+    networks: Networks = {}
     for framework in needed:
         parts = {"describe": {"fitted_to": str(staged.resolve())}}
         if by_torch and framework == "torch":

@@ -1,10 +1,12 @@
 """The verdict of one checkpoint, in the words that every tool uses."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from portproof.core.findings import Cause
+from portproof.core.findings import Cause, Report
+from portproof.system.errors import UserError
 
 ALIGNED, DIVERGED, NOT_RUN, ERROR = "aligned", "diverged", "not run", "error"
 
@@ -25,6 +27,9 @@ ABOUT = {
     "inference": "the exported model against the live one",
 }
 CHECKPOINTS = tuple(ABOUT)
+# A block of a page: {"title", and "text", "table" (rows of cells, the head first), "png" (bytes) or
+# "samples" (two of core.streams, to be drawn)}.
+Block = Mapping[str, Any]
 
 
 @dataclass
@@ -34,8 +39,7 @@ class Verdict:
     `float64` and `float32` are the largest relative differences seen, None: none to tell. Where it
     diverged, `where` is the first layer, parameter, sample or step, `cause` what is wrong there,
     `fix` what to change. `why` is the reason of not run, error, and what an aligned one left out.
-    `details` are blocks of the page, each {"title", and "text", "table" (rows of cells, the first
-    one the head), "png" (bytes) or "samples" (two of core.streams, to be drawn)}.
+    `details` are blocks of the page.
     """
 
     name: str
@@ -47,7 +51,7 @@ class Verdict:
     fix: str | None = None
     seconds: float = 0.0
     why: str | None = None
-    details: list[dict[str, Any]] = field(default_factory=list)
+    details: list[Block] = field(default_factory=list)
 
     @property
     def aligned(self) -> bool:
@@ -63,11 +67,25 @@ class Verdict:
         """Note a divergence by its cause; the first one that is noted stands."""
         self.diverge(cause.where, cause.cause, cause.fix)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Report:
         """Return what goes into the JSON of a tool."""
         row = vars(self) | {"seconds": round(self.seconds, 3)}
         left_out = ("details",) if self.why else ("details", "why")
         return {name: value for name, value in row.items() if name not in left_out}
+
+
+def timed(name: str, check: Callable[[], Verdict]) -> Verdict:
+    """Return the verdict of a check with the seconds it took; where it fails, that is an error."""
+    start = time.perf_counter()
+    try:
+        verdict = check()
+    except UserError as error:  # one side failed: the other checkpoints still run
+        verdict = Verdict(name, ERROR, why=" ".join(str(error).split()))
+    except Exception as error:  # a fault of this tool must not hide what the others find
+        message = f"this check itself failed: {type(error).__name__}: {error}"
+        verdict = Verdict(name, ERROR, why=message)
+    verdict.seconds = time.perf_counter() - start
+    return verdict
 
 
 def with_lines(check: Callable[[bool], Verdict]) -> Verdict:

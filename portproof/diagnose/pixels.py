@@ -16,14 +16,14 @@ from portproof.core.findings import Cause
 from portproof.core.inputs import IMAGENET_MEAN, IMAGENET_STD
 from portproof.diagnose import relations
 from portproof.diagnose.source_lines import find_line
-from portproof.diagnose.stream import Streams, as_drawn, describe_arguments, other_arguments
+from portproof.diagnose.stream import Pairs, Streams, as_drawn, describe_arguments, other_arguments
 
 CHANNELS = "RGB"
 MOST = 12  # samples that an explanation is looked for in
 LEFT_OVER = 0.02  # bytes that a complete explanation may leave, for float32's rounding
 SAME = 2e-6  # to which two means or deviations are the same; the fit is good to 1e-7
 
-Pairs = list[tuple[int, int]]  # samples of the right and of the other side
+
 Turn = Callable[[np.ndarray], np.ndarray]
 
 TURNS: dict[str, Turn] = {

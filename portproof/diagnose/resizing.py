@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from portproof.core.findings import Cause
 from portproof.core.streams import Stream
-from portproof.diagnose.pixels import Constants, Pairs, fit, how_drawn, other_draw, was_flipped
-from portproof.diagnose.stream import Streams, as_drawn
+from portproof.diagnose.pixels import Constants, fit, how_drawn, other_draw, was_flipped
+from portproof.diagnose.stream import Pairs, Streams, as_drawn
 from portproof.files.images import read_rgb
 from portproof.system.errors import UserError
 from portproof.worker.data import describe_image
@@ -45,8 +45,7 @@ def decoded(streams: Streams, pairs: Pairs) -> Cause | None:
         fix = f"decode every image as {right} does, to RGB, and leave it as it is"
         lines = ("exif|Image.open|imread|draft|reduce", r"\bread|decode", "convert")
         return streams.cause(i, cause, fix, *lines)
-    for i, j in pairs:
-        ours, theirs = right.steps(i, "transpose"), other.steps(j, "transpose")
+    for i, j, ours, theirs in streams.asked(pairs, "transpose"):
         turned = [name for name in theirs if name.startswith(("ROTATE", "TRANSPOSE", "TRANSVERSE"))]
         if turned and turned != ours:
             cause = f"{other} turns the image ({turned[0]}), as its EXIF rotation says"
@@ -85,8 +84,7 @@ def _known_decoding(path: Path, theirs: dict) -> str | None:
 def requested(streams: Streams, pairs: Pairs) -> Cause | None:
     """Return what differs in the sizes, boxes and interpolations that Pillow was asked for."""
     right, other = streams.right, streams.other
-    for i, j in pairs:
-        ours, theirs = right.steps(i, "resize"), other.steps(j, "resize")
+    for i, j, ours, theirs in streams.asked(pairs, "resize"):
         if not ours or not theirs:
             continue
         (size, kind), (their_size, their_kind) = ours[-1], theirs[-1]
@@ -99,8 +97,7 @@ def requested(streams: Streams, pairs: Pairs) -> Cause | None:
             return _other_size(streams, (i, j), size, their_size)
     if streams.split == "train":
         return crops(streams, pairs)
-    for i, j in pairs:
-        ours, theirs = right.steps(i, "crop"), other.steps(j, "crop")
+    for i, j, ours, theirs in streams.asked(pairs, "crop"):
         if ours and theirs and ours[-1] != theirs[-1]:
             (left, top), (their_left, their_top) = ours[-1][:2], theirs[-1][:2]
             cause = f"the centre crop begins at ({their_top}, {their_left}) in {other}, "

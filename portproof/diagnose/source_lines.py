@@ -8,9 +8,9 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from portproof.core.findings import Cause, at
+from portproof.core.findings import Cause, Report, at
 from portproof.core.step_compare import Reports
 from portproof.core.training_pair import TrainingPair
 from portproof.worker.client import Side, to_mend
@@ -27,7 +27,7 @@ class Source(NamedTuple):
     iterators: list[tuple[str, range]]  # classes that are iterated over, and their __iter__
 
 
-def near(report: dict[str, Any], *events: str) -> Stack:
+def near(report: Report, *events: str) -> Stack:
     """Return which lines of the user's code led to events of a recorded training."""
     return [line for event in events for line in report.get("stacks", {}).get(event, [])]
 
@@ -41,12 +41,12 @@ def located(cause: Cause, pair: TrainingPair, reports: Reports) -> Cause:
     stack = near(reports[side], *cause.event.split())
     if cause.event == "network":
         stack = pair.networks[side].files
-    return replace(cause, fix=with_line(cause.fix, pair.sides[side], cause.patterns, stack))
+    return with_line(cause, pair.sides[side], stack)
 
 
-def with_line(fix: str, side: Side, patterns: Sequence[str], stack: Stack = ()) -> str:
-    """Return what to change with FILE:LINE, which find_line looks for, and the code there."""
-    return at(find_line(side, patterns, stack), fix)
+def with_line(cause: Cause, side: Side, stack: Stack = ()) -> Cause:
+    """Return a cause whose fix has FILE:LINE, which find_line looks for, and the code there."""
+    return replace(cause, fix=at(find_line(side, cause.patterns, stack), cause.fix))
 
 
 def find_line(side: Side, patterns: Sequence[str], near: Stack = ()) -> str | None:

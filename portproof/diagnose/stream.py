@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +16,7 @@ from portproof.diagnose.source_lines import find_line, makers
 NEW_EPOCH = r"set_epoch\(|\.epoch\b[^=]*=[^=]"  # a sampler gets the number of the epoch
 LABELS = (r"labels?(\[[^\]]*\]|\))+ *[-+%*]", r"\.labels\[", r"sorted\(", "label")
 BY_CLASS = "give each image the place of its class among the sorted names"
+Pairs = list[tuple[int, int]]  # samples of the right and of the other side
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Streams:
     images: Images
 
     @cached_property
-    def pairs(self) -> list[tuple[int, int]]:
+    def pairs(self) -> Pairs:
         """The samples that show the same file in the same epoch, in the order of `right`.
 
         Where it is not known which file a sample shows, those of evaluation with the same numbers,
@@ -57,7 +59,12 @@ class Streams:
             for names, side in ((ours, self.right), (theirs, self.other))
         )
 
-    def _match(self, ours: list, theirs: list) -> list[tuple[int, int]]:
+    def asked(self, pairs: Pairs, name: str) -> Iterator[tuple[int, int, list, list]]:
+        """Yield pairs of samples with what both sides asked Pillow for under this name."""
+        for i, j in pairs:
+            yield i, j, self.right.steps(i, name), self.other.steps(j, name)
+
+    def _match(self, ours: list, theirs: list) -> Pairs:
         samples = defaultdict(list)
         for n, key in enumerate(zip(self.other.epochs, theirs, strict=True)):
             samples[key].append(n)

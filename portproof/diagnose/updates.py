@@ -75,7 +75,7 @@ def wanted(pairs: Pairs, reports: Reports, step: int, name: str) -> dict[str, di
     return tensors
 
 
-def explain(reports: dict[str, dict], names: dict[str, str], step: int) -> Cause:
+def explain(reports: Reports, names: dict[str, str], step: int) -> Cause:
     """Return what is wrong with the update of a parameter, by its name on each side.
 
     The reports are those with the tensors that `wanted` names.

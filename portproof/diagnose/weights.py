@@ -13,7 +13,7 @@ from portproof.core.findings import Cause, shorten
 from portproof.diagnose import relations, source_lines
 from portproof.files.state import digest, digests
 from portproof.networks import layer_types
-from portproof.networks.matching import Key, Match, Network
+from portproof.networks.matching import Key, Match, Network, Networks
 from portproof.system.frameworks import FRAMEWORKS, NAMES, OTHER
 from portproof.weights.initial import native
 from portproof.weights.tensors import WeightsFile
@@ -35,7 +35,7 @@ def grouped(mistakes: dict[str, Any]) -> dict[Any, list[str]]:
     return groups
 
 
-def unmatched(match: Match, networks: dict[str, Network]) -> list[Cause]:
+def unmatched(match: Match, networks: Networks) -> list[Cause]:
     """Name every tensor of either network that has no partner, or one of another shape."""
     ambiguous = [text for text in match.troubles if "mbiguous" in text]
     causes = [Cause("the networks", text, "see --map") for text in ambiguous]
@@ -95,7 +95,7 @@ def _alone(side: str, keys: list[Key], theirs: list[Key]) -> Cause:
     return Cause(where, cause, fix)
 
 
-def _shared(match: Match, networks: dict[str, Network]) -> list[Cause]:
+def _shared(match: Match, networks: Networks) -> list[Cause]:
     """Name the tensors that Paddle's network shares by itself: two of PyTorch's go into one."""
     causes = {}
     keys, partners = networks["torch"].keys, match.keys_from("paddle")

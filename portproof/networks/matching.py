@@ -73,6 +73,9 @@ class Network:
         return [path for path in dict.fromkeys(self.order or []) if path in paths]
 
 
+Networks = dict[str, Network]  # by framework
+
+
 def _key(framework: str, entry: dict[str, Any]) -> Key:
     kind = layer_types.canonical_kind(framework, entry["kind"])
     role = layer_types.canonical_role(framework, kind, entry["role"])

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from portproof.core.verdict import ABOUT, ALIGNED, DIVERGED, ERROR, NOT_RUN, Verdict
+from portproof.core.findings import Report
+from portproof.core.verdict import ABOUT, ALIGNED, DIVERGED, ERROR, NOT_RUN, Block, Verdict
 from portproof.report import html, sample_image
 from portproof.report.html import Section
 from portproof.system.versions import package_versions
 
 
-def as_json(verdicts: list[Verdict], **more: Any) -> dict[str, Any]:
+def as_json(verdicts: list[Verdict], **more: Any) -> Report:
     """Return the result ready for JSON; `more` is what a command adds to it."""
     bad = [verdict for verdict in verdicts if verdict.verdict in (DIVERGED, ERROR)]
     diverged = [verdict.name for verdict in bad if verdict.verdict == DIVERGED]
@@ -22,7 +23,7 @@ def as_json(verdicts: list[Verdict], **more: Any) -> dict[str, Any]:
     }
 
 
-def as_text(report: dict[str, Any], verdicts: list[Verdict]) -> str:
+def as_text(report: Report, verdicts: list[Verdict]) -> str:
     """Return a line for each checkpoint, and what is wrong, as text."""
     lines = [f"{'checkpoint':12} {'verdict':9} {'float64':>9} {'float32':>9} {'seconds':>8}"]
     for verdict in verdicts:
@@ -38,7 +39,7 @@ def as_text(report: dict[str, Any], verdicts: list[Verdict]) -> str:
     return "\n".join([*lines, "", _outcome(report, verdicts)[1]])
 
 
-def _outcome(report: dict[str, Any], verdicts: list[Verdict]) -> tuple[str, str]:
+def _outcome(report: Report, verdicts: list[Verdict]) -> tuple[str, str]:
     """Return the verdict of all checkpoints in a word and in a sentence."""
     if report["aligned"]:
         compared = sum(verdict.aligned for verdict in verdicts)
@@ -55,7 +56,7 @@ def figure(difference: float | None) -> str:
     return "-" if difference is None else f"{difference:.1e}"
 
 
-def write_page(folder: Path, report: dict[str, Any], verdicts: list[Verdict]) -> list[Path]:
+def write_page(folder: Path, report: Report, verdicts: list[Verdict]) -> list[Path]:
     """Write one HTML file that opens from the disk by itself; return its path. Raises UserError."""
     word, summary = _outcome(report, verdicts)
     first = next((verdict for verdict in verdicts if verdict.verdict == word), verdicts[0])
@@ -72,7 +73,7 @@ def _causes(verdict: Verdict) -> list[tuple[str, str, str]]:
     return [(verdict.name, verdict.why or "", "")] if verdict.verdict == ERROR else []
 
 
-def _overview(verdicts: list[Verdict]) -> html.Block:
+def _overview(verdicts: list[Verdict]) -> Block:
     table = [["checkpoint", "verdict", "float64", "float32", "seconds", "what is compared"]]
     for verdict in verdicts:
         figures = [figure(verdict.float64), figure(verdict.float32), f"{verdict.seconds:.1f}"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from portproof.checks.data import ALSO_FOUND, COMPARED, SAME
-from portproof.core.verdict import ALIGNED, DIVERGED, Verdict
+from portproof.core.verdict import ALIGNED, DIVERGED, Block, Verdict
 from portproof.report import html, sample_image
 from portproof.report.html import Section
 
@@ -63,7 +63,7 @@ def write(folder: Path, verdicts: list[Verdict], versions: dict[str, str]) -> li
     return html.write_files(folder, files)
 
 
-def _section(verdict: Verdict, blocks: list[html.Block], of_all: str) -> Section:
+def _section(verdict: Verdict, blocks: list[Block], of_all: str) -> Section:
     title, causes = f"{TITLES[verdict.name]} ({verdict.name})", _causes(verdict)
     summary = "" if verdict.verdict == DIVERGED else _summary(verdict).strip("()- ")
     blocks = [block for block in blocks if block["title"] != ALSO_FOUND]  # causes, above

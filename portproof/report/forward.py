@@ -3,12 +3,12 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from portproof.checks.forward import Result
 from portproof.core import tensor_compare
-from portproof.core.findings import Cause, Difference
+from portproof.core.findings import Cause, Difference, Report
 from portproof.core.tensor_compare import Row
+from portproof.core.verdict import Block
 from portproof.report import align, html
 from portproof.report.figures import COLORS, SMALLEST, as_png, new_figure
 from portproof.report.html import Section
@@ -16,10 +16,12 @@ from portproof.report.text import columns
 from portproof.system.errors import show
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
+AS_THEY_ARE = ("weights", "same_tensors", "same_parameters", "paired")  # entries of the JSON
+AS_THEY_ARE += ("logits", "top5", "notes", "versions")
 MOST_PROBLEMS = 3  # shapes and the like that are written out under a table
 
 
-def as_json(comparison: Result) -> dict[str, Any]:
+def as_json(comparison: Result) -> Report:
     """Return the result ready for JSON."""
     first, cause = None, Cause("", "", "")
     if comparison.first is not None:
@@ -43,14 +45,7 @@ def as_json(comparison: Result) -> dict[str, Any]:
             {"input": name, "layers": [tensor_compare.as_dict(row) for row in rows]}
             for name, rows in comparison.rows.items()
         ],
-        "weights": comparison.weights,
-        "same_tensors": comparison.tensors,
-        "same_parameters": comparison.parameters,
-        "paired": comparison.how,
-        "logits": comparison.logits,
-        "top5": comparison.top5,
-        "notes": comparison.notes,
-        "versions": comparison.versions,
+        **{name: getattr(comparison, name) for name in AS_THEY_ARE},
     }
 
 
@@ -136,7 +131,8 @@ def _first(comparison: Result) -> str:
 
 def _summary(comparison: Result) -> str:
     compared = sum(row.verdict == "same" for rows in comparison.rows.values() for row in rows)
-    same = f"{comparison.tensors} tensors ({comparison.parameters:,} numbers) the same"
+    numbers = f"{comparison.same_parameters:,} numbers"
+    same = f"{comparison.same_tensors} tensors ({numbers}) the same"
     layers = f"{compared} outputs of layers compared at {', '.join(comparison.rows)}"
     double, single = worst(comparison, "float64"), worst(comparison, "float32")
     largest = f"{double:.1e} in float64, {single:.1e} in float32"
@@ -154,9 +150,9 @@ def write_page(folder: Path, comparison: Result) -> list[Path]:
     return html.write_files(folder, {"forward.html": page})
 
 
-def blocks(comparison: Result) -> list[html.Block]:
+def blocks(comparison: Result) -> list[Block]:
     """Return plots and tables for the page of all checkpoints."""
-    made: list[html.Block] = []
+    made: list[Block] = []
     for name, rows in comparison.rows.items():
         made.append({"title": f"Difference per layer, {name}", "png": draw(rows)})
         made.append({"title": name, "table": _layers(rows)})

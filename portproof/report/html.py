@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from portproof.core.verdict import Block
 from portproof.report.markdown import new_environment
 from portproof.system.atomic import replace_atomically, write_text
 from portproof.system.errors import UserError
@@ -17,8 +18,6 @@ from portproof.system.errors import UserError
 TEMPLATES = Path(__file__).with_name("templates")
 MISSING = "-"  # a cell without a value
 FIGURE = re.compile(r"[-+±]?(\d[\d,]*(\.\d+)?(e[-+]?\d+)?|nan|inf)( %)?")
-
-Block = Mapping[str, Any]  # {"title", and "text", "table" (the head first) or "png" (bytes)}
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from portproof.core.findings import Report
+from portproof.core.verdict import Block
 from portproof.report import html
 from portproof.report.figures import as_png, new_figure
 from portproof.report.html import Section
@@ -18,12 +19,12 @@ ROUGH = 5  # a spread from fewer runs than these may be half or double the true 
 Logs = Mapping[str, list[RunLog]]  # of each side, by its name
 
 
-def as_lines(report: dict[str, Any]) -> list[str]:
+def as_lines(report: Report) -> list[str]:
     """Return the result in a few lines of text."""
     return [*_figures(report), f"{report['verdict']}: {_why(report)}", *_needed(report)]
 
 
-def _figures(report: dict[str, Any]) -> list[str]:
+def _figures(report: Report) -> list[str]:
     unit = "points" if report["metric"] in ACCURACIES else "of loss"
     last = report["sides"][-1]["name"]
     first = "published" if report["against"] is not None else report["sides"][0]["name"]
@@ -36,7 +37,7 @@ def _figures(report: dict[str, Any]) -> list[str]:
     return [heading, *_sides(report), line, f"margin: ±{report['margin']:g} {unit}"]
 
 
-def _needed(report: dict[str, Any]) -> list[str]:
+def _needed(report: Report) -> list[str]:
     """Return a line with the runs that would show agreement, where that is open and known."""
     if report["verdict"] == DIFFERENT or None in report["deviations"]:
         return []
@@ -48,7 +49,7 @@ def _needed(report: dict[str, Any]) -> list[str]:
     return [line]
 
 
-def _which(report: dict[str, Any]) -> str:
+def _which(report: Report) -> str:
     epochs = sorted({run["epoch"] for side in report["sides"] for run in side["runs"]} - {None})
     if not epochs:
         return "as given"
@@ -60,7 +61,7 @@ def _which(report: dict[str, Any]) -> str:
     return f"of epoch {listed}"
 
 
-def _sides(report: dict[str, Any]) -> list[str]:
+def _sides(report: Report) -> list[str]:
     width = max(len(name) for name in ["published", *(side["name"] for side in report["sides"])])
     lines = []
     if report["against"] is not None:
@@ -73,12 +74,12 @@ def _sides(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _confidences(report: dict[str, Any]) -> tuple[str, str]:
+def _confidences(report: Report) -> tuple[str, str]:
     level = report["level"]
     return f"{100 * (1 - 2 * level):g} %", f"{100 * (1 - level):g} %"
 
 
-def _why(report: dict[str, Any]) -> str:
+def _why(report: Report) -> str:
     """Return the reason of the verdict."""
     if report["agreement"] is None:
         alone = [side["name"] for side in report["sides"] if len(side["runs"]) == 1]
@@ -100,10 +101,10 @@ def _why(report: dict[str, Any]) -> str:
     return why
 
 
-def write_page(folder: Path, report: dict[str, Any], logs: Logs) -> list[Path]:
+def write_page(folder: Path, report: Report, logs: Logs) -> list[Path]:
     """Write one HTML file that opens from the disk by itself; return its path. Raises UserError."""
     text = "\n".join([*_figures(report), *_needed(report)])
-    blocks: list[html.Block] = [{"title": "What was compared", "text": text}]
+    blocks: list[Block] = [{"title": "What was compared", "text": text}]
     if any(logs.values()):
         blocks.append({"title": "Loss and accuracy", "png": draw(logs)})
     for metric in METRICS:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from portproof.core.streams import Sample
+from portproof.core.verdict import Block
 from portproof.diagnose.pixels import CHANNELS, IMAGENET, Constants, find_constants
 from portproof.report.figures import as_png, new_figure
-from portproof.report.html import Block
 from portproof.system.errors import show
 
 if TYPE_CHECKING:

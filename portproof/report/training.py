@@ -1,32 +1,27 @@
 """Loss curves of two runs of training, one over the other, and their difference."""
 
-from typing import Any
-
 import numpy as np
 
-from portproof.core.step_compare import loss_differences, losses
+from portproof.core.step_compare import Reports, loss_differences, loss_rows, losses
+from portproof.core.verdict import Block
 from portproof.report.figures import COLORS, SMALLEST, as_png, new_figure
 from portproof.system.frameworks import FRAMEWORKS, NAMES
 
 SIDE_COLORS = {"torch": "#b3261e", "paddle": "#1f4e9c"}
 
 
-def blocks(records: dict[str, dict[str, dict]]) -> list[dict[str, Any]]:
+def blocks(records: dict[str, Reports]) -> list[Block]:
     """Return the plot and a table of the steps; `records` holds the reports by dtype and side."""
     by_dtype = {dtype: losses(reports) for dtype, reports in records.items()}
     head = ["step", "learning rate"]
     for dtype in by_dtype:
         head += [f"{NAMES[side]}, {dtype}" for side in FRAMEWORKS] + ["difference"]
     rows = []
-    reports = next(iter(records.values()))
-    for step, row in enumerate(reports["torch"]["rows"]):
-        cells = [str(step + 1), f"{row['lr']:.6g}"]
-        for pair in by_dtype.values():
-            torch, paddle = (
-                values[step] if step < len(values) else np.nan for values in pair.values()
-            )
-            cells += [f"{torch:.9f}", f"{paddle:.9f}", f"{abs(torch - paddle):.1e}"]
-        rows.append(cells)
+    for steps in zip(*map(loss_rows, records.values()), strict=False):
+        number, rate, *_ = steps[0]
+        rows.append([str(number), f"{rate:.6g}"])
+        for *_, torch, paddle in steps:
+            rows[-1] += [f"{torch:.9f}", f"{paddle:.9f}", f"{abs(torch - paddle):.1e}"]
     plot = {"title": "Loss of both, and their difference", "png": draw(by_dtype)}
     return [plot, {"title": "Steps", "table": [head, *rows]}]
 

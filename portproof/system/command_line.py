@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -56,6 +56,20 @@ def whole(smallest: int, largest: int = 1_000_000):
 def real(smallest: float, largest: float):
     """Return an argparse type for a number within [smallest, largest]."""
     return _number(float, smallest, largest)
+
+
+def names_of(kind: str, known: Collection[str]):
+    """Return an argparse type for a list with commas of `known` names, in their order."""
+
+    def convert(text: str) -> list[str]:
+        chosen = [name.strip() for name in text.split(",") if name.strip()]
+        unknown = [name for name in chosen if name not in known]
+        if unknown or not chosen:
+            what = f"{', '.join(unknown) or 'nothing'}: no {kind}"
+            raise argparse.ArgumentTypeError(f"{what}; they are {', '.join(known)}")
+        return [name for name in known if name in chosen]
+
+    return convert
 
 
 def device(text: str) -> str:

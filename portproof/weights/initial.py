@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from portproof.networks import layer_types
-from portproof.networks.matching import Key, Match, Network
+from portproof.networks.matching import Key, Match, Network, Networks
 from portproof.system.errors import UserError
 from portproof.system.frameworks import OTHER
 from portproof.weights import tensors
@@ -28,7 +28,7 @@ class Weights:
 
 def give_weights(
     files: dict[str, WeightsFile],
-    networks: dict[str, Network],
+    networks: Networks,
     match: Match,
     seed: int,
     gain: float = KEEPING,
