@@ -74,10 +74,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> list[dict]:
-    """Have these processes, (framework, environment), train and evaluate; return their reports.
-
-    They run at the same time; those with an environment are one job.
-    """
+    """Have processes, (framework, environment), work at the same time; return their reports."""
     pair.requests += 1
     sides, folders, requests = [], [], []
     for number, (framework, environment) in enumerate(processes):

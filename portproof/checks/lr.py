@@ -22,12 +22,10 @@ SMALL = 100_000  # elements of the parameters at which the learning rate is read
 
 
 def check_lr(pair: TrainingPair) -> Verdict:
-    """Compare the learning rate that the optimizer uses at each step, with two schedules.
-
-    It is stated for 8 GPUs, so that its scaling to the one process is in it.
-    """
+    """Compare the learning rate that the optimizer uses at each step, with two schedules."""
     verdict = Verdict("lr", float64=0.0)
     for name, options in SCHEDULES.items():
+        # Stated for 8 GPUs, so that its scaling to the one process is in it.
         settings = {"epochs": EPOCHS, "lr": 0.8, "gpus": 8, **options}
         reports = pair.ask(Request("lr", settings, None, {"most": SMALL}))
         rows = {side: reports[side]["rows"] for side in FRAMEWORKS}

@@ -21,10 +21,7 @@ COMMANDS = {  # portproof/cli has a module of each name
 
 
 def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
-    """Run a subcommand, the first of `argv`, and return its exit status.
-
-    Without one, the subcommands are shown. Raises UserError where there is no such subcommand.
-    """
+    """Run a subcommand and return its exit status; without one, show them. Raises UserError."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(overview())

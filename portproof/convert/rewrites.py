@@ -17,10 +17,7 @@ IN_PLACE = ("add_", "sub_", "mul_", "div_")
 
 
 def renames(source: Source, only: set[str] | None = None) -> Places:
-    """Exchange names of PyTorch that Paddle has under another name, `only` these where given.
-
-    Of torch.distributed.ReduceOp.MAX the beginning is enough.
-    """
+    """Exchange names, or their beginnings, that Paddle has under another name; `only` these."""
     for node, whole in source.chains("torch", "torchvision", "paddle"):
         full = whole
         while isinstance(node, ast.Attribute) and full not in api_tables.RENAMES:

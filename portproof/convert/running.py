@@ -48,10 +48,7 @@ class Conversion:
 
 
 def stage(project: Path, folder: Path) -> Path:
-    """Copy the Python files and shell scripts of a project, or a single file, into `folder`.
-
-    Raises UserError at a Python file that is no Python, and where there is none.
-    """
+    """Copy a project's Python and shell scripts. Raises UserError where there is no Python."""
     if project.is_file():
         folder.mkdir(parents=True)
     copy(project, folder, is_no_source)
@@ -108,10 +105,7 @@ def is_no_source(path: Path) -> bool:
 def convert(
     environment: Environment, staged: Path, target: Path, leave: set[str] = frozenset()
 ) -> Conversion:
-    """Convert the project `staged` into `target`, which is made. Raises UserError on a failure.
-
-    `leave` names what is not exchanged before X2Paddle sees it.
-    """
+    """Convert `staged` into `target`; rules in `leave` are left out. Raises UserError."""
     python = environment.python()
     conversion = Conversion(target.resolve(), 0.0)
     start = time.perf_counter()

@@ -91,10 +91,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def sides_of(args: argparse.Namespace, source: Path, project: Path, staged: Path) -> Sides:
-    """Return the original and the converted network, by their port files or by the network's name.
-
-    Raises NotConverted where the converter has not written its file.
-    """
+    """Return the original and the converted network. Raises NotConverted where that is missing."""
     if (source / PORT).is_file() and not args.model:
         if not (project / PORT).is_file():
             raise NotConverted(f"{PORT}, which makes its network, is not there")

@@ -40,10 +40,7 @@ def pass_name(name: str, dtype: str) -> str:
 
 
 def run(comparison: Comparison, folder: Path, passes: dict[str, list[dict]]) -> Comparison:
-    """Run forward passes on the sides of `passes`; return the comparison with their reports.
-
-    They run at the same time. `folder` is made.
-    """
+    """Run forward passes, both sides at the same time; return the comparison with the reports."""
     requests = []
     folder.mkdir()
     for framework, passes_of_side in passes.items():

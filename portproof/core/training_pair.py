@@ -82,10 +82,7 @@ class TrainingPair:
         self.about = ask_about(self.sides, self.folder / "ports")
 
     def prepare(self) -> None:
-        """Describe the networks too, pair their layers and write the weights, once.
-
-        Raises UserError where a port cannot be run, or its network not be described.
-        """
+        """Describe and pair the networks, write the weights, once. Raises a side's UserError."""
         self.begin()
         if self.files:
             return
@@ -125,10 +122,7 @@ class TrainingPair:
         return replace(side, settings=side.settings | common | settings)
 
     def ask(self, request: Request) -> Reports:
-        """Have both sides record at the same time, if they have changed; return the reports.
-
-        Raises UserError with the words of the side that fails.
-        """
+        """Have both sides record, if they have changed; return it. Raises a side's UserError."""
         self.requests += 1
         part, folder = request.part, self.folder / f"{self.requests}-{request.part}"
         sides, requests, keys, folders = [], [], {}, {}

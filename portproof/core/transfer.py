@@ -35,10 +35,7 @@ class Transferred:
 
 
 def transfer(request: Request, folder: Path) -> Transferred:
-    """Write the target. `folder`, on its disk, is for what is written on the way.
-
-    Raises UserError where source and networks do not fit, OSError or UserError at a full disk.
-    """
+    """Write the target, by way of `folder`. Raises UserError, or OSError at a full disk."""
     source, networks = look(request, folder)
     source_net, target_net = (networks[names_of(p)] for p in (request.source, request.target))
     source = replace(source, tensors=carry.with_twins(source.tensors, source_net))

@@ -61,10 +61,7 @@ def read_named(
     weights: Path | None,
     own_weights: dict[str, Path] | None = None,
 ) -> dict[str, WeightsFile]:
-    """Return weights files, one for both or each its own, by the framework whose names they have.
-
-    Raises UserError on a bad file, and where one is the other framework's.
-    """
+    """Return weights files by the framework of their names. Raises UserError on a bad one."""
     wanted = {names_of(weights): weights} if weights else own_weights or {}
     files = {}
     for framework, path in wanted.items():

@@ -258,10 +258,7 @@ class Search:
         return Cause(layer, cause, fix, line)
 
     def _unpaired(self, gap: Gap) -> Cause | None:
-        """Name what the two sides do in a gap by functions, and by layers without partner.
-
-        A function that stands for a layer, with other settings; or what one side alone does.
-        """
+        """Name what one side alone does in a gap, or does by a function with other settings."""
         steps = {}
         for side, start, end in zip(FRAMEWORKS, gap.before, gap.after, strict=True):
             network, lines = self.comparison.networks[side], self.comparison.lines(side)

@@ -112,10 +112,7 @@ def arrays(streams: Streams, pairs: Pairs, constants: Constants) -> tuple[np.nda
 
 
 def explain(streams: Streams, pairs: Pairs, constants: Constants) -> list[Cause]:
-    """Return the causes of a difference in `pairs`, samples of one shape; none: of another kind.
-
-    `constants` are those of the right side. All samples must have the same explanation.
-    """
+    """Return why all of `pairs` differ; none: in other ways. `constants` are the right side's."""
     chosen = pairs[:: max(1, len(pairs) // MOST)][:MOST]
     right, other = arrays(streams, chosen, constants)
     turns = TURNS if streams.split == "val" else [""]  # train's flips: explain_flips

@@ -13,10 +13,7 @@ CLOSE = 1e-9  # relative to the largest number; both arrays are float64
 
 
 def explain(left: np.ndarray, right: np.ndarray) -> str | None:
-    """Return how `right` follows from `left`, in words that fit after "it is", or None.
-
-    Both float64; `right` may have another shape.
-    """
+    """Return what `right` is of `left`, for "it is", or None. Both float64, of any shapes."""
     if not np.isfinite(left).all():
         return None
     if not np.isfinite(right).all():

@@ -23,10 +23,7 @@ def explain_group(name: str, rate: float) -> Cause:
 
 
 def explain(rates: dict[str, list[float]], rows: dict[str, list[dict]]) -> Cause:
-    """Return what two different sequences of learning rates say, and what to change.
-
-    The line is looked for where the schedule is made or stepped.
-    """
+    """Return what two different sequences of learning rates say, and what to change."""
     count = min(map(len, rates.values()))
     torch, paddle = (np.array(rates[side][:count]) for side in FRAMEWORKS)
     reported = np.array([row["reported"] for row in rows["paddle"][:count]])

@@ -83,10 +83,7 @@ def search(sources: dict[Path, Source], patterns: Sequence[str], stack: list[Lin
 
 @lru_cache(maxsize=200)
 def read(file: Path, time: int) -> Source:
-    """Return the code of a file as it was at `time`; comments, docstrings, imports are empty.
-
-    So are the heads of functions.
-    """
+    """Return a file's code as of `time`, without comments, docstrings, imports and heads."""
     text = file.read_text(errors="replace")
     source = Source([line.partition("#")[0] for line in text.splitlines()], [], [])
     nodes = []
@@ -108,10 +105,7 @@ def read(file: Path, time: int) -> Source:
 
 
 def makers(stack: Stack) -> tuple[str, ...]:
-    """Return a pattern for the lines that make what these lines iterate over; none: nothing.
-
-    Such as the sampler of a split, where a loader has another one for the other split.
-    """
+    """Return a pattern for the lines that make what these lines iterate over, such as a sampler."""
     names = {}
     for file, line in stack:
         iterators = read(Path(file), Path(file).stat().st_mtime_ns).iterators

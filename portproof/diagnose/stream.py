@@ -212,10 +212,7 @@ def as_drawn(stream: Stream, draw: dict | None) -> str:
 
 
 def other_arguments(ours: dict | None, theirs: dict | None) -> dict[str, tuple[Any, Any]]:
-    """Return the arguments, (other side's, right side's), in which two draws differ.
-
-    Empty also where a port does not tell of them.
-    """
+    """Return the arguments, (other side's, right side's), known to differ between two draws."""
     if not ours or not theirs:
         return {}
     left, right = theirs["arguments"], ours["arguments"]

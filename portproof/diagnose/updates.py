@@ -76,10 +76,7 @@ def wanted(pairs: Pairs, reports: Reports, step: int, name: str) -> dict[str, di
 
 
 def explain(reports: Reports, names: dict[str, str], step: int) -> Cause:
-    """Return what is wrong with the update of a parameter, by its name on each side.
-
-    The reports are those with the tensors that `wanted` names.
-    """
+    """Return what is wrong with a parameter's update; the reports hold the tensors of `wanted`."""
     rules = [fit(reports[side], step, names[side]) for side in FRAMEWORKS]
     adaptive = [fit_adaptive(reports[side], names[side]) for side in FRAMEWORKS]
     if None not in adaptive and all(rule.moves for rule in rules):

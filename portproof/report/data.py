@@ -49,10 +49,7 @@ def _causes(verdict: Verdict) -> list[tuple[str, str, str]]:
 
 
 def write(folder: Path, verdicts: list[Verdict], versions: dict[str, str]) -> list[Path]:
-    """Write data.html, and CHECKPOINT.png of each first difference; return their paths.
-
-    Raises UserError where they cannot be written.
-    """
+    """Write data.html and a PNG of each first difference; return their paths. Raises UserError."""
     drawn = {verdict.name: sample_image.drawn(verdict.details) for verdict in verdicts}
     word = next((verdict.verdict for verdict in verdicts if not verdict.aligned), ALIGNED)
     sections = [_section(verdict, drawn[verdict.name], word) for verdict in verdicts]

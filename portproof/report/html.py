@@ -74,10 +74,7 @@ def figure_columns(table: Sequence[Sequence[object]]) -> list[bool]:
 
 
 def write_files(folder: Path, files: Mapping[str, str | bytes]) -> list[Path]:
-    """Write what a tool was asked for by --report DIR, each file atomically; return their paths.
-
-    Raises UserError where they cannot be written.
-    """
+    """Write pages atomically into the --report folder; return their paths. Raises UserError."""
     paths = []
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -40,10 +40,7 @@ class Outcome:
 def compare(
     left: np.ndarray | float, right: np.ndarray, margin: float, level: float = 0.05
 ) -> Outcome:
-    """Compare two sets of numbers, arrays [runs]; `left` may be a value that is known exactly.
-
-    The difference is that of the means, `right` minus `left`.
-    """
+    """Compare numbers, arrays [runs], by `right` minus `left`, which may be known exactly."""
     sides = [right] if np.ndim(left) == 0 else [left, right]
     difference = float(np.mean(right) - np.mean(left))
     if min(len(side) for side in sides) < 2:
