@@ -47,7 +47,9 @@ def check_loss(
                 blame(where, cause, 'take the mean: reduction="mean"')
                 return verdict
             if what == "gradient":
-                right = right / common_factor(left, right)
+                with np.errstate(invalid="ignore", divide="ignore"):
+                    factor = (left * right).sum() / (left * left).sum()
+                right = right / factor if np.isfinite(factor) and factor > 0 else right
             apart = np.abs(left - right).max() / max(np.abs(left).max(), 1e-12)
             verdict.float64 = max(verdict.float64, float(apart))
             if not apart <= tolerance:
@@ -55,13 +57,6 @@ def check_loss(
                 cause = f"{left.max():.9g} against {right.max():.9g}; PyTorch: {torch}; "
                 blame(where, f"{cause}PaddlePaddle: {paddle}", FIX)
     return verdict
-
-
-def common_factor(left: np.ndarray, right: np.ndarray) -> float:
-    """Return by what to multiply `left` to come nearest to `right`; 1 if that is no number."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        factor = float((left * right).sum() / (left * left).sum())
-    return factor if np.isfinite(factor) and factor > 0 else 1.0
 
 
 def write_cases(folder: Path) -> list[str]:

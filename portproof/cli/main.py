@@ -9,6 +9,8 @@ from portproof.cli.project import NONE, Project
 from portproof.system import errors
 from portproof.system.errors import UserError
 
+USAGE = "usage: portproof COMMAND [options]    (portproof COMMAND --help shows them)"
+STATUSES = "0 aligned or done, 1 diverged or something is left, 2 wrong usage or bad input"
 COMMANDS = {  # portproof/cli has a module of each name
     "align": "every step of a port, checked in order: is it the same training, and where not",
     "forward": "same weights, same inputs: where do the two networks first differ, and why",
@@ -24,7 +26,9 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
     """Run a subcommand and return its exit status; without one, show them. Raises UserError."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
-        print(overview())
+        width = max(map(len, COMMANDS))
+        commands = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+        print(USAGE, "", *commands, "", f"Exit status: {STATUSES}.", sep="\n")
         return 0
     name, *options = words
     if name not in COMMANDS:
@@ -32,15 +36,6 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UserError(f"there is no command {name}{hint} (see --help)")
     return importlib.import_module(f"portproof.cli.{name}").main(options, project)
-
-
-def overview() -> str:
-    """Return what `portproof --help` shows."""
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:{width}}  {what}" for name, what in COMMANDS.items())
-    usage = "usage: portproof COMMAND [options]    (portproof COMMAND --help shows them)"
-    statuses = "0 aligned or done, 1 diverged or something is left, 2 wrong usage or bad input"
-    return f"{usage}\n\n{commands}\n\nExit status: {statuses}."
 
 
 def run() -> None:

@@ -67,7 +67,12 @@ def sides(args: argparse.Namespace, project: Project) -> Sides:
     models = {framework: getattr(args, f"{framework}_model") for framework in FRAMEWORKS}
     named = [framework for framework in FRAMEWORKS if models[framework]]
     if not named:
-        return _ports(args, project)
+        if args.model_args or args.torch_args or args.paddle_args:
+            raise UserError("--model-args are for --torch-model and --paddle-model")
+        classes = {} if args.num_classes is None else {"classes": args.num_classes}
+        ports = project_sides(args, project)
+        settings = {name: port.settings | classes for name, port in ports.items()}
+        return {name: replace(ports[name], settings=settings[name]) for name in ports}
     if len(named) == 1:
         other = "paddle" if named == ["torch"] else "torch"
         what = f"--{named[0]}-model needs --{other}-model beside it"
@@ -80,11 +85,3 @@ def sides(args: argparse.Namespace, project: Project) -> Sides:
         port = named_port(args, framework) or project.ports.get(framework)
         networks[framework] = Side(framework, port, {"name": name, "arguments": arguments})
     return networks
-
-
-def _ports(args: argparse.Namespace, project: Project) -> Sides:
-    if args.model_args or args.torch_args or args.paddle_args:
-        raise UserError("--model-args are for --torch-model and --paddle-model")
-    classes = {} if args.num_classes is None else {"classes": args.num_classes}
-    ports = project_sides(args, project)
-    return {name: replace(port, settings=port.settings | classes) for name, port in ports.items()}

@@ -51,6 +51,10 @@ class Run:
     end: int | None = None
     log: RunLog | None = None
 
+    def as_dict(self) -> Report:
+        form = self.log.format if self.log else "number"
+        return {"run": self.name, "format": form, "epoch": self.epoch, "value": self.value}
+
 
 Sides = dict[str, list[Run]]  # the runs of each side, by its name
 
@@ -135,8 +139,12 @@ def measure(name: str, log: RunLog, metric: str, when: str | int, ema: bool = Fa
     """Return the run with its value at an epoch, or the final or best. Raises UserError."""
     values = _values(log, metric, ema)
     if not isinstance(when, int):
-        _check_ended(log, values)
-        when = _best(values, metric) if when == BEST else max(values)
+        last = max(values)
+        step = min(np.diff([0, *sorted(values)]))  # not each epoch need be evaluated
+        if log.planned and last + step <= log.planned:
+            advice = f"compare all runs at an epoch that they have, as by --epoch {last}"
+            raise log.error(f"stopped at epoch {last} of {log.planned}; let it end, or {advice}")
+        when = _best(values, metric) if when == BEST else last
     if when not in values:
         raise log.error(f"does not tell {metric} of epoch {when}")
     value = values[when]
@@ -151,15 +159,6 @@ def _best(values: dict[int, float], metric: str) -> int:
     finite = {epoch: value for epoch, value in values.items() if np.isfinite(value)} or values
     choose = max if metric in ACCURACIES else min
     return choose(finite, key=lambda epoch: finite[epoch])
-
-
-def _check_ended(log: RunLog, values: dict[int, float]) -> None:
-    """Raise UserError where the log says that more epochs were to come."""
-    last = max(values)
-    step = min(np.diff([0, *sorted(values)]))  # not each epoch need be evaluated
-    if log.planned and last + step <= log.planned:
-        advice = f"compare all runs at an epoch that they have, as by --epoch {last}"
-        raise log.error(f"stopped at epoch {last} of {log.planned}; let it end, or {advice}")
 
 
 def _values(log: RunLog, metric: str, ema: bool) -> dict[int, float]:
@@ -214,10 +213,5 @@ def as_json(args: argparse.Namespace, sides: Sides) -> Report:
         "means": [float(side.mean()) for side in values],
         "deviations": deviations,
         "runs_needed": needed,
-        "sides": [{"name": name, "runs": list(map(_describe, sides[name]))} for name in sides],
+        "sides": [{"name": name, "runs": list(map(Run.as_dict, sides[name]))} for name in sides],
     }
-
-
-def _describe(run: Run) -> Report:
-    form = run.log.format if run.log else "number"
-    return {"run": run.name, "format": form, "epoch": run.epoch, "value": run.value}

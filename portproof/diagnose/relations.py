@@ -22,7 +22,7 @@ def explain(left: np.ndarray, right: np.ndarray) -> str | None:
         return _other_shape(left, right)
     if same(left, right):
         return None  # too little for any of these
-    rules = (_order, _clipping, _scale, _rounding, _normalized, _border, _dropped, _channels)
+    rules = (_order, _clipping, _scale, _functions, _border, _dropped, _channels)
     return next(itertools.chain.from_iterable(rule(left, right) for rule in rules), None)
 
 
@@ -106,12 +106,6 @@ def roundings(array: np.ndarray) -> dict[str, np.ndarray]:
     return {name: rounded.astype(np.float64) for name, rounded in formats.items()}
 
 
-def _rounding(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
-    for name, rounded in roundings(np.ascontiguousarray(left)).items():
-        if same(rounded, right):
-            yield f"rounded to {name}"
-
-
 def explain_sum(left: np.ndarray, right: np.ndarray, others: dict[str, np.ndarray]) -> str | None:
     """Return which of `others` was added to or taken from `left` to make `right`, or None."""
     if left.shape != right.shape or not np.isfinite(right).all():
@@ -144,20 +138,20 @@ def explain_linear(
     return None
 
 
-def _normalized(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
-    if left.ndim < 2:
-        return
-    shares = softmax(left, axis=1)
-    with np.errstate(over="ignore"):
-        functions = {
-            "a softmax": shares,
-            "a log-softmax": np.log(np.maximum(shares, 1e-300)),
-            "a sigmoid": 1 / (1 + np.exp(-left)),
-            "a tanh": np.tanh(left),
-        }
-    for name, values in functions.items():
-        if same(values, right):
-            yield f"{name} of it, which PyTorch does not take here"
+def _functions(left: np.ndarray, right: np.ndarray) -> Iterator[str]:
+    formats = roundings(np.ascontiguousarray(left))
+    made = {f"rounded to {name}": rounded for name, rounded in formats.items()}
+    if left.ndim > 1:
+        shares = softmax(left, axis=1)
+        end = "of it, which PyTorch does not take here"
+        made[f"a softmax {end}"] = shares
+        made[f"a log-softmax {end}"] = np.log(np.maximum(shares, 1e-300))
+        with np.errstate(over="ignore"):
+            made[f"a sigmoid {end}"] = 1 / (1 + np.exp(-left))
+        made[f"a tanh {end}"] = np.tanh(left)
+    for name, array in made.items():
+        if same(array, right):
+            yield name
 
 
 def _dropped(left: np.ndarray, right: np.ndarray) -> Iterator[str]:

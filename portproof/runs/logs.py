@@ -211,7 +211,9 @@ def read_torchvision(log: RunLog, text: str) -> None:
         if match := VISION_ARGUMENTS.search(line):
             log.planned = int(match[1])
         elif match := VISION_EPOCH.search(line) or PROD_EPOCH.search(line):
-            scale = _vision_scale(log, match)
+            scale = 1  # of an accuracy in per cent, as is written by all but AlexNet-Prod
+            if match.re is PROD_EPOCH:
+                log.format, scale = "AlexNet-Prod", 1 if match[2] else 100
             if epoch != int(match[1]) + 1:
                 epoch = int(match[1]) + 1
                 log.begin(epoch)
@@ -220,14 +222,6 @@ def read_torchvision(log: RunLog, text: str) -> None:
             rows[epoch] = _vision_values(log, match, scale)
     if not epoch:
         log.planned = None  # only evaluated
-
-
-def _vision_scale(log: RunLog, match: re.Match) -> int:
-    """Return what makes per cent of the accuracies, from a line of training."""
-    if match.re is VISION_EPOCH:
-        return 1
-    log.format = "AlexNet-Prod"
-    return 1 if match[2] else 100
 
 
 def _vision_values(log: RunLog, match: re.Match, scale: int | None) -> dict[str, float]:
