@@ -48,7 +48,11 @@ def check_distributed(pair: TrainingPair, steps: int = STEPS) -> Verdict:
 
 def environments(framework: str) -> list[dict[str, str]]:
     """Return what the framework's launcher would tell each process, on this machine alone."""
-    main, *ports = free_ports(PROCESSES + 1)
+    with ExitStack() as stack:  # ports that nobody listens at
+        sockets = [stack.enter_context(socket.socket()) for _ in range(PROCESSES + 1)]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        main, *ports = (listener.getsockname()[1] for listener in sockets)
     points = [f"127.0.0.1:{port}" for port in ports]
     common = {"OMP_NUM_THREADS": str(max(processor.available_cores() // PROCESSES, 1))}
     processes = []
@@ -62,15 +66,6 @@ def environments(framework: str) -> list[dict[str, str]]:
             process |= {"PADDLE_LOCAL_RANK": rank, "PADDLE_CURRENT_ENDPOINT": point}
         processes.append(common | {name: str(setting) for name, setting in process.items()})
     return processes
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of this machine that nobody listens at."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in sockets]
 
 
 def ask(pair: TrainingPair, processes: list[tuple[str, dict]], plan: dict) -> list[dict]:

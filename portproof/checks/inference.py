@@ -3,12 +3,12 @@
 import numpy as np
 
 from portproof.core.findings import Cause
-from portproof.core.step_compare import Reports, load
+from portproof.core.step_compare import load
 from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import NOT_RUN, Verdict, with_lines
 from portproof.diagnose.source_lines import with_line
 from portproof.numeric.exported import TOLERANCE, relative_difference
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.frameworks import NAMES
 from portproof.worker.client import Side
 
 BATCHES = (3, 1, 8)  # the first is the one that is looked at first
@@ -28,24 +28,20 @@ def check_inference(pair: TrainingPair) -> Verdict:
     recording = {"images": str(images.resolve()), "batches": list(BATCHES)}
 
     def check(traced: bool) -> Verdict:
+        verdict = Verdict("inference", float32=0.0)
+        table = [["format", *(f"batch {batch}" for batch in BATCHES)]]
         request = Request("inference", {}, "float32", recording | {"traced": traced})
-        return judge(pair, pair.ask(request))
+        for side, report in pair.ask(request).items():
+            for row in report["formats"]:
+                cells = _check_format(verdict, pair.sides[side], report, row)
+                table.append([f"{NAMES[side]}, {row['format']}", *cells])
+        title = "Largest difference over the largest logit"
+        verdict.details.append({"title": title, "table": table})
+        if all(cell in (ABSENT, UNKNOWN) for row in table[1:] for cell in row[1:]):
+            verdict.verdict = NOT_RUN
+        return verdict
 
     return with_lines(check)
-
-
-def judge(pair: TrainingPair, reports: Reports) -> Verdict:
-    """Return the verdict on what both sides recorded of their exports."""
-    verdict = Verdict("inference", float32=0.0)
-    table = [["format", *(f"batch {batch}" for batch in BATCHES)]]
-    for side in FRAMEWORKS:
-        for row in reports[side]["formats"]:
-            cells = _check_format(verdict, pair.sides[side], reports[side], row)
-            table.append([f"{NAMES[side]}, {row['format']}", *cells])
-    verdict.details.append({"title": "Largest difference over the largest logit", "table": table})
-    if all(cell in (ABSENT, UNKNOWN) for row in table[1:] for cell in row[1:]):
-        verdict.verdict = NOT_RUN
-    return verdict
 
 
 def _check_format(verdict: Verdict, side: Side, report: dict, row: dict) -> list[str]:

@@ -22,8 +22,8 @@ def check_init(pair: TrainingPair) -> Verdict:
     drawn = {side: {} for side in FRAMEWORKS}
     for seed in range(SEEDS):
         reports = pair.ask(Request("init", {"seed": seed}, None, {"most": VALUES}))
-        for side in FRAMEWORKS:
-            with np.load(Path(reports[side]["folder"]) / "init.npz") as arrays:
+        for side, report in reports.items():
+            with np.load(Path(report["folder"]) / "init.npz") as arrays:
                 for name in arrays.files:
                     drawn[side].setdefault(name, []).append(arrays[name])
     # A layer of another size shows in the forward pass, and its start follows from it.

@@ -10,7 +10,6 @@ from portproof.core.verdict import Verdict
 from portproof.diagnose.loss import name_loss
 from portproof.diagnose.source_lines import located
 from portproof.port import Settings
-from portproof.system.frameworks import FRAMEWORKS
 
 FIX = "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
 FIX += "neither label smoothing nor weights, unless both have them"
@@ -34,7 +33,7 @@ def check_loss(
         cause = Cause(where, cause, fix, patterns=LINES, event="loss backward")
         verdict.blame(located(cause, pair, reports))
 
-    rows = (reports[side]["cases"] for side in FRAMEWORKS)
+    rows = (report["cases"] for report in reports.values())
     for file, *cases in zip(files, *rows, strict=True):
         with np.load(file) as case:
             logits, labels = case["logits"], case["labels"]

@@ -10,7 +10,6 @@ from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict
 from portproof.diagnose import schedule
 from portproof.diagnose.source_lines import located
-from portproof.system.frameworks import FRAMEWORKS
 
 SCHEDULES = {
     "stairs": {"schedule": "step", "lr_step_size": 1, "lr_gamma": 0.5, "warmup_epochs": 0},
@@ -28,7 +27,7 @@ def check_lr(pair: TrainingPair) -> Verdict:
         # Stated for 8 GPUs, so that its scaling to the one process is in it.
         settings = {"epochs": EPOCHS, "lr": 0.8, "gpus": 8, **options}
         reports = pair.ask(Request("lr", settings, None, {"most": SMALL}))
-        rows = {side: reports[side]["rows"] for side in FRAMEWORKS}
+        rows = {side: report["rows"] for side, report in reports.items()}
         table = [["step", "PyTorch uses", "PaddlePaddle uses", "reports", "reports"]]
         for step, both in enumerate(zip(*rows.values(), strict=False)):
             used = (f"{_used(row):.8g}" for row in both)
@@ -58,11 +57,11 @@ def _is_another_rule(reports: Reports) -> bool:
     So do Adam, RMSProp and a decay beside the gradient, whatever the schedule. One that is stepped
     at another time moves by what is reported one step before or after.
     """
-    rows = [reports[side]["rows"] for side in FRAMEWORKS]
+    rows = [report["rows"] for report in reports.values()]
     reported = [np.array([row["reported"] for row in steps]) for steps in rows]
     if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=1e-9, atol=0):
         return False
-    if any(set(reports[side]["roles"]) - {"velocity"} for side in FRAMEWORKS):
+    if any(set(report["roles"]) - {"velocity"} for report in reports.values()):
         return True
     for steps, rates in zip(rows, reported, strict=True):
         used = np.array([_used(row) for row in steps])
@@ -87,7 +86,7 @@ def compare_rates(verdict: Verdict, rows: Rows, names: tuple[str, str]) -> Cause
         if abs(torch - paddle) <= 1e-6 * abs(torch):
             cause = schedule.explain_group(names[0], torch)
         else:
-            rates = {side: [_used(row) for row in rows[side]] for side in FRAMEWORKS}
+            rates = {side: list(map(_used, steps)) for side, steps in rows.items()}
             cause = schedule.explain(rates, rows)
         words = f"{left:.6g} in PyTorch, {right:.6g} in PaddlePaddle; {cause.cause}"
         return replace(cause, where=f"step {step}", cause=words)

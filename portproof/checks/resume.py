@@ -8,7 +8,7 @@ from portproof.core.training_pair import Request, TrainingPair
 from portproof.core.verdict import Verdict, with_lines
 from portproof.diagnose.source_lines import with_line
 from portproof.numeric import fingerprints
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.frameworks import NAMES
 from portproof.worker.client import Side
 
 BATCH = 10  # images: two steps an epoch
@@ -33,9 +33,9 @@ def check_resume(pair: TrainingPair) -> Verdict:
 
     def check(traced: bool) -> Verdict:
         verdict = Verdict("resume", float64=0.0)
-        reports = pair.ask(Request("resume", settings, None, recording | {"traced": traced}))
-        for side in FRAMEWORKS:
-            _check_side(verdict, pair.sides[side], reports[side])
+        request = Request("resume", settings, None, recording | {"traced": traced})
+        for side, report in pair.ask(request).items():
+            _check_side(verdict, pair.sides[side], report)
         return verdict
 
     return with_lines(check)

@@ -121,12 +121,6 @@ class Look:
             return last in TO_TENSOR and isinstance(func, ast.Call) == last[0].isupper()
         return self.to_tensor and self._is_held(func) and "transform" in last_name(func).lower()
 
-    def _of_self(self, node: ast.AST) -> set[str]:
-        """Return what the methods of the class around a node assign to self: "self.x"."""
-        around = self._around(node, ast.ClassDef)
-        inner = [self.tensors.get(scope, ()) for scope in ast.walk(around) if scope != self.tree]
-        return {name for names in inner for name in names if name.startswith("self.")}
-
     def _around(self, node: ast.AST, kind: type) -> ast.AST:
         """Return the innermost node of a kind around a node, or the module."""
         while node is not self.tree and not isinstance(node, kind):
@@ -140,8 +134,10 @@ class Look:
         if isinstance(node, ast.Name):
             return node.id in known
         if isinstance(node, ast.Attribute):
-            name = written(node)
-            return name in known or name in self._of_self(node)
+            name, around = written(node), self._around(node, ast.ClassDef)
+            # What other methods of the class assign to self.
+            inner = [self.tensors.get(s, ()) for s in ast.walk(around) if s != self.tree]
+            return name in known or (bool(name) and any(name in names for names in inner))
         if isinstance(node, ast.Call):
             return self._returns_tensor(node, known)
         if isinstance(node, ast.Subscript):

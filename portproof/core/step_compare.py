@@ -163,11 +163,6 @@ def _number(step: Step, what: str, limit: float, name: str = "") -> Difference |
     return Difference(relative=apart, problem=problem)
 
 
-def _gradient(step: Step) -> Difference | None:
-    # Backwards: the first gradient that is wrong is that of the last layer.
-    return _tensors(replace(step, pairs=step.pairs[::-1]), "gradient", CONSTANT)
-
-
 def _update(step: Step) -> Difference | None:
     differ = {}
     before = step.tensors("before")[0]
@@ -226,7 +221,8 @@ LOOKS: dict[str, Callable[[Step], Difference | None]] = {  # in the order of a s
     "weights": _weights,
     "forward": _forward,
     "loss": lambda step: _number(step, "loss", max(CONSTANT, step.slack)),
-    "gradient": _gradient,
+    # Backwards: the first gradient that is wrong is that of the last layer.
+    "gradient": lambda step: _tensors(replace(step, pairs=step.pairs[::-1]), "gradient", CONSTANT),
     "lr": lambda step: _number(step, "lr", EXACT, "learning rate "),
     "update": _update,
     "state": _state,

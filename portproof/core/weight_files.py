@@ -16,16 +16,6 @@ from portproof.worker.client import Sides
 FRAMEWORK = {".pth": "torch", ".pt": "torch", ".pdparams": "paddle", ".safetensors": "neutral"}
 
 
-def kind_of(path: Path) -> str:
-    """Return torch, paddle or neutral, by the ending. Raises UserError."""
-    if path.suffix not in FRAMEWORK:
-        endings = ", ".join(FRAMEWORK)
-        raise UserError(f"{path}: the ending says nothing; weights end with {endings}")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the file that holds the weights")
-    return FRAMEWORK[path.suffix]
-
-
 def names_of(path: Path) -> str:
     """Return the framework whose names and layout a file has."""
     return FRAMEWORK.get(path.suffix, "").replace("neutral", "torch")
@@ -65,8 +55,12 @@ def read_named(
     wanted = {names_of(weights): weights} if weights else own_weights or {}
     files = {}
     for framework, path in wanted.items():
-        kind = kind_of(path)
-        if own_weights and kind not in (framework, "neutral"):
+        if path.suffix not in FRAMEWORK:
+            endings = ", ".join(FRAMEWORK)
+            raise UserError(f"{path}: the ending says nothing; weights end with {endings}")
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; give the file that holds the weights")
+        if own_weights and FRAMEWORK[path.suffix] not in (framework, "neutral"):
             raise UserError(f"--{framework}-weights {path}: not a file of {NAMES[framework]}")
         folder.mkdir(parents=True, exist_ok=True)
         files[framework] = read(path, sides, folder / framework)

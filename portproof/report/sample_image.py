@@ -34,7 +34,9 @@ def draw(right: Sample, other: Sample) -> bytes:
     shown = [_visible(sample.image, constants) for sample in (right, other)]
     for above, sample, image in zip(axes[0], (right, other), shown, strict=True):
         above.imshow(image, interpolation="nearest")
-        above.set_title(_caption(sample), fontsize=12, parse_math=False)
+        path, label = show(sample.path or "file not known"), f"label {sample.label}"
+        label += show(f" ({sample.class_name})") if sample.class_name else ""
+        above.set_title(f"{sample.side}: {path}\n{label}", fontsize=12, parse_math=False)
     _draw_difference(axes[1, 0], *shown)
     _draw_numbers(axes[1, 1], right, other)
     for shown_image in axes.flat[:3]:
@@ -80,9 +82,3 @@ def _visible(image: np.ndarray, constants: Constants) -> np.ndarray:
         grey = np.atleast_1d(image).reshape(1, -1, image.shape[-1] if image.ndim else 1)
         image = np.broadcast_to(grey, [3, *grey.shape[1:]])
     return np.clip(constants.to_bytes(image[None])[0].transpose(1, 2, 0) / 255, 0, 1)
-
-
-def _caption(sample: Sample) -> str:
-    named = f" ({sample.class_name})" if sample.class_name else ""
-    path = show(sample.path or "file not known")
-    return f"{sample.side}: {path}\nlabel {sample.label}{show(named)}"
