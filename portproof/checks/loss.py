@@ -11,6 +11,7 @@ from portproof.diagnose.loss import name_loss
 from portproof.diagnose.source_lines import located
 from portproof.port import Settings
 
+SAME = 1e-9  # relative, float64
 FIX = "give CrossEntropyLoss the logits, once: reduction='mean', use_softmax=True, and "
 FIX += "neither label smoothing nor weights, unless both have them"
 LINES = r"CrossEntropy|cross_entropy|nll_loss|NLLLoss", r"criterion\s*="
@@ -18,7 +19,7 @@ CASES = [(8, 10, 1.0), (7, 5, 10.0), (1, 1000, 1.0), (4, 2, 0.0), (32, 10, 5.0)]
 
 
 def check_loss(
-    pair: TrainingPair, settings: Settings | None = None, tolerance: float = 1e-9
+    pair: TrainingPair, settings: Settings | None = None, tolerance: float = SAME
 ) -> Verdict:
     """Compare the loss and its gradient at given logits, in float64.
 

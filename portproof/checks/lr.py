@@ -17,6 +17,7 @@ SCHEDULES = {
 }
 Rows = dict[str, list[dict]]  # by side: what it recorded of each step
 EPOCHS = 4
+SAME, SAME_USED = 1e-9, 1e-6  # relative: rates as reported, and as the parameters move
 SMALL = 100_000  # elements of the parameters at which the learning rate is read off
 
 
@@ -59,14 +60,14 @@ def _is_another_rule(reports: Reports) -> bool:
     """
     rows = [report["rows"] for report in reports.values()]
     reported = [np.array([row["reported"] for row in steps]) for steps in rows]
-    if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=1e-9, atol=0):
+    if len(reported[0]) != len(reported[1]) or not np.allclose(*reported, rtol=SAME, atol=0):
         return False
     if any(set(report["roles"]) - {"velocity"} for report in reports.values()):
         return True
     for steps, rates in zip(rows, reported, strict=True):
         used = np.array([_used(row) for row in steps])
         shares = used / rates
-        plain = np.isclose(used[:, None], rates, rtol=1e-6, atol=0).any(axis=1)  # [steps]
+        plain = np.isclose(used[:, None], rates, rtol=SAME_USED, atol=0).any(axis=1)  # [steps]
         if np.ptp(shares) > 1e-3 * abs(shares).max() and plain.mean() < 0.5:
             return True
     return False
@@ -80,10 +81,10 @@ def compare_rates(verdict: Verdict, rows: Rows, names: tuple[str, str]) -> Cause
             continue  # left out of the optimizer, which has its rates checkpoint
         apart = abs(left - right) / max(abs(left), abs(right), 1e-30) if left != right else 0.0
         verdict.float64 = max(verdict.float64, apart)
-        if apart <= 1e-6:
+        if apart <= SAME_USED:
             continue
         torch, paddle = map(_used, both)
-        if abs(torch - paddle) <= 1e-6 * abs(torch):
+        if abs(torch - paddle) <= SAME_USED * abs(torch):
             cause = schedule.explain_group(names[0], torch)
         else:
             rates = {side: list(map(_used, steps)) for side, steps in rows.items()}

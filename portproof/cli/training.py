@@ -39,7 +39,10 @@ def main(argv: Sequence[str] | None = None, project: Project = NONE) -> int:
         verdict.seconds = time.perf_counter() - start
         verdict.details = training_report.blocks(records)
         watched = watch(args.watch, pair, records["float64"])
-    print_losses(records["float64"])
+    names = " ".join(f"{NAMES[side]:>16}" for side in FRAMEWORKS)
+    print(f"{'step':>5} {'lr':>12} {names}  difference (float64)")
+    for step, rate, loss, other in loss_rows(records["float64"]):
+        print(f"{step:5} {rate:12.6g} {loss:16.12f} {other:16.12f}  {abs(loss - other):.1e}")
     print("\n".join(watched))
     by_dtype = {dtype: losses(reports) for dtype, reports in records.items()}
     return conclude(args, align_report.as_json([verdict], losses=by_dtype), [verdict])
@@ -84,11 +87,3 @@ def watch(names: list[str], pair: TrainingPair, reports: Reports) -> list[str]:
                     cells.append(f"{norms[0]:.12g} {norms[1]:.12g}" if norms else "none")
                 lines.append(f"  step {step + 1:3} {kind:9} {'   '.join(cells)}")
     return lines
-
-
-def print_losses(reports: Reports) -> None:
-    """Print the learning rate and both losses of each step, in float64."""
-    names = " ".join(f"{NAMES[side]:>16}" for side in FRAMEWORKS)
-    print(f"{'step':>5} {'lr':>12} {names}  difference (float64)")
-    for step, rate, loss, other in loss_rows(reports):
-        print(f"{step:5} {rate:12.6g} {loss:16.12f} {other:16.12f}  {abs(loss - other):.1e}")

@@ -129,16 +129,12 @@ def find_model(project: Path, tensors: Tensors) -> str:
     for path in python_files(project) if project.is_dir() else [project]:
         module = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
         for node in nodes(Source(path.name, read_text(path)).tree, ast.ClassDef):
-            if node.bases and heads <= assigned(node):
+            stored = [n for n in nodes(node, ast.Attribute) if isinstance(n.ctx, ast.Store)]
+            layers = {n.attr for n in stored if getattr(n.value, "id", None) == "self"}
+            if node.bases and heads <= layers:
                 classes.append(f"{module}:{node.name}")
     if len(classes) != 1:
         owners = f"several classes have ({', '.join(classes)})" if classes else "no class has"
         what = f"{owners} the layers {', '.join(sorted(heads)[:4])}"
         raise UserError(f"{what}; name the network by --model MODULE:CALLABLE")
     return classes[0]
-
-
-def assigned(node: ast.ClassDef) -> set[str]:
-    """Return the names that a class assigns to self."""
-    stored = [name for name in nodes(node, ast.Attribute) if isinstance(name.ctx, ast.Store)]
-    return {name.attr for name in stored if getattr(name.value, "id", None) == "self"}

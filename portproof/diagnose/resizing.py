@@ -192,7 +192,10 @@ def _other_boxes(streams: Streams, pairs: Pairs, theirs: Boxes, ours: Boxes) -> 
     seen = f"{theirs} in {other}, {ours} in {streams.right}"
     if theirs.central and not ours.central:
         return f"the crop is always at the centre in {other}: {seen}", CUT_OUT
-    if _alike_in_all_epochs(streams):
+    paths = streams.right.paths
+    our_boxes = {(paths[i], _box(streams.right, i)) for i, _ in streams.pairs}
+    their_boxes = {(paths[i], _box(other, j)) for i, j in streams.pairs}
+    if len(their_boxes) == len({path for path, _ in our_boxes}) < len(our_boxes):
         cause = f"{other} draws the same crop in every epoch: the epoch is not passed on"
         return cause + words, f"{DRAW} with the epoch,"
     if arguments:
@@ -207,14 +210,6 @@ def _other_boxes(streams: Streams, pairs: Pairs, theirs: Boxes, ours: Boxes) -> 
         return f"the random crop has another range of {names} in {other}: {seen}", DRAW
     cause = f"the boxes of the random crop are drawn from another stream in {other}: {seen}"
     return cause + words, CUT_OUT
-
-
-def _alike_in_all_epochs(streams: Streams) -> bool:
-    """Return whether the other side has one box for each file, where the right one has several."""
-    paths = streams.right.paths
-    ours = {(paths[i], _box(streams.right, i)) for i, _ in streams.pairs}
-    theirs = {(paths[i], _box(streams.other, j)) for i, j in streams.pairs}
-    return len(theirs) == len({paths[i] for i, _ in streams.pairs}) < len(ours)
 
 
 def _other_ranges(theirs: Boxes, ours: Boxes) -> list[str]:

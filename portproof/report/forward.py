@@ -77,12 +77,12 @@ def _table(rows: list[Row]) -> list[str]:
     lines.append(["layer", "kind", "shape", *("max", "rms", "relative") * 2, ""])
     words = {"differs": "DIFFERS"}
     lines += [[*_names(row), *_numbers(row), words.get(row.verdict, row.verdict)] for row in rows]
-    odd = [f"  {row.name}: {row.float64.problem}" for row in rows if _has_problem(row)]
+    odd = [f"  {row.name}: {_problem(row)}" for row in rows if _problem(row)]
     return columns(lines, flush_right=range(3, 9)) + odd[:MOST_PROBLEMS]
 
 
-def _has_problem(row: Row) -> bool:
-    return row.verdict == "differs" and row.float64 is not None and bool(row.float64.problem)
+def _problem(row: Row) -> str:
+    return row.float64.problem or "" if row.verdict == "differs" and row.float64 else ""
 
 
 def _names(row: Row) -> tuple[str, str, str]:
@@ -173,9 +173,9 @@ def _layers(rows: list[Row]) -> list[list[str]]:
     for row in rows:
         name, kind, shape = _names(row)
         table.append([name, row.verdict, kind, shape, *_numbers(row)])
-    if not any(map(_has_problem, rows)):
+    problems = list(map(_problem, rows))
+    if not any(problems):
         return table
-    problems = [row.float64.problem if _has_problem(row) else "" for row in rows]
     return [[*line, end] for line, end in zip(table, ["problem", *problems], strict=True)]
 
 
