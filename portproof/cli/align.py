@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from portproof.checks import forward, training
+from portproof.checks import forward
 from portproof.cli.options import add_number, add_path, add_results, add_seed, conclude
 from portproof.cli.project import NONE, Project, add_named_ports, add_network, add_ports
 from portproof.core.inputs import Inputs
@@ -116,12 +116,9 @@ def check(name: str, pair: TrainingPair, args: argparse.Namespace, project: Proj
         return check_it(pair.sides, folder, images)
     if name != "metric":
         pair.prepare()
-    return check_training(pair, args.steps) if name == "training" else check_it(pair)
-
-
-def check_training(pair: TrainingPair, steps: int) -> Verdict:
-    """Compare some steps of training, and draw the losses."""
-    verdict, records = training.check_training(pair, steps)
+    if name != "training":
+        return check_it(pair)
+    verdict, records = check_it(pair, args.steps)
     verdict.details = training_report.blocks(records)
     return verdict
 

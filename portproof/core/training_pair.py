@@ -134,17 +134,16 @@ class TrainingPair:
             if part == "optimizer":
                 numbers = {pair[name == "paddle"]: n for n, pair in enumerate(self.pairs())}
                 recording["numbers"] = numbers
-            if not request.full:
-                keys[name] = self.records.key(side, part, recording)
-            kept = self.records.find(keys[name]) if name in keys else None
+            keys[name] = None if request.full else self.records.key(side, part, recording)
+            kept = keys[name] and self.records.find(keys[name])
             folders[name] = kept or folder / name
             if kept is None:
                 sides.append(side)
                 requests.append({part: recording})
 
         def keep(side: Side, folder: Path) -> None:
-            if side.framework in keys:
-                self.records.keep(keys[side.framework], folder)
+            if key := keys[side.framework]:
+                self.records.keep(key, folder)
 
         if sides:
             ask_both(sides, folder, requests, keep)

@@ -14,7 +14,7 @@ from portproof.report.figures import COLORS, SMALLEST, as_png, new_figure
 from portproof.report.html import Section
 from portproof.report.text import columns
 from portproof.system.errors import show
-from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.frameworks import NAMES
 
 AS_THEY_ARE = ("weights", "same_tensors", "same_parameters", "paired")  # entries of the JSON
 AS_THEY_ARE += ("logits", "top5", "notes", "versions")
@@ -62,7 +62,12 @@ def as_text(comparison: Result) -> str:
     lines = [f"weights: {comparison.weights}"]
     for name, rows in comparison.rows.items():
         lines += ["", f"{name}:", *_table(rows)]
-    lines += ["", *_logits(comparison)] if comparison.logits else []
+    if comparison.logits:
+        what = "the first five logits of the first sample (float32), and its five likeliest classes"
+        lines += ["", f"{what}:"]
+    for side, logits in comparison.logits.items():
+        numbers = "  ".join(f"{logit:12.7f}" for logit in logits)
+        lines.append(f"  {NAMES[side]:13}{numbers}    top-5 {comparison.top5[side]}")
     lines += [f"note: {note}" for note in comparison.notes]
     if comparison.aligned:
         return "\n".join([*lines, "", f"aligned: {_summary(comparison)}"])
@@ -104,15 +109,6 @@ def _numbers(row: Row) -> list[str]:
             numbers = [difference.largest, difference.rms, difference.relative]
         cells += map(align.figure, numbers)
     return cells
-
-
-def _logits(comparison: Result) -> list[str]:
-    lines = ["the first five logits of the first sample (float32), and its five likeliest classes:"]
-    for side in FRAMEWORKS:
-        if side in comparison.logits:
-            logits = "  ".join(f"{logit:12.7f}" for logit in comparison.logits[side])
-            lines.append(f"  {NAMES[side]:13}{logits}    top-5 {comparison.top5[side]}")
-    return lines
 
 
 def _where(cause: Cause) -> str:
