@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 from paddle import nn
 from safetensors.numpy import load_file
@@ -74,14 +73,6 @@ def put_weights(
     model_files.check(path, weights, expected)
     with state.loading(path):
         model.set_state_dict(weights)
-
-
-def neutral_weights(model: nn.Layer) -> dict[str, np.ndarray]:
-    """Return the model's state dict as arrays in torch's layout."""
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    for name in linear_weights(model):
-        weights[name] = weights[name].T  # Paddle's [in, out] -> torch's [out, in]
-    return weights
 
 
 def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:

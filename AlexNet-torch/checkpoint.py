@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.numpy import load_file
 from torch import nn
@@ -79,11 +78,6 @@ def put_weights(
     model_files.check(path, weights, expected)
     with state.loading(path):
         model.load_state_dict(weights)
-
-
-def neutral_weights(model: nn.Module) -> dict[str, np.ndarray]:
-    """Return the model's state dict as arrays in torch's layout."""
-    return {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
 
 
 def restore(contents: dict[str, Any], path: Path, trainer: Any) -> None:

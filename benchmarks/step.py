@@ -16,7 +16,6 @@ is that of train.py itself, 224 pixels and 1,000 classes.
     gflop_per_image     counted operations of forward and backward pass
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -50,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     variants.add_frameworks(parser)
     add_number(parser, "--batch-size", "(torch 128, paddle 64)")
     args = measure.parse(parser, argv)
-    print(describe_layers())
     warm, steps = (1, 1) if args.quick else (WARM_STEPS, STEPS)
     contenders, kinds = {}, {}
     for framework in args.framework:
@@ -88,18 +86,6 @@ def hold_to_best(
             for measured in rounds[name]
         ]
     return held
-
-
-def describe_layers() -> str:
-    """Return what each layer takes for an image, as a table."""
-    lines = [f"{'layer':14}{'weights':>12}{'forward, 10^6 multiply-adds':>30}"]
-    rows = [
-        (row.layer.name, math.prod(row.weights), row.operations / 1e6) for row in limits.ALEXNET
-    ]
-    rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
-    lines += [f"{name:14}{weights:12,}{macs:30.1f}" for name, weights, macs in rows]
-    lines.append(f"a training step: {limits.flops(limits.ALEXNET) / 1e9:.3f} GFLOP an image")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

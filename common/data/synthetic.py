@@ -1,6 +1,7 @@
 """The embedded sample: ten classes of images, drawn from a seed, to train on with no download.
 
     python -m common.data.synthetic [--seed N] [--output DIR]
+    python -m common.data.synthetic --contact-sheet FILE.png
 
 Each image is one shape or one texture, light on a dark and cloudy ground, its colours, place,
 size, rotation and noise drawn anew. The pixels are the same on every machine: only whole numbers
@@ -16,12 +17,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tqdm import tqdm
 
 from common.data import draws
 from common.paths import ROOT, SAMPLE_DIR
 from portproof.system import atomic_folders, errors
+from portproof.system.atomic import replace_atomically
 from portproof.system.errors import UserError, explained
 
 VERSION = 2  # of the drawing; a new one is drawn anew in place of the old
@@ -182,14 +184,32 @@ def ensure() -> Path:
     return SAMPLE_DIR
 
 
+def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 128) -> None:
+    """Write an image that shows `rows` train images of each class, one class a column."""
+    sheet = Image.new("RGB", (len(CLASSES) * cell, rows * cell + 24), "white")
+    pen = ImageDraw.Draw(sheet)
+    for column, name in enumerate(CLASSES):
+        pen.text((column * cell + cell // 2, 4), name, "black", ImageFont.load_default(16), "ma")
+        for row in range(rows):
+            image = Image.fromarray(draw_image(seed, "train", name, row))
+            image = ImageOps.pad(image, (cell - 6, cell - 6), color="white")
+            sheet.paste(image, (column * cell + 3, row * cell + 27))
+    with replace_atomically(path) as file:
+        sheet.save(file, "PNG")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     from portproof.system.command_line import Parser
 
     parser = Parser(prog="common.data.synthetic", description="Draw the embedded sample.")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other images")
     parser.add_argument("--output", type=Path, default=SAMPLE_DIR, help="the folder to make")
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="only make this PNG")
     args = parser.parse_args(argv)
-    write(args.output, args.seed)
+    if args.contact_sheet:
+        write_contact_sheet(args.contact_sheet, args.seed)
+    else:
+        write(args.output, args.seed)
 
 
 if __name__ == "__main__":

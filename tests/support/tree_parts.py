@@ -34,7 +34,10 @@ class Tree:
         model = models.MODELS[self.args.model](num_classes, self.args.dropout)
         if self.args.weights:
             checkpoint.load_weights(self.args.weights, model)
-        return checkpoint.neutral_weights(model)
+        weights = {name: tensor.cpu().numpy() for name, tensor in model.state_dict().items()}
+        for name in checkpoint.linear_weights(model) if self.framework == "paddle" else ():
+            weights[name] = weights[name].T  # [in, out] -> torch's [out, in]
+        return weights
 
     def stream(self, epochs, settings):
         """What the port reads of both splits: images, labels and sizes of batches, in a row."""

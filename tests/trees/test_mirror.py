@@ -29,7 +29,7 @@ ONLY_TORCH = {"sum_device", "settle", "lay_channels_last"}
 ONLY_PADDLE = {"automatic_names", "rename", "linear_weights", "as_operation", "name_of"}
 # Functions in which the frameworks need other variables.
 OTHER_VARIABLES = {
-    "checkpoint.py": {"put_weights", "neutral_weights", "restore"},  # names and layout of Paddle's
+    "checkpoint.py": {"put_weights", "restore"},  # names and layout of Paddle's
     "export.py": {"write_onnx", "write_native", "example", "open_native"},  # each has its own way
     "optim.py": {"build"},  # the setup order
     "runtime.py": {"move_model"},  # torch returns a model that is moved
