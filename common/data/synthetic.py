@@ -184,8 +184,9 @@ def ensure() -> Path:
     return SAMPLE_DIR
 
 
-def write_contact_sheet(path: Path, seed: int = 0, rows: int = 4, cell: int = 128) -> None:
-    """Write an image that shows `rows` train images of each class, one class a column."""
+def write_contact_sheet(path: Path, seed: int) -> None:
+    """Write an image that shows four train images of each class, one class a column."""
+    rows, cell = 4, 128  # cell: pixels
     sheet = Image.new("RGB", (len(CLASSES) * cell, rows * cell + 24), "white")
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(CLASSES):

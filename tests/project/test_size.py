@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from common.paths import ROOT
+from scripts import count_lines
 
 TREES = ("AlexNet-torch", "AlexNet-paddle")
 ROOMS = ("portproof", "common", "tools", "experiments", "homework", "course", "benchmarks")
 ROOMS += ("scripts", "examples")
+CODE_LINES, TEST_LINES, PROSE = 34_000, 17_000, 0.12  # the last: docstrings and comments, at least
 TREE_LINES, TRAIN_LINES = 1750, 200  # at most; blank lines and docstrings count
 TREE_FUNCTION, FUNCTION = 50, 60  # lines, at most
 PARAMETERS = 6  # at most, `self` aside; *args and **kwargs are one each
@@ -97,3 +99,11 @@ class A:
     assert list(named) == ["A.f", "A.f.g"]
     assert [length(function) for function in named.values()] == [3, 2]
     assert parameters(named["A.f"]) == ["a", "b", "d", "c", "e"]
+
+
+def test_the_project_is_not_longer_than_it_has_to_be():
+    folders = count_lines.count_folders()
+    tests = folders.pop("tests")
+    code = sum(folders.values(), count_lines.Count())
+    assert code.lines <= CODE_LINES and tests.lines <= TEST_LINES
+    assert code.prose >= PROSE * code.lines
