@@ -36,9 +36,9 @@ from experiments.options import add_images, add_trainings
 from experiments.runner import Runner, leave_at_sigterm
 from portproof.cli.options import add_path
 from portproof.system import errors
-from portproof.system.atomic_folders import locked
 from portproof.system.command_line import Parser, add_option
 from portproof.system.errors import RunError, UserError
+from portproof.system.locks import locked
 
 KEY = ("recipe", "options", "framework", "seed")
 STORED = (*KEY, *(name for name in COLUMNS if name not in KEY), "pictures", "command")

@@ -17,8 +17,8 @@ from common.training.run_folder import read_metrics
 from experiments.plan import GOAL, Run
 from experiments.runner import Runner
 from portproof.system.atomic import write_json
-from portproof.system.atomic_folders import locked
 from portproof.system.errors import RunError, UserError, explained
+from portproof.system.locks import LockedError, locked
 
 # One thread for each training, and no spinning while it waits: they share the cores.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "KMP_BLOCKTIME": "0"}
@@ -44,7 +44,7 @@ class Workplace:
             with locked(self.folder / "experiment", PATIENCE) as lock:
                 self.runner = Runner(lock)
                 yield
-        except TimeoutError as error:
+        except LockedError as error:
             who = "another experiment is at work there, or a training that it left behind"
             advice = "wait for its end, or name another folder"
             raise UserError(f"--work {self.folder}: {who}; {advice}") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from downloads import File, download  # first: it says so where torchvision is missing
 from torchvision.models import AlexNet_Weights
 
-from portproof.system import atomic_folders, errors
+from portproof.system import errors, locks
 from portproof.system.command_line import Parser
 from portproof.system.errors import explained
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     file = File(url, re.search(r"-([0-9a-f]{8,})\.pth$", url)[1], "sha256")
     advice = "allow writing there, or name a file that you have by --weights"
     readable = explained(f"{folder}: cannot be written", advice, OSError)
-    with readable, atomic_folders.locked(folder / file.name):
+    with readable, locks.locked(folder / file.name):
         download("the weights", file, folder)
 
 

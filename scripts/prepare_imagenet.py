@@ -20,7 +20,7 @@ from scipy.io import loadmat
 from tqdm import tqdm
 
 from common.data import archives
-from portproof.system import atomic_folders, errors
+from portproof.system import errors, locks
 from portproof.system.atomic import replace_atomically
 from portproof.system.command_line import Parser, add_options, whole
 from portproof.system.errors import UserError, explained, show
@@ -56,7 +56,7 @@ def prepare(folder: Path, output: Path, release: Release) -> None:
     Raises UserError where an archive is missing, damaged or hostile, or cannot be laid out.
     """
     try:
-        with atomic_folders.locked(output / "imagenet"):
+        with locks.locked(output / "imagenet"):
             lacking = [split for split in ("train", "val") if not (output / split).exists()]
             if not lacking:
                 print(f"{output / 'train'} and val are there already")

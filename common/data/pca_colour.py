@@ -20,7 +20,8 @@ from common.data.parallel import on_all_cores
 from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
 from portproof.files.images import read_rgb
-from portproof.system import atomic_folders
+from portproof.system import locks
+from portproof.system import locks
 from portproof.system.atomic import write_json
 from portproof.system.errors import explained
 
@@ -57,7 +58,7 @@ def find(index: FolderIndex) -> Components:
     file = cache_file(index)
     files = hashlib.sha256(find_keys(index).tobytes()).hexdigest()
     what, advice = f"{file.parent}: cannot be written", "allow it, or leave out --colour-noise"
-    with explained(what, advice, OSError), atomic_folders.locked(file):
+    with explained(what, advice, OSError), locks.locked(file):
         components = _read(file, files)  # of several processes one computes
         if components is None:
             components = compute(index)

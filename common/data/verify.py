@@ -15,7 +15,7 @@ from common.data.folder import BadImage, FolderIndex, cache_name, file_key
 from common.data.image_files import find_fault
 from common.data.parallel import on_all_cores
 from common.paths import CACHE_DIR
-from portproof.system import atomic_folders
+from portproof.system import locks
 from portproof.system.atomic import replace_atomically
 from portproof.system.errors import UserError, explained, show
 
@@ -55,7 +55,7 @@ def check_split(index: FolderIndex) -> FolderIndex:
     """Return the index without its bad images; good ones are not decoded again till they change."""
     cache = CACHE_DIR / "verified" / f"{cache_name(index.folder())}.npy"
     what, advice = f"{cache.parent}: cannot be written", "allow it, or leave out --verify-data"
-    with explained(what, advice, OSError), atomic_folders.locked(cache):
+    with explained(what, advice, OSError), locks.locked(cache):
         known = _read_cache(cache)  # a second run has waited, and has nothing to decode
         keys, faults = _check_all(index.paths, known)
         good = np.unique(np.delete(keys, list(faults)))

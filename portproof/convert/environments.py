@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from portproof.system.atomic_folders import locked
 from portproof.system.errors import UserError
 from portproof.system.frameworks import FRAMEWORKS, NAMES
+from portproof.system.locks import locked
 from portproof.worker.cache import user_cache
 
 FOLDERS = {"paconvert": ".venv-convert", "x2paddle": ".venv-convert-x2paddle"}

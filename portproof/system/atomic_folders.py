@@ -1,38 +1,12 @@
 """Folders that are made once, atomically, by one process at a time, and then only read."""
 
-import fcntl
 import json
-import math
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 from portproof.system.errors import UserError
-
-
-@contextmanager
-def locked(path: Path, patience: float = math.inf) -> Iterator[IO[str]]:
-    """Hold the lock of `path`, a hidden file beside it, which is given; a second process waits.
-
-    A process that inherits the file holds the lock too. Raises OSError, and of these TimeoutError
-    where another process has held it for the seconds of `patience`.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.parent / f".{path.name}.lock", "w") as lock:
-        end = time.monotonic() + patience
-        how = fcntl.LOCK_EX if patience == math.inf else fcntl.LOCK_EX | fcntl.LOCK_NB
-        while True:
-            try:
-                fcntl.flock(lock, how)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise TimeoutError(f"{path}: another process holds its lock") from None
-                time.sleep(0.1)
-        yield lock
+from portproof.system.locks import locked
 
 
 def is_complete(folder: Path, what: str, description: dict) -> bool:
