@@ -52,6 +52,7 @@ class Epoch:
         batch, run = self.batch, self.run
         if run.observer.end_batch(loss):
             run.checkpoints.stop.signal = signal.SIGTERM  # save and leave after this step
+        run.folder.has_begun = True
         memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         self.loss_sum = self.loss_sum + loss * batch.count
         self.correct = self.correct + correct * (batch.count > 0)
@@ -84,6 +85,7 @@ class Epoch:
             timer.warn(run.args.workers)
         sums = [*self._sums(), self.seen - self.seen_before]
         loss_sum, correct, seen, trained = run.all_reduce_sum(sums)
+        run.progress.note(self.sampler.steps, loss_sum, correct, seen)  # if evaluation is stopped
         return {
             "lr": run.progress.lr,
             "train_loss": loss_sum / seen,

@@ -5,6 +5,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from common.training.signals import leave_evaluation
+
 
 def progress_bar(loader: Any, title: str, done: int = 0) -> tqdm:
     """Return a bar that counts images, `done` batches of them over; silent without a terminal."""
@@ -17,5 +19,6 @@ def show_progress(batches: Iterable[tuple], loader: Any, title: str) -> Iterator
     """Pass the batches (images, labels) of a loader on, and show how many of them are over."""
     with progress_bar(loader, title) as bar:
         for images, labels in batches:
+            leave_evaluation()
             yield images, labels
             bar.update(len(labels) * loader.batch_sampler.world_size)

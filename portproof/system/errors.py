@@ -12,7 +12,24 @@ from typing import Any
 BAD_INPUT = 2
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE)
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+# What frameworks say, in lower case, and what it means for who runs them; the first that fits.
+KNOWN = (
+    (
+        ("shared memory", "bus error"),
+        "too little shared memory for the images of the loader's workers: use --workers 0, fewer "
+        "workers or a smaller --batch-size, or give a container more by --shm-size (/dev/shm)",
+    ),
+    (
+        ("dataloader worker", "dataloader process", "blocking queue is killed"),
+        "a worker that reads images has been killed, most likely by the system for want of memory: "
+        "use fewer --workers or a smaller --batch-size, then resume by --resume auto",
+    ),
+    (
+        ("out of memory", "allocate memory", "alloc memory", "bad_alloc"),
+        "out of memory; use a smaller --batch-size (with --accumulate N the step stays as large), "
+        "a smaller --image-size, or fewer --workers",
+    ),
+)
 
 
 class RunError(Exception):
@@ -27,6 +44,7 @@ def run(main: Callable[[], Any]) -> None:
     """Call `main` and leave the process with its exit status; 2 and one line on a UserError."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
+    sys.stdout, sys.stderr = Console(sys.stdout), Console(sys.stderr)
     try:
         status = main()
     except UserError as error:
@@ -34,23 +52,52 @@ def run(main: Callable[[], Any]) -> None:
     except RunError as error:
         _tell(str(error))
         sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
-        if not any(words in str(error).lower() for words in OUT_OF_MEMORY):
-            raise
-        fail(
-            "out of memory; use a smaller --batch-size (with --accumulate N the step stays as "
-            "large), a smaller --image-size, or fewer --workers"
-        )
-    except OSError as error:
-        if error.errno not in FULL + NOT_WRITABLE:
-            raise
-        what = f"{error.filename or 'the disk'}: cannot be written ({error.strerror})"
-        advice = "free some space" if error.errno in FULL else "look at the disk and its rights"
-        fail(f"{what}; {advice}, then resume by --resume auto")
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: stopped by Ctrl-C", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        line = known(error)
+        if line is None:
+            raise
+        fail(line)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+class Console:
+    """A stream that goes on into nothing when who reads it has gone (`| head -1`)."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, act: Callable, *arguments: str) -> None:
+        try:
+            act(*arguments)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def known(error: Exception) -> str | None:
+    """Return in a line what an error of a framework or of the system means; None if unknown."""
+    number = getattr(error, "errno", None)
+    if number in FULL + NOT_WRITABLE:
+        where = getattr(error, "filename", None) or "the disk"
+        what = "free some space" if number in FULL else "look at the disk and its rights"
+        why = f"cannot be written ({os.strerror(number)})"
+        return f"{where}: {why}; {what}, then resume by --resume auto"
+    text = "out of memory" if isinstance(error, MemoryError) else str(error).lower()
+    return next((line for words, line in KNOWN if any(word in text for word in words)), None)
 
 
 def fail(message: str) -> None:
