@@ -16,6 +16,7 @@ import paddle
 import paddle.distributed as dist
 from paddle import nn
 
+from common.training.run_folder import ending
 from portproof.system import errors
 from portproof.system.errors import UserError
 
@@ -113,7 +114,7 @@ def job(main: Callable) -> Callable:
     @functools.wraps(main)
     def run(*arguments, **options):
         errors.speak_once(global_rank())
-        with lost_peers():
+        with ending, lost_peers():
             evaluation = main(*arguments, **options)
             end()
         return evaluation

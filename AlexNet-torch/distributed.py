@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from common.training.run_folder import ending
 from portproof.system import errors
 from portproof.system.errors import UserError
 
@@ -122,7 +123,7 @@ def job(main: Callable) -> Callable:
     @functools.wraps(main)
     def run(*arguments, **options):
         errors.speak_once(global_rank())
-        with lost_peers():
+        with ending, lost_peers():
             evaluation = main(*arguments, **options)
             end()
         return evaluation

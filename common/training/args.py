@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from common import networks
 from common.data.public_data import SIZES
 from common.networks import LARGEST_IMAGE, SMALLEST_IMAGE
 from common.paths import AUTO, RUNS_DIR
-from common.training import checkpoint_files
+from common.training import checkpoint_files, run_folder
 from common.training.checkpoint_files import SUFFIX
 from common.training.recipes import RECIPES
 from portproof.system import command_line
 from portproof.system.command_line import Parser, device, real, whole
+from portproof.system.errors import explained
 
 # What --fast means beside its loader, unless given otherwise.
 FAST = {"torch": {"amp": "auto", "channels_last": True}, "paddle": {"amp": "auto"}}
@@ -165,12 +167,18 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     args = parser.parse_args(argv)
     args.resume_auto = str(args.resume) == AUTO
     if args.resume_auto:
+        _hold(args.output_dir)  # first: another run might write the checkpoint that is chosen
         args.resume = _newest_checkpoint(args.output_dir, framework)
         if args.resume:  # what a new run would have started from
             args.weights = args.finetune = None
     _check_paths(parser, args)
     if args.resume:
-        _fill_in(args, _stored_arguments(parser, args, framework))
+        if not args.eval_only:
+            _hold(args.output_dir or args.resume.parent)
+        _fill_in(args, _stored_arguments(parser, args, framework, args.resume.parent))
+    elif args.resume_auto and args.output_dir and (args.output_dir / "args.json").exists():
+        # It ended before its first checkpoint, and begins anew.
+        _fill_in(args, _stored_arguments(parser, args, framework, args.output_dir))
     images = "imagenet" if args.data_path or args.dataset else "sample"
     _fill_in(args, {"recipe": args.dataset if args.dataset in RECIPES else images})
     recipe = dataclasses.asdict(RECIPES[args.recipe])
@@ -236,15 +244,23 @@ def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--finetune trains on from weights: name them by --weights FILE")
 
 
-def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) -> dict:
-    """Return the arguments of the run to be resumed, from the args.json beside its checkpoint."""
-    stored = _read_stored(parser, args.resume)
+def _hold(folder: Path | None) -> None:
+    """Keep other trainings out of a run folder that is there, for the first of our processes."""
+    rank = os.environ.get("RANK") or os.environ.get("PADDLE_TRAINER_ID") or "0"
+    if folder and folder.is_dir() and rank == "0":
+        with explained(f"--output-dir {folder}: cannot be written", "allow it", OSError):
+            run_folder.hold(folder)
+
+
+def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str, run: Path) -> dict:
+    """Return the arguments of `run`, from its args.json; those given must be the same to resume."""
+    stored = _read_stored(parser, run)
     if stored.get("framework") != framework:
-        parser.error(f"--resume {args.resume}: a run of {stored.get('framework')}")
+        parser.error(f"--resume {args.resume or run}: a run of {stored.get('framework')}")
     longer = set() if stored.get("schedule") == "cosine" else {"epochs"}  # cosine ends with the run
     for name, value in vars(args).items():
         fixed = name not in CHANGEABLE | longer
-        if fixed and value is not None and value != stored.get(name):
+        if args.resume and fixed and value is not None and value != stored.get(name):
             option = "--" + name.replace("_", "-")
             parser.error(
                 f"{option} {value}: the run to resume has {stored.get(name)}, and resumes as it "
@@ -252,13 +268,15 @@ def _stored_arguments(parser: Parser, args: argparse.Namespace, framework: str) 
             )
     if args.data_path:
         stored["dataset"] = None  # its images, moved to another place
-    return {name: stored.get(name) for name in vars(args) if name not in CHANGEABLE - KEPT}
+    start = set() if args.resume else {"weights", "finetune"}
+    names = [name for name in vars(args) if name not in CHANGEABLE - KEPT - start]
+    return {name: stored.get(name) for name in names}
 
 
-def _read_stored(parser: Parser, checkpoint: Path) -> dict:
+def _read_stored(parser: Parser, run: Path) -> dict:
     """Return the arguments in an args.json, each held to what its option takes."""
     try:
-        text = (checkpoint.parent / "args.json").read_text(encoding="utf-8")
+        text = (run / "args.json").read_text(encoding="utf-8")
         stored = json.loads(text)["arguments"]
         for action in parser._actions:
             if stored.get(action.dest) is not None:
@@ -266,7 +284,7 @@ def _read_stored(parser: Parser, checkpoint: Path) -> dict:
         return stored
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         parser.error(
-            f"--resume {checkpoint}: the args.json of its run is not beside it, or is damaged; "
+            f"--resume: the args.json of {run} is not there, or is damaged; "
             "put it there, or start a new run from the weights alone by --weights"
         )
 

@@ -81,7 +81,9 @@ class CheckpointManager:
         if run.writes:
             save = functools.partial(self.write, progress=progress)
             keep = run.args.keep
-            path = checkpoint_files.write(run.path, step, self.suffix, save, keep, is_best)
+            run.check_is_there()
+            with self.stop.saving:
+                path = checkpoint_files.write(run.path, step, self.suffix, save, keep, is_best)
         self.steps, self.saved_at = 0, time.monotonic()
         if not self.stopped_by:  # one may have come since, as in a long evaluation
             (self.stopped_by,) = self.agree([self.stop.signal])

@@ -12,8 +12,8 @@ from common.training.checkpointing import CheckpointManager
 from common.training.epoch import Epoch
 from common.training.observer import NOBODY, Observer
 from common.training.progress import Progress
-from common.training.run_folder import RunFolder, read_metrics
-from common.training.signals import Stop
+from common.training.run_folder import RunFolder, ending, read_metrics
+from common.training.signals import Stop, Stopped
 
 
 class Evaluation(NamedTuple):
@@ -34,7 +34,7 @@ class Modules(NamedTuple):
 
 
 class Run:
-    """Everything of a training that is not the training.
+    """What a training leaves, and where it stands: the folder, its checkpoints and its log.
 
     train.py calls, in this order: `resume` if it is wanted, `begin`; for each epoch `start_epoch`
     and `end_epoch`; `finish`.
@@ -73,6 +73,7 @@ class Run:
         steps_per_epoch = self.train_loader.batch_sampler.steps
         self.checkpoints = CheckpointManager(self.folder, stop, steps_per_epoch, self._write, agree)
         self.checkpoints.begin(self.progress)
+        ending.push(self._save_if_stopped)
         wanted = args.tensorboard or args.visualdl
         self.board = self.modules.boards.open_board(self.folder.path, wanted and self.folder.writes)
         print(f"run folder: {self.folder.path}")
@@ -83,6 +84,12 @@ class Run:
         lr = self.modules.optim.scale_lr(args, self.world_size)
         print(f"lr: {args.lr:g} for {args.gpus} GPUs in the recipe, {lr:g} here")
         self.observer.start(self.trainer)
+
+    def _save_if_stopped(self, kind: type | None, *_: Any) -> None:
+        """Save what was trained where a signal has ended the evaluation, and leave."""
+        if kind is Stopped:
+            self.checkpoints.stopped_by = self.checkpoints.stop.signal
+            self.checkpoints.save(self.progress)
 
     def _write(self, path: Path, progress: Progress) -> None:
         contents = self.modules.checkpoint.pack(self.trainer) | progress.as_dict()
@@ -110,20 +117,20 @@ class Run:
         return Epoch(self, self.train_loader)
 
     def end_epoch(self, row: dict[str, float]) -> None:
-        """Log an epoch's metrics, save a checkpoint; leave here if a signal has asked for it."""
+        """Log an epoch's metrics, save a checkpoint; the process ends here if a signal has come."""
         progress, folder = self.progress, self.folder
         row = {"epoch": progress.epoch + 1} | row | {"seconds": progress.taken()}
         self.observer.end_epoch(row)
         is_best = progress.end_epoch(row["val_top1"])
-        folder.log(row)  # before the checkpoint: a run that resumes drops rows of epochs it lacks
-        self.modules.boards.add(self.board, row)
-        if is_best and folder.writes:
-            best = folder.path / f"best{self.modules.checkpoint.SUFFIX}"
-            indices = self.train_loader.dataset.index, self.val_loader.dataset.index
-            model_card.write(best, self.args, row, *indices)
-        print(f"epoch {progress.epoch}/{self.args.epochs}: {describe(row)}", flush=True)
-        if self.observer.wants_files:
-            self.checkpoints.save(progress, is_best)
+        with folder.logged(row):
+            self.modules.boards.add(self.board, row)
+            if is_best and folder.writes:
+                best = folder.path / f"best{self.modules.checkpoint.SUFFIX}"
+                indices = self.train_loader.dataset.index, self.val_loader.dataset.index
+                model_card.write(best, self.args, row, *indices)
+            print(f"epoch {progress.epoch}/{self.args.epochs}: {describe(row)}", flush=True)
+            if self.observer.wants_files:
+                self.checkpoints.save(progress, is_best)
 
     def finish(self, evaluation: Evaluation) -> None:
         """Write the curves and the page of mistakes, and say what came out."""

@@ -3,19 +3,39 @@
 import argparse
 import itertools
 import json
+import math
 import os
 import platform
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common.paths import RUNS_DIR
 from portproof.runs.metrics import METRICS_FILE, parse_metrics
-from portproof.system import processor
+from portproof.system import locks, processor
 from portproof.system.atomic import json_text, replace_atomically, write_json, write_text
 from portproof.system.errors import FULL, UserError
 from portproof.system.versions import package_versions
+
+LOCK = ".lock"  # in a run folder: one training at a time writes there
+# What is undone as a training ends, however it ends; the main() of each tree runs within it.
+ending = ExitStack()
+held: set[Path] = set()  # the run folders of this process
+
+
+def hold(folder: Path) -> None:
+    """Keep other trainings out of a run folder until this one ends. Raises LockedError, OSError."""
+    file = folder.resolve() / LOCK
+    if file not in held:
+        lock = locks.take(file)
+        held.add(file)
+        ending.callback(held.discard, file)
+        ending.callback(locks.release, file, lock)
 
 
 class RunFolder:
@@ -37,16 +57,20 @@ class RunFolder:
         self.writes = writes
         self.path = args.output_dir or _default_path(args)
         self.metrics_file = self.path / METRICS_FILE
+        self.has_begun = False  # a step is over
         if not writes:
             return
         try:
+            new = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
+            ending.push(partial(self._undo, new, set(self.path.iterdir())))
+            hold(self.path)
             resumes = args.resume and args.resume.parent.resolve() == self.path.resolve()
             if resumes or (args.resume_auto and self._is_own()):
                 rows = read_metrics(self.path)  # epochs after the checkpoint will be run again
-                kept = [json.dumps(row) + "\n" for row in rows if row["epoch"] <= resumed_epochs]
-                with replace_atomically(self.metrics_file) as partial:
-                    partial.write_text("".join(kept))
+                kept = [row for row in rows if row.get("epoch", math.inf) <= resumed_epochs]
+                with replace_atomically(self.metrics_file) as file:
+                    file.write_text("".join(json.dumps(row) + "\n" for row in kept))
             elif self.metrics_file.exists() or (self.path / "args.json").exists():
                 raise UserError(
                     f"--output-dir {self.path} holds another run; name a new folder, or resume "
@@ -59,6 +83,15 @@ class RunFolder:
             raise UserError(
                 f"--output-dir {self.path}: cannot be written ({error.strerror}); {what}"
             ) from error
+
+    def _undo(self, new: list[Path], before: set[Path], error: type | None, *_: Any) -> None:
+        """Leave nothing of a start that fails; `before`: what the folder had before it."""
+        if error is None or self.has_begun or not self.path.is_dir():
+            return
+        for path in set(self.path.iterdir()) - before:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder in new:
+            folder.rmdir()
 
     def _is_own(self) -> bool:
         """Say whether the folder, if it holds a run, holds one of this framework."""
@@ -81,17 +114,35 @@ class RunFolder:
         bad = [image for dataset in datasets for image in dataset.index.bad]
         file = self.path / "bad_pictures.jsonl"
         if bad or file.exists():  # a resumed run may find other ones
-            with replace_atomically(file) as partial:
-                write_text(partial, "".join(json_text(image._asdict(), None) for image in bad))
+            with replace_atomically(file) as temporary:
+                write_text(temporary, "".join(json_text(image._asdict(), None) for image in bad))
 
-    def log(self, row: dict) -> None:
-        """Append the metrics of one epoch as one line of JSON."""
+    def check_is_there(self) -> None:
+        """Raise UserError where somebody has deleted the folder meanwhile."""
+        if self.writes and not self.path.is_dir():
+            raise UserError(f"{self.path}: the run folder is gone, and the run with it; start anew")
+
+    @contextmanager
+    def logged(self, row: dict) -> Iterator[None]:
+        """Append the metrics of one epoch as a line of JSON; not if its checkpoint, within, fails.
+
+        The line comes first: a run that resumes drops those of epochs that it lacks.
+        """
         if not self.writes:
+            yield
             return
+        self.check_is_there()
+        before = self.metrics_file.stat().st_size if self.metrics_file.exists() else 0
         with open(self.metrics_file, "a") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        try:
+            yield
+        except (UserError, OSError):
+            self.check_is_there()
+            os.truncate(self.metrics_file, before)
+            raise
 
 
 def read_metrics(folder: Path) -> list[dict]:
