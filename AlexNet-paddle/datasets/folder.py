@@ -23,7 +23,12 @@ from common.data.batches import (
 from common.data.folder import FolderIndex
 from common.data.thread_loader import ThreadLoader
 from common.data.uint8_images import Uint8Images
-from common.data.workers import end_with_parent, signals_held
+from common.data.workers import (
+    check_shared_memory,
+    end_with_parent,
+    signals_held,
+    watched,
+)
 from portproof.files.images import read_rgb
 
 
@@ -110,6 +115,9 @@ def make_loader(
         batches = PartBatches(length, max(args.batch_size // args.eval_crops, 1), process)
     if (args.fast or args.cache) and (train or args.eval_crops == 1):
         return ThreadLoader(Uint8Images(index, args, train), batches, args.workers)
+    crops = 1 if train else args.eval_crops
+    numbers = min(batches.batch_size, length) * crops * 3 * args.image_size**2  # of a batch
+    check_shared_memory(4 * numbers, args.workers)
     return DataLoader(
         FolderDataset(index, args, train),
         batch_sampler=batches,
@@ -135,7 +143,7 @@ def read_batches(
     loader.batch_sampler.epoch, loader.batch_sampler.first = epoch, first
     with signals_held():  # the loader's processes and threads are begun here
         batches = iter(loader)
-    for images, labels, failure in batches:
+    for images, labels, failure in watched(batches):
         raise_failure(Failure(*failure))
         if isinstance(loader, ThreadLoader):
             images, labels = paddle.to_tensor(images, place=device), paddle.to_tensor(labels)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from common.data.draws import Crop
-from portproof.files.images import KINDS, read_rgb, readable
+from portproof.files.images import KINDS, check_shape, read_rgb, readable
 from portproof.system.errors import UserError, reason
 
 SEQUENTIAL = (0xC0, 0xC1)  # markers of a JPEG file: its header, where it is not progressive
@@ -40,6 +40,7 @@ def read_crop(path: str | Path, draw: Callable[[int, int], Crop], smallest: int)
             crop = draw(frame.width, frame.height)
             jpeg = _without_rows_below(jpeg, frame, crop.top + crop.height)
         with Image.open(io.BytesIO(jpeg), formats=KINDS) as image:
+            check_shape(image)
             crop = crop or draw(*image.size)
             fits = min(crop.height, crop.width) // smallest if image.format == "JPEG" else 1
             factor = max(factor for factor in (1, 2, 4, 8) if factor <= max(fits, 1))

@@ -5,14 +5,63 @@ for which it needs its workers; but both frameworks have SIGTERM kill those at o
 """
 
 import os
+import shutil
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from portproof.system.errors import UserError
 
 EVERY = 1.0  # seconds
+LONG = 60.0  # seconds without a batch after which a loader is named
+AHEAD = 2  # batches that a worker holds ready, in both frameworks
+SHARED = Path("/dev/shm")
 ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
+def check_shared_memory(batch_bytes: int, workers: int) -> None:
+    """Raise UserError where the batches that workers hold ready find no room.
+
+    Both frameworks hand batches over in /dev/shm; torch 2.12.1 hangs where it is full.
+    """
+    if not workers or not SHARED.is_dir():
+        return
+    needed, free = AHEAD * workers * batch_bytes, shutil.disk_usage(SHARED).free
+    if needed > free:
+        raise UserError(
+            f"{SHARED}: {free / 1e6:.0f} MB free, and --workers {workers} put up to "
+            f"{needed / 1e6:.0f} MB of images there; use --workers 0, fewer workers or a smaller "
+            "--batch-size, or give a container more: docker run --shm-size 1g"
+        )
+
+
+def watched(batches: Iterator[Any]) -> Iterator[Any]:
+    """Pass the batches of a loader on; say on standard error where none comes for long."""
+    while True:
+        watch = threading.Timer(LONG, _name_loader)
+        watch.daemon = True
+        watch.start()
+        try:
+            batch = next(batches, None)
+        finally:
+            watch.cancel()
+        if batch is None:
+            return
+        yield batch
+
+
+def _name_loader() -> None:
+    free = f"{shutil.disk_usage(SHARED).free / 1e6:.0f} MB" if SHARED.is_dir() else "nothing"
+    print(
+        f"warning: the loader has given no images for {LONG:.0f} seconds: does the disk or network "
+        f"share answer? {SHARED} has {free} free (--workers 0 needs none); Ctrl-C ends the run",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager

@@ -16,11 +16,21 @@ SYSTEM_FILES = {"thumbs.db", "desktop.ini"}
 # it gives to another program to run.
 KINDS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 
+LONGEST = 50  # times the shorter side; at 256 pixels of that, the image takes 10 MB
+
 
 def read_rgb(path: str | Path) -> Image.Image:
     """Return an image as 8-bit RGB, not turned as its EXIF data say. Raises UserError."""
     with readable(path), open(path, "rb") as file, Image.open(file, formats=KINDS) as image:
+        check_shape(image)
         return image.convert("RGB")
+
+
+def check_shape(image: Image.Image) -> None:
+    """Raise ValueError at an image that is made huge when its shorter side is made usual."""
+    if max(image.size) > LONGEST * min(image.size):
+        width, height = image.size
+        raise ValueError(f"{width} x {height} pixels: one side is over {LONGEST} times the other")
 
 
 @contextmanager
