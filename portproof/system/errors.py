@@ -46,6 +46,7 @@ def run(main: Callable[[], Any]) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name may hold any bytes
     sys.stdout, sys.stderr = Console(sys.stdout), Console(sys.stderr)
     try:
+        check_clone()
         status = main()
     except UserError as error:
         fail(str(error))
@@ -61,6 +62,20 @@ def run(main: Callable[[], Any]) -> None:
             raise
         fail(line)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def check_clone() -> None:
+    """Raise UserError where the program is of one clone and what it imports of another.
+
+    The .venv of a clone that was copied leads to the first one.
+    """
+    own = Path(sys.argv[0]).resolve().parent.parent / "portproof" / "system" / "errors.py"
+    if own.exists() and own != Path(__file__).resolve():
+        other = Path(__file__).resolve().parents[2]
+        raise UserError(
+            f"this Python is that of another clone, {other}, whose code it would run; make one "
+            "for this clone: bash scripts/setup.sh"
+        )
 
 
 class Console:

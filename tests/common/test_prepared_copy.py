@@ -204,7 +204,7 @@ def test_any_failure_leaves_nothing_half_written(open_train, copies, monkeypatch
     monkeypatch.setattr(prepared_copy, "shorter_side", lambda image, size: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         open_train()
-    assert [path.name for path in copies.iterdir()] == [".train.lock"]
+    assert [path.name for path in copies.iterdir()] == []
     monkeypatch.undo()
     assert_holds(*open_train())
 

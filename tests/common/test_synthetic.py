@@ -73,7 +73,7 @@ def test_a_failure_leaves_nothing(tmp_path, small_sample, monkeypatch):
     monkeypatch.setattr(synthetic, "_write_image", full_disk)
     with pytest.raises(errors.UserError, match="No space left"):
         synthetic.write(tmp_path / "sample")
-    assert [path.name for path in tmp_path.iterdir()] == [".sample.lock"]
+    assert [path.name for path in tmp_path.iterdir()] == []
 
 
 def test_what_an_interrupted_drawing_left_is_swept_away(tmp_path, small_sample):

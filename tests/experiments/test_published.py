@@ -31,7 +31,7 @@ def fetch(base, folder, patch=PATCH, python=None):
 
 
 def left(folder):
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")} - {f".{NAME}.lock"}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 @pytest.fixture

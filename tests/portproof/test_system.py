@@ -137,4 +137,4 @@ def test_a_failure_leaves_the_old_folder(tmp_path, make):
     with pytest.raises(KeyboardInterrupt):
         make(fail, version=2)
     assert is_complete(tmp_path) and (tmp_path / "data" / "image").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"data", ".data.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"data"}
