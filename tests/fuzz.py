@@ -101,8 +101,8 @@ def zipped(contents: dict[str, bytes], compression: int = zipfile.ZIP_STORED) ->
 def arrays() -> dict[str, np.ndarray]:
     """Return the weights of a small network with AlexNet's last layer."""
     draw = np.random.default_rng(0)
-    shapes = {"features.0.weight": (2, 3, 3, 3), model_files.HEAD + ".weight": (3, 8)}
-    shapes[model_files.LAST_BIAS] = (3,)
+    shapes = {"features.0.weight": (2, 3, 3, 3)}
+    shapes |= zip(model_files.LAST_LAYER, ((3, 8), (3,)), strict=True)
     return {name: draw.random(shape).astype(np.float32) for name, shape in shapes.items()}
 
 

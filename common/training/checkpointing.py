@@ -49,6 +49,7 @@ class CheckpointManager:
     def is_due(self) -> bool:
         """Say, after each step, whether a checkpoint is to be written now."""
         self.steps += 1
+        self.run.has_begun = True
         self.ahead -= 1
         if self.ahead > 0:
             return False

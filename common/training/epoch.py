@@ -52,7 +52,6 @@ class Epoch:
         batch, run = self.batch, self.run
         if run.observer.end_batch(loss):
             run.checkpoints.stop.signal = signal.SIGTERM  # save and leave after this step
-        run.folder.has_begun = True
         memory.keep_freed()  # not before: what the first step makes to last stays out of the way
         self.loss_sum = self.loss_sum + loss * batch.count
         self.correct = self.correct + correct * (batch.count > 0)

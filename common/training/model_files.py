@@ -1,5 +1,6 @@
 """What the trees' files of weights and checkpoints must hold before they are loaded."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,23 +16,32 @@ MEASURES = ("loss_sum", "best_top1", "lr", "seconds")
 # What a checkpoint to resume from holds.
 CHECKPOINT = ("model", "optimizer", "scheduler", "scaler", "ema", *COUNTS, *MEASURES)
 HEAD = "classifier.6"  # the last layer of AlexNet, in both trees
-LAST_BIAS = f"{HEAD}.bias"  # as long as there are classes
+LAST_LAYER = (f"{HEAD}.weight", f"{HEAD}.bias")
 
 
 def which_network(path: Path) -> tuple[str | None, int | None]:
     """Return the name and the classes of an AlexNet in a .safetensors file, None where unknown."""
     with read_neutral(path, lambda path: safe_open(path, framework="numpy")) as file:
         keys = set(file.keys())
-        shape = file.get_slice(LAST_BIAS).get_shape() if LAST_BIAS in keys else ()
-    return networks.of_weights(keys), shape[0] if len(shape) == 1 else None
+        shapes = [file.get_slice(name).get_shape() if name in keys else () for name in LAST_LAYER]
+    return networks.of_weights(keys), _outputs(*shapes)
 
 
 def count_outputs(path: Path, weights: dict) -> int:
     """Return how many classes the AlexNet in `weights` tells apart. Raises UserError on others."""
-    shape = _shape(weights.get(LAST_BIAS))
-    if len(shape) != 1:
-        raise UserError(f"{path}: has no {LAST_BIAS}; it holds another network's weights")
-    return shape[0]
+    outputs = _outputs(*(_shape(weights.get(name)) for name in LAST_LAYER))
+    if outputs is None:
+        raise UserError(f"{path}: has no layer {HEAD}; it holds another network's weights")
+    return outputs
+
+
+def _outputs(weight: Sequence[int], bias: Sequence[int]) -> int | None:
+    """Return the outputs of a linear layer by its shapes; None where they do not fit each other.
+
+    A network is made by this number: a bias alone, of a few bytes, could have it fill the memory.
+    """
+    fit = len(weight) == 2 and len(bias) == 1 and bias[0] in weight  # [N, M]; in Paddle [M, N]
+    return bias[0] if fit else None
 
 
 def check(path: Path, weights: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -71,7 +81,7 @@ def with_new_head(path: Path, weights: dict, drawn: dict) -> dict:
     """Return the weights of a file with the last layer of `drawn`, a new model's, for theirs."""
     head = {name: tensor for name, tensor in drawn.items() if name.startswith(f"{HEAD}.")}
     others = {name: tensor for name, tensor in weights.items() if name not in head}
-    classes = len(drawn[LAST_BIAS])
+    classes = len(drawn[LAST_LAYER[1]])
     print(f"finetune: {HEAD} is drawn anew for {classes} classes; all else comes from {path}")
     return others | head
 

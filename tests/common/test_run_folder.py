@@ -18,6 +18,11 @@ def run_folder(path, gpu=None, **arguments):
     return RunFolder(Namespace(output_dir=path, **usual | arguments), gpu=gpu)
 
 
+def log(run, row):
+    with run.logged(row):
+        pass
+
+
 def test_any_name_can_be_written_and_read_again(tmp_path):
     odd = Path(os.fsdecode("图片".encode() + b"\xff\n"))
     run = run_folder(tmp_path / "run", data_path=odd)
@@ -52,7 +57,7 @@ def test_bad_images_of_both_splits_are_listed(tmp_path):
 @pytest.mark.parametrize("line", ['{"epoch": 2', "[1]", "null", '{"epoch": "2"}', "[" * 100_000])
 def test_a_damaged_line_of_metrics_is_named(tmp_path, line):
     run = run_folder(tmp_path / "run")
-    run.log({"epoch": 1, "lr": 0.1})
+    log(run, {"epoch": 1, "lr": 0.1})
     assert read_metrics(run.path) == [{"epoch": 1, "lr": 0.1}]
     with open(run.metrics_file, "a") as file:
         file.write(line)
@@ -66,9 +71,9 @@ def test_a_damaged_line_of_metrics_is_named(tmp_path, line):
 def test_a_new_run_takes_up_no_folder_of_another_one(tmp_path):
     """--resume auto without a checkpoint: a run of its own that ended early, or none."""
     run = run_folder(tmp_path / "run", resume_auto=True)
-    run.log({"epoch": 1})
+    log(run, {"epoch": 1})
     assert read_metrics(run_folder(tmp_path / "run", resume_auto=True).path) == []
-    run.log({"epoch": 1})
+    log(run, {"epoch": 1})
     with pytest.raises(UserError, match="holds another run"):
         run_folder(tmp_path / "run", resume_auto=True, framework="paddle")
     with pytest.raises(UserError, match="holds another run"):
