@@ -21,7 +21,6 @@ from common.data.prepared_copy import find_keys
 from common.paths import CACHE_DIR
 from portproof.files.images import read_rgb
 from portproof.system import locks
-from portproof.system import locks
 from portproof.system.atomic import write_json
 from portproof.system.errors import explained
 
