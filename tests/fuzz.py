@@ -115,6 +115,12 @@ def hostile_pickles(trace: Path) -> list[bytes]:
         b"](" + (b"h" + bytes([n])) * 10 + b"eq" + bytes([n + 1]) for n in range(40)
     )  # ten times ten times ten ... of one list
     number = struct.pack("<Q", 10**11)
+    # One long argument that is used again and again: 16 GB of tuples, 2 GB of bytes.
+    tuples = b"](" + b"K\x01" * 100_000 + b"eq\x00cbuiltins\ntuple\nq\x01]("
+    tuples += b"h\x01h\x00\x85R" * 20_000
+    encoded = b"X" + struct.pack("<I", 100_000) + b"x" * 100_000 + b"q\x00"
+    encoded += b"X\x06\x00\x00\x00latin1q\x01c_codecs\nencode\nq\x02]("
+    encoded += b"h\x02h\x00h\x01\x86R" * 20_000
     return [
         b"cos\nsystem\n(S'" + command + b"'\ntR.",
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c" + sized + b"\x85R.",
@@ -134,6 +140,8 @@ def hostile_pickles(trace: Path) -> list[bytes]:
         b"Nr\xff\xff\xff\x7f.",  # a place far out in the list of what was read
         b"\x8b\xff\xff\xff\x7f\x00.",  # a number of 2 GB
         b"I" + b"9" * 100_000 + b"\n.",
+        tuples + b"e.",
+        encoded + b"e.",
         b"cbuiltins\nbytearray\n(I100000000000\ntR.",
         b"cnumpy\nndarray\n((I100000\nI100000\nttR.",
         b"cnumpy\nndarray\nN(N}X\x01\x00\x00\x00xK\x01stb.",
@@ -242,7 +250,9 @@ class Pth(Kind):
         named += b"X\x03\x00\x00\x00cpuK\x01tQ."  # tensors whose storage has a deep tuple as name
         pickles_within = [*hostile_pickles(self.trace), named]
         inner = [self.packed(lambda _, other=other: other) for other in pickles_within]
-        return [bomb, outside, *inner, *hostile_pickles(self.trace)]
+        million = {f"{model_files.HEAD}.bias": self.torch.zeros(1).expand(10**6)}
+        shown = [written(partial(self.torch.save, million))]  # a number, shown a million times
+        return [bomb, outside, *shown, *inner, *hostile_pickles(self.trace)]
 
     def packed(self, change_pickle: Callable[[bytes], bytes]) -> bytes:
         """Return a torch zip with its pickle changed, and the right checksums."""

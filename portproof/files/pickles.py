@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -132,6 +133,12 @@ _ALLOWED = {name: _Callable(function) for name, function in _FUNCTIONS.items()}
 _ALLOWED["numpy.ndarray"] = None  # only ever told to _reconstruct
 
 
+# What a file may make in memory: so many times its own bytes or numbers (in a list, 8 bytes for 2
+# in the file; tensors that share their numbers), and a little.
+GROWTH, LITTLE = 4, 1 << 16
+SMALL = 128  # bytes of an object that are not counted
+
+
 class _Bounded:
     """A file that reads no more than it has; a size in a pickle may be any number."""
 
@@ -139,6 +146,13 @@ class _Bounded:
         self.file = file
         self.readline = file.readline
         self.size = size
+        self.made = 0  # bytes, by calls
+
+    def count(self, arguments: Any) -> None:
+        """Count what a call makes of its arguments, each of which may have been used before."""
+        objects = arguments if isinstance(arguments, tuple) else ()
+        self.made += sum(max(sys.getsizeof(thing) - SMALL, 0) for thing in objects)
+        _check_growth(self.made, self.size)
 
     def read(self, count: int) -> bytes:
         if not 0 <= count <= self.size - self.file.tell():
@@ -146,10 +160,23 @@ class _Bounded:
         return self.file.read(count)
 
 
+def _check_growth(made: int, held: int) -> None:
+    if made > GROWTH * held + LITTLE:
+        raise UserError("it makes far more in memory than it holds")
+
+
 class _Reader(pickle._Unpickler):
     """Python's own reader in Python. The one in C makes room for what a file claims to hold."""
 
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)  # instruction -> what it does
+
+    def __init__(self, file: _Bounded, encoding: str) -> None:
+        super().__init__(file, encoding=encoding)
+        self.file = file
+
+    def call(self) -> None:
+        self.file.count(self.stack[-1])
+        self.load_reduce()
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
@@ -176,6 +203,7 @@ def _checked(code: bytes, keys: slice) -> Callable[[_Reader], None]:
 _KEYS = {pickle.SETITEM: slice(-2, -1), pickle.ADDITEMS: slice(None)}
 _KEYS |= dict.fromkeys((pickle.SETITEMS, pickle.DICT), slice(None, None, 2))
 _Reader.dispatch |= {code[0]: _checked(code, keys) for code, keys in _KEYS.items()}
+_Reader.dispatch[pickle.REDUCE[0]] = _Reader.call
 _REFUSED = pickle.PERSID + pickle.BINPERSID + pickle.INST + pickle.OBJ + pickle.NEWOBJ
 _REFUSED += pickle.NEWOBJ_EX + pickle.EXT1 + pickle.EXT2 + pickle.EXT4 + pickle.FROZENSET
 _REFUSED += pickle.BYTEARRAY8 + pickle.NEXT_BUFFER + pickle.READONLY_BUFFER
@@ -195,14 +223,29 @@ class _Inert:
 
 
 class _Walker(_Reader):
+    def __init__(self, file: _Bounded, held: int) -> None:
+        super().__init__(file, encoding="utf-8")
+        self.held = held
+        self.stored: dict[str, int] = {}  # numbers of each storage
+        self.shaped = 0  # numbers of all tensors; one may show a number again and again
+
     def find_class(self, module: str, name: str) -> Any:
         if name == "bytearray":  # torch.load would make one of any length
             raise UserError("it asks for a bytearray, which weights do not need")
+        if name.startswith("_rebuild_tensor"):
+            return self.rebuild
         return _WALKED.get(name, _Inert())
 
+    def rebuild(self, storage: Any, offset: int, size: tuple[int, ...], *_: Any) -> _Inert:
+        self.shaped += math.prod(size)
+        _check_growth(self.shaped, sum(self.stored.values()))
+        return _Inert()
+
     def persistent_load(self, pid: Any) -> Any:
-        """Look at the name of a storage, which torch.load looks up."""
+        """Look at the name and the length of a storage, which torch.load looks up."""
         _check_keys(part for part in pid if not isinstance(part, _Inert))
+        _, _, key, _, length, *_ = pid
+        self.stored[key] = min(length, self.held)
         return _Inert()
 
     def make_object(self) -> None:
@@ -216,14 +259,17 @@ _Walker.dispatch = _Reader.dispatch | {
 }
 
 
-def walk(file: BinaryIO, size: int, count: int = 1) -> None:
+def walk(file: BinaryIO, size: int, held: int, count: int = 1) -> None:
     """Go through `count` pickles in a file of `size` bytes, as torch.load would, and make nothing.
+
+    `held`: the bytes of the whole file, of which a zip has the numbers apart.
 
     torch.load runs no code of theirs, but tuples within tuples can end its process, and a few bytes
     fill its memory. Raises UserError, and what a damaged pickle raises.
     """
+    bounded = _Bounded(file, size)
     for _ in range(count):
-        _Walker(_Bounded(file, size), encoding="utf-8").load()
+        _Walker(bounded, held).load()
 
 
 def read(path: Path) -> Any:
@@ -234,7 +280,9 @@ def read(path: Path) -> Any:
     try:
         with open(path, "rb") as file:
             bounded = _Bounded(file, os.fstat(file.fileno()).st_size)
-            contents = _joined(_plain(_Reader(bounded, encoding="latin1").load(), {}))
+            contents = _plain(_Reader(bounded, encoding="latin1").load(), {})
+            _check_growth(_bytes_by_name(contents), bounded.size)
+            contents = _joined(contents)
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
     except OSError as error:
@@ -271,6 +319,13 @@ class _InTurn:
         rebuild, start, _ = np.empty(0, array.dtype).__reduce__()
         # The state of an array: a version, shape, dtype, whether in Fortran's order, and the bytes.
         return rebuild, start, (1, array.shape, array.dtype, False, array.tobytes())
+
+
+def _bytes_by_name(contents: Any) -> int:
+    """Return the bytes of all arrays that have a name, of the same array for each of its names."""
+    dicts = [contents, *(contents.values() if isinstance(contents, dict) else ())]
+    values = [value for names in dicts if isinstance(names, dict) for value in names.values()]
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
 
 
 def _joined(contents: Any) -> Any:

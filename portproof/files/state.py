@@ -55,7 +55,7 @@ def check_torch_file(path: Path) -> None:
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":  # from before torch 1.6: pickles, one after the other
             file.seek(0)
-            pickles.walk(file, size, LEGACY_PICKLES)
+            pickles.walk(file, size, size, LEGACY_PICKLES)
             return
         archive = zipfile.ZipFile(file)
         records = archive.infolist()
@@ -64,7 +64,7 @@ def check_torch_file(path: Path) -> None:
             raise UserError("a zip that holds more than its own size, which torch never writes")
         for record in records:
             if record.filename.endswith("data.pkl"):
-                pickles.walk(io.BytesIO(archive.read(record)), record.file_size)
+                pickles.walk(io.BytesIO(archive.read(record)), record.file_size, size)
 
 
 def model_entry(path: Path, contents: Any) -> dict:

@@ -104,3 +104,21 @@ def test_arrays_cut_into_parts_come_back_whole(tmp_path):
     contents[pickles.PART_TABLE]["a"]["slices"].append("a@@.2")
     with pytest.raises(UserError, match=r"w\.pdparams"):
         pickles.read(write(tmp_path / "w.pdparams", contents, 2))
+
+
+def test_what_calls_make_is_counted(tmp_path):
+    """One list of 100,000 numbers, of which each of many calls makes another tuple."""
+    numbers = b"](" + b"K\x01" * 100_000 + b"eq\x00cbuiltins\ntuple\nq\x01]("
+    path = tmp_path / "w.pdparams"
+    path.write_bytes(numbers + b"h\x01h\x00\x85R" * 20_000 + b"e.")
+    with pytest.raises(UserError, match="far more in memory than it holds"):
+        pickles.read(path)
+
+
+def test_one_array_under_many_names_is_refused_and_a_tied_one_is_not(tmp_path):
+    array = np.zeros(100_000, np.float32)
+    tied = pickles.read(write(tmp_path / "tied.pdparams", {"a": array, "b": array}))
+    assert tied["a"] is tied["b"]
+    many = write(tmp_path / "many.pdparams", {str(number): array for number in range(1000)})
+    with pytest.raises(UserError, match="far more in memory than it holds"):
+        pickles.read(many)
