@@ -9,7 +9,6 @@ from torch import nn
 
 from common.training import model_files
 from portproof.files import state
-from portproof.system.errors import explained
 
 SUFFIX = ".pth"
 
@@ -36,11 +35,7 @@ def load(path: Path) -> Any:
     Raises UserError where the file is damaged, of another kind, or carries code.
     """
     state.check_suffix(path, SUFFIX)
-    with explained(
-        f"{path}: cannot be loaded",
-        "it is damaged, of another kind, or holds more than weights, which is refused because it "
-        "could run code",
-    ):
+    with state.opening(path):
         state.check_torch_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
 

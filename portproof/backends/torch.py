@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from portproof.files import state
-from portproof.system.errors import UserError, explained
+from portproof.system.errors import UserError
 from portproof.weights import tensors
 
 framework = torch
@@ -83,9 +83,7 @@ def cast(model: nn.Module, dtype: str) -> None:
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Return the weights of a file, on the CPU; no code in it is run. Raises UserError."""
     state.check_suffix(path, ".pth")
-    advice = "it is damaged, of another kind, or holds more than weights, which is refused "
-    advice += "because it could run code"
-    with explained(f"{path}: cannot be loaded", advice):
+    with state.opening(path):
         mapped = state.is_plain_zip(path)
         state.check_torch_file(path)
         contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)

@@ -2,16 +2,18 @@
 
 import hashlib
 import io
+import pickle
+import re
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from portproof.files import pickles
-from portproof.system.errors import UserError, explained
+from portproof.system.errors import UserError, explained, show
 
 ENTRIES = ("model", "state_dict", "model_state_dict")  # under which checkpoints keep their weights
 
@@ -65,6 +67,22 @@ def check_torch_file(path: Path) -> None:
         for record in records:
             if record.filename.endswith("data.pkl"):
                 pickles.walk(io.BytesIO(archive.read(record)), record.file_size, size)
+
+
+@contextmanager
+def opening(path: Path) -> Iterator[None]:
+    """Turn whatever torch.load raises into a UserError, without its advice to run what it refuses.
+
+    https://docs.pytorch.org/docs/stable/notes/serialization.html#weights-only
+    """
+    advice = "it is damaged, of another kind, or holds more than weights, which is refused "
+    with explained(f"{path}: cannot be loaded", advice + "because it could run code"):
+        try:
+            yield
+        except pickle.UnpicklingError as error:
+            name = re.search(r"GLOBAL (\S+) was not", str(error))
+            what = show(name[1]) if name else "more than tensors and plain containers"
+            raise ValueError(f"it holds {what}") from None
 
 
 def model_entry(path: Path, contents: Any) -> dict:

@@ -8,10 +8,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from common.paths import ROOT
+from common.training import model_files
+from portproof.system.errors import UserError
 from tests.support import preloaded
 from tests.support.helpers import (
     TIMEOUT,
@@ -246,3 +249,39 @@ def test_the_code_of_another_clone_is_not_run(framework, small_trees, tmp_path):
     shutil.copy(ROOT / "portproof/system/errors.py", clone / "portproof/system")
     done = run_train(framework, *TINY, tree=clone / f"AlexNet-{framework}")
     assert_user_error(done, str(ROOT), "bash scripts/setup.sh")
+
+
+def test_a_bias_alone_makes_no_network():
+    """A few bytes could claim a million classes; a network of them takes 16 GB."""
+    weight, bias = (np.broadcast_to(np.float32(0), shape) for shape in ((10**6, 4096), 10**6))
+    names = model_files.LAST_LAYER
+    assert (
+        model_files.count_outputs(Path("a.pth"), dict(zip(names, (weight, bias), strict=True)))
+        == 10**6
+    )
+    with pytest.raises(UserError, match=r"has no layer classifier\.6"):
+        model_files.count_outputs(Path("a.pth"), {names[1]: bias})
+
+
+# Says why torch.load refuses a file with an object in it, and one that shows a number a million
+# times.
+REFUSED = """
+import argparse, sys
+from pathlib import Path
+import torch
+import checkpoint
+from portproof.system.errors import UserError
+for contents in (argparse.Namespace(), torch.zeros(1).expand(10**6)):
+    torch.save({"model": contents}, sys.argv[1])
+    try:
+        checkpoint.load(Path(sys.argv[1]))
+    except UserError as error:
+        print(error)
+"""
+
+
+def test_a_refused_file_is_named_in_words_of_ours(run_in_tree, tmp_path):
+    program = f"import sys\nsys.argv[1:] = [{str(tmp_path / 'a.pth')!r}]\n{REFUSED}"
+    held, made = run_in_tree("torch", program).stdout.splitlines()
+    assert "cannot be loaded (it holds argparse.Namespace)" in held
+    assert "weights_only" not in held and "makes far more in memory than it holds" in made
