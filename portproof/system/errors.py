@@ -25,7 +25,7 @@ KNOWN = (
         "use fewer --workers or a smaller --batch-size, then resume by --resume auto",
     ),
     (
-        ("out of memory", "allocate memory", "alloc memory", "bad_alloc"),
+        ("out of memory", "memoryerror", "allocate memory", "alloc memory", "bad_alloc"),
         "out of memory; use a smaller --batch-size (with --accumulate N the step stays as large), "
         "a smaller --image-size, or fewer --workers",
     ),

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -190,7 +191,8 @@ class Checkpoints(CheckpointManager):
         self.left = []  # (signal, message) with which the run ended
         self.questions, self.others = [], [0, 0, 0]  # what the other processes want
         args = Namespace(save_every=save_every, framework="torch", keep=9)
-        run = SimpleNamespace(args=args, path=folder, writes=True)
+        run = SimpleNamespace(args=args, path=folder, writes=True, check_is_there=lambda: None)
+        self.saving = nullcontext()
         super().__init__(run, self, 10, self.write_step, None if alone else self.ask)
 
     def leave(self, number, message):
