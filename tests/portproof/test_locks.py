@@ -18,8 +18,8 @@ import os, sys, time
 from pathlib import Path
 from portproof.system import locks
 lock = locks.take(Path(sys.argv[1]))
+parent = os.getpid()
 if "fork" in sys.argv and os.fork() == 0:
-    parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(0.05)
     time.sleep(1)
@@ -44,7 +44,8 @@ def hold(tmp_path):
     yield start
     for process in processes:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()
 
 
 def test_a_second_is_refused_with_the_name_of_the_first(tmp_path, hold):
