@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import IO, Any, TypeVar
 
 SAVING = 30  # seconds that a training has to end by itself
+LOOK_EVERY = 1  # seconds
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 
@@ -80,7 +81,8 @@ class Runner:
                             active[pool.submit(perform, task)] = task
                         else:
                             unfit.append(task)
-                    finished, _ = wait(active, return_when=FIRST_COMPLETED)
+                    # Not for ever: a signal that comes just before is noted when it wakes.
+                    finished, _ = wait(active, LOOK_EVERY, FIRST_COMPLETED)
                     for future in finished:
                         done(active.pop(future), future.result())
             except BaseException as error:
