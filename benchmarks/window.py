@@ -100,8 +100,11 @@ def processor_seconds() -> float:
 
 def children(process: int | str = "self") -> list[int]:
     """Return the numbers of the processes that a process has started. Linux."""
-    tasks = Path(f"/proc/{process}/task").iterdir()
-    return [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    numbers: list[int] = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(OSError):  # a thread that has ended
+            numbers += map(int, (task / "children").read_text().split())
+    return numbers
 
 
 def leave(figures: dict[str, float], loaders: Sequence[int]) -> NoReturn:

@@ -4,11 +4,13 @@ Ctrl-C, launchers and batch systems send a signal to all processes. The trainer 
 for which it needs its workers; but both frameworks have SIGTERM kill those at once.
 """
 
+import math
 import os
 import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,17 +43,33 @@ def check_shared_memory(batch_bytes: int, workers: int) -> None:
 
 def watched(batches: Iterator[Any]) -> Iterator[Any]:
     """Pass the batches of a loader on; say on standard error where none comes for long."""
-    while True:
-        watch = threading.Timer(LONG, _name_loader)
-        watch.daemon = True
-        watch.start()
-        try:
+    watch = Watch()
+    watch.start()
+    try:
+        while True:
+            watch.since = time.monotonic()
             batch = next(batches, None)
-        finally:
-            watch.cancel()
-        if batch is None:
-            return
-        yield batch
+            watch.since = math.inf
+            if batch is None:
+                return
+            yield batch
+    finally:
+        watch.over.set()
+
+
+class Watch(threading.Thread):
+    """Says once that a loader gives nothing, `since` the moment that it was asked for a batch."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.since = math.inf
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(EVERY):
+            if time.monotonic() - self.since > LONG:
+                _name_loader()
+                return
 
 
 def _name_loader() -> None:
