@@ -167,14 +167,13 @@ def parse(framework: str, argv: Sequence[str] | None = None) -> argparse.Namespa
     args = parser.parse_args(argv)
     args.resume_auto = str(args.resume) == AUTO
     if args.resume_auto:
-        _hold(args.output_dir)  # first: another run might write the checkpoint that is chosen
+        _hold(args, args.output_dir)  # first: another run might write the checkpoint that is chosen
         args.resume = _newest_checkpoint(args.output_dir, framework)
         if args.resume:  # what a new run would have started from
             args.weights = args.finetune = None
     _check_paths(parser, args)
     if args.resume:
-        if not args.eval_only:
-            _hold(args.output_dir or args.resume.parent)
+        _hold(args, args.output_dir or args.resume.parent)
         _fill_in(args, _stored_arguments(parser, args, framework, args.resume.parent))
     elif args.resume_auto and args.output_dir and (args.output_dir / "args.json").exists():
         # It ended before its first checkpoint, and begins anew.
@@ -244,10 +243,10 @@ def _check_paths(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--finetune trains on from weights: name them by --weights FILE")
 
 
-def _hold(folder: Path | None) -> None:
-    """Keep other trainings out of a run folder that is there, for the first of our processes."""
+def _hold(args: argparse.Namespace, folder: Path | None) -> None:
+    """Keep other trainings out of a run folder that is there; the first of our processes does."""
     rank = os.environ.get("RANK") or os.environ.get("PADDLE_TRAINER_ID") or "0"
-    if folder and folder.is_dir() and rank == "0":
+    if folder and folder.is_dir() and rank == "0" and not args.eval_only:  # which writes nothing
         with explained(f"--output-dir {folder}: cannot be written", "allow it", OSError):
             run_folder.hold(folder)
 

@@ -102,6 +102,7 @@ def test_a_second_training_in_a_folder_is_refused(begin, train, small_folder, tm
     first = begin(*options, change=HANGS.format(said=str(said)))
     wait_until(said.exists, first)
     assert_user_error(train(*options), str(run / ".lock"), f"process {holder(run)} on ")
+    assert_user_error(train(*options, "--eval-only"), "--eval-only needs the weights to measure")
     os.kill(holder(run), signal.SIGKILL)
     first.wait(TIMEOUT)
     assert_success(train(*options))
